@@ -1,3 +1,3 @@
-"""The studies, which compute the book's numbers: one folder per paper, one module per table, figure
-or claim.
+"""Compute the book's numbers: each folder belongs to one paper, and each module to one table,
+figure or claim.
 """

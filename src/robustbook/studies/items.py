@@ -2,31 +2,34 @@
 
 The code calls a table, figure or claim an item, and names it ``paper/name``. The paper's numbers
 have ids of the form ``paper/name/...``. This module imports only the standard library, so that the
-command line and the book's ledger can read the list without loading a study.
+command line and the book's ledger (the list of results next to the paper's numbers) can read this
+list without loading a study.
 """
 
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-PROFILES = ("paper", "reduced", "quick")  # best first
+PROFILES = ("paper", "reduced", "quick")  # the most thorough profile first
 
 
 @dataclass(frozen=True)
 class Item:
-    """One table, figure or claim of a paper that can be run.
+    """A table, figure or claim of a paper, whose study can be run.
 
     ``module``: the name of the module that computes the item's numbers.
     ``title``: the title of the item.
     ``profiles``: the profiles (sizes of the experiments) with which the study can run.
-    ``measures``: the beginnings of the ids of all numbers of the paper that the study measures,
-        without the name of the paper; with None, the item's own name. If two studies measure the
-        same number, the command runs the study that comes later in the list.
-    ``parts``: command-line options that some numbers need with profile ``paper``, because their
-        part of the study is not run by default. The keys are words in the ids of these numbers.
-    ``needs``: in words, what a run needs besides files that are downloaded automatically.
-    ``judges``: the items whose numbers in the paper are compared with ours on this item's page; by
-        default the items in ``measures``.
+    ``measures``: which of the paper's numbers the study measures, given by the beginnings of their
+        ids without the name of the paper. With None, the ids begin with the item's own name. If two
+        studies measure the same number, the command runs the study that comes later in the list.
+    ``parts``: command-line options that are needed with profile ``paper`` to measure some of the
+        numbers, because by default only a part of the study is run. The keys are words in the ids
+        of these numbers.
+    ``needs``: a text that says what the study needs to run, besides files that are downloaded
+        automatically.
+    ``judges``: the tables, figures or claims that are judged on this item's page: there the paper's
+        numbers for them are compared with ours. By default, these are the items in ``measures``.
     """
 
     module: str
@@ -295,7 +298,8 @@ ITEMS: Mapping[str, Item] = {
         needs="needs a GPU, and ImageNet's photographs in the folder imagenet of ROBUSTBOOK_DATA",
     ),
 }
-"""Every table, figure or claim that can be run, by its name ``paper/name``."""
+"""All tables, figures and claims whose study can be run; the keys are their names ``paper/name``.
+"""
 
 WITHOUT_STUDY: Mapping[str, str] = {
     "deep_defense/anchor-deepfool-table-1/caffenet-": "CaffeNet is not in the book",
@@ -324,14 +328,14 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "survey/deep-defense-replication/": "the page deep_defense/replication measures it",
     "self-ensemble/later/nattack-": "the attacked network was a prototype, not this method",
 }
-"""The reasons why some of the paper's numbers are not measured, by the beginning of the number's
-id.
+"""For some of the paper's numbers, the reason why no study measures them; the keys are the
+beginnings of the numbers' ids.
 """
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the tables, figures or claims whose numbers in the paper are compared with ours on the
-    page of ``item``.
+    """Return the tables, figures or claims that are judged on the page of ``item``: there the
+    paper's numbers for them are compared with ours.
     """
     paper, name = item.split("/")
     of = ITEMS.get(item)
@@ -356,14 +360,14 @@ def measured_by(target: str, paper: str) -> str:
 
 
 def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """Return the command line that measures a paper's number, and a note that says what the run
-    needs.
+    """Return two texts: the command line that measures a paper's number, and a note that says what
+    this command needs.
 
     ``target``: the id of the number.
     ``item``: the name of the study that measured the number, if known.
 
-    If this study lacks ``profile``, the command uses the best profile that it has. If no study
-    measures the number, the command is "" and the note says why.
+    If this study lacks ``profile``, the command uses the most thorough profile that the study has.
+    If no study measures the number, the command is "" and the note says why.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

@@ -1,7 +1,7 @@
 """Define the parameters of a study as typed fields, and check the values that a reader sets.
 
-Each field has a description of its valid values. An invalid value raises an error that quotes this
-description.
+Each field has a text that describes its valid values. An invalid value raises an error that quotes
+this text.
 """
 
 import difflib
@@ -22,8 +22,8 @@ class BadParameter(ValueError):
     """
 
     def _render_traceback_(self) -> list[str]:
-        """Show only the error message in a notebook, because a wrong parameter needs no
-        traceback.
+        """Show only the error message in a notebook, because a traceback does not help to mend a
+        wrong parameter.
         """
         return [f"{type(self).__name__}: {self}"]
 
@@ -56,10 +56,12 @@ class Parameters:
     """
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
-    """The default seeds of each profile except ``published``."""
+    """The default seeds of each profile; the profile ``published`` (the stored results of the book)
+    has none.
+    """
     selects: ClassVar[tuple[str, ...]] = ()
-    """The parameters that only choose which parts of the study are run, and that do not change the
-    paper's setting.
+    """The names of those parameters that only choose which parts of the study are run. These
+    parameters do not change the paper's settings.
     """
 
     profile: Annotated[
@@ -78,8 +80,8 @@ class Parameters:
     def parts(self) -> dict[str, tuple[Any, ...]]:
         """Return the values of the parameters that choose parts of the study (see `selects`).
 
-        A study overrides this method if None, as the value of a parameter, stands for several
-        parts.
+        For some parameters the value None stands for several parts of the study. A study with such
+        a parameter overrides this method.
         """
         values = {name: getattr(self, name) for name in self.selects}
         return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}

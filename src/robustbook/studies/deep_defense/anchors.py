@@ -1,10 +1,11 @@
 """Compare our networks with the numbers that the DeepFool paper prints for the same architectures.
 
 Table 1 of the DeepFool paper (Moosavi-Dezfooli, Fawzi and Frossard 2016) reports the test error and
-the robustness rho_2 of networks that Deep Defense uses too. Table 3 of the DeepFool paper reports
-how fine-tuning on perturbed images changes the test error, and its text reports how fine-tuning
-changes rho_2. Deep Defense measures rho_2 in the same way as the DeepFool paper. So we can check
-our reference networks and our implementation of DeepFool against the DeepFool paper's numbers.
+the robustness rho_2 of several networks; Deep Defense uses the same architectures. Table 3 of the
+DeepFool paper reports how fine-tuning on perturbed images changes the test error. The text of the
+DeepFool paper reports how such fine-tuning changes rho_2. Deep Defense measures rho_2 in the same
+way as the DeepFool paper. So we can check our reference networks and our implementation of DeepFool
+against the DeepFool paper's numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,13 +26,12 @@ NAMES = {
     "convnet": "lenet-cifar10",
     "nin": "nin-cifar10",
 }
-"""The names of our networks in the DeepFool paper. That paper's networks for CIFAR-10 use the 3 x 3
-pooling of MatConvNet.
+"""For each of our networks, its name in the ids of the DeepFool paper's numbers. The DeepFool
+paper's networks for CIFAR-10 use the 3 x 3 pooling of MatConvNet.
 """
 
 SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-set"}
-"""The training images of each fine-tuned network, with the names of the columns of Table 3 of the
-DeepFool paper.
+"""For each method of fine-tuning, the name of its training images in Table 3 of the DeepFool paper.
 """
 
 
@@ -48,8 +48,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the test error and rho_2 of each network, and the increases in
-    rho_2 that the DeepFool paper states.
+    """Return the study's results: for each network its test error and its rho_2, and for
+    fine-tuning the increases in rho_2 that the DeepFool paper also states.
     """
     assert p.seeds is not None
     rows: list[Row] = []

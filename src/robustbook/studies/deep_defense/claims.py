@@ -1,9 +1,9 @@
 """Test each claim of the authors' blog post on Deep Defense (Intel, 2018) by a measurement.
 
 The blog post states no numbers, so we chose the thresholds that decide whether a claim holds.
-Claims 5 to 7 of the blog post compare numbers in the MLP's rows of Table 1. Claim 1 says that
-perturbations are a thousand times smaller than the image. Claim 1 is about large images, so this
-study does not test claim 1.
+Claims 5 to 7 of the blog post compare two numbers in the rows of Table 1 for the MLP. Claim 1 says
+that perturbations are a thousand times smaller than the image. Claim 1 is about large images, so
+this study does not test claim 1.
 """
 
 import copy
@@ -28,10 +28,10 @@ from .sets import numbers
 from .settings import PAPER, Parameters
 
 ITEM = "claims"
-JOINT = ("networks",)  # claim 4 is about the network with the slowest training
+JOINT = ("networks",)  # claim 4 is about the network whose training is slowest
 MAIN = "mlp"  # the network on which the claims are tested
-SURE = 0.7  # a mean confidence in a wrong class above this counts as high
-LESS_HARM = 5.0  # claim 3 holds if noise needs so many times the norm for the same effect
+SURE = 0.7  # a mean confidence in a wrong class above this value counts as high
+LESS_HARM = 5.0  # claim 3 holds if noise needs at least so many times DeepFool's norm
 ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 
 
@@ -39,10 +39,10 @@ ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 def confidence(network: Done, eps: float, images: int, *, context: Context) -> dict[str, object]:
     """Measure how confident the network is about adversarial images of FGSM and PGD (40 steps).
 
-    Return for each attack the percentage of images that are misclassified after the attack
-    (``turned``), and the mean highest class probability over the misclassified images.
-
-    ``clean``: the mean highest class probability over correctly classified clean images.
+    ``fgsm turned``, ``pgd turned``: the percentage of images that are misclassified after the
+        attack.
+    ``fgsm``, ``pgd``: the mean highest class probability of these misclassified images.
+    ``clean``: the mean highest class probability of correctly classified clean images.
     """
     net, x, y = pixels(network, images, context.device)
     clean = logits_of(net, x)
@@ -65,9 +65,9 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
     """Measure the accuracy under Gaussian noise whose l2 norm on each image equals the norm of
     DeepFool's perturbation.
 
-    Return the accuracy under the noise (``accuracy``), under DeepFool (``under deepfool``), and
-    without a perturbation (``clean``).
-
+    ``accuracy``: the accuracy under the noise.
+    ``under deepfool``: the accuracy under DeepFool.
+    ``clean``: the accuracy without a perturbation.
     ``ratio``: the factor by which the noise must be multiplied to lower the accuracy to 50 %.
     """
     net = trained(network, context.device)
@@ -187,7 +187,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results, with one row for each claim and seed, and one row for each
+    """Return the study's results: one row for each pair of a claim and a seed, and one row for each
     measurement.
     """
     assert p.seeds is not None
@@ -230,5 +230,5 @@ def _verdicts(
     both = after["correct"] > before["correct"] and after["wrong"] < before["wrong"]
     yield row(9, after["correct"] / before["correct"], "ratio", bool(both))
     error = of["exactness", "deep-defense"]["error"]
-    alone = gain["clean"] < 0.1 * gain["deep-defense"]  # the gain without the regulariser
+    alone = gain["clean"] < 0.1 * gain["deep-defense"]  # the gain of plain fine-tuning
     yield row(10, error, "fraction", bool(error < 1e-2 and alone))

@@ -1,5 +1,5 @@
-"""Reproduce Figure 2 of Deep Defense: accuracy and robustness rho_2 after each epoch of
-fine-tuning, for each method.
+"""Reproduce Figure 2 of Deep Defense: how the accuracy and the robustness rho_2 change from epoch
+to epoch of fine-tuning, for each method.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,8 +35,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: one row per curve, epoch and seed, and for each shape that the
-    paper describes whether our curves have it.
+    """Return two kinds of results: the points of the curves, and the tests whether our curves have
+    the shapes that the paper describes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -53,12 +53,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _shapes(
     network: str, seed: int, of: Mapping[tuple[str, int], Mapping[str, Any]], kept: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Yield for each shape of the paper's curves whether our curves have it.
+    """Yield, for each shape that the paper's curves have, whether our curves have this shape too.
 
-    The first shape is that rho_2 is larger with Deep Defense than with the other two methods after
-    every epoch. The second shape is that, with Deep Defense, rho_2 after the first epoch is at
-    least four fifths of the final rho_2. The third shape is that Deep Defense ends with at least
-    the accuracy of the reference network, up to noise between seeds.
+    The first shape is that, after every epoch, rho_2 is larger with Deep Defense than with the
+    other two methods of the figure. The second shape is that, with Deep Defense, rho_2 after the
+    first epoch is at least four fifths of the final rho_2. The third shape is that Deep Defense
+    ends with at least the accuracy of the reference network, up to noise between seeds.
     """
     name = NAMES[network]  # type: ignore[index]
     target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"

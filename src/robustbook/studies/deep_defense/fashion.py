@@ -1,18 +1,18 @@
 """Train the networks of a replication of Deep Defense by students (Deng, Zhao and Zhang 2019), and
-further networks for comparison.
+also networks that the replication lacks.
 
-The network is an MLP with layers 784-100-10. The network's inputs are the images of Fashion-MNIST,
-with pixels in [0, 1]. The initial weights and biases are drawn from a normal distribution with
-standard deviation 0.01, truncated at two standard deviations. The optimiser is Adam. The
-replication's loss contains the regulariser of Deep Defense. The replication computes the
-regulariser from perturbations that are made before training. So the replication's regulariser is a
-constant and has no gradient.
+All networks are MLPs with layers 784-100-10. Their inputs are the images of Fashion-MNIST, with
+pixels in [0, 1]. The initial weights and biases are drawn from a normal distribution with standard
+deviation 0.01, truncated at two standard deviations. The optimiser is Adam. The replication's loss
+contains the regulariser of Deep Defense. The replication computes the regulariser from
+perturbations that are made before training. So the replication's regulariser is a constant and has
+no gradient.
 
 Our training differs from the replication's in two ways. First, the parameter eps of Adam is
-PyTorch's 1e-8 instead of Keras's 1e-7; with one seed this choice changed rho_2 by 0.0003. Second,
-we drop the last batch of an epoch if it is not full. With batches of 64, an epoch then leaves out
-32 of the 60,000 images. Training one network takes less than a minute on one core, so no
-checkpoints are stored.
+PyTorch's 1e-8 instead of Keras's 1e-7. We trained one seed with both values, and rho_2 differed by
+0.0003. Second, we drop the last batch of an epoch if it has fewer than 64 images. With batches of
+64, an epoch then leaves out 32 of the 60,000 images. Training one network takes less than a minute
+on one core, so no checkpoints are stored.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ the overshot image.
 """
 
 GRID = tuple(k / 1000 for k in range(50))
-"""The values of eps for FGS, in pixels of [0, 1]."""
+"""The values of eps for FGS, for pixels in [0, 1]."""
 PRINTED_EPS = 0.028
 """The eps_ref of FGS that the replication reports."""
 
@@ -81,7 +81,7 @@ class Tuning:
 
 @cache
 def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
-    """Return the images, with pixels in [0, 1], and the labels of a split of an image set. All
+    """Return the images and the labels of a split of an image set; the pixels are in [0, 1]. All
     callers share the returned tensors, so do not change them in place.
     """
     found = load(data, split)
@@ -100,8 +100,8 @@ def body(draws: torch.Generator) -> MLP:
 def fooled(
     net: nn.Module, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, "n *shape"]:
-    """Return an adversarial image of DeepFool for each image; the attack leaves the class that the
-    network predicts.
+    """Return an adversarial image of DeepFool for each image; DeepFool tries to change the
+    predicted class, also if the original image is misclassified.
     """
     pieces = zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
     return torch.cat([deepfool(net, x, y, preset=SIX_STEPS).images for x, y in pieces])
@@ -119,8 +119,9 @@ def _genuine(
 ) -> Mapping[str, Tensor]:
     """Return the loss terms of Deep Defense, whose regulariser has a gradient.
 
-    The released code adds a small offset to gradients with respect to pixels from 0 to 255. For
-    pixels in [0, 1], as here, gradients are 255 times as large, so we multiply the offset by 255.
+    The released code adds a small offset to gradients with respect to pixels from 0 to 255. Here
+    pixels are in [0, 1], and gradients are 255 times as large as for pixels from 0 to 255. So we
+    multiply the offset by 255.
     """
     return deep_defense(
         net,
@@ -137,13 +138,14 @@ def _genuine(
 def _summed(
     tuning: Tuning, net: nn.Module, pairs: Tensor, labels: Tensor, _: Tensor
 ) -> Mapping[str, Tensor]:
-    """Return the summed cross entropy and, for the loss "constant", the replication's regulariser.
+    """Return the loss terms: the summed cross entropy and, for the loss "constant", also the
+    replication's regulariser.
 
     The first channel of ``pairs`` has the images, and the second channel has the perturbations that
     were made before training. As in the replication, each image adds the constant exp(0) = 1 to one
     term of the regulariser. A correctly classified image adds 1 to the term for misclassified
-    images, and a misclassified image adds 1 to the other term. The constants exp(0) = 1 in the loss
-    have no effect on training.
+    images, and a misclassified image adds 1 to the term for correctly classified images. These
+    constants in the loss have no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -162,8 +164,8 @@ def vanilla(
 ) -> dict[str, object]:
     """Train the undefended network by Adam with learning rate 1e-3 and batches of 64.
 
-    Return the weights after each epoch k that is a multiple of ``marks``, as ``epoch/<k>/<name>``.
-    Return also ``steps``, the number of training steps per epoch.
+    ``epoch/<k>/<name>``: the weights after epoch k, for each k that is a multiple of ``marks``.
+    ``steps``: the number of training steps per epoch.
     """
     images, labels = pixels(data, "train")
     tuning = Tuning("clean", 64, epochs, lr=1e-3)
@@ -229,12 +231,15 @@ def trained(network: Done, epoch: int, device: str) -> MLP:
 def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[str, object]:
     """Measure the network after each epoch in ``epochs``, on all test images.
 
-    Return ``accuracy``, the clean accuracy in percent. Return also ``rho``, the mean over images of
-    the norm of DeepFool's perturbation divided by the image's norm. After the last epoch, also
-    return ``unfooled``, the percentage of images on which DeepFool fails, and accuracies under FGS
-    without clipping. The result ``along`` has the accuracies for each eps in `GRID`. The result
-    ``printed`` has the accuracies for 0.2, 0.5 and 1 times the replication's eps_ref. ``images`` is
-    the number of test images.
+    ``accuracy``: the clean accuracy in percent after each of these epochs.
+    ``rho``: the mean over images of the norm of DeepFool's perturbation divided by the image's
+        norm, after each of these epochs.
+    ``unfooled``: after the last epoch, the percentage of images on which DeepFool fails.
+    ``along``: after the last epoch, the accuracy under FGS without clipping, for each eps in
+        `GRID`.
+    ``printed``: after the last epoch, the accuracy under FGS without clipping, for 0.2, 0.5 and 1
+        times the eps_ref that the replication reports.
+    ``images``: the number of test images.
     """
     x, y = _test(network, context.device)
     accuracy, rho = [], []
@@ -270,7 +275,9 @@ def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> di
 
 
 def eps_ref(reading: Done) -> float:
-    """Return the smallest eps of `GRID` at which the accuracy is nearest to one half."""
+    """Return the eps of `GRID` at which the accuracy is nearest to one half; of equally near
+    values, return the smallest.
+    """
     return min(zip(GRID, reading.values["along"], strict=True), key=lambda at: abs(at[1] - 50))[0]
 
 

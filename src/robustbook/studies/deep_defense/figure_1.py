@@ -81,9 +81,10 @@ def image_shape(network: Networks) -> tuple[int, ...]:
 def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, ...], int]]:
     """Yield the layers in the order of a forward pass.
 
-    Yield for each layer its name, its operation, and the corresponding operation of the reverse
-    network. Yield also what the reverse operation needs from the forward pass, the layer's output
-    shape for one image, and the layer's number of parameters.
+    Yield six things for each layer. The first three are its name, its operation, and the
+    corresponding operation of the reverse network. The fourth says what the reverse operation needs
+    from the forward pass. The last two are the shape of the layer's output for one image, and the
+    layer's number of parameters.
     """
     net = built(network).eval()
     met: list[tuple[str, nn.Module, tuple[int, ...]]] = []
@@ -102,11 +103,11 @@ def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, .
 
 
 def reverse(layer: nn.Module) -> tuple[str, str, str]:
-    """Return a layer's operation, the corresponding operation of the reverse network, and what the
-    reverse operation needs from the forward pass.
+    """Return three descriptions in words: a layer's operation, the corresponding operation of the
+    reverse network, and what this reverse operation needs from the forward pass.
 
     For example, the reverse operation of a ReLU needs the ReLU's mask. If the reverse operation
-    needs nothing from the forward pass, the third result is an empty string.
+    needs nothing from the forward pass, the third description is empty.
     """
     match layer:
         case nn.Linear():

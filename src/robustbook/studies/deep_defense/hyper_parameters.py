@@ -2,10 +2,10 @@
 rho_2.
 
 We could not read from the figure which values of c, lambda and d the paper tried. This study
-combines three values of lambda with nine values of c, and trains 27 networks. For other values of
-d, lambda and c stay at the defaults of the released code. The value d = 20 is left out because
-training diverged: on MNIST with seed 0 in step 54, and on the embedded digits with seed 2. With d =
-20, a misclassified image with a large rho dominates the loss of its batch.
+combines three values of lambda with nine values of c, and trains 27 networks. When this study
+varies d, it keeps lambda and c at the defaults of the released code. We do not use d = 20, because
+training diverged twice: on MNIST with seed 0 in step 54, and on the digits of profile ``quick``
+with seed 2. With d = 20, a misclassified image with a large rho dominates the loss of its batch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ from .settings import PAPER, setting
 
 ITEM = "figure-3"
 USUAL = Method("deep-defense")
-GRID = {  # values of c, of lambda, and of d
+GRID = {  # for each profile: the values of c, the values of lambda, the values of d
     "quick": ((5.0, 25.0, 45.0), (5.0, 15.0), (5.0, 10.0)),
     "paper": (tuple(5.0 * i for i in range(1, 10)), (5.0, 15.0, 25.0), (1.0, 2.5, 5.0, 10.0)),
 }
@@ -40,7 +40,9 @@ class Parameters(parameters.Parameters):
 
 
 def methods(profile: str) -> list[Method]:
-    """Return the fine-tuning methods of the figure, without duplicates."""
+    """Return the settings of Deep Defense (`Method`) with which the figure's networks are
+    fine-tuned, each setting once.
+    """
     cs, lams, ds = GRID[profile]
     grid = [replace(USUAL, c=c, lam=lam) for lam in lams for c in cs]
     return list(dict.fromkeys([*grid, *(replace(USUAL, d=d) for d in ds)]))
@@ -59,8 +61,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: one row per network and quantity, and for each shape that the
-    paper describes whether our curves have it.
+    """Return the study's results: the accuracy and rho_2 of each network, and the tests whether our
+    curves have the shapes that the paper describes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -78,11 +80,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
-    """Yield for each shape of the paper's curves whether our curves have it.
+    """Yield, for each shape that the paper's curves have, whether our curves have this shape too.
 
-    As c rises from its smallest to its largest value, rho_2 falls and the accuracy does not fall.
-    As lambda rises, rho_2 rises. The accuracy is lower with the largest lambda than with the
-    default lambda. A change of d changes rho_2 by no more than the noise between seeds.
+    The paper's curves have these shapes. As c rises from its smallest to its largest value, rho_2
+    falls and the accuracy does not fall. As lambda rises, rho_2 rises. The accuracy is lower with
+    the largest lambda than with the default lambda. A change of d changes rho_2 by no more than the
+    noise between seeds.
     """
     cs, lams, ds = GRID[p.profile]
 

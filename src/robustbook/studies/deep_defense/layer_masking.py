@@ -1,7 +1,7 @@
 """Reproduce Figure 4 of Deep Defense: LeNet fine-tuned with a regulariser that may change only one
 layer.
 
-The gradient of the cross entropy still trains all layers of LeNet. The study trains 20 networks,
+The gradient of the cross entropy still changes all layers of LeNet. The study trains 20 networks,
 one for each of 4 layers and 5 values of c.
 """
 
@@ -35,7 +35,7 @@ class Parameters(parameters.Parameters):
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations of the study as a dict with keys (layer, c, seed); with layer "all"
-    the regulariser trains all layers.
+    the regulariser may change all layers.
     """
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
@@ -51,8 +51,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: one row per network and quantity, and for each layer the result
-    that is compared with the paper's number.
+    """Return the study's results: the accuracy and rho_2 of each network, and for each layer the
+    rho_2 that is compared with the paper's number.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -69,8 +69,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _best(
     seed: int, of: Mapping[tuple[str, float], Mapping[str, float]], cs: tuple[float, ...]
 ) -> Iterator[Row]:
-    """Yield for each layer the largest robustness rho_2 over all c, among the networks that keep
-    the accuracy.
+    """Yield for each layer the largest robustness rho_2 over those values of c with which the
+    network keeps the accuracy.
 
     A network keeps the accuracy if its accuracy is at most 0.2 percentage points below the accuracy
     of the reference network. If no network keeps the accuracy, yield the rho_2 of the reference

@@ -1,4 +1,4 @@
-"""Define the objective and the training images of each method of fine-tuning."""
+"""Define the methods of fine-tuning, each with its training objective and its training images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,10 +30,10 @@ class Method:
     The method clean fine-tunes on clean images without a defense, for comparison.
 
     The method deep-defense adds the regulariser of Deep Defense with the parameters ``lam``, ``c``
-    and ``d``. The option ``terms`` keeps both terms of the regulariser, or only the term for
-    correctly classified images, or only the term for misclassified images. The option ``layer``
-    restricts the regulariser to one layer. If ``eps`` is above 0, the loss of adv-training-ii
-    replaces the cross entropy.
+    and ``d``. The option ``terms`` says which terms of the regulariser are used: both, only the
+    term for correctly classified images, or only the term for misclassified images. The option
+    ``layer`` restricts the regulariser to one layer. If ``eps`` is above 0, the loss of
+    adv-training-ii replaces the cross entropy.
 
     The method adv-training-i trains on adversarial images that DeepFool computes once, on the
     network before fine-tuning.
@@ -45,8 +45,8 @@ class Method:
     The method adv-training-ii is the adversarial training of Goodfellow et al. with ``eps`` and
     ``alpha``.
 
-    The method par-networks is Parseval training with step size ``beta``, applied to a ``share`` of
-    each layer's units.
+    The method par-networks is Parseval training. Its step size is ``beta``, and each step applies
+    to the fraction ``share`` of each layer's units.
     """
 
     kind: Kind
@@ -62,8 +62,8 @@ class Method:
 
 
 def released(data: str) -> Variant:
-    """Return the released code's variant of DeepFool, whose offset differs between MNIST and
-    CIFAR-10 (see `offset`).
+    """Return the released code's variant of DeepFool for an image set; the variants for MNIST and
+    CIFAR-10 differ in their `offset`.
     """
     return replace(AUTHORS, component_offset=offset(data))
 
@@ -78,8 +78,8 @@ def offset(data: str) -> float:
 def fooled(
     net: nn.Module, images: Tensor, labels: Tensor, data: str, device: str, piece: int = 1000
 ) -> Tensor:
-    """Return an adversarial image of DeepFool for each image, with the overshoot; DeepFool skips no
-    class (see `deepfool`).
+    """Return an adversarial image of DeepFool for each image; the perturbation includes the
+    overshoot.
     """
     parts = [
         deepfool(net, x.to(device), y.to(device), preset=released(data)).images.cpu()
@@ -98,12 +98,15 @@ def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tens
 
 
 def form(network: str, device: str) -> Form:
-    """Return which implementation (``form``) of Deep Defense's loss is fastest on the device.
+    """Return the implementation (``form``) of Deep Defense's loss that we expect to be the fastest
+    for this network on this device.
 
-    On a GPU, "fixed" is the only form of the loss for which `fit` can record a training step as a
-    CUDA graph. On NIN the form "fixed" needs about two and a half times as many operations as
-    "padded", and these operations take most of the time. The training times of the two forms have
-    not been measured yet (`benchmarks.gpu`).
+    On a CPU, this is the form "rows". On a GPU, there are two candidates. With the form "fixed",
+    all batches of DeepFool have the same size, so `fit` can record a training step as a CUDA graph.
+    With the form "padded", the batch shrinks when images need no more steps of DeepFool, so no
+    graph can be recorded. On NIN the form "fixed" needs about two and a half times as many
+    operations as "padded", and these operations take most of the time. The training times of the
+    two forms have not been measured yet (`benchmarks.gpu`).
     """
     if torch.device(device).type == "cpu":
         return "rows"
@@ -111,8 +114,8 @@ def form(network: str, device: str) -> Form:
 
 
 def objective(method: Method, data: str, form: Form = "auto") -> Objective:
-    """Return the function that computes the loss terms of ``method``; ``form`` selects the
-    implementation (see `deep_defense`).
+    """Return the function that computes the loss terms of ``method``; ``form`` names the
+    implementation of Deep Defense's loss (see `deep_defense`).
     """
     if method.kind == "deep-defense":
         return partial(_regularised, method, offset(data), form)
@@ -161,19 +164,22 @@ def _regularised(
 
 
 def confined(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """Return ``value`` unchanged, but let its gradient reach only the tensors in ``parameters``."""
+    """Return ``value`` unchanged, but with a gradient only with respect to the tensors in
+    ``parameters``.
+    """
     gradients = torch.autograd.grad(value, parameters, retain_graph=True)
     pairs = zip(parameters, gradients, strict=True)
     return value.detach() + sum(((p - p.detach()) * g).sum() for p, g in pairs)
 
 
 def augmented(inner: Objective, data: str) -> Objective:
-    """Return the objective ``inner`` on randomly mirrored images for colour images, and ``inner``
-    itself for gray images.
+    """Return an objective that mirrors images at random and then computes ``inner``; for gray
+    images, return ``inner`` itself.
 
-    Each image is mirrored independently with probability one half. MatConvNet mirrors whole batches
-    when it trains the reference networks. The released code mirrors single images in fine-tuning
-    and also at test time. Our code never mirrors test images.
+    Each image is mirrored independently with probability one half. MatConvNet, however, mirrors
+    either all images of a batch or none when it trains the reference networks. The released code
+    mirrors each image independently, in fine-tuning and also at test time. Our code never mirrors
+    test images.
     """
     if data not in COLOURED:
         return inner

@@ -55,8 +55,8 @@ def body(model: Model, seed: int) -> nn.Module:
 
 
 def rates(model: Model) -> dict[str, float]:
-    """Return the factors by which MatConvNet's recipes for CIFAR-10 multiply the learning rate of
-    each parameter.
+    """Return for each parameter the factor by which MatConvNet's recipes for CIFAR-10 multiply the
+    learning rate.
 
     The factor depends on the layer and on whether the parameter is a weight or a bias.
     """
@@ -76,8 +76,10 @@ def rates(model: Model) -> dict[str, float]:
 
 @step(version=1)
 def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train the reference network, from which every fine-tuning starts. Return its weights as
-    ``weight/<name>``, and the loss of each epoch as ``history/cross_entropy``.
+    """Train the reference network, from which every fine-tuning starts.
+
+    ``weight/<name>``: the weights after training.
+    ``history/cross_entropy``: the mean loss of each epoch.
     """
     images, labels = numbers(model.data, "train", model.images)
     net = body(model, seed)
@@ -106,9 +108,9 @@ def fine_tune(
 ) -> dict[str, object]:
     """Fine-tune the network ``start``.
 
-    Return the final weights as ``weight/<name>``, and the weights after each epoch k that is a
-    multiple of ``marks`` as ``epoch/<k>/<name>``. Return also the mean of each loss term in each
-    epoch, as ``history/<term>``.
+    ``weight/<name>``: the weights after the last epoch.
+    ``epoch/<k>/<name>``: the weights after epoch k, for each k that is a multiple of ``marks``.
+    ``history/<term>``: the mean of a loss term in each epoch.
     """
     model = model_of(start)
     net = trained(start, context.device)
@@ -142,16 +144,14 @@ def fine_tune(
 
 @dataclass(frozen=True)
 class _Snapshots:
-    """Store the weights after some epochs in files next to the checkpoint, until the training
-    ends.
-    """
+    """Keep the weights after some epochs in files next to the checkpoint until training ends."""
 
     context: Context
     marks: int
 
     def keep(self, epoch: int, weights: Mapping[str, Tensor]) -> None:
-        # A run that is killed while this file is written repeats the epoch, because its checkpoint
-        # is older.
+        # If the training is killed while this file is written, the resumed training repeats
+        # the epoch, because the checkpoint is older than this file.
         if epoch % self.marks == 0:
             held = {f"epoch/{epoch}/{name}": p.cpu().clone() for name, p in weights.items()}
             save_file(held, self.context.scratch / f"{epoch}.epoch")
@@ -171,8 +171,8 @@ def model_of(result: Done) -> Model:
 
 
 def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
-    """Load the trained network from a result; return it as it was after ``epoch`` or, with None,
-    after all epochs.
+    """Load the trained network from a result of ``reference`` or ``fine_tune``. Return the network
+    with its weights after ``epoch``; with None, after all epochs.
     """
     net = body(model_of(result), 0)
     prefix = "weight/" if epoch is None else f"epoch/{epoch}/"
@@ -182,7 +182,8 @@ def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
 
 
 def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, Tensor]:
-    """Return the network with its preprocessing, and test images in [0, 1] with their labels.
+    """Return the trained network with its preprocessing in front, test images in [0, 1], and the
+    labels of these images.
 
     The test images are evenly spaced over the test set.
     """

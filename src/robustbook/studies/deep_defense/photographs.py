@@ -1,5 +1,5 @@
-"""Train and evaluate AlexNet and ResNet-18 with Deep Defense on ImageNet, whose images are read
-from disk batch by batch.
+"""Fine-tune AlexNet and ResNet-18 with Deep Defense on ImageNet, and evaluate them; the images are
+read from disk batch by batch.
 
 Images are center crops of the photographs. Training images are mirrored with probability one half,
 and validation images are not mirrored. Norms and eps are in units of the normalised images, which
@@ -28,18 +28,18 @@ from .readings import SHARES
 
 SECTIONS = 32
 PIECE = 100
-OFFSET = 1e-5  # as in the released code for CIFAR-10; far below the norm of a gradient
+OFFSET = 1e-5  # as in the released code for CIFAR-10; much smaller than the norm of a gradient
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network, its pretrained weights (see `imagenet_network`) and the photographs for training
-    and validation.
+    """The pretrained network (see `imagenet_network`), and the photographs for training and
+    validation.
 
     The photographs are in the folders ``train`` and ``val`` of ``root`` and are cropped to ``crop``
     pixels. If ``root`` is None, the folder `imagenet` among the data files is used. Stored results
-    are identified by the names of these folders and files. So a changed photograph with the same
-    name does not lead to a new computation.
+    are identified by the names of these folders and files. So if a photograph changes but keeps its
+    name, the stored result is used again.
     """
 
     architecture: Architecture
@@ -70,8 +70,10 @@ class Tuning:
 
 @step(version=1)
 def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> dict[str, object]:
-    """Fine-tune the pretrained network with Deep Defense. Return its weights as ``weight/<name>``,
-    and the mean of each loss term in each epoch as ``history/<term>``.
+    """Fine-tune the pretrained network with Deep Defense.
+
+    ``weight/<name>``: the weights after fine-tuning.
+    ``history/<term>``: the mean of a loss term in each epoch.
     """
     photographs = model.photographs("train")
     if photographs.classes != (shown := model.photographs("val").classes):
@@ -105,11 +107,15 @@ def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> d
 def read(
     model: Model, tuned: Done | None, images: int | None, candidates: int, *, context: Context
 ) -> dict[str, object]:
-    """Measure ``accuracy`` and, with the authors' DeepFool, ``rho``, ``iterations`` and
-    ``unfooled``.
+    """Measure the accuracy, and the perturbations that the released code's DeepFool finds, on
+    ``images`` validation images.
 
-    The four results are defined in the function `read` of the module `readings`, and are measured
-    on ``images`` validation images. If ``tuned`` is None, the reference network is measured.
+    ``accuracy``: the accuracy on clean images, in percent.
+    ``rho``: the mean ratio of the perturbation's norm to the image's norm.
+    ``iterations``: the mean number of DeepFool steps.
+    ``unfooled``: the percentage of images whose predicted class DeepFool did not change.
+
+    If ``tuned`` is None, the reference network is measured.
     """
     net = network(model, tuned, context.device)
     authors = replace(MATLAB, steps=5, component_offset=OFFSET, candidates=candidates)
@@ -136,8 +142,8 @@ def read(
 
 @step(version=1)
 def scale(model: Model, tuned: Done, images: int | None, *, context: Context) -> dict[str, object]:
-    """Return eps_ref, the smallest eps at which at most half of the images are classified correctly
-    under FGS, as ``eps``.
+    """Return ``eps``, the value of eps_ref: the smallest eps at which at most half of the images
+    are classified correctly under FGS.
     """
     net = network(model, tuned, context.device)
     return {"eps": halving(lambda sizes: under(model, net, images, sizes, context))}
@@ -190,8 +196,8 @@ def objective(tuning: Tuning) -> Objective:
 def batches(
     model: Model, net: Prepared, images: int | None, context: Context
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield preprocessed validation images in batches, because all images together would not fit
-    into memory.
+    """Yield preprocessed validation images and their labels in batches, because all images together
+    would not fit into memory.
 
     The validation images are evenly spaced over the validation set.
     """
@@ -207,8 +213,8 @@ def batches(
 def under(
     model: Model, net: Prepared, images: int | None, sizes: Sequence[float], context: Context
 ) -> list[float]:
-    """Return the accuracy in percent under FGS at each eps in ``sizes``, with one gradient per
-    image and one pass over the images.
+    """Return the accuracy in percent under FGS at each eps in ``sizes``. One gradient per image is
+    enough for all eps, so one pass over the images suffices.
     """
     seen, right = 0, [0] * len(sizes)
     for x, y in batches(model, net, images, context):
@@ -220,13 +226,13 @@ def under(
 
 
 def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
-    """Return the smallest eps at which the accuracy is at most 50 %, with a relative error of about
-    0.1 %.
+    """Return the smallest eps at which the accuracy is at most 50 %, up to a relative error of
+    about 0.1 %.
 
-    The search makes three passes over the images. In one pass, the function ``curve`` computes the
+    The search makes three passes over the images. In each pass, the function ``curve`` computes the
     accuracy in percent for several values of eps. The first pass tries powers of 2 as eps. The
-    second and the third pass divide the interval in which the accuracy falls to 50 % into 32 parts.
-    If the accuracy on clean images is already at most 50 %, return 0.
+    second and the third pass each divide into 32 parts the interval in which the accuracy falls to
+    50 %. If the accuracy on clean images is already at most 50 %, return 0.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

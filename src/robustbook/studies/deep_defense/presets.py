@@ -1,7 +1,7 @@
 """Compare nine implementations of DeepFool on the same networks and the same images.
 
-The networks are the reference networks of Table 1. The preprocessing is part of these networks. So
-DeepFool changes pixels in [0, 1], for which the constants of its implementations are meant.
+The networks are the reference networks of Table 1. The preprocessing is part of these networks, so
+DeepFool changes pixels in [0, 1]. The constants in the implementations are meant for such pixels.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,18 +31,18 @@ class Parameters(settings.Parameters):
 
     images: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 200  # quick has 20
+    ] = 200  # with profile quick 20
 
 
 @step(version=1)
 def compare(network: Done, preset: str, images: int, *, context: Context) -> dict[str, object]:
-    """Attack test images with one implementation of DeepFool (``preset``), and measure its
-    perturbations and cost.
+    """Attack test images with one implementation of DeepFool (``preset``); measure the
+    perturbations and the cost of the attack.
 
     ``distance``: the mean l2 norm, for pixels in [0, 1], of the successful perturbations of
         correctly classified images.
-    ``shown``: the mean l2 norm as the implementation itself reports it, over all images. The mean
-        ``shown`` also includes misclassified images and failed attacks.
+    ``shown``: the mean l2 norm as the implementation itself reports it, over all images, including
+        misclassified images and failed attacks.
     ``fooled``: the percentage of correctly classified images on which the attack succeeds.
     ``steps``: the mean number of steps on correctly classified images.
     ``backwards``: the number of gradients that the attack computes per image.
@@ -62,8 +62,8 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, preset, seed); the
-    networks are the reference networks.
+    """Return the computations of the study as a dict with keys (network, preset, seed). Here the
+    preset is an implementation of DeepFool, and the networks are the reference networks.
     """
     assert p.seeds is not None
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images
@@ -75,8 +75,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: one row per network, implementation of DeepFool and measured
-    quantity. The paper has no numbers to compare with this study.
+    """Return the study's results. For each network and each implementation of DeepFool, there is
+    one row for each quantity that `compare` measures. The paper has no numbers to compare with this
+    study.
     """
     assert p.seeds is not None
     rows = tuple(

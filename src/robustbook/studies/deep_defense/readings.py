@@ -29,12 +29,12 @@ def read(
     ``iterations``: the mean number of DeepFool steps.
     ``unfooled``: the percentage of images whose predicted class DeepFool did not change.
 
-    For each image, ``ratio`` is the perturbation's norm divided by the image's norm, and ``right``
-    says whether the image is classified correctly. ``confidence`` is the highest class probability
-    of the perturbed image.
+    ``ratio``: for each image, the perturbation's norm divided by the image's norm.
+    ``right``: for each image, whether the clean image is classified correctly.
+    ``confidence``: for each image, the highest class probability of the perturbed image.
 
-    ``epoch``: the epoch of fine-tuning after which the network is measured; with None, after all
-        epochs.
+    The argument ``epoch`` is the epoch of fine-tuning after which the network is measured; with
+    None, after all epochs.
     """
     data = model_of(network).data
     net = trained(network, context.device, epoch)
@@ -67,11 +67,12 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return eps_ref, the eps of FGS at which the accuracy is 50 %, as ``eps``, in units of the
-    preprocessed images.
+    """Return eps_ref, the eps of FGS at which the accuracy is 50 %, in units of the preprocessed
+    images.
 
-    The result ``clipped`` is eps_ref for FGS with clipping to the range of each pixel. For colour
-    images this result is missing, because their preprocessed pixels have no fixed range.
+    ``eps``: eps_ref for FGS without clipping.
+    ``clipped``: eps_ref for FGS with clipping to the range of each pixel. For colour images this
+        result is missing, because their preprocessed pixels have no fixed range.
     """
     net = trained(network, context.device)
     data = model_of(network).data

@@ -1,17 +1,17 @@
-"""Test what increases the robustness rho_2 in a replication of Deep Defense by students, whose
-regulariser has no gradient.
+"""Test what increases the robustness rho_2 in a replication of Deep Defense by students. The
+regulariser of this replication has no gradient.
 
 The replication reports the clean accuracy, rho_2 and the accuracy under FGS for three MLPs on
 Fashion-MNIST. The first MLP of the replication is trained for 15 epochs. The second MLP is trained
 for 10 epochs, and then fine-tuned for five epochs on DeepFool's adversarial images of the training
-set. The third MLP is fine-tuned on the same images as the second, with a loss that was intended as
-the loss of Deep Defense.
+set. The third MLP is fine-tuned on the same images as the second MLP. Its loss was intended as the
+loss of Deep Defense.
 
 In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
-no effect. The third MLP also differs from the second in three settings. The third MLP is trained
-with batches of 100 instead of 64, with a fixed order of the images, and with summed instead of
-averaged losses. We train further networks that change one of these three settings at a time. A last
-network is trained with Deep Defense itself, whose regulariser has a gradient.
+no effect. The third MLP also differs from the second in three settings. Its batches have 100 images
+instead of 64, the order of the images is fixed, and the losses of a batch are summed instead of
+averaged. We also train networks that differ from the second MLP in only one of these three
+settings. One more network is trained with Deep Defense itself, whose regulariser has a gradient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,8 +52,8 @@ class Setting:
     """The numbers of training epochs.
 
     ``first``: the number of epochs before fine-tuning.
-    ``more``: the number of epochs of fine-tuning, and of further training of the undefended
-        network.
+    ``more``: the number of epochs after these ``first`` epochs: in them all other networks are
+        fine-tuned, and the training of the undefended network "vanilla" continues.
     ``marks``: the network is stored and measured after each epoch whose number is a multiple of
         ``marks``.
     """
@@ -64,9 +64,8 @@ class Setting:
     marks: int
 
     def tunings(self) -> dict[str, Tuning]:
-        """Return the settings of each fine-tuned network by name.
-
-        The undefended network "vanilla" is left out, because its training continues unchanged.
+        """Return the settings of each fine-tuned network by name. The undefended network "vanilla"
+        is not among them, because its training continues unchanged.
         """
         return {
             "fine-tuned-deepfool-set": Tuning("deepfool", 64, self.more),
@@ -80,7 +79,9 @@ class Setting:
         }
 
     def networks(self, seed: int) -> dict[str, tuple[Call, tuple[int, ...]]]:
-        """Return each network, and the epochs after which it is measured."""
+        """Return by name the computation that trains each network, and the epochs after which the
+        network is measured.
+        """
         last = self.first + self.more
         start = vanilla(self.data, last, self.marks, seed)
         further = tuple(range(self.marks, self.more + 1, self.marks))
@@ -100,7 +101,7 @@ SETTINGS = {
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations of the study as a dict with keys (method, seed, purpose); the purpose
-    is "network", "read" or "fgs".
+    is "network" (training), "read" (measurement) or "fgs" (accuracy under FGS).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -115,8 +116,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, the results of the further
-    networks, and the curves over the epochs.
+    """Return three kinds of results: those that are compared with the replication's numbers, those
+    of the networks that the replication lacks, and the curves over the epochs.
     """
     assert p.seeds is not None
     methods = list(SETTINGS[p.profile].networks(0))

@@ -1,4 +1,5 @@
-"""Load the images of Deep Defense after MatConvNet's preprocessing, as its networks receive them.
+"""Load the images of Deep Defense after MatConvNet's preprocessing; the networks receive images in
+this form.
 
 As in the released code, most computations of the chapter take place after the preprocessing. For
 gray images, the preprocessing subtracts the mean image from the grey levels (0 to 255). Colour
@@ -31,7 +32,7 @@ def preprocess(data: str) -> nn.Module:
 @cache
 def _preprocess(data: str) -> nn.Module:
     images = load(data, "train").images
-    if data == "scenes":  # the first half has each digit once; using only it is faster
+    if data == "scenes":  # each digit occurs twice, and one half of the set is enough
         images = images[: len(images) // 2]
     return whitening(images) if data in COLOURED else GreyLevels(mean_image(images))
 

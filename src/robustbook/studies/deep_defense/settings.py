@@ -1,12 +1,12 @@
-"""Define the networks, their training and the number of test images of Deep Defense, for each
-profile.
+"""Define for each profile the settings of Deep Defense: the networks, their training, and the
+number of test images.
 
 A profile selects the size of the experiments:
 
 ``paper``: the reference networks are trained with MatConvNet's recipes, and fine-tuned with the
     defaults of the released code. We could not read the paper's own tables of settings.
-``reduced``: networks for CIFAR-10 that train on two CPU cores: narrower networks, fewer training
-    images and shorter schedules.
+``reduced``: networks for CIFAR-10 that train on two CPU cores. These networks are narrower than the
+    paper's, and have fewer training images and fewer training steps.
 ``quick``: small networks on small image sets that need no download.
 """
 
@@ -32,8 +32,8 @@ NAMES: Mapping[Networks, str] = {
     "convnet": "cifar10-convnet",
     "nin": "cifar10-nin",
 }
-"""The name of each network in the ids of the paper's numbers; the name does not depend on the data
-set that was used.
+"""For each of our networks, its name in the ids of the paper's numbers. For example, the MLP is
+called mnist-mlp even if it is trained on another image set.
 """
 
 OWN: Mapping[str, tuple[Networks, ...]] = {
@@ -41,7 +41,8 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("convnet", "nin"),
     "paper": ("mlp", "lenet"),
 }
-"""The networks that each profile runs by default; a reader can choose other networks.
+"""The networks that each profile runs by default; a reader can choose networks that are not listed
+here.
 
 The networks for colour images need minutes with profile ``quick``, and a GPU with profile
 ``paper``.
@@ -88,7 +89,7 @@ class Parameters(parameters.Parameters):
         return {"networks": tuple(self.networks or OWN[self.profile])}
 
     def runs(self) -> Iterator[tuple[Networks, "Setting", int]]:
-        """Yield the name, the settings and a seed, for each chosen network and each of its
+        """Yield one triple (name, settings, seed) for each pair of a chosen network and one of its
         seeds.
         """
         for network, own in self.chosen().items():
@@ -96,8 +97,8 @@ class Parameters(parameters.Parameters):
                 yield network, own, seed
 
     def chosen(self) -> dict[Networks, "Setting"]:
-        """Return the settings of the chosen networks, with the values of lam, c and d that the
-        reader chose.
+        """Return the settings of the chosen networks. Where the reader chose lam, c or d, the
+        settings have these values.
         """
         found = {n: setting(n, self.profile) for n in self.networks or OWN[self.profile]}
         return {
@@ -114,8 +115,9 @@ class Setting:
     ``tuning``: the recipe of fine-tuning, which is the same for all methods.
     ``epoch``: the number of training steps in one epoch of fine-tuning.
     ``marks``: weights are stored after each epoch whose number is a multiple of ``marks``.
-    ``c``, ``eps``, ``beta``: the parameters of Deep Defense, adversarial training and Parseval
-        training (see `Method`).
+    ``c``: the parameter c of Deep Defense (see `Method`).
+    ``eps``: the radius of adversarial training (see `Method`).
+    ``beta``: the step size of Parseval training (see `Method`).
     ``test``: the number of test images on which networks are measured after the last epoch.
     ``looked``: the number of test images on which networks are measured after earlier epochs.
     ``seeds``: this network is run with at most this many of the chosen seeds.
@@ -159,8 +161,8 @@ class Setting:
         return fine_tune(self.start(seed), method, self.tuning, seed, self.marks)
 
     def networks(self, seed: int) -> dict[str, Call]:
-        """Return the function calls that train the reference network and each method's fine-tuned
-        network.
+        """Return by name the computations that train networks: the reference network, and one
+        fine-tuned network for each method.
         """
         tuned = {name: self.tuned(method, seed) for name, method in self.methods().items()}
         return {"reference": self.start(seed), **tuned}
@@ -193,7 +195,7 @@ def _gray(network: Networks, profile: str) -> Setting:
         epoch=600,
         marks=1,
         c=25.0,
-        eps=25.5,  # 0.1 of the range of grey levels; the paper does not state eps
+        eps=25.5,  # a tenth of the range of grey levels; the paper does not state eps
         beta=1e-4,
         test=10_000,
         looked=10_000 if mlp else 2000,

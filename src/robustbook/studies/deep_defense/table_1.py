@@ -1,13 +1,13 @@
-"""Reproduce Table 1 of Deep Defense: clean accuracy, robustness rho_2 and accuracy under FGS for
-every network and method.
+"""Reproduce Table 1 of Deep Defense. For every network and method, the table lists the clean
+accuracy, the robustness rho_2, and the accuracy under FGS.
 
-The value eps_ref of FGS's eps is determined with the Deep Defense network of the same seed. So the
-accuracy of the Deep Defense network under FGS at eps_ref is 50 % by definition. If the Deep Defense
-network becomes more robust, eps_ref grows, and the accuracies of all other methods at eps_ref fall.
-The study adds three methods to the paper's table: adversarial training II, Deep Defense combined
-with adversarial training II, and fine-tuning on clean images. The paper reports the two methods
-with adversarial training II only in a supplement that we could not read. Fine-tuning on clean
-images is added for comparison.
+The value eps_ref is the eps of FGS at which the accuracy of the Deep Defense network with the same
+seed is 50 %. So the accuracy of the Deep Defense network under FGS at eps_ref is 50 % by
+definition. If the Deep Defense network becomes more robust, eps_ref grows, and so the accuracies of
+all other methods at eps_ref fall. The study adds three methods to the paper's table: adversarial
+training II, Deep Defense combined with adversarial training II, and fine-tuning on clean images.
+The paper reports the two methods with adversarial training II only in a supplement that we could
+not read. Fine-tuning on clean images shows the effect of fine-tuning without a defense.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,8 +43,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and all further
-    measurements.
+    """Return the results that are compared with the paper's numbers, and also all measurements that
+    the paper lacks.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -59,7 +59,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the measurements for one row of Table 1, also with other variants of FGS."""
+    """Yield the measurements for one row of Table 1, and also the accuracies under variants of FGS
+    that the paper does not use.
+    """
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
     seen, fgs = of[method, seed, "read"].values, of[method, seed, "fgs"].values
@@ -93,8 +95,8 @@ def _network(
 
 
 def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """Yield eps_ref and those differences from the reference network that the paper's text
-    states.
+    """Yield eps_ref, and those differences between a fine-tuned network and the reference network
+    that the paper's text states.
     """
     name = NAMES[network]  # type: ignore[index]
     rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}

@@ -2,10 +2,11 @@
 
 Deep Defense increases DeepFool's estimate of the smallest perturbation. The attack DDN follows the
 curved class boundary for 300 steps. DDN tests whether the smallest perturbation itself became
-larger. The columns for FGS in the paper's Table 1 suggest that the defense also helps against
-l-infinity perturbations. PGD and the gradient-free Square attack test the robustness to l-infinity
-perturbations. All norms are for pixels in [0, 1], because the preprocessing is part of the network.
-Images are clipped to [0, 1] unless an attack's name says "free".
+larger, and not only DeepFool's estimate. The accuracies under FGS in the paper's Table 1 suggest
+that the defense also helps against l-infinity perturbations. PGD and the gradient-free Square
+attack test the robustness to l-infinity perturbations. All norms are for pixels in [0, 1], because
+the preprocessing is part of the attacked network. All attacks clip images to [0, 1], except those
+whose names contain "free".
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,7 @@ class Parameters(settings.Parameters):
 
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
-    ] = 1000  # quick has 20
+    ] = 1000  # with profile quick 20
 
 
 @step(version=1)
@@ -63,9 +64,10 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     found, for pixels in [0, 1].
 
     The norm ``distance/<attack>`` is 0 if the network misclassifies the clean image, and infinite
-    if the attack fails. The attacks are ``deepfool`` and ``ddn``; the result ``best`` is the
-    smaller of the two norms for each image. On gray images, DDN and the released code's DeepFool
-    also run without clipping, as ``ddn free`` and ``deepfool free``.
+    if the attack fails. The attacks are ``deepfool`` and ``ddn``. Under the name ``best``, the
+    smaller of their two norms is returned for each image. On gray images, the two attacks are also
+    run without clipping: ``ddn free`` is DDN, and ``deepfool free`` is the released code's
+    DeepFool.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -136,8 +138,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the median norm of the smallest perturbations, and the accuracy
-    under attack at each eps.
+    """Return the study's results for each network: the median l2 norm of the smallest
+    perturbations, and the accuracy under each l-infinity attack at each eps.
 
     The paper has no numbers to compare with this study.
     """
@@ -181,7 +183,8 @@ def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> I
 
 
 def _accuracies(done: Done, seed: int, labels: dict[str, Any]) -> Iterator[Row]:
-    """Yield the accuracy under each attack, and the accuracy ``worst`` under all attacks together.
+    """Yield the accuracy under each attack, and also ``worst``, the accuracy under all attacks
+    together.
 
     In the accuracy ``worst`` an image counts as classified correctly only if no attack succeeds on
     it.

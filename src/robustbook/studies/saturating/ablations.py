@@ -1,9 +1,10 @@
 """Measure how three training choices of Nayebi & Ganguli 2017 (Section 4) change the accuracy.
 
-The paper recommends three choices. The saturation penalty includes the last layer. The weight
-lambda of the penalty rises slowly. In adversarial training, the loss on clean images has the weight
-alpha = 0.5. This study changes one choice at a time, with the same seed. In this study lambda rises
-faster than in Table 1, because training ten networks with the slow rise would take a day.
+The paper recommends three choices. First, the saturation penalty includes the last layer. Second,
+the weight lambda of the penalty rises slowly. Third, in adversarial training the loss on clean
+images has the weight alpha = 0.5. This study changes one choice at a time, with the same seed. In
+this study lambda rises faster than for Table 1, because training ten networks with the slow rise of
+Table 1 would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,13 +23,14 @@ ALPHA = {"sigmoid-mlp": "alpha, sigmoid", "relu-mlp": "alpha, ReLU"}
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 READINGS = ("clean", MAIN, f"{MAIN}, clipped")
 BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in ALPHAS)}
-"""Variants that are not compared with the paper. These variants are run with the first seed only,
-and only with profile ``paper``.
+"""Variants of training that are not compared with the paper. With profile ``paper`` they are run
+with the first seed only; with profile ``quick`` they are not run.
 """
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Return the settings of all trained networks; the keys say which choice is changed and how.
+    """Return the settings of all trained networks; each key is a pair that says which choice is
+    changed, and how it is changed.
 
     ``every``: the number of optimiser steps between two increases of lambda.
     """
@@ -39,8 +41,8 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
     found = {
         (PENALTY, "all layers"): base,
         (PENALTY, "hidden layers only"): replace(base, layers="hidden"),
-        # Here lambda has its maximum from the first step on, or after the epochs without a penalty.
-        # The number of steps is the same as with the slow rise.
+        # "constant": lambda has its maximum from the first step on; "one jump": after `plain`.
+        # Both trainings have as many steps as the training in which lambda rises slowly.
         (LAMBDA, "constant"): replace(base, anneal=Anneal(0, top, 1, whole)),
         (LAMBDA, "one jump"): replace(base, anneal=Anneal(plain, top, 1, rest)),
     }
@@ -52,8 +54,8 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
 
 
 def calls(profile: str, seeds: tuple[int, ...], every: int) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys ("ablation", what is changed, how,
-    seed).
+    """Return the computations of the study as a dict with keys ("ablation", the changed choice, its
+    new value, seed).
     """
     attacks = (Attack("none"), *(readings(0.25)[name] for name in READINGS[1:]))
     beside = seeds[:1] if profile == "paper" else ()
@@ -73,7 +75,8 @@ def rows(
 ) -> Iterator[Row]:
     """Yield for each seed whether the three claims hold, and the accuracies that decide the claims.
 
-    ``points``: differences of accuracy below this number of percentage points are ignored.
+    ``points``: a difference of two accuracies is ignored if it is smaller than this number of
+        percentage points.
     """
     target, size = "saturating/text-4/claim", TEST[profile]
     for seed in seeds:
@@ -105,6 +108,7 @@ def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, fl
     """Return by how many percentage points accuracy is lower with a constant lambda than with a
     rising lambda.
 
-    Among the clean accuracy and the accuracy under FGSM, the one that falls more is used.
+    Return the larger of two differences: that of the clean accuracies, and that of the accuracies
+    under FGSM.
     """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

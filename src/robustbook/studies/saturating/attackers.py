@@ -24,7 +24,7 @@ from robustbook.runs import Context, Done, step
 
 from .networks import test_images, trained
 
-# Factors by which nonlinearities are softened in the backward pass; Table 1 uses 10.
+# Factors by which nonlinearities are stretched in the backward pass; Table 1 uses 10.
 SOFTER = (10.0, 20.0, 40.0)
 
 
@@ -52,10 +52,10 @@ def search(
     """Run the Square attack on some of the test images.
 
     ``images``: the number of test images, which are evenly spaced over the test set.
-    ``rows``: the range of the attacked images among these test images, as (from, to).
+    ``rows``: which of these test images are attacked, as a range (from, to) of their numbers.
 
-    Return for each image whether the network still classifies it correctly (``correctly``), and the
-    number of ``queries``.
+    ``correctly``: for each attacked image, whether the network still classifies it correctly.
+    ``queries``: for each attacked image, the number of queries.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -78,11 +78,13 @@ def minimal(
     """Return for each attack and test image the l-infinity norm of the smallest perturbation that
     this attack found.
 
-    The result ``size/<attack>`` has the norms for the test images whose numbers are in ``rows``.
+    ``size/<attack>``: these norms for one attack, for the test images whose numbers are in
+        ``rows``.
 
-    ``grey``: how many attacked images belong to the class that the network predicts for the
-        uniformly grey image. An l-infinity attack with eps 0.5 can replace every image by the grey
-        image. So such an attack can succeed on all images of other classes.
+    ``grey``: the number of attacked images whose true class is the class that the network predicts
+        for a uniformly grey image. An l-infinity attack with eps 0.5 can replace every image by the
+        grey image. So such an attack can succeed on all images whose true class is another one.
+
     ``source``: the network on which the transfer attack computes its adversarial images.
     """
     net = trained(network, context.device)
@@ -101,8 +103,8 @@ def minimal(
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """Return by name the attacks for the curves of accuracy against eps; all attacks clip images to
-    [0, 1].
+    """Return by name the attacks with which the curves of accuracy against eps are measured; all
+    attacks clip images to [0, 1].
 
     ``lead``: the median over all test images of the true class's logit minus the highest other
         logit (see `median_lead`).

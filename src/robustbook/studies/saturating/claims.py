@@ -1,8 +1,8 @@
 """Test the quantitative claims that Nayebi & Ganguli 2017 make only in their text.
 
 The module `printed_settings` compares settings and error rates. The module `ablations` tests the
-three choices of Section 4. In the module `descents` Adam attacks images by changing their pixels.
-The attack of Section 7 with 30 million steps is tested in a separate study (`long_descent`).
+three choices of Section 4. The module `descents` tests the attacks by Adam of Section 7. The attack
+of Section 7 with 30 million steps is tested in a separate study (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from . import ablations, descents, printed_settings
 
 PAPER, ITEM = "saturating", "claims"
 JUDGES = tuple(item.partition("/")[2] for item in judged(f"{PAPER}/{ITEM}"))
-EVERY = {"quick": 1, "paper": 937}  # the largest number that a profile uses
+EVERY = {"quick": 1, "paper": 937}  # the largest value of ``every``
 STEPS = {"quick": 300, "paper": 1_000_000}
 
 
@@ -32,7 +32,7 @@ class Parameters(parameters.Parameters):
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     every: Annotated[
         int, Field(ge=1, le=937, description="optimiser steps per step of lambda, 1 to 937")
-    ] = 10  # in the ablations only; quick has 1
+    ] = 10  # in the ablations only; with profile quick 1
     points: Annotated[
         float,
         Field(ge=0, le=100, description="percentage points that count as a difference, 0 to 100"),
@@ -42,7 +42,7 @@ class Parameters(parameters.Parameters):
     ] = 0.01
     steps: Annotated[
         int, Field(ge=1, le=1_000_000, description="Adam's steps per image, 1 to 1000000")
-    ] = 10_000  # quick has 300 at most
+    ] = 10_000  # with profile quick at most 300
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
@@ -58,8 +58,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and the results of all other
-    variants.
+    """Return the results that are compared with the paper's numbers, and also the results of the
+    variants of training and attack that are not compared.
     """
     assert p.seeds is not None
     rows = (

@@ -2,12 +2,12 @@
 
 According to Brendel & Bethge 2017 (arXiv 1704.01547), the paper's attacks failed for a numerical
 reason: the gradients vanish in float32. The attacks of this study avoid vanishing gradients in
-different ways. Some attacks compute in float64, rescale the logits, or use a difference of two
-logits as the loss. Other attacks skip the last nonlinearity in the backward pass, or smooth all
-nonlinearities in the backward pass. Further attacks transfer adversarial images from another
-network, or use no gradients. The study also measures the smallest adversarial perturbation of each
-image, over all attacks. The norms of the smallest perturbations give the accuracy under attack at
-every eps.
+different ways. The first group of attacks computes in float64, rescales the logits, or uses a
+difference of two logits as the loss. The second group changes the backward pass: it skips the last
+nonlinearity, or smooths all nonlinearities. The third group needs no gradients of the attacked
+network: it transfers adversarial images from another network, or queries only the network's
+outputs. The study also measures the norm of each image's smallest adversarial perturbation that any
+of the attacks finds. These norms give the accuracy under attack at every eps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,12 +34,12 @@ DRAWN = tuple(i / 100 for i in range(51))  # values of eps at which the curves a
 FINE = tuple(i / 100 for i in range(1, 11))  # values of eps at which most attacks first succeed
 GRID = {"quick": (0.05, 0.2, 0.5), "paper": (*FINE, 0.12, 0.14, 0.17, 0.2, 0.3, 0.4, 0.5)}
 QUICK_QUERIES, QUICK_CNN = 100, 10
-SEARCHED = {"quick": 20, "paper": 300}  # queries per image at each eps of the curves
-# Images per computation, which takes about a minute.
+SEARCHED = {"quick": 20, "paper": 300}  # Square's queries per image at each eps of the curves
+# The number of images that one computation attacks, in about a minute.
 PIECE = {"sigmoid-mlp": 250, "relu-mlp": 250, "cnn": 10}
 OWN = ("float32", "float64", "rescaled", "margin", "signs", "pgd", "pgd margin", "pgd softened")
-"""The attacks of Table 1's page whose results are shown again; the first five are also shown with
-clipping to [0, 1].
+"""Those attacks of Table 1's page whose results this study shows again. The results of the first
+five attacks are also shown with clipping to [0, 1].
 """
 
 
@@ -51,20 +51,20 @@ class Parameters(parameters.Parameters):
     eps: Annotated[
         float,
         Field(gt=0, le=1, description="a size of attack in pixels of [0, 1], above 0, at most 1"),
-    ] = 0.25  # for the table; the curves reach from 0 to 0.5
+    ] = 0.25  # for the table only; the curves reach from 0 to 0.5
     controls: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 1000  # for MLPs, and for Table 1's attacks; 40 for profile quick
+    ] = 1000  # test images, for MLPs and for Table 1's attacks; 40 for profile quick
     cnn_images: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images for the CNNs, 1 to 10000")
-    ] = 30  # for attacks that Table 1's page lacks; 10 for profile quick
+    ] = 30  # test images, for attacks that Table 1's page lacks; 10 for profile quick
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
     ] = 5000  # at eps; 100 for profile quick; 300 for the curves
 
 
 def more(eps: float) -> dict[str, Attack]:
-    """Return by name the attacks that the page of Table 1 does not run."""
+    """Return by name the attacks of this study that the study of Table 1 does not run."""
     climb = readings(eps)["pgd"]
     return {
         "pgd float64": replace(climb, precision="float64"),
@@ -117,8 +117,8 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, the accuracy for each network
-    and attack, and the curves.
+    """Return three kinds of results: those that are compared with the paper's numbers, the accuracy
+    of each network under each attack, and the curves of accuracy against eps.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -140,8 +140,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             setting = {**labels, "reading": reading}
             rows.append(Row(unmoved[reading], "percent", None, "unmoved", seed, setting=setting))
         for attack, found in sizes.items():
-            # If no attack succeeds on more than half of the images, the median norm is unknown.
-            # Then the result is the largest eps that was tried.
+            # If the attacks fail on half of the images or more, the median norm is unknown.
+            # Then the largest eps that was tried is given instead.
             median = min(found.median().item(), GRID[p.profile][-1])
             setting = {**labels, "attack": attack}
             rows.append(Row(median, "none", None, "median", seed, setting=setting))
@@ -156,8 +156,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _accuracies(
     p: Parameters, results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> Iterator[tuple[str, float]]:
-    """Yield the name of each attack on one network, and the network's accuracy under this attack in
-    percent.
+    """Yield for each attack on one network a pair: the attack's name, and the network's accuracy in
+    percent under this attack.
     """
     table = dict(zip(readings(p.eps), results[*key, "readings"].values["accuracy"], strict=True))
     for reading in OWN:
@@ -176,10 +176,10 @@ def _accuracies(
 def _sizes(
     results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> tuple[dict[str, Tensor], int]:
-    """Return the norms of the smallest perturbations for one network, and the number ``grey`` (see
-    `minimal`).
+    """Return the norms of the smallest perturbations for one network, by the name of the attack,
+    and also the number ``grey`` (see `minimal`).
 
-    The norms are given for each attack alone and, under the name ``all``, for all attacks together.
+    Under the name ``all``, the norm for an image is the smallest over all attacks.
     """
     pieces = [done for k, done in results.items() if k[:4] == (*key, "minimal")]
     found = {
@@ -191,7 +191,7 @@ def _sizes(
 
 
 def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> Iterator[Row]:
-    """Yield the results that are compared with the paper's numbers; all of them are for the
+    """Yield the results that are compared with the paper's numbers; all these numbers are for the
     saturated sigmoid network.
     """
 

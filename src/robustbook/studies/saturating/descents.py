@@ -3,9 +3,10 @@
 Adam changes each of ten source images until the network predicts a target class, for each of the
 nine other classes.
 
-As in the paper, the perturbation has no bound and pixels are not clipped. So the study only asks
-whether Adam reaches the target class. The paper states no step size for Adam. For the comparison
-with the paper we fixed a step size of 0.01 before we saw any result.
+As in the paper, the perturbation has no bound and pixels are not clipped. So the study asks only
+whether the network finally predicts the target class, not how large the perturbation is. The paper
+states no step size for Adam. For the comparison with the paper we fixed a step size of 0.01 before
+we saw any result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,8 +23,8 @@ from .networks import test_images, train, trained
 from .settings import COMPARED, TEST, mlps
 from .targeted import PRECISIONS, RULES, Precision, Rule, pairs, sources
 
-# Further variants in float32: the step size is multiplied, and the number of steps divided, by each
-# factor.
+# For each factor there is one more variant in float32, in which the step size is multiplied and
+# the number of steps is divided by this factor.
 FASTER = (3, 10)
 
 
@@ -40,11 +41,14 @@ def descents(
 ) -> dict[str, object]:
     """Run Adam on the 90 pairs of a source image and a target class.
 
-    Return for each pair the classes ``source`` and ``target``, whether the attack succeeded
-    (``found``), the number of ``steps``, and ``moved``.
+    Each result has one value for each pair.
 
-    The result ``moved`` is the mean absolute change of a pixel. The source images are chosen among
-    ``images`` test images.
+    ``source``, ``target``: the class of the source image and the target class.
+    ``found``: whether the attack succeeded.
+    ``steps``: the number of Adam steps.
+    ``moved``: the mean absolute change of a pixel.
+
+    The source images are chosen among ``images`` test images.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -67,11 +71,12 @@ def descents(
 
 @step(version=1)
 def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
-    """Return how far pixels change on average if each source image is replaced by the source image
-    of its target class.
+    """Return how far pixels change on average if, instead of an attack, each source image is
+    replaced by the source image of the target class.
 
-    This replacement always succeeds as an attack, so it is a baseline for the distance. The result
-    ``moved`` is the median over the pairs of the mean absolute change of a pixel.
+    This replacement is always classified as the target class, so it is a baseline for the distance
+    that Adam needs. The result ``moved`` is the median over the pairs of the mean absolute change
+    of a pixel.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -81,7 +86,7 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
 
 
 def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
-    """Return the precision, step size and number of steps of each variant of Adam.
+    """Return a triple (precision, step size, number of steps) for each variant of Adam.
 
     The results of the first variant are compared with the paper.
     """
@@ -123,8 +128,8 @@ def calls(
 def rows(
     results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
 ) -> Iterator[Row]:
-    """Yield the results that test the four claims of Section 7 on Adam, and the results of each
-    variant of Adam and each rule for choosing source images.
+    """Yield two kinds of results: those that test the four claims of Section 7 about Adam, and
+    those for each pair of a variant of Adam and a rule for choosing source images.
     """
     for seed in seeds:
         found = {
@@ -161,7 +166,7 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Yield the results that test the claims, for the least and the most confident source images
+    """Yield the results that test the claims, over the least and the most confident source images
     together.
 
     The paper says "either least or most" confident images, so Adam must fail on the saturated
@@ -181,7 +186,7 @@ def _claims(
 
 
 def _steps(values: Mapping[str, Any]) -> list[int]:
-    """Return the number of Adam steps for each pair on which Adam reached the target class."""
+    """Return the numbers of Adam steps for those pairs on which Adam reached the target class."""
     return [n for n, found in zip(values["steps"], values["found"], strict=True) if found]
 
 

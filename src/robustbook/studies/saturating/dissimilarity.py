@@ -1,11 +1,11 @@
 """Reproduce Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
 In layer l, the dissimilarity of two images is the mean squared difference of their activations
-phi(h^l), over the units of the layer (equation 9). The study computes the dissimilarity of every
-two of 1000 test images, 100 of each class. The paper writes phi, the nonlinearity of the hidden
-layers, for all layers. So the comparison with the paper applies phi to the logits too. The network
-itself applies a softmax to the logits. So the study also measures the dissimilarity of the softmax
-outputs.
+phi(h^l), over the units of the layer (equation 9). The study takes 1000 test images, 100 of each
+class, and computes the dissimilarity of every two of them. The paper writes phi, the nonlinearity
+of the hidden layers, for all layers. So for the comparison with the paper we apply phi to the
+logits too. However, the network itself applies a softmax to the logits. So the study also measures
+the dissimilarity of the softmax outputs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,9 +32,9 @@ from .settings import COMPARED, compared
 
 PAPER = "saturating"
 LAYERS = ("1", "2", "3", "softmax")  # phi(h^1), phi(h^2), phi(h^3); softmax(h^3)
-# Two choices for the last of the three layers.
+# Two ways to measure the last of the three layers: phi or softmax.
 PHI, SOFTMAX = ("1", "2", "3"), ("1", "2", "softmax")
-SIDE = 100  # number of blocks along each side of a drawn matrix
+SIDE = 100  # a matrix is averaged over SIDE x SIDE blocks before it is drawn
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -45,25 +45,25 @@ class Parameters(parameters.Parameters):
     per_class: Annotated[
         int,
         Field(ge=10, le=100, multiple_of=10, description="images per class: 10, 20, ... 100"),
-    ] = 100  # quick has 40
+    ] = 100  # with profile quick 40
     near_zero: Annotated[
         float,
         Field(gt=0, le=1, description="a ratio of within to between, above 0, at most 1"),
-    ] = 0.25  # up to this ratio, dissimilarity within classes counts as 0
+    ] = 0.25  # "within" counts as 0 up to this fraction of "between"
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return three thresholds for the ratio of the dissimilarity within classes to that between
-        classes.
+        """Return three thresholds, in ascending order, for the dissimilarity within classes divided
+        by the dissimilarity between classes.
 
-        One threshold is ``near_zero``; the thresholds are in ascending order.
+        One of the thresholds is ``near_zero``.
         """
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
 
 def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return ``per_class`` random test images of each class, sorted by class and with pixels in [0,
-    1], and their labels.
+    """Return random test images with pixels in [0, 1], sorted by class, and their labels; there are
+    ``per_class`` images of each class.
 
     The choice of images depends only on the seed. So all networks with the same seed are measured
     on the same images.
@@ -79,11 +79,12 @@ def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
 
 @step(version=1)
 def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[str, object]:
-    """Measure the dissimilarity of images in each layer of one network, for the layers in
-    ``LAYERS``.
+    """Measure the dissimilarity of images in one network, for each of the layers in ``LAYERS``.
 
-    Return the mean dissimilarity ``within`` classes and ``between`` classes. For the figure, return
-    also the dissimilarity ``matrices``, averaged over blocks to ``SIDE`` x ``SIDE`` values.
+    ``within``: the mean dissimilarity of two images of the same class.
+    ``between``: the mean dissimilarity of two images of different classes.
+    ``matrices``: for the figure, the dissimilarity matrices, averaged over ``SIDE`` x ``SIDE``
+        blocks.
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -118,10 +119,11 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(
     item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
 ) -> Record:
-    """Return the study's results: the test of the paper's patterns, the dissimilarities in each
-    layer, and the dissimilarity matrices of the first seed.
+    """Return the study's results: the tests whether the paper's two patterns hold, the mean
+    dissimilarities in each layer, and the dissimilarity matrices of the first seed.
 
-    Of each symmetric matrix, the lower triangle with the diagonal is stored row by row.
+    The matrices are symmetric, so only their lower triangles with the diagonals are stored, row by
+    row.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -141,7 +143,7 @@ def condense(
 def _over(a: float, b: float) -> float:
     """Return a / b, or 1 if b is 0.
 
-    The number b is 0 if a layer gives the same output for all images.
+    The number b is a dissimilarity; it is 0 if a layer gives the same output for all images.
     """
     return a / b if b else 1.0
 
@@ -160,8 +162,8 @@ def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Ite
 def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
-    """Yield whether the paper's two patterns hold, for phi and for the softmax of the logits, and
-    for several thresholds.
+    """Yield for each threshold whether the paper's two patterns hold, once with phi and once with
+    the softmax in the last layer.
     """
     between, ratio = {}, {}
     for method, of in values.items():

@@ -1,10 +1,11 @@
-"""Reproduce Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
+"""Reproduce Figure 1 of Nayebi & Ganguli 2017: the distribution of the weights of vanilla and
+saturated MLPs.
 
 The study measures the range, the excess kurtosis and a histogram of each layer's weights, without
-biases. Saturated networks are trained for longer than vanilla networks, and longer training alone
-changes the weights. So with seed 0 the study also trains two vanilla networks for longer. The
-paper's penalty for the ReLU network is tiny, so the study also adds a ReLU network with 100,000
-times this penalty.
+biases. Saturated networks are trained with more optimiser steps than vanilla networks, and more
+steps alone already change the weights. So with seed 0 the study also trains two vanilla networks
+with more optimiser steps than the other vanilla networks. The paper's penalty for the ReLU network
+is tiny, so the study also adds a ReLU network whose penalty is 100,000 times the paper's penalty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,10 +40,11 @@ class Parameters(parameters.Parameters):
 def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
     """Measure the weights of one network.
 
-    Return the excess ``kurtosis``, ``min``, ``max`` and standard deviation (``sd``) of each layer's
-    weights. Return also the ``density`` of their histogram, with shape (layers, bins), between
-    ``min`` and ``max``. The result ``lit`` is the kurtosis of the first layer without weights that
-    are never trained, because their pixel is 0 in all training images.
+    ``kurtosis``, ``min``, ``max``, ``sd``: the excess kurtosis, the smallest weight, the largest
+        weight and the standard deviation, for each layer.
+    ``density``: the histograms of the weights between ``min`` and ``max``, shape (layers, bins).
+    ``lit``: the excess kurtosis of the first layer, computed only over the weights of pixels that
+        are above 0 in some training image. All other weights of this layer are never trained.
     """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]
@@ -69,7 +71,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the results that are compared with the paper, measurements of
+    """Return three kinds of results: those that are compared with the paper, the measurements of
     each layer, and the histograms of the first seed.
     """
     assert p.seeds is not None
@@ -104,11 +106,11 @@ def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> 
 
 
 def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return whether, in each layer, the largest weight is larger and the smallest weight is
-    smaller than in the vanilla network.
+    """Return a row that says whether, in each layer, the largest weight is larger and the smallest
+    weight is smaller than in the vanilla network.
 
-    The returned row has the smallest ratio, over layers and both extremes, of an extreme weight to
-    that of the vanilla network.
+    For each layer, the largest weight is divided by the largest weight of the vanilla network, and
+    the smallest weight by the smallest. The value of the row is the smallest of all these ratios.
     """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
@@ -118,12 +120,11 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return whether, in each layer, the smallest weight has a larger absolute value than the
-    largest weight and than the vanilla network's smallest weight.
+    """Return a row that says whether, in each layer, the smallest weight has a larger absolute
+    value than two other weights: the largest weight, and the vanilla network's smallest weight.
 
-    The returned row has the smallest ratio over all layers. For each layer, the absolute value of
-    the smallest weight is divided by the largest weight, and by the absolute value of the vanilla
-    network's smallest weight.
+    For each layer, the absolute value of the smallest weight is divided by each of the two other
+    absolute values. The value of the row is the smallest of all these ratios.
     """
     factors = [
         factor

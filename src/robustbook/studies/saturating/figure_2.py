@@ -1,7 +1,8 @@
-"""Reproduce Figure 2 of Nayebi & Ganguli 2017: pre-activations h^l of all units on the test images.
+"""Reproduce Figure 2 of Nayebi & Ganguli 2017: the distribution of the pre-activations h^l over all
+units of a layer and the test images.
 
-The paper does not say whether the figure's first row shows the sigmoid MLP or the ReLU MLP before
-saturation. So this study measures both MLPs.
+The paper does not say which vanilla MLP the figure's first row shows, the sigmoid MLP or the ReLU
+MLP. So this study measures both vanilla MLPs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,9 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return three thresholds for |h| in ascending order; one of them is ``flat``."""
+        """Return three thresholds for |h|, in ascending order; one of them is the parameter
+        ``flat``.
+        """
         return tuple(sorted({5.0, self.flat, 100.0}))
 
 
@@ -45,12 +48,14 @@ class Parameters(parameters.Parameters):
 def activities(
     network: Done, images: int, thresholds: tuple[float, ...], bins: int, *, context: Context
 ) -> dict[str, object]:
-    """Measure the pre-activations h of each layer over all units and ``images`` test images.
+    """Measure the pre-activations h of each layer, over all units of the layer and ``images`` test
+    images.
 
-    Return the medians of h and of |h|, as ``median`` and ``median_abs``. The result ``beyond`` is
-    the fraction of pre-activations with |h| above each threshold, and ``active`` is the fraction
-    with h > 0. The result ``density`` is the histogram of h between ``min`` and ``max``, with shape
-    (layers, bins).
+    ``median``, ``median_abs``: the median of h, and the median of |h|.
+    ``beyond``: for each threshold, the fraction of pre-activations with |h| above it.
+    ``active``: the fraction of pre-activations with h > 0.
+    ``min``, ``max``: the range of the histogram.
+    ``density``: the histogram of h, shape (layers, bins).
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -82,7 +87,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the results that are compared with the paper, measurements of
+    """Return three kinds of results: those that are compared with the paper, the measurements of
     each layer, and the histograms of the first seed.
     """
     assert p.seeds is not None
@@ -124,11 +129,11 @@ def _layers(
 
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return whether, in each layer, the median of |h| is larger in the saturated network than in
-    the vanilla network.
+    """Return a row that says whether, in each layer, the median of |h| is larger in the saturated
+    network than in the vanilla network.
 
-    The returned row has the smallest ratio, over layers, of the saturated network's median to the
-    vanilla network's median.
+    For each layer, the median of the saturated network is divided by that of the vanilla network.
+    The value of the row is the smallest of these ratios.
     """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
@@ -137,10 +142,11 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
 
 
 def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return whether, in each layer, the saturated network has a lower median of h and fewer active
-    units than the vanilla network.
+    """Return a row that says whether, in each layer, the saturated network has a lower median of h
+    and fewer active units than the vanilla network.
 
-    The returned row has the largest difference of the medians over layers, saturated minus vanilla.
+    For each layer, the vanilla network's median of h is subtracted from the saturated network's.
+    The value of the row is the largest of these differences.
     """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)

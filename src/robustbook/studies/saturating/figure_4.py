@@ -1,14 +1,15 @@
-"""Reproduce Figure 4 of Nayebi & Ganguli 2017: how the outputs of sigmoid MLPs change between two
-images.
+"""Reproduce Figure 4 of Nayebi & Ganguli 2017: how the outputs of sigmoid MLPs change on the way
+from one image to another.
 
 A straight path leads from the most confidently classified test image of one class to that of
 another class. Along this path, the figure shows the length element, the ten class probabilities,
-and the ten singular values of the Jacobian of the logits. The paper calls the length element "flat
-with sharp peaks". To test the claim "flat with sharp peaks", we measure on which fraction of the
-path the length element is below 1 % of its peak. The paper also says that "only one singular value
-inflates". To test the claim about singular values, we count, at the peak, the singular values above
-half of the largest one. The paper does not state the thresholds 1 % and one half, so the study also
-uses other thresholds.
+and the ten singular values of the Jacobian of the logits. The length element says how much the
+outputs change per unit of the path. The paper calls the length element "flat with sharp peaks". To
+test this claim, we measure on which fraction of the path the length element is below 1 % of its
+largest value, the peak. The paper also says that "only one singular value inflates". To test this
+second claim, we go to the peak of the length element, and count the singular values above half of
+the largest one. The two thresholds, 1 % and one half, are our choice, because the paper states
+none. So the study also uses other thresholds.
 """
 
 import math
@@ -31,15 +32,15 @@ from .networks import Method, test_images, train, trained
 from .settings import COMPARED, TEST, mlps
 
 PAPER, ITEM = "saturating", "figure-4"
-# The columns of the figure, as classes at both ends of the path.
+# The columns of the figure: the class at the start and the class at the end of the path.
 PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))
-# Fractions of the peak, and the one that is compared with the paper.
+# Thresholds as fractions of the peak; FLAT is used for the comparison with the paper.
 FLAT, FLAT_OURS = (0.1, 0.01, 0.001), 0.01
-# Fractions of the largest singular value, and the one that is compared with the paper.
+# Thresholds as fractions of the largest singular value, and the one for the comparison.
 LARGE, LARGE_OURS = (0.5, 0.1), 0.5
 Labels = dict[str, str | float | int | bool]
-APART = 0.05  # up to this fraction of the path, two places count as "precisely" equal
-DRAWN = 400  # number of points of each path that are stored
+APART = 0.05  # places at most this fraction of the path apart count as "precisely" equal
+DRAWN = 400  # at most so many points of each path are stored
 
 
 def _pairs(value: object) -> object:
@@ -84,10 +85,12 @@ def geometry(
 
     The images at both ends are chosen among ``images`` test images.
 
-    The results ``even`` are measured at ``points`` evenly spaced points of the path. For the
-    results ``resolved``, points are added where the class probabilities change abruptly. Return
-    also the row numbers of both images in the test set (``rows``), and the network's ``confidence``
-    for both images.
+    The results with ``even`` in their names are measured at ``points`` evenly spaced points of the
+    path. For the results with ``resolved`` in their names, points are added where the class
+    probabilities change abruptly.
+
+    ``rows``: the numbers of both images in the test set.
+    ``confidence``: the network's confidence for both images.
     """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -117,8 +120,8 @@ def geometry(
 def most_confident(
     net: nn.Module, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
 ) -> tuple[Int[Tensor, " k"], Float[Tensor, " k"]]:
-    """Return for each class the row number and the probability of the correctly classified image
-    with the highest confidence.
+    """Return for each class the correctly classified image with the highest confidence: its row
+    number and its class probability.
 
     If no image of a class is classified correctly, return row -1 and probability 0 for this class.
     If two probabilities round to the same number, the image with the larger gap between its two
@@ -152,8 +155,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, results for other thresholds,
-    and the curves of the first seed.
+    """Return three kinds of results: those that are compared with the paper's numbers, those for
+    the thresholds that are not compared, and the curves of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -189,10 +192,10 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the measurements on one path: the flat fractions, the numbers of large singular values,
-    the height of the peak, and the length of the curve.
+    """Yield the measurements on one path: the flat fraction and the number of large singular values
+    for each threshold, the height of the peak, and the length of the curve.
 
-    A measurement that is compared with a number of the paper also gets the id of this number.
+    A measurement that is compared with a number of the paper is stored with the id of this number.
     """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]
@@ -222,8 +225,8 @@ def _readings(
 
 
 def _apart(found: Mapping[str, Tensor]) -> float:
-    """Return the distance between the peak of the length element and the steepest change of the
-    probabilities, as a fraction of the path.
+    """Return the distance between two places, as a fraction of the path: the peak of the length
+    element, and the place where the probabilities change most steeply.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()
@@ -232,8 +235,8 @@ def _apart(found: Mapping[str, Tensor]) -> float:
 def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return at most DRAWN points of a path.
 
-    The path is divided into sections. Of each section, the point with the largest length element is
-    kept, so that no peak is lost.
+    The path is divided into sections. In each section, only the point with the largest length
+    element is kept, so that no peak is lost.
     """
     stretches = torch.arange(len(found["t"])).chunk(DRAWN)
     kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])

@@ -1,11 +1,11 @@
 """Reproduce Figure 6 and Section 8 of Nayebi & Ganguli 2017.
 
-The question is whether weights with high kurtosis make a linear classifier more robust.
+Section 8 asks whether a linear classifier is more robust if its weights have high kurtosis.
 
-The figure shows the scaled ratio of equation 14 for two random prototypes of 20,000 components. The
-components are drawn from Pearson type VII distributions with several values of the excess kurtosis,
-or from the weights of trained networks. As in the paper, the ratio is scaled by the mean of |w1|.
-The study also scales the ratio by the median of |w1|.
+The figure shows the scaled ratio of equation 14 for two random prototypes, which are vectors w1 and
+w2 of 20,000 components. The components are drawn from Pearson type VII distributions with several
+values of the excess kurtosis, or from the weights of trained networks. As in the paper, the ratio
+is scaled by the mean of |w1|. The study also scales the ratio by the median of |w1|.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,9 +41,9 @@ KURTOSES = (
     *(0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0),
     *(200.0, 500.0, 1000.0, LIMIT),
 )
-SHOWN = 100.0  # largest kurtosis in our figure; the paper's range is not known
+SHOWN = 100.0  # largest kurtosis in our figure; we do not know the range in the paper's figure
 Labels = dict[str, str | float | int | bool]
-TOP = 1.4  # the value on the y axis that the paper's caption explains
+TOP = 1.4  # a value of the scaled ratio that the caption of the paper's figure explains
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -79,8 +79,8 @@ def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[
 
 @step(version=1)
 def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
-    """Return for each layer the scaled ratio of equation 14 for each random pair of prototypes, and
-    the absolute ``cosine`` of w1 and w2.
+    """Return for each layer and each random pair of prototypes the scaled ratio of equation 14.
+    Under the name ``cosine``, also return the absolute cosine of the angle between w1 and w2.
 
     The components of w1 and w2 are drawn with replacement from the layer's weights, without biases.
     The mean of the components is not subtracted.
@@ -98,8 +98,8 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """Normalise both prototypes; return their ratio, scaled by the mean and by the median of
-    |w1|.
+    """Return the ratio of equation 14 for two normalised prototypes, once scaled by the mean and
+    once by the median of |w1|.
     """
     w1, w2 = unit(w)
     return {
@@ -122,8 +122,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, the means over all random
-    pairs, and the two bounds on the l1 norm.
+    """Return three kinds of results: those that are compared with the paper's numbers, the mean
+    scaled ratios over all random pairs, and the two bounds on the l1 norm.
     """
     assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]
@@ -141,7 +141,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _bounds(n: int) -> Iterator[tuple[str, float]]:
-    """Yield the l1 norms of the sparsest and of the densest vector whose l2 norm is 1."""
+    """Yield two bounds on the l1 norm of vectors whose l2 norm is 1: the l1 norm of the sparsest,
+    and that of the densest vector.
+    """
     yield "lower", unit(torch.eye(1, n, dtype=torch.float64)).abs().sum().item()
     yield "upper", unit(torch.ones(1, n, dtype=torch.float64)).abs().sum().item()
 
@@ -207,7 +209,9 @@ def _of_own_weights(results: Mapping[tuple[Any, ...], Done], seed: int) -> Itera
 
 
 def _closed() -> dict[str, Any]:
-    """Return the expected curves for infinitely many components, which the figure shows."""
+    """Return the curves that are expected for prototypes with infinitely many components; our
+    figure shows them too.
+    """
     kurtoses = [round(SHOWN * (i / 100) ** 3, 6) for i in range(101)]
     closed = {name: [expected_ratio(k, name) for k in kurtoses] for name in INTENSITIES}
     return {"closed/kurtosis": kurtoses, **{f"closed/{k}": v for k, v in closed.items()}}

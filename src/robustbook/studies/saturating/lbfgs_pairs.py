@@ -3,12 +3,12 @@
 L-BFGS changes each of ten source images until the network predicts a target class, for each of the
 nine other classes.
 
-The source images are the least confident test images of each class (Figure 5) or the most confident
-ones (Figure 8). L-BFGS minimises the cross entropy of the target class. The paper mentions neither
-a bound on the distance nor clipping, so the attack has neither. The paper does not name the
-implementation of L-BFGS that it used. The comparison with the paper uses scipy's default tolerances
-and float32, a likely choice in 2017. We fixed these settings before we saw any result. The study
-also runs other variants of L-BFGS.
+In Figure 5, the source images are the least confident test images of each class. In Figure 8, they
+are the most confident test images. L-BFGS minimises the cross entropy of the target class. The
+paper mentions neither a bound on the distance nor clipping, so the attack has neither. The paper
+does not name the implementation of L-BFGS that it used. The comparison with the paper uses scipy's
+default tolerances and float32, a likely choice in 2017. We fixed these settings before we saw any
+result. The study also runs variants of L-BFGS with other settings than these.
 """
 
 import copy
@@ -50,14 +50,14 @@ class Search:
     clip: bool = False
 
 
-READINGS = {  # the first variant is compared with the paper
+READINGS = {  # the results of the first variant are compared with the paper
     "float32": Search(),
     "float32, no tolerances": Search(tolerances=False),
     "float64, no tolerances": Search("float64", tolerances=False),
     "float32, in the box": Search(clip=True),
 }
 MAIN = next(iter(READINGS))
-STRAIGHT = "straight line"  # for comparison: a straight line to another image, without a gradient
+STRAIGHT = "straight line"  # a baseline without gradients: a straight line to another image
 
 
 Sources = Annotated[
@@ -74,7 +74,7 @@ class Parameters(parameters.Parameters):
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     iterations: Annotated[
         int, Field(ge=1, le=100_000, description="a number of iterations at most, 1 to 100000")
-    ] = 1000  # quick has 100
+    ] = 1000  # with profile quick 100
     sources: Annotated[
         Sources | None,
         Field(
@@ -99,9 +99,12 @@ def attack(
     The source images are the images numbered ``given``; with None, ``rule`` chooses them among
     ``images`` test images.
 
-    Return for each variant of L-BFGS and each pair of source image and target class whether the
-    attack succeeded (``found``), the number of ``iterations``, and the l2 ``distance``.
+    The first three results have one value for each variant of L-BFGS and each pair of a source
+    image and a target class.
 
+    ``found``: whether the attack succeeded.
+    ``iterations``: the number of iterations of L-BFGS.
+    ``distance``: the l2 norm of the perturbation.
     ``sources``: the row numbers of the source images.
     ``images``: the adversarial images that the first variant found, by source and target class,
         clipped to [0, 1] and rounded to 256 grey levels. The diagonal has the source images. If an
@@ -148,7 +151,7 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations of the study as a dict with keys (network, method, seed).
 
     The paper says that the ReLU MLP behaves like the sigmoid MLP. So the ReLU MLP is attacked only
-    by the variant that is compared with the paper.
+    by the variant of L-BFGS whose results are compared with the paper.
     """
     assert p.seeds is not None
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
@@ -165,8 +168,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, the numbers of successes and
-    failures of every variant, and the images of the first seed.
+    """Return three kinds of results: those that are compared with the paper's numbers, the numbers
+    of successes and failures of every variant of L-BFGS, and the images of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -197,8 +200,8 @@ def _written(images: UInt8[Tensor, "k k h w"]) -> list[list[str]]:
 
 
 def _outcomes(done: Done) -> list[dict[str, list[Any]]]:
-    """Return for each variant of L-BFGS ``found``, ``iterations`` and ``distance`` for all
-    pairs.
+    """Return for each variant of L-BFGS three tensors with one value per pair: ``found``,
+    ``iterations`` and ``distance`` (see `attack`).
     """
     names = ("found", "iterations", "distance")
     columns = zip(*(done.values[name] for name in names), strict=True)
@@ -215,10 +218,11 @@ def _counts(
     seed: int,
     setting: dict[str, str | float | int | bool],
 ) -> Iterator[Row]:
-    """Yield the number of pairs for each outcome: found, stalled, or out of iterations.
+    """Yield the number of pairs for each outcome of L-BFGS: found, stalled, or out of iterations.
 
     On a pair, L-BFGS "stalled" if it failed and stopped before the maximum number of iterations.
-    The reason is a tolerance, a zero gradient, or a line search that found no lower loss.
+    L-BFGS stops early for one of three reasons: a tolerance was reached, the gradient is zero, or
+    the line search found no lower loss.
     """
     failed = _split(outcome, "iterations", False)
     ends = {
@@ -237,8 +241,8 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """Yield the results that are compared with the paper's numbers, which come from the first
-    variant of L-BFGS.
+    """Yield the results that are compared with the paper's numbers; all these results come from the
+    first variant of L-BFGS.
     """
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
     yield Row(successes, "count", f"{target}/successes", seed=seed)

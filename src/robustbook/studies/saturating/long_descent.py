@@ -35,8 +35,8 @@ from .targeted import PRECISIONS, RULES, Precision, Rule, sources
 PAPER, ITEM = "saturating", "long-descent"
 STEPS = {"quick": 5_000, "paper": 30_000_000}
 TRACED = ("iterations", "moved", "loss", "gradient")
-PER_DECADE = 20  # recorded points per factor of ten in the number of steps
-BLOCK = 10_000  # steps between two checks of the time
+PER_DECADE = 20  # number of measurements while the number of steps grows by a factor of ten
+BLOCK = 10_000  # steps between two looks at the clock
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # Kingma & Ba 2015, and torch.optim.Adam
 
 Digit = Annotated[int, Field(ge=0, le=9, description="a class, 0 to 9")]
@@ -54,14 +54,14 @@ class Parameters(parameters.Parameters):
     ] = 0.01
     steps: Annotated[
         int, Field(ge=1, le=30_000_000, description="a number of steps, 1 to 30000000")
-    ] = 30_000_000  # quick stops at 5000
+    ] = 30_000_000  # with profile quick at most 5000
 
 
 class Descent:
     """The state of Adam's attack on one image.
 
-    The network ``net`` is a sigmoid MLP with layers 784-w-w-10, and its precision is used for all
-    computations.
+    The network ``net`` is a sigmoid MLP with layers 784-w-w-10. All computations use the precision
+    of its weights.
 
     Pixels are not clipped, and the perturbation has no bound. The attribute ``taken`` counts the
     steps of Adam. A step allocates no memory.
@@ -83,8 +83,8 @@ class Descent:
 
     @torch.no_grad()
     def propagate(self) -> None:
-        """Compute the logits of the image, and the gradient of the cross entropy of the target
-        class.
+        """Compute the logits of the image, and the gradient of the loss (the cross entropy of the
+        target class) with respect to the pixels.
         """
         (w1, w2, w3), (b1, b2, b3) = self.weights, self.biases
         (x1, x2, p), (d1, d2, d3) = self.outputs, self.slopes
@@ -99,7 +99,7 @@ class Descent:
 
     @torch.no_grad()
     def advance(self, until: int) -> bool:
-        """Make steps of Adam until their number ``taken`` is ``until``.
+        """Make steps of Adam until the total number of steps, ``taken``, equals ``until``.
 
         As soon as the network predicts the target class, stop and return True.
         """
@@ -125,8 +125,8 @@ class Descent:
         return not bool(self.gradient.any()) and not bool(self.first.any())
 
     def look(self) -> list[float]:
-        """Return the current measurements in the order of ``TRACED``; call this method after
-        `advance`.
+        """Return the current measurements in the order of ``TRACED``; `advance` has to be called
+        first.
 
         Raise ValueError if a logit is not finite, because the predicted class is then undefined.
         """
@@ -147,8 +147,8 @@ class Descent:
         part.replace(path)
 
     def load(self, path: Path) -> list[list[float]]:
-        """Load a checkpoint and return the measurements that it contains; rename a damaged file and
-        start again.
+        """Load a checkpoint and return the measurements that it contains. If the file is damaged,
+        rename it and start from the first step.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -179,7 +179,8 @@ def descend(
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
     """Run Adam's attack for at most ``steps`` steps.
 
-    Return why the attack ended, and the measurements after logarithmically spaced numbers of steps.
+    Return two things: the reason why the attack ended, and the measurements after logarithmically
+    spaced numbers of steps.
 
     The file ``checkpoint`` is written about every ``every`` seconds. An interrupted attack resumes
     from the checkpoint and gives bitwise the same result.
@@ -231,8 +232,8 @@ def long_descent(
 ) -> dict[str, object]:
     """Run a long attack by Adam.
 
-    Return the reason why it ``ended``, the measurements during the attack (``trace``), and the
-    first and the last image.
+    Return the reason why the attack ended (``ended``), the measurements during the attack
+    (``trace``), and two images: the image before and the image after the attack.
 
     The attack always runs on the CPU, because one step is too small a computation for a GPU.
     """
@@ -265,8 +266,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the number of steps and the seconds of each attack, and the
-    measurements and images of the first seed.
+    """Return the study's results. For each attack, these are its number of steps and its time in
+    seconds. For the first seed, they include the measurements during the attack and the images.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -36,7 +36,7 @@ class Anneal:
     """The schedule of lambda, the weight of the saturation penalty.
 
     During the first ``plain`` optimiser steps, lambda is 0. Afterwards lambda rises by ``rise``
-    once in ``every`` optimiser steps; it rises ``rises`` times.
+    once in ``every`` optimiser steps; it rises ``rises`` times in all.
     """
 
     plain: int
@@ -57,7 +57,8 @@ class Training:
     """The settings with which a network is trained.
 
     ``width``: the number of hidden units, as in `build`.
-    ``eps``, ``alpha``: the parameters of adversarial training.
+    ``eps``, ``alpha``: the radius of FGSM in adversarial training, and the weight of the loss on
+        clean images.
     ``layers``: whether the saturation penalty includes the output layer.
     """
 
@@ -100,8 +101,10 @@ def fresh(training: Training, seed: int) -> nn.Module:
 
 @step(version=1)
 def train(training: Training, seed: int, *, context: Context) -> dict[str, object]:
-    """Train one network. Return its weights as ``weight/<name>``, and the mean of each loss term in
-    each epoch as ``history/<term>``.
+    """Train one network.
+
+    ``weight/<name>``: the weights after training.
+    ``history/<term>``: the mean of a loss term in each epoch.
     """
     data = load(training.data, "train")
     net = fresh(training, seed)
@@ -140,8 +143,8 @@ def evaluate(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return for each attack the ``accuracy`` in percent, and the percentage of images that the
-    attack did not change (``unmoved``).
+    """Return for each attack two percentages: ``accuracy`` is the accuracy under the attack, and
+    ``unmoved`` is the percentage of images that the attack did not change.
 
     ``images``: the number of test images. The test images are evenly spaced over the test set,
         because the first half of MNIST's test set is easier.

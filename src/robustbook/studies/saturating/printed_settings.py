@@ -1,7 +1,7 @@
 """Compare the settings that Nayebi & Ganguli 2017 state with the settings of our training.
 
-The paper's introduction states a range of error rates under FGSM. The module compares this range
-with the error rates of the networks of Table 1.
+The paper's introduction also states a range of error rates under FGSM. The module compares this
+range with the error rates of our saturated networks of Table 1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ def rows(profile: str) -> Iterator[Row]:
         found[f"lambda-max-{short}"] = {anneal(anneal.steps - 1)}
         found[f"lambda-step-{short}"] = {anneal.rise}
     for name, values in found.items():
-        (value,) = values  # this value is the same for all networks
+        (value,) = values  # eps is the same for all networks
         yield Row(value, "none", f"saturating/text-4/settings/{name}")
 
 
@@ -60,8 +60,8 @@ def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
 def errors(
     results: Mapping[tuple[Any, ...], Done], profile: str, seeds: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Yield the smallest and the largest error rate under FGSM of the three saturated networks, for
-    the comparison with Section 1.
+    """Yield two error rates for the comparison with Section 1: the smallest and the largest error
+    rate of the three saturated networks under FGSM.
     """
     for seed in seeds:
         found = [

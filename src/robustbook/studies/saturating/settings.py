@@ -1,7 +1,7 @@
 """Define the settings that several studies of Nayebi & Ganguli 2017 share, for each profile.
 
-The settings say how the networks are trained, how many test images are attacked, and by which
-attacks. A profile selects the size of the experiments:
+The settings say how the networks are trained, how many test images are attacked, and which attacks
+are used. A profile selects the size of the experiments:
 
 ``quick``: scikit-learn's digits, resized to 28 x 28 pixels, and trainings that take seconds.
 ``paper``: MNIST; the weight lambda of the penalty rises once per epoch.
@@ -21,7 +21,7 @@ METHODS: tuple[Method, ...] = ("vanilla", "adversarial", "saturated")
 COMPARED: tuple[Method, ...] = ("vanilla", "saturated")
 """The two ways of training that the figures compare."""
 MAIN = "float32"
-"""The variant of FGSM whose accuracies are compared with the paper's Table 1."""
+"""The name of the variant of FGSM whose accuracies are compared with the paper's Table 1."""
 Networks = dict[tuple[str, Method], Training]
 
 BATCH = {"quick": 32, "paper": 64}  # batch size of the fully connected networks
@@ -62,7 +62,7 @@ def mlps(profile: str) -> Networks:
 def cnns(profile: str) -> Networks:
     """Return the training settings of the three convolutional networks.
 
-    In the saturated CNN lambda rises once, to 1e-5, after two epochs.
+    For the saturated CNN, lambda is 0 in the first two epochs, and 1e-5 afterwards.
     """
     paper = profile == "paper"
     epoch, data, width = (600, "mnist", 0) if paper else (30, "digits", 256)
@@ -83,12 +83,12 @@ def cnns(profile: str) -> Networks:
 def saturated_sigmoid(
     profile: str, every: int, *, lr: float | None = None, times: int = 1
 ) -> Training:
-    """Return the training settings of Table 1's saturated sigmoid network, but with another
-    schedule of lambda.
+    """Return the training settings of Table 1's saturated sigmoid network, but with the schedule of
+    lambda that the arguments describe.
 
     The weight lambda of the penalty rises once in ``every`` optimiser steps, and the final lambda
-    is multiplied by ``times``. ``lr`` is the learning rate; with None, the learning rate of Table
-    1.
+    is ``times`` as large as in Table 1. The argument ``lr`` is the learning rate; with None, it is
+    the learning rate of Table 1.
     """
     base = mlps(profile)["sigmoid-mlp", "saturated"]
     assert base.anneal is not None
@@ -111,16 +111,17 @@ def saturated_relu(profile: str, scale: float) -> Training:
     return replace(base, anneal=anneal, recipe=replace(base.recipe, steps=anneal.steps))
 
 
-# Epochs of the longest training in `table_1_search`.
+# The numbers of epochs of the longest vanilla trainings in `table_1_search`.
 LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}
 
 
 def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
-    """Return the training settings of the four networks of Figures 1, 2, 3 and 7, by (network,
-    method).
+    """Return the training settings of the four networks of Figures 1, 2, 3 and 7, as a dict with
+    keys (network, method).
 
-    With seed 0, three more networks are added for comparison: two vanilla networks that train for
-    longer, and a ReLU network with a penalty 100,000 times as large.
+    With seed 0, three more networks are added for comparison: two vanilla networks that are trained
+    with more optimiser steps than the usual vanilla networks, and a saturated ReLU network whose
+    penalty is 100,000 times the usual penalty.
     """
     nets = mlps(profile)
     found: dict[tuple[str, str], Training] = {
@@ -139,8 +140,8 @@ def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
 def readings(eps: float) -> dict[str, Attack]:
     """Return all attacks of the page of Table 1, by name.
 
-    PGD clips images to [0, 1]. All other attacks run both without clipping and, under names that
-    end in "clipped", with clipping.
+    PGD clips images to [0, 1]. Every other attack occurs twice: without clipping, and with clipping
+    under a name that ends in "clipped".
     """
     fgsm = Attack("fgsm", eps)
     pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)

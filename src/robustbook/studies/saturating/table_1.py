@@ -1,11 +1,11 @@
-"""Reproduce Table 1 of Nayebi & Ganguli 2017: nine networks' accuracy on clean images and under
-FGSM.
+"""Reproduce Table 1 of Nayebi & Ganguli 2017: the accuracy of nine networks, on clean images and
+under FGSM.
 
 The table combines three architectures (sigmoid MLP, ReLU MLP, CNN) with three ways of training
 (vanilla, adversarial, saturated). The comparison with the paper uses FGSM with eps 0.25, on all
 test images. In this comparison FGSM does not clip images, computes in float32, and computes the
 cross entropy from the logits. We fixed this variant of FGSM before we saw any result. The study
-also runs other attacks, to explain the accuracies.
+also runs attacks that the paper does not use, to explain the accuracies.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ class Parameters(parameters.Parameters):
     ] = 0.25  # for attacks; adversarial training always uses eps 0.25
     controls: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 1000  # for further attacks; 40 for profile quick
+    ] = 1000  # for the attacks that only explain; with profile quick 40
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
@@ -63,8 +63,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and the accuracies under all
-    other attacks.
+    """Return the results that are compared with the paper's numbers, and also the accuracies under
+    the attacks that are not compared.
     """
     assert p.seeds is not None
     size = TEST[p.profile]

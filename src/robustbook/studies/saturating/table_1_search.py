@@ -1,13 +1,13 @@
-"""Try other training settings for Table 1 of Nayebi & Ganguli 2017, because the paper does not
-state all of them.
+"""Vary the training settings for Table 1 of Nayebi & Ganguli 2017, because the paper does not state
+all settings.
 
 The study changes one setting at a time. For saturated sigmoid MLPs, the study changes the number of
 optimiser steps between two increases of lambda. With 10 optimiser steps between two increases, the
 study also changes the initialisation, the learning rate, the width, the final lambda, or the layers
 in the penalty. For saturated ReLU MLPs and CNNs, the study multiplies lambda by a constant. For
-saturated CNNs and vanilla MLPs, the study changes the number of epochs. If vanishing gradients
-raise the accuracy of saturated networks under FGSM, they may raise that of vanilla networks too.
-The paper reports accuracies of 0 and 0.41 % for vanilla MLPs under FGSM.
+saturated CNNs and vanilla MLPs, the study changes the number of epochs. Longer training may also
+make the gradients of vanilla networks vanish, and so raise their accuracy under FGSM. The paper
+reports accuracies of 0 and 0.41 % for vanilla MLPs under FGSM.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,8 @@ from .settings import CONTROLS, EPOCH, MAIN, cnns, mlps, readings, saturated_rel
 
 PAPER, ITEM = "saturating", "table-1-search"
 SHOWN = (MAIN, "float64", "flushed", "probabilities", "signs", "pgd softened")
-"""The attacks that are run on each network. The page of Table 1 runs further attacks."""
+"""The attacks that this study runs on each network; the study of Table 1 runs these and more.
+"""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -49,8 +50,8 @@ def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
 
 
 def variants(profile: str) -> dict[tuple[str, str], Training]:
-    """Return all training settings that are tried; the keys say which setting is changed and
-    how.
+    """Return all training settings that are tried; each key is a pair that says which setting is
+    changed, and how it is changed.
     """
     paper = profile == "paper"
     short = 10 if paper else 1
@@ -78,7 +79,9 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (varied, how, seed, purpose)."""
+    """Return the computations of the study as a dict with keys (changed setting, its new value,
+    seed, purpose).
+    """
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))

@@ -32,7 +32,9 @@ def calls(p: Parameters) -> dict[Any, Call]:
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the sizes of all layers, which this function reads from a network that it builds."""
+    """Return the study's results: the sizes of all layers, which are read from a newly built
+    network.
+    """
     net = CNN()
     same = sum(parameter.numel() for parameter in net.parameters())
     # Without padding the feature maps have sides of 24, 12, 8 and 4. Then only the number of inputs

@@ -1,9 +1,9 @@
 """Choose the source images and target classes for the targeted attacks of Nayebi & Ganguli 2017
 (Section 7).
 
-The source image of a class is the correctly classified test image with the lowest or the highest
-softmax probability. Each of the ten source images is attacked towards each of the nine other
-classes.
+The source image of a class is the least or the most confident of its correctly classified test
+images: the one whose softmax probability is lowest or highest. Each of the ten source images is
+attacked towards each of the nine other classes.
 """
 
 from typing import Literal
@@ -29,8 +29,8 @@ def sources(
     rule: Rule,
     name: str = "the network",
 ) -> Int[Tensor, " 10"]:
-    """Return the row number of the least or most confident image among the correctly classified
-    images, for each class.
+    """Return for each class the row number of its source image: the least or the most confident of
+    the correctly classified images.
 
     For most images a saturated network predicts a probability p that float32 rounds to 1. So images
     are ranked by log p - log (1 - p), which increases with p and does not round to one value. If
@@ -58,8 +58,8 @@ def sources(
 def pairs(
     rows: Int[Tensor, " 10"],
 ) -> tuple[Int[Tensor, " 90"], Int[Tensor, " 90"], Int[Tensor, " 90"]]:
-    """Return the row number of the source image, the source class and the target class for each of
-    the 90 pairs of classes.
+    """Return three tensors with one value for each of the 90 pairs of classes: the row number of
+    the source image, the source class, and the target class.
 
     The pairs are in the order of the source images.
     """
@@ -105,8 +105,8 @@ def straight(
     images: Float[Tensor, "n *shape"],
     targets: Int[Tensor, " p"],
 ) -> Float[Tensor, " p"]:
-    """Return for each starting image how far it must move along a straight line to be classified as
-    the target class.
+    """Return for each starting image the l2 distance that it must move along a straight line to be
+    classified as the target class.
 
     Each line ends at the nearest of the ``images`` that ``net`` classifies as the target class. On
     the line, bisection finds a point where the predicted class changes.

@@ -1,11 +1,11 @@
 """Run today's attacks on Random Self-Ensemble.
 
-The class `Strike` describes an attack. The attacked images are evaluated several times, with noise
-draws that no attack has used.
+The class `Strike` holds the settings of an attack. The network classifies the attacked images
+several times, each time with noise draws that the attack has not used.
 
 Against a randomised network, an adaptive attack averages its loss over noise draws (Athalye,
 Engstrom, Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) advise to
-show first that the attack succeeds on the network with fixed noise.
+test first whether the attack succeeds if the network's noise is the same in every step.
 """
 
 import math
@@ -26,30 +26,34 @@ from .attack import FRESH, probabilities, test_images
 from .networks import Noise, trained
 
 SELECT, JUDGED, FROZEN = FRESH + 2**30, FRESH + 2**31, FRESH + 2**32
-"""Noise draws are numbered. These constants are the first draw numbers for the selection of images
-within an attack, for the final evaluation, and for frozen noise. The draws of attacks have numbers
-far below FRESH or slightly above FRESH.
+"""Noise draws are numbered. SELECT is the first number for the draws that decide within an attack
+whether it succeeds. JUDGED is the first number for the final evaluation, and FROZEN is the number
+of the frozen noise. The draws in the steps of attacks have numbers far below FRESH or slightly
+above FRESH.
 """
 APART = 10_000
-"""The distance between the numbers of the first noise draws of two selections or of two
-evaluations.
+"""Two evaluations of the network use draws with different numbers: the number of the first draw
+differs by this distance.
 """
 
 
 @dataclass(frozen=True)
 class Strike:
-    """The description of an attack.
+    """The settings of an attack.
 
-    ``kind``: the kind of attack. With ``none`` images stay unchanged, and ``search`` stands for the
-        function `searched`. The other kinds are attacks of the module `robustbook.attacks`.
+    ``kind``: the kind of attack. With ``none``, images stay unchanged. With ``search``, the attack
+        is the function `searched`. Every other kind is an attack of the module
+        `robustbook.attacks`.
     ``averaged``: the number of noise draws over which each step or query of the attack averages.
     ``noise``: whether the attacked network has new noise in each step (``fresh``), the same noise
         in all steps (``frozen``), or no noise (``off``).
-    ``c``, ``hinge``, ``keep``: the weight, form of the hinge and returned iterate of the
-        Carlini-Wagner attack (see `carlini_wagner`).
+    ``c``: the weight of the loss term for success in the Carlini-Wagner attack.
+    ``hinge``: the form of this loss term (see `carlini_wagner`).
+    ``keep``: which iterate the Carlini-Wagner attack returns (see `carlini_wagner`).
     ``eps``: the radius of PGD and of the Square attack.
     ``steps``: the number of steps; for the Square attack, the number of queries.
-    ``searches``, ``kappa``: the number of values of c and the confidence margin in `searched`.
+    ``searches``: the number of values of c that the function `searched` tries.
+    ``kappa``: the confidence margin in the function `searched`.
     """
 
     kind: Literal["none", "carlini-wagner", "search", "pgd-l2", "pgd-linf", "square"]
@@ -72,8 +76,8 @@ class Frozen:
         self.net = net
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the network as a function of images, always with the same noise; ``draw`` is
-        ignored.
+        """Return the network as a function of images, with the noise draw FROZEN; the argument
+        ``draw`` has no effect.
         """
         found: Callable[[Tensor], Tensor] = self.net.at(keys, FROZEN)
         return found
@@ -91,20 +95,20 @@ def struck(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack ``images`` test images, and evaluate the network on the attacked images ``repeats``
-    times.
+    """Attack ``images`` test images; then evaluate the network ``repeats`` times on the attacked
+    images.
 
     Each evaluation uses ``draws`` new noise draws.
 
     ``right``: which attacked images are classified correctly in each evaluation, with shape
         (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
-    ``seen``: if the attack ran on the network with frozen noise or without noise, which attacked
-        images this network classifies correctly.
+    ``seen``: only if the noise was frozen or switched off during the attack: which attacked images
+        the network with this noise classifies correctly.
 
-    Images that the network misclassifies without any attack are not attacked. A misclassified image
-    is still attacked if the attack runs on the network with frozen noise or without noise, and this
-    network classifies the image correctly.
+    Images that the network misclassifies without any attack are not attacked. There is one
+    exception: the network may classify an image correctly while its noise is frozen or switched off
+    for the attack. Then the image is attacked.
 
     ``noise``: the noise layers during attack and evaluation; with None, the noise layers of
         training.
@@ -144,10 +148,11 @@ def searched(
     for c.
 
     An iterate that is misclassified with the noise draws of one step may be classified correctly
-    with other draws. So for each c only the last iterate counts. The attack succeeds if ``net``
-    misclassifies this iterate with ``draws`` new noise draws. The weight c is multiplied by 10
-    until the first success. Then the interval that contains the smallest successful c is halved
-    repeatedly. If the attack succeeds with no c, the image is returned unchanged.
+    with new noise draws. So for each c we test only the last iterate. The attack with this c
+    succeeds if ``net`` misclassifies the last iterate with ``draws`` new noise draws. The weight c
+    is multiplied by 10 until the first success. Then the interval that contains the smallest
+    successful c is halved repeatedly. If the attack fails with every c, the image is returned
+    unchanged.
     """
     c = torch.full((len(images),), strike.c, device=images.device)
     low, high = torch.zeros_like(c), torch.full_like(c, math.inf)
@@ -184,7 +189,9 @@ def _moved(
     keys: Tensor,
     draws: int,
 ) -> Tensor:
-    """Return the attacked images; the attack runs on the network ``view``."""
+    """Return the attacked images; the attack uses the network ``view``, which is ``net`` itself or
+    ``net`` with frozen or without noise.
+    """
     given: dict[str, Any] = {"draws": strike.averaged, "keys": keys}
     sized: dict[str, Any] = {"steps": strike.steps, "step_size": strike.step_size, **given}
     match strike.kind:
@@ -216,12 +223,11 @@ def _moved(
 def counted(
     network: Done, first: int, images: int, choice: int, trials: int, *, context: Context
 ) -> dict[str, object]:
-    """Count how often each class is predicted with a single noise draw (hard votes), for ``images``
-    clean test images.
+    """Count for each of ``images`` clean test images how often each class is predicted with a
+    single noise draw (hard votes).
 
-    The result ``choice`` counts the votes of the first ``choice`` noise draws. The result
-    ``counts`` counts the votes of ``trials`` further draws. Both results have the shape (images,
-    classes).
+    ``choice``: the numbers of votes in the first ``choice`` noise draws, shape (images, classes).
+    ``counts``: the numbers of votes in the next ``trials`` noise draws, shape (images, classes).
     ``label``: the true classes.
     """
     net = _ready(network, context.device)
@@ -244,14 +250,15 @@ def one_draw(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack images by PGD in l-infinity with one noise draw per step, and evaluate them with one
+    """Attack images by l-infinity PGD with one noise draw per step, and classify them with one new
     noise draw.
 
     The logs that the authors published in 2018 come from such an attack.
 
-    ``clean``, ``right``: which images are classified correctly before and after the attack.
+    ``clean``: which images are classified correctly before the attack.
+    ``right``: which images are classified correctly after the attack.
 
-    All images are attacked, also images that are misclassified without an attack.
+    All images are attacked, including images that are misclassified without an attack.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)
@@ -262,8 +269,8 @@ def one_draw(
 
 
 def _ready(network: Done, device: str, noise: Noise | None = None) -> nn.Module:
-    """Return the trained network without gradients of its weights, in a memory format that is fast
-    on a CPU.
+    """Return the trained network. Its weights get no gradients, and its memory format is fast on a
+    CPU.
     """
     net = trained(network, device, noise).requires_grad_(False)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

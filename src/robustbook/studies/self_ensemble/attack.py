@@ -1,10 +1,10 @@
-"""Run the paper's attack on Random Self-Ensemble, and evaluate the attacked images with new noise
+"""Run the paper's attack on Random Self-Ensemble, and classify the attacked images with new noise
 draws.
 
-The attack is the l2 attack of Carlini and Wagner as in the paper's released code. The weight c of
-the loss term for success is fixed. The attack makes 300 steps, with one noise draw in each step,
-and returns the last iterate. The noise for an image is determined by the number of the image in the
-test set.
+The attack is the l2 attack of Carlini and Wagner, in the form of the paper's released code. The
+weight c of the loss term for success is fixed, not searched. The attack makes 300 steps, with one
+noise draw in each step, and returns the last iterate. The noise for an image is determined by the
+number of the image in the test set.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from robustbook.runs import Context, Done, step
 from .networks import Noise, model_of, trained
 
 FRESH = 2**40
-"""Noise draws are numbered; this is the number of the first draw for evaluation. Attacks use draws
-with much smaller numbers.
+"""Noise draws are numbered; this is the number of the first draw for evaluation. The draws of
+attacks have much smaller numbers.
 """
 
 
 def test_images(network: Done, first: int, count: int, device: str) -> tuple[Tensor, ...]:
-    """Return images in [0, 1], labels and keys for the test images ``first`` to ``first + count -
-    1``; the keys determine the noise.
+    """Return the test images ``first`` to ``first + count - 1`` in [0, 1], their labels, and their
+    keys, which determine the noise.
     """
     keys = torch.arange(first, first + count)
     found = load(model_of(network).data, "test").subset(keys)
@@ -37,8 +37,8 @@ def test_images(network: Done, first: int, count: int, device: str) -> tuple[Ten
 def probabilities(
     net: nn.Module, images: Tensor, keys: Tensor, draws: int, start: int = FRESH
 ) -> Tensor:
-    """Return the class probabilities: the softmax or, for a network with noise, the mean softmax
-    over the noise draws.
+    """Return the class probabilities: the softmax of the logits. For a network with noise, return
+    the mean of the softmax over ``draws`` noise draws.
 
     Raise ValueError if a probability is NaN, because its image would count as misclassified.
     """
@@ -67,10 +67,10 @@ def clean(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return which clean test images are classified correctly with each number of noise draws in
-    ``draws``.
+    """Evaluate clean test images with several numbers of noise draws.
 
-    The result ``right`` has the shape (draws, images).
+    ``right``: which images are classified correctly with each number in ``draws``, shape (draws,
+        images).
 
     ``noise``: the noise layers during evaluation; with None, the noise layers of training.
     """
@@ -78,7 +78,7 @@ def clean(
     x, y, keys = test_images(network, first, images, context.device)
     right = []
     for i, count in enumerate(draws):
-        # Predictions with different numbers of draws share no draw.
+        # No noise draw is used for two numbers of draws.
         start = FRESH + sum(draws[:i])
         right.append(probabilities(net, x, keys, count, start).argmax(1) == y)
         context.progress(i + 1, len(draws))
@@ -137,7 +137,7 @@ def attacked(
 
 @dataclass(frozen=True)
 class Swept:
-    """The results of attacking all images, for one network and one value of c."""
+    """The results of the paper's attack on all images, for one network and one value of c."""
 
     right: Tensor
     single: Tensor
@@ -145,8 +145,8 @@ class Swept:
 
     @property
     def accuracy(self) -> float:
-        """Return the accuracy under the attack in percent of all images, including images that are
-        misclassified without any attack.
+        """Return the accuracy in percent under the attack, over all images, including images that
+        are misclassified without any attack.
         """
         return 100 * self.right.double().mean().item()
 
@@ -162,8 +162,8 @@ def joined(pieces: list[Done]) -> Swept:
     """Join the results for all pieces of the test set, for one network and one value of c.
 
     The pieces are results of `attacked` or of `clean`. For results of `clean` the distance is 0.
-    For results of `clean`, ``right`` is for the last number of draws, and ``single`` is for the
-    first number of draws.
+    Results of `clean` have several numbers of draws: ``right`` is then taken from the last number,
+    and ``single`` from the first number.
     """
     right = torch.cat(
         [p.tensors["right"].view(-1, p.call.arguments["images"]) for p in pieces], dim=1

@@ -1,15 +1,16 @@
-"""Reproduce Figure 2 of Random Self-Ensemble: networks with noise in training, at test time, in
-both, or in neither.
+"""Reproduce Figure 2 of Random Self-Ensemble: the accuracy of networks with noise only in training,
+only at test time, in both, or in neither.
 
-The network ``rse`` has noise in training and at test time. The network ``train only`` is the
+The network ``rse`` has noise layers in training and at test time. The network ``train only`` is the
 network ``rse`` with its noise layers switched off, both in the attack and in the prediction. The
-network ``test only`` is the undefended network, to which noise layers are added after training, for
-the attack and for the prediction by 50 draws. The network ``none`` is the undefended network
-without noise.
+network ``test only`` is the undefended network, to which noise layers are added after training. The
+noise is then on in the attack and in the prediction, which averages over 50 draws. The network
+``none`` is the undefended network without noise.
 
-The paper's figure comes from older code. The older code normalises the images and then adds noise
-of standard deviation 0.9 and 0.2. Its attack does not clip pixels, and runs with batch norm in
-training mode. This study uses the noise of Table 1 and the attack of Table 2.
+The paper's figure comes from older code. The older code normalises the images. It adds initial
+noise of standard deviation 0.9, and noise of standard deviation 0.2 in all later layers with noise.
+Its attack does not clip pixels, and runs with batch norm in training mode. This study uses the
+noise of Table 1 and the attack of Table 2.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,7 +53,7 @@ def _points(own: Setting, regime: str, seed: int) -> dict[tuple[float, int], Cal
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: accuracy and distortion at each point of the figure, and the
-    comparisons that the paper makes.
+    tests of the comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -81,7 +82,7 @@ def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]
         if not at:
             continue
         holds = all(above)
-        if other == "train only":  # the mean over the attacks that the paper calls "smaller"
+        if other == "train only":  # the mean over all c that the paper calls "smaller"
             holds = sum(of["rse", c].accuracy - of[other, c].accuracy for c in at) > 0
         share = sum(above) / len(above)
         yield Row(share, "fraction", f"{start}/{name}", seed=seed, holds=holds)

@@ -3,9 +3,10 @@ depends on c and on the noise level.
 
 The noise levels come from the paper's script (`settings.LEVELS`), which is older than the code for
 Table 2. In the script, the initial noise is added to the image, and its standard deviation is given
-for normalised images. The study also includes networks with the noise of Table 1, placed as in the
-released code. All networks are attacked by the attack of Table 2. The older script attacks
-normalised pixels without clipping, with batch norm in training mode.
+for normalised images. The study also includes networks with the noise levels of Table 1, whose
+noise layers are placed as in the released code. All networks are attacked by the attack of Table 2.
+The older script, in contrast, attacks normalised pixels without clipping, with batch norm in
+training mode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,8 +39,8 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the names of the noise layers of the networks in Figure 3, from no noise to RSE's
-    noise.
+    """Return the names that describe the noise layers of each network in Figure 3, from no noise to
+    RSE's noise.
 
     If an architecture has no noise levels, return an empty tuple.
     """
@@ -53,7 +54,7 @@ def _points(own: Setting, noise: Names, seed: int) -> dict[tuple[float, int], Ca
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: accuracy and distortion at each point of the figure, and the
-    comparisons that the paper makes.
+    tests of the comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -77,8 +78,8 @@ def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) ->
 
     Each result is the fraction of pairs of noise levels for which the paper's claim holds. The
     paper claims that higher noise lowers the accuracy at c <= 0.01. For this claim, the network
-    without noise is compared only on clean images. At c = 0.01 it has already lost more accuracy
-    than all other networks, also in the paper's Table 2.
+    without noise is compared only on clean images. At c = 0.01 the attack has already lowered its
+    accuracy more than that of all other networks, also in the paper's Table 2.
     """
     start = f"{TARGETS}/{ITEM}"
     # With profile quick, the noise of RSE is the highest noise level. With the paper's noise

@@ -1,10 +1,11 @@
-"""Reproduce Figure 4 of Random Self-Ensemble: the accuracy of predictions from one noise draw and
-from 50 noise draws.
+"""Reproduce Figure 4 of Random Self-Ensemble: the accuracy of predictions from one noise draw,
+compared with predictions from 50 noise draws.
 
 Each image is attacked once, by the attack of Table 2. The attacked image is then classified with
 one noise draw and with 50 noise draws. The single draw is the first of the 50 draws. The paper's
-figure comes from older code. The older code normalises the images and then adds noise of standard
-deviation 0.9 and 0.2. During its attack, batch norm is in training mode.
+figure comes from older code. The older code normalises the images. It adds initial noise of
+standard deviation 0.9, and noise of standard deviation 0.2 in all later layers with noise. During
+its attack, batch norm is in training mode.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,8 +22,8 @@ from .sweep import cell, counted, points, swept
 
 ITEM = "figure-4"
 WEAK, STRONG = 0.1, 0.4
-"""An attack counts as weak if c is at most the first number, and as strong if c is at least the
-second number. The paper's text states the second number.
+"""An attack counts as weak if c is at most WEAK, and as strong if c is at least STRONG. The paper's
+text states only STRONG.
 """
 Parameters = settings.OfNetworks
 
@@ -42,7 +43,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: accuracy and distortion at each point of the figure, and the
-    comparisons that the paper makes.
+    tests of the comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -59,8 +60,8 @@ def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
     """Yield the results that are compared with the paper's numbers; all of them are for VGG16.
 
     According to the paper, 50 draws give a higher accuracy than one draw up to about c = 0.4, and a
-    lower accuracy for larger c. So we test the higher accuracy with the mean over all c below 0.4.
-    We test the lower accuracy with the mean over all c from 0.4.
+    lower accuracy for larger c. So we compare the mean accuracies twice: over all c below 0.4,
+    where 50 draws should be better, and over all c from 0.4, where they should be worse.
     """
     start = f"{TARGETS}/{ITEM}"
     gain = {c: at.accuracy - 100 * at.single.double().mean().item() for c, at in of.items() if c}

@@ -1,9 +1,9 @@
-"""Reproduce Figure 5 of Random Self-Ensemble: accuracy on clean images against the number n of
-noise draws.
+"""Reproduce Figure 5 of Random Self-Ensemble: how the accuracy on clean images depends on the
+number n of noise draws.
 
-Predictions with different numbers of draws share no noise draw. The networks have the noise of
-Table 1; VGG16 is also trained with the noise levels of Figure 3. The paper's figure comes from
-older code, which normalises the images before it adds noise.
+No noise draw is used for two values of n. Each network is trained with the noise levels of Table 1,
+and VGG16 is also trained with those of Figure 3. The paper's figure comes from older code, which
+normalises the images before it adds noise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,13 +37,15 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the names of the noise layers with which the networks of Figure 5 are trained."""
+    """Return the names that describe the noise layers with which the networks of Figure 5 are
+    trained.
+    """
     return ("rse", *own.levels)
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy at each point of the figure, and the comparisons
-    that the paper makes.
+    """Return the study's results: the accuracy at each point of the figure, and the tests of the
+    comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []

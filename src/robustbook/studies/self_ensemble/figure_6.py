@@ -27,12 +27,12 @@ JUDGES = ("figure-6", "text-3", "text-4.3")
 ACCURACY_AT = (0.0, 0.01, 0.1, 1.0)
 DISTORTION_AT = (0.1, 1.0, 100.0)
 EQUAL = (0.1, 0.21, 0.3)
-"""The distortions at which we read accuracies from the paper's figure, to compare them with
-ours.
+"""The distortions at which the accuracies are compared with accuracies that we read from the
+paper's figure.
 """
 Parameters = settings.Parameters
 Curve = list[tuple[float, float]]
-"""Pairs of distortion and accuracy, in increasing order of distortion."""
+"""A curve: pairs (distortion, accuracy), in increasing order of distortion."""
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
@@ -51,7 +51,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: accuracy and distortion at each point of the figure, and the
-    comparisons that the paper makes.
+    tests of the comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -80,9 +80,11 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> Iterator[Row]:
-    """Yield the results that test the paper's orderings of two accuracies or two distortions.
+    """Yield the results that test statements of the paper that one accuracy or one distortion is
+    above or below another one.
 
-    Each result is the first of the two numbers; the book's ledger finds the second number itself.
+    Each result is the first of the two numbers; the book's ledger (the list of results next to the
+    paper's numbers) looks up the second number.
     """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:
@@ -103,8 +105,8 @@ def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> I
 
 
 def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row]:
-    """Yield the accuracies of the defenses at equal distortion, and where the curves of two
-    defenses cross.
+    """Yield the accuracies of the defenses at equal distortion, and also the distortion at which
+    the curves of two defenses cross.
     """
     start = f"{TARGETS}/{ITEM}/equal-distortion/{network}"
     for defense, curve in curves.items():
@@ -127,8 +129,8 @@ def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row
 
 
 def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the mean absolute difference over c between our accuracy and the authors' accuracy, for
-    each curve and for all 15 curves together.
+    """Yield the mean over c of the absolute difference between our accuracy and the authors'
+    accuracy, for each curve and for all 15 curves together.
     """
     theirs = printed.points()
     means = []
@@ -146,8 +148,8 @@ def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator
 
 
 def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None:
-    """Return the accuracy at distortion ``d`` by linear interpolation between the points, or None
-    outside their range.
+    """Return the accuracy at distortion ``d`` by linear interpolation between the points of the
+    curve, or None if ``d`` is outside their range.
     """
     for (before, high), (after, low) in pairwise(curve):
         if before <= d <= after:
@@ -160,7 +162,7 @@ def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
     """Return the smallest distortion beyond which the second curve is nowhere below the first
     curve.
 
-    The distortion is searched on ``grid`` equal intervals.
+    The function tests only the ends of ``grid`` equal intervals of distortion.
     """
     end = min(first[-1][0], second[-1][0])
     last = None

@@ -3,7 +3,7 @@
 All studies of the paper get their networks from this module, so each network is trained only once.
 The result of training contains all weights and buffers of a network, including the running
 statistics of batch norm. Noise layers do not change the names of the weights, so the weights can be
-used with other noise.
+loaded into a network with other noise layers than in training.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Noise:
-    """The place and the standard deviations of a network's noise (see
+    """The noise layers of a network: their places and their standard deviations (see
     `robustbook.defenses.noisy`).
     """
 
@@ -63,9 +63,10 @@ class Defense:
     ``brelu``: a network with bounded ReLUs, which is trained on images with Gaussian noise of
         standard deviation ``sigma``.
 
-    ``retraining``: adversarial training, in which FGSM changes a whole batch with probability one
-        half. As in the released code, the eps of FGSM is uniform in the interval ``eps``. Images
-        are not clipped, and the network stays in training mode during FGSM.
+    ``retraining``: adversarial training, in which each batch is attacked by FGSM with probability
+        one half, and is otherwise left clean. As in the released code, the eps of FGSM is uniform
+        in the interval ``eps``. Images are not clipped, and the network stays in training mode
+        during FGSM.
 
     ``distill``: defensive distillation: training at ``temperature`` on the class probabilities of a
         teacher network at the same temperature. If ``teacher`` is True, the network is the teacher,
@@ -104,7 +105,9 @@ def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
 
 
 def inside(net: nn.Module) -> nn.Module:
-    """Return the network inside the noise layers; the ``state_dict`` of this network is stored."""
+    """Return the network without its wrapper for noise (`Noisy`); the ``state_dict`` of this inner
+    network is stored.
+    """
     return net.net if isinstance(net, Noisy) else net
 
 
@@ -120,8 +123,9 @@ def train(
 ) -> dict[str, object]:
     """Train a network on the labels.
 
-    Return its weights and buffers (``state/<name>``), the mean of each loss term in each epoch
-    (``history/<term>``), and the training time in ``seconds``.
+    ``state/<name>``: the weights and buffers after training.
+    ``history/<term>``: the mean of a loss term in each epoch.
+    ``seconds``: the training time.
     """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
@@ -131,8 +135,8 @@ def train(
 
 @step(version=1)
 def distil(teacher: Done, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a student network of ``teacher`` by distillation; return results of the same form as
-    `train`.
+    """Train a student network of ``teacher`` by distillation; return results with the same names as
+    those of `train`.
 
     The student has the teacher's architecture and temperature.
 
@@ -232,7 +236,7 @@ def _blurred(
 def _retrained(
     eps: tuple[float, float], net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
 ) -> Mapping[str, Tensor]:
-    coin, share = torch.rand(2).tolist()  # drawn on the CPU, so that a GPU need not wait
+    coin, share = torch.rand(2).tolist()  # drawn on the CPU, so that the CPU never waits for a GPU
     if coin < 0.5:
         leaf = images.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(F.cross_entropy(net(leaf), labels), leaf)

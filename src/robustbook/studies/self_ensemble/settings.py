@@ -1,16 +1,18 @@
-"""Define the networks, noise, training and attack of Random Self-Ensemble, for each profile.
+"""Define for each profile the settings of Random Self-Ensemble: the networks, their noise, their
+training, and the attack.
 
 A profile selects the size of the experiments:
 
 ``paper``: the paper's networks at full width. With this profile, a CPU can run Model A on STL-10,
     with 100 images and five of the sixteen values of c. By default, only two of the five defenses
     are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
-``reduced``: narrower networks on CIFAR-10, with eight values of c and by default two of the five
-    defenses.
-``quick``: narrower networks on the small image set "scenes", which comes with the book.
+``reduced``: networks on CIFAR-10 that are narrower than the paper's, with eight values of c, and by
+    default with two of the five defenses.
+``quick``: networks that are narrower than the paper's, on the small image set "scenes", which comes
+    with the book.
 
 All trainings are shorter than the paper's 200 epochs. The learning rate rises from 0 and then falls
-linearly to 0. In the paper, the learning rate is lowered three times.
+linearly to 0. The paper, in contrast, keeps the learning rate constant between three drops.
 """
 
 from collections.abc import Mapping
@@ -54,8 +56,8 @@ Names = Literal[
     "rse code 0.1/0.05",
 ]
 """The name ``rse PLACEMENT INIT/INNER`` says where a network has noise layers. INIT and INNER are
-the standard deviations of the initial noise and of all other noise. If INNER is left out, all other
-noise has the standard deviation 0.1.
+the standard deviations of the initial noise and of all other noise. If a name has no INNER, all
+noise but the initial noise has the standard deviation 0.1.
 """
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The defenses, in the order of the rows of Table 2."""
@@ -90,7 +92,8 @@ class Setting:
     ``piece``: the number of test images that one computation attacks in a few minutes.
     ``steps``: the number of steps of the attack.
     ``cs``: the values of c in Figure 6.
-    ``noise``: the noise layers of RSE; with None, the noise layers that `noise_of` returns.
+    ``noise``: the noise layers of RSE in this profile; with None, the paper's noise layers (see
+        `noise_of`).
     ``levels``: the noise layers of Figures 3 and 5, ordered from low to high noise.
     """
 
@@ -131,8 +134,8 @@ class Setting:
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """Divide the test set into pieces; return the first image and the number of images of each
-        piece.
+        """Divide the attacked test images into pieces; return for each piece its first image and
+        its number of images.
         """
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
@@ -169,7 +172,8 @@ def _scenes(network: Networks, epochs: int) -> Setting:
     The images of "scenes" show digits, so they are not mirrored in training.
 
     With the paper's noise, such a small network learns almost nothing in a short training. So the
-    noise is half as large. The optimiser is Adam, because SGD would need more steps.
+    noise has half the standard deviation of the paper's noise. The optimiser is Adam, because SGD
+    would need more steps than Adam.
     """
     recipe = Recipe(
         epochs * (2794 // 50),
@@ -240,8 +244,8 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("vgg16", "resnext"),
     "paper": ("model-a",),
 }
-"""The networks that each profile runs by default; a reader must choose the others, because they
-need a GPU.
+"""The networks that each profile runs by default. All other networks need a GPU, so they are run
+only if a reader chooses them.
 """
 VGG16: Mapping[str, tuple[Networks, ...]] = dict.fromkeys(_SETTINGS, ("vgg16",))
 """Use VGG16 for each profile, as in Table 2 and in Figures 2 to 5 of the paper."""
@@ -297,8 +301,8 @@ class Parameters(OfNetworks):
     ] = None
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the names of the chosen networks, and of all defenses that are run on at least one
-        of them.
+        """Return two lists of names: the chosen networks, and the defenses that are run on at least
+        one of these networks.
         """
         each = [own.defenses for own in self.chosen().values()]
         return {**super().parts(), "defenses": tuple(dict.fromkeys(chain(*each)))}

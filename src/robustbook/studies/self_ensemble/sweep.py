@@ -1,5 +1,5 @@
-"""Attack a network with several values of c: list the computations, and arrange their results in
-rows.
+"""List the computations that attack a network with several values of c, and arrange their results
+in rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +13,16 @@ from .networks import Noise
 from .settings import DRAWS, Names, Setting
 
 CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
-"""The values of c in Figures 2 and 3. A profile with fewer values of c uses only those that it
-has.
+"""The values of c in Figures 2 and 3. If a profile lacks some of these values, its figures show
+only the values that it has.
 """
 NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
 """The numbers of noise draws in Figure 5."""
 
 
 def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], Call]:
-    """Return the computations that evaluate clean images with one noise draw and with several
-    draws; the keys are as in `points`.
+    """Return the computations that evaluate clean images with several numbers of noise draws, as a
+    dict with keys (0, first image).
     """
     net = own.network(defense, seed)
     numbers = NUMBERS if defense.startswith("rse") else (1,)
@@ -52,8 +52,8 @@ def points(
 def swept(
     results: Mapping[tuple[Any, ...], Done], seed: int
 ) -> dict[tuple[str, str, float], Swept]:
-    """Return the results of one seed by (network, defense, c), joined over all pieces of the test
-    set.
+    """Return the results of one seed as a dict with keys (network, defense, c); the pieces of the
+    test set are joined.
     """
     pieces: dict[tuple[str, str, float], list[Done]] = {}
     for (network, defense, at, c, _), done in results.items():
@@ -73,7 +73,8 @@ def cell(
 ) -> Iterator[Row]:
     """Yield the result rows for one network and one c.
 
-    ``targets``: the ids of the paper's numbers with which accuracy and distortion are compared.
+    ``targets``: the ids of the two numbers of the paper with which our accuracy and our distortion
+        are compared.
 
     ``single``: whether the network was also evaluated on clean images with one noise draw.
     """

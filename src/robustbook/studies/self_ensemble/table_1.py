@@ -1,5 +1,5 @@
-"""Reproduce Table 1 and Figure 1 of Random Self-Ensemble: the settings, which are read from the
-networks themselves.
+"""Reproduce Table 1 and Figure 1 of Random Self-Ensemble: the settings of the paper and the noise
+layers of its networks.
 
 This study trains no network. The noise levels, the number of noise draws and the attack come from
 the settings that all studies of the chapter share. The study counts the parameters and the noise
@@ -45,8 +45,8 @@ def calls(p: Parameters) -> dict[Any, Call]:
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the study's results: the settings of profile ``paper``, and the numbers of parameters
-    and of noise layers of its three networks.
+    """Return the study's results: the settings of profile ``paper``, and for each of its three
+    networks the number of parameters and the number of noise layers.
     """
     rows = [
         Row(TEMPERATURE, "none", f"{TARGETS}/{ITEM}/distill/temperature"),
@@ -61,8 +61,8 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def _of(network: Networks) -> Iterator[Row]:
-    """Return the settings of one network, its numbers of parameters and of noise layers, and all
-    noise layers in order.
+    """Return for one network its settings, its number of parameters, its number of noise layers,
+    and a description of each noise layer.
     """
     own, noise = setting(network, "paper"), noise_of(network)
     start = f"{TARGETS}/{ITEM}/rse-{network}"
@@ -91,8 +91,8 @@ def _of(network: Networks) -> Iterator[Row]:
 def noise_layers(net: Noisy, side: int) -> list[tuple[str, float, int]]:
     """Return the noise layers in the order of a forward pass of square colour images.
 
-    For each noise layer return its name, its standard deviation, and how many normal numbers it
-    draws for one image.
+    Return for each noise layer a triple: its name, its standard deviation, and the number of normal
+    random numbers that it draws for one image.
     """
     met: list[tuple[str, float, int]] = []
     for name, layer in net.named_modules():

@@ -1,9 +1,9 @@
 """Reproduce Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of
 c.
 
-The row RSE is compared with the paper. In this row the initial noise is placed as in the released
-code. Further rows of the table have the noise placement that the paper's text describes, or the
-noise level of a later release of the code.
+Our row RSE is compared with the paper's row. In this row the initial noise is placed as in the
+released code. We add rows to the table for variants of RSE: the noise placement that the paper's
+text describes, and the noise level of a later release of the code.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,9 @@ class Parameters(settings.Parameters):
     own_networks: ClassVar = settings.VGG16
 
     def more(self) -> tuple[Names, ...]:
-        """Return the names of RSE's variants with another placement or another level of noise."""
+        """Return the names of the variants of RSE whose noise has another placement or another
+        level than RSE's.
+        """
         return {"quick": (), "reduced": READINGS[-1:], "paper": READINGS}[self.profile]
 
 
@@ -55,8 +57,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, the accuracies of other
-    variants of RSE, and the distortions.
+    """Return three kinds of results: those that are compared with the paper's numbers, the
+    accuracies of the variants of RSE, and the distortions.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -75,8 +77,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the results for VGG16 that test the paper's orderings, the caption of Table 2 and the
-    claims of the abstract.
+    """Yield the results for VGG16 that test three statements of the paper: that RSE has the highest
+    accuracy in Table 2, the caption of Table 2, and the claims of the abstract.
     """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
     images = max((len(s.right) for s in cells.values()), default=0)

@@ -4,10 +4,11 @@ one image.
 The attacked image is the second image of the test set, which shows a ship in CIFAR-10. The paper
 states no unit for the distortion. We use the squared l2 distance, which the released program
 prints. The paper does not name the network, only CIFAR-10. We use ResNeXt, as in the released
-script. The caption of the table states a value of c, but it is missing from the text that we could
-read. We use c = 100, the last value in the released script. The released program attacks the
-network in evaluation mode, and so does this study. With profile quick, the network is VGG16, which
-other studies train too, and the images show digits.
+script. The caption of the table states a value of c, but the copy of the paper that we could read
+lacks this value. We use c = 100, the last value in the released script. The released program
+attacks the network in evaluation mode, and so does this study. With profile quick, the images show
+digits, and the network is VGG16, because the quick profiles of other studies train this network
+too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,8 +69,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the distance in each cell of the table, means over the cells, and
-    the comparisons that the paper makes.
+    """Return the study's results: the squared l2 distance in each cell of the table, its mean for
+    each defense, and the tests of the comparisons that the paper makes.
 
     The pictures of Figure 7 for seed 0 are stored as arrays (see `_pictures`).
     """
@@ -108,10 +109,10 @@ def _cells(
     photographs: bool,
     seed: int,
 ) -> Iterator[Row]:
-    """Yield the distance in each cell of the table, and for each defense the mean distance and the
-    number of successful attacks.
+    """Yield the squared l2 distance in each cell of the table. Yield also for each defense the mean
+    of this distance, and the number of successful attacks.
 
-    ``judged``: whether the paper's numbers are for this network.
+    ``judged``: whether the results for this network are compared with the paper's numbers.
     """
     for defense, cells in far.items():
         start = f"{TARGETS}/{ITEM}"
@@ -131,8 +132,8 @@ def _cells(
 def _compared(
     far: Mapping[str, Mapping[str, float]], photographs: bool, seed: int
 ) -> Iterator[Row]:
-    """Yield the results that test whether the distances of RSE are larger than the distances of the
-    other defenses.
+    """Yield the results that test whether the distances for RSE are larger than the distances for
+    the other defenses.
     """
     start = f"{TARGETS}/{ITEM}"
     if {"rse", "none"} <= far.keys() and photographs:

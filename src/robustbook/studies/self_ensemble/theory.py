@@ -1,13 +1,14 @@
-"""Measure which steps of the theory in Section 3.1 of Random Self-Ensemble hold.
+"""Test by measurements which steps of the theory in Section 3.1 of Random Self-Ensemble hold.
 
 The first step of the theory is Jensen's bound. For each image and any number of noise draws, the
 loss of the averaged probabilities is at most the mean loss over the draws. The second step of the
 theory is a Taylor expansion for small noise with standard deviation s sigma_l in layer l. By this
 expansion, the mean loss exceeds the loss without noise by s^2/2 times a weighted trace. The
-weighted trace is the sum over layers of sigma_l^2 times the trace of the Hessian with respect to
-the noise of layer l. The paper then replaces the weighted trace by a norm of the Hessian, and calls
-this norm the Lipschitz constant of the loss. This study measures three quantities for each image:
-the trace of the Hessian, the norm of the Hessian, and the norm of the gradient.
+weighted trace is a sum over layers: for layer l, sigma_l^2 times the trace of the Hessian with
+respect to the noise of this layer. The paper then replaces the weighted trace by a norm of the
+Hessian, and calls this norm the Lipschitz constant of the loss. This study measures three
+quantities for each image: the trace of the Hessian, the norm of the Hessian, and the norm of the
+gradient.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +48,7 @@ SMALL = (0.003, 0.01, 0.03, 0.1, 0.3)
 with the paper uses 0.01.
 """
 AT = 0.01
-PIECE = 10  # images whose Hessians are computed together
+PIECE = 10  # number of images whose Hessians are computed together
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Size:
     ``images``: the number of test images in the functions `averaged` and `steep`.
     ``bent``: the number of test images in the function `bent`.
     ``draws``: the number of noise draws per image in the function `bent`, and also the number of
-        random vectors that are multiplied by the Hessian.
+        random vectors per image that this function multiplies by the Hessian.
     ``probes``: the number of random vectors per image that the function `steep` multiplies by the
         Hessian.
     """
@@ -88,10 +89,11 @@ def averaged(network: Done, images: int, *, context: Context) -> dict[str, objec
 
     ``mean``: the mean cross entropy over draws.
     ``together``: the cross entropy of the probabilities averaged over draws.
-    ``confidence``: minus the logarithm of the largest averaged probability. The results ``mean``,
-        ``together`` and ``confidence`` have the shape (counts, images), with one row for each
-        number of draws in `COUNTS`.
+    ``confidence``: minus the logarithm of the largest averaged probability.
     ``right``: which images are classified correctly with the largest number of draws.
+
+    The first three results have the shape (counts, images), with one row for each number of draws
+    in `COUNTS`.
     """
     net: Any = trained(network, context.device)
     x, y, keys = test_images(network, 0, images, context.device)
@@ -122,11 +124,11 @@ def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[st
     """Compare the increase of the mean loss under noise in all layers with the trace of the
     Hessian.
 
-    ``gap``: for each image, the mean loss minus the loss without noise, at each noise scale in
-        `SCALES`.
+    ``gap``: for each image and each noise scale in `SCALES`, the mean loss minus the loss without
+        noise.
     ``trace``, ``frobenius``: the trace and the Frobenius norm of the Hessian of the loss. The
-        variables are the standard normal numbers that the noise layers multiply by their standard
-        deviations.
+        Hessian is taken with respect to the standard normal numbers that the noise layers multiply
+        by their standard deviations.
     """
     net = trained(network, context.device).double().requires_grad_(False)
     assert isinstance(net, Noisy)
@@ -186,8 +188,8 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 @step(version=1)
 def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a small smooth network on digits; measure its increase of the loss under noise, and the
-    trace and Frobenius norm of the Hessian.
+    """Train a small smooth network on digits; then measure how much noise increases its loss, and
+    the trace and the Frobenius norm of the Hessian.
 
     The increase of the loss is measured for each noise scale in `SMALL`.
 
@@ -264,8 +266,8 @@ def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor],
     """Return a function that computes the loss of each image, given the noise on this image.
 
     The argument of the returned function has one row per image. Each row has the standard normal
-    numbers for all noise layers, one layer after the other. Each noise layer multiplies its numbers
-    by its standard deviation.
+    numbers for the first noise layer, then those for the second, and so on. Each noise layer
+    multiplies its numbers by its standard deviation.
     """
 
     def loss(numbers: Tensor) -> Tensor:
@@ -291,8 +293,8 @@ def noise_count(net: Noisy, images: Tensor) -> int:
 
 
 def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
-    """Return the logits with all noise switched off; the function ``hook`` runs after every noise
-    layer.
+    """Return the logits with all noise switched off; after every noise layer, the function ``hook``
+    can change its output.
     """
     before, net.when = net.when, "never"
     layers = [layer for layer in net.modules() if isinstance(layer, NoiseLayer)]
@@ -327,8 +329,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and ratios of both sides of
-    the theory's equations.
+    """Return the results that are compared with the paper's numbers. Return also, for each equation
+    of the theory, its left side divided by its right side.
 
     For the first seed, return also the measurements of each image, which the figures show.
     """
@@ -354,8 +356,8 @@ Labels = Mapping[str, str | float | int | bool]
 
 
 def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
-    """Yield the smallest and the mean difference between the two sides of each inequality of
-    Jensen's bound.
+    """Yield for each of the two inequalities in Jensen's bound the difference between its larger
+    and its smaller side: the smallest difference over all images, and the mean difference.
     """
     mean, together, confidence = (done.tensors[k] for k in ("mean", "together", "confidence"))
     steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}
@@ -376,8 +378,8 @@ def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row
 
 
 def _ratios(done: Done, scales: tuple[float, ...]) -> list[float]:
-    """Return the increase of the mean loss divided by s^2/2 times the trace, for each noise scale
-    s.
+    """Return for each noise scale s a ratio: the increase of the mean loss, divided by s^2/2 times
+    the trace.
 
     Both the increase of the loss and the trace are summed over the images.
     """
@@ -391,8 +393,8 @@ def _bent(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the increase of the loss, once divided by s^2/2 times the trace and once by s^2/2 times
-    the Frobenius norm.
+    """Yield two ratios: the increase of the loss divided by s^2/2 times the trace, and the same
+    increase divided by s^2/2 times the Frobenius norm.
 
     Yield also the percentage of images for which the trace of the Hessian is negative.
     """
@@ -409,8 +411,8 @@ def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _steep(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the median trace of the Hessian and the median gradient norm, over correctly classified
-    images, misclassified images and all images.
+    """Yield two medians, the median trace of the Hessian and the median gradient norm. Both are
+    given over three sets of images: the correctly classified, the misclassified, and all images.
 
     ``rank correlation``: the rank correlation of the gradient norm and the trace of the Hessian,
         over all images.

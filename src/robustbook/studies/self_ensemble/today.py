@@ -1,16 +1,17 @@
-"""Evaluate networks of Random Self-Ensemble under today's attacks, which average over the noise.
+"""Evaluate networks of Random Self-Ensemble under today's attacks, which average their loss over
+noise draws.
 
 The paper's attack uses one noise draw per step, a fixed c and small steps, and returns the last
-iterate. The attacks of this study use more noise draws per step, larger steps and a search over c.
-The attacks of this study also return the nearest adversarial iterate instead of the last. The study
-also runs PGD in l2 and l-infinity, and the gradient-free Square attack. Another attack is PGD on
-the network with its noise frozen or switched off. The network is evaluated on the attacked images
-several times, with new noise draws.
+iterate. The attacks of this study change these choices: they use several noise draws per step,
+larger steps, a search over c, or return the nearest adversarial iterate. The study also runs l2
+PGD, l-infinity PGD, and the gradient-free Square attack. Another attack is PGD on the network with
+its noise frozen or switched off. The network classifies the attacked images several times, each
+time with new noise draws.
 
-If noise is added only to the image and each draw votes for one class, the defense is randomized
-smoothing. For such a network the study also computes the certified accuracy at each l2 radius. The
-certified accuracy is a lower bound on the accuracy under any attack, and the attacks give an upper
-bound.
+If a network adds noise only to the image, and predicts by majority vote over noise draws, the
+defense is randomized smoothing. For such a network the study also computes the certified accuracy
+at each l2 radius. The certified accuracy is a lower bound on the accuracy under any attack, and the
+accuracy under the attacks of this study is an upper bound.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,18 +35,18 @@ from .settings import PAPER, TARGETS, Names, Setting
 
 ITEM = "today"
 LATER: tuple[Names, ...] = ("none", "rse paper 0.2")
-"""The defenses in the logs that the authors published in 2018, which are about VGG16."""
+"""The defenses of VGG16 that occur in the logs that the authors published in 2018."""
 ALPHA = 0.001
 """For each image, the probability that its certified radius is too large; Cohen et al. use the same
 probability.
 """
 POINTS = 81
-"""The number of points of each curve. A curve reaches from radius 0 to twice the largest l2 radius
-of PGD.
+"""The number of points of each curve. A curve reaches from radius 0 to twice the largest radius of
+l2 PGD.
 """
 Key = tuple[str, int, float]
-"""An attack's name, the number of noise draws that it averages over, and its radius (0 for an
-attack without radius).
+"""The key of an attack: its name, the number of noise draws that it averages over, and its radius
+(0 for an attack without a radius).
 """
 
 
@@ -56,16 +57,18 @@ class Size:
     ``images``: the number of test images.
     ``piece``: the number of test images that one computation attacks.
     ``repeats``: how many times the attacked images are evaluated, each time with ``draws`` new
-    noise draws.
-    ``averaged``: the numbers of noise draws over which each step of an attack averages.
+        noise draws.
+    ``averaged``: the numbers of noise draws over which each step of an attack averages; the attack
+        is run once for each number.
     ``c``: the weight of the loss term for success in attacks with a fixed c.
     ``steps``: the number of steps of the Carlini-Wagner attack with large steps.
     ``searches``: the number of values of c in the search.
-    ``l2``, ``linf``: the radii of PGD.
+    ``l2``, ``linf``: the radii of l2 PGD and of l-infinity PGD.
     ``climb``: the number of steps of PGD.
     ``queries``: the number of queries of the Square attack.
-    ``choice``, ``trials``: for the certificate, the number of noise draws that choose the class,
-        and the number of noise draws that estimate its probability.
+    ``choice``: for the certificate, the number of noise draws that choose the class.
+    ``trials``: for the certificate, the number of noise draws that bound the probability of this
+        class.
     ``logged``: the number of images for the comparison with the authors' logs; 0 for no comparison.
     """
 
@@ -87,8 +90,8 @@ class Size:
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """Divide the test images into pieces; return the first image and the number of images of
-        each piece.
+        """Divide the test images into pieces; return for each piece its first image and its number
+        of images.
         """
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
@@ -149,15 +152,16 @@ class Parameters(settings.OfNetworks):
 
 
 def attacked_ones(p: Parameters, network: str) -> tuple[Names, ...]:
-    """Return the defenses with which this network is attacked."""
+    """Return the defenses that are attacked on this network."""
     return ("none", "rse") if p.profile == "quick" else OWN.get(network, ("none", "rse"))
 
 
 def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
-    """Return the attacks on one network.
+    """Return the attacks on one network as a dict with keys (name, number of averaged noise draws,
+    radius).
 
-    If the network has no noise, leave out attacks that average over noise draws, freeze the noise
-    or switch it off.
+    A network without noise is not attacked by attacks that average over noise draws, freeze the
+    noise or switch it off.
     """
     noisy = defense.startswith("rse")
     counts = size.averaged if noisy else (1,)
@@ -190,7 +194,7 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations of the study as a dict with keys (network, defense, seed, purpose,
-    first image), in the order of the images.
+    first image); the keys are in the order of the images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -228,8 +232,8 @@ class Outcome:
     ``right``: which attacked images are classified correctly in each evaluation, with shape
         (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
-    ``seen``: if the attack ran on the network with frozen noise or without noise, which attacked
-        images this network classifies correctly; otherwise None.
+    ``seen``: only if the noise was frozen or switched off during the attack: which attacked images
+        the network with this noise classifies correctly. Otherwise None.
     """
 
     right: Tensor
@@ -243,8 +247,8 @@ class Outcome:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy under each attack, curves of accuracy against the l2
-    radius, and certified accuracies.
+    """Return the study's results: the accuracy under each attack, the curves of accuracy against
+    the l2 radius, and the certified accuracies.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -279,25 +283,26 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def deviation(done: Done) -> float:
-    """Return the standard deviation of the noise that is added to the image, for the network whose
-    votes were counted.
+    """Return the standard deviation of the noise on the image; ``done`` is the result of counting
+    votes for a network with noise only on the image.
     """
     noise = done.call.arguments["network"].arguments["noise"]
     return float(noise.inner if noise.placement == "code" else noise.init)
 
 
 def within(clean: Outcome, one: Outcome, radius: float) -> Tensor:
-    """Return which images are classified correctly under one attack with distance at most
-    ``radius``.
+    """Return which images are classified correctly under one attack that may change an image by an
+    l2 distance of at most ``radius``.
 
-    If the attack moved an image farther, the result without an attack is used for this image.
+    If the attack changed an image by more than ``radius``, the result without an attack is used for
+    this image.
     """
     return torch.where(one.distance <= radius, one.right, clean.right)
 
 
 def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor:
-    """Return which images are classified correctly under the strongest of all attacks with distance
-    at most ``radius``.
+    """Return which images are classified correctly under the strongest of all attacks that change
+    the image by an l2 distance of at most ``radius``.
 
     For each image, the first evaluation chooses the strongest attack. The other evaluations measure
     whether the image is classified correctly under this attack. So an image does not count as
@@ -320,8 +325,11 @@ def _outcome(parts: Sequence[Done]) -> Outcome:
 def _struck(
     key: Key, outcome: Outcome, seed: int, labels: Mapping[str, str | float | int | bool]
 ) -> Iterator[Row]:
-    """Yield the mean accuracy over the evaluations, the range of the accuracies, and the distortion
-    as the paper defines it.
+    """Yield three results of one attack: the mean of the accuracies over the evaluations, the
+    largest accuracy minus the smallest, and the distortion (the root mean square l2 distance).
+
+    If the noise was frozen or switched off during the attack, yield also the accuracy with this
+    noise.
     """
     name, averaged, eps = key
     setting = {**labels, "attack": name, "averaged": averaged, "eps": round(eps, 5)}
@@ -337,8 +345,8 @@ def _struck(
 
 
 def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, list[float]]:
-    """Return the accuracy in percent at each l2 radius, under the paper's attack and under all l2
-    attacks together.
+    """Return two curves of the accuracy in percent at each l2 radius: one under the paper's attack,
+    and one under all l2 attacks together.
     """
     clean, elsewhere = found["clean", 1, 0.0], ("clean", "pgd linf", "square")
     bounded = [one for (name, _, _), one in found.items() if name not in elsewhere]
@@ -360,10 +368,10 @@ def _certified(
     seed: int,
     labels: Mapping[str, str | float | int | bool],
 ) -> tuple[list[float], list[Row]]:
-    """Return the certified accuracy in percent at each l2 radius.
+    """Return two things: the certified accuracy in percent at each l2 radius, and two result rows.
 
-    Return also result rows with the accuracy of hard votes, and with the standard deviation of the
-    noise on the image.
+    The first row has the accuracy of the majority vote. The second row has the standard deviation
+    of the noise on the image.
     """
     choice, counts, label = (
         torch.cat([part.tensors[name] for part in parts]) for name in ("choice", "counts", "label")
@@ -381,7 +389,9 @@ def _certified(
 def _targets(
     pieces: Mapping[Any, Sequence[Done]], network: str, defense: str, seed: int
 ) -> Iterator[Row]:
-    """Yield the results that are compared with the paper's numbers; all of them are for VGG16."""
+    """Yield the results that are compared with numbers in the authors' later logs; all these
+    results are for VGG16.
+    """
     start = f"{TARGETS}/later"
     if "averaged" in pieces:
         found = joined(list(pieces["averaged"]))

@@ -2,13 +2,14 @@
 gradients of a network with noise?
 
 ZOO estimates the derivative of an output g of the network along a direction u, as (g(x + h u) - g(x
-- h u)) / 2h. The noise differs between the two values of g. The paper concludes that the difference
-    of the two values does not estimate the gradient, even as h goes to 0. However, the mean of the
-estimate is the difference quotient of the noise-averaged g, so the estimate is unbiased up to
-O(h^2). If each g is the average over n noise draws, the variance of the estimate is about Var(g) /
-(2 h^2 n). So the variance grows as h decreases, and averaging reduces the variance. This study
-measures the mean and the variance of ZOO's estimate. The study also attacks networks with and
-without noise by ZOO, with small and large h, and with and without averaging over noise draws.
+- h u)) / 2h. The noise differs between the two values of g. From this the paper concludes that the
+difference of the two values does not estimate the gradient, even as h goes to 0. However, the mean
+of the estimate over the noise is the difference quotient of the noise-averaged g, so the estimate
+is unbiased up to O(h^2). If each g is the average over n noise draws, the variance of the estimate
+is about Var(g) / (2 h^2 n). So the variance grows as h decreases, and averaging reduces the
+variance. This study measures the mean and the variance of ZOO's estimate. The study also attacks
+networks by ZOO, with small h and with large h. Networks with noise are attacked once with one noise
+draw per output, and once with an average over noise draws.
 """
 
 import math
@@ -54,10 +55,11 @@ class Size:
     ``pairs``: the number of finite differences per image and h.
     ``gradients``: the number of noise draws whose gradients are averaged for the exact derivative.
     ``attacked``: the number of images that ZOO attacks.
-    ``steps``: the number of steps of ZOO with one noise draw per output. With more draws ZOO makes
-        fewer steps, so that the number of queries stays the same.
-    ``coordinates``, ``step_size``, ``c``: the number of pixels per step, the step size and the
-        weight c of ZOO (see `zoo`).
+    ``steps``: the number of steps of ZOO with one noise draw per output. With more than one draw
+        per output, ZOO makes fewer steps, so that the number of queries stays the same.
+    ``coordinates``: the number of pixels that ZOO changes per step.
+    ``step_size``: the step size of ZOO.
+    ``c``: the weight of the loss term for success (see `zoo`).
     ``averaged``: the number of noise draws over which each output is averaged in an attack with
         averaging.
     ``large``: the larger of the two values of h with which ZOO attacks.
@@ -105,17 +107,18 @@ class Parameters(settings.OfNetworks):
 def estimated(
     network: Done, images: int, pairs: int, gradients: int, *, context: Context
 ) -> dict[str, object]:
-    """Estimate the derivative of the margin along its gradient by finite differences, for each h in
-    `STEPS`.
+    """Estimate the derivative of the margin along the margin's own gradient by finite differences,
+    for each h in `STEPS`.
 
     The margin g, which ZOO increases, is the largest logit of a wrong class minus the logit of the
-    true class. The direction u is the normalised mean gradient over other noise draws.
+    true class. The direction u is the normalised mean of the margin's gradients over noise draws
+    that are not used for ``slope``.
 
-    ``slope``, ``slope_error``: the derivative of the noise-averaged margin along u, and its
-        standard error; both are computed from gradients.
+    ``slope``: the derivative of the noise-averaged margin along u, computed from gradients.
+    ``slope_error``: the standard error of ``slope``.
     ``differences``: the finite differences (g(x + h u) - g(x - h u)) / 2h with independent noise,
         shape (images, steps, pairs).
-    ``variance``: the variance of the margin at x over noise draws.
+    ``variance``: the variance over noise draws of the margin of the image x.
     ``pixels``: the number of pixel values of an image.
 
     These measurements use the first ``images`` test images that the network classifies correctly.
@@ -163,7 +166,9 @@ def _margins(net: Any, image: Tensor, label: int, key: int, draws: int, start: i
 def _gradients(
     net: Any, image: Tensor, label: int, key: int, draws: int, start: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the margin's gradients under each of ``draws`` noise draws, and the margins."""
+    """Return the gradients of one image's margin under each of ``draws`` noise draws, and the
+    margins themselves.
+    """
     rows, values = [], []
     for numbers in torch.split(torch.arange(start, start + draws, device=image.device), 50):
         leaf = image.expand(len(numbers), *image.shape).clone().requires_grad_()
@@ -261,15 +266,15 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 def options(size: Size, noisy: bool) -> tuple[tuple[float, int], ...]:
     """Return the pair (h, number of averaged noise draws) for each attack by ZOO.
 
-    Only a network with noise is also attacked with averaging.
+    A network without noise is attacked only with one noise draw per output.
     """
     plain = ((STEPS[0], 1), (size.large, 1))
     return (*plain, (size.large, size.averaged)) if noisy else plain
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: tests of the two claims about ZOO's estimate, the variances of
-    the estimate, and the success rates of ZOO.
+    """Return the study's results: the tests of the two claims about ZOO's estimate, the variances
+    of the estimate, and the success rates of ZOO's attacks.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -298,8 +303,8 @@ Labels = Mapping[str, str | float | int | bool]
 
 
 def grouped(differences: Tensor) -> dict[int, Tensor]:
-    """Return the variance of the estimate for each number n of averaged noise draws, with shape
-    (images, steps).
+    """Return the variance of ZOO's estimate for each number n of averaged noise draws; each
+    variance has the shape (images, steps).
 
     An estimate with n noise draws for each output is the mean of n independent finite differences.
     """
@@ -313,15 +318,16 @@ def grouped(differences: Tensor) -> dict[int, Tensor]:
 
 
 def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield, for each h, the measured variance of the estimate divided by the predicted variance,
-    and the mean estimate divided by the exact derivative.
+    """Yield two ratios for each h: the measured variance of ZOO's estimate divided by the predicted
+    variance, and the mean estimate divided by the exact derivative.
 
-    In both ratios, numerator and denominator are sums over the images. For the second ratio,
-    estimates and derivatives are first multiplied by the derivative of the image.
+    In both ratios, numerator and denominator are sums over the images. For the second ratio, each
+    image's estimate and derivative are first multiplied by this derivative, so that images with a
+    large derivative count more.
 
-    Yield also how many noise draws must be averaged until the standard error of the estimate is as
-    small as the derivative. The number of draws is given for the derivative along the gradient, and
-    for the root mean square derivative along a single pixel.
+    Yield also two numbers of noise draws. If each output is averaged over that many draws, the
+    standard error of the estimate equals the derivative. The first number is for the derivative
+    along the gradient, and the second for the root mean square derivative along a single pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
@@ -335,8 +341,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
         yield Row(ratio, "ratio", None, "mean over derivative", seed, setting=setting)
         error = _error(done, i)
         yield Row(error, "ratio", None, "standard error", seed, setting=setting)
-        # The number of noise draws at which the standard error of the estimate equals the
-        # derivative, along the gradient and along one pixel.
+        # The numbers of noise draws at which the standard error of the estimate equals the
+        # derivative: first along the gradient, then along one pixel.
         needed = (of_margin / (2 * h**2 * slope.square())).median().item()
         yield Row(needed, "none", None, "draws along the gradient", seed, setting=setting)
         each = needed * done.values["pixels"]
@@ -344,8 +350,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _error(done: Done, i: int) -> float:
-    """Return the standard error of the ratio `mean over derivative` for one h, from the standard
-    errors of the mean and of the derivative.
+    """Return for one h the standard error of the ratio `mean over derivative` (see `_estimates`).
+    It follows from the standard errors of the mean estimate and of the derivative.
     """
     slope, each = done.tensors["slope"], done.tensors["differences"][:, i]
     error = each.var(1) / each.shape[1] + done.tensors["slope_error"].square()
@@ -356,10 +362,10 @@ def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     """Yield the results that are compared with the paper's numbers.
 
     The first result is the scaled variance at the smallest h: the variance of the estimate times 2
-    h^2 / Var(g). The paper's claim about small h holds if the scaled variance is positive and
-    agrees within 20 % at the two smallest h. The second result is the mean estimate divided by the
-    derivative, at a moderate h. The claim that the estimate is unbiased holds if this ratio differs
-    from 1 by at most 0.1 plus 3 standard errors.
+    h^2 / Var(g). The paper's claim that small h does not help holds if the scaled variance is
+    positive and agrees within 20 % at the two smallest h. The second result is the mean estimate
+    divided by the derivative, at a moderate h. The claim that the estimate is unbiased holds if
+    this ratio differs from 1 by at most 0.1 plus 3 standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (
@@ -387,8 +393,8 @@ def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _attacked(done: Done, what: tuple[float, int], seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the percentage of attacked images on which ZOO succeeds, the number of queries per
-    image, and the median l2 distance over successful attacks.
+    """Yield three results of one attack by ZOO: the percentage of images on which it succeeds, the
+    number of queries per image, and the median l2 distance over the successful attacks.
     """
     h, averaged = what
     setting = {**labels, "h": h, "draws": averaged}

@@ -1,4 +1,4 @@
-"""Attack and evaluate the networks of the survey; several studies share these functions."""
+"""Attack and evaluate the networks of the survey; several studies use these functions."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -16,8 +16,8 @@ from .networks import model_of, trained
 
 
 def test_images(network: Done, images: int, device: str) -> tuple[Tensor, Tensor]:
-    """Return the first ``images`` test images of the network's data set, in [0, 1], and their
-    labels.
+    """Return two things: the first ``images`` test images of the network's data set, in [0, 1], and
+    their labels.
     """
     found = load(model_of(network).data, "test", at_least=images).subset(images)
     return as_float(found.images).to(device), found.labels.to(device)
@@ -38,8 +38,9 @@ def attacked(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return which of the first test images are classified correctly under the attack, as
-    ``right``.
+    """Attack the first ``images`` test images.
+
+    ``right``: which attacked images the network classifies correctly.
 
     ``seed``: the seed of the attack's random starts.
     ``source``: the network on which a transfer attack computes the adversarial images; with None,
@@ -57,9 +58,9 @@ def attacked(
 def losses(
     network: Done, eps: float, images: int, starts: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Return the cross entropy that PGD with 40 steps reaches from each random start.
+    """Run PGD with 40 steps from several random starts for each image.
 
-    The result ``loss`` has the shape (images, starts).
+    ``loss``: the cross entropy that PGD reaches, shape (images, starts).
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)

@@ -6,12 +6,12 @@ radius.
 A network is trained on images with Gaussian noise of standard deviation sigma. The smoothed
 classifier predicts the class that the network predicts most often under this noise. For each image,
 the paper's procedure CERTIFY returns a class and an l2 radius, or abstains. The certified accuracy
-at a radius counts the test images for which CERTIFY returns the true class and at least this
-radius.
+at a radius is the fraction of test images for which CERTIFY returns the true class, together with a
+radius that is at least this large.
 
 The paper's networks need a GPU. So by default, profile ``paper`` trains no network, and only
-computes the largest radius that a given number of noise draws can certify. The parameter ``sigmas``
-adds networks.
+computes the largest radius that a given number of noise draws can certify. With the parameter
+``sigmas`` a reader can choose networks to train.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ SIGMAS = (0.12, 0.25, 0.5, 1.0)
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 """The l2 radii of the paper's table."""
 POINTS = 121
-"""The number of points of each curve, which reaches from radius 0 to 3."""
+"""The number of points of each curve of certified accuracy; the curves reach from radius 0 to 3."""
 CAPS = (100, 1000, 10_000, 100_000)
 """The numbers of noise draws for which the largest certifiable radius is computed."""
 PRINTED = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
@@ -54,14 +54,15 @@ PRINTED = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
 
 @dataclass(frozen=True)
 class Size:
-    """The network, its training, and the numbers of images and noise draws for one profile.
+    """The settings of the study for one profile: the network, its training, the number of images,
+    and the numbers of noise draws.
 
     ``images``: the number of test images.
     ``every``: the distance between the used images in the test set; with 20, every twentieth image
         is used.
     ``choice``: the number of noise draws that choose the class (the paper's n0).
     ``trials``: the number of noise draws that bound the probability of this class (the paper's n).
-    ``sigmas``: the standard deviations of the noise that are run by default.
+    ``sigmas``: the standard deviations of the noise; by default one network is trained for each.
     """
 
     model: Model
@@ -127,12 +128,12 @@ class Parameters(settings.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the standard deviations of the noise with which networks are trained."""
+        """Return the values of sigma for which networks are trained."""
         return {"sigmas": self.chosen()}
 
     def chosen(self) -> tuple[float, ...]:
-        """Return the standard deviations that the reader chose; by default return the standard
-        deviations of the profile.
+        """Return the values of sigma that the reader chose; by default return the values of the
+        profile.
         """
         return SIZES[self.profile].sigmas if self.sigmas is None else self.sigmas
 
@@ -148,10 +149,11 @@ def counted(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Count how often each class is predicted under noise, for each image, as CERTIFY does.
+    """Count for each image how often each class is predicted under noise, as CERTIFY does.
 
-    Return the true classes (``label``), the counts that choose the class (``choice``), and the
-    counts that bound its probability (``counts``). Both counts have the shape (images, classes).
+    ``label``: the true classes.
+    ``choice``: the counts that choose the class, shape (images, classes).
+    ``counts``: the counts that bound the probability of this class, shape (images, classes).
     """
     keys = torch.arange(images) * every
     found = load(model_of(network).data, "test").subset(keys)
@@ -159,7 +161,9 @@ def counted(
     net = smoothed(trained(network, context.device), sigma, seed=network.call.arguments["seed"])
     first: list[Tensor] = []
     second: list[Tensor] = []
-    for i in range(images):  # one image at a time, because all votes need gigabytes
+    for i in range(
+        images
+    ):  # one image at a time, because the votes for all images together need gigabytes
         one, key = x[i : i + 1], keys[i : i + 1]
         first.append(votes(net, one, key, draws=choice))
         second.append(votes(net, one, key, draws=trials, start=choice))
@@ -210,8 +214,8 @@ def condense(p: Parameters, results: Mapping[tuple[float, int], Done]) -> Record
 
 
 def largest_radius(trials: int, alpha: float = ALPHA) -> float:
-    """Return the radius that CERTIFY gives if all votes are for one class, as a multiple of
-    sigma.
+    """Return the radius that CERTIFY gives if all ``trials`` votes are for one class, as a multiple
+    of sigma.
     """
     counts = torch.tensor([[0, trials]])
     _, radius = certified(counts, counts, sigma=1.0, alpha=alpha)
@@ -225,8 +229,9 @@ def _caps() -> Iterator[Row]:
 
 
 def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: int) -> Iterator[Row]:
-    """Yield the results of one network: the certified accuracy at each radius of the paper's table,
-    the fraction of images on which CERTIFY abstains, and the mean radius.
+    """Yield three results of one network: the certified accuracy at each radius of the paper's
+    table, the fraction of images on which CERTIFY abstains, and the mean certified radius (0 where
+    CERTIFY does not return the true class).
     """
     start = f"{PAPER}/cohen-cifar10/sigma-{sigma}"
     images, labels = len(right), {"sigma": sigma}
@@ -244,8 +249,8 @@ def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: in
 
 
 def _votes(done: Done, sigma: float, seed: int) -> Iterator[Row]:
-    """Yield the accuracy of predicting the class with the most votes, and the fraction of images on
-    which all votes agree.
+    """Yield two results: the accuracy if the predicted class is the class with the most votes, and
+    the fraction of images for which all votes are for one class.
     """
     counts, label = done.tensors["counts"], done.tensors["label"]
     most, answer = counts.max(1)

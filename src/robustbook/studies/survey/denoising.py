@@ -4,9 +4,10 @@
 The paper reports results for ImageNet only. This study trains ResNet-18 adversarially on CIFAR-10,
 without denoising blocks and with six kinds of denoising blocks. All trainings start from the same
 initial weights and use the same random numbers. The null block has no filter, so it shows the
-effect of the block's other layers. In two further networks, the Gaussian block lacks the 1 x 1
-convolution or the residual connection. Two networks are trained on clean images only. If such a
-network stayed accurate under attack, this would be a sign of gradient masking. The module
+effect of the block's other layers. Two more networks are variants of the network with Gaussian
+blocks: in one, the blocks lack the 1 x 1 convolution, and in the other, the residual connection.
+Two networks are trained on clean images only. If a network that is trained only on clean images
+stayed accurate under attack, this would be a sign of gradient masking. The module
 `denoising_networks` has the settings of each profile.
 """
 
@@ -39,14 +40,16 @@ ITEM = "denoising"
 TARGETS = f"{PAPER}/denoise-cifar"
 Parameters = settings.Parameters
 ABLATED = {"no-1x1": "no-1x1-hurts", "no-residual": "no-residual-fails"}
-"""The last part of the id of the paper's claim about each ablation."""
+"""For each ablation (a block without one of its parts), the last part of the id of the paper's
+claim about it.
+"""
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations of the study as a dict with keys (training, variant, attack, seed).
 
-    Under the name ``noise`` instead of an attack, the relative noise before and after each block is
-    measured.
+    If the last but one part of a key is ``noise`` instead of an attack, the computation measures
+    the relative noise before and after each block.
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
@@ -63,8 +66,8 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracies of each network, the differences between networks,
-    and the relative noise in feature maps.
+    """Return the study's results: the accuracies of each network, the differences of accuracy
+    between networks, and the relative noise in feature maps.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -83,7 +86,8 @@ Results = Mapping[tuple[Any, ...], Done]
 def robust(of: Results, training: str, name: str) -> Tensor:
     """Return which images are classified correctly under all attacks.
 
-    The images are those that every attack has attacked, also the strong attacks on fewer images.
+    The strong attacks attack fewer images than PGD. So only the images that every attack has
+    attacked are included.
     """
     found = [done.tensors for key, done in of.items() if key[:2] == (training, name)]
     right = [tensors["right"] for tensors in found if "right" in tensors]
@@ -118,11 +122,11 @@ def _accuracies(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _differences(of: Results, seed: int) -> Iterator[Row]:
-    """Yield how much the accuracy under PGD differs from the network without blocks and from the
-    network with null blocks, for each variant.
+    """Yield for each variant two differences of the accuracy under PGD: that to the network without
+    blocks, and that to the network with null blocks.
 
-    The difference is computed over the same test images. Half the width of the difference's 95 %
-    confidence interval over test images is given too.
+    Both networks of a difference are measured on the same test images. Yield also half the width of
+    the 95 % confidence interval of each difference, which comes from the choice of test images.
     """
     right = {name: each.double() for name, each in _under_pgd(of).items()}
     for against in ("baseline", "null"):
@@ -140,8 +144,9 @@ def _differences(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _noise(own: Setting, of: Results, seed: int) -> Iterator[Row]:
-    """Yield the mean relative noise in the feature maps before and after each block, and the mean
-    ratio of both.
+    """Yield for each block three means over the images: the relative noise in the feature map
+    before the block, that after the block, and the ratio of the noise after to the noise before the
+    block.
     """
     for name in BLOCKED:
         if ("adversarial", name, "noise") not in of:

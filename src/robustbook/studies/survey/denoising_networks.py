@@ -8,9 +8,10 @@ A profile selects the size of the experiments:
 ``reduced``: networks of an eighth of the width with blocks after stages 2 to 4. The networks of
     this profile are trained on 10,000 images for two epochs, with one attack step from a random
     start. Stage 1 has no block, because the Gaussian filter on its 32 x 32 positions would take
-    many times as long as the narrow network. ``quick``: networks with two kinds of blocks after
-    stages 3 and 4, small images that come with the book, a quarter of the radius and few training
-    steps. The networks of this profile hardly learn anything.
+    many times as long as the whole narrow network.
+``quick``: networks with two kinds of blocks after stages 3 and 4, small images that come with the
+    book, a quarter of the radius and few training steps. The networks of this profile hardly learn
+    anything.
 """
 
 from collections.abc import Mapping
@@ -58,9 +59,9 @@ class Setting:
     ``variants``, ``ablations``: the names of the networks that are trained.
     ``eps``: the l-infinity radius of all attacks on the trained networks.
     ``images``: the number of test images.
-    ``few``: the number of test images for the stronger attacks.
-    ``strong``: the stronger attacks. An image counts as robust if it is classified correctly under
-        all stronger attacks and under PGD with 20 steps.
+    ``few``: the number of test images for the attacks in ``strong``.
+    ``strong``: the attacks that are stronger than PGD with 20 steps. An image counts as robust if
+        it is classified correctly under all stronger attacks and under PGD with 20 steps.
     """
 
     model: Model
@@ -189,8 +190,8 @@ def noise(
     """Return the relative noise that an attack on the network causes in the feature maps of each
     test image.
 
-    The relative noise is measured at the image and after each of the ``layers``, and called
-    ``noise/<layer>``.
+    ``noise/<layer>``: the relative noise in the output of a layer in ``layers``.
+    ``noise/images``: the relative noise of the attacked images themselves.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)

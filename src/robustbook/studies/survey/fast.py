@@ -2,8 +2,9 @@
 2001.03994; N-FGSM: de Jorge et al. 2022, arXiv 2202.01181).
 
 Networks are trained on adversarial images of FGSM, FGSM with a random start, N-FGSM or PGD, with
-several radii. The accuracy under FGSM and under PGD is measured after each epoch. The curves over
-the epochs show catastrophic overfitting: PGD suddenly succeeds on all images, while FGSM fails.
+several radii. The accuracy under FGSM and under PGD is measured after each epoch. These accuracies
+show catastrophic overfitting: from one epoch to the next, PGD suddenly succeeds on all images,
+while FGSM fails.
 
 ``paper``: MNIST, with the network and the training schedule of Wong et al.; with
     ``sets=["cifar10"]`` also CIFAR-10, which needs a GPU.
@@ -42,7 +43,7 @@ Sets = Literal["mnist", "cifar10"]
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters that a reader can set: the image sets, by default MNIST."""
+    """The parameters that a reader can set; ``sets`` chooses the image sets, by default MNIST."""
 
     selects: ClassVar = ("sets",)
     sets: Annotated[
@@ -61,17 +62,19 @@ class Setting:
     """The settings of the study for one profile and one image set.
 
     ``recipe``: the recipe with which the networks are trained.
-    ``long``: the recipe of the methods in ``lengthened``; with None, they use ``recipe`` too.
+    ``long``: the recipe of the methods in ``lengthened``; with None, these methods use ``recipe``.
     ``radii``: the l-infinity radii with which networks are trained, as multiples of ``unit``.
     ``main``: the training radius of the networks that are attacked with restarts.
-    ``inner``: the number of PGD steps in training; each step is a quarter of the radius long.
+    ``inner``: the number of PGD steps in training; the step size is a quarter of the radius.
     ``step_size``: the step size of the attacks in the evaluation, for the radius ``main``.
     ``followed``: the number of test images that are attacked after each epoch.
     ``images``: the number of test images in the final evaluation.
-    ``strong``: the number of test images for the attacks with restarts.
+    ``strong``: the number of test images for the strong attacks, some of which have many restarts.
     ``left_out``: the methods that are not run.
-    ``statistics``, ``clip_start``: the statistics of batch norm during the inner attack, and
-        whether its random start is clipped to [0, 1] (see `inner_fgsm_rs`).
+    ``statistics``: whether batch norm uses batch or running statistics during the attack in
+        training.
+    ``clip_start``: whether the random start of this attack is clipped to [0, 1] (see
+        `inner_fgsm_rs`).
     """
 
     model: Model
@@ -188,7 +191,7 @@ def setting(profile: str, data: str) -> Setting:
 
 
 def inner(own: Setting, method: str, eps: float) -> SignedSteps:
-    """Return the inner attack of a training method."""
+    """Return the inner attack of a training method: the attack that makes its training images."""
     if method == "fgsm":
         return inner_fgsm(eps, clip=True)
     if method == "n-fgsm":
@@ -200,8 +203,8 @@ def inner(own: Setting, method: str, eps: float) -> SignedSteps:
 
 
 def _long_pgd(own: Setting, eps: float, restarts: int = 1) -> Attack:
-    """Return the released code's attack, which is PGD with 50 steps; the step size is in proportion
-    to the radius.
+    """Return the attack of the released code's evaluation, which is PGD with 50 steps; the step
+    size is in proportion to the radius.
     """
     length = own.step_size * eps / (own.main * own.unit)
     return Attack("pgd", eps, clip=True, steps=50, step_size=length, restarts=restarts)
@@ -221,9 +224,10 @@ def followed(
     """Train a network; after each epoch, measure its accuracy under attack on the first ``images``
     test images.
 
-    Return the weights and buffers (``state/<name>``) and the training time in ``seconds``. The
-    results ``fgsm`` and ``pgd`` are the accuracies in percent after each epoch, under FGSM and
-    under PGD with 10 steps.
+    ``state/<name>``: the weights and buffers after training.
+    ``seconds``: the training time.
+    ``fgsm``: the accuracy in percent under FGSM after each epoch.
+    ``pgd``: the accuracy in percent under PGD with 10 steps after each epoch.
     """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
@@ -277,8 +281,8 @@ def network(own: Setting, method: str, radius: float, seed: int) -> Call:
 
 
 def trained_methods(own: Setting, first: bool) -> Iterator[tuple[str, float]]:
-    """Yield the pairs of a training method and a radius; all seeds but the first only repeat the
-    paper's method.
+    """Yield the pairs (training method, radius) that are run with a seed. The first seed runs all
+    pairs; all later seeds only repeat the paper's method.
     """
     for method in METHODS if first else (PRINTED,):
         for radius in own.radii if method not in own.left_out else ():
@@ -352,7 +356,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 def _target(profile: str, data: str, method: str, radius: float, part: str) -> str | None:
     """Return the id of the paper's number with which an accuracy is compared, or None if the paper
-    prints none.
+    prints no such number.
     """
     ends = {"clean": "accuracy", "pgd-50-10": "pgd-50-10-accuracy"}
     if part not in ends or radius != setting(profile, data).main:

@@ -1,13 +1,13 @@
-"""Reproduce Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572): FGSM, and
-adversarial training with FGSM, on MNIST.
+"""Reproduce Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572) on MNIST. The
+topics are FGSM and adversarial training with FGSM.
 
 The loss of the paper's adversarial training is a weighted sum of the losses on clean images and on
 images of FGSM. The study trains linear networks and maxout networks with and without the
 adversarial loss. For comparison, the study also trains networks on images with random noise of the
-same size. The study also varies the weight alpha of the loss on clean images, and attacks the
-networks by PGD. The paper does neither.
+size of FGSM's perturbation. The study goes beyond the paper in two ways: it varies the weight alpha
+of the loss on clean images, and attacks the networks by PGD.
 
-``paper``: MNIST; the network with 1600 units needs a GPU, and is only trained with
+``paper``: MNIST; the network with 1600 units needs a GPU, so it is trained only with the setting
     ``networks=["maxout-large"]``.
 ``reduced``: the first 10,000 training images of MNIST.
 ``quick``: small images of digits that come with the book, and networks with a quarter of the units.
@@ -47,8 +47,8 @@ Chosen = Literal["maxout", "maxout-large"]
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters that a reader can set: the maxout networks to train, by default the small
-    one.
+    """The parameters that a reader can set; one of them chooses the maxout networks to train, by
+    default only the small one.
     """
 
     selects: ClassVar = ("networks",)
@@ -59,7 +59,7 @@ class Parameters(settings.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the networks that are trained."""
+        """Return the names of the maxout networks that are trained."""
         return {"networks": self.networks or ("maxout",)}
 
 
@@ -133,7 +133,7 @@ SETTINGS: Mapping[str, Setting] = {
 def attacks(own: Setting) -> dict[str, Attack]:
     """Return the attacks by name.
 
-    As in the paper, FGSM does not clip images to [0, 1]. All other attacks clip images.
+    As in the paper, FGSM does not clip images to [0, 1]. All attacks but FGSM clip images.
     """
     pgd = Attack("pgd", EPS, clip=True, steps=40, step_size=EPS / 25)
     many = replace(pgd, steps=100, restarts=own.restarts)
@@ -149,7 +149,9 @@ def attacks(own: Setting) -> dict[str, Attack]:
 
 STRONG = ("pgd-100", "margin-100", "square")
 FEW = ("pgd-40", *STRONG)
-"""The attacks that are run on only ``strong`` images, because they take long."""
+"""The attacks that are run on only ``strong`` test images (see `Setting`), because they take longer
+than FGSM.
+"""
 NOISES: tuple[Literal["sign", "uniform"], ...] = ("sign", "uniform")
 
 
@@ -157,8 +159,10 @@ NOISES: tuple[Literal["sign", "uniform"], ...] = ("sign", "uniform")
 def learn(
     model: Model, training: Training, recipe: Recipe, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Train a network. Return its weights (``state/<name>``) and the training time in
-    ``seconds``.
+    """Train a network.
+
+    ``state/<name>``: the weights after training.
+    ``seconds``: the training time.
     """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
@@ -223,8 +227,8 @@ def struck(
 ) -> dict[str, object]:
     """Attack the first test images, and evaluate ``network`` on the attacked images.
 
-    Return for each attacked image whether it is classified correctly (``right``), and the
-    probability of the predicted class (``confidence``).
+    ``right``: for each attacked image, whether it is classified correctly.
+    ``confidence``: for each attacked image, the probability of the predicted class.
 
     ``source``: the network on which the attack computes the adversarial images; with None,
         ``network`` itself.
@@ -280,7 +284,8 @@ def ensemble(networks: tuple[Done, ...], images: int, *, context: Context) -> di
 
 @step(version=1)
 def rubbish(network: Done, sigmoid: bool, count: int, *, context: Context) -> dict[str, object]:
-    """Return the highest class probability of each of ``count`` images that show only random noise.
+    """Return the network's highest class probability for each of ``count`` images that show only
+    random noise.
 
     The pixels are standard normal random numbers and are not clipped.
     """
@@ -296,8 +301,8 @@ def rubbish(network: Done, sigmoid: bool, count: int, *, context: Context) -> di
 def binary(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
     """Train a linear network to distinguish the digits 3 and 7.
 
-    Return which test images the network classifies correctly without an attack (``clean``) and
-    under FGSM (``fgsm``).
+    ``clean``: which test images the network classifies correctly without an attack.
+    ``fgsm``: which test images the network classifies correctly under FGSM.
     """
     train = load(model.data, "train")
     train = _two(train if model.images is None else train.subset(model.images))
@@ -374,8 +379,8 @@ def _binary_recipe(recipe: Recipe) -> Recipe:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the error rates, the confidence in wrong classes, and both for
-    each alpha.
+    """Return the study's results: the error rates, and the mean confidence on misclassified images;
+    both are also given for each value of alpha.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -485,8 +490,8 @@ def _of_network(label: str, name: str, done: Done, seed: int) -> Iterator[Row]:
 
 
 def _of_rubbish(name: str, done: Done, seed: int) -> Iterator[Row]:
-    """Yield the percentage of noise images for which a class has a probability above one half, and
-    the mean probability on these images.
+    """Yield two results for images of pure noise: the percentage of images for which some class has
+    a probability above one half, and the mean probability of this class.
     """
     probability = done.tensors["probability"]
     sure = probability > 0.5

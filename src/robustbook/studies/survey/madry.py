@@ -2,14 +2,14 @@
 MNIST.
 
 Network A is trained on adversarial images of PGD. White-box attacks use the gradients of A itself.
-Transfer attacks use the gradients of network A', an independently trained copy of A, or of network
-B, which has another architecture and is trained like A. The study also measures how the accuracy
-depends on the length of training and on the network's width. The study also measures the losses
-that PGD reaches from many random starts.
+Transfer attacks use the gradients of one of two other networks. Network A' is an independently
+trained copy of A. Network B has another architecture than A and is trained like A. The study also
+measures how the accuracy depends on the number of training steps and on the network's width. For a
+few images, it measures the losses that PGD reaches from many random starts.
 
 ``paper``: the paper's 100,000 training steps with 40 PGD steps each, which need a GPU.
-``reduced``: MNIST, networks of a quarter of the width, and fewer training steps with 5 larger PGD
-    steps each.
+``reduced``: MNIST, networks of a quarter of the width, and fewer training steps than ``paper``.
+    Each training step has 5 PGD steps, which are larger than the steps of ``paper``.
 ``quick``: small images of digits that come with the book, networks of a sixteenth of the width, and
     a third of the radius.
 """
@@ -38,8 +38,8 @@ Parameters = settings.Parameters
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is trained: the number (``inner``) and the size of the PGD steps per training
-    step, and the recipe.
+    """How a network is trained: the recipe, and for each training step the number (``inner``) and
+    the size of the PGD steps.
     """
 
     inner: int
@@ -55,7 +55,8 @@ class Setting:
         this radius.
     ``narrow``: the number by which the widths of the networks are divided.
     ``images``: the number of test images.
-    ``many``: the number of test images for the attacks with 20 restarts.
+    ``many``: the number of test images for the attacks that take long, such as PGD with 20
+        restarts.
     ``schedules``: the training schedules by name. The first schedule trains the networks of Table
         1.
     ``natural``: the recipe of training on clean images.
@@ -80,8 +81,8 @@ class Setting:
 
 
 def _short(steps: int) -> Schedule:
-    """Return a short schedule, with 5 large PGD steps, batches of 100, and a larger learning rate
-    that falls to 0.
+    """Return a schedule with few training steps, 5 large PGD steps in each, batches of 100, and a
+    learning rate that falls to 0.
     """
     recipe = Recipe(steps, 100, 1e-3, schedule="linear", warmup=0.1, channels_last=True)
     return Schedule(5, 0.1, recipe)
@@ -145,7 +146,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def attacks(own: Setting) -> dict[str, Attack]:
-    """Return by name the attacks of Table 1, and the attacks of our strongest evaluation.
+    """Return by name the attacks of Table 1, and the attacks of our own, strongest evaluation.
 
     The attack ``cw`` is PGD on the margin of the logits and stops at success. The attack
     ``cw-plus`` continues after success. The paper does not state the step size of PGD with 100
@@ -169,7 +170,9 @@ def attacks(own: Setting) -> dict[str, Attack]:
 
 
 MANY = ("pgd-40-restarts", "pgd-100-restarts", "margin-100-restarts", "square")
-"""The attacks that are run on only ``many`` images, because they take long."""
+"""The attacks that are run on only ``many`` test images (see `Setting`), because they take longer
+than all other attacks.
+"""
 WHITE_BOX = {
     "fgsm": "fgsm",
     "pgd-40": "pgd-40-1",
@@ -180,7 +183,7 @@ WHITE_BOX = {
     "cw": "cw-40",
     "cw-plus": "cw-plus-40",
 }
-"""The name of each attack with the gradients of network A in the ids of the paper's numbers."""
+"""For each white-box attack on network A, its name in the ids of the paper's numbers."""
 COPY = {
     "fgsm": "copy-fgsm",
     "pgd-40": "copy-pgd-40",
@@ -192,7 +195,7 @@ OTHER = {"fgsm": "b-fgsm", "pgd-40": "b-pgd-40", "cw-plus": "b-cw-plus"}
 SWEPT = ("clean", "fgsm", "pgd-40")
 """The attacks in the experiment on network capacity."""
 COPY_SEED = 1000
-"""The number that is added to the seed, to train the independent copy A'."""
+"""The independent copy A' is trained with the seed of A plus this number."""
 
 
 def network(
@@ -254,8 +257,9 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 def targeted(
     network: Done, eps: float, images: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Return which test images are classified correctly under targeted PGD with 40 steps, as
-    ``right``.
+    """Attack test images by targeted PGD with 40 steps.
+
+    ``right``: which test images are classified correctly under the attack.
 
     The paper does not say how it chooses target classes. Here the target class of an image is drawn
     uniformly from the wrong classes.
@@ -282,8 +286,8 @@ def targeted(
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracies of Table 1, those for other schedules and widths,
-    and the losses that PGD reaches from random starts.
+    """Return the study's results: the accuracies of Table 1, the accuracies for each training
+    schedule and width, and the losses that PGD reaches from random starts.
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
@@ -311,8 +315,8 @@ def _row(
 
 
 def _table(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the accuracies of Table 1, and the accuracies of the network that is trained on clean
-    images.
+    """Yield the accuracies of Table 1, and also the accuracies of a network that is trained on
+    clean images.
     """
     for key, done in of.items():
         part, name = key[0], key[1]

@@ -3,9 +3,10 @@
 
 A simple and a wide residual network are each trained on clean images, on adversarial images of
 FGSM, and on adversarial images of PGD. In Table 5 these networks are attacked by FGSM, FGSM from a
-random start, and PGD. In Table 2 the wide network trained with PGD is attacked. The attacks use the
-gradients of this network, of an independently trained copy, or of the network trained on clean
-images. Figure 6 shows the mean training loss at the end of training.
+random start, and PGD. In Table 2 only the wide network trained with PGD is attacked. The attacks
+use the gradients of one of three networks: this network itself, an independently trained copy, or
+the wide network trained on clean images. Figure 6 shows the mean training loss at the end of
+training.
 
 The only profile is ``paper``, with 80,000 training steps for each network, which need a GPU. By
 default only the simple network is run.
@@ -56,11 +57,11 @@ TABLE_2 = {
     "copy": ("fgsm", "pgd-7", "cw-30"),
     "natural": ("fgsm", "pgd-7"),
 }
-"""The attacks of Table 2, by the network whose gradients they use: the attacked network itself
-(``white``) or another one.
+"""The attacks of Table 2. The keys say whose gradients the attacks use: those of the attacked
+network itself (``white``) or those of another network.
 """
 COPY_SEED = 1000
-"""The number that is added to the seed, to train the independent copy."""
+"""The independent copy is trained with the seed of the attacked network plus this number."""
 
 
 RECIPE = Recipe(
@@ -82,7 +83,9 @@ IMAGES = 10_000
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set: the networks, by default the simple one."""
+    """The parameters that a reader can set; one of them chooses the networks, by default only the
+    simple one.
+    """
 
     own_seeds: ClassVar = {"paper": (0,)}
     profile: Annotated[
@@ -141,7 +144,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         labels |= {"source": source, "attack": name}
         answered: list[str | None] = [*_targets(network, training, source, name)]
         for i, of in enumerate(answered or [None]):
-            word = "" if i else "accuracy"  # the paper prints this accuracy in another table too
+            word = "" if i else "accuracy"  # the paper prints this accuracy in two tables
             rows.append(Row(percent(right), "percent", of, word, seed, len(right), setting=labels))
     assert p.seeds is not None
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))

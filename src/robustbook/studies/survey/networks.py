@@ -1,7 +1,7 @@
 """Define the networks of the survey, and train them with a defense.
 
-All studies of the survey train their networks with this module. So a network that several studies
-need is trained only once. The result of training contains the weights and the buffers of the
+All studies of the survey train their networks with this module. So if several studies need the same
+network, it is trained only once. The result of training contains the weights and the buffers of the
 network, such as the running statistics of batch norm.
 """
 
@@ -64,8 +64,8 @@ BUILDERS: Mapping[str, Callable[[torch.Generator, int], nn.Module]] = {
 
 @dataclass(frozen=True)
 class Blocks:
-    """The denoising blocks of a residual network: their filter, places and layers (see
-    `robustbook.defenses.denoised`).
+    """The denoising blocks of a residual network: which filter they use, where they are placed, and
+    which layers they have (see `robustbook.defenses.denoised`).
     """
 
     kind: Literal["gaussian", "dot", "bilateral", "mean", "median", "null"]
@@ -125,11 +125,13 @@ class L2Steps:
 class Defense:
     """The training objective of a network.
 
-    ``weights``, ``noise``, ``smoothing``: the weights of the loss terms, the standard deviation of
-        noise on the images, and label smoothing (see `robustbook.defenses.weighted_training`).
+    ``weights``: the weights of the loss terms (see `robustbook.defenses.weighted_training`).
+    ``noise``: the standard deviation of the noise on the images in these loss terms.
+    ``smoothing``: the amount of label smoothing in these loss terms.
     ``attack``: the attack in each training step; with None, no loss term uses adversarial images.
     ``beta``: if above 0, the objective is TRADES with this weight (see
-        `robustbook.defenses.trades`). TRADES uses ``attack`` and ignores all other fields.
+        `robustbook.defenses.trades`). TRADES uses only ``beta`` and ``attack``, and ignores all
+        other fields.
     ``sigma``: the standard deviation of Gaussian noise on all training images, for randomized
         smoothing (Cohen et al. 2019). Images with noise are not clipped.
     """
@@ -199,7 +201,7 @@ def _weighted(
 def built(model: Model, seed: int) -> nn.Module:
     """Return the network with its initial weights.
 
-    Denoising blocks do not change the initial weights of the other layers.
+    All layers outside the denoising blocks have the same initial weights as without these blocks.
     """
     net = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if model.blocks is None:
@@ -213,8 +215,9 @@ def train(
 ) -> dict[str, object]:
     """Train a network.
 
-    Return its weights and buffers (``state/<name>``), the mean of each loss term in each epoch
-    (``history/<term>``), and the training time in ``seconds``.
+    ``state/<name>``: the weights and buffers after training.
+    ``history/<term>``: the mean of a loss term in each epoch.
+    ``seconds``: the training time.
     """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)

@@ -1,17 +1,20 @@
 """Reproduce the evaluation of logit pairing by Mosbach et al. 2018 (arXiv 1810.12042) on MNIST and
 CIFAR-10.
 
-The study compares eight ways of training. Networks are attacked by a baseline attack, which the
-paper also uses in training, and by several stronger attacks. Heat maps show how the accuracy
-depends on the number and the size of PGD's steps. The study also computes loss surfaces as in
-Engstrom et al. 2018 (arXiv 1807.10272), and the losses that PGD reaches from many random starts.
+The study compares eight ways of training. Networks are attacked by a baseline attack, which is also
+the attack in training, and by several attacks that are stronger than the baseline attack. Heat maps
+show how the accuracy depends on the number and the size of PGD's steps. The study also computes
+loss surfaces as in Engstrom et al. 2018 (arXiv 1807.10272), and the losses that PGD reaches from
+many random starts.
 
-``paper``: MNIST with the paper's network. By default, only the three networks are run whose
-    training needs no attack. The other networks for MNIST and all networks for CIFAR-10 need a GPU.
+``paper``: MNIST with the paper's network. By default, only those three networks are run whose
+    training needs no attack. All other networks for MNIST, and all networks for CIFAR-10, need a
+    GPU.
 ``reduced``: all eight networks for MNIST, with a quarter of the width. Training with an attack has
-    1,500 steps with 5 larger PGD steps each. Training without an attack has 15 epochs.
+    1,500 training steps with 5 PGD steps each, which are larger than the paper's. Training without
+    an attack has 15 epochs.
 ``quick``: small images of digits that come with the book, networks of an eighth of the width, a
-    third of the radius, and weaker noise.
+    third of the radius, and noise with a smaller standard deviation than for MNIST.
 """
 
 from collections.abc import Iterator, Mapping
@@ -97,19 +100,20 @@ class Setting:
     ``eps``: the l-infinity radius of all attacks.
     ``steps``, ``step_size``: the number and the size of the steps of the baseline attack.
     ``inner``: the number and the size of PGD's steps in training.
-    ``clean``, ``images``, ``few``: the numbers of test images for the clean accuracy, for the
-        baseline attack, and for the strong attacks. All these images are the first of the test set.
+    ``clean``: the number of test images for the clean accuracy.
+    ``images``: the number of test images for the baseline attack.
+    ``few``: the number of test images for the strong attacks.
     ``long``: the number of steps of the strong attacks.
     ``sizes``: the step sizes of the strong attacks.
     ``restarts``: the number of restarts of the strong attacks.
     ``queries``: the number of queries of the Square attack.
-    ``middle``: whether to run also an attack that has as many steps as the strong attacks, but a
+    ``middle``: whether also an attack is run that has as many steps as the strong attacks, but a
         single random start.
-    ``heat``: the numbers of steps and the step sizes of the heat map, and the number of attacked
+    ``heat``: for the heat map, the numbers of steps, the step sizes, and the number of attacked
         images.
     ``starts``: the number of random starts from which PGD attacks each of five images.
-    ``surfaces``, ``side``: the number of images with a loss surface, and the number of points along
-        each side of a surface.
+    ``surfaces``: the number of images for which a loss surface is computed.
+    ``side``: the number of points along each side of a loss surface.
     ``statistics``: the statistics that batch norm uses while images are attacked in training:
         running or batch statistics.
     ``noise``: the standard deviation of the noise on training images, for the methods CLP and LSQ.
@@ -310,12 +314,14 @@ class Parameters(settings.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Network, ...]]:
-        """Return the names of the chosen networks, without networks that the profile lacks."""
+        """Return the names of the chosen networks; networks that the profile lacks are not
+        included.
+        """
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Network, tuple[Setting, str]]:
-        """Return the settings and the training method of each chosen network, without networks that
-        the profile lacks.
+        """Return for each chosen network its settings and its training method; networks that the
+        profile lacks are not included.
         """
         there = SETTINGS[self.profile]
         found: dict[Network, tuple[Setting, str]] = {}
@@ -327,7 +333,9 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (kind, network, seed, ...)."""
+    """Return the computations of the study as a dict; each key begins with the kind of computation,
+    the network and the seed.
+    """
     assert p.seeds is not None
     return {
         (kind, network, seed, *rest): call
@@ -370,8 +378,9 @@ def _of(own: Setting, method: str, seed: int) -> dict[tuple[Any, ...], Call]:
 def surfaces(
     network: Done, images: int, radius: float, side: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Return the cross entropy on a plane through each image, as ``loss`` with the shape (images,
-    side, side).
+    """Compute the cross entropy on a plane through each image.
+
+    ``loss``: the cross entropy at each point of the plane, shape (images, side, side).
 
     The first axis of the plane is the sign of the gradient, and the second axis is a random vector
     of signs. Along both axes, the plane reaches from -radius to radius. The points of the plane are
@@ -398,8 +407,8 @@ def roughness(loss: Tensor) -> float:
     side, side).
 
     The roughness of a surface is the mean absolute second difference of neighbouring points along
-    both axes, divided by the surface's range (maximum minus minimum). Constant surfaces are left
-    out.
+    both axes, divided by the surface's range (maximum minus minimum). Constant surfaces do not
+    count in the mean over the images.
     """
     loss = loss.double()
     found = [
@@ -413,8 +422,8 @@ def roughness(loss: Tensor) -> float:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the numbers for the tables, heat maps and claims, and the data of
-    the figures.
+    """Return the study's results: the rows for the tables, the heat maps and the claims, and the
+    data of the figures.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -455,7 +464,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the accuracies of one network without an attack and under each attack."""
+    """Yield the accuracies of one network: without an attack, and under each attack."""
     first, _, method = network.rpartition(":")
     start = f"{PAPER}/mosbach-{first or 'mnist'}/{method}"
     targets = {

@@ -2,11 +2,11 @@
 
 The post explains adversarial training and feature denoising (Xie et al. 2019). The post prints no
 numbers of its own. The study measures how much an attack changes the feature maps of each stage of
-ResNet-18. The study compares a network trained on clean images with an adversarially trained
-network. For a few test images the study also stores the feature maps. The post's last paragraph
-names two weaknesses of adversarial training: attacks that were not used in training, and a lower
-accuracy on clean images. The study measures both weaknesses. Most networks come from the study on
-feature denoising. One more network is trained with an attack in the l2 norm.
+ResNet-18, once in a network trained on clean images and once in an adversarially trained network.
+For a few test images the study also stores the feature maps. The post's last paragraph names two
+weaknesses of adversarial training: attacks that were not used in training, and a lower accuracy on
+clean images. The study measures both weaknesses. Most networks come from the study on feature
+denoising. One more network is trained with an attack in the l2 norm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,8 +40,8 @@ EPS_L2 = 0.5
 RANDOM = Attack("random-signs", EPS, clip=True)
 SHOWN = 4
 KEPT = 2
-"""The number of test images whose feature maps are computed, and the number of those whose feature
-maps are stored.
+"""SHOWN is the number of test images whose feature maps are computed, and KEPT the number of those
+images whose feature maps are stored.
 """
 GAUSSIAN = "nonlocal-gaussian"
 
@@ -87,9 +87,9 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 @step(version=1)
 def attacked_l2(network: Done, images: int, seed: int, *, context: Context) -> dict[str, object]:
-    """Return which test images are classified correctly under PGD in the l2 norm, as ``right``.
+    """Attack test images by l2 PGD with 40 steps and radius 0.5.
 
-    PGD makes 40 steps, and the radius is 0.5.
+    ``right``: which test images are classified correctly under the attack.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -121,18 +121,18 @@ def maps(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return the first test images and one of their feature maps in each layer, without and with an
-    attack.
+    """Return the first test images and one of their feature maps in each layer, both without an
+    attack and under an attack.
 
-    The images are called ``clean`` and ``attacked``. The feature maps are called ``clean/<layer>``
-    and ``attacked/<layer>``.
+    ``clean``, ``attacked``: the images without an attack and under the attack.
+    ``clean/<layer>``, ``attacked/<layer>``: the feature maps of these images.
 
     From each layer the channel is chosen that the attack changes most in the l2 norm. Layers with
     the same number of channels use the channel that was chosen for the first of these layers. So
     the feature maps before and after a block are from the same channel.
 
-    ``label``, ``predicted``: the true class, and the class that the network predicts for the
-        attacked image.
+    ``label``: the true class of each image.
+    ``predicted``: the class that the network predicts for the attacked image.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -226,7 +226,9 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _pictures(own: Setting, of: Results) -> dict[str, Any]:
-    """Return the images with levels 0 to 255, and the feature maps, as nested lists."""
+    """Return the images and the feature maps as nested lists; the pixels of the images have levels
+    0 to 255.
+    """
     arrays: dict[str, Any] = {}
     middle = own.after[0] if own.after[0] != "stage1" else "stage2"
     shown = {

@@ -1,5 +1,5 @@
-"""Define the settings that all studies of the survey share: the name, a training recipe and the
-parameter ``profile``.
+"""Define what all studies of the survey share: the survey's name, a training recipe for CIFAR-10,
+and the parameter ``profile``.
 """
 
 from typing import Annotated, ClassVar, Literal

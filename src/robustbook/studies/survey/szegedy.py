@@ -2,14 +2,14 @@
 1312.6199), on MNIST.
 
 Table 1 lists the training error, the test error and the mean minimum distortion for six networks.
-Table 2 lists the error of each network on adversarial images that were computed on another network.
-Tables 3 and 4 list such errors for networks that were trained on disjoint halves of the training
-set.
+Table 2 lists the error of each network on the adversarial images that were computed on each of the
+networks. Tables 3 and 4 list the same kind of errors for networks that were trained on disjoint
+halves of the training set.
 
-We could not read the paper's tables themselves, only a transcription by others. The paper does not
-name the optimiser. For the weight decay, we add decay/2 times the sum of the squared weights to the
-loss. With this definition, the solution of FC10's convex training problem has the error rates that
-the paper prints.
+We could not read the paper's tables themselves, only a transcription that others made of them. The
+paper does not name the optimiser. As weight decay, we add decay/2 times the sum of the squared
+weights to the loss. With this definition, the solution of FC10's convex training problem has the
+error rates that the paper prints.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,8 +45,8 @@ NETWORKS: Mapping[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "fc200-200-10": ((784, 200, 200, 10), (1e-5, 1e-5, 1e-6)),
     "ae400-10": ((784, 400, 10), (0.0, 1e-6)),
 }
-"""The layers and weight decays of the networks of Table 1. We chose the decays of FC200-200-10 and
-AE400-10.
+"""The layers and weight decays of the networks of Table 1. For FC200-200-10 and AE400-10 we chose
+the decays ourselves.
 """
 COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
 """The networks whose columns of Table 2 we could read."""
@@ -63,15 +63,16 @@ SHOWN = 6
 class Setting:
     """The settings of the study for one profile.
 
-    ``linear``, ``deep``: the training recipes of FC10 and of the deeper classifiers.
-    ``encoding``, ``softmax``: the training recipes of the autoencoder and of the softmax layer on
-        its units.
+    ``linear``: the training recipe of the linear classifier FC10.
+    ``deep``: the training recipe of the classifiers with hidden layers.
+    ``encoding``: the training recipe of the autoencoder.
+    ``softmax``: the training recipe of the softmax layer on the autoencoder's units.
     ``half``: the training recipe of the networks in Tables 3 and 4.
     ``pooled``: the training recipe of the network with a pool of adversarial images.
     ``images``: the number of test images that are attacked; they are the first images of the test
         set.
-    ``pool``, ``replaced``: the number of adversarial images in the pool, and how many of them are
-        replaced in each training step.
+    ``pool``: the number of adversarial images in the pool.
+    ``replaced``: the number of images in the pool that are replaced in each training step.
     """
 
     data: str
@@ -125,8 +126,8 @@ HALVES: Mapping[str, tuple[str, int]] = {
     "fc123-456-10 first half": ("fc123-456-10", 0),
     "fc123-456-10 other half": ("fc123-456-10", 1),
 }
-"""The networks of Tables 3 and 4, and the half of the training set. Adversarial images are computed
-on the first network.
+"""The networks of Tables 3 and 4, and for each the half of the training set on which it is trained.
+Adversarial images are computed on the first of these networks.
 """
 _OF_HALVES = {**NETWORKS, "fc123-456-10": ((784, 123, 456, 10), (1e-5, 1e-5, 1e-6))}
 
@@ -192,7 +193,9 @@ def _of(profile: str, seed: int) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: each number in the tables, and the images of the figure."""
+    """Return the study's results: our value for each number in the tables, and the images of the
+    figure.
+    """
     assert p.seeds is not None
     rows = [row for seed in p.seeds for row in _rows(p.profile, seed, results)]
     arrays = _pictures(p.profile, p.seeds[0], results)
@@ -290,8 +293,8 @@ def _error(right: Tensor) -> float:
 def _pictures(
     profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]
 ) -> dict[str, list[Any]]:
-    """Return the first test images, both clean and attacked, as hexadecimal bytes, with their
-    labels and target classes.
+    """Return the first test images, both clean and attacked, as hexadecimal bytes. Return also
+    their labels and their target classes.
     """
     setting = SETTINGS[profile]
     clean, labels = some(setting.data, "test", setting.images, "cpu")

@@ -64,8 +64,9 @@ def train(
 ) -> dict[str, object]:
     """Train a classifier on the labels.
 
-    Return its weights (``state/<name>``), and its error rates on training images (``train_error``)
-    and test images (``error``) in percent.
+    ``state/<name>``: the weights after training.
+    ``train_error``: the error rate on the training images, in percent.
+    ``error``: the error rate on the test images, in percent.
     """
     data = training_images(classifier, seed)
     net = MLP(classifier.sizes, torch.sigmoid)
@@ -90,7 +91,7 @@ def train_on_features(
     classifier: Classifier, encoding: Recipe, recipe: Recipe, seed: int, *, context: Context
 ) -> dict[str, object]:
     """Train an autoencoder on the images, and then a softmax layer on its fixed encoding; return
-    the same results as `train`.
+    results with the same names as those of `train`.
 
     The autoencoder minimises the cross entropy between the pixels and the decoded pixels.
     """
@@ -134,13 +135,14 @@ def train_on_features(
 def train_with_pool(
     classifier: Classifier, recipe: Recipe, size: int, replaced: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Train a classifier with a pool of adversarial images; return the same results as `train`.
+    """Train a classifier with a pool of adversarial images; return results with the same names as
+    those of `train`.
 
     The method is described in `robustbook.defenses.pool_training`.
 
     ``size``: the number of images in the pool.
-    ``replaced``: the number of the oldest images that are replaced in each training step, by new
-        adversarial images of `short_lbfgs`.
+    ``replaced``: the number of images that are replaced in each training step. The oldest images of
+        the pool are replaced by new adversarial images of `short_lbfgs`.
     """
     data = training_images(classifier, seed)
     net = MLP(classifier.sizes, torch.sigmoid)
@@ -164,8 +166,8 @@ def train_with_pool(
 def short_lbfgs(net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
     """Return adversarial images of L-BFGS without a penalty on the distance.
 
-    The attack on an image stops when the network misclassifies the image. With the penalty, the
-    attack would take about ten times as long.
+    The attack on an image stops when the network misclassifies the image. An attack with the
+    penalty would take about ten times as long as this attack.
     """
     return lbfgs(net, images, labels, steps=20).images
 
@@ -179,8 +181,9 @@ def attacked(
     ``choice``: whether the target class of an image is a random wrong class or the most probable
         wrong class.
 
-    Return the attacked ``images``, whether each attack succeeded (``found``), and the
-    ``distortion``. The distortion is the root mean square of the change of a pixel.
+    ``images``: the attacked images.
+    ``found``: for each image, whether the attack succeeded.
+    ``distortion``: for each image, the root mean square over the pixels of the change of a pixel.
     """
     net = trained(network, context.device)
     x, y = some(network.call.arguments["classifier"].data, "test", images, context.device)
@@ -201,8 +204,9 @@ def attacked(
 def fed(
     made: Done, networks: tuple[Done, ...], distortion: float | None, *, context: Context
 ) -> dict[str, object]:
-    """Return which of the attacked images each network classifies correctly, as ``right`` with the
-    shape (networks, images).
+    """Evaluate networks on the attacked images ``made``.
+
+    ``right``: which of these images each network classifies correctly, shape (networks, images).
 
     ``distortion``: the distortion to which the perturbation of each image is scaled, without
         clipping; with None, perturbations are not scaled.
@@ -226,10 +230,10 @@ def noisy(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return which images with Gaussian noise each network classifies correctly, in the same form
-    as `fed`.
+    """Evaluate networks on images with Gaussian noise of standard deviation ``std``, without
+    clipping.
 
-    The noise has the standard deviation ``std``, and images are not clipped.
+    ``right``: which of these images each network classifies correctly, shape (networks, images).
     """
     data = networks[0].call.arguments["classifier"].data
     x, y = some(data, split, images, context.device)
@@ -264,7 +268,7 @@ def training_images(classifier: Classifier, seed: int) -> ImageSet:
 
 
 def some(data: str, split: Split, images: int, device: str) -> tuple[Tensor, Tensor]:
-    """Return the first images of a split, scaled to [0, 1], and their labels."""
+    """Return the first images of a split, with pixels in [0, 1], and the labels of these images."""
     found = load(data, split).subset(images)
     return as_float(found.images).to(device), found.labels.to(device)
 

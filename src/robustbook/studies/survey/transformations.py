@@ -1,12 +1,12 @@
 """Evaluate two transformations of the input as defenses: random resizing with padding, and JPEG
 compression.
 
-One network is trained without a defense. Oblivious attacks do not know the transformation and
-attack this network alone. The adversarial images of oblivious attacks are then transformed and
-classified. The adaptive attack knows the transformation: it is PGD on the composition of
-transformation and network. Against random resizing, each step averages the gradient over random
-draws of the transformation. Against JPEG, the backward pass treats the compression as the identity
-(BPDA).
+One network is trained without a defense. Oblivious attacks do not know the transformation, so they
+attack the network without it. The adversarial images of oblivious attacks are then transformed, and
+the network classifies them. The adaptive attack knows the transformation: it is PGD on the
+composition of transformation and network. Against random resizing, each step averages the gradient
+over random draws of the transformation. Against JPEG, the backward pass treats the compression as
+the identity (BPDA).
 
 With random resizing, the predicted class is the class with the largest mean probability over
 several draws. The study also evaluates rounding to 8 bits alone, because every image file rounds in
@@ -50,11 +50,13 @@ Parameters = settings.Parameters
 
 @dataclass(frozen=True)
 class Size:
-    """The network, its training, and the numbers of images, steps and random draws for one profile.
+    """The settings of the study for one profile: the network, its training, and the numbers of
+    images, attack steps and random draws.
 
     ``images``: the number of test images; they are the first images of the test set.
     ``steps``: the number of steps of PGD.
-    ``averaged``: the numbers of random draws over which each step of PGD averages the gradient.
+    ``averaged``: the numbers of random draws over which each step of PGD averages the gradient; the
+        attack is run once for each number.
     ``draws``: the number of random draws for a prediction with random resizing.
     """
 
@@ -154,7 +156,7 @@ def aware(
 ) -> dict[str, object]:
     """Run PGD on the composition of a transformation and the network.
 
-    Return which attacked images this composition classifies correctly, as ``right``.
+    ``right``: which attacked images this composition classifies correctly.
 
     ``averaged``: the number of random draws over which each step averages the gradient.
     """
@@ -219,8 +221,8 @@ def _climbed(
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (seed, front, attack, draws); for an
-    oblivious attack, the front is "".
+    """Return the computations of the study as a dict with keys (seed, front, attack, draws);
+    ``front`` is the name of the transformation, and is empty for an oblivious attack.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -253,8 +255,8 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _oblivious(done: Done, attack: str, seed: int) -> Iterator[Row]:
-    """Yield the accuracy with each transformation under one oblivious attack, and the median l2
-    distance of the attack.
+    """Yield the accuracy with each transformation under one oblivious attack, and the median over
+    images of the attack's l2 distance.
     """
     of = {
         ("none", "fgsm"): "none/fgsm-accuracy",
@@ -276,7 +278,7 @@ def _row(right: Tensor, front: str, attack: str, averaged: int, seed: int, targe
         "attack": attack,
         "averaged": averaged,
     }
-    # The claim "mostly restored" holds if at least half of the images are classified correctly.
+    # The claim that accuracy is "mostly restored" holds if it is at least 50 %.
     holds = value >= 50 if attack == "deepfool" and target else None
     name = f"{TARGETS}/{target}" if target else None
     return Row(value, "percent", name, "accuracy", seed, len(right), holds, setting)
