@@ -4,8 +4,8 @@ The attack is from Andriushchenko et al. 2020, "Square attack: a query-efficient
 adversarial attack via random search" (arXiv 1912.00049). This module implements the attack for
 l-infinity (section 3 and algorithm 2). The attack starts with vertical stripes: it moves each
 column of each channel by eps up or down. Each later query proposes to set a square window to x +
-eps or x - eps (chosen at random per channel), clipped to [0, 1]. The side s of the window follows
-from the fraction p of pixels to change in an image of h x w pixels:
+eps or x - eps (chosen at random per channel), clipped to [0, 1]. The side s of the window is
+computed from p, the fraction of the h x w pixels that a proposal changes:
 
     s = round(sqrt(p h w)), at least 1,
 
@@ -56,8 +56,8 @@ def square(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Return for each image the first proposal that is misclassified, or else the proposal of
-    highest margin.
+    """Return for each image the first proposal that is misclassified. If no proposal is
+    misclassified, return the proposal of highest margin.
 
     ``model``: a function from images to logits, as in `fgsm`; the function need not be
         differentiable.
@@ -81,7 +81,7 @@ def square(
 
     Every 10 queries, images on which the attack has succeeded are removed; on a GPU the CPU then
     waits for the GPU. The field `steps` of the result counts the queries that an image needed. The
-    final evaluation costs one more forward pass; the attack needs no backward pass. Raises
+    final evaluation costs one additional forward pass. The attack needs no backward pass. Raises
     ValueError for an invalid argument, or a model that returns NaN.
     """
     queries, share = check_count("queries", queries), check_positive("p_init", p_init)
