@@ -84,8 +84,8 @@ def adam(
 
     If the model already misclassifies an image (with targets: predicts the target), the attack
     returns the image unchanged, after 0 steps. Each step costs a forward and a backward pass of all
-    images on which the attack has not succeeded yet. If the attack succeeds on an image after some
-    step, it makes one more forward and backward pass of this image, because success is detected in
+    images on which the attack has not succeeded yet. An image on which the attack succeeds costs
+    one forward and backward pass more than the number of its steps, because success is detected in
     the next step. The final evaluation costs a forward pass of all images. On a GPU the CPU waits
     for the GPU every 10 steps, to remove the images on which the attack has succeeded. Raises
     ValueError for an invalid argument, or a model that returns NaN.

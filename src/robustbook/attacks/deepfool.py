@@ -226,7 +226,7 @@ def deepfool(
         noise draws, which also decide whether the previous step succeeded. During a step of the
         attack, the autograd graphs of all noise draws of this step are kept in memory.
     ``keys``: for a randomised model, one number for each image, which determines the image's
-            noise (see `fgsm`).
+        noise (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     An image on which the attack has succeeded is removed from the batch. With the default preset, a

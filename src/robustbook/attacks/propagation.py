@@ -104,7 +104,7 @@ class Propagation:
     def both(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """Return the logits, the objective that the attack increases, and the objective's gradient."""
+        """Return the logits, the objective that the attack increases, and its gradient."""
         answer, gain, gradient = self._evaluated(images, goal, step, slope=True)
         assert gradient is not None
         # The sign of NaN is 0, so an image with such a gradient would not move and would appear

@@ -1,4 +1,4 @@
-"""Keep a network fixed during several passes over the same images within one loss.
+"""Keep a network fixed while one loss passes the same images through it several times.
 
 Some losses need several passes through the network, such as the iterations of an attack. In
 training mode the network would change between passes, because batch norm depends on the batch and
@@ -33,8 +33,8 @@ class Frozen:
 
     Inside the context, every layer is in evaluation mode. Dropout layers of `torch.nn` that were in
     training mode multiply their input by stored masks. The first pass draws the dropout masks, one
-    for each image and each call of a dropout layer. A dropout layer that is called twice has two
-    masks for each image.
+    mask for each pair of an image and a call of a dropout layer. A dropout layer that is called
+    twice has two masks for each image.
 
     ``generator``: the generator that draws the dropout masks, on its own device. With None on a
         GPU, torch's default generator of the GPU draws the masks, so that a CUDA graph can record

@@ -3,7 +3,7 @@ training step.
 
 An inner attack is a function from (network, images, labels) to adversarial images. The training
 loss treats these images as constants. `SignedSteps` covers FGSM, PGD and the single-step attacks
-with a random start. `inner_attack` turns any other attack of the package into an inner attack.
+with a random start. `inner_attack` turns any attack of `robustbook.attacks` into an inner attack.
 During an inner attack, batch norm layers use their running statistics by default. An inner attack
 never changes the buffers of the network. All other layers, such as dropout, keep their mode.
 """
@@ -45,7 +45,8 @@ class SignedSteps:
 
     ``eps``: l-infinity radius, above 0. If ``clip`` is True, pixels lie in [0, 1], so the radius is
         at most 1. If ``clip`` is False, pixels may have another unit, such as grey levels.
-    ``steps``, ``step_size``: number and size of the steps.
+    ``steps``: the number of steps.
+    ``step_size``: the size of one step.
     ``start``: the starting point: ``image`` (the image itself), ``uniform`` (a uniform draw from
         the cube of half-width ``width * eps`` around the image) or ``gaussian`` (the image plus
         normal noise of standard deviation 0.001, as in TRADES).
@@ -248,8 +249,9 @@ def _attacked(
 def gradient_at_image(
     net: Network, images: Tensor, labels: Tensor, loss: Loss
 ) -> tuple[Tensor, Tensor]:
-    """Return the logits of the images, and the gradient of the loss with respect to the images,
-    from one forward pass. Autograd can differentiate the logits with respect to the weights.
+    """Return two results of one forward pass: the logits of the images, and the gradient of the
+    loss with respect to the images. Autograd can differentiate the logits with respect to the
+    weights.
     """
 
     def total(x: Tensor) -> tuple[Tensor, Tensor]:

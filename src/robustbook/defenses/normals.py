@@ -117,8 +117,8 @@ def on_gpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Flo
 
 @cache
 def values(dtype: torch.dtype, device: str) -> Float[Tensor, "65536"]:
-    """Return the means of the normal distribution between its 65,536-quantiles, scaled to variance
-    1.
+    """Return the table of 65,536 values. Each value is the mean of the normal distribution between
+    two neighbouring 65,536-quantiles, and all values are scaled to variance 1.
     """
     edges = torch.special.ndtri(torch.arange(2**16 + 1, dtype=torch.float64) / 2**16)
     density = torch.exp(-edges.square() / 2)

@@ -70,7 +70,8 @@ def pool_training(
     replaced: int = 10,
     share: float = 0.5,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted terms ``clean`` and ``pool``, whose sum is minimised.
+    """Return two weighted loss terms, whose sum training minimises: ``clean`` is the cross entropy
+    on the batch, and ``pool`` is the cross entropy on images drawn from the pool.
 
     ``attack``: the inner attack that makes the images for the pool; L-BFGS in the paper.
     ``replaced``: number of images of the batch that are attacked and put into the pool in each

@@ -144,9 +144,9 @@ def noisy(
 ) -> Noisy:
     """Return a copy of ``net`` with a noise layer in front of every convolution.
 
-    ``init``, ``inner``: standard deviations of the noise, 0 or more, for images in [0, 1] and for
-        activations. The defaults of ``init`` and ``inner`` are from the paper's first version for
-        VGG16 and Model A (its Table 1).
+    ``init``, ``inner``: standard deviations of the noise, 0 or more. ``init`` is for the noise
+        layer that ``placement`` selects, and ``inner`` for all other noise layers. The defaults are
+        from the paper's first version for VGG16 and Model A (its Table 1).
     ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: the noise
         in front of the first convolution, so on the image, has standard deviation ``init`` (Figure
         1). ``code``: the noise in front of the second convolution has standard deviation ``init``,
@@ -160,7 +160,8 @@ def noisy(
     ``seed``: seed of the noise that `Noisy.at` draws.
 
     The names of the weights stay the same, so ``noisy(net).net`` can load the ``state_dict`` of
-    ``net``. Raises ValueError for a network without convolutions, or with noise layers.
+    ``net``. Raises ValueError for a network that has no convolutions, or that has noise layers
+    already.
     """
     _check_sigma("init", init)
     _check_sigma("inner", inner)
@@ -217,7 +218,7 @@ def ensemble(
     ``net``: a network with noise layers, or any other randomised model, such as `ResizedPadded`.
     ``keys``: a number for each image that determines the image's noise; by default the row number.
     ``draws``: number of noise draws, 1 or more; default the paper's 50.
-    ``start``: the first draw number; another start gives new noise.
+    ``start``: the first draw number; a different ``start`` gives different noise.
     ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
         noise draws are computed at a time; the result is the same up to rounding.
 

@@ -20,7 +20,8 @@ def kurtosis(
     end: float,
     example: float,
 ) -> Figure:
-    """Draw one panel per title of ``measured``: a line through the means and a dot per seed.
+    """Draw one panel for each title in ``measured``, with a dot for each seed and a line through
+    the means over the seeds.
 
     The dots at excess kurtosis 0 (the Gaussian) are red. The line behind the dots shows the
     closed-form ratio ``closed[title]`` at the excess kurtoses ``x``, up to ``end``.

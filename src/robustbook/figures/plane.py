@@ -32,8 +32,8 @@ class Plane:
 
 @dataclass(frozen=True)
 class Paths:
-    """The paths of one attack as sequences of points, and the attack's l-infinity radius eps (0
-    means that the radius is not limited).
+    """The paths of one attack as sequences of points, and the attack's l-infinity radius eps. An
+    eps of 0 means that the attack has no limit on the radius.
     """
 
     ways: Sequence[Float[np.ndarray, "_ 2"]]

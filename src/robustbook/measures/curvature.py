@@ -22,9 +22,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Curvature:
-    """Estimates of the Hessian's trace and norm, and the norm of the gradient, at each of n points.
+    """Measurements at each of n points: estimates of the Hessian's trace and norm, and the
+    gradient's norm.
 
-    ``trace``, ``trace_error``: the estimated trace of the Hessian, and its standard error.
+    ``trace``: the estimated trace of the Hessian.
+    ``trace_error``: the standard error of the estimated trace.
     ``frobenius``: the estimated Frobenius norm of the Hessian, the root of the mean of ||H v||^2.
     ``slope``: the l2 norm of the gradient.
     """

@@ -57,7 +57,8 @@ def evidence(
     queries: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Attack a model in several ways; return the measurements that `diagnose` needs, by name.
+    """Attack a model in several ways. Return the measurements that `diagnose` needs, as a
+    dictionary from their names to their values.
 
     ``model``: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
         images. To find out whether predictions are random, a `Drawing` is evaluated with two noise
@@ -68,8 +69,9 @@ def evidence(
         ``repaired`` makes the derivatives of sigmoids and ReLUs softer, so it needs a network with
         a sigmoid or ReLU. The attack ``float64`` needs a model that can be converted to float64,
         and images that are not in float64 already.
-    ``source``: another network, which is attacked by ``one_step``. The measurement ``transfer`` is
-        the accuracy of ``model`` on these adversarial images.
+    ``source``: a second network, which the attack ``one_step`` attacks for the measurement
+        ``transfer``. The measurement ``transfer`` is the accuracy of ``model`` on these adversarial
+        images.
     ``sizes``: the radii of the attack ``many_steps`` in the measurement ``curve``, as multiples of
         eps. Radii above 1 are left out. The curve also includes the eps of ``many_steps``, eps 1
         and, with the attack ``clean``, eps 0.
@@ -134,8 +136,8 @@ def _allowed(
 
 @torch.no_grad()
 def _asked_twice(model: Model, images: Tensor) -> list[Tensor]:
-    """Return the logits of two calls on the same images or, for a randomised model, of its first
-    two noise draws.
+    """Return the logits of two evaluations of the model on the same images. If the model is a
+    `Drawing`, the evaluations use its first two noise draws.
     """
     found = []
     with unchanged(model):

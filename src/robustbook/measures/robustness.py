@@ -56,8 +56,8 @@ class Attack:
         a GPU, ``flush`` raises an error, because GPUs lack this setting.
     ``rescale``: whether the logits are divided by their `median_lead`, so that the softmax does not
         saturate.
-    ``slope``: how many times softer the nonlinearities are in the backward pass (see `softened`).
-        With ``slope`` None the backward pass uses the true derivatives.
+    ``slope``: the number by which pre-activations are divided in the derivatives that the backward
+        pass uses (see `softened`). With ``slope`` None the backward pass uses the true derivatives.
 
     Raises ValueError for an unknown kind, loss or precision.
     """
@@ -116,7 +116,8 @@ def survival(
     source: Model | None = None,
     batch_size: int = PIECE,
 ) -> Survival:
-    """Attack ``net``, or ``source`` if given, and evaluate ``net`` on the adversarial images.
+    """Attack a network, and evaluate ``net`` on the adversarial images. The attacked network is
+    ``source`` if it is given, and ``net`` otherwise.
 
     ``images``: in [0, 1].
     ``seed``: seed of random signs, PGD's random starts and Square's windows.
@@ -150,8 +151,8 @@ def strike(
     change the attack's gradients do not change this evaluation.
 
     ``images``: in [0, 1], in the model's dtype; adversarial images have the same dtype.
-    ``keys``: a number for each image that determines the image's random numbers, as in
-        `robustbook.attacks.pgd`; by default the row number.
+    ``keys``: one number for each image, which determines the image's random numbers (see
+        `robustbook.attacks.pgd`); by default the row number.
     ``generator``: a torch generator that gives the seed of all random numbers, as in
         `robustbook.attacks.pgd`.
     ``batch_size``: how many images are attacked together; the result does not depend on the batch
@@ -190,8 +191,8 @@ def strike(
 
 
 def _view(attack: Attack, model: Model, images: Tensor, labels: Tensor) -> Model:
-    """Return a model with the same predictions as ``model`` but with the gradients that ``attack``
-    describes.
+    """Return a model that has the same predictions as ``model``, and the gradients that the options
+    of ``attack`` describe.
     """
     if attack.slope is not None:
         model = softened(model, attack.slope)
@@ -272,11 +273,11 @@ def _launch(
 
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
-    """Return the median, over images, of the label's logit minus the highest other logit.
+    """Return the median over all images of the label's logit minus the highest logit of all wrong
+    classes.
 
-    The difference between the label's logit and the highest other logit is negative for a
-    misclassified image. The returned median is at least 1e-6, because the caller divides logits by
-    the median.
+    This difference is negative for a misclassified image. The returned median is at least 1e-6,
+    because the caller divides logits by the median.
     """
     check_set(images, labels)
     leads = -margin(logits_of(net, images), labels)
