@@ -133,7 +133,7 @@ def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
 
 
 def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
-    """Return the value after checking that it is finite and above 0. If images are given, the value
+    """Return ``value`` after checking that it is finite and above 0. If images are given, the value
     may be a tensor with one number for each image.
     """
     if isinstance(value, Tensor) and value.ndim and images is not None:

@@ -73,8 +73,8 @@ class Variant:
         skipped. With the slack 2 of the preset "ours", only a third of the gradients were computed
         on MNIST, and the same classes were always chosen.
     ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
-    ``each_step``: whether each step is extended by the overshoot (True), or only the sum of all
-        steps at the end (False).
+    ``each_step``: whether the overshoot extends each step (True), or only the sum of all steps at
+        the end of the attack (False).
     ``beyond``: whether the next gradient is computed at the image with the overshoot (True), or at
         the image without the overshoot (False).
     ``ask_beyond``: whether success is checked at the image with the overshoot (True), or at the

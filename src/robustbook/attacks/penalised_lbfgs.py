@@ -37,8 +37,8 @@ from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .result import Adversarial, judged, nearer
 
 FACTOR = 10.0
-"""The factor between successive values of c, until the attack has succeeded with one value and
-failed with another.
+"""The factor between successive values of c, until the attack has succeeded with one value of c and
+failed with a second value.
 """
 
 

@@ -131,7 +131,7 @@ class Propagation:
         `slopes` costs one forward pass, and each call of the returned function costs one backward
         pass. On a CPU, calls for several classes are two to three times as fast as one backward
         pass over repeated images. A model compiled by torch.compile allows only one backward pass
-        per graph, so each call needs another forward pass.
+        per graph, so each call after the first needs a new forward pass.
         """
         first = self._number(step)
 
@@ -334,7 +334,7 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
     """Return the gradient of `value` with respect to the images, with the images' `shape`.
 
     Each tensor in `leaves` contains one or more copies of the images. With `again` the autograd
-    graph is kept for another backward pass. Autocast is disabled for the gradient, because autocast
+    graph is kept for a later backward pass. Autocast is disabled for the gradient, because autocast
     would compute matrix products of float32 layers in half precision.
     """
     gradients = None

@@ -45,7 +45,8 @@ def nearer(
     distance: Float[Tensor, " n"],
     reached: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"]]:
-    """Return for each image the nearest successful image so far, and its distance.
+    """Return two results for each image: the nearest adversarial image so far, and its distance
+    from the clean image.
 
     The new image replaces the nearest image so far if the attack succeeds on the new image and the
     new distance is smaller than the distance so far.

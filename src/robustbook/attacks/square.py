@@ -12,9 +12,9 @@ computed from p, the fraction of the h x w pixels that a proposal changes:
 A proposal is accepted if it increases the margin or makes the attack succeed. The fraction p starts
 at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in
 AutoAttack. In this code, the key of an image determines its windows and signs. In AutoAttack, all
-images of a batch share windows and signs. The authors' code draws a new window if a window would
-change nothing; this code does not. In this code a window may cover the last row and column of the
-image; in the released programs it may not.
+images of a batch share windows and signs. If a window would change nothing, the authors' code draws
+a new window; this code keeps the window. In this code a window may cover the last row and column of
+the image; in the released programs it may not.
 """
 
 import math

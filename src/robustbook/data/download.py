@@ -85,7 +85,9 @@ class Stream:
         self._bar.close()
 
     def read(self, size: int) -> bytes:
-        """Return up to `size` bytes; an empty result means the end of the stream."""
+        """Return the next bytes, at most `size` of them. An empty result means that the stream has
+        ended.
+        """
         for attempt in range(1, TRIES + 1):
             try:
                 self._response = self._response or self._rest()

@@ -17,11 +17,11 @@ Adam with batches of 100, while the learning rate falls from 0.003 to 0.
 
 Networks with batch norm can be trained on these images too, because the statistics of a shuffled
 batch resemble those of the whole set. A shuffled batch of 100 images has every class. The mean of a
-colour channel over a batch of 100 differs by about 0.01 from the mean over the whole set. For
-comparison, the channel's standard deviation over images and pixels is 0.15 to 0.18. A network of
-three convolutions with batch norm and a linear layer, trained like the ConvNet, classifies 87 to 91
-% of the test images correctly. If batch norm uses the statistics of the test batches instead, this
-network classifies 88 to 92 % of the test images correctly (two seeds).
+colour channel over a batch of 100 images differs by about 0.01 from the channel's mean over the
+whole set. For comparison, the channel's standard deviation over images and pixels is 0.15 to 0.18.
+A network of three convolutions with batch norm and a linear layer, trained like the ConvNet,
+classifies 87 to 91 % of the test images correctly. If batch norm uses the statistics of the test
+batches instead, this network classifies 88 to 92 % of the test images correctly (two seeds).
 
 After the photographs are decoded, all images are computed with integers. JPEG decoders differ
 slightly, mostly in how they enlarge reduced colour planes, but these photographs have colour planes

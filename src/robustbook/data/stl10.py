@@ -132,7 +132,7 @@ def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[by
 
 def _fetch(split: str, root: Path, download: bool) -> None:
     """Extract the missing files of a split from the archive in the root folder. If there is no
-    archive, download these files.
+    archive, extract the files while the archive is downloaded.
 
     If two processes need the same files, one process extracts them and the other process waits.
     """

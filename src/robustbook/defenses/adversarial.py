@@ -30,9 +30,9 @@ def adversarial_training(
     The loss is computed by `weighted_training` with PGD that starts at the clean image.
 
     ``net``: the network. While the adversarial images are computed, batch norm layers use their
-        running statistics. In the two loss terms, batch norm layers use batch statistics and update
-        the running statistics, first with the clean batch, then with the adversarial batch. A term
-        of weight 0 is not computed.
+        running statistics. In the two loss terms, batch norm layers use batch statistics. They
+        update their running statistics first with the clean batch, then with the adversarial batch.
+        A term of weight 0 is not computed.
     ``labels``: the true classes, or the probabilities of the classes.
     ``eps``: l-infinity radius for pixels in [0, 1].
     ``alpha``: weight of the clean term; both papers use 0.5.

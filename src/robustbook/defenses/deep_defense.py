@@ -111,8 +111,8 @@ def deep_defense(
     cross entropy, ``correct`` is the DeepFool term of the correctly classified images, and
     ``wrong`` is the DeepFool term of the misclassified images.
 
-    ``net``: the network. For a `Prepared` network, perturbations and norms are computed after its
-        preprocessing. The layers of the network are frozen while the loss is computed (see
+    ``net``: the network. For a `Prepared` network, perturbations and norms are measured on the
+        preprocessed images. The layers of the network are frozen while the loss is computed (see
         `Frozen`). Batch norm layers use their running statistics, and an image keeps its dropout
         masks in all DeepFool steps. A network compiled by `torch.compile` runs uncompiled, because
         compiled code cannot be differentiated twice.
@@ -184,8 +184,9 @@ def _total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[
 
 
 def _masked_total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Return the sum of exp(exponent) over the chosen images without data-dependent shapes;
-    exp(-inf) and its derivative are 0.
+    """Return the sum of exp(exponent) over the chosen images without tensor shapes that depend on
+    the data. Exponents of unchosen images are set to -inf, because exp(-inf) and its derivative are
+    0.
     """
     return torch.exp(exponents.masked_fill(~chosen, -math.inf)).sum()
 
@@ -201,9 +202,9 @@ def _uncompiled() -> contextlib.AbstractContextManager[object]:
 def _rows(
     frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return three results: the cross entropy, which images are classified correctly, and
-    DeepFool's perturbation of each image without overshoot. Images whose perturbation is finished
-    are removed from the batch.
+    """Return three results: the cross entropy of the batch; for each image, whether it is
+    classified correctly; and for each image, DeepFool's perturbation without overshoot. Images
+    whose perturbation is finished are removed from the batch.
     """
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()
@@ -288,8 +289,8 @@ def _batched(
 
 
 def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    """Return the indices of unfinished images, padded with finished images to a multiple of an
-    eighth of the batch size.
+    """Return the indices of all unfinished images and of some finished images. The number of
+    indices is a multiple of an eighth of the batch size.
     """
     piece = math.ceil(len(going) / PIECES)
     count = piece * math.ceil(int(going.sum()) / piece)  # here the CPU waits for the GPU
@@ -309,8 +310,8 @@ def _one_hot(
 def _move(
     margin: Float[Tensor, " m"], w: Float[Tensor, "m *shape"], offset: float
 ) -> Float[Tensor, "m *shape"]:
-    """Return DeepFool's step |f| w / ||w||^2, with ``offset`` added to each component in the norm;
-    0 if the norm is 0.
+    """Return DeepFool's step |f| w / ||w||^2, where ``offset`` is added to each component of w in
+    the norm. If the norm is 0, return 0.
     """
     squares = _norm(w, offset) ** 2
     return w * per_image(margin.abs() / torch.where(squares > 0, squares, 1), w)

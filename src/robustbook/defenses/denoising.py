@@ -93,9 +93,9 @@ class Mean(nn.Module):
 
 
 class Median(nn.Module):
-    """A filter that computes the median of each channel over 3 x 3 positions. Positions outside the
-    feature map have the value of the nearest position inside the map. Only the position of the
-    median gets a gradient.
+    """A filter that computes the median of each channel over 3 x 3 positions. A position outside
+    the feature map counts with the value of the nearest position inside the map. The backward pass
+    gives a gradient only to the position whose value is the median.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

@@ -5,7 +5,8 @@ An inner attack is a function from (network, images, labels) to adversarial imag
 loss treats these images as constants. `SignedSteps` covers FGSM, PGD and the single-step attacks
 with a random start. `inner_attack` turns any attack of `robustbook.attacks` into an inner attack.
 During an inner attack, batch norm layers use their running statistics by default. An inner attack
-never changes the buffers of the network. All other layers, such as dropout, keep their mode.
+never changes the buffers of the network. All layers except batch norm layers, such as dropout, keep
+their mode (training or evaluation).
 """
 
 import contextlib
@@ -44,7 +45,8 @@ class SignedSteps:
     """An inner attack whose steps add ``step_size`` times the sign of the loss gradient.
 
     ``eps``: l-infinity radius, above 0. If ``clip`` is True, pixels lie in [0, 1], so the radius is
-        at most 1. If ``clip`` is False, pixels may have another unit, such as grey levels.
+        at most 1. If ``clip`` is False, pixels need not lie in [0, 1]; for example, they may be
+        grey levels.
     ``steps``: the number of steps.
     ``step_size``: the size of one step.
     ``start``: the starting point: ``image`` (the image itself), ``uniform`` (a uniform draw from

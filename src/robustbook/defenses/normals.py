@@ -3,7 +3,7 @@ noise draw, but not on the batch.
 
 Each row of numbers is a separate sequence of 64-bit words from splitmix64 (Steele, Lea and Flood
 2014), a mixing function of a counter. The sequence of a row starts at a hash of (seed, key, draw
-number), so its numbers do not depend on other rows.
+number), so the numbers of a row do not depend on the remaining rows.
 
 Each word consists of four groups of 16 bits. Each group selects one of 65,536 equally likely
 values. The quantiles divide the normal distribution into 65,536 equally likely intervals. Each of

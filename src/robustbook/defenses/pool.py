@@ -55,7 +55,7 @@ class Pooled(nn.Module):
         self.stored += len(images)
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return ``count`` images of the pool with their labels, drawn with replacement."""
+        """Return ``count`` images, drawn from the pool with replacement, and their labels."""
         filled = self.stored.clamp(max=len(self.images))
         at = (torch.rand(count, device=filled.device) * filled).long().clamp(max=filled - 1)
         return self.images[at], self.labels[at]

@@ -151,8 +151,8 @@ def noisy(
         in front of the first convolution, so on the image, has standard deviation ``init`` (Figure
         1). ``code``: the noise in front of the second convolution has standard deviation ``init``,
         and the noise on the image has standard deviation ``inner``. The released code places the
-        noise of VGG16 as in ``code``, because an index is off by one. The other networks of the
-        released code follow ``paper``. ``2018``: the noise on the image has standard deviation
+        noise of VGG16 as in ``code``, because an index is off by one. All networks of the released
+        code except VGG16 follow ``paper``. ``2018``: the noise on the image has standard deviation
         ``init``, as in the authors' later release, which corrects the wrong index. The order of the
         convolutions is the order in which the network registers its layers.
     ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training

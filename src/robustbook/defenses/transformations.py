@@ -76,7 +76,7 @@ class ResizedPadded(nn.Module):
     def transformed(
         self, images: Float[Tensor, "n c h w"], keys: Int[Tensor, " n"], draw: int = 0
     ) -> Float[Tensor, "n c size size"]:
-        """Return the images that the network sees."""
+        """Return the images after resizing and padding, which the network receives."""
         return resized_padded(images, *self.layout(keys, draw), self.size)
 
     def _numbers(self, keys: Tensor, draw: int | Tensor) -> Tensor:
@@ -188,7 +188,9 @@ class Compressed(nn.Module):
         return logits
 
     def transformed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Return the images that the network sees, with the gradient of the identity."""
+        """Return the compressed images, which the network receives. In the backward pass the
+        compression counts as the identity.
+        """
         found: Tensor = _StraightThrough.apply(images, self.quality, self.subsampling)  # type: ignore[no-untyped-call]
         return found
 
@@ -215,7 +217,7 @@ def compressed(
 ) -> Float[Tensor, "n c h w"]:
     """Return the images after rounding to 8 bits, compression to JPEG and decompression.
 
-    ``images``: gray or RGB, in [0, 1]; other values are clipped.
+    ``images``: gray or RGB images in [0, 1]; values outside [0, 1] are clipped.
     ``quality``: the quality from 1 to 100, as in `jpeg`.
     ``subsampling``: the resolution of the colour differences, as in `jpeg`.
 

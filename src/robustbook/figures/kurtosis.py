@@ -1,5 +1,5 @@
-"""Draw the scaled ratio eps_min / intensity against excess kurtosis: Figure 6 of Nayebi & Ganguli
-2017.
+"""Draw how the scaled ratio eps_min / intensity depends on the excess kurtosis, as in Figure 6 of
+Nayebi & Ganguli 2017.
 """
 
 from collections.abc import Mapping, Sequence

@@ -29,7 +29,7 @@ class Panel:
     """A panel, which shows named curves and named dotted horizontal lines. Each horizontal line is
     given by its height.
 
-    The curves in ``printed`` are those of the paper; they are pale and lie behind our curves.
+    ``printed`` contains the curves of the paper, which are drawn in pale colours behind our curves.
 
     ``log``: whether the x axis is logarithmic.
     """

@@ -26,7 +26,8 @@ class Points:
 
 @dataclass(frozen=True)
 class Scatter:
-    """A panel: named points, and named curves on which the points are expected to lie.
+    """A panel, which shows named points, and named curves on which these points are expected to
+    lie.
 
     ``log`` names the logarithmic axes: "x", "y" or "xy".
     """

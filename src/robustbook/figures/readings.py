@@ -1,4 +1,6 @@
-"""Draw the accuracy under each attack, with one panel per network and one dot per seed."""
+"""Draw the accuracy of networks under several attacks, with one panel for each network and one dot
+for each seed.
+"""
 
 from collections.abc import Mapping, Sequence
 

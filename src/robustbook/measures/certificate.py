@@ -1,10 +1,10 @@
 """Compute certified l2 radii of a classifier that adds normal noise to the image.
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
-randomized smoothing" (arXiv 1902.02918), section 3. A base classifier gives one class for each draw
-of the noise. The smoothed classifier predicts the class that the base classifier gives most often.
-Let the noise on the image be N(0, sigma^2 I), and let one class have probability p > 1/2. The
-smoothed classifier predicts this class for every image within the l2 distance R:
+randomized smoothing" (arXiv 1902.02918), section 3. For each draw of the noise, a base classifier
+predicts one class. The smoothed classifier predicts the class that the base classifier predicts
+most often. Let the noise on the image be N(0, sigma^2 I), and let one class have probability p >
+1/2. The smoothed classifier predicts this class for every image within the l2 distance R:
 
     R = sigma Phi^-1(p),
 

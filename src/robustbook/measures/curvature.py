@@ -83,7 +83,9 @@ def curvature(
 
 
 def _product(gradient: Tensor, leaf: Tensor, v: Tensor) -> Tensor:
-    """Return the Hessian times v, or 0 if the function is linear and its gradient constant."""
+    """Return the Hessian times v. If the function is linear, its gradient is constant and the
+    result is 0.
+    """
     if not gradient.requires_grad:
         return torch.zeros_like(v)
     (product,) = torch.autograd.grad(

@@ -25,8 +25,8 @@ from .robustness import Attack, strike, survival
 
 
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
-    """Return the attacks that `evidence` runs at l-infinity radius ``eps``, by their names in
-    `robustbook.diagnosis.NAMES`.
+    """Return the attacks that `evidence` runs at l-infinity radius ``eps``, as a dictionary from
+    their names (see `robustbook.diagnosis.NAMES`) to the attacks.
 
     All these attacks clip the adversarial images to [0, 1]. PGD takes 20 steps of eps / 4; the
     Square attack takes at most ``queries`` queries per image.
@@ -72,9 +72,9 @@ def evidence(
     ``source``: a second network, which the attack ``one_step`` attacks for the measurement
         ``transfer``. The measurement ``transfer`` is the accuracy of ``model`` on these adversarial
         images.
-    ``sizes``: the radii of the attack ``many_steps`` in the measurement ``curve``, as multiples of
-        eps. Radii above 1 are left out. The curve also includes the eps of ``many_steps``, eps 1
-        and, with the attack ``clean``, eps 0.
+    ``sizes``: radii, as multiples of eps. For the measurement ``curve``, the attack ``many_steps``
+        is run at each of these radii, except at radii above 1. The curve also includes the eps of
+        ``many_steps``, eps 1 and, with the attack ``clean``, eps 0.
     ``seed``: seed of the random signs, of PGD's random starts and of Square's windows.
 
     The model is not changed. Raises the errors that `strike` raises.
@@ -118,7 +118,9 @@ def evidence(
 def _allowed(
     model: Model, images: Tensor, labels: Tensor, attacks: dict[str, Attack]
 ) -> dict[str, Attack]:
-    """Return the attacks that the model and the images allow, in the precision of the images."""
+    """Return those of the ``attacks`` that the model and the images allow. For float64 images, the
+    attacks compute their gradients in float64.
+    """
     double = images.dtype == torch.float64
     left = {
         name: replace(attack, precision="float64") if double else attack

@@ -11,8 +11,8 @@ The length l of the path measures how much the probabilities change along the pa
 dx = (x_T - x_S) dt. With v = J (x_T - x_S), the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j
 p_j v_j)^2), the standard deviation of v under p. The length element is 0 if all v_k are equal,
 because adding a number to all logits changes no probability. According to the paper, scaling the
-logits does not change the length. In fact scaling the logits changes the length; only adding the
-same number to all logits leaves the length unchanged.
+logits does not change the length. In fact scaling the logits changes the length. Adding the same
+number to all logits does not change it.
 """
 
 from collections.abc import Callable

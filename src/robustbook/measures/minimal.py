@@ -17,8 +17,8 @@ from torch import Tensor
 from .answers import Model, predict, rows_of
 
 Strike = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""An attack: a function from images, labels, keys and eps to perturbed images. The key of an image
-is its row number in the set.
+"""An attack, given as a function from (images, labels, keys, eps) to perturbed images. The key of
+an image is its row number in the set.
 """
 
 

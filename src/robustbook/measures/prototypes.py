@@ -57,8 +57,8 @@ def pearson_vii(
     """Return random numbers with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
     Numbers are drawn by Bailey's polar method (Mathematics of Computation 62, 1994). For a kurtosis
-    of 0, numbers are drawn from the Gaussian by the Box-Muller method. A generator in the same
-    state gives the same underlying uniform numbers for every kurtosis.
+    of 0, numbers are drawn from the Gaussian by the Box-Muller method. With generators in the same
+    state, the uniform numbers from which the results are computed are the same for every kurtosis.
     """
     nu = degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)

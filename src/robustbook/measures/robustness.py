@@ -85,11 +85,13 @@ class Attack:
 
 @dataclass(frozen=True)
 class Survival:
-    """The images that a network still classifies correctly under an attack.
+    """The result of an attack on a set of images: which images the network still classifies
+    correctly.
 
     ``correct``: for each image, whether the network still classifies the image correctly.
-    ``still``: for each image, whether the attack left the image unchanged. At an unchanged image,
-        the gradient of the loss is zero or, with clipping, points out of [0, 1] in every pixel.
+    ``still``: for each image, whether the adversarial image equals the clean image. At such an
+        image, the gradient of the loss is zero or, with clipping, points out of [0, 1] in every
+        pixel.
     """
 
     correct: Tensor
@@ -159,9 +161,9 @@ def strike(
         size.
 
     A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
-    if gradients are computed in another precision, a copy of the model is attacked. Raises
-    ValueError for an invalid argument, for ``flush`` on a GPU, for an option that the model does
-    not support, and for logits that are not finite.
+    if ``precision`` differs from the dtype of the images, the attack uses a copy of the model in
+    this precision. Raises ValueError for an invalid argument, for ``flush`` on a GPU, for an option
+    that the model does not support, and for logits that are not finite.
     """
     check_set(images, labels)
     state = None if generator is None else generator.get_state()

@@ -1,8 +1,8 @@
 """Change the gradients of a network for an attack, without changing its predictions.
 
 Each function returns a view: a model that shares the weights and buffers of the original network.
-So a view always uses the network's current weights. Converting a view to another dtype or device
-would convert the network too; convert a `copy.deepcopy` of the view instead.
+So a view always uses the network's current weights. Converting a view to a different dtype or
+device would convert the network too; convert a `copy.deepcopy` of the view instead.
 """
 
 import copy
@@ -24,9 +24,9 @@ def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
     Carlini & Wagner (arXiv 1607.04311) divide the logits of distilled networks before they attack
-    these networks. The model is any callable from images to logits; for a randomised model the
-    logits of each noise draw are divided. Raises ValueError unless ``by`` is finite and above 0,
-    because dividing by 0, infinity or a negative number would change the predictions.
+    these networks. The model is any callable from images to logits; for a randomised model, the
+    logits of each noise draw are divided by ``by``. Raises ValueError unless ``by`` is finite and
+    above 0, because dividing by 0, infinity or a negative number would change the predictions.
     """
     _check_above_zero("by", by)
     if isinstance(net, Drawing):
@@ -174,8 +174,8 @@ class _Bypassed(nn.Module):
 def bypassed(net: Model) -> nn.Module:
     """Return a network with the same outputs, whose backward pass omits the last nonlinearity.
 
-    The backward pass treats the last hidden nonlinearity as the identity; earlier layers keep their
-    derivatives. This backward pass is our interpretation of an attack "from the penultimate
+    The backward pass treats the last hidden nonlinearity as the identity; all earlier layers keep
+    their derivatives. This backward pass is our interpretation of an attack "from the penultimate
     pre-activations" (Brendel & Bethge 2017).
 
     Raises ValueError if ``net`` is not an `nn.Module`, or if it has no method ``preactivations`` or

@@ -39,8 +39,8 @@ class ChannelsLast(nn.Module):
 
 
 class _Patches(torch.autograd.Function):
-    """Compute the gradient of a convolution with respect to its images; torch computes the gradient
-    with respect to the weights.
+    """Compute the gradient of a convolution with respect to its input images. The gradient with
+    respect to the weights is left to torch.
 
     The backward pass consists of differentiable operations, so the gradient can be differentiated
     again.

@@ -25,8 +25,9 @@ def madry_resnet(generator: torch.Generator, narrow: int = 1, wide: int = 1) -> 
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1 or 2; the widths 16, 32 and 64 of the stages are divided by this number.
-    ``wide``: number that multiplies the widths of the stages: 1 (the paper's *simple* network, with
-        464,154 parameters) or 10 (its *wide* network, with 45,901,914 parameters).
+    ``wide``: 1 or 10; the widths of the stages are multiplied by this number. With 1 the network is
+        the paper's *simple* network, which has 464,154 parameters. With 10 it is the paper's *wide*
+        network, which has 45,901,914 parameters.
     """
     if narrow not in (1, 2):
         raise ValueError(f"narrow must be 1 or 2, got {narrow}")

@@ -30,7 +30,7 @@ def maxout(generator: torch.Generator, narrow: int = 1, units: int = 240) -> nn.
     """Return a network from 28 x 28 images to 10 logits with two maxout layers.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the number of units: 1, 2, 4 or 8.
+    ``narrow``: 1, 2, 4 or 8; the number of units in each layer is divided by this number.
     ``units``: number of units in each layer: 240, or 1600 for the paper's large network.
     """
     check_narrow(narrow)

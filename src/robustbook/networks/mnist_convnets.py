@@ -23,7 +23,7 @@ def madry_mnist(generator: torch.Generator, narrow: int = 1) -> CNN:
     deviation 0.1, truncated at two standard deviations; biases are 0.1.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the widths 32, 64 and 1024: 1, 2, 4, 8 or 16. The paper's
+    ``narrow``: 1, 2, 4, 8 or 16; the widths 32, 64 and 1024 are divided by this number. The paper's
         smallest network has ``narrow`` 16.
     """
     if narrow not in (1, 2, 4, 8, 16):
@@ -41,7 +41,7 @@ def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     torch's defaults.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the widths 16, 32 and 100: 1, 2 or 4.
+    ``narrow``: 1, 2 or 4; the widths 16, 32 and 100 are divided by this number.
     """
     if narrow not in (1, 2, 4):
         raise ValueError(f"narrow must be 1, 2 or 4, got {narrow}")
@@ -71,7 +71,7 @@ def mosbach_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     the biases are 0.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the widths 32, 64 and 1024: 1, 2, 4 or 8.
+    ``narrow``: 1, 2, 4 or 8; the widths 32, 64 and 1024 are divided by this number.
     """
     check_narrow(narrow)
     few, many, units = 32 // narrow, 64 // narrow, 1024 // narrow

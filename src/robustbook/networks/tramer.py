@@ -18,8 +18,8 @@ def tramer_b(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
 
     ``generator``: the random generator that draws the initial weights from torch's default
         distributions.
-    ``narrow``: number that divides the widths 64, 128 and 128 of the convolutions: 1 (as in the
-        paper), 2, 4 or 8.
+    ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64, 128 and 128 of the convolutions are
+        divided by this number.
 
     Dropout acts on the image with probability 0.2, and on the last hidden layer with 0.5.
     """

@@ -20,8 +20,8 @@ from robustbook.randomness import generator
 class Augmentation:
     """``mirror``: whether images are mirrored left to right with probability 1/2.
     ``padding``: the number of rows or columns of zeros that are added on each side of an image.
-        Then the padded image is cropped to the original size at a random position. Mirroring comes
-        after cropping.
+        Then the padded image is cropped to the original size at a random position. Images are
+        mirrored after cropping.
     """
 
     mirror: bool = False

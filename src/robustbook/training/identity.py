@@ -45,7 +45,8 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
     The description of a function contains its name, defaults, closure and partial arguments, and
     the constants and names in its code. The description of a function does not include values of
-    global variables. Plain data is returned unchanged; other objects are described by their type.
+    global variables. Plain data is returned unchanged; an object of any other kind is described by
+    its type.
     """
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing

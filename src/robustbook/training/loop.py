@@ -1,4 +1,4 @@
-"""Train networks by a recipe, and return the history of each loss term.
+"""Train networks as a `Recipe` says, and return the mean of each loss term in each epoch.
 
 An *objective* is a function from (network, images, labels, coefficient) to named loss terms, whose
 sum is minimised. In every step, the objective gets the number ``coefficient(step)``, for example an

@@ -30,8 +30,8 @@ class Recipe:
         `robustbook.arithmetic`. With bfloat16, weights, their gradients and the optimiser's state
         stay in float32.
     ``channels_last``: whether images and kernels use the channels-last memory format in training.
-        The channels-last format gives the same result up to rounding, as the default format.
-        Training is faster with it on a CPU and in bfloat16.
+        The channels-last format gives the same result as the default format up to rounding. On a
+        CPU and in bfloat16, training with channels-last is faster than with the default format.
     ``augmentation``: the augmentation of the training images; with None, images are not augmented.
     """
 

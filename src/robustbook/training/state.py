@@ -235,7 +235,8 @@ def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]
     """Inside the context, convolution kernels have the channels-last memory format if
     ``channels_last`` is True. Afterwards the kernels have the usual memory format again.
 
-    Weights that are non-contiguous views are copied first, because optimisers cannot handle them.
+    Weights that are non-contiguous views are first replaced by contiguous copies, because
+    optimisers cannot handle such views.
     """
     every = [p for net in networks for p in net.parameters()]
     for p in every:
