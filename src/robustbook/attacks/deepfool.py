@@ -82,7 +82,8 @@ class Variant:
         the overshoot.
     ``clip``: whether images are clipped to [0, 1].
     ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
-        the cut-off part remains in the sum of the steps, and later steps may use it.
+        the cut-off part remains in the perturbation r, so it still counts when later steps are
+        added to r.
     ``free``: whether pixels at 0 or 1 that a step would push out of the range are excluded before
         the step length is computed.
     ``component_offset``: a number that is added to each component of a gradient before the
@@ -234,9 +235,9 @@ def deepfool(
     pass for each class that is considered, and one or two forward passes. The first forward pass of
     a step is needed for the gradients. A second forward pass is made if success is checked at an
     image that differs from the next iterate, or if many successes are expected. The final
-    evaluation costs `judge` additional forward passes. The CPU waits for the GPU once a step and,
-    with a finite slack, once for each class that is considered. Raises ValueError for an invalid
-    argument, or a model that returns NaN.
+    evaluation costs `judge` additional forward passes. In each step the CPU waits for the GPU once
+    and, with a finite slack, once more for each class that is considered. Raises ValueError for an
+    invalid argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -412,7 +413,9 @@ def _sizes(
 def _step(
     f: Float[Tensor, " n"], w: Float[Tensor, "n *shape"], norm: float, variant: Variant
 ) -> Float[Tensor, "n *shape"]:
-    """Return the step to the boundary of the linearised model, or 0 if the gradient is zero."""
+    """Return the step to the boundary of the linearised model. If the gradient is zero, the step is
+    0.
+    """
     size, divisor = _sizes(w, norm, variant)
     distance = f / divisor
     if variant.square_offset is not None:

@@ -3,7 +3,7 @@
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
 `pgd`, with four differences for training. The attack returns the last iterate, not the iterate of
 highest loss. Arguments are not validated. During the attack, the CPU never waits for the GPU. The
-attack can run inside ``torch.func.vmap``, with which several networks are trained at once.
+attack can run inside ``torch.func.vmap``, which is used to train several networks together.
 """
 
 import math

@@ -97,11 +97,10 @@ def lbfgs(
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     The first trial step has l2 length 1, as in scipy's L-BFGS without bounds. After a failed line
-    search for an image, its history is discarded, and a second line search follows along the
-    negative gradient. Each trial step costs a forward and a backward pass; the final evaluation
-    costs a forward pass. On a GPU the CPU waits for the GPU every 10 trial steps, to remove the
-    images whose search has ended. Raises ValueError for an invalid argument, or a model that
-    returns NaN.
+    search for an image, its history is discarded, and a new line search along the negative gradient
+    follows. Each trial step costs a forward and a backward pass; the final evaluation costs a
+    forward pass. On a GPU the CPU waits for the GPU every 10 trial steps, to remove the images
+    whose search has ended. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, history = check_count("steps", steps), check_count("history", history)
     tolerances = check_tolerance("gtol", gtol), check_tolerance("ftol", ftol)

@@ -40,7 +40,8 @@ def top(vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
 
 
 def steepest(gradient: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, "n *shape"]:
-    """Return the unit vector along which each row's loss grows fastest; 0 if the gradient is 0.
+    """Return for each row of the gradient the unit vector along which the loss grows fastest. For a
+    gradient of 0, return 0.
 
     For l-infinity the vector is the sign of the gradient, and for l2 the normalised gradient.
     """

@@ -86,8 +86,8 @@ def pgd(
         noise draws. The attack compares the losses of different steps, although the noise of these
         steps differs.
     ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
-    ``keys``: a number for each image that determines the image's random starts and noise, as in
-        `fgsm`.
+    ``keys``: one number for each image, which determines the image's random starts and noise (see
+        `fgsm`).
     ``generator``: a torch generator from which the seed of random starts and noise is drawn; with
         None, the seed is 0. Each call advances the generator, so a second call with the same
         generator gives different results. Calls with generators in the same state give the same

@@ -123,10 +123,10 @@ class Propagation:
     def slopes(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
-        """Return the logits, and a function that returns gradients of logit differences. The
-        arguments of the returned function are two classes for each image, source and target. The
-        returned function differentiates the target's logit minus the source's logit with respect to
-        the image.
+        """Return two results: the logits, and a function that computes gradients of logit
+        differences. The returned function has two arguments: the source classes and the target
+        classes of the images. The returned function differentiates the target's logit minus the
+        source's logit with respect to the image.
 
         `slopes` costs one forward pass, and each call of the returned function costs one backward
         pass. On a CPU, calls for several classes are two to three times as fast as one backward

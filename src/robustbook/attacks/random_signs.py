@@ -44,7 +44,7 @@ def random_signs(
     ``clip``: whether the perturbed images are clipped to [0, 1]; default True.
     ``judge``: for a randomised model, the number of noise draws with which the perturbed images are
         evaluated, as in `fgsm`.
-    ``keys``: a number for each image that determines the image's random numbers, as in `fgsm`.
+    ``keys``: one number for each image, which determines the image's random numbers (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
     The only pass through the model is one forward pass, which decides whether the attack succeeded.

@@ -14,7 +14,7 @@ at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 600
 AutoAttack. In this code, the key of an image determines its windows and signs. In AutoAttack, all
 images of a batch share windows and signs. If a window would change nothing, the authors' code draws
 a new window; this code keeps the window. In this code a window may cover the last row and column of
-the image; in the released programs it may not.
+the image; in the released programs a window never covers them.
 """
 
 import math
@@ -75,8 +75,8 @@ def square(
         randomised model uses new noise draws.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation, as in
         `fgsm`.
-    ``keys``: a number for each image that determines the image's stripes, windows, signs and noise,
-        as in `fgsm`.
+    ``keys``: one number for each image, which determines the image's stripes, windows, signs and
+        noise (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
     Every 10 queries, images on which the attack has succeeded are removed; on a GPU the CPU then

@@ -77,8 +77,8 @@ def zoo(
         new noise draws.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation, as in
         `fgsm`.
-    ``keys``: a number for each image that determines the image's random coordinates and noise, as
-        in `fgsm`.
+    ``keys``: one number for each image, which determines the image's random coordinates and noise
+        (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
     If the attack succeeds with no iterate, it returns the clean image and the distance infinity. A

@@ -114,8 +114,8 @@ def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 def _bilinear(n: int, m: int) -> NDArray[np.int64]:
     """Return the matrix (m, n) of a bilinear enlargement from n to m pixels, in units of 1/(2m).
 
-    The centre of output pixel i is at input position (i + 1/2) n / m - 1/2; pixels at the edge are
-    repeated.
+    The centre of output pixel i is at input position (i + 1/2) n / m - 1/2; positions beyond the
+    edge use the pixel at the edge.
     """
     weights = np.zeros((m, n), dtype=np.int64)
     for i in range(m):

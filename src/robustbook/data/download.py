@@ -26,7 +26,7 @@ class DownloadError(OSError):
 
 
 def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -> None:
-    """Download the file at one of `urls` to `path`, unless it exists.
+    """Download the file at one of the `urls` to `path`. If `path` exists already, do nothing.
 
     The bytes are first written to a file that is named like `path` with `.part` appended. The
     caller's function `check` must raise ValueError if the downloaded bytes are wrong. Only a

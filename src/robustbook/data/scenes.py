@@ -15,7 +15,7 @@ ConvNet with half as many filters, applied to whitened images, classifies 83 to 
 images correctly (three seeds). Training the ConvNet takes seven seconds on a CPU core: 12 epochs of
 Adam with batches of 100, while the learning rate falls from 0.003 to 0.
 
-Networks with batch norm can be trained on these images too, because the statistics of a shuffled
+Networks with batch norm can also be trained on these images, because the statistics of a shuffled
 batch resemble those of the whole set. A shuffled batch of 100 images has every class. The mean of a
 colour channel over a batch of 100 images differs by about 0.01 from the channel's mean over the
 whole set. For comparison, the channel's standard deviation over images and pixels is 0.15 to 0.18.
@@ -23,10 +23,10 @@ A network of three convolutions with batch norm and a linear layer, trained like
 classifies 87 to 91 % of the test images correctly. If batch norm uses the statistics of the test
 batches instead, this network classifies 88 to 92 % of the test images correctly (two seeds).
 
-After the photographs are decoded, all images are computed with integers. JPEG decoders differ
-slightly, mostly in how they enlarge reduced colour planes, but these photographs have colour planes
-of full size. The decoded pixels are checked by hash, so that the images are the same bytes on every
-machine.
+After the photographs are decoded, all images are computed with integers. Different JPEG decoders
+give slightly different pixels, mostly because they enlarge reduced colour planes in different ways.
+But these photographs have colour planes of full size. The decoded pixels are checked by hash, so
+that the images are the same bytes on every machine.
 """
 
 import hashlib

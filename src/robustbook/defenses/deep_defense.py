@@ -11,9 +11,9 @@ This loss is the paper's equation 6, except that the paper sums over the trainin
 code and this code take the mean over the batch. The set T contains the images that the network
 currently classifies correctly; DeepFool perturbs these images until they are misclassified. The set
 F contains the misclassified images; DeepFool perturbs these images until they are classified
-correctly. For a misclassified image each DeepFool step moves away from the class predicted at the
-current point. DeepFool's number of steps, overshoot and offset are as in the released code and in
-the preset "authors" of `deepfool`.
+correctly. Each DeepFool step of a misclassified image moves towards the label, away from the class
+predicted at the current point. DeepFool's number of steps, overshoot and offset are as in the
+released code and in the preset "authors" of `deepfool`.
 
 The loss is differentiated through the logits, through the gradients of the logits at each iterate,
 and through the iterates. The norm ||x||, the choice of the nearest class and the set of finished

@@ -6,8 +6,8 @@ denoising block filters feature maps x and adds the result to x:
 .. math:: y = x + \mathrm{BN}_{\gamma=0}(W D(x))
 
 D is a filter, W is a 1 x 1 convolution without bias, and BN is a batch norm whose scale is 0 before
-training. So a new block returns its input. No ReLU follows the sum. The filter averages x itself,
-and not a learned projection of x. The paper places blocks after stages of a ResNet.
+training. So a new block returns its input. No ReLU follows the sum. The filter averages x itself; x
+is not first multiplied by a learned projection. The paper places blocks after stages of a ResNet.
 """
 
 import copy

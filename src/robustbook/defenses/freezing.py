@@ -76,8 +76,8 @@ class Frozen:
     ) -> Float[Tensor, "m *out"]:
         """Return the network's output for the images.
 
-        ``rows``: the indices that these images had in the first pass; with None, the images must be
-            those of the first pass in the same order.
+        ``rows``: for each of the ``images``, its index in the first pass; with None, the images
+            must be those of the first pass in the same order.
         """
         if self._count is None:
             self._count = len(images)

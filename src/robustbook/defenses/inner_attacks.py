@@ -219,7 +219,7 @@ def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
     On a GPU, an attack whose operations depend on the data cannot be recorded as a CUDA graph, so
     it needs ``fit(static=False)``. If a minimal-norm attack fails on an image, the inner attack
     returns the clean image. Raises ValueError for ``targets``, because adversarial training needs
-    images with a large loss for the true label.
+    untargeted attacks, which increase the loss of the true label.
     """
     given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
     if given.get("targets") is not None:

@@ -76,8 +76,8 @@ def pool_training(
     ``attack``: the inner attack that makes the images for the pool; L-BFGS in the paper.
     ``replaced``: number of images of the batch that are attacked and put into the pool in each
         step.
-    ``share``: weight of the cross entropy on images of the pool, in (0, 1). As many images are
-        drawn from the pool as there are in the batch.
+    ``share``: weight of the cross entropy on images of the pool, in (0, 1). The number of images
+        that are drawn from the pool in each step is the batch size.
 
     The paper states neither ``replaced`` nor ``share``; the defaults are our choice.
     """

@@ -60,9 +60,7 @@ class Noise(nn.Module):
 
 
 def _shaped(stream: Stream, x: Tensor) -> Tensor:
-    """Return normal numbers in the shape of ``x``; in memory, the channels of a pixel are
-    neighbours.
-    """
+    """Return normal numbers in the shape of ``x``, in the channels-last memory format."""
     if len(stream.starts) != len(x):
         raise ValueError(
             f"keys must have one key for each of the {len(x)} input rows of a noise layer, "
@@ -216,8 +214,9 @@ def ensemble(
     """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
     ``net``: a network with noise layers, or any other randomised model, such as `ResizedPadded`.
-    ``keys``: a number for each image that determines the image's noise; by default the row number.
-    ``draws``: number of noise draws, 1 or more; default the paper's 50.
+    ``keys``: one number for each image, which determines the image's noise; by default the row
+        number.
+    ``draws``: number of noise draws, 1 or more; the default is 50, as in the paper.
     ``start``: the first draw number; a different ``start`` gives different noise.
     ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
         noise draws are computed at a time; the result is the same up to rounding.

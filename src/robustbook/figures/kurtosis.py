@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from .style import BRIGHT, WIDTH, panels, style
 
 Measured = Mapping[float, Sequence[float]]
-"""The scaled ratios of all seeds for each excess kurtosis; the Gaussian has excess kurtosis 0."""
+"""For each excess kurtosis, a list of scaled ratios, one for each seed. The Gaussian has excess
+kurtosis 0.
+"""
 
 
 def kurtosis(

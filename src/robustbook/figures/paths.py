@@ -31,7 +31,7 @@ def paths(
     methods: Sequence[str] = ("vanilla", "saturated"),
 ) -> Figure:
     """Draw three rows of panels for each method: the length element, the probabilities, and the
-    singular values. Each column is for one pair of classes.
+    singular values. Each column shows one pair of classes.
 
     The panels of a row share one scale. If a class has a high probability on a path, its digit is
     written at the highest point of its curve.

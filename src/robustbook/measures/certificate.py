@@ -61,7 +61,8 @@ def lower_limit(
     """Return the exact lower confidence limit of each probability of success, in float64.
 
     ``successes``: the number of successes in ``trials`` independent trials.
-    ``alpha``: the limit lies above the true probability of success with at most this probability.
+    ``alpha``: an upper bound on the probability that the returned limit lies above the true
+        probability of success.
 
     The confidence limit is from Clopper and Pearson 1934.
 

@@ -1,8 +1,8 @@
 """Measure how much a perturbation of the images changes the feature maps of each layer.
 
 For an image x and the perturbed image x', the relative noise of layer l is ||h_l(x') - h_l(x)|| /
-||h_l(x)|| with the Euclidean norm. Xie et al. 2019 show pictures of noisy feature maps, but give no
-number for the noise.
+||h_l(x)|| with the Euclidean norm. Xie et al. 2019 show pictures of noisy feature maps, but do not
+measure the noise.
 """
 
 import contextlib

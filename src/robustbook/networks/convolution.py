@@ -15,10 +15,10 @@ class PatchConv2d(nn.Conv2d):
 
     For 20 kernels of 5 x 5 on one-channel images and one CPU thread, torch's gradient with respect
     to the images takes four to five times as long as the convolution. This layer multiplies the
-    output's gradient by the kernels and sums the products patch by patch, which takes less than
-    half of the time that torch needs. Attacks such as DeepFool need the input gradient for every
-    class at every step; ordinary training does not need this gradient. On a GPU the layer uses
-    torch's own convolution.
+    output's gradient by the kernels and sums the products patch by patch. This method takes less
+    than half of the time of torch's gradient. Attacks such as DeepFool need the input gradient for
+    every class at every step; ordinary training does not need this gradient. On a GPU the layer
+    uses torch's own convolution.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:

@@ -3,11 +3,11 @@
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
 is not released. According to the paper, the AlexNet of Deep Defense is Caffe's AlexNet, which has
 grouped convolutions and 60,965,224 parameters. The inputs of Caffe's AlexNet are pixel values in
-0..255 minus a mean. The AlexNet of torchvision has no grouped convolutions and has 61,100,840
-parameters. In this code, norms of perturbations are measured after the normalisation of the images.
-The standard deviations of the channels differ by only two per cent. So a normalisation that divides
-by the standard deviations gives nearly the same ratios of norms as a normalisation that only
-subtracts the mean; the ratios differ by at most two per cent.
+0..255, from which a mean is subtracted. The AlexNet of torchvision has no grouped convolutions and
+has 61,100,840 parameters. In this code, norms of perturbations are measured after the normalisation
+of the images. The standard deviations of the channels differ by only two per cent. So a
+normalisation that divides by the standard deviations gives nearly the same ratios of norms as a
+normalisation that only subtracts the mean; the ratios differ by at most two per cent.
 """
 
 from pathlib import Path

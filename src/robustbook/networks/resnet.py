@@ -120,8 +120,8 @@ class PreactBlock(nn.Module):
     """A residual block with two convolutions, each preceded by batch norm and ReLU.
 
     ``convolved``: whether the shortcut is a convolution (True) or the identity (False).
-    ``raw``: whether the convolution of the shortcut takes the block's input, instead of the first
-        ReLU's output.
+    ``raw``: whether the input of the shortcut's convolution is the input of the block (True) or the
+        output of the first ReLU (False).
     """
 
     def __init__(
