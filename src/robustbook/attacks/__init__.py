@@ -1,9 +1,11 @@
-"""Attacks on image classifiers, each a plain function from a model and images to an `Adversarial`.
+"""Attack image classifiers. Each attack is a function from a model and images to an `Adversarial`.
 
 This package imports only torch and jaxtyping, so it can be used without the rest of `robustbook`.
-Each attack has its own module. The attacks share the modules `checks` (validation of arguments),
-`goal` and `losses` (loss and success criterion), and `propagation` (forward and backward passes).
-Further shared modules are `drawing` (randomised models), `norms`, `noise` and `result`.
+Each attack has its own module. The attacks also share eight modules. The module `checks` validates
+arguments, `losses` contains the loss functions, and `goal` the success criterion. The module
+`propagation` makes forward and backward passes, and `result` contains the class `Adversarial`. The
+module `drawing` defines randomised models, `noise` draws random numbers, and `norms` computes norms
+and projections.
 """
 
 from .adam import adam

@@ -54,18 +54,19 @@ def adam(
     """Minimise the loss of each image until the attack succeeds or all steps are used.
 
     The attack has no bound on the distance and does not minimise the distance. The attack returns
-    the first iterate on which it succeeds. An attack that fails returns the last iterate, with
-    `found` False. The l2 distance in the result measures how far the attack moved the image, not
-    how robust the network is.
+    the first iterate on which it succeeds. An attack that fails returns the last iterate; the field
+    `found` of the result is then False. The l2 distance in the result is the distance that the
+    attack moved the image. This distance is no measure of the network's robustness.
 
-    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
-        `fgsm`.
-    ``loss``: the loss that the attack changes, as in `fgsm`; the default is the cross entropy, as
-        in the paper.
+    ``model``: the attacked model, as in `fgsm`.
+    ``images``: the clean images, in [0, 1].
+    ``labels``: the true classes.
+    ``loss``: the loss that the attack increases (with targets: decreases), as in `fgsm`; the
+        default is the cross entropy, as in the paper.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of updates, 1 or more.
-    ``step_size``: Adam's learning rate for pixels in [0, 1], one number or one for each image;
-        default 0.01, our choice (the paper gives none).
+    ``step_size``: Adam's learning rate for pixels in [0, 1], one number or one for each image. The
+        default is 0.01, which is our choice, because the paper states no learning rate.
     ``betas``: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), as proposed by
         Adam's authors.
     ``epsilon``: the number that is added to the square root of the second moment; default 1e-8, as
@@ -73,20 +74,21 @@ def adam(
         only step_size * gradient / epsilon. So on a saturated network epsilon decides whether Adam
         changes the image at all.
     ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
-    ``draws``, ``judge``: for a randomised model, the number of noise draws for each gradient and
-        for the final evaluation, as in `fgsm`. Each step of Adam uses new noise draws, which also
-        decide whether the attack has succeeded at this step.
+    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
+        gradient, and ``judge`` the number for the final evaluation (see `fgsm`). Each step of Adam
+        uses new noise draws, which also decide whether the attack has succeeded at this step.
     ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
-    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``keys``: for a randomised model, one number for each image, which determines the image's noise
+        (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     If the model already misclassifies an image (with targets: predicts the target), the attack
     returns the image unchanged, after 0 steps. Each step costs a forward and a backward pass of all
     images on which the attack has not succeeded yet. An image on which the attack succeeds costs
-    one more forward and backward pass, because success is detected in the next step. The final
-    evaluation costs a forward pass of all images. On a GPU the CPU waits for the GPU every 10
-    steps, to remove the images on which the attack has succeeded. Raises ValueError for an invalid
-    argument, or a model that returns NaN.
+    one forward and backward pass more than the number of its steps, because success is detected in
+    the next step. The final evaluation costs a forward pass of all images. On a GPU the CPU waits
+    for the GPU every 10 steps, to remove the images on which the attack has succeeded. Raises
+    ValueError for an invalid argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

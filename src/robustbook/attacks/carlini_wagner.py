@@ -13,7 +13,8 @@ and pixels may leave [0, 1].
 
 Carlini and Wagner search for the smallest c with which the attack succeeds (argument `searches`).
 With `searches` = 1 the value of c is fixed. The argument c may have one number for each image, so
-one call on a repeated batch runs the attack for several values of c.
+one call can attack an image with several values of c, if the batch contains the image several
+times.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
 nearest adversarial image. The released code of Liu et al. also replaces the label's logit Z_y by
@@ -22,7 +23,8 @@ of Liu et al. for Table 3 (`gallery.py`) minimises over the pixels instead of th
 
 The gradient of the distance has a closed form, and the gradient of the hinge is zero for images
 whose hinge is 0. So on a CPU the backward pass leaves out all images whose hinge is 0. On a GPU the
-backward pass includes all images, so that the CPU need not wait to learn which hinges are positive.
+backward pass includes all images, so that the CPU need not wait for the GPU to learn which hinges
+are positive.
 """
 
 import math
@@ -45,7 +47,8 @@ from .result import Adversarial, judged, nearer
 class CarliniWagner:
     """The choices in which versions of Carlini and Wagner's attack differ.
 
-    ``hinge``: "logits" for Z_y, as in the paper, or "clamped" for max(Z_y, 0) instead of Z_y.
+    ``hinge``: which form of the label's logit the hinge contains: "logits" means Z_y, as in the
+        paper, and "clamped" means max(Z_y, 0).
     ``keep``: which iterate is returned: "nearest" (the nearest iterate at which the attack
         succeeds) or "last" (the last iterate).
     """
@@ -81,8 +84,9 @@ def carlini_wagner(
 ) -> Adversarial:
     """Minimise the squared l2 distance plus c times a hinge, separately for each image.
 
-    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
-        `fgsm`.
+    ``model``: the attacked model, as in `fgsm`.
+    ``images``: the clean images, in [0, 1].
+    ``labels``: the true classes.
     ``c``: the weight of the hinge, above 0: one number, or one for each image.
     ``steps``: the number of Adam steps, which is 300 in Random Self-Ensemble.
     ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False. The learning
@@ -90,29 +94,31 @@ def carlini_wagner(
     ``searches``: how many values of c are tried for each image, each time from the clean image.
         Until the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
         successful c. The original code tries 9 values, from 1e-3.
-    ``abandon``: whether the attack on an image stops early, as in the original code. The attack
-        stops if the loss has not fallen by 0.01 % in a tenth of the steps.
-    ``kappa``: the margin by which the attack should succeed, 0 or above, in logits.
+    ``abandon``: whether the attack on an image stops early, as in the original code. With
+        ``abandon``, the attack stops if the loss has not fallen by 0.01 % in a tenth of the steps.
+    ``kappa``: the difference of logits by which the attack should succeed, 0 or above.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``preset``: the version of the attack, which says which hinge is used and which iterate is
         returned (see `CarliniWagner`).
     ``clip``: whether the attack minimises over w, so that the images stay in [0, 1]; with False the
         attack minimises over the pixels.
-    ``draws``, ``judge``: for a randomised model, the number of noise draws for each gradient and
-        for the final evaluation, as in `fgsm`. Each step of the attack uses new noise draws.
+    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
+        gradient, and ``judge`` the number for the final evaluation (see `fgsm`). Each step of the
+        attack uses new noise draws.
     ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
-    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``keys``: for a randomised model, one number for each image, which determines the image's noise
+        (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     If the preset's `keep` is "nearest" and no iterate is misclassified, the attack returns the
     clean image and the distance infinity. A clean image that the model already misclassifies has
     distance 0. If the preset's `keep` is "last", the attack returns the last iterate for the last
-    value of c, and its distance. Each step costs a forward pass of all images, and a backward pass
-    of the images whose hinge is positive. In a step in which the hinge of an image becomes
-    positive, this image needs a second forward pass. The final evaluation of the result costs one
-    or two forward passes. On a GPU each step makes a backward pass of all images. With `abandon`,
-    the CPU waits for the GPU ten times for each value of c; otherwise the CPU does not wait between
-    steps. Raises ValueError for an invalid argument, or a model that returns NaN.
+    value of c, and the distance of this iterate. Each step costs a forward pass of all images, and
+    a backward pass of the images whose hinge is positive. In a step in which the hinge of an image
+    becomes positive, this image needs a second forward pass. The final evaluation of the result
+    costs one or two forward passes. On a GPU each step makes a backward pass of all images. With
+    `abandon`, the CPU waits for the GPU ten times for each value of c; otherwise the CPU does not
+    wait between steps. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -153,8 +159,9 @@ class _Found:
     """The iterates that the attack found with one value of c.
 
     ``last``: the last iterates.
-    ``best``, ``nearest``: the nearest successful iterates and their distances, which are infinite
-        if the attack never succeeded.
+    ``best``: for each image, the nearest iterate on which the attack succeeded.
+    ``nearest``: the distance of ``best`` from the clean image, which is infinite if the attack
+        never succeeded.
     ``steps``: how many steps were made.
     """
 
@@ -176,7 +183,7 @@ def _search(
     first: int,
 ) -> _Found:
     """Run the attack from the clean images with one value of c for each image. ``first`` is the
-    number of the first step's first noise draw.
+    number of the first step; the step number determines the noise draws of a step.
     """
     last, best = images.clone(), images.clone()
     nearest = torch.full_like(weight, math.inf)
@@ -237,8 +244,8 @@ def _active(
     step: int,
     active: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return the logits, the quantity that the attack increases, and its gradient, which is 0 for
-    an image whose hinge is 0.
+    """Return three results for each image: the logits, the objective that the attack increases, and
+    the gradient of this objective. The gradient is 0 for an image whose hinge is 0.
 
     ``active``: the images whose hinge was positive in the last step. For images that are not
         ``active``, a forward pass first decides whether a gradient is needed.
@@ -260,7 +267,7 @@ def _active(
 
 def hinge(kind: str, kappa: float, targeted: bool) -> Loss:
     """Return the loss of Carlini and Wagner's attack, a function from logits and classes to one
-    number per image. An untargeted attack increases minus the hinge of the label, and a targeted
+    number per image. An untargeted attack increases the negative hinge of the label. A targeted
     attack decreases the hinge of the target (see `Goal`).
     """
 

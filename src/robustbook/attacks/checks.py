@@ -40,8 +40,8 @@ def prepare(
     judge: Any = 1,
     generator: Any = None,
 ) -> tuple[Propagation, Goal, Tensor]:
-    """Check the arguments that all attacks share; return the wrapped model, the attack's goal
-    (labels, targets and loss), and the images.
+    """Check the arguments that all attacks share. Return three results: the model wrapped in a
+    `Propagation`, the `Goal` of the attack (labels, targets and loss), and the images.
 
     If `clip` is False, pixels may have any finite value. The returned images are detached from the
     autograd graph. Without `keys`, the key of an image is its row number.
@@ -118,8 +118,8 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: 
 
 
 def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
-    """Return eps if it is one finite number or one per image, above 0 and, in l-infinity, at most
-    1; raise ValueError otherwise.
+    """Return eps if it is valid; raise ValueError otherwise. A valid eps is a finite number above
+    0, or a tensor with one such number for each image. In l-infinity, eps must also be at most 1.
     """
     eps = check_positive("eps", eps, images)
     if norm == math.inf:
@@ -133,7 +133,7 @@ def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
 
 
 def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
-    """Return the value after checking that it is finite and above 0. If images are given, the value
+    """Return ``value`` after checking that it is finite and above 0. If images are given, the value
     may be a tensor with one number for each image.
     """
     if isinstance(value, Tensor) and value.ndim and images is not None:
@@ -145,8 +145,8 @@ def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
 
 
 def pick(value: float | Tensor, rows: Tensor) -> Any:
-    """Return the given rows of a tensor with one number per image; return a single number
-    unchanged.
+    """Return the entries of ``value`` for the images ``rows``, if ``value`` is a tensor with one
+    number per image. If ``value`` is a single number, return it unchanged.
     """
     return value[rows] if isinstance(value, Tensor) else value
 

@@ -9,9 +9,9 @@ at x + d, each step updates the perturbation d and the radius r:
 
 The step length a decreases to a hundredth of its first value along half a cosine, as in the
 authors' code. DDN returns the nearest misclassified iterate. In table 1 of the paper, DDN finds
-perturbations about as small as those of Carlini and Wagner's attack, at a fiftieth of the cost.
-Unlike DeepFool, DDN does not assume a flat class boundary. The paper rounds images to 256 grey
-levels; this code does not.
+perturbations about as small as those of Carlini and Wagner's attack, at a fiftieth of that attack's
+cost. Unlike DeepFool, DDN does not assume a flat class boundary. The paper rounds images to 256
+grey levels; this code does not.
 """
 
 import math
@@ -28,8 +28,8 @@ from .result import Adversarial, judged, nearer
 
 
 def length(step: int, steps: int) -> float:
-    """Return the relative length of a step; `step` counts from 0, and the length falls from 1 to
-    about 0.01.
+    """Return the length of a step divided by the length of the first step. The argument `step`
+    counts from 0, and the returned number falls from 1 to about 0.01.
     """
     return 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
 
@@ -54,31 +54,33 @@ def ddn(
 ) -> Adversarial:
     """Search for the nearest misclassified image in l2.
 
-    ``model``, ``labels``, ``targets``: the model, the true classes and the target classes, as in
-        `fgsm`.
+    ``model``: the attacked model, as in `fgsm`.
+    ``labels``: the true classes.
+    ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``images``: the clean images, in [0, 1]. If `clip` is False, pixels may have any finite value,
         and `scale` has the unit of the pixel values.
     ``steps``: the number of gradients computed for each image, 1 or more; default 300 (the paper
         uses 100, 300 and 1000).
     ``gamma``: the relative change of the radius in each step, in (0, 1); 0.05 in the paper.
-    ``scale``: the initial radius and the initial step length, one number or one for each image; in
-        the paper 1, for pixels in [0, 1].
+    ``scale``: the initial radius, which is also the initial step length: one number, or one for
+        each image. In the paper, ``scale`` is 1 for pixels in [0, 1].
     ``loss``: the loss that the attack increases, as in `fgsm`; the default is the paper's loss. If
         the gradient at the clean image is exactly 0, the attack does not change the image; the
         authors' code takes a step in a random direction instead. The gradient of the loss "margin"
         does not vanish if the softmax saturates.
     ``clip``: whether iterates are clipped to [0, 1]; default True.
-    ``draws``, ``judge``: for a randomised model, the number of noise draws for each gradient and
-        for the final evaluation, as in `fgsm`. Each step uses new noise draws, which also decide
-        whether the iterate is misclassified.
+    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
+        gradient, and ``judge`` the number for the final evaluation (see `fgsm`). Each step uses new
+        noise draws, which also decide whether the iterate is misclassified.
     ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
-    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``keys``: for a randomised model, one number for each image, which determines the image's noise
+        (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     A clean image that the model already misclassifies has distance 0. If the attack fails on an
     image, it returns the clean image and the distance infinity. The attack costs a forward and a
-    backward pass per step, and two more forward passes. Raises ValueError for an invalid argument,
-    or a model that returns NaN.
+    backward pass per step. Two additional forward passes evaluate the clean images and the returned
+    images. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, change = check_count("steps", steps), check_positive("gamma", gamma)
     if change >= 1:

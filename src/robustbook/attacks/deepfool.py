@@ -24,19 +24,21 @@ describes each implementation:
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
 "Wrong images" are images that the model misclassifies without any attack. Some implementations
-leave wrong images unchanged; others attack them too, away from the predicted class. The column
-"others" of the table is the number of other classes that an implementation considers, beginning
-with the highest logits. If a minimal-norm attack of this package fails on an image, it usually
-returns the clean image and the distance infinity. Of the presets, only "ours", "free" and
-"adversarial_library" return the clean image after a failure. All other presets return the last
-iterate after a failure, as their sources do, and set `found` to False.
+leave wrong images unchanged. The other implementations also attack wrong images, and move them away
+from the predicted class. The column "others" of the table is the number of classes that an
+implementation considers besides the source class. These are the classes with the highest logits. If
+a minimal-norm attack of this package fails on an image, it usually returns the clean image and the
+distance infinity. Of the presets, only "ours", "free" and "adversarial_library" return the clean
+image after a failure. All other presets return the last iterate after a failure, as their sources
+do, and set `found` to False.
 
 Two options of a `Variant` decide whether DeepFool succeeds on clipped images: `distance_offset` and
 `free`. If images are clipped, clipping cuts off a part of each step, so the iterate approaches the
 boundary slowly. Most MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a
 `distance_offset` of 1e-4, a third to a half of MNIST's images are still classified correctly after
 50 steps. With `free`, only pixels that can move within [0, 1] are changed. With `free`, DeepFool
-needs two to four steps instead of seven to ten, but its distances are two to eight per cent larger.
+needs two to four steps instead of seven to ten, but its distances are two to eight per cent larger
+than without `free`.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
 draws. The class boundary of a randomised model is where the prediction from the mean probability
@@ -65,14 +67,14 @@ class Variant:
     ``steps``: maximum number of updates of an image.
     ``candidates``: how many classes are considered besides the source class, beginning with the
         highest logits at the clean image. With `candidates` None, all classes are considered. On
-        MNIST the distances were the same if the candidates were chosen again at each step.
+        MNIST, choosing the candidates again at each step gave the same distances.
     ``slack``: after the first step, DeepFool skips a class whose boundary could be nearest only if
         its gradient norm grew more than `slack` times. With a slack of math.inf no class is
         skipped. With the slack 2 of the preset "ours", only a third of the gradients were computed
         on MNIST, and the same classes were always chosen.
     ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
-    ``each_step``: whether each step is extended by the overshoot (True), or only the sum of all
-        steps at the end (False).
+    ``each_step``: whether the overshoot extends each step (True), or only the sum of all steps at
+        the end of the attack (False).
     ``beyond``: whether the next gradient is computed at the image with the overshoot (True), or at
         the image without the overshoot (False).
     ``ask_beyond``: whether success is checked at the image with the overshoot (True), or at the
@@ -80,7 +82,8 @@ class Variant:
         the overshoot.
     ``clip``: whether images are clipped to [0, 1].
     ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
-        the cut-off part remains in the sum of the steps, and later steps may use it.
+        the cut-off part remains in the perturbation r, so it still counts when later steps are
+        added to r.
     ``free``: whether pixels at 0 or 1 that a step would push out of the range are excluded before
         the step length is computed.
     ``component_offset``: a number that is added to each component of a gradient before the
@@ -91,7 +94,7 @@ class Variant:
         instead of ``norm_offset``.
     ``distance_offset``: a number that is added to the length of each step.
     ``attack_wrong``: whether images that the model misclassifies without any attack are attacked
-        too, away from their predicted class.
+        too. The attack then moves these images away from their predicted class.
     ``keep_failures``: whether an attack that fails returns the last iterate (True) or the clean
         image (False).
 
@@ -210,29 +213,31 @@ def deepfool(
         "torchattacks", "adversarial_library", or a `Variant`. The sources of "authors", "art" and
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
     ``steps``: the maximum number of updates of an image; by default the number in the preset.
-    ``candidates``: how many other classes are considered, beginning with the highest logits; by
-        default the number in the preset ("ours": all). With 3 candidate classes the attack takes
-        two thirds of the time that it takes with all classes. If the nearest boundary belongs to a
-        class that is not a candidate, the distance is too large. With 3 candidate classes the mean
-        distance on MNIST is larger by 0.1 to 0.5 per cent.
+    ``candidates``: how many classes are considered besides the source class, beginning with the
+        highest logits. The default is the number in the preset; "ours" considers all classes. With
+        3 candidate classes the attack takes two thirds of the time that it takes with all classes.
+        If the nearest boundary belongs to a class that is not a candidate, the distance is too
+        large. With 3 candidate classes the mean distance on MNIST is 0.1 to 0.5 per cent larger
+        than with all classes.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, the target is the only candidate, and each step moves away from the class predicted
         at the current point.
-    ``draws``, ``judge``: for a randomised model, the number of noise draws for each step and for
-        the final evaluation, as in `fgsm`. Each step uses new noise draws, which also decide
-        whether the previous step succeeded. During a step of the attack, the autograd graphs of all
-        noise draws of this step are kept in memory.
-        ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
-        ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
+    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
+        step, and ``judge`` the number for the final evaluation (see `fgsm`). Each step uses new
+        noise draws, which also decide whether the previous step succeeded. During a step of the
+        attack, the autograd graphs of all noise draws of this step are kept in memory.
+    ``keys``: for a randomised model, one number for each image, which determines the image's
+        noise (see `fgsm`).
+    ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     An image on which the attack has succeeded is removed from the batch. With the default preset, a
     clean image that the model already misclassifies has distance 0. Each step costs one backward
     pass for each class that is considered, and one or two forward passes. The first forward pass of
-    a step is needed for the gradients. A second forward pass is made if success is checked at
-    another image, or if many successes are expected. The final evaluation costs `judge` more
-    forward passes. The CPU waits for the GPU once a step and, with a finite slack, once for each
-    class that is considered. Raises ValueError for an invalid argument, or a model that returns
-    NaN.
+    a step is needed for the gradients. A second forward pass is made if success is checked at an
+    image that differs from the next iterate, or if many successes are expected. The final
+    evaluation costs `judge` additional forward passes. In each step the CPU waits for the GPU once
+    and, with a finite slack, once more for each class that is considered. Raises ValueError for an
+    invalid argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -333,7 +338,7 @@ def _variant(preset: str | Variant, steps: Count | None, candidates: Count | Non
 def rivals(
     logits: Float[Tensor, "n k"], source: Int[Tensor, " n"], candidates: int | None
 ) -> Int[Tensor, "n m"]:
-    """Return at most `candidates` classes other than the source class, beginning with the highest
+    """Return at most `candidates` classes other than the source class, in decreasing order of their
     logits.
     """
     count = logits.shape[1] - 1
@@ -353,8 +358,9 @@ def _nearest(
     norm: float,
     variant: Variant,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float64[Tensor, "n m"]]:
-    """Return the gradient w and the margin |f| of the class whose linearised boundary is nearest,
-    and the updated gradient norms of all classes.
+    """Return three results for each image. The first two are the gradient w and the margin |f| of
+    the class whose linearised boundary is nearest. The third is the latest gradient norm of each
+    class.
 
     Classes are tried in the order of their estimated distances, which use the gradient norms of
     earlier steps. With a finite slack, the search ends if the next class could be nearest only with
@@ -392,7 +398,8 @@ def _nearest(
 def _sizes(
     w: Float[Tensor, "n *shape"], norm: float, variant: Variant
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]]:
-    """Return the dual norm of each gradient, without and with the variant's offsets.
+    """Return the dual norm of each gradient twice: first without the variant's `norm_floor` and
+    `norm_offset`, then with both.
 
     The norms are computed in float64, because squares of small float32 gradients would round to 0.
     In float32 the gradients of a saturated network would appear to be zero.
@@ -406,7 +413,9 @@ def _sizes(
 def _step(
     f: Float[Tensor, " n"], w: Float[Tensor, "n *shape"], norm: float, variant: Variant
 ) -> Float[Tensor, "n *shape"]:
-    """Return the step to the boundary of the linearised model, or 0 if the gradient is zero."""
+    """Return the step to the boundary of the linearised model. If the gradient is zero, the step is
+    0.
+    """
     size, divisor = _sizes(w, norm, variant)
     distance = f / divisor
     if variant.square_offset is not None:

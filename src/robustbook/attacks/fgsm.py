@@ -55,16 +55,16 @@ def fgsm(
         be a function from logits and classes to one number per image.
     ``clip``: whether the result is clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged; default 1. For a deterministic model, more draws only cost time.
+        averaged; default 1. For a deterministic model, more than one draw only costs time.
     ``average``: what is averaged over several noise draws. With "loss" (default), the attack
         increases the mean of the losses of all draws. With "probability", the attack increases
         minus the logarithm of the label's mean probability; the loss must then be the cross
         entropy.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation;
         default 1. The predicted class is the class of highest mean probability over these draws.
-    ``keys``: a number for each image that determines the image's noise; by default the row number.
-        If the keys are indices into the data set, the result for an image does not depend on the
-        batch.
+    ``keys``: for a randomised model, one number for each image, which determines the image's noise;
+        by default the row number. If the keys are indices into the data set, the result for an
+        image does not depend on the batch.
     ``generator``: a torch generator that gives the seed of the noise. The seed is the number of the
         first noise draw of a `Drawing`; with None, this number is 0.
 

@@ -32,8 +32,8 @@ class Goal:
         return 1 if self.targets is None else -1
 
     def gain(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-        """Return the quantity that the attack increases: the loss of the label, or minus the loss
-        of the target.
+        """Return the objective that the attack increases: the loss of the label or, with targets,
+        minus the loss of the target.
         """
         losses = self.loss(logits, self.labels if self.targets is None else self.targets)
         if losses.shape != self.labels.shape:
@@ -44,15 +44,15 @@ class Goal:
         return losses if self.targets is None else -losses
 
     def reached(self, logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
-        """Return whether the attack succeeds: the predicted class is not the label or, with
-        targets, is the target.
+        """Return whether the attack succeeds. Without targets, it succeeds if the predicted class
+        is not the label; with targets, it succeeds if the predicted class is the target.
         """
         if self.targets is None:
             return logits.argmax(1) != self.labels
         return logits.argmax(1) == self.targets
 
     def rows(self, index: Int[Tensor, " m"]) -> "Goal":
-        """Return the goal restricted to some of the images."""
+        """Return the goal for the images with the indices ``index`` only."""
         return self._each(lambda given: given[index])
 
     def repeated(self, times: int) -> "Goal":

@@ -3,7 +3,7 @@
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
 `pgd`, with four differences for training. The attack returns the last iterate, not the iterate of
 highest loss. Arguments are not validated. During the attack, the CPU never waits for the GPU. The
-attack can run inside ``torch.func.vmap``, with which several networks are trained at once.
+attack can run inside ``torch.func.vmap``, which is used to train several networks together.
 """
 
 import math
@@ -33,13 +33,13 @@ def climb(
     clip_start: bool = True,
     gradient: Float[Tensor, "n *shape"] | None = None,
 ) -> Float[Tensor, "n *shape"]:
-    """Return the perturbed images after ``steps`` updates that increase the loss, detached, in the
-    ball of radius eps.
+    """Return the perturbed images after ``steps`` updates that increase the loss. The images are
+    detached and lie in the ball of radius eps.
 
     ``model``: function from images to logits, in evaluation mode. In training mode a batch norm
         writes its running statistics to a buffer, which ``torch.func.grad`` cannot handle.
     ``labels``: the true classes, or any other second argument that ``loss`` accepts.
-    ``eps``: radius of the ball in the norm, in pixels scaled to [0, 1]; a number, or one per image.
+    ``eps``: radius of the ball around each image, for pixels in [0, 1]; a number, or one per image.
     ``step_size``: size of one update in the norm; a number, or one per image.
     ``norm``: the norm of the ball and of the updates, math.inf or 2.
     ``start``: the starting points, which are first projected onto the ball; with None, the images

@@ -64,16 +64,17 @@ def lbfgs(
 
     The attack has no bound on the distance and does not minimise the distance. The attack returns
     the first iterate on which it succeeds. An attack that fails returns the accepted iterate of
-    lowest loss, with `found` False. The l2 distance in the result measures how far the attack moved
-    the image, not how robust the network is. `steps` counts accepted iterates. If the attack fails
-    after fewer than `steps` iterates, it has stalled: a stopping tolerance was met, or the line
-    search found no step. If no gradient component at the clean image exceeds gtol, the attack stops
-    after 0 steps.
+    lowest loss; the field `found` of the result is then False. The l2 distance in the result is the
+    distance that the attack moved the image. This distance is no measure of the network's
+    robustness. `steps` counts accepted iterates. If the attack fails after fewer than `steps`
+    iterates, it has stalled: a stopping tolerance was met, or the line search found no step. If no
+    gradient component at the clean image exceeds gtol, the attack stops after 0 steps.
 
-    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
-        `fgsm`.
-    ``loss``: the loss that the attack changes, as in `fgsm`; the default is the cross entropy, as
-        in the paper.
+    ``model``: the attacked model, as in `fgsm`.
+    ``images``: the clean images, in [0, 1].
+    ``labels``: the true classes.
+    ``loss``: the loss that the attack increases (with targets: decreases), as in `fgsm`; the
+        default is the cross entropy, as in the paper.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
     ``history``: how many pairs of a step and a gradient difference are kept per image; default 10,
@@ -85,18 +86,19 @@ def lbfgs(
     ``ftol``: the attack stops if a step decreases the loss f by at most ftol max(1, f); default
         2.2e-9, as in scipy. With ftol 0, the attack stops only if the loss does not decrease.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
-    ``draws``, ``judge``: for a randomised model, the number of noise draws for each pass and for
-        the final evaluation, as in `fgsm`. Unlike in `fgsm`, all passes use the same noise draws.
-        If ``draws`` is too small, an image on which the attack succeeds may be classified correctly
-        with new draws. If a randomised model is not a `Drawing`, each pass has new noise, so the
-        line searches fail early.
+    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
+        pass, and ``judge`` the number for the final evaluation (see `fgsm`). Unlike in `fgsm`, all
+        passes use the same noise draws. If ``draws`` is too small, an image on which the attack
+        succeeds may be classified correctly with new draws. If a randomised model is not a
+        `Drawing`, each pass has new noise, so the line searches fail early.
     ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
-    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``keys``: for a randomised model, one number for each image, which determines the image's noise
+        (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    The first trial step has l2 length 1, as in scipy without bounds. After a failed line search for
-    an image, its history is discarded, and a second line search follows along the negative
-    gradient. Each trial step costs a forward and a backward pass; the final evaluation costs a
+    The first trial step has l2 length 1, as in scipy's L-BFGS without bounds. After a failed line
+    search for an image, its history is discarded, and a new line search along the negative gradient
+    follows. Each trial step costs a forward and a backward pass; the final evaluation costs a
     forward pass. On a GPU the CPU waits for the GPU every 10 trial steps, to remove the images
     whose search has ended. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
@@ -227,7 +229,8 @@ class Searches:
         self.tries.masked_fill_(new, 0)
 
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:
-        """Return the search direction, and whether no gradient component exceeds gtol.
+        """Return two results for each image: the search direction, and whether all gradient
+        components are at most gtol.
 
         With clipping, pixels at 0 or 1 that the negative gradient pushes out of [0, 1] are ignored
         in the direction and in the comparison with gtol.
@@ -244,8 +247,8 @@ class Searches:
     ) -> tuple[
         Float64[Tensor, " n"], Float[Tensor, "n d"], Float[Tensor, " n"], Bool[Tensor, " n"]
     ]:
-        """Return the loss, its gradient, the gradient's largest absolute entry, and whether the
-        attack succeeds.
+        """Return four results for each image: the loss, its gradient, the largest absolute entry of
+        the gradient, and whether the attack succeeds.
         """
         images = x.view(-1, *self.shape)
         logits, gain, up = self.propagation.both(images, self.goal)

@@ -26,8 +26,9 @@ def clipped_probabilities(
 
     Keras also clips probabilities before it computes the cross entropy, by default with clip 1e-7.
     If the probability of the label lies outside [clip, 1 - clip], the gradient is exactly zero. So
-    a confident network seems robust to an attack that increases this clipped loss. To use another
-    value of clip as an attack's loss, pass `functools.partial(clipped_probabilities, clip=1e-10)`.
+    a confident network seems robust to an attack that increases this clipped loss. To use this loss
+    in an attack with a different value of clip, pass `functools.partial(clipped_probabilities,
+    clip=1e-10)`.
     """
     probability = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
     return -probability.clamp(clip, 1 - clip).log()

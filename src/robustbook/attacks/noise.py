@@ -87,16 +87,17 @@ def normal(
     """Return standard normal numbers: one array of the given shape for each key.
 
     ``draws``: the number of the noise draw: one number for all keys, or one for each key.
-    ``dtype``: float64 numbers are computed in float64 from the same integers, all others in
-        float32.
+    ``dtype``: the type of the returned numbers. Numbers of type float64 are computed in float64,
+        and numbers of all other types in float32, from the same integers.
 
     The normal numbers are computed in pairs. The hash of (seed, key, draw) has 64 bits, which are
     split into two 32-bit words a and b. For the pair with index j, the finaliser of MurmurHash3
-    mixes a + j into a hash h. In the finaliser, b is added before the second multiplication. The
-    method of Box and Muller (1958) turns h into a radius and an angle. The radius is sqrt(-2 log
-    u), with u given by the lower 31 bits of h, and the angle is h times an odd number. The first
-    half of the array contains the radius times the cosine of the angle, the second half the radius
-    times its sine. No random number has an absolute value above 6.7.
+    mixes a + j into a hash h. The word b is added inside the finaliser, before its second
+    multiplication. The method of Box and Muller (1958) turns h into a radius and an angle. The
+    radius is sqrt(-2 log u), with u given by the lower 31 bits of h, and the angle is h times an
+    odd number. The first half of the array contains the radius times the cosine of the angle, and
+    the second half contains the radius times the sine of the angle. No random number has an
+    absolute value above 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2

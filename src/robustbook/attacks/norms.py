@@ -1,4 +1,4 @@
-"""Compute distances, projections and steps in the l-infinity and l2 norms, with one number per
+"""Compute distances, projections and steps in the l-infinity and l2 norms, separately for each
 image.
 """
 
@@ -18,15 +18,15 @@ def per_image(values: Shaped[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> 
 
 
 def each(value: float | Float[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> Any:
-    """Return a single number unchanged, or a tensor with one number per image in the shape that
-    `per_image` gives it.
+    """Return ``value`` unchanged if it is a single number. If ``value`` is a tensor with one number
+    per image, return it in the shape (n, 1, ..., 1), as `per_image` does.
     """
     return per_image(value, like) if isinstance(value, Tensor) else value
 
 
 def size(vectors: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, " n"]:
-    """Return the norm of each row: for ``norm`` 2 the l2 norm, for infinity the largest absolute
-    entry.
+    """Return the norm of each row: the l2 norm if ``norm`` is 2, and the largest absolute entry if
+    ``norm`` is infinity.
     """
     if norm == math.inf:
         return top(vectors.flatten(1))
@@ -40,7 +40,8 @@ def top(vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
 
 
 def steepest(gradient: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, "n *shape"]:
-    """Return the unit vector along which each row's loss grows fastest; 0 if the gradient is 0.
+    """Return for each row of the gradient the unit vector along which the loss grows fastest. For a
+    gradient of 0, return 0.
 
     For l-infinity the vector is the sign of the gradient, and for l2 the normalised gradient.
     """

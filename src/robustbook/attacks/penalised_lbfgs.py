@@ -37,8 +37,8 @@ from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .result import Adversarial, judged, nearer
 
 FACTOR = 10.0
-"""The factor between successive values of c, until the attack has succeeded with one value and
-failed with another.
+"""The factor between successive values of c, until the attack has succeeded with one value of c and
+failed with a second value.
 """
 
 
@@ -66,8 +66,9 @@ def penalised_lbfgs(
     """Minimise c times the squared l2 distance plus the loss by L-BFGS, separately for each image.
     Search for the largest weight c with which the attack succeeds.
 
-    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
-        `fgsm`.
+    ``model``: the attacked model, as in `fgsm`.
+    ``images``: the clean images, in [0, 1].
+    ``labels``: the true classes.
     ``targets``: the target class of each image, as in the paper; None (default) for an untargeted
         attack, which increases the loss of the label.
     ``c``: the first weight of the squared distance, above 0: one number, or one for each image.
@@ -77,24 +78,25 @@ def penalised_lbfgs(
         and the smallest failing c.
     ``steps``: maximum number of accepted iterates for each value of c.
     ``history``: how many pairs of a step and a gradient difference L-BFGS keeps, as in `lbfgs`.
-    ``gtol``, ``ftol``: the stopping tolerances for the gradient and for the decrease of the loss,
-        as in `lbfgs`.
+    ``gtol``: the stopping tolerance for the gradient, as in `lbfgs`.
+    ``ftol``: the stopping tolerance for the decrease of the loss, as in `lbfgs`.
     ``loss``: the loss that is added to the squared distance, as in `fgsm`; the default is the cross
         entropy, as in the paper.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    ``draws``, ``judge``: for a randomised model, the number of noise draws for each pass and for
-        the final evaluation, as in `lbfgs`.
+    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
+        pass, and ``judge`` the number for the final evaluation (see `lbfgs`).
     ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
-    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``keys``: for a randomised model, one number for each image, which determines the image's noise
+        (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     The attack succeeds with a value of c if the iterate at the end of the minimisation is
     misclassified (with targets: classified as the target). The attack returns the nearest image
     with which it succeeds. If the attack succeeds with no value of c, it returns the clean image
     and the distance infinity. A clean image that the model already misclassifies has distance 0.
-    The field `steps` of the result counts the computed gradients: one for each trial step of
-    L-BFGS, and one for each value of c. Each gradient costs a forward and a backward pass. Raises
-    ValueError for an invalid argument, or a model that returns NaN.
+    The field `steps` of the result counts the computed gradients: one for each trial step of L-BFGS
+    and, for each value of c, one at the clean image. Each gradient costs a forward and a backward
+    pass. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     check_choice("clip", clip, (True, False))
     searches, steps = check_count("searches", searches), check_count("steps", steps)

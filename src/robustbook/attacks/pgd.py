@@ -63,28 +63,31 @@ def pgd(
     """Return for each image the iterate of highest loss within radius eps, whether it is
     misclassified or not.
 
-    ``model``, ``images``, ``labels``, ``targets``: the model, images in [0, 1], the true classes
-        and the target classes, as in `fgsm`.
+    ``model``: the attacked model, as in `fgsm`.
+    ``images``: the clean images, in [0, 1].
+    ``labels``: the true classes.
+    ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``loss``: the loss that the attack increases (with targets: decreases), as in `fgsm`; the
         default is the cross entropy, as in the paper.
     ``eps``: radius of the ball, in (0, 1] for l-infinity and above 0 for l2; one number, or one for
         each image.
     ``steps``: the number of updates in each run, 1 or more; the paper uses 40 on MNIST.
-    ``step_size``: size of one update in the norm, one number or one for each image; in the paper
+    ``step_size``: size of one update in the norm, one number or one for each image. The paper uses
         0.01 with eps 0.3 on MNIST.
     ``norm``: the norm of the ball, math.inf (default, the paper's main case) or 2.
-    ``restarts``: maximum number of runs, each from another random starting point. Once a run has
+    ``restarts``: maximum number of runs, each from a new random starting point. Once a run has
         succeeded on an image, later runs leave this image out. The default is 1 run; the paper
         reports up to 20 runs.
     ``random_start``: whether a run starts at a uniform draw from the ball (default, as in the
         paper) or at the image itself.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    ``draws``, ``judge``: for a randomised model, the number of noise draws for each gradient and
-        for the final evaluation, as in `fgsm`. Each step uses new noise draws. The attack compares
-        the losses of different steps, although the noise of these steps differs.
+    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
+        gradient, and ``judge`` the number for the final evaluation (see `fgsm`). Each step uses new
+        noise draws. The attack compares the losses of different steps, although the noise of these
+        steps differs.
     ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
-    ``keys``: a number for each image that determines the image's random starts and noise, as in
-        `fgsm`.
+    ``keys``: one number for each image, which determines the image's random starts and noise (see
+        `fgsm`).
     ``generator``: a torch generator from which the seed of random starts and noise is drawn; with
         None, the seed is 0. Each call advances the generator, so a second call with the same
         generator gives different results. Calls with generators in the same state give the same
@@ -160,11 +163,12 @@ def _climb(
     clip: bool,
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Run PGD once. Return each image's best iterate, the value of the quantity that the attack
-    increases at this iterate, and whether this iterate is misclassified.
+    """Run PGD once. Return three results for each image: the best iterate, its objective, and
+    whether the model misclassifies it. The objective is what the attack increases (see
+    `Goal.gain`); the best iterate has the highest objective.
 
-    If two iterates have the same loss, the later iterate is kept. A confident network's loss can
-    round to 0 although its gradient does not.
+    If two iterates have the same loss, the later iterate is kept. This case occurs because a
+    confident network's loss can round to 0 although its gradient does not.
     """
     length = each(step_size, start)
     iterate = start
@@ -189,9 +193,9 @@ def _higher(
     gain: Float[Tensor, " n"],
     logits: Float[Tensor, "n k"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-    """Return for each image the new iterate or the best iterate so far, whichever has the higher
-    value of the quantity that the attack increases. If both values are equal, return the new
-    iterate.
+    """Return for each image either the new iterate or the best iterate so far: the one with the
+    higher objective. If both objectives are equal, return the new iterate. The function also
+    returns the objective and the logits of the chosen iterate.
     """
     higher = gain >= best_gain
     return (

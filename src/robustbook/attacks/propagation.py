@@ -29,8 +29,8 @@ for the GPU.
 AT_ONCE = {"cpu": 128, "cuda": 4096}
 """Maximum number of images per pass when several noise draws of a batch share one pass."""
 JUDGE = 2**40
-"""The offset that is added to the draw numbers of the final evaluation. It is larger than the draw
-numbers of all steps, so the final evaluation uses new noise.
+"""The offset that is added to the draw numbers of the final evaluation. The offset is larger than
+the draw numbers of all steps, so the final evaluation uses new noise.
 """
 
 
@@ -73,7 +73,8 @@ class Propagation:
 
     @cached_property
     def seed(self) -> int:
-        """Return the seed of the attack's noise: a number from the generator, or 0 without one.
+        """Return the seed of the attack's noise: a number from the generator, or 0 without a
+        generator.
 
         The first call draws the seed, and later calls return the same seed.
         """
@@ -96,14 +97,14 @@ class Propagation:
     def gradient(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """Return for each image the quantity that the attack increases, and its gradient."""
+        """Return for each image the objective that the attack increases, and its gradient."""
         _, gain, gradient = self.both(images, goal, step)
         return gain, gradient
 
     def both(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """Return the logits, the quantity that the attack increases, and its gradient."""
+        """Return the logits, the objective that the attack increases, and its gradient."""
         answer, gain, gradient = self._evaluated(images, goal, step, slope=True)
         assert gradient is not None
         # The sign of NaN is 0, so an image with such a gradient would not move and would appear
@@ -115,22 +116,22 @@ class Propagation:
     def value(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"]]:
-        """Return the logits and the quantity that the attack increases, without a gradient."""
+        """Return the logits and the objective that the attack increases, without a gradient."""
         answer, gain, _ = self._evaluated(images, goal, step, slope=False)
         return answer, gain
 
     def slopes(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
-        """Return the logits, and a function that returns gradients of logit differences. The
-        arguments of the returned function are two classes for each image, source and target. The
-        returned function differentiates the target's logit minus the source's logit with respect to
-        the image.
+        """Return two results: the logits, and a function that computes gradients of logit
+        differences. The returned function has two arguments: the source classes and the target
+        classes of the images. The returned function differentiates the target's logit minus the
+        source's logit with respect to the image.
 
         `slopes` costs one forward pass, and each call of the returned function costs one backward
         pass. On a CPU, calls for several classes are two to three times as fast as one backward
         pass over repeated images. A model compiled by torch.compile allows only one backward pass
-        per graph, so each call needs another forward pass.
+        per graph, so each call after the first needs a new forward pass.
         """
         first = self._number(step)
 
@@ -179,8 +180,8 @@ class Propagation:
         return self.seed % 2**62 + step * self._draws
 
     def _tiles(self, images: Tensor, first: Step, draws: int) -> Iterator[tuple[Step, int]]:
-        """Split the noise draws into groups that fit into one pass; yield the first draw number and
-        the size of each group.
+        """Split the noise draws into groups, each of which fits into one pass. For each group,
+        yield its first draw number and its size.
         """
         size = 1
         if self._numbered:
@@ -191,7 +192,9 @@ class Propagation:
     def _evaluated(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return logits, the quantity that the attack increases and, with `slope`, its gradient."""
+        """Return the logits and the objective that the attack increases. With `slope`, also return
+        the gradient of this objective; without `slope`, return None instead.
+        """
         tiles = self._tiles(images, self._number(step), self._draws)
         parts = [self._tile(images, goal, first, count, slope) for first, count in tiles]
         if self._draws == 1:
@@ -215,8 +218,10 @@ class Propagation:
     def _tile(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return the logits, the quantity that the attack increases, and its gradient for a group
-        of noise draws. The three values are summed over the draws of the group, not averaged.
+        """For a group of noise draws, return three results: the logits, the objective that the
+        attack increases, and the gradient of this objective. All three are summed over the draws of
+        the group, not averaged; with several draws, the logits are the logarithm of the summed
+        probabilities.
         """
         gradient = None
         with torch.set_grad_enabled(slope):
@@ -233,8 +238,8 @@ class Propagation:
         return logits, gain.detach(), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Return the sum over noise draws of the quantity that the attack increases. If ``average``
-        is "probability", return the quantity that is computed from the summed probabilities.
+        """Return the objective of the attack, summed over noise draws. If ``average`` is
+        "probability", return the objective that is computed from the summed probabilities.
         """
         if self._average == "loss":
             return gains.sum(0)
@@ -248,8 +253,9 @@ class Propagation:
         draws: int,
         slope: bool = False,
     ) -> Graph:
-        """Return the logits of one noise draw, or the logarithm of the mean probabilities of
-        several draws, and the image copies that the model received.
+        """Return two results. The first is the logits if there is one noise draw, and the logarithm
+        of the mean probabilities if there are several draws. The second is the list of image copies
+        that the model received.
         """
         if draws == 1:
             logits, leaf = self._forward(images, goal, first, 1, slope)
@@ -264,9 +270,10 @@ class Propagation:
     def _forward(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m *shape"]]:
-        """Return the logits for `count` noise draws: the rows of all images for the first draw,
-        then for the next draw, and so on. The function also returns the image copies, which with
-        `slope` are leaves of the autograd graph.
+        """Return the logits for `count` noise draws, and the image copies from which the logits
+        were computed. The first rows contain all images with the first draw, the next rows all
+        images with the second draw, and so on. With `slope` the image copies are leaves of the
+        autograd graph.
         """
         model: Any = self._model
         copies = images.detach().clone()  # keeps the memory format
@@ -327,7 +334,7 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
     """Return the gradient of `value` with respect to the images, with the images' `shape`.
 
     Each tensor in `leaves` contains one or more copies of the images. With `again` the autograd
-    graph is kept for another backward pass. Autocast is disabled for the gradient, because autocast
+    graph is kept for a later backward pass. Autocast is disabled for the gradient, because autocast
     would compute matrix products of float32 layers in half precision.
     """
     gradients = None

@@ -1,10 +1,11 @@
 """Approximate the inverse Hessians of many images at once by limited-memory BFGS (L-BFGS).
 
 The inverse Hessian H of each image is computed from the most recent steps s and the gradient
-changes y over these steps. Let S have the steps s as columns and Y the gradient changes y, oldest
-first. Let R be the upper triangle of S^T Y, D its diagonal, and gamma = s^T y / y^T y of the newest
-pair. Theorem 2.2 of Byrd, Nocedal and Schnabel 1994, "Representations of quasi-Newton matrices",
-gives the product of H with a vector g:
+changes y over these steps. Let the columns of the matrix S be the steps s, and the columns of the
+matrix Y the gradient changes y, both oldest first. Let R be the upper triangle of S^T Y, and D the
+diagonal of S^T Y. For the newest pair (s, y), let gamma = s^T y / y^T y. Theorem 2.2 of Byrd,
+Nocedal and Schnabel 1994, "Representations of quasi-Newton matrices", gives the product of H with a
+vector g:
 
     H g = gamma g + S v - gamma Y u,
     u = R^-1 S^T g,   v = R^-T (D u + gamma Y^T Y u - gamma Y^T g).

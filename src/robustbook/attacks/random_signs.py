@@ -38,12 +38,13 @@ def random_signs(
     ``eps``: in (0, 1], the change of each pixel before clipping: one number, or one for each image.
     ``targets``: the target class of each image; with targets, the attack succeeds only if the
         network predicts the target. The perturbation does not depend on the targets.
-    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
-        `fgsm`.
+    ``model``: the attacked model, as in `fgsm`.
+    ``images``: the clean images, in [0, 1].
+    ``labels``: the true classes.
     ``clip``: whether the perturbed images are clipped to [0, 1]; default True.
     ``judge``: for a randomised model, the number of noise draws with which the perturbed images are
         evaluated, as in `fgsm`.
-    ``keys``: a number for each image that determines the image's random numbers, as in `fgsm`.
+    ``keys``: one number for each image, which determines the image's random numbers (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
     The only pass through the model is one forward pass, which decides whether the attack succeeded.

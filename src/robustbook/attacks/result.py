@@ -14,11 +14,11 @@ from .propagation import Propagation
 
 @dataclass(frozen=True, eq=False)
 class Adversarial:
-    """The adversarial images of an attack, one row per clean image, and their cost.
+    """The result of an attack, with one adversarial image for each clean image.
 
-    ``images``: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the
-        device and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its
-        perturbed image even if the model classifies it correctly.
+    ``images``: the adversarial images, detached, with the device and dtype of the clean images.
+        Their pixels lie in [0, 1], unless the attack was called with `clip=False`. An attack with a
+        fixed eps (FGSM, PGD) returns its perturbed image even if the model classifies it correctly.
     ``found``: whether the attack succeeded. After the attack, the model's prediction for exactly
         these images is computed once more. The attack succeeded if this prediction differs from the
         label or, with targets, equals the target. For a randomised model, the predicted class has
@@ -26,8 +26,8 @@ class Adversarial:
     ``distance``: distance of each adversarial image to its clean image, in the attack's norm. If a
         minimal-norm attack fails on an image, it returns the clean image and the distance infinity.
     ``steps``: the number of updates computed for each image, over all restarts.
-    ``forwards``, ``backwards``: the number of images in all forward passes and in all backward
-        passes, including the final evaluation.
+    ``forwards``: the number of images in all forward passes, including the final evaluation.
+    ``backwards``: the number of images in all backward passes.
     """
 
     images: Float[Tensor, "n *shape"]
@@ -45,10 +45,11 @@ def nearer(
     distance: Float[Tensor, " n"],
     reached: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"]]:
-    """Return for each image the nearest successful image so far, and its distance.
+    """Return two results for each image: the nearest adversarial image so far, and its distance
+    from the clean image.
 
-    The new image replaces the nearest image so far if the attack succeeds on the new image and its
-    distance is smaller.
+    The new image replaces the nearest image so far if the attack succeeds on the new image and the
+    new distance is smaller than the distance so far.
 
     ``distance``: the distances of the new ``images`` from the originals.
     ``reached``: whether the attack succeeds on each of the new ``images``.
@@ -72,7 +73,7 @@ def judged(
 ) -> Adversarial:
     """Evaluate the model on the adversarial images and return the result of the attack.
 
-    ``minimal``: whether this is a minimal-norm attack, which returns the clean image and the
+    ``minimal``: whether the attack is a minimal-norm attack, which returns the clean image and the
         distance infinity if it fails.
     ``known``: the logits that the attack itself computed for the adversarial images. If the logits
         of the final evaluation differ from `known` only by rounding, the success of the attack is

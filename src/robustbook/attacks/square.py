@@ -4,17 +4,17 @@ The attack is from Andriushchenko et al. 2020, "Square attack: a query-efficient
 adversarial attack via random search" (arXiv 1912.00049). This module implements the attack for
 l-infinity (section 3 and algorithm 2). The attack starts with vertical stripes: it moves each
 column of each channel by eps up or down. Each later query proposes to set a square window to x +
-eps or x - eps (chosen at random per channel), clipped to [0, 1]. The side s of the window follows
-from the fraction p of pixels to change in an image of h x w pixels:
+eps or x - eps (chosen at random per channel), clipped to [0, 1]. The side s of the window is
+computed from p, the fraction of the h x w pixels that a proposal changes:
 
     s = round(sqrt(p h w)), at least 1,
 
 A proposal is accepted if it increases the margin or makes the attack succeed. The fraction p starts
 at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in
 AutoAttack. In this code, the key of an image determines its windows and signs. In AutoAttack, all
-images of a batch share windows and signs. The authors' code draws a new window if a window would
-change nothing; this code does not. In this code a window may cover the last row and column of the
-image; in the released programs it may not.
+images of a batch share windows and signs. If a window would change nothing, the authors' code draws
+a new window; this code keeps the window. In this code a window may cover the last row and column of
+the image; in the released programs a window never covers them.
 """
 
 import math
@@ -56,8 +56,8 @@ def square(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Return for each image the first proposal that is misclassified, or else the proposal of
-    highest margin.
+    """Return for each image the first proposal that is misclassified. If no proposal is
+    misclassified, return the proposal of highest margin.
 
     ``model``: a function from images to logits, as in `fgsm`; the function need not be
         differentiable.
@@ -75,13 +75,13 @@ def square(
         randomised model uses new noise draws.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation, as in
         `fgsm`.
-    ``keys``: a number for each image that determines the image's stripes, windows, signs and noise,
-        as in `fgsm`.
+    ``keys``: one number for each image, which determines the image's stripes, windows, signs and
+        noise (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
     Every 10 queries, images on which the attack has succeeded are removed; on a GPU the CPU then
     waits for the GPU. The field `steps` of the result counts the queries that an image needed. The
-    final evaluation costs one more forward pass; the attack needs no backward pass. Raises
+    final evaluation costs one additional forward pass. The attack needs no backward pass. Raises
     ValueError for an invalid argument, or a model that returns NaN.
     """
     queries, share = check_count("queries", queries), check_positive("p_init", p_init)

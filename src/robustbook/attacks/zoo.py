@@ -11,11 +11,11 @@ The derivative of the second term f along a coordinate is estimated by a symmetr
     (f(x + h e_i) - f(x - h e_i)) / 2h;
 
 The derivative of the squared distance has a closed form. Differences of log F equal differences of
-logits, so the code uses logits. The two images of a difference are clipped to [0, 1], and their
-actual distance is the divisor. So for a pixel at 0 or 1 the difference is one-sided. The authors'
-code searches for the best c, as Carlini and Wagner do; this code takes c as an argument. The
-authors' code can also write x as a tanh, and start at a low resolution on large images; this code
-does neither.
+logits, so the code uses logits. The two images of a symmetric difference are clipped to [0, 1], and
+the difference of f is divided by their distance after clipping. So for a pixel at 0 or 1 the
+difference is one-sided. The authors' code searches for the best c, as Carlini and Wagner do; this
+code takes c as an argument. The authors' code can also write x as a tanh. For large images, the
+authors' code can also start at a low resolution. This code has neither option.
 
 In a randomised model f(x + h e_i) and f(x - h e_i) have different noise, so the variance of the
 estimated derivative grows like 1 / h^2. Averaging f over several noise draws divides the variance
@@ -60,24 +60,25 @@ def zoo(
     """Minimise the squared l2 distance plus c times a hinge along random coordinates, with
     derivatives estimated from the model's logits.
 
-    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
-        `fgsm`; the model's gradient is not used.
+    ``model``: the attacked model, as in `fgsm`; the attack does not use its gradient.
+    ``images``: the clean images, in [0, 1].
+    ``labels``: the true classes.
     ``c``: the weight of the hinge, above 0: one number, or one for each image.
     ``steps``: the number of Adam steps; in the paper 1000 on CIFAR-10 and 3000 on MNIST.
     ``coordinates``: how many pixels of an image change in a step; 128 in the paper. If the image
         has fewer pixels than `coordinates`, all its pixels change.
-    ``h``: half the distance between the two points of a difference, in units of the pixel values;
-        1e-4 in the paper.
+    ``h``: half the distance between the two images of a symmetric difference, in units of the pixel
+        values; 1e-4 in the paper.
     ``step_size``: Adam's learning rate for pixel values; 0.01 in the paper.
-    ``kappa``: the margin by which the attack should succeed, 0 or above, in logits.
+    ``kappa``: the difference of logits by which the attack should succeed, 0 or above.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``draws``: for a randomised model, the number of noise draws of each evaluation. The softmax
         probabilities are averaged over the noise draws. Each evaluation of a randomised model uses
         new noise draws.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation, as in
         `fgsm`.
-    ``keys``: a number for each image that determines the image's random coordinates and noise, as
-        in `fgsm`.
+    ``keys``: one number for each image, which determines the image's random coordinates and noise
+        (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
     If the attack succeeds with no iterate, it returns the clean image and the distance infinity. A
@@ -150,12 +151,12 @@ def differences(
     h: float,
     first: int = 0,
 ) -> Float[Tensor, "n m"]:
-    """Return estimates of the derivatives of the quantity that the attack increases, by symmetric
+    """Estimate the derivatives of the objective that the attack increases, by symmetric
     differences.
 
     ``coordinates``: indices into each flattened image.
-    ``first``: the number of the first noise draw; each image is evaluated twice for each of its m
-        coordinates, with new noise draws each time.
+    ``first``: the step number of the first evaluation, which determines its noise draws. Each image
+        is evaluated twice for each of its m coordinates, each time with new noise draws.
     """
     n, m = coordinates.shape
     flat = images.flatten(1)

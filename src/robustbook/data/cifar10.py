@@ -3,11 +3,11 @@
 A batch of 10,000 images can be in three places below the root folder; the first place that has the
 batch is used. The first place is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The
 second place is a ZIP file, such as `cifar10/data_batch_1.zip`. The ZIP file has the labels in
-`labels.u8` (one byte each), and the images in `00.webp` to `99.webp`. Each of these lossless WebP
-files shows a hundred images in ten rows of ten. The third place is the original archive
-(`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If none of the three places
-has the batch, the archive is downloaded. Labels and pixels are always converted to the format of
-CIFAR-10's original binary version, and their hash is checked.
+`labels.u8` (one byte for each label), and the images in `00.webp` to `99.webp`. Each of these
+lossless WebP files shows a hundred images in ten rows of ten. The third place is the original
+archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If none of the three
+places has the batch, the archive is downloaded. Labels and pixels are always converted to the
+format of CIFAR-10's original binary version, and their hash is checked.
 """
 
 import io
@@ -57,7 +57,9 @@ BATCHES = {
 
 
 def cifar10(split: str, root: Path, *, download: bool) -> ImageSet:
-    """Return the 50,000 "train" or 10,000 "test" images, 3 x 32 x 32, in their original order."""
+    """Return the 50,000 training or the 10,000 test images, of shape 3 x 32 x 32, in their original
+    order.
+    """
     wanted = BATCHES[split]
     read = {}
     for batch in wanted:
@@ -107,7 +109,9 @@ def _addresses() -> Sequence[str]:
 
 
 def _from_archive(path: Path, wanted: Collection[Original]) -> dict[Original, bytes]:
-    """Return the batches `wanted` from the archive, which is read once and as far as needed."""
+    """Return the batches `wanted` from the archive. The archive is read once, up to the last of
+    these batches.
+    """
     names = {batch.name: batch for batch in wanted}
     read: dict[Original, bytes] = {}
     try:
@@ -131,7 +135,9 @@ def _unpacked(
     read: Callable[[], bytes],
     unpack: Callable[[bytes], tuple[bytes, bytes]],
 ) -> bytes:
-    """Return the batch with one row per image (label, then pixels), after checking its hash."""
+    """Return the batch after checking its hash. The batch has one row for each image: the label,
+    then the pixels.
+    """
     try:
         labels, pixels = (np.frombuffer(part, np.uint8) for part in unpack(read()))
         rows = np.column_stack([labels, pixels.reshape(len(labels), -1)])

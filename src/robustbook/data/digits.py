@@ -5,9 +5,10 @@ Machine Learning Repository, 1998) have 8 x 8 pixels with grey values in 0..16. 
 converted to MNIST's format in the same way as the digits of MNIST (LeCun, Bottou, Bengio, Haffner
 1998, section III.A). Each digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to
 the middle of 28 x 28 pixels. The enlarged digits are blurred, while MNIST's digits are nearly black
-and white. So the contrast of the enlarged digits is doubled around the middle grey. Mean, standard
-deviation and fraction of fully white pixels are 0.154, 0.323 and 0.076 for the enlarged digits,
-similar to 0.131, 0.308 and 0.074 in MNIST.
+and white. So the contrast of the enlarged digits is doubled around the middle grey. For the
+enlarged digits the mean pixel is 0.154, the standard deviation 0.323, and the fraction of fully
+white pixels 0.076. In MNIST the mean pixel is 0.131, the standard deviation 0.308, and the fraction
+of fully white pixels 0.074.
 
 The conversion uses only integers, so that the images are the same bytes on every machine. The split
 is fixed and stratified: the test set has 40 images of each class. Unlike in MNIST, digits of one
@@ -43,9 +44,7 @@ REINSTALL = "reinstall scikit-learn, which brings it"
 
 
 def digits(split: str) -> ImageSet:
-    """Return the 1,397 images of "train" or the 400 images of "test", 28 x 28 pixels each, in a
-    fixed order.
-    """
+    """Return the 1,397 training or the 400 test images, of 28 x 28 pixels, in a fixed order."""
     counts, labels = _originals()
     train, test = _split(labels)
     chosen = test if split == "test" else train
@@ -88,7 +87,7 @@ def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _shuffled(indices: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
-    """Return the indices sorted by hash, an order that does not depend on library versions."""
+    """Return the indices in the order of their hashes, which depends on no library version."""
     hashed = [hashlib.sha256(f"digits {purpose} {i}".encode()).digest() for i in indices]
     return indices[sorted(range(len(indices)), key=hashed.__getitem__)]
 
@@ -115,8 +114,8 @@ def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 def _bilinear(n: int, m: int) -> NDArray[np.int64]:
     """Return the matrix (m, n) of a bilinear enlargement from n to m pixels, in units of 1/(2m).
 
-    The centre of output pixel i is at input position (i + 1/2) n / m - 1/2; pixels at the edge are
-    repeated.
+    The centre of output pixel i is at input position (i + 1/2) n / m - 1/2; positions beyond the
+    edge use the pixel at the edge.
     """
     weights = np.zeros((m, n), dtype=np.int64)
     for i in range(m):

@@ -26,7 +26,7 @@ class DownloadError(OSError):
 
 
 def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -> None:
-    """Download the file at one of `urls` to `path`, unless it exists.
+    """Download the file at one of the `urls` to `path`. If `path` exists already, do nothing.
 
     The bytes are first written to a file that is named like `path` with `.part` appended. The
     caller's function `check` must raise ValueError if the downloaded bytes are wrong. Only a
@@ -85,7 +85,9 @@ class Stream:
         self._bar.close()
 
     def read(self, size: int) -> bytes:
-        """Return up to `size` bytes; an empty result means the end of the stream."""
+        """Return the next bytes, at most `size` of them. An empty result means that the stream has
+        ended.
+        """
         for attempt in range(1, TRIES + 1):
             try:
                 self._response = self._response or self._rest()

@@ -46,7 +46,7 @@ FILES = {
 
 
 def fashion_mnist(split: str, root: Path, *, download: bool) -> ImageSet:
-    """Return the 60,000 images of "train" or the 10,000 of "test", in the original order."""
+    """Return the 60,000 training images or the 10,000 test images, in their original order."""
     images, labels = read_pair(FILES[split], root, FOLDERS, _mirrors if download else None)
     return ImageSet("fashion-mnist", split, images, labels, CLASSES)
 

@@ -19,9 +19,9 @@ class ImageSet:
     """Labelled images of one split of a data set.
 
     The `images` are grey values or colours in 0..255, and the `labels` are in 0..classes-1. Raises
-    ValueError for images that are not bytes, for a label outside its range, and if there are more
-    or fewer labels than images. The range of labels is not checked on a GPU, because the CPU would
-    have to wait for the GPU.
+    ValueError for images that are not bytes, for a label outside its range, and if the number of
+    labels differs from the number of images. The range of labels is not checked on a GPU, because
+    the CPU would have to wait for the GPU.
     """
 
     name: str
@@ -73,7 +73,8 @@ class ImageSet:
 def as_float(
     images: UInt8[Tensor, "n c h w"], dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "n c h w"]:
-    """Return the images scaled to [0, 1], as networks and attacks need them; 255 becomes exactly 1.
+    """Return the images scaled to [0, 1], as networks and attacks need them. The byte 255 becomes
+    exactly 1.
 
     Raises ValueError for images that are not bytes, because such images may be in [0, 1] already.
     """
@@ -85,8 +86,8 @@ def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
     """Return the row indices that `which` (indices or a mask) selects among n images.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
-    in 0..n-1, for a mask of another length, and for more than one axis. The error message calls the
-    argument `name`.
+    in 0..n-1, for a mask whose length is not n, and for an array with more than one axis. The error
+    message calls the argument `name`.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:

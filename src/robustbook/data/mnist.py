@@ -1,7 +1,7 @@
 """Load MNIST (LeCun, Bottou, Bengio, Haffner 1998) from the original files or torchvision's
 mirrors.
 
-The files of MNIST may be compressed or unpacked. The files may be in torchvision's folder
+The files of MNIST may be compressed (`.gz`) or not. The files may be in torchvision's folder
 (`MNIST/raw`), in `mnist`, or directly in the root folder. Only a download imports torchvision,
 because the import takes seconds.
 """
@@ -49,7 +49,7 @@ FILES = {
 
 
 def mnist(split: str, root: Path, *, download: bool) -> ImageSet:
-    """Return the 60,000 images of "train" or the 10,000 of "test", in the original order."""
+    """Return the 60,000 training images or the 10,000 test images, in their original order."""
     images, labels = read_pair(FILES[split], root, FOLDERS, _mirrors if download else None)
     return ImageSet("mnist", split, images, labels, CLASSES)
 
@@ -60,8 +60,8 @@ def read_pair(
     folders: Sequence[str],
     mirrors: Callable[[], Sequence[str]] | None,
 ) -> tuple[UInt8[Tensor, "n 1 h w"], Int64[Tensor, " n"]]:
-    """Return the images and labels from two files in MNIST's format; `read_original` finds the
-    files.
+    """Return the images and the labels from two files in MNIST's format. The function
+    `read_original` finds the two files.
     """
     images, labels = (_idx(read_original(each, root, folders, mirrors=mirrors)) for each in files)
     return images[:, None], labels.long()

@@ -1,9 +1,9 @@
 """Read original files of a data set from a local folder or a download, and check them by hash
 before use.
 
-The hash of a file covers its uncompressed contents. So the original compressed file (`.gz`), an
-unpacked file and a file that was compressed again have the same hash. A file with another hash is
-never used, whatever its name or folder.
+The hash of a file covers its uncompressed contents. So the original compressed file (`.gz`), the
+unpacked file, and a file that was unpacked and compressed again have the same hash. A file with a
+different hash is never used, whatever its name or folder.
 """
 
 import gzip
@@ -29,7 +29,9 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Original:
-    """A file as its authors publish it: the name without `.gz`, and size and hash when unpacked."""
+    """A file as its authors publish it: its name without `.gz`, and the size and the hash of its
+    uncompressed contents.
+    """
 
     name: str
     size: int  # bytes
@@ -44,8 +46,9 @@ class Original:
 def data_root(root: str | Path | None = None) -> Path:
     """Return the absolute path of the folder for data files.
 
-    The folder is `root` if given, else the environment variable `ROBUSTBOOK_DATA`, else the user's
-    cache folder. All copies of the project share the cache folder (on Linux
+    The folder is `root` if `root` is given. Otherwise it is the value of the environment variable
+    `ROBUSTBOOK_DATA` or, if this variable is not set, the folder `data` in the user's cache folder
+    for `robustbook`. All copies of the project share this folder (on Linux
     `~/.cache/robustbook/data`). `~` in `root` stands for the home folder. The path is made
     absolute, so that it does not depend on the working directory.
     """
@@ -62,7 +65,8 @@ def read_original(
     *,
     mirrors: Callable[[], Sequence[str]] | None = None,
 ) -> bytes:
-    """Return the contents of `original`, from a local file or else from the first working mirror.
+    """Return the contents of `original`. They are read from a local file or, if there is none, from
+    the first mirror that works.
 
     The `subfolders` of `root` are searched in order for the file, unpacked or compressed (`.gz`). A
     download is stored compressed, in the first of `subfolders`. The function `mirrors` returns the

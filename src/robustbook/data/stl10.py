@@ -71,9 +71,9 @@ PACKED = {
 
 
 def stl10(split: str, root: Path, *, download: bool, at_least: int = 1) -> ImageSet:
-    """Return the 5,000 images of "train" or the 8,000 images of "test", 3 x 96 x 96, in their
+    """Return the 5,000 training images or the 8,000 test images, of shape 3 x 96 x 96, in their
     original order. If only the ZIP files are available and `at_least` is at most 1,600, only the
-    first 1,600 images of "test" are returned.
+    first 1,600 test images are returned.
 
     Labels 0 to 9 are airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck; the original
     files count classes from 1.
@@ -131,7 +131,8 @@ def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[by
 
 
 def _fetch(split: str, root: Path, download: bool) -> None:
-    """Extract the missing files of a split from the archive in the root folder, or download them.
+    """Extract the missing files of a split from the archive in the root folder. If there is no
+    archive, extract the files while the archive is downloaded.
 
     If two processes need the same files, one process extracts them and the other process waits.
     """

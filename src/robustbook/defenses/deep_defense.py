@@ -1,4 +1,4 @@
-r"""Compute the loss of Deep Defense, which makes DeepFool's perturbations larger.
+r"""Compute the loss of Deep Defense; training with this loss makes DeepFool's perturbations larger.
 
 Deep Defense is from Yan, Guo and Zhang 2018 (arXiv 1803.00404). Let r_k be DeepFool's perturbation
 of the k-th image x_k, in the units of the first layer's input, and :math:`\rho_k = \|1.02\,r_k\|_2
@@ -11,16 +11,17 @@ This loss is the paper's equation 6, except that the paper sums over the trainin
 code and this code take the mean over the batch. The set T contains the images that the network
 currently classifies correctly; DeepFool perturbs these images until they are misclassified. The set
 F contains the misclassified images; DeepFool perturbs these images until they are classified
-correctly. For a misclassified image each DeepFool step moves away from the class predicted at the
-current point. DeepFool's number of steps, overshoot and offset are as in the released code and in
-the preset "authors" of `deepfool`.
+correctly. Each DeepFool step of a misclassified image moves towards the label, away from the class
+predicted at the current point. DeepFool's number of steps, overshoot and offset are as in the
+released code and in the preset "authors" of `deepfool`.
 
 The loss is differentiated through the logits, through the gradients of the logits at each iterate,
 and through the iterates. The norm ||x||, the choice of the nearest class and the set of finished
-images are treated as constants. The authors build and differentiate a second network that computes
-the gradients. For piecewise linear networks, differentiating the authors' second network gives the
-same derivative as differentiating twice, as this code does. An image with ||x|| = 0 has no rho and
-is excluded from both DeepFool terms; the paper does not mention this case.
+images are treated as constants. An image is finished once DeepFool's perturbation has changed its
+class as intended. The authors build and differentiate a second network that computes the gradients.
+For piecewise linear networks, differentiating the authors' second network gives the same derivative
+as differentiating twice, as this code does. An image with ||x|| = 0 has no rho and is excluded from
+both DeepFool terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
@@ -31,15 +32,16 @@ The loss can be computed in three forms, which give the same result up to roundi
   selected. Also, cuDNN probably has to select its algorithms again for each new batch size.
 
 - The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of all
-  classes. When images are finished, the batch shrinks, but only to multiples of an eighth of its
-  size, so that few batch sizes occur. Finished images pad the batch to such a multiple and are not
-  changed. The CPU waits for the GPU once per DeepFool step, to read the number of unfinished
-  images.
+  classes. When images are finished, the batch shrinks, but only to multiples of an eighth of the
+  full batch size, so that few batch sizes occur. Finished images pad the batch to such a multiple
+  and are not changed. The CPU waits for the GPU once per DeepFool step, to read the number of
+  unfinished images.
 
 - The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. Unlike in
   "padded", the batch of the form "fixed" never shrinks. So no tensor shape depends on the data, and
-  the CPU never waits for the GPU. The form "fixed" computes more than "padded", because few images
-  need more than three of the five DeepFool steps.
+  the CPU never waits for the GPU. The form "fixed" computes all five DeepFool steps for every
+  image. The form "padded" computes fewer steps, because it removes finished images, and few images
+  need more than three steps.
 
 In all forms, the first forward pass also gives the cross entropy. Only the gradient of the nearest
 class is differentiated again, because the gradients of all other classes only decide which class is
@@ -68,8 +70,8 @@ from .freezing import Frozen
 
 FIRST = 5
 """The number of classes whose gradients the form "rows" computes first, at the clean image. The
-form "rows" then decides which of the remaining classes could be nearer. At later iterates the form
-"rows" first computes only one gradient, and doubles ``slack``.
+form "rows" then decides which of the remaining classes could have a nearer boundary than these
+classes. At later iterates the form "rows" first computes only one gradient, and doubles ``slack``.
 """
 
 PIECES = 8
@@ -105,11 +107,12 @@ def deep_defense(
     generator: torch.Generator | None = None,
     form: Form = "auto",
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted terms ``cross_entropy``, ``correct`` and ``wrong``, whose sum is
-    minimised.
+    """Return three weighted loss terms, whose sum training minimises. ``cross_entropy`` is the mean
+    cross entropy, ``correct`` is the DeepFool term of the correctly classified images, and
+    ``wrong`` is the DeepFool term of the misclassified images.
 
-    ``net``: the network. For a `Prepared` network, perturbations and norms are computed after its
-        preprocessing. The layers of the network are frozen while the loss is computed (see
+    ``net``: the network. For a `Prepared` network, perturbations and norms are measured on the
+        preprocessed images. The layers of the network are frozen while the loss is computed (see
         `Frozen`). Batch norm layers use their running statistics, and an image keeps its dropout
         masks in all DeepFool steps. A network compiled by `torch.compile` runs uncompiled, because
         compiled code cannot be differentiated twice.
@@ -122,16 +125,17 @@ def deep_defense(
     ``overshoot``: relative overshoot of DeepFool (released code: 0.02).
     ``offset``: a number that is added to each component of a gradient before its norm is computed
         (released code: 5e-6 on MNIST, 1e-5 on CIFAR-10).
-    ``candidates``: how many other classes DeepFool compares; the classes with the highest logits at
-        the clean image come first. With ``candidates`` None, DeepFool compares all other classes,
-        as the released code does where there are 10 classes. The paper of DeepFool compares 9 other
-        classes.
+    ``candidates``: how many classes DeepFool compares besides the source class; the classes with
+        the highest logits at the clean image come first. With ``candidates`` None, DeepFool
+        compares all classes, as the released code does where there are 10 classes. The paper of
+        DeepFool compares 9 classes besides the source class.
     ``slack``: a limit on the number of computed gradients, which the released code does not have.
         The form "rows" skips a class that could be nearest only if its gradient norm exceeded
-        ``slack`` times the mean norm of the first five classes. With a slack of math.inf, and in
-        the forms "padded" and "fixed", no class is skipped. With the default slack, the nearest
-        class was always found for 25,000 training images of MNIST (MLP and LeNet, before and after
-        training with Deep Defense). On these images a slack of 1.65 would have been enough.
+        ``slack`` times the mean gradient norm of the first five classes. With a slack of math.inf,
+        and in the forms "padded" and "fixed", no class is skipped. With the default slack, the
+        nearest class was always found for 25,000 training images of MNIST (MLP and LeNet, before
+        and after training with Deep Defense). A slack of 1.65 would have been enough to find the
+        nearest class of all these images.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.
@@ -180,8 +184,9 @@ def _total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[
 
 
 def _masked_total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Return the sum of exp(exponent) over the chosen images without data-dependent shapes;
-    exp(-inf) and its derivative are 0.
+    """Return the sum of exp(exponent) over the chosen images without tensor shapes that depend on
+    the data. Exponents of unchosen images are set to -inf, because exp(-inf) and its derivative are
+    0.
     """
     return torch.exp(exponents.masked_fill(~chosen, -math.inf)).sum()
 
@@ -197,9 +202,9 @@ def _uncompiled() -> contextlib.AbstractContextManager[object]:
 def _rows(
     frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return three results: the cross entropy, which images are classified correctly, and
-    DeepFool's perturbation of each image without overshoot. Images whose perturbation is finished
-    are removed from the batch.
+    """Return three results: the cross entropy of the batch; for each image, whether it is
+    classified correctly; and for each image, DeepFool's perturbation without overshoot. Images
+    whose perturbation is finished are removed from the batch.
     """
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()
@@ -284,8 +289,8 @@ def _batched(
 
 
 def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    """Return the indices of unfinished images, padded with finished images to a multiple of an
-    eighth of the batch size.
+    """Return the indices of all unfinished images and of some finished images. The number of
+    indices is a multiple of an eighth of the batch size.
     """
     piece = math.ceil(len(going) / PIECES)
     count = piece * math.ceil(int(going.sum()) / piece)  # here the CPU waits for the GPU
@@ -305,8 +310,8 @@ def _one_hot(
 def _move(
     margin: Float[Tensor, " m"], w: Float[Tensor, "m *shape"], offset: float
 ) -> Float[Tensor, "m *shape"]:
-    """Return DeepFool's step |f| w / ||w||^2, with ``offset`` added to each component in the norm;
-    0 if the norm is 0.
+    """Return DeepFool's step |f| w / ||w||^2, where ``offset`` is added to each component of w in
+    the norm. If the norm is 0, return 0.
     """
     squares = _norm(w, offset) ** 2
     return w * per_image(margin.abs() / torch.where(squares > 0, squares, 1), w)
@@ -333,12 +338,12 @@ def _nearest(
         images towards their label.
 
     Gradients are first computed for the ``FIRST`` classes of smallest |f|, on the existing graph.
-    If ``known`` has the gradient of the first class, no other gradient is computed at first. A
-    further class can be nearest only if its gradient norm exceeds its |f| divided by the smallest
-    distance so far. A class is skipped if it could be nearest only with a gradient norm above
-    ``slack`` times the mean gradient norm so far. If only one gradient has been computed so far,
-    the limit is twice ``slack`` times the norm of this gradient. The gradients of all classes that
-    are not skipped are computed together in a second batch.
+    If ``known`` is given, it is the gradient of the first class, and no gradient is computed at
+    first. Each of the remaining classes can be nearest only if its gradient norm exceeds its |f|
+    divided by the smallest distance so far. A class is skipped if it could be nearest only with a
+    gradient norm above ``slack`` times the mean gradient norm so far. If only one gradient has been
+    computed so far, the limit is twice ``slack`` times the norm of this gradient. The gradients of
+    all classes that are not skipped are computed together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]
@@ -364,8 +369,8 @@ def _nearest(
 def _by_margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], classes: Int[Tensor, "m others"]
 ) -> tuple[Float[Tensor, "m others"], Int[Tensor, "m others"]]:
-    """Return the classes other than the source class, in increasing order of |f|, and their values
-    |f|.
+    """Return two results for each image: the values |f| of the ``classes`` in increasing order, and
+    the classes in the same order.
     """
     f = (logits.gather(1, classes) - logits.gather(1, source[:, None])).detach().abs()
     f, order = f.sort(1)

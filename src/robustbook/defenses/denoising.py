@@ -6,8 +6,8 @@ denoising block filters feature maps x and adds the result to x:
 .. math:: y = x + \mathrm{BN}_{\gamma=0}(W D(x))
 
 D is a filter, W is a 1 x 1 convolution without bias, and BN is a batch norm whose scale is 0 before
-training. So a new block returns its input. No ReLU follows the sum. The filter averages x itself,
-and not a learned projection of x. The paper places blocks after stages of a ResNet.
+training. So a new block returns its input. No ReLU follows the sum. The filter averages x itself; x
+is not first multiplied by a learned projection. The paper places blocks after stages of a ResNet.
 """
 
 import copy
@@ -22,13 +22,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Kind = Literal["gaussian", "dot", "bilateral", "mean", "median", "null"]
-"""The name of a filter: non-local means with Gaussian or dot-product weights, one of three filters
-over 3 x 3 positions, or the identity (``null``) for comparison.
+"""The name of a filter. The filters ``gaussian`` and ``dot`` are non-local means. The filters
+``bilateral``, ``mean`` and ``median`` use only 3 x 3 positions. ``null`` is the identity, for
+comparison.
 """
 
 
 class NonLocalGaussian(nn.Module):
-    """The weighted mean of x_j over all positions j.
+    """A filter whose output at position i is the weighted mean of x_j over all positions j.
 
     The weights are proportional to exp(theta(x_i) . phi(x_j) / sqrt(C / 2)) and sum to 1. Here
     theta and phi are 1 x 1 convolutions without bias from C to C / 2 channels.
@@ -45,7 +46,7 @@ class NonLocalGaussian(nn.Module):
 
 
 class NonLocalDot(nn.Module):
-    """The sum over all N positions j of (x_i . x_j) x_j / N.
+    """A filter whose output at position i is the sum of (x_i . x_j) x_j / N over all N positions j.
 
     If the number C of channels is at most N, the sum over j of x_j x_j^T is computed first, which
     costs N C^2 instead of N^2 C operations. Both orders of computation give the same result up to
@@ -63,8 +64,8 @@ class NonLocalDot(nn.Module):
 
 
 class Bilateral(nn.Module):
-    """The weighted mean of `NonLocalGaussian`, restricted to the 3 x 3 positions around position i.
-    At the border of the feature map, positions outside the map are left out.
+    """A filter like `NonLocalGaussian`, whose weighted mean includes only the 3 x 3 positions
+    around position i. At the border of the feature map, positions outside the map are left out.
     """
 
     def __init__(self, channels: int, generator: torch.Generator) -> None:
@@ -82,8 +83,8 @@ class Bilateral(nn.Module):
 
 
 class Mean(nn.Module):
-    """The mean over 3 x 3 positions. At the border of the feature map, positions outside the map
-    are left out.
+    """A filter that computes the mean over 3 x 3 positions. At the border of the feature map,
+    positions outside the map are left out.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -92,8 +93,9 @@ class Mean(nn.Module):
 
 
 class Median(nn.Module):
-    """The median over 3 x 3 positions of each channel. Positions outside the feature map have the
-    value of the nearest position inside the map. Only the position of the median gets a gradient.
+    """A filter that computes the median of each channel over 3 x 3 positions. A position outside
+    the feature map counts with the value of the nearest position inside the map. The backward pass
+    gives a gradient only to the position whose value is the median.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -181,10 +183,10 @@ def denoised(
     ``after``: names of submodules. The output of a submodule must have as many channels as the last
         convolution in the submodule. With ``after`` None, the submodules are ``stage1``,
         ``stage2``, ... of a residual network, as in the paper.
-    ``kind``, ``generator``: the name of the filter and the generator of the initial weights, as in
-        `Denoising`.
-    ``convolution``, ``residual``: whether a block has a 1 x 1 convolution, and whether it adds its
-        input to the filtered features, as in `Denoising`.
+    ``kind``: the name of the filter, as in `Denoising`.
+    ``generator``: the generator that draws the initial weights of the blocks.
+    ``convolution``: whether a block has a 1 x 1 convolution after its filter.
+    ``residual``: whether a block adds its input to the filtered features, as in `Denoising`.
 
     A submodule ``stage1`` becomes a sequence of two modules: ``stage1.layers`` is the old
     submodule, and ``stage1.denoising`` is the block. If ``residual`` is True, the untrained copy

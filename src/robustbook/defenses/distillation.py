@@ -8,8 +8,8 @@ entropy:
 
 .. math:: -\frac1n\sum_i\sum_k p_{ik}\log\mathrm{softmax}(z_i/T)_k
 
-The Kullback-Leibler divergence from p differs from this loss only by the entropy of p. So the
-divergence and the loss have the same gradient.
+The Kullback-Leibler divergence between p and the softmax differs from this loss only by the entropy
+of p. So the divergence and the loss have the same gradient.
 """
 
 from collections.abc import Callable
@@ -46,8 +46,8 @@ def soft_targets(
     *,
     temperature: float = 1.0,
 ) -> Float[Tensor, "n k"]:
-    """Return the network's class probabilities at ``temperature``, with the network in its current
-    mode.
+    """Return the network's class probabilities at ``temperature``. The network stays in its current
+    mode (training or evaluation).
     """
     _refuse(temperature)
     return (net(images) / temperature).softmax(1)

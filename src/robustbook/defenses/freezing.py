@@ -1,9 +1,9 @@
-"""Keep a network fixed during several passes over the same images within one loss.
+"""Keep a network fixed while one loss passes the same images through it several times.
 
 Some losses need several passes through the network, such as the iterations of an attack. In
-training mode the network would change between passes, because batch norm depends on the batch and
-dropout draws a new mask at every call. In a frozen network batch norm layers use their running
-statistics, and each image keeps its dropout masks.
+training mode the network would change between passes, because batch norm depends on the other
+images of the batch, and dropout draws a new mask at every call. In a frozen network batch norm
+layers use their running statistics, and each image keeps its dropout masks.
 """
 
 from collections import Counter
@@ -33,8 +33,8 @@ class Frozen:
 
     Inside the context, every layer is in evaluation mode. Dropout layers of `torch.nn` that were in
     training mode multiply their input by stored masks. The first pass draws the dropout masks, one
-    for each image and each call of a dropout layer. A dropout layer that is called twice has two
-    masks for each image.
+    mask for each pair of an image and a call of a dropout layer. A dropout layer that is called
+    twice has two masks for each image.
 
     ``generator``: the generator that draws the dropout masks, on its own device. With None on a
         GPU, torch's default generator of the GPU draws the masks, so that a CUDA graph can record
@@ -76,8 +76,8 @@ class Frozen:
     ) -> Float[Tensor, "m *out"]:
         """Return the network's output for the images.
 
-        ``rows``: the indices that these images had in the first pass; with None, the images must be
-            those of the first pass in the same order.
+        ``rows``: for each of the ``images``, its index in the first pass; with None, the images
+            must be those of the first pass in the same order.
         """
         if self._count is None:
             self._count = len(images)

@@ -3,9 +3,10 @@ training step.
 
 An inner attack is a function from (network, images, labels) to adversarial images. The training
 loss treats these images as constants. `SignedSteps` covers FGSM, PGD and the single-step attacks
-with a random start. `inner_attack` turns any other attack of the package into an inner attack.
+with a random start. `inner_attack` turns any attack of `robustbook.attacks` into an inner attack.
 During an inner attack, batch norm layers use their running statistics by default. An inner attack
-never changes the buffers of the network. All other layers, such as dropout, keep their mode.
+never changes the buffers of the network. All layers except batch norm layers, such as dropout, keep
+their mode (training or evaluation).
 """
 
 import contextlib
@@ -44,8 +45,10 @@ class SignedSteps:
     """An inner attack whose steps add ``step_size`` times the sign of the loss gradient.
 
     ``eps``: l-infinity radius, above 0. If ``clip`` is True, pixels lie in [0, 1], so the radius is
-        at most 1. If ``clip`` is False, pixels may have another unit, such as grey levels.
-    ``steps``, ``step_size``: number and size of the steps.
+        at most 1. If ``clip`` is False, pixels need not lie in [0, 1]; for example, they may be
+        grey levels.
+    ``steps``: the number of steps.
+    ``step_size``: the size of one step.
     ``start``: the starting point: ``image`` (the image itself), ``uniform`` (a uniform draw from
         the cube of half-width ``width * eps`` around the image) or ``gaussian`` (the image plus
         normal noise of standard deviation 0.001, as in TRADES).
@@ -216,7 +219,7 @@ def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
     On a GPU, an attack whose operations depend on the data cannot be recorded as a CUDA graph, so
     it needs ``fit(static=False)``. If a minimal-norm attack fails on an image, the inner attack
     returns the clean image. Raises ValueError for ``targets``, because adversarial training needs
-    images with a large loss for the true label.
+    untargeted attacks, which increase the loss of the true label.
     """
     given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
     if given.get("targets") is not None:
@@ -248,8 +251,9 @@ def _attacked(
 def gradient_at_image(
     net: Network, images: Tensor, labels: Tensor, loss: Loss
 ) -> tuple[Tensor, Tensor]:
-    """Return the logits of the images, and the gradient of the loss with respect to the images,
-    from one forward pass. Autograd can differentiate the logits with respect to the weights.
+    """Return two results of one forward pass: the logits of the images, and the gradient of the
+    loss with respect to the images. Autograd can differentiate the logits with respect to the
+    weights.
     """
 
     def total(x: Tensor) -> tuple[Tensor, Tensor]:

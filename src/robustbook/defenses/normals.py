@@ -3,7 +3,7 @@ noise draw, but not on the batch.
 
 Each row of numbers is a separate sequence of 64-bit words from splitmix64 (Steele, Lea and Flood
 2014), a mixing function of a counter. The sequence of a row starts at a hash of (seed, key, draw
-number), so its numbers do not depend on other rows.
+number), so the numbers of a row do not depend on the remaining rows.
 
 Each word consists of four groups of 16 bits. Each group selects one of 65,536 equally likely
 values. The quantiles divide the normal distribution into 65,536 equally likely intervals. Each of
@@ -117,8 +117,8 @@ def on_gpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Flo
 
 @cache
 def values(dtype: torch.dtype, device: str) -> Float[Tensor, "65536"]:
-    """Return the means of the normal distribution between its 65,536-quantiles, scaled to variance
-    1.
+    """Return the table of 65,536 values. Each value is the mean of the normal distribution between
+    two neighbouring 65,536-quantiles, and all values are scaled to variance 1.
     """
     edges = torch.special.ndtri(torch.arange(2**16 + 1, dtype=torch.float64) / 2**16)
     density = torch.exp(-edges.square() / 2)

@@ -38,8 +38,8 @@ from .inner_attacks import (
 class Weights:
     """The weights of the five terms of `weighted_training`.
 
-    ``clean``, ``adversarial``: the weights of the cross entropy on clean images and of the cross
-        entropy on adversarial images.
+    ``clean``: weight of the cross entropy on clean images.
+    ``adversarial``: weight of the cross entropy on adversarial images.
     ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018), the mean over images
         and classes of the squared difference of clean and adversarial logits. The gradient flows
         through the clean and the adversarial logits.
@@ -107,7 +107,8 @@ def weighted_training(
     noise: float = 0.0,
     smoothing: float = 0.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted loss terms, whose sum is minimised. Terms of weight 0 are left out.
+    """Return the weighted loss terms, whose sum training minimises. Terms of weight 0 are not
+    computed.
 
     ``labels``: the true classes, or the probabilities of the classes.
     ``attack``: the inner attack, which gets the images without noise. The attack is not run if no
@@ -180,8 +181,9 @@ def trades(
     attack: SignedSteps,
     beta: float = 6.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    r"""Return the terms of TRADES (Zhang et al. 2019, arXiv 1901.08573): the clean cross entropy
-    and :math:`\beta\,\mathrm{mean}\,\mathrm{KL}(p(x)\,\|\,p(x'))`.
+    r"""Return the two loss terms of TRADES (Zhang et al. 2019, arXiv 1901.08573): ``clean`` is the
+    cross entropy on clean images, and ``divergence`` is
+    :math:`\beta\,\mathrm{mean}\,\mathrm{KL}(p(x)\,\|\,p(x'))`.
 
     ``attack``: the inner attack, from `inner_trades`, which increases the divergence from the clean
         image's probabilities.
@@ -189,9 +191,9 @@ def trades(
         adversarial probabilities.
 
     The attack needs the clean logits. The attack uses the clean logits of the loss if the network
-    gives the same logits in attack and loss, or if the attack uses batch statistics. Otherwise one
-    more forward pass with running statistics computes the clean logits. The released code computes
-    the clean logits in evaluation mode in each step of the attack.
+    gives the same logits in attack and loss, or if the attack uses batch statistics. Otherwise an
+    additional forward pass with running statistics computes the clean logits for the attack. The
+    released code computes the clean logits in evaluation mode in each step of the attack.
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta must be a finite number above 0, got {beta}")

@@ -1,9 +1,9 @@
 r"""Parseval training (Cisse et al. 2017, arXiv 1704.08847) moves weights towards matrices with
 orthonormal rows.
 
-Each row of a weight matrix W contains the weights of a unit. A matrix with orthonormal rows does
-not increase distances. So after each step of gradient descent, every W is moved towards a matrix
-with orthonormal rows:
+Each row of a weight matrix W contains the weights of a unit. Multiplication by a matrix with
+orthonormal rows does not increase distances. So after each step of gradient descent, every W is
+moved towards a matrix with orthonormal rows:
 
 .. math:: W_S \leftarrow (1 + \beta) W_S - \beta\, W_S W_S^\top W_S
 

@@ -55,7 +55,7 @@ class Pooled(nn.Module):
         self.stored += len(images)
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return ``count`` images of the pool with their labels, drawn with replacement."""
+        """Return ``count`` images, drawn from the pool with replacement, and their labels."""
         filled = self.stored.clamp(max=len(self.images))
         at = (torch.rand(count, device=filled.device) * filled).long().clamp(max=filled - 1)
         return self.images[at], self.labels[at]
@@ -70,13 +70,14 @@ def pool_training(
     replaced: int = 10,
     share: float = 0.5,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted terms ``clean`` and ``pool``, whose sum is minimised.
+    """Return two weighted loss terms, whose sum training minimises: ``clean`` is the cross entropy
+    on the batch, and ``pool`` is the cross entropy on images drawn from the pool.
 
     ``attack``: the inner attack that makes the images for the pool; L-BFGS in the paper.
     ``replaced``: number of images of the batch that are attacked and put into the pool in each
         step.
-    ``share``: weight of the cross entropy on images of the pool, in (0, 1). As many images are
-        drawn from the pool as there are in the batch.
+    ``share``: weight of the cross entropy on images of the pool, in (0, 1). The number of images
+        that are drawn from the pool in each step is the batch size.
 
     The paper states neither ``replaced`` nor ``share``; the defaults are our choice.
     """

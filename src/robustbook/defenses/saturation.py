@@ -57,8 +57,8 @@ def saturation(
     readout: Penalty,
     layers: Literal["all", "hidden"] = "all",
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the terms ``cross_entropy`` and ``saturation`` (times ``lam``), whose sum is
-    minimised.
+    """Return two loss terms, whose sum training minimises: ``cross_entropy``, and ``saturation``,
+    which is ``lam`` times the penalty.
 
     ``hidden`` is the penalty on h^1 ... h^(D-1), and ``readout`` the penalty on the logits h^D.
     With ``layers="hidden"`` the logits are not penalised, as in the comparison of Section 4.

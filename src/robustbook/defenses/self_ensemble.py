@@ -60,9 +60,7 @@ class Noise(nn.Module):
 
 
 def _shaped(stream: Stream, x: Tensor) -> Tensor:
-    """Return normal numbers in the shape of ``x``; in memory, the channels of a pixel are
-    neighbours.
-    """
+    """Return normal numbers in the shape of ``x``, in the channels-last memory format."""
     if len(stream.starts) != len(x):
         raise ValueError(
             f"keys must have one key for each of the {len(x)} input rows of a noise layer, "
@@ -144,15 +142,15 @@ def noisy(
 ) -> Noisy:
     """Return a copy of ``net`` with a noise layer in front of every convolution.
 
-    ``init``, ``inner``: standard deviations of the noise, 0 or more, for images in [0, 1] and for
-        activations. The defaults of ``init`` and ``inner`` are from the paper's first version for
-        VGG16 and Model A (its Table 1).
+    ``init``, ``inner``: standard deviations of the noise, 0 or more. ``init`` is for the noise
+        layer that ``placement`` selects, and ``inner`` for all other noise layers. The defaults are
+        from the paper's first version for VGG16 and Model A (its Table 1).
     ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: the noise
         in front of the first convolution, so on the image, has standard deviation ``init`` (Figure
         1). ``code``: the noise in front of the second convolution has standard deviation ``init``,
         and the noise on the image has standard deviation ``inner``. The released code places the
-        noise of VGG16 as in ``code``, because an index is off by one. The other networks of the
-        released code follow ``paper``. ``2018``: the noise on the image has standard deviation
+        noise of VGG16 as in ``code``, because an index is off by one. All networks of the released
+        code except VGG16 follow ``paper``. ``2018``: the noise on the image has standard deviation
         ``init``, as in the authors' later release, which corrects the wrong index. The order of the
         convolutions is the order in which the network registers its layers.
     ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training
@@ -160,7 +158,8 @@ def noisy(
     ``seed``: seed of the noise that `Noisy.at` draws.
 
     The names of the weights stay the same, so ``noisy(net).net`` can load the ``state_dict`` of
-    ``net``. Raises ValueError for a network without convolutions, or with noise layers.
+    ``net``. Raises ValueError for a network that has no convolutions, or that has noise layers
+    already.
     """
     _check_sigma("init", init)
     _check_sigma("inner", inner)
@@ -215,9 +214,10 @@ def ensemble(
     """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
     ``net``: a network with noise layers, or any other randomised model, such as `ResizedPadded`.
-    ``keys``: a number for each image that determines the image's noise; by default the row number.
-    ``draws``: number of noise draws, 1 or more; default the paper's 50.
-    ``start``: the first draw number; another start gives new noise.
+    ``keys``: one number for each image, which determines the image's noise; by default the row
+        number.
+    ``draws``: number of noise draws, 1 or more; the default is 50, as in the paper.
+    ``start``: the first draw number; a different ``start`` gives different noise.
     ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
         noise draws are computed at a time; the result is the same up to rounding.
 

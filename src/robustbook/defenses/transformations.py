@@ -76,7 +76,7 @@ class ResizedPadded(nn.Module):
     def transformed(
         self, images: Float[Tensor, "n c h w"], keys: Int[Tensor, " n"], draw: int = 0
     ) -> Float[Tensor, "n c size size"]:
-        """Return the images that the network sees."""
+        """Return the images after resizing and padding, which the network receives."""
         return resized_padded(images, *self.layout(keys, draw), self.size)
 
     def _numbers(self, keys: Tensor, draw: int | Tensor) -> Tensor:
@@ -112,7 +112,8 @@ def resize_and_pad(
 ) -> ResizedPadded:
     """Return ``net`` behind random resizing and padding.
 
-    ``low``, ``high``: each image is resized to r x r pixels, with r drawn uniformly from low..high.
+    ``low``, ``high``: the smallest and the largest size: each image is resized to r x r pixels,
+        with r drawn uniformly from low..high.
     ``size``: the resized image is placed uniformly at random on a square of zeros with ``size``
         pixels per side.
     ``seed``: seed of the random sizes and positions that `ResizedPadded.at` draws.
@@ -139,7 +140,10 @@ def resized_padded(
 ) -> Float[Tensor, "n c size size"]:
     """Return each image resized to side x side pixels and placed on a square of zeros.
 
-    ``top``, ``left``: numbers of zero rows above the image, and of zero columns left of it.
+    ``side``: the number of pixels per side of each resized image.
+    ``top``: the number of zero rows above each image.
+    ``left``: the number of zero columns left of each image.
+    ``size``: the number of pixels per side of the square.
 
     If h pixels become ``side`` pixels, pixel i of a resized row has the value of pixel floor(i h /
     side) of the original row. `torch.nn.functional.interpolate` with mode nearest gives the same
@@ -156,8 +160,9 @@ def resized_padded(
 
 
 def _sources(place: Tensor, side: Tensor, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return for each row of the square the row of the original image that appears there, and
-    whether the row of the square is not padding. The function is used for columns too.
+    """Return two results for each row of the square: the index of the original image's row that
+    appears there, and whether the row of the square lies in the image instead of the padding. The
+    function is used for columns too.
     """
     i = place - first[:, None]
     inside = (i >= 0) & (i < side[:, None])
@@ -183,7 +188,9 @@ class Compressed(nn.Module):
         return logits
 
     def transformed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Return the images that the network sees, with the gradient of the identity."""
+        """Return the compressed images, which the network receives. In the backward pass the
+        compression counts as the identity.
+        """
         found: Tensor = _StraightThrough.apply(images, self.quality, self.subsampling)  # type: ignore[no-untyped-call]
         return found
 
@@ -210,9 +217,9 @@ def compressed(
 ) -> Float[Tensor, "n c h w"]:
     """Return the images after rounding to 8 bits, compression to JPEG and decompression.
 
-    ``images``: gray or RGB, in [0, 1]; other values are clipped.
-    ``quality``, ``subsampling``: the quality from 1 to 100, and the resolution of the colour
-        differences, as in `jpeg`.
+    ``images``: gray or RGB images in [0, 1]; values outside [0, 1] are clipped.
+    ``quality``: the quality from 1 to 100, as in `jpeg`.
+    ``subsampling``: the resolution of the colour differences, as in `jpeg`.
 
     The codec is libjpeg in Pillow. Images on a GPU are copied to the CPU and back.
     """

@@ -1,5 +1,5 @@
-"""Draw accuracy under attack against the number of optimiser steps between two increases of the
-penalty weight lambda, with one curve per kind of gradient.
+"""Draw how the accuracy under attack depends on the number of optimiser steps between two increases
+of the penalty weight lambda. Each curve shows one kind of gradient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from .style import BRIGHT, HALF, WIDTH, panels, style
 def anneal(
     curves: Mapping[str, Mapping[int, Sequence[float]]], *, printed: float, x_label: str
 ) -> Figure:
-    """Draw ``curves``, where ``curves[gradient][optimiser steps]`` lists one accuracy in percent
-    per seed.
+    """Draw ``curves``, where ``curves[gradient][optimiser steps]`` is a list of accuracies in
+    percent, one for each seed.
 
     Lines join the means over seeds, and bands reach from the smallest to the largest accuracy over
     the seeds. A horizontal line shows ``printed``, the paper's accuracy.

@@ -10,9 +10,13 @@ from matplotlib.figure import Figure
 from .style import LOOKS, WIDTH, draw_band, draw_printed, draw_seeds, panels, style
 
 Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
-"""For each network and training method, one curve per seed with accuracies in percent."""
+"""For each network and training method, a list of curves, one for each seed. A curve is a list of
+accuracies in percent.
+"""
 Dots = Mapping[str, Mapping[str, Sequence[float]]]
-"""For each network and training method, one accuracy in percent per seed, or the paper's number."""
+"""For each network and training method, a list of accuracies in percent: one for each seed, or only
+the number in the paper.
+"""
 
 
 def curves(
@@ -24,12 +28,12 @@ def curves(
     single: Dots,
     printed: Dots,
 ) -> Figure:
-    """Draw the accuracies ``values`` against the attack radii ``sizes``: the mean over seeds, and a
-    band from the lowest to the highest value.
+    """Draw the accuracies ``values`` against the attack radii ``sizes``. A line shows the mean over
+    seeds, and a band reaches from the lowest to the highest accuracy.
 
-    At the radius ``at`` the figure also shows further accuracies of the same networks. The values
-    in ``single`` are drawn as dots, one per seed, and the paper's numbers in ``printed`` as open
-    markers.
+    At the radius ``at`` the figure also shows accuracies that are not in ``values``. The accuracies
+    in ``single`` are drawn as dots, one for each seed. The paper's numbers in ``printed`` are drawn
+    as open markers.
     """
     with style():
         figure, axes = panels(1, len(titles), width=WIDTH, height=2.9)

@@ -3,7 +3,8 @@ probability of the target class.
 
 The figure has a column for each source image. The curves of a column show the descents from its
 source image, iteration by iteration. The axes of the curves are logarithmic, because the images
-change ever more slowly. Below the curves are the source image and the last image of each descent.
+change less from iteration to iteration as the attack proceeds. Below the curves are the source
+image and the last image of each descent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +20,11 @@ from .style import BRIGHT, WIDTH, panels, style
 
 @dataclass(frozen=True, eq=False)
 class Trail:
-    """The course of one attack (a descent) on an image.
+    """The course of one attack on an image, which we call a descent.
 
-    For each entry of ``iterations``, ``moved`` has the mean absolute change of a pixel, and
-    ``loss`` has the cross entropy for the target class, in nats.
+    ``iterations``: the iterations at which the attack was measured. For each of them, ``moved`` is
+        the mean absolute change of a pixel, and ``loss`` is the cross entropy for the target class,
+        in nats.
 
     ``image``: the last image of the descent.
     ``reached``: whether the network predicts the target class for the last image.

@@ -15,7 +15,7 @@ def differences(
     values: Mapping[str, Mapping[str, Interval]], looks: Mapping[str, Look], x_label: str
 ) -> Figure:
     """Draw the differences ``values[row][name]`` as dots with intervals. The legend lists the
-    names, and ``looks`` has the colour and marker of each name.
+    names. The argument ``looks`` contains the colour and the marker for each name.
     """
     with style():
         figure, (axis,) = panels(width=WIDTH, height=0.45 * len(values) + 1.1)

@@ -19,7 +19,7 @@ def gallery(
     columns: Sequence[str],
     words: str,
 ) -> Figure:
-    """Draw the original image on the left, and beside it the ``rows`` of pictures with their names.
+    """Draw the original image on the left, and the named ``rows`` of pictures to the right of it.
 
     ``words``: the text below the original image.
 

@@ -16,7 +16,8 @@ GAP = 2  # pixels between images
 def grid(
     squares: Mapping[str, tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]],
 ) -> Figure:
-    """Draw square grids of images side by side, with the letters A, B and so on.
+    """Draw square grids of images side by side. The grids are labelled with the letters A, B and so
+    on.
 
     ``squares``: for each title the images, and a boolean array that is False where an image is
         missing.

@@ -18,8 +18,8 @@ def heat(
     column_label: str,
     scale: str,
 ) -> Figure:
-    """Draw tables of percentages side by side, with the numbers written in and named rows and
-    columns. All tables share one colour scale from 0 to 100.
+    """Draw tables of percentages side by side as heat maps. The number is written in each cell, and
+    the rows and the columns are named. All tables share one colour scale from 0 to 100.
 
     ``scale`` is the label of the colour bar. A missing number (NaN) leaves its cell white.
     """

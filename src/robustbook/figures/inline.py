@@ -37,8 +37,8 @@ def addition(
 ) -> str:
     """Return HTML that shows image + perturbation = result.
 
-    Each of the three arguments has an image, its alternative text, and the HTML below the image.
-    Words and signs are text, so that they have the colours of the page.
+    Each of the three arguments consists of an image, its alternative text, and the HTML that is
+    shown below the image. Words and signs are text, so that they have the colours of the page.
     """
     figures = [
         f'<figure><img class="dark-light" src="{png(pixels)}" alt="{escape(alt)}">'

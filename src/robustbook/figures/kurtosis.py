@@ -1,5 +1,5 @@
-"""Draw the scaled ratio eps_min / intensity against excess kurtosis: Figure 6 of Nayebi & Ganguli
-2017.
+"""Draw how the scaled ratio eps_min / intensity depends on the excess kurtosis, as in Figure 6 of
+Nayebi & Ganguli 2017.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from .style import BRIGHT, WIDTH, panels, style
 
 Measured = Mapping[float, Sequence[float]]
-"""The scaled ratios of all seeds for each excess kurtosis; the Gaussian has excess kurtosis 0."""
+"""For each excess kurtosis, a list of scaled ratios, one for each seed. The Gaussian has excess
+kurtosis 0.
+"""
 
 
 def kurtosis(
@@ -20,7 +22,8 @@ def kurtosis(
     end: float,
     example: float,
 ) -> Figure:
-    """Draw one panel per title of ``measured``: a line through the means and a dot per seed.
+    """Draw one panel for each title in ``measured``, with a dot for each seed and a line through
+    the means over the seeds.
 
     The dots at excess kurtosis 0 (the Gaussian) are red. The line behind the dots shows the
     closed-form ratio ``closed[title]`` at the excess kurtoses ``x``, up to ``end``.

@@ -14,9 +14,8 @@ from .style import WIDTH, Look, panels, style
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve: the positions ``x``, and for each seed one value in ``y`` per position.
-
-    The texts in ``labels`` are written beside the points of the first seed.
+    """A curve. ``x`` contains the positions, and ``y`` contains, for each seed, one value for each
+    position. The texts in ``labels`` are written beside the points of the first seed.
     """
 
     x: Sequence[float]
@@ -27,9 +26,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel: named curves, and named dotted horizontal lines with their heights.
+    """A panel, which shows named curves and named dotted horizontal lines. Each horizontal line is
+    given by its height.
 
-    The curves in ``printed`` are those of the paper; they are pale and lie behind our curves.
+    ``printed`` contains the curves of the paper, which are drawn in pale colours behind our curves.
 
     ``log``: whether the x axis is logarithmic.
     """
@@ -49,9 +49,8 @@ PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 
 
 def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
-    """Draw the curves of each panel: the mean over seeds, with a marker at each point and a band.
-
-    At each point the band reaches from the lowest to the highest value over the seeds. All panels
+    """Draw the curves of each panel. A curve is the mean over seeds, with a marker at each point. A
+    band around the curve reaches from the lowest to the highest value over the seeds. All panels
     share one legend.
     """
     with style():
@@ -99,18 +98,20 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
 
 
 Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""One number per seed, for each panel, each row of a panel, and each name in the legend."""
+"""Numbers by panel, row of the panel, and name in the legend; the innermost sequence has one number
+for each seed.
+"""
 
 
 def strips(
     values: Strips, looks: Mapping[str, Look], x_label: str, *, own_rows: bool = False
 ) -> Figure:
-    """Draw one panel per key of ``values``, with one row per method. A row has one dot per seed for
-    each name in the legend.
+    """Draw one panel for each key of ``values``, with one row for each method. A row contains one
+    dot for each pair of a seed and a name in the legend.
 
-    Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks`` has
-    the colour and marker of each name. With ``own_rows``, each panel has its own rows and row
-    names, and the panels are drawn in two columns.
+    Up to three panels are drawn side by side; more panels are drawn in rows of two. The argument
+    ``looks`` contains the colour and the marker for each name in the legend. With ``own_rows``,
+    each panel has its own rows and row names, and the panels are drawn in two columns.
     """
     with style():
         most = max(len(rows) for rows in values.values())

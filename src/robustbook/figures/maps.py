@@ -12,15 +12,15 @@ from .style import WIDTH, panels, style
 
 @dataclass(frozen=True)
 class Map:
-    """A colour image (stored as bytes) or a feature map, and the words above it."""
+    """A colour image (stored as bytes) or a feature map, together with the text above it."""
 
     values: Shaped[np.ndarray, "h w *colours"]
     words: str
 
 
 def maps(rows: Sequence[tuple[str, Sequence[Map]]]) -> Figure:
-    """Draw each row, with its name at its left. In each row the feature maps share one colour
-    scale, from their smallest to their largest value.
+    """Draw each row, with its name at its left. In each row all feature maps share one colour
+    scale, which reaches from the smallest to the largest value in the row.
     """
     columns = max(len(row) for _, row in rows)
     with style():

@@ -33,14 +33,14 @@ def matrices(
     shared: bool = True,
     decades: int | None = None,
 ) -> Figure:
-    """Draw the square matrices ``rows[network][layer]``, whose images are sorted by class. All
-    ``classes`` have the same number of images.
+    """Draw the square matrices ``rows[network][layer]``, whose rows and columns stand for images,
+    sorted by class. All ``classes`` have the same number of images.
 
     If ``shared``, all panels have one colour scale, from 0 to the largest value of all panels. If
     not ``shared``, the colour scale of each panel ends at its own largest value, which is written
     above the panel. ``scale`` is the label of the colour bar. With ``decades`` the shared scale is
-    logarithmic and covers ``decades`` powers of ten below the largest value; smaller values have
-    the lowest colour.
+    logarithmic and covers ``decades`` powers of ten below the largest value; all values below this
+    range have the lowest colour.
     """
     columns = len(next(iter(rows.values())))
     top = max(float(m.max()) for row in rows.values() for m in row.values())

@@ -15,8 +15,10 @@ from .style import BRIGHT, LOOKS, panels, style
 Curves = Mapping[str, Sequence[Any]]
 """The curves of each method, where each list has one entry per path.
 
-The keys are ``<method>/t``, ``<method>/length``, ``<method>/probabilities`` (a row per class, a
-column per point) and ``<method>/singular`` (a row per singular value, a column per point).
+There are four keys for each method. ``<method>/t`` is for the positions of the points on the path,
+and ``<method>/length`` for the length element at each point. ``<method>/probabilities`` is for an
+array with one row per class and one column per point. ``<method>/singular`` is for an array with
+one row per singular value and one column per point.
 """
 
 _OTHERS = ("yellow", "purple", "green", "cyan")
@@ -28,8 +30,8 @@ def paths(
     pairs: Sequence[Sequence[int]],
     methods: Sequence[str] = ("vanilla", "saturated"),
 ) -> Figure:
-    """Draw three rows per method (length element, probabilities, singular values), with a column
-    per pair of classes.
+    """Draw three rows of panels for each method: the length element, the probabilities, and the
+    singular values. Each column shows one pair of classes.
 
     The panels of a row share one scale. If a class has a high probability on a path, its digit is
     written at the highest point of its curve.

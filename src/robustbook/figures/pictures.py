@@ -1,4 +1,4 @@
-"""Draw rows of grey images with words above each image, such as the predicted class."""
+"""Draw rows of grey images, each with a text above it, such as the predicted class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .style import BRIGHT, WIDTH, panels, style
 
 @dataclass(frozen=True)
 class Picture:
-    """An image in [0, 1] and the words above it; ``wrong``: whether the words are shown in red."""
+    """An image in [0, 1] and the text above it. ``wrong``: whether the text is shown in red."""
 
     image: Float[np.ndarray, "h w"]
     words: str

@@ -32,8 +32,8 @@ class Plane:
 
 @dataclass(frozen=True)
 class Paths:
-    """The paths of one attack as sequences of points, and the attack's l-infinity radius eps (0
-    means that the radius is not limited).
+    """The paths of one attack as sequences of points, and the attack's l-infinity radius eps. An
+    eps of 0 means that the attack has no limit on the radius.
     """
 
     ways: Sequence[Float[np.ndarray, "_ 2"]]
@@ -43,8 +43,8 @@ class Paths:
 def plane(
     shown: Plane, panels_of: Mapping[str, Paths], centre: tuple[float, float], half: float
 ) -> Figure:
-    """Draw one panel for each attack: the decision regions, the paths of the attack, and its
-    l-infinity ball.
+    """Draw one panel for each attack. A panel shows the decision regions, the paths of the attack,
+    and the l-infinity ball of the attack.
 
     ``centre``: the attacked point, shown as a large dot.
     ``half``: half the side of the square that is shown around the attacked point; the square is

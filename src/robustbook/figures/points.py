@@ -26,7 +26,8 @@ class Points:
 
 @dataclass(frozen=True)
 class Scatter:
-    """A panel: named points, and named curves on which the points are expected to lie.
+    """A panel, which shows named points, and named curves on which these points are expected to
+    lie.
 
     ``log`` names the logarithmic axes: "x", "y" or "xy".
     """
@@ -40,8 +41,8 @@ class Scatter:
 
 
 def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6) -> Figure:
-    """Draw one panel for each entry of ``shown``: points without lines between them, and expected
-    curves as dashed lines.
+    """Draw one panel for each entry of ``shown``. Points are drawn without lines between them, and
+    expected curves are drawn as dashed lines.
 
     All panels share one legend. On a logarithmic axis points at 0 or below are not drawn.
     """

@@ -1,4 +1,6 @@
-"""Draw the accuracy under each attack, with one panel per network and one dot per seed."""
+"""Draw the accuracy of networks under several attacks, with one panel for each network and one dot
+for each seed.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +10,9 @@ from matplotlib.figure import Figure
 from .style import LOOKS, WIDTH, panels, style
 
 Values = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""One accuracy in percent per seed, for each network, training method and attack."""
+"""Accuracies in percent by network, training method and attack; the innermost sequence has one
+accuracy for each seed.
+"""
 
 
 TRAININGS = ("vanilla", "adversarial", "saturated")
@@ -21,7 +25,8 @@ def readings(
     printed: Mapping[str, Mapping[str, float]],
     main: str,
 ) -> Figure:
-    """Draw ``values``, with attacks from top to bottom and networks from left to right.
+    """Draw the accuracies ``values``. Each panel shows a network, and each row of a panel shows an
+    attack.
 
     ``names`` are the labels of the attacks, and ``titles`` are the labels of the networks. Open
     markers show the paper's accuracies, ``printed[network][training]``, in the row of the attack

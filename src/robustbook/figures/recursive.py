@@ -1,9 +1,9 @@
 """Draw Figure 1 of Deep Defense, a network and its reverse network, from a list of layers.
 
 The left column shows the network. The middle column shows the reverse network, which has the same
-weights and computes upwards. The right column shows DeepFool's step, the ratio rho of the norms of
-perturbation and image, and the loss. An arrow across the top of the figure leads from DeepFool's
-step back to the image.
+weights and computes from bottom to top. The right column shows DeepFool's step, the ratio rho of
+the norms of perturbation and image, and the loss. An arrow across the top of the figure leads from
+DeepFool's step back to the image.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,10 @@ FORWARD, REVERSE, RIGHT = (0.1, 2.85), (3.4, 1.85), (5.55, 1.4)  # left edge and
 class Stage:
     """One layer of the network.
 
-    The fields name the layer in the module, its operation, the corresponding operation of the
-    reverse network, and what this operation needs from the forward pass. The last two fields are
-    the shape of the layer's output for one image and the layer's number of parameters.
+    The first field is the name of the layer in the module, and the second its operation. The third
+    field is the corresponding operation of the reverse network, and the fourth what this operation
+    needs from the forward pass. The fifth field is the shape of the layer's output for one image,
+    and the sixth the number of the layer's parameters.
     """
 
     name: str

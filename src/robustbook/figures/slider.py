@@ -39,7 +39,7 @@ _SCRIPT = """<script>(() => {
 
 @dataclass(frozen=True)
 class Frame:
-    """One position of a slider: its value as text, and the HTML that is then shown."""
+    """One position of a slider: its value as text, and the HTML that is shown at this position."""
 
     value: str
     html: str
@@ -47,7 +47,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Slider:
-    """The result of `slider`, as HTML for the book and for notebooks and as plain text."""
+    """The slider that the function `slider` returns, in two forms: as HTML for the book and for
+    notebooks, and as plain text.
+    """
 
     html: str
     plain: str

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """The result of `table`, as Markdown for the book and as plain text."""
+    """The table that the function `table` returns, in two forms: as Markdown for the book, and as
+    plain text.
+    """
 
     markdown: str
     plain: str
@@ -32,10 +34,11 @@ def table(
     """Return a numbered table with `caption`. Text on the page can refer to the table by `name`,
     with the MyST role `numref`.
 
-    Caption, headers and cells may contain inline MyST. `align` has one of `l`, `c`, `r` per column.
-    By default the first column is aligned left, and all further columns, which have numbers, are
-    aligned right. Raises ValueError for a caption or cell of several lines, an invalid name, or a
-    row whose length differs from that of the headers.
+    Caption, headers and cells may contain inline MyST. `align` has one letter per column: `l` for
+    left, `c` for centred, or `r` for right. By default the first column is aligned left, and all
+    columns after the first, which contain numbers, are aligned right. Raises ValueError for a
+    caption or cell of several lines, an invalid name, or a row whose length differs from that of
+    the headers.
     """
     align = "l" + "r" * (len(headers) - 1) if align is None else align
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):

@@ -58,8 +58,9 @@ def logits_of(
 ) -> Float[Tensor, "n k"]:
     """Return the logits of each image, without an autograd graph.
 
-    ``keys``, ``draw``: a number for each image and the number of the noise draw, which determine a
-        randomised model's noise (see `Drawing`). By default, the key of an image is its row number.
+    ``keys``: for a randomised model, one number for each image, which determines the image's noise
+        (see `Drawing`). By default, the key of an image is its row number.
+    ``draw``: for a randomised model, the number of the noise draw.
 
     Raises ValueError if the model does not return two or more finite logits per image.
     """
@@ -79,10 +80,12 @@ def predict(
     keys: Int[Tensor, " n"] | None = None,
     draw: int = 0,
 ) -> Int[Tensor, " n"]:
-    """Return the class of the highest logit of each image; if logits are equal, the first class.
+    """Return for each image the class with the highest logit; of several such classes, the first
+    one.
 
-    ``keys``, ``draw``: a number for each image and the number of the noise draw, which determine a
-        randomised model's noise, as in `logits_of`.
+    ``keys``: for a randomised model, one number for each image, which determines the image's noise,
+        as in `logits_of`.
+    ``draw``: for a randomised model, the number of the noise draw.
 
     Raises ValueError unless the model returns two or more finite logits per image. Without the
     check for finite logits, argmax would return a class even for NaN.

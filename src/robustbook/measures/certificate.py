@@ -1,10 +1,10 @@
 """Compute certified l2 radii of a classifier that adds normal noise to the image.
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
-randomized smoothing" (arXiv 1902.02918), section 3. A base classifier gives one class for each draw
-of the noise. The smoothed classifier predicts the class that the base classifier gives most often.
-Let the noise on the image be N(0, sigma^2 I), and let one class have probability p > 1/2. The
-smoothed classifier predicts this class for every image within the l2 distance R:
+randomized smoothing" (arXiv 1902.02918), section 3. For each draw of the noise, a base classifier
+predicts one class. The smoothed classifier predicts the class that the base classifier predicts
+most often. Let the noise on the image be N(0, sigma^2 I), and let one class have probability p >
+1/2. The smoothed classifier predicts this class for every image within the l2 distance R:
 
     R = sigma Phi^-1(p),
 
@@ -24,7 +24,7 @@ from robustbook.attacks.drawing import Drawing
 ABSTAIN = -1
 """The class that is returned if no class is certified."""
 _ROWS = {"cpu": 64, "cuda": 2048}
-"""Number of pairs of image and draw in one forward pass."""
+"""Number of pairs of an image and a noise draw in one forward pass."""
 
 
 @torch.no_grad()
@@ -61,7 +61,8 @@ def lower_limit(
     """Return the exact lower confidence limit of each probability of success, in float64.
 
     ``successes``: the number of successes in ``trials`` independent trials.
-    ``alpha``: the limit lies above the true probability of success with at most this probability.
+    ``alpha``: an upper bound on the probability that the returned limit lies above the true
+        probability of success.
 
     The confidence limit is from Clopper and Pearson 1934.
 
@@ -81,17 +82,19 @@ def lower_limit(
 def certified(
     choice: Int[Tensor, "n k"], counts: Int[Tensor, "n k"], *, sigma: float, alpha: float = 0.001
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
-    """Return for each image the certified class and its l2 radius; see Cohen et al., section 3.2.2.
+    """Return for each image the certified class and its certified l2 radius (Cohen et al., section
+    3.2.2).
 
     ``choice``: for each image, how often each class was predicted over some noise draws. The class
         that was predicted most often is the class to be certified.
-    ``counts``: for each image, how often each class was predicted over other noise draws. The lower
-        limit of the chosen class's probability is computed from these counts.
+    ``counts``: for each image, how often each class was predicted over noise draws that ``choice``
+        does not contain. The lower limit of the chosen class's probability is computed from these
+        counts.
     ``sigma``: standard deviation of the noise on the image, above 0.
 
-    If the lower limit of the class's probability is not above 1/2, the class is `ABSTAIN` and the
-    radius 0. Raises ValueError for an invalid ``sigma`` or ``alpha``, or if ``counts`` has
-    different numbers of noise draws for different images.
+    If the lower limit of the class's probability is not above 1/2, the returned class is `ABSTAIN`,
+    and the returned radius is 0. Raises ValueError for an invalid ``sigma`` or ``alpha``, or if
+    ``counts`` has different numbers of noise draws for different images.
     """
     if not sigma > 0:
         raise ValueError(f"sigma must be above 0, got {sigma}: without noise nothing is certified")

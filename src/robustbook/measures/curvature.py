@@ -22,9 +22,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Curvature:
-    """Estimates of the Hessian's trace and norm, and the norm of the gradient, at each of n points.
+    """Measurements at each of n points: estimates of the Hessian's trace and norm, and the
+    gradient's norm.
 
-    ``trace``, ``trace_error``: the estimated trace of the Hessian, and its standard error.
+    ``trace``: the estimated trace of the Hessian.
+    ``trace_error``: the standard error of the estimated trace.
     ``frobenius``: the estimated Frobenius norm of the Hessian, the root of the mean of ||H v||^2.
     ``slope``: the l2 norm of the gradient.
     """
@@ -81,7 +83,9 @@ def curvature(
 
 
 def _product(gradient: Tensor, leaf: Tensor, v: Tensor) -> Tensor:
-    """Return the Hessian times v, or 0 if the function is linear and its gradient constant."""
+    """Return the Hessian times v. If the function is linear, its gradient is constant and the
+    result is 0.
+    """
     if not gradient.requires_grad:
         return torch.zeros_like(v)
     (product,) = torch.autograd.grad(

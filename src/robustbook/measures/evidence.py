@@ -25,8 +25,8 @@ from .robustness import Attack, strike, survival
 
 
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
-    """Return the attacks that `evidence` runs at l-infinity radius ``eps``, by their names in
-    `robustbook.diagnosis.NAMES`.
+    """Return the attacks that `evidence` runs at l-infinity radius ``eps``, as a dictionary from
+    their names (see `robustbook.diagnosis.NAMES`) to the attacks.
 
     All these attacks clip the adversarial images to [0, 1]. PGD takes 20 steps of eps / 4; the
     Square attack takes at most ``queries`` queries per image.
@@ -57,7 +57,8 @@ def evidence(
     queries: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Attack a model in several ways; return the measurements that `diagnose` needs, by name.
+    """Attack a model in several ways. Return the measurements that `diagnose` needs, as a
+    dictionary from their names to their values.
 
     ``model``: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
         images. To find out whether predictions are random, a `Drawing` is evaluated with two noise
@@ -68,11 +69,12 @@ def evidence(
         ``repaired`` makes the derivatives of sigmoids and ReLUs softer, so it needs a network with
         a sigmoid or ReLU. The attack ``float64`` needs a model that can be converted to float64,
         and images that are not in float64 already.
-    ``source``: another network, which is attacked by ``one_step``. The measurement ``transfer`` is
-        the accuracy of ``model`` on these adversarial images.
-    ``sizes``: the radii of the attack ``many_steps`` in the measurement ``curve``, as multiples of
-        eps. Radii above 1 are left out. The curve also includes the eps of ``many_steps``, eps 1
-        and, with the attack ``clean``, eps 0.
+    ``source``: a second network, which the attack ``one_step`` attacks for the measurement
+        ``transfer``. The measurement ``transfer`` is the accuracy of ``model`` on these adversarial
+        images.
+    ``sizes``: radii, as multiples of eps. For the measurement ``curve``, the attack ``many_steps``
+        is run at each of these radii, except at radii above 1. The curve also includes the eps of
+        ``many_steps``, eps 1 and, with the attack ``clean``, eps 0.
     ``seed``: seed of the random signs, of PGD's random starts and of Square's windows.
 
     The model is not changed. Raises the errors that `strike` raises.
@@ -116,7 +118,9 @@ def evidence(
 def _allowed(
     model: Model, images: Tensor, labels: Tensor, attacks: dict[str, Attack]
 ) -> dict[str, Attack]:
-    """Return the attacks that the model and the images allow, in the precision of the images."""
+    """Return those of the ``attacks`` that the model and the images allow. For float64 images, the
+    attacks compute their gradients in float64.
+    """
     double = images.dtype == torch.float64
     left = {
         name: replace(attack, precision="float64") if double else attack
@@ -134,8 +138,8 @@ def _allowed(
 
 @torch.no_grad()
 def _asked_twice(model: Model, images: Tensor) -> list[Tensor]:
-    """Return the logits of two calls on the same images or, for a randomised model, of its first
-    two noise draws.
+    """Return the logits of two evaluations of the model on the same images. If the model is a
+    `Drawing`, the evaluations use its first two noise draws.
     """
     found = []
     with unchanged(model):

@@ -1,8 +1,8 @@
 """Measure how much a perturbation of the images changes the feature maps of each layer.
 
 For an image x and the perturbed image x', the relative noise of layer l is ||h_l(x') - h_l(x)|| /
-||h_l(x)|| with the Euclidean norm. Xie et al. 2019 show pictures of noisy feature maps, but give no
-number for the noise.
+||h_l(x)|| with the Euclidean norm. Xie et al. 2019 show pictures of noisy feature maps, but do not
+measure the noise.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from .answers import unchanged
 def feature_maps(
     net: nn.Module, images: Float[Tensor, "n *shape"], layers: Sequence[str]
 ) -> dict[str, Float[Tensor, "n ..."]]:
-    """Return the output of each named submodule, by name.
+    """Return a dictionary from the name of each submodule in ``layers`` to its output.
 
     ``net``: the network, in evaluation mode.
     ``images``: the input of the network.
@@ -49,7 +49,8 @@ def feature_noise(
     In the returned dictionary, the relative noise at the input has the name ``images``.
 
     ``net``: the network, in evaluation mode.
-    ``images``, ``perturbed``: the clean and the perturbed images.
+    ``images``: the clean images.
+    ``perturbed``: the perturbed images.
     ``layers``: names of submodules.
 
     Raises ValueError for a name that ``net`` does not have, and if the output of a layer for a

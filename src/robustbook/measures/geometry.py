@@ -11,8 +11,8 @@ The length l of the path measures how much the probabilities change along the pa
 dx = (x_T - x_S) dt. With v = J (x_T - x_S), the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j
 p_j v_j)^2), the standard deviation of v under p. The length element is 0 if all v_k are equal,
 because adding a number to all logits changes no probability. According to the paper, scaling the
-logits does not change the length. In fact scaling the logits changes the length; only adding the
-same number to all logits does not.
+logits does not change the length. In fact scaling the logits changes the length. Adding the same
+number to all logits does not change it.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,8 @@ class Walk:
 
     ``length``: the length element dl/dt.
     ``change``: half the sum over classes of |dp_k/dt|, the rate of change in total variation.
-    ``singular_values``: singular values of the Jacobian of the logits, the largest first; ``m`` is
-        the smaller of the Jacobian's two dimensions.
+    ``singular_values``: singular values of the Jacobian of the logits, in decreasing order. Their
+        number ``m`` is the smaller of the Jacobian's two dimensions.
     """
 
     probabilities: Float[Tensor, "t k"]
@@ -109,8 +109,8 @@ def resolve(
     farthest: float = 0.1,
     halvings: int = 40,
 ) -> tuple[Float[Tensor, " u"], Float[Tensor, " v"]]:
-    """Add points to ``t`` where probabilities change fast; return all points and the Fisher
-    distances between neighbouring points.
+    """Add points to ``t`` where probabilities change fast. Return two results: all points, and the
+    Fisher distances between neighbouring points.
 
     An interval is halved until the Fisher distance between the probabilities at its two ends is at
     most ``farthest``. No interval is halved more than ``halvings`` times. The Fisher distance of
@@ -148,9 +148,11 @@ def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float
 def jacobian(
     net: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"]
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
-    """Return the outputs for each row of ``x``, and their Jacobian with respect to that row.
+    """Return two results for each row of ``x``: the outputs of ``net``, and the Jacobian of these
+    outputs with respect to the row.
 
-    The Jacobian costs one backward pass per output, for all rows together.
+    The Jacobian costs as many backward passes as there are outputs; each backward pass contains all
+    rows.
     """
     with unchanged(net), torch.inference_mode(False), torch.enable_grad():
         point = x.detach().clone().requires_grad_()

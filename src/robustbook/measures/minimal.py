@@ -2,9 +2,9 @@
 
 The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps, so one
 measurement gives the whole curve of accuracy against eps. Each attack gives an upper bound on the
-size of the smallest adversarial perturbation; the minimum over several attacks is a tighter bound.
-So take the minimum over attacks separately for each image, before averaging over images (Carlini et
-al. 2019, arXiv 1902.06705, section 5).
+size of the smallest adversarial perturbation; the minimum over several attacks is a tighter bound
+than the result of one attack. So take the minimum over attacks separately for each image, before
+averaging over images (Carlini et al. 2019, arXiv 1902.06705, section 5).
 """
 
 import math
@@ -17,8 +17,8 @@ from torch import Tensor
 from .answers import Model, predict, rows_of
 
 Strike = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""An attack: a function from images, labels, keys and eps to perturbed images. The key of an image
-is its row number in the set.
+"""An attack, given as a function from (images, labels, keys, eps) to perturbed images. The key of
+an image is its row number in the set.
 """
 
 
@@ -38,12 +38,13 @@ def smallest(
     attack never succeeds.
 
     ``strike``: the attack, a function from images, labels, keys and eps to perturbed images. The
-        attack may use another model, but ``model`` decides whether the attack succeeds.
+        attack may compute its gradients from a different model, but ``model`` decides whether the
+        attack succeeds.
     ``grid``: the radii eps of the attack, above 0 and in increasing order. Each radius is tried on
         the images that ``model`` still classifies correctly after the attacks with all smaller
         radii.
-    ``keys``: a number for each image that determines the random numbers of the attack and of a
-        randomised model; by default the row number.
+    ``keys``: one number for each image, by default the row number. The key of an image determines
+        the random numbers of the attack and of a randomised model for this image.
     ``halvings``: number of bisection steps that shorten a successful perturbation. The shortened
         perturbation ends close to the class boundary.
 

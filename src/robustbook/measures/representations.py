@@ -22,7 +22,7 @@ class Activity:
     """Statistics of the pre-activations h of one layer, over a set of images and all units of the
     layer.
 
-    ``median`` and ``median_abs``: the median of h and the median of |h|.
+    ``median`` is the median of h, and ``median_abs`` is the median of |h|.
 
     ``beyond``: for each threshold, the fraction of pre-activations with |h| above the threshold.
     ``active``: the fraction of pre-activations with h > 0.
@@ -46,8 +46,8 @@ def preactivations(
 ) -> list[Float[Tensor, "n units"]]:
     """Return for each layer the pre-activations of all images, flattened to one row per image.
 
-    ``layers``: the numbers of the layers, counted from 1; by default all layers, of which the last
-    gives the logits.
+    ``layers``: the numbers of the layers, counted from 1; by default all layers. The
+        pre-activations of the last layer are the logits.
 
     Raises ValueError for a layer that the network does not have, and for values that are not
     finite.
@@ -67,8 +67,8 @@ def preactivations(
 
 
 def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activity:
-    """Return the medians of the pre-activations ``h`` and of |h|, and the fraction of |h| above
-    each threshold.
+    """Return the statistics of the pre-activations ``h`` (see `Activity`). They include, for each
+    of the ``thresholds``, the fraction of |h| above it.
     """
     size = h.abs()
     return Activity(

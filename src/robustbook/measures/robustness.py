@@ -56,8 +56,8 @@ class Attack:
         a GPU, ``flush`` raises an error, because GPUs lack this setting.
     ``rescale``: whether the logits are divided by their `median_lead`, so that the softmax does not
         saturate.
-    ``slope``: how many times softer the nonlinearities are in the backward pass (see `softened`).
-        With ``slope`` None the backward pass uses the true derivatives.
+    ``slope``: the number by which pre-activations are divided in the derivatives that the backward
+        pass uses (see `softened`). With ``slope`` None the backward pass uses the true derivatives.
 
     Raises ValueError for an unknown kind, loss or precision.
     """
@@ -85,11 +85,13 @@ class Attack:
 
 @dataclass(frozen=True)
 class Survival:
-    """The images that a network still classifies correctly under an attack.
+    """The result of an attack on a set of images: which images the network still classifies
+    correctly.
 
     ``correct``: for each image, whether the network still classifies the image correctly.
-    ``still``: for each image, whether the attack left the image unchanged. At an unchanged image,
-        the gradient of the loss is zero or, with clipping, points out of [0, 1] in every pixel.
+    ``still``: for each image, whether the adversarial image equals the clean image. At such an
+        image, the gradient of the loss is zero or, with clipping, points out of [0, 1] in every
+        pixel.
     """
 
     correct: Tensor
@@ -116,7 +118,8 @@ def survival(
     source: Model | None = None,
     batch_size: int = PIECE,
 ) -> Survival:
-    """Attack ``net``, or ``source`` if given, and evaluate ``net`` on the adversarial images.
+    """Attack a network, and evaluate ``net`` on the adversarial images. The attacked network is
+    ``source`` if it is given, and ``net`` otherwise.
 
     ``images``: in [0, 1].
     ``seed``: seed of random signs, PGD's random starts and Square's windows.
@@ -150,17 +153,17 @@ def strike(
     change the attack's gradients do not change this evaluation.
 
     ``images``: in [0, 1], in the model's dtype; adversarial images have the same dtype.
-    ``keys``: a number for each image that determines the image's random numbers, as in
-        `robustbook.attacks.pgd`; by default the row number.
+    ``keys``: one number for each image, which determines the image's random numbers (see
+        `robustbook.attacks.pgd`); by default the row number.
     ``generator``: a torch generator that gives the seed of all random numbers, as in
         `robustbook.attacks.pgd`.
     ``batch_size``: how many images are attacked together; the result does not depend on the batch
         size.
 
     A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
-    if gradients are computed in another precision, a copy of the model is attacked. Raises
-    ValueError for an invalid argument, for ``flush`` on a GPU, for an option that the model does
-    not support, and for logits that are not finite.
+    if ``precision`` differs from the dtype of the images, the attack uses a copy of the model in
+    this precision. Raises ValueError for an invalid argument, for ``flush`` on a GPU, for an option
+    that the model does not support, and for logits that are not finite.
     """
     check_set(images, labels)
     state = None if generator is None else generator.get_state()
@@ -190,8 +193,8 @@ def strike(
 
 
 def _view(attack: Attack, model: Model, images: Tensor, labels: Tensor) -> Model:
-    """Return a model with the same predictions as ``model`` but with the gradients that ``attack``
-    describes.
+    """Return a model that has the same predictions as ``model``, and the gradients that the options
+    of ``attack`` describe.
     """
     if attack.slope is not None:
         model = softened(model, attack.slope)
@@ -272,11 +275,11 @@ def _launch(
 
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
-    """Return the median, over images, of the label's logit minus the highest other logit.
+    """Return the median over all images of the label's logit minus the highest logit of all wrong
+    classes.
 
-    The difference between the label's logit and the highest other logit is negative for a
-    misclassified image. The returned median is at least 1e-6, because the caller divides logits by
-    the median.
+    This difference is negative for a misclassified image. The returned median is at least 1e-6,
+    because the caller divides logits by the median.
     """
     check_set(images, labels)
     leads = -margin(logits_of(net, images), labels)

@@ -1,9 +1,10 @@
-"""Measure the accuracy for any eps if each image moves by eps along a fixed direction, such as the
-sign of the gradient in FGSM.
+"""Measure the accuracy as a function of eps, if eps times a fixed direction is added to each image.
+In FGSM the direction is the sign of the gradient.
 
 The sign of the gradient does not depend on eps. So each point of the curve of accuracy against eps
-costs one forward pass and no further gradient. Bisection finds the eps at which the network has a
-given accuracy. Images may have any scale: pixels, or values after a network's preprocessing.
+costs one forward pass. All points use the same gradient. Bisection finds the eps at which the
+network has a given accuracy. Images may have any scale: pixels, or values after a network's
+preprocessing.
 """
 
 import torch
@@ -61,11 +62,11 @@ def eps_leaving(
 ) -> float:
     """Return the eps at which the accuracy falls to ``accuracy`` percent or below.
 
-    The eps is found by doubling from ``start`` and then by bisection, up to the relative error
-    ``tolerance``. If the accuracy is not a decreasing function of eps, it may reach ``accuracy`` at
-    several values of eps, and the function returns one of these values. Raises ValueError if the
-    accuracy on clean images is already at most ``accuracy``, or if the accuracy is above
-    ``accuracy`` at every eps that was tried.
+    The eps is found by doubling from ``start`` and then by bisection, with a relative error of at
+    most ``tolerance``. If the accuracy is not a decreasing function of eps, it may reach
+    ``accuracy`` at several values of eps, and the function returns one of these values. Raises
+    ValueError if the accuracy on clean images is already at most ``accuracy``, or if the accuracy
+    is above ``accuracy`` at every eps that was tried.
     """
 
     def reached(eps: float) -> bool:

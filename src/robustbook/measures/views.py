@@ -1,8 +1,8 @@
 """Change the gradients of a network for an attack, without changing its predictions.
 
 Each function returns a view: a model that shares the weights and buffers of the original network.
-So a view always uses the network's current weights. Converting a view to another dtype or device
-would convert the network too; convert a `copy.deepcopy` of the view instead.
+So a view always uses the network's current weights. Converting a view to a different dtype or
+device would convert the network too; convert a `copy.deepcopy` of the view instead.
 """
 
 import copy
@@ -24,9 +24,9 @@ def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
     Carlini & Wagner (arXiv 1607.04311) divide the logits of distilled networks before they attack
-    these networks. The model is any callable from images to logits; for a randomised model the
-    logits of each noise draw are divided. Raises ValueError unless ``by`` is finite and above 0,
-    because any other divisor would change the predictions.
+    these networks. The model is any callable from images to logits; for a randomised model, the
+    logits of each noise draw are divided by ``by``. Raises ValueError unless ``by`` is finite and
+    above 0, because dividing by 0, infinity or a negative number would change the predictions.
     """
     _check_above_zero("by", by)
     if isinstance(net, Drawing):
@@ -47,18 +47,18 @@ class _RescaledDraws:
 
 
 def softened(net: Model, softness: float) -> nn.Module:
-    """Return a network with the same outputs, whose backward pass uses derivatives of softer
-    nonlinearities.
+    """Return a network with the same outputs, whose backward pass uses the derivatives of softer
+    nonlinearities than its forward pass.
 
-    A sigmoid gets the derivative of sigmoid(h / softness). A ReLU gets the derivative of a
-    softplus, sigmoid(h / softness), which is never 0. The function replaces all `nn.Sigmoid` and
-    `nn.ReLU` layers, and every attribute ``activation`` that is `torch.sigmoid` or `torch.relu`.
-    Nonlinearities that a ``forward`` method calls directly keep their derivatives.
+    A sigmoid gets the derivative of sigmoid(h / softness). A ReLU gets the derivative sigmoid(h /
+    softness), which is the derivative of a softplus and is never 0. The function replaces all
+    `nn.Sigmoid` and `nn.ReLU` layers, and every attribute ``activation`` that is `torch.sigmoid` or
+    `torch.relu`. Nonlinearities that a ``forward`` method calls directly keep their derivatives.
 
     The softer derivative is our version of the "stabilised gradient" of Brendel & Bethge 2017
-    (arXiv 1704.01547), whose formula we could not read. Raises ValueError for a network without a
-    sigmoid or ReLU, for a callable that is not a module, and unless ``softness`` is finite and
-    above 0.
+    (arXiv 1704.01547), whose formula we could not read. Raises ValueError if the network has no
+    sigmoid or ReLU, if ``net`` is a callable that is not a module, or if ``softness`` is not finite
+    and above 0.
     """
     _check_above_zero("softness", softness)
     if not isinstance(net, nn.Module):
@@ -174,13 +174,14 @@ class _Bypassed(nn.Module):
 def bypassed(net: Model) -> nn.Module:
     """Return a network with the same outputs, whose backward pass omits the last nonlinearity.
 
-    The backward pass treats the last hidden nonlinearity as the identity; earlier layers keep their
-    derivatives. This backward pass is our interpretation of an attack "from the penultimate
+    The backward pass treats the last hidden nonlinearity as the identity; all earlier layers keep
+    their derivatives. This backward pass is our interpretation of an attack "from the penultimate
     pre-activations" (Brendel & Bethge 2017).
 
-    Raises ValueError for a network without hidden ``preactivations`` or without an ``activation``.
-    The logits must be the output of the last linear layer for the input activation(h), with h the
-    last hidden pre-activations. Otherwise the first forward pass raises ValueError.
+    Raises ValueError if ``net`` is not an `nn.Module`, or if it has no method ``preactivations`` or
+    no attribute ``activation``. The logits must be the output of the last linear layer for the
+    input activation(h), with h the last hidden pre-activations. Otherwise the first forward pass
+    raises ValueError.
     """
     shown = hasattr(net, "preactivations") and hasattr(net, "activation")
     if not (isinstance(net, nn.Module) and shown):

@@ -38,7 +38,8 @@ def excess_kurtosis(values: Float[Tensor, "..."]) -> float:
 
 
 def histogram(values: Float[Tensor, "..."], bins: int) -> Histogram:
-    """Return a density over ``bins`` bins of equal width from the smallest to the largest value.
+    """Return the histogram of the values as a density: ``bins`` bins of equal width reach from the
+    smallest to the largest value.
 
     Raises ValueError if all values are equal.
     """

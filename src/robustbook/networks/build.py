@@ -15,9 +15,9 @@ Start = Literal["xavier", "normal", "truncated"]
 def build(name: Name, width: int = 0) -> CNN | nn.Module:
     """Return the network called ``name``, whose weights must still be drawn (see `initialise`).
 
-    ``width`` is the number of units in each hidden layer of an MLP, or in the last hidden layer of
-    the CNN. If ``width`` is 0, each hidden layer of an MLP has 200 units, the smallest width that
-    the paper names. The CNN then has the paper's 1024 units.
+    For an MLP, ``width`` is the number of units in each hidden layer. For the CNN, ``width`` is the
+    number of units in the last hidden layer. If ``width`` is 0, each hidden layer of an MLP has 200
+    units, the smallest width that the paper names. The CNN then has the paper's 1024 units.
     """
     if name == "sigmoid-mlp":
         return sigmoid_mlp(width or 200)

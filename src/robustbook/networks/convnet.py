@@ -20,8 +20,8 @@ from .prepared import Prepared, draw_normal
 def convnet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return a network from 32 x 32 colour images to 10 logits, with 145,578 parameters.
 
-    ``narrow`` divides the numbers of filters 32, 32, 64, 64 of the hidden layers. ``narrow`` is 1
-    for the paper's network, or 2, 4 or 8.
+    ``narrow`` divides the numbers of filters 32, 32, 64, 64 of the hidden layers. ``narrow`` is 1,
+    2, 4 or 8; with 1 the network is the paper's.
     """
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")

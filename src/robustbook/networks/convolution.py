@@ -1,5 +1,5 @@
-"""Define layers that make convolutions faster on a CPU and change their results only by rounding
-errors.
+"""Define layers that make convolutions on a CPU faster than torch's and change the results only by
+rounding errors.
 """
 
 from typing import Any
@@ -15,10 +15,10 @@ class PatchConv2d(nn.Conv2d):
 
     For 20 kernels of 5 x 5 on one-channel images and one CPU thread, torch's gradient with respect
     to the images takes four to five times as long as the convolution. This layer multiplies the
-    output's gradient by the kernels and sums the products patch by patch, which takes less than
-    half of torch's time. Attacks such as DeepFool need the input gradient for every class at every
-    step; ordinary training does not need this gradient. On a GPU the layer uses torch's own
-    convolution.
+    output's gradient by the kernels and sums the products patch by patch. This method takes less
+    than half of the time of torch's gradient. Attacks such as DeepFool need the input gradient for
+    every class at every step; ordinary training does not need this gradient. On a GPU the layer
+    uses torch's own convolution.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
@@ -30,8 +30,8 @@ class PatchConv2d(nn.Conv2d):
 
 
 class ChannelsLast(nn.Module):
-    """Store the channels of a pixel next to each other, which makes convolutions faster on a
-    CPU.
+    """Store the channels of a pixel next to each other in memory. This layout speeds up
+    convolutions on a CPU.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -39,8 +39,8 @@ class ChannelsLast(nn.Module):
 
 
 class _Patches(torch.autograd.Function):
-    """Compute the gradient of a convolution with respect to its images; torch computes the gradient
-    with respect to the weights.
+    """Compute the gradient of a convolution with respect to its input images. The gradient with
+    respect to the weights is left to torch.
 
     The backward pass consists of differentiable operations, so the gradient can be differentiated
     again.

@@ -1,12 +1,13 @@
 """Build AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
 
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
-is not released. The AlexNet of Deep Defense is said to be the one of Caffe, with grouped
-convolutions and 60,965,224 parameters. The inputs of Caffe's AlexNet are pixel values in 0..255
-minus a mean. The AlexNet of torchvision has no grouped convolutions and has 61,100,840 parameters.
-In this code, norms of perturbations are measured after the normalisation of the images. The
-standard deviations of the channels differ by only two per cent. So dividing by them, compared with
-only subtracting the mean, changes ratios of norms by at most two per cent.
+is not released. According to the paper, the AlexNet of Deep Defense is Caffe's AlexNet, which has
+grouped convolutions and 60,965,224 parameters. The inputs of Caffe's AlexNet are pixel values in
+0..255, from which a mean is subtracted. The AlexNet of torchvision has no grouped convolutions and
+has 61,100,840 parameters. In this code, norms of perturbations are measured after the normalisation
+of the images. The standard deviations of the channels differ by only two per cent. So a
+normalisation that divides by the standard deviations gives nearly the same ratios of norms as a
+normalisation that only subtracts the mean; the ratios differ by at most two per cent.
 """
 
 from pathlib import Path
@@ -30,8 +31,8 @@ torchvision.
 
 
 class Normalised(nn.Module):
-    """Subtract the mean of each channel from images in [0, 1] and divide by its standard
-    deviation.
+    """Normalise images in [0, 1]: subtract the mean of each channel, and divide by the channel's
+    standard deviation.
     """
 
     mean: Tensor
@@ -57,8 +58,8 @@ def imagenet_network(
 ) -> Prepared:
     """Return a network from colour images to logits.
 
-    The batch norm layers of ResNet-18 are frozen, as when the released code fine-tunes networks.
-    Frozen layers use their running statistics, and their scale and shift are buffers, not
+    The batch norm layers of ResNet-18 are frozen, as in the released code when it fine-tunes
+    networks. Frozen layers use their running statistics, and their scale and shift are buffers, not
     parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm but
     not the running statistics.
 
@@ -68,7 +69,8 @@ def imagenet_network(
         weights, biases are 0, and batch norm layers are initially the identity.
     ``classes``: number of logits; 1000 with torchvision's weights.
 
-    Raises ValueError for weights of another architecture or with another number of classes.
+    Raises ValueError if the weights belong to a different architecture or to a different number of
+    classes.
     """
     from torchvision import models, ops  # slow to import, and needed only here
 

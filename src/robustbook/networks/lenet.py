@@ -1,9 +1,10 @@
-"""Define LeNet of MatConvNet's MNIST example, and the MLP that Deep Defense uses besides LeNet.
+"""Define two networks that Deep Defense uses: LeNet from MatConvNet's MNIST example, and an MLP.
 
 Yan, Guo and Zhang 2018 take LeNet and the MLP from the DeepFool paper. LeNet has two 5 x 5
 convolutions of 20 and 50 filters without padding. Each convolution is followed by 2 x 2 max
 pooling, but not by a ReLU. The last two layers of LeNet have 500 ReLU units and 10 logits. The
-initial weights are drawn as in MatConvNet: normal with standard deviation 0.01; biases are 0.
+initial weights are drawn as in MatConvNet: the weights are normal with standard deviation 0.01, and
+the biases are 0.
 """
 
 from collections import OrderedDict
@@ -19,8 +20,8 @@ from .prepared import Prepared, draw_normal
 def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return LeNet from 28 x 28 gray images to 10 logits, with 431,080 parameters.
 
-    ``narrow`` divides the widths 20, 50, 500 of the hidden layers. ``narrow`` is 1 for MatConvNet's
-    network, or 2 or 5.
+    ``narrow`` divides the widths 20, 50, 500 of the hidden layers. ``narrow`` is 1, 2 or 5; with 1
+    the network is MatConvNet's.
     """
     if narrow not in (1, 2, 5):
         raise ValueError(f"narrow must be 1, 2 or 5, got {narrow}")

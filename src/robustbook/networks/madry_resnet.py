@@ -1,8 +1,10 @@
-"""The residual networks for CIFAR-10 of Madry et al. 2018 (released code, cifar10_challenge).
+"""Define the residual networks of Madry et al. 2018 for CIFAR-10 (released code,
+cifar10_challenge).
 
 The networks have three stages of five pre-activation blocks, with leaky ReLUs of slope 0.1. A
 shortcut between stages averages neighbouring pixels and adds channels of zeros, so it has no
-weights. The network first subtracts each image's mean and divides by its standard deviation.
+weights. The network first normalises each image: it subtracts the image's mean and divides by the
+image's standard deviation.
 """
 
 from collections import OrderedDict
@@ -22,9 +24,10 @@ def madry_resnet(generator: torch.Generator, narrow: int = 1, wide: int = 1) -> 
     """Return a network from 32 x 32 colour images to 10 logits.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the widths 16, 32 and 64 of the stages: 1 or 2.
-    ``wide``: number that multiplies the widths of the stages: 1 (the paper's *simple* network, with
-        464,154 parameters) or 10 (its *wide* network, with 45,901,914 parameters).
+    ``narrow``: 1 or 2; the widths 16, 32 and 64 of the stages are divided by this number.
+    ``wide``: 1 or 10; the widths of the stages are multiplied by this number. With 1 the network is
+        the paper's *simple* network, which has 464,154 parameters. With 10 it is the paper's *wide*
+        network, which has 45,901,914 parameters.
     """
     if narrow not in (1, 2):
         raise ValueError(f"narrow must be 1 or 2, got {narrow}")
@@ -72,8 +75,8 @@ class PerImage(nn.Module):
 class PaddedBlock(nn.Module):
     """A residual block with two convolutions, each preceded by batch norm and leaky ReLU.
 
-    ``active``: whether the input of the shortcut is the output of the first leaky ReLU, instead of
-        the block's input.
+    ``active``: whether the input of the shortcut is the output of the first leaky ReLU (True) or
+        the input of the block (False).
     """
 
     def __init__(self, before: int, after: int, stride: int, active: bool = False) -> None:

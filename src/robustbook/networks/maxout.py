@@ -1,9 +1,9 @@
-"""Maxout networks and softmax regression, as Goodfellow, Shlens and Szegedy 2015 attack them.
+"""Define maxout networks and softmax regression, which Goodfellow, Shlens and Szegedy 2015 attack.
 
 A maxout unit returns the largest of several linear functions of its inputs (Goodfellow et al. 2013,
 arXiv 1302.4389). Dropout acts on the input and on the hidden units. The paper of 2015 states only
-the number of units. The number of layers (two), the number of linear functions per unit (five,
-called pieces) and the dropout rates are those of the maxout paper for MNIST.
+the number of units. The remaining choices follow the maxout paper for MNIST: two layers, five
+linear functions (called pieces) per unit, and the dropout rates.
 """
 
 import torch
@@ -30,7 +30,7 @@ def maxout(generator: torch.Generator, narrow: int = 1, units: int = 240) -> nn.
     """Return a network from 28 x 28 images to 10 logits with two maxout layers.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the number of units: 1, 2, 4 or 8.
+    ``narrow``: 1, 2, 4 or 8; the number of units in each layer is divided by this number.
     ``units``: number of units in each layer: 240, or 1600 for the paper's large network.
     """
     check_narrow(narrow)

@@ -18,12 +18,12 @@ from .first_weights import check_narrow, draw_first_weights
 def madry_mnist(generator: torch.Generator, narrow: int = 1) -> CNN:
     """Return the network of Madry et al. 2018 (released code), with 3,274,634 parameters.
 
-    The layers are those of `CNN`: convolutions of 5 x 5 with 32 and 64 filters, and a fully
+    The layers are those of `CNN`: two 5 x 5 convolutions with 32 and 64 filters, and a fully
     connected layer of 1024 units. Weights are drawn from a normal distribution of standard
     deviation 0.1, truncated at two standard deviations; biases are 0.1.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the widths 32, 64 and 1024: 1, 2, 4, 8 or 16. The paper's
+    ``narrow``: 1, 2, 4, 8 or 16; the widths 32, 64 and 1024 are divided by this number. The paper's
         smallest network has ``narrow`` 16.
     """
     if narrow not in (1, 2, 4, 8, 16):
@@ -36,12 +36,12 @@ def madry_mnist(generator: torch.Generator, narrow: int = 1) -> CNN:
 def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the network of Wong, Rice and Kolter 2020 (released code), with 166,406 parameters.
 
-    The two convolutions of 4 x 4 with 16 and 32 filters have stride 2 and padding 1. A fully
-    connected layer of 100 units follows. Initial weights and biases are drawn from the
-    distributions of torch's defaults.
+    The two 4 x 4 convolutions have 16 and 32 filters, stride 2 and padding 1. A fully connected
+    layer of 100 units follows. Initial weights and biases are drawn from the distributions of
+    torch's defaults.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the widths 16, 32 and 100: 1, 2 or 4.
+    ``narrow``: 1, 2 or 4; the widths 16, 32 and 100 are divided by this number.
     """
     if narrow not in (1, 2, 4):
         raise ValueError(f"narrow must be 1, 2 or 4, got {narrow}")
@@ -65,13 +65,13 @@ def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
 def mosbach_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the network of Mosbach et al. 2018 (released code), with 3,241,354 parameters.
 
-    The two convolutions of 3 x 3 with 32 and 64 filters keep the size of the image. Each
+    The two 3 x 3 convolutions have 32 and 64 filters and keep the size of the image. Each
     convolution is followed by max pooling over 2 x 2 positions. After the convolutions comes a
     fully connected layer of 1024 units. The initial weights are normal as in He et al. 2015, and
     the biases are 0.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the widths 32, 64 and 1024: 1, 2, 4 or 8.
+    ``narrow``: 1, 2, 4 or 8; the widths 32, 64 and 1024 are divided by this number.
     """
     check_narrow(narrow)
     few, many, units = 32 // narrow, 64 // narrow, 1024 // narrow

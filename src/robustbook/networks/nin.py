@@ -4,7 +4,8 @@ The layers follow the released code of Yan, Guo and Zhang 2018, whose NIN class 
 because a dropout layer is missing. The network is like MatConvNet's, but it pools over 2 x 2
 instead of 3 x 3 pixels, with stride 2. The last pooling layer averages over 8 x 8 pixels. As in
 MatConvNet, initial weights are normal with variance 2 / fan-in (He et al. 2015), and biases are 0.
-In the last layer the standard deviation of the weights is ten times smaller.
+In the last layer the standard deviation of the weights is ten times smaller than this variance
+gives.
 """
 
 import math
@@ -21,7 +22,8 @@ def nin(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> P
     """Return a network from 32 x 32 colour images to 10 logits, with 966,986 parameters.
 
     The network has two dropout layers of rate one half. ``narrow`` divides the numbers of filters
-    192, 160 and 96 of the hidden layers. ``narrow`` is 1 for the paper's network, or 2, 4 or 8.
+    192, 160 and 96 of the hidden layers. ``narrow`` is 1, 2, 4 or 8; with 1 the network is the
+    paper's.
     """
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")
@@ -48,8 +50,8 @@ def nin(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> P
 
 
 def _block(widths: tuple[int, ...], kernel: int) -> nn.Sequential:
-    """Return a convolution that keeps the image size, and then two 1 x 1 convolutions; a ReLU
-    follows each of the three.
+    """Return a sequence of three convolutions, each followed by a ReLU. The first convolution keeps
+    the image size, and the other two are 1 x 1 convolutions.
     """
     layers: list[nn.Module] = []
     for before, after, size in zip(widths[:-1], widths[1:], (kernel, 1, 1), strict=True):

@@ -50,8 +50,8 @@ class Prepared(nn.Module):
 
 
 def refuse_other_images(images: Tensor, mean: Tensor) -> None:
-    """Raise ValueError for images whose shape differs from the mean image's, and for images of
-    bytes.
+    """Raise ValueError if the shape of the images differs from the shape of the mean image, or if
+    the images are bytes.
 
     Without this check of the images, torch would broadcast the mean image, and 255 times a byte
     would overflow without an error.

@@ -38,9 +38,10 @@ def resnet110(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the ResNet-110 of Cohen, Rosenfeld and Kolter 2019 (released code), with 1,730,714
     parameters in three stages of 16, 32 and 64 channels.
 
-    Images are normalised with the mean of each channel and the standard deviations that are in the
-    released code. The network needs 253 million multiply-adds per image. For this network
-    ``narrow`` must be 1 or 2, because torch's convolutions with 4 channels can crash on a CPU.
+    Images are normalised with the mean and the standard deviation of each channel; the standard
+    deviations are those of the released code. The network needs 253 million multiply-adds per
+    image. For this network ``narrow`` must be 1 or 2, because torch's convolutions with 4 channels
+    can crash on a CPU.
     """
     if narrow not in (1, 2):
         raise ValueError(f"narrow must be 1 or 2, got {narrow}")
@@ -72,7 +73,8 @@ def preact20(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
 
     Two details differ from the released code. Convolutions of stride 2 are padded on both sides,
     while TensorFlow pads them on one side only. Batch norm averages its statistics with torch's
-    default momentum, while the released code averages them over more steps (decay 0.999).
+    default momentum, while the released code uses the decay 0.999, which averages over more steps
+    than torch's default.
     """
     block = partial(PreactBlock, raw=True)
     stages = _stages(block, (64, 128, 256), 3, narrow, convolved=True)
@@ -93,9 +95,10 @@ class PerChannel(Normalised):
 
 class Block(nn.Module):
     """A residual block with two convolutions, each followed by batch norm. One ReLU is between the
-    convolutions, and another ReLU follows the sum with the shortcut.
+    convolutions, and a second ReLU follows the sum with the shortcut.
 
-    ``convolved``: whether the shortcut is a convolution with batch norm, instead of the identity.
+    ``convolved``: whether the shortcut is a convolution with batch norm (True) or the identity
+        (False).
     """
 
     def __init__(self, before: int, after: int, stride: int, convolved: bool) -> None:
@@ -116,9 +119,9 @@ class Block(nn.Module):
 class PreactBlock(nn.Module):
     """A residual block with two convolutions, each preceded by batch norm and ReLU.
 
-    ``convolved``: whether the shortcut is a convolution, instead of the identity.
-    ``raw``: whether the convolution of the shortcut takes the block's input, instead of the first
-        ReLU's output.
+    ``convolved``: whether the shortcut is a convolution (True) or the identity (False).
+    ``raw``: whether the input of the shortcut's convolution is the input of the block (True) or the
+        output of the first ReLU (False).
     """
 
     def __init__(
@@ -157,7 +160,8 @@ def _stages(
     """Return the stages of a network, with ``depth`` blocks each. Every stage except the first
     starts with stride 2.
 
-    ``convolved``: whether the shortcut of the first stage's first block is a convolution too.
+    ``convolved``: whether the shortcut of the first stage's first block is a convolution, as in the
+        first block of all later stages.
     """
     check_narrow(narrow)
     stages: dict[str, nn.Module] = {}
@@ -174,7 +178,8 @@ def _stages(
 def _network(
     layers: Mapping[str, nn.Module], width: int, generator: torch.Generator
 ) -> nn.Sequential:
-    """Return a network with the given layers, then the mean over positions and a linear layer.
+    """Return a network that consists of the given layers, the mean over positions, and a linear
+    layer.
 
     Weights of convolutions are normal with variance 2 / (output channels x kernel size), as in the
     released code of all papers except Mosbach et al. The code of Mosbach et al. uses the number of

@@ -2,8 +2,9 @@
 
 The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018. The first convolution is 1
 x 1 instead of 3 x 3. Each 3 x 3 convolution has two groups (the cardinality). A group has 64
-channels in the first stage, and twice as many in each further stage. The expansion is 2. Images in
-[0, 1] are not normalised. Convolutions have no bias, and a batch norm follows each convolution.
+channels in the first stage, and in each later stage twice as many as in the stage before. The
+expansion is 2. Images in [0, 1] are not normalised. Convolutions have no bias, and a batch norm
+follows each convolution.
 """
 
 from collections import OrderedDict
@@ -22,8 +23,8 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
     The network needs 1,409 million multiply-adds per image.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the widths 64 to 1024 of the hidden layers: 1 (as in the paper),
-    2, 4 or 8.
+    ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64 to 1024 of the hidden layers are
+        divided by this number.
     ``start``: how initial weights are drawn: "torch" or "released", see `draw_first_weights`.
     """
     check_narrow(narrow)
@@ -53,7 +54,8 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
 class Block(nn.Module):
     """A residual block with three convolutions: 1 x 1, then 3 x 3 in two groups, then 1 x 1.
 
-    If the input and the output of a block differ in shape, the shortcut is a convolution too.
+    If the input and the output of a block differ in shape, the shortcut is a convolution; otherwise
+    it is the identity.
     """
 
     def __init__(self, before: int, inner: int, after: int, stride: int) -> None:

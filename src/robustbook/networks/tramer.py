@@ -1,8 +1,8 @@
 """Define architecture B of Tramèr et al. 2018 (arXiv 1705.07204), a network in Madry's Table 1.
 
 Madry, Makelov, Schmidt, Tsipras and Vladu 2018 take their architecture B from Tramèr et al. The
-paper of Tramèr et al. does not state the strides and the padding. We use those of the basic network
-of the library CleverHans, which has the same layers.
+paper of Tramèr et al. does not state the strides and the padding. We use the strides and the
+padding of the basic network in the library CleverHans, which has the same layers.
 """
 
 from collections import OrderedDict
@@ -16,9 +16,10 @@ from .first_weights import check_narrow, draw_first_weights
 def tramer_b(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return a network from 28 x 28 gray images to 10 logits, with 710,218 parameters.
 
-    ``generator``: the random generator for the initial weights, drawn as in torch.
-    ``narrow``: number that divides the widths 64, 128 and 128 of the convolutions: 1 (as in the
-        paper), 2, 4 or 8.
+    ``generator``: the random generator that draws the initial weights from torch's default
+        distributions.
+    ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64, 128 and 128 of the convolutions are
+        divided by this number.
 
     Dropout acts on the image with probability 0.2, and on the last hidden layer with 0.5.
     """

@@ -16,7 +16,7 @@ from .first_weights import check_narrow, draw_first_weights
 
 _VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 _MODEL_A = (32, 0, 64, 0, 128, 0, 128, 0, 256, 256, 0)
-"""The numbers of filters of the convolutions, where 0 stands for a pooling layer."""
+"""The numbers of filters of the convolutions in Model A; a 0 stands for a pooling layer."""
 
 
 def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
@@ -25,8 +25,8 @@ def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> 
     VGG16 needs 313 million multiply-adds per image.
 
     ``generator``: the random generator that draws the initial weights.
-    ``narrow``: number that divides the widths 64 to 512 of the hidden layers: 1 (as in the paper),
-    2, 4 or 8.
+    ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64 to 512 of the hidden layers are
+        divided by this number.
     ``start``: how initial weights are drawn: "torch" or "released", see `draw_first_weights`.
     """
     return _network(_VGG16, generator, narrow, start)
@@ -52,8 +52,8 @@ def _network(
     affine: bool = True,
     unpadded: int = 0,
 ) -> nn.Sequential:
-    """Return a network of convolutions with batch norm and a final linear layer; 0 in ``widths``
-    stands for a pooling layer.
+    """Return a network of convolutions with batch norm, pooling layers and a final linear layer. A
+    0 in ``widths`` stands for a pooling layer.
 
     Convolutions are numbered from 1; the last ``unpadded`` convolutions have no padding.
     """

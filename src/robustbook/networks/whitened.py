@@ -16,8 +16,8 @@ MatConvNet computes the mean standard deviation over training and test set, 53.0
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
 the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
 60,000. Dividing by 60,000 makes the eigenvalues d smaller, so that more of the sqrt(d) fall below
-the minimum of 10. To get the same result as MatConvNet, this code divides the sum over the training
-images by 6/5 of their number.
+the minimum of 10 than with the divisor 50,000. To get the same result as MatConvNet, this code
+divides the sum over the training images by 6/5 of their number.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from .prepared import mean_image, refuse_other_images, refuse_other_than_bytes
 
-DEVIATION_FLOOR = 40.0  # grey levels; images of less contrast get a smaller standard deviation
+DEVIATION_FLOOR = 40.0  # grey levels; images with a smaller standard deviation are divided by this
 SPECTRUM_FLOOR = 10.0  # the smallest sqrt(d), in grey levels
 ALL_BY_TRAIN = 6 / 5  # the divisor that MatConvNet uses, per training image
 BATCH = 1000  # images at a time
@@ -79,12 +79,12 @@ class Whitened(nn.Module):
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
     """Return the preprocessing for a set of training images, computed on the device of the images.
 
-    Products of pixels are computed in float32, their sums and the eigenvalues in float64. Computing
-    the whitening of CIFAR-10 takes half a minute on one core. If there are fewer images than
-    pixels, the eigenvalues are computed from the matrix of the images' inner products, which is
-    smaller than the matrix of second moments. The matrix of inner products and the matrix of second
-    moments have the same nonzero eigenvalues. With 1,400 images, computing the whitening takes two
-    seconds.
+    Products of pixels are computed in float32. The sums of these products and the eigenvalues are
+    computed in float64. Computing the whitening of CIFAR-10 takes half a minute on one core. If
+    there are fewer images than pixels, the eigenvalues are computed from the matrix of the images'
+    inner products, which is smaller than the matrix of second moments. The matrix of inner products
+    and the matrix of second moments have the same nonzero eigenvalues. With 1,400 images, computing
+    the whitening takes two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:
@@ -119,7 +119,9 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
 def preprocessed(
     preprocess: nn.Module, images: UInt8[Tensor, "n c h w"]
 ) -> Float[Tensor, "n c h w"]:
-    """Return all images of a set after preprocessing, so that no epoch has to repeat it."""
+    """Return all images of a set after preprocessing, so that training need not preprocess them
+    again in every epoch.
+    """
     refuse_other_than_bytes(images)
     return torch.cat([preprocess(batch.float() / 255) for batch in torch.split(images, BATCH)])
 

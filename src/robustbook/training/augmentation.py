@@ -1,8 +1,8 @@
 """Mirror and shift training images at random before the loss is computed.
 
 A hash of (seed, epoch, index of the image) from `robustbook.attacks.noise` determines the
-augmentation of an image. So the augmentation depends neither on the batch nor on the device, nor on
-the step at which an interrupted run resumes.
+augmentation of an image. So the augmentation does not depend on the batch, on the device, or on the
+step at which an interrupted run resumes.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from robustbook.randomness import generator
 class Augmentation:
     """``mirror``: whether images are mirrored left to right with probability 1/2.
     ``padding``: the number of rows or columns of zeros that are added on each side of an image.
-        Then the padded image is cropped to the original size at a random position. Mirroring comes
-        after cropping.
+        Then the padded image is cropped to the original size at a random position. Images are
+        mirrored after cropping.
     """
 
     mirror: bool = False
@@ -36,8 +36,8 @@ class Augmentation:
     def drawn(
         self, seed: int, epoch: int, count: int, device: torch.device
     ) -> Int[Tensor, "{count} 3"]:
-        """Return for each of ``count`` images whether the image is mirrored, and the first row and
-        column of the crop in the padded image.
+        """Return three numbers for each of ``count`` images: 1 if the image is mirrored and 0
+        otherwise, the first row of the crop in the padded image, and the first column of the crop.
         """
         stream = generator(seed, "augmentation").initial_seed()
         keys = torch.arange(count, device=device)

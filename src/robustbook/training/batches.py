@@ -26,8 +26,8 @@ class Images(Protocol):
 
 @dataclass
 class Batches:
-    """The batches of a training run; the order and the augmentation of the images are drawn once
-    per epoch.
+    """The batches of a training run. At the start of each epoch, the order of the images and their
+    augmentation are drawn.
     """
 
     images: Tensor | Images

@@ -1,5 +1,5 @@
-"""Identify a training run by fingerprints of its data, a description of its objective, and a
-hash.
+"""Compute what identifies a training run: a fingerprint of its data, a description of its
+objective, and hashes of tensors.
 """
 
 import functools
@@ -15,8 +15,8 @@ from torch import Tensor
 
 
 def fingerprint(images: Any, labels: Tensor) -> str:
-    """Return the SHA-256 of images and labels with shapes and dtypes; hashing takes about a second
-    per gigabyte.
+    """Return the SHA-256 of images and labels. The hash also covers shapes and dtypes; hashing
+    takes about a second per gigabyte.
 
     For an image set that is read batch by batch, the hash covers the labels and the number of
     images. Only the first, the middle and the last image enter the hash.
@@ -40,12 +40,13 @@ def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, object] | None = No
 
 
 def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
-    """Return a JSON description of a function or value, by which training objectives are
-    distinguished.
+    """Return a JSON description of a function or value. Two training objectives count as different
+    if their descriptions differ.
 
     The description of a function contains its name, defaults, closure and partial arguments, and
     the constants and names in its code. The description of a function does not include values of
-    global variables. Plain data is returned unchanged; other objects are described by their type.
+    global variables. Plain data is returned unchanged; an object of any other kind is described by
+    its type.
     """
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing
@@ -74,8 +75,8 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return the names of the entries in which two identities of training runs differ, with both
-    values if the values are short.
+    """Return the names of the entries in which the identities ``there`` and ``here`` of two
+    training runs differ. If both values of an entry are short, the name is followed by both values.
     """
     found = []
     for key in {**there, **here}:

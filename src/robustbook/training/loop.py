@@ -1,4 +1,4 @@
-"""Train networks by a recipe, and return the history of each loss term.
+"""Train networks as a `Recipe` says, and return the mean of each loss term in each epoch.
 
 An *objective* is a function from (network, images, labels, coefficient) to named loss terms, whose
 sum is minimised. In every step, the objective gets the number ``coefficient(step)``, for example an
@@ -10,9 +10,10 @@ numbers of a training step depend only on (seed, step). So weights, buffers, opt
 step number describe the state of a run completely. A run that is interrupted at any time resumes
 from its last checkpoint and gives bitwise the same result.
 
-Networks of the same shape can be trained together along a batch axis (``torch.func``). Training
-networks together gives the same result as separate training up to rounding. Joint training takes
-less time if the computations are too small to occupy the device.
+Networks of the same shape can be trained together along a batch axis (``torch.func``). Up to
+rounding, training networks together gives the same result as training them one by one. Training
+together takes less time than training one by one if the computations of one network are too small
+to occupy the device.
 
 On a GPU the training step is recorded once as a CUDA graph, and this graph is run for every batch.
 The CPU waits for the GPU only when losses are checked (every 50 steps), and when ``each_epoch`` or
@@ -43,7 +44,8 @@ from .steps import Lift, Objective, Step, graphed, plain
 
 @dataclass(frozen=True)
 class Fitted:
-    """``terms[name]``: the mean of the loss term over each epoch, with one column per network.
+    """``terms[name]``: the mean of the loss term ``name`` over each epoch, with one row per epoch
+    and one column per network.
     ``seconds``: the training time in seconds; for an interrupted run, the sum over all parts of the
         run.
     """
@@ -83,8 +85,8 @@ def fit(
     ``labels``: the classes, or for each image the probabilities of the classes.
     ``rates``: a dictionary from parameter names to factors of the learning rate. For all other
         parameters the factor is 1.
-    ``retract``: a function that is called after each step with the weights by parameter name and
-        changes them in place, for example to project them onto a set.
+    ``retract``: a function that is called after each step with a dictionary from parameter names to
+        weights. The function changes the weights in place, for example to project them onto a set.
     ``each_epoch``: a function that is called after each complete epoch with the number of completed
         epochs and the ``state_dict`` (weights and buffers). If several networks are trained, the
         first axis of each tensor in the ``state_dict`` is the index of the network. A resumed run
@@ -97,9 +99,9 @@ def fit(
         Use ``static`` False for objectives whose operations depend on the data, or that use random
         numbers from the CPU. With ``static`` False only one network can be trained.
     ``checkpoint``: the file to which the state is written about every ``every`` seconds; if the
-        file exists, the run resumes from it. An error is raised if the checkpoint belongs to
-        another network, recipe, image order, objective or data set. A damaged checkpoint is
-        renamed, and a warning is given.
+        file exists, the run resumes from it. An error is raised if the checkpoint belongs to a
+        different run: if the network, recipe, seeds, image order, objective or data set differs. A
+        damaged checkpoint is renamed, and a warning is given.
     ``identity``: a description of the objective, which is stored in the checkpoint; by default the
         name, constants and closure of the objective.
     ``progress``: a function that is called about once a second with the number of completed steps
@@ -113,8 +115,8 @@ def fit(
     step in the error message is the step at which the divergence was detected.
 
     On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
-    gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long.
-    All arithmetic settings are restored at the end of training.
+    gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long as
+    with ordinary numbers. All arithmetic settings are restored at the end of training.
     """
     if len(networks) != len(seeds) or not networks:
         raise ValueError(
@@ -212,8 +214,9 @@ def fit(
 
 @contextlib.contextmanager
 def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int], None]]:
-    """Yield a function that seeds torch's global generators by (seed, step); restore the generators
-    afterwards. Layers such as dropout can only draw from torch's global generators.
+    """Yield a function that seeds torch's global generators by (seed, step). Afterwards, restore
+    the state that the generators had before. Layers such as dropout can only draw from torch's
+    global generators.
     """
     place = torch.device(device)
     cuda = [place] if place.type == "cuda" else []

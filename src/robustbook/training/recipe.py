@@ -16,7 +16,7 @@ class Recipe:
     """Train for ``steps`` optimiser steps on batches of ``batch_size`` images. An incomplete batch
     at the end of an epoch is dropped.
 
-    ``schedule``: the schedule of the learning rate, which is constant, linear from ``lr`` to 0, or
+    ``schedule``: the schedule of the learning rate: constant, or linear from ``lr`` to 0, or
         piecewise constant. A piecewise constant schedule is given as pairs of a step and the factor
         of ``lr`` from this step on. Before the step of the first pair, the factor of the learning
         rate is 1.
@@ -24,14 +24,14 @@ class Recipe:
         the schedule's value. With r warm-up steps, the first step uses 1/(r + 1) of the schedule's
         value. A linear schedule decreases the learning rate over the steps after the warm-up.
     ``nesterov``: whether SGD uses Nesterov's momentum.
-    ``decay``: the parameters to which ``weight_decay`` applies: "all", or "weights", which are the
-        tensors with two or more axes (no biases and no batch norm scales).
+    ``decay``: the parameters to which ``weight_decay`` applies. "all" means all parameters.
+        "weights" means the tensors with two or more axes, so neither biases nor batch norm scales.
     ``precision``: the floating-point format of the computations, such as bfloat16; see
         `robustbook.arithmetic`. With bfloat16, weights, their gradients and the optimiser's state
         stay in float32.
     ``channels_last``: whether images and kernels use the channels-last memory format in training.
-        The channels-last format gives the same result up to rounding, and makes training faster on
-        a CPU and in bfloat16.
+        The channels-last format gives the same result as the default format up to rounding. On a
+        CPU and in bfloat16, training with channels-last is faster than with the default format.
     ``augmentation``: the augmentation of the training images; with None, images are not augmented.
     """
 

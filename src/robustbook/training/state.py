@@ -1,4 +1,4 @@
-"""Hold the state of a training run, and save it to or load it from a checkpoint."""
+"""Hold the state of a training run, save it to a checkpoint, and load it from a checkpoint."""
 
 import contextlib
 import json
@@ -28,11 +28,12 @@ class Diverged(ArithmeticError):
 class State:
     """The state of a training run: weights, optimiser, step number, and sums of the loss terms over
     the current epoch.
-    ``rates``: factors of the learning rate by parameter name, as in `fit`.
+    ``rates``: a dictionary from parameter names to factors of the learning rate, as in `fit`.
 
     ``weights`` are the trained parameters, and ``fixed`` the parameters with ``requires_grad``
     False. If several networks are trained together, the parameters of all networks are stacked.
-    ``identity`` is JSON that identifies the run, so that a checkpoint of another run is detected.
+    ``identity`` is JSON that identifies the run, so that `load` detects a checkpoint of a different
+    run.
     """
 
     networks: Sequence[nn.Module]
@@ -102,8 +103,8 @@ class State:
                 group["lr"] = lr * group["factor"]
 
     def whole(self) -> dict[str, Tensor]:
-        """Return the ``state_dict``; with several networks, the first axis of each tensor is the
-        index of the network.
+        """Return the ``state_dict`` of the network. With several networks, the first axis of each
+        tensor is the index of the network.
         """
         own = {name: p.detach() for name, p in self.networks[0].state_dict().items()}
         if len(self.networks) == 1:
@@ -173,7 +174,7 @@ class State:
         """Load the state from a checkpoint, to resume the run.
 
         A damaged checkpoint is renamed, and a warning is given. Raises ValueError for a checkpoint
-        of another run.
+        of a different run.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -234,11 +235,12 @@ def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]
     """Inside the context, convolution kernels have the channels-last memory format if
     ``channels_last`` is True. Afterwards the kernels have the usual memory format again.
 
-    Weights that are non-contiguous views are copied first, because optimisers cannot handle them.
+    Weights that are non-contiguous views are first replaced by contiguous copies, because
+    optimisers cannot handle such views.
     """
     every = [p for net in networks for p in net.parameters()]
     for p in every:
-        # This weight is not contiguous, and optimisers cannot handle it.
+        # Optimisers cannot handle a weight that is a non-contiguous view.
         if torch.empty_like(p).stride() != p.stride():
             p.data = p.data.contiguous()
     usual = [p for p in every if channels_last and p.ndim == 4 and p.is_contiguous()]

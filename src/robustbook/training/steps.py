@@ -16,14 +16,14 @@ from .state import State
 
 Objective = Callable[[nn.Module, Tensor, Tensor, Tensor], Mapping[str, Tensor]]
 Step = Callable[[Tensor, Tensor, float, float], Tensor]
-"""A function from images, labels, coefficient and learning rate to loss terms, shape (terms,
-networks).
+"""A function from images, labels, coefficient and learning rate to the loss terms. The result has
+one row per loss term and one column per network.
 """
 
 
 class Lift(nn.Module):
-    """A network and an objective in one module for ``functional_call``; the module returns the
-    stacked loss terms.
+    """A module that contains a network and an objective, for ``functional_call``. Calling the
+    module returns the stacked loss terms.
     """
 
     def __init__(self, net: nn.Module, objective: Objective) -> None:
@@ -120,8 +120,8 @@ def _refuse_side_by_side(error: RuntimeError) -> NoReturn:
 
 
 def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
-    """Return the optimiser step as a captured CUDA graph, which saves most of the time for
-    launching kernels.
+    """Return a function that makes one optimiser step by running a captured CUDA graph. The graph
+    saves most of the time for launching kernels.
 
     The warm-up before the capture makes real optimiser steps, so weights, buffers and optimiser are
     restored after the warm-up. The graph draws its random numbers from torch's generator of the
