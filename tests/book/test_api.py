@@ -18,7 +18,7 @@ def test_each_module_has_a_page_with_its_public_names() -> None:
             assert f"## {name}\n" in text
             assert f"```{{index}} {name} ({module.__name__})\n" in text, "or the index lacks it"
     assert "def read_claims(path: Path, targets" in pages["ledger"], "as in the source"
-    assert "\n- `forwards, backwards`: the number of images" in pages["attacks"], (
+    assert "\n- `forwards`: the number of images" in pages["attacks"], (
         "what a docstring names is a list"
     )
 

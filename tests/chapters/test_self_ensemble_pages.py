@@ -127,7 +127,7 @@ def test_the_nearest_placement() -> None:
     shown = record("table-2", "paper", rows)
     text = table2.nearest_placement(shown)
     assert "5.0 points (0.4, as released), 0.0 points (0.2, as released)" in text
-    assert text.endswith("nearest to those of the noise 0.2, as released.")
+    assert text.endswith("nearest to ours with the noise 0.2, as released.")
     rows = body(table2.placements(version_of(shown)))
     assert [row[0] for row in rows] == ["0.4, as released", "0.2, as released", "printed"]
     assert len(table2.accuracies([shown]).axes) == 2
