@@ -123,10 +123,15 @@ def turning(records: Sequence[Record]) -> str:
         if above and below:
             parts.append(
                 f"with {where}, 50 draws are better at those $c$ at which one draw classifies "
-                f"{min(above):.0f} to {max(above):.0f} % correctly. They are not better where one "
-                f"draw classifies {min(below):.0f} to {max(below):.0f} % correctly"
+                f"{_range(above)} % correctly. They are not better where one draw classifies "
+                f"{_range(below)} % correctly"
             )
         else:
             side = "better" if above else "not better"
             parts.append(f"with {where}, 50 draws are {side} at every $c$")
     return " ".join(f"{text[0].upper()}{text[1:]}." for text in parts)
+
+
+def _range(numbers: Sequence[float]) -> str:
+    low, high = f"{min(numbers):.0f}", f"{max(numbers):.0f}"
+    return low if low == high else f"{low} to {high}"
