@@ -128,7 +128,7 @@ def test_what_was_tried_for_table_1() -> None:
     assert all(ordered(cell) for row in rows for cell in row[1:])
     (axis,) = table1.anneal(shown, tried).axes
     assert max(axis.get_xticks()) == table1.ANNEAL["paper"]
-    assert "as many epochs as the saturated one (404)" in table1.longer_vanilla(shown, tried)
+    assert "as many epochs as the saturated network (404)" in table1.longer_vanilla(shown, tried)
     assert table1.heavier_cnn(tried).count("times the paper's lambda") == 3
 
 

@@ -147,9 +147,9 @@ def error_range(record: Record) -> str:
     """Return a sentence with the smallest and the largest FGSM error of the saturated networks."""
     low, high = (spread(of_target(record, f"{ERROR}/{end}")) for end in ("low", "high"))
     return (
-        "*Errors.* The smallest FGSM error of the three saturated networks of [Table "
-        f"1](./table1.ipynb) is {low} %, and the largest {high} %. The page of Table 1 explains "
-        "these errors."
+        "*Error rates under FGSM.* The smallest FGSM error of the three saturated networks of "
+        f"[Table 1](./table1.ipynb) is {low} %, and the largest {high} %. The page on Table 1 "
+        "explains these errors."
     )
 
 
@@ -220,10 +220,10 @@ def undone_in_words(record: Record) -> str:
 
     return "\n\n".join(
         [
-            "*The last layer.* With the penalty on all layers, the network classifies "
-            f"{spread(ours)} % of the images correctly under FGSM. With the penalty on the hidden "
-            f"layers only, it classifies {spread(hidden)} % correctly. The accuracy with the "
-            f"penalty on all layers is higher with {ahead} of {len(ours)} seeds.",
+            "*The penalty on the last layer.* With the penalty on all layers, the network "
+            f"classifies {spread(ours)} % of the images correctly under FGSM. With the penalty "
+            f"on the hidden layers only, it classifies {spread(hidden)} % correctly. The accuracy "
+            f"with the penalty on all layers is higher with {ahead} of {len(ours)} seeds.",
             "*Raising lambda slowly.* With a constant lambda the clean or the FGSM accuracy is "
             f"{spread(lost)} percentage points lower than with a slow rise; we take the larger of "
             f"the two differences. This difference exceeds {some} points with "
@@ -245,9 +245,10 @@ def adam(version: Version) -> Table:
     network, a choice of source images, a precision and a step size.
     """
     return table(
-        f"{version.heading}: Adam on the image, by network, source, precision and step size. "
-        "*Failed*: on how many of the 90 pairs Adam fails. *3 to 7*: with how many seeds Adam "
-        "changes a 3 into a 7. *Steps*: the median number of steps of successful attacks. "
+        f"{version.heading}: attacks that optimise the pixels with Adam, by network, "
+        "source, precision and step size. *Failed*: on how many of the 90 pairs Adam fails. "
+        "*3 to 7*: with how many seeds Adam changes a 3 into a 7. *Steps*: the median number "
+        "of steps of successful attacks. "
         "*Change*: the median of the mean absolute change of a pixel. Mean (range) over the seeds.",
         _label("adam", version),
         ["Attack", "Failed", "3 to 7", "Steps", "Change: successful", "Change: failed"],
@@ -297,9 +298,9 @@ def adam_in_words(record: Record) -> str:
             "errors. Even the batch size, which changes the order of sums, can decide whether Adam "
             "succeeds on a pair. So the counts are more reliable than the result of a single pair "
             "such as 3 and 7.",
-            "*Failures do not depend on the distance.* The attack may change the image by any "
-            "amount. So an attack that replaces the image by the source image of the target class "
-            "always succeeds. This replacement changes a pixel on average by "
+            "*Adam does not fail because the distance is too large.* The attack may change "
+            "the image by any amount. So an attack that replaces the image by the source image "
+            "of the target class always succeeds. This replacement changes a pixel on average by "
             f"{both('moved, swapped', 'saturated')} (the median over pairs). The failed attacks "
             "with the largest step size changed a pixel on average by "
             f"{both('moved, failed', 'saturated', **longest)}.",

@@ -48,7 +48,7 @@ def answer(record: Record) -> str:
         f"In {ahead} of {len(_EACH)} layers the weights of the saturated network have a larger "
         "excess kurtosis than those of the vanilla network, with every seed. This "
         f"difference is largest in layer {layer} of the {MLPS[network]}: the excess kurtosis is "
-        f"{saturated:.1f} in the saturated network and {vanilla:.1f} in the vanilla one."
+        f"{saturated:.1f} in the saturated network and {vanilla:.1f} in the vanilla network."
     )
 
 

@@ -41,7 +41,7 @@ def answer(record: Record) -> str:
         f"of the pre-activations have an absolute value above {flat:g}. In each layer of the "
         f"vanilla sigmoid network at most {max(beyond['vanilla']):.1f} % exceed this value. "
         f"Depending on the layer, {saturated} of the units are active in the saturated ReLU "
-        f"network, and {vanilla} in the vanilla one."
+        f"network, and {vanilla} in the vanilla network."
     )
 
 

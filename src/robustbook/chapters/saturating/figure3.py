@@ -26,9 +26,9 @@ def answer(record: Record) -> str:
     near = "" if ratio <= float(record.parameters["near_zero"]) else "not "
     return (
         f"In {ahead} of {len(LAYERS)} layers images of different classes lie further apart in the "
-        "saturated network than in the vanilla one. In the last hidden layer the mean "
+        "saturated network than in the vanilla network. In the last hidden layer the mean "
         f"dissimilarity between classes is {saturated[1]:.2f} in the saturated network and "
-        f"{vanilla[1]:.2f} in the vanilla one. In layer 1 images of one class are {near}close "
+        f"{vanilla[1]:.2f} in the vanilla network. In layer 1 images of one class are {near}close "
         f"together: the dissimilarity within classes is up to {100 * ratio:.0f} % of the "
         "dissimilarity between classes."
     )

@@ -35,7 +35,7 @@ def answer(record: Record) -> str:
         "On average the class probabilities of a saturated network are nearly constant on "
         f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on {100 * flat[0]:.0f} "
         f"%. Where the probabilities change fastest, the Jacobian has {large[1]:.1f} large "
-        f"singular values in the saturated network and {large[0]:.1f} in the vanilla one."
+        f"singular values in the saturated network and {large[0]:.1f} in the vanilla network."
     )
 
 

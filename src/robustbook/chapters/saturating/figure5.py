@@ -15,8 +15,8 @@ def answer(record: Record) -> str:
     return (
         "Starting from the images with the lowest confidence, L-BFGS succeeds for "
         f"{count(record, 'found', 'vanilla')} of {PAIRS} pairs of source and target class on the "
-        f"vanilla sigmoid network, and for {count(record, 'found')} pairs on the saturated one. "
-        "The paper reports a similar trend for ReLU networks. But on our saturated ReLU network "
+        f"vanilla sigmoid network, and for {count(record, 'found')} pairs on the saturated network."
+        " The paper reports a similar trend for ReLU networks. But on our saturated ReLU network "
         f"the number of successful pairs is {count(record, 'found', network='relu-mlp')}."
     )
 

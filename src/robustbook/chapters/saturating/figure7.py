@@ -25,7 +25,8 @@ def answer(record: Record) -> str:
         f"Depending on the layer, the dissimilarity between classes is {further} times as large in "
         "the saturated network as in the vanilla network. But the outputs of a ReLU network can "
         "have any scale. Divided by the dissimilarity within classes, the dissimilarity between "
-        f"classes is only {relative} times as large in the saturated network as in the vanilla one."
+        f"classes is only {relative} times as large in the saturated network as in the vanilla "
+        "network."
     )
 
 

@@ -22,9 +22,10 @@ def answer(record: Record) -> str:
     return (
         "Starting from the images with the highest confidence, L-BFGS succeeds for "
         f"{count(record, 'found', 'vanilla')} of {PAIRS} pairs of source and target class on the "
-        f"vanilla sigmoid network, and for {count(record, 'found')} pairs on the saturated one (in "
-        f"the paper: {printed(SUCCESSES.format('figure-8')):g}). Starting from the images with the "
-        f"lowest confidence, L-BFGS succeeds for {spread(least, 0)} pairs on the saturated network."
+        f"vanilla sigmoid network, and for {count(record, 'found')} pairs on the saturated network "
+        f"(in the paper: {printed(SUCCESSES.format('figure-8')):g}). Starting from the images with "
+        f"the lowest confidence, L-BFGS succeeds for {spread(least, 0)} pairs on the saturated "
+        "network."
     )
 
 

@@ -234,9 +234,9 @@ def longer_vanilla(record: Record, tried: Record) -> str:
     ours = accuracies(record)["relu-mlp"]["saturated"]
     return (
         "*The effect of the longer training.* A vanilla ReLU network, trained without any penalty "
-        f"for as many epochs as the saturated one ({longest}), classifies {plain} % of the images "
-        f"correctly under FGSM in float32, and {wide} % in float64. With the penalty of the paper "
-        f"the ReLU network classifies {spread(ours['float32'])} % correctly in float32, and "
+        f"for as many epochs as the saturated network ({longest}), classifies {plain} % of the "
+        f"images correctly under FGSM in float32, and {wide} % in float64. With the penalty of the "
+        f"paper the ReLU network classifies {spread(ours['float32'])} % correctly in float32, and "
         f"{spread(ours['float64'])} % in float64. So in float32 the long training alone raises the "
         "FGSM accuracy, because it saturates the softmax without any penalty. The penalty raises "
         "the FGSM accuracy further. A likely cause is that Adam turns even a tiny gradient of the "

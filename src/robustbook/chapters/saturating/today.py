@@ -129,7 +129,7 @@ def clipped_attacks(version: Version) -> Table:
         f"{version.heading}, attacks whose images are clipped to [0, 1]: "
         f"{_caption(version.record)}. PGD takes 20 steps. In the last row an image counts as "
         "misclassified if any attack in the figure of curves succeeds on it. For the CNN, the last "
-        f"row and the attacks that the page of Table 1 does not have were run on {min(images):g} "
+        f"row and the attacks that the page on Table 1 does not have were run on {min(images):g} "
         f"images; all other numbers are from {max(images):g} images.",
         f"tab-critique-boxed-{version.origin}",
         ["Attack", *COLUMNS],
@@ -217,9 +217,9 @@ def gains(record: Record) -> str:
         for method in ("saturated", "adversarial")
     )
     return (
-        "We divide the size at which half of the images are misclassified by that of the vanilla "
-        f"network. For the saturated networks the ratio is: {saturated}. For the networks trained "
-        f"on FGSM images the ratio is: {trained}."
+        "We divide the perturbation size at which a network misclassifies half of the images by "
+        "the same size for the vanilla network. For the saturated networks the ratio is: "
+        f"{saturated}. For the networks trained on FGSM images the ratio is: {trained}."
     )
 
 
