@@ -198,7 +198,9 @@ def test_pairs_that_adam_did_not_fool() -> None:
         fooled, seeds = numbers(row[2])
         assert 0 <= fooled <= seeds
         assert (row[3] == "none") == (numbers(row[1])[0] == 90)
-    assert claims.adam_in_words(record("claims")).count("*Failures") == 3
+    text = claims.adam_in_words(record("claims"))
+    for cause in ("step size.*", "arithmetic.*", "distance is too large.*"):
+        assert cause in text
 
 
 def test_the_long_descents() -> None:

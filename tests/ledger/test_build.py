@@ -70,6 +70,8 @@ def test_a_comparison_is_counted_once(book):
     saturated = "saturating/table-1/cnn-saturated"
     assert first[f"{saturated}/fgsm-error"] == f"{saturated}/fgsm-accuracy"
     assert first["deep_defense/table-1/cifar10-nin/deep-defense/fgs-1.0"] == ""
+    # Two networks of one table, with equal accuracies by chance.
+    assert first["survey/denoise-cifar/claim/no-1x1-hurts"] == ""
     assert not any(first[same] for same in first.values() if same)
     for entry in ledger.entries:
         if entry.same_as:

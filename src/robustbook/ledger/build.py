@@ -211,22 +211,27 @@ def _earlier(
     """Return the id of the first number in the ledger that makes the same comparison as ``target``.
     If ``target`` itself is this first number, return "".
 
-    Two orderings make the same comparison if they order the same measurements, such as a > b and b
-    < a. An error and an accuracy make the same comparison if they add up to 100 %, both in the
-    paper and in our measurement for each seed.
+    Two orderings make the same comparison if each is the partner of the other, such as a > b and
+    b < a, or if two tables or figures of one paper order the same measurements. An error and an
+    accuracy make the same comparison if they add up to 100 %, both in the paper and in our
+    measurement for each seed.
     """
     if target.partner is not None:
-        pair = _values(target, measured), _values(targets[target.partner], measured)
+        partner = targets[target.partner]
+        pair = _values(target, measured), _values(partner, measured)
         if target.compare == "greater_than":
             pair = pair[1], pair[0]
-        earlier = first.setdefault((target.no_loss, pair), target.id)
-        return "" if earlier == target.id else earlier
+        earlier = first.setdefault((target.paper, target.no_loss, pair), target.id)
+        # In one table, two networks can have equal measurements by chance.
+        by_chance = targets[earlier].item == target.item and earlier != partner.id
+        return "" if earlier == target.id or by_chance else earlier
     if target.unit != "percent" or target.printed is None:
         return ""
     flip = target.metric.endswith("error")
     accuracy = round(100 - target.printed if flip else target.printed, 6)
-    first.setdefault((flip, accuracy, _values(target, measured)), target.id)
-    return first.get((not flip, accuracy, _values(target, measured)), "")
+    same = target.paper, accuracy, _values(target, measured)
+    first.setdefault((flip, *same), target.id)
+    return first.get((not flip, *same), "")
 
 
 def measurements(
