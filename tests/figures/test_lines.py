@@ -35,6 +35,14 @@ def test_the_papers_curves_are_behind_ours_and_have_one_name() -> None:
     assert texts == ["RSE", "other", "the paper's points"]  # ours, only theirs, theirs together
 
 
+def test_chosen_ticks_are_the_only_ones() -> None:
+    curve = Curve([64, 128, 256], [[1.0, 2.0, 3.0]], LOOKS["rse"])
+    panel = Panel("one", "units", "y", {"a": curve}, {}, {}, True, (64, 128, 256), (-3, 103))
+    axis = lines([panel]).axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["64", "128", "256"]
+    assert list(axis.xaxis.get_minorticklocs()) == [] and axis.get_ylim() == (-3, 103)
+
+
 def test_every_row_has_its_dots_and_name() -> None:
     looks = {"DeepFool": LOOKS["reference"], "DDN": LOOKS["deep-defense"]}
     rows = {"one": {"DeepFool": [1.0, 2.0], "DDN": [0.5]}, "two": {"DeepFool": [3.0], "DDN": []}}

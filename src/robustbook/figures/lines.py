@@ -32,6 +32,8 @@ class Panel:
     ``printed`` contains the curves of the paper, which are drawn in pale colours behind our curves.
 
     ``log``: whether the x axis is logarithmic.
+    ``ticks``: the positions with a label on the x axis; if empty, matplotlib chooses them.
+    ``limits``: the lower and the upper end of the y axis; with None, matplotlib chooses them.
     """
 
     title: str
@@ -41,6 +43,8 @@ class Panel:
     level: Mapping[str, float]
     printed: Mapping[str, Curve] = field(default_factory=dict)
     log: bool = False
+    ticks: Sequence[float] = ()
+    limits: tuple[float, float] | None = None
 
 
 PRINTED = "the paper's points"
@@ -85,6 +89,10 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
                 line = axis.axhline(level, color="0.4", linestyle=":", linewidth=1.2, zorder=0)
                 named.setdefault(name, line)
             axis.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
+            axis.set_ylim(panel.limits)
+            if panel.ticks:
+                axis.set_xticks(panel.ticks, [f"{tick:g}" for tick in panel.ticks])
+                axis.minorticks_off()
             axis.grid(True)
         for axis in axes[len(shown) :]:
             axis.set_axis_off()

@@ -156,7 +156,16 @@ def capacity(record: Record) -> Figure:
             for attack, (shown, look) in TESTS.items()
         }
         panels.append(
-            Panel(f"trained {words}", "hidden units", "accuracy (%)", curves, {}, log=True)
+            Panel(
+                f"trained {words}",
+                "hidden units",
+                "accuracy (%)",
+                curves,
+                {},
+                log=True,
+                ticks=units,
+                limits=(-3, 103),
+            )
         )
     return figures.lines(panels, columns=3, height=2.8)
 
