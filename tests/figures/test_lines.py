@@ -36,8 +36,10 @@ def test_the_papers_curves_are_behind_ours_and_have_one_name() -> None:
 
 
 def test_chosen_ticks_are_the_only_ones() -> None:
-    curve = Curve([64, 128, 256], [[1.0, 2.0, 3.0]], LOOKS["rse"])
-    panel = Panel("one", "units", "y", {"a": curve}, {}, {}, True, (64, 128, 256), (-3, 103))
+    curve = Curve([64.0, 128.0, 256.0], [[1.0, 2.0, 3.0]], LOOKS["rse"])
+    panel = Panel(
+        "one", "units", "y", {"a": curve}, {}, {}, True, (64.0, 128.0, 256.0), (-3.0, 103.0)
+    )
     axis = lines([panel]).axes[0]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["64", "128", "256"]
     assert list(axis.xaxis.get_minorticklocs()) == [] and axis.get_ylim() == (-3, 103)

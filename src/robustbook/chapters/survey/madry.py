@@ -164,7 +164,7 @@ def capacity(record: Record) -> Figure:
                 {},
                 log=True,
                 ticks=units,
-                limits=(-3, 103),
+                limits=(-3.0, 103.0),
             )
         )
     return figures.lines(panels, columns=3, height=2.8)
