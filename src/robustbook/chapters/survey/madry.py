@@ -163,7 +163,7 @@ def capacity(record: Record) -> Figure:
                 curves,
                 {},
                 log=True,
-                ticks=units,
+                ticks=[float(count) for count in units],
                 limits=(-3.0, 103.0),
             )
         )
