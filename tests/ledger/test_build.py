@@ -1,6 +1,6 @@
 import json
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -11,10 +11,12 @@ from robustbook.ledger import (
     Row,
     build,
     read_reasons,
+    read_records,
     read_targets,
     unexplained,
     write_record,
 )
+from robustbook.ledger.build import _earlier, measurements
 from robustbook.studies import items
 
 ACCURACY = "saturating/table-1/sigmoid-vanilla/accuracy"
@@ -77,6 +79,20 @@ def test_a_comparison_is_counted_once(book):
         if entry.same_as:
             same = next(e for e in ledger.entries if e.id == entry.same_as)
             assert (same.verdict, same.paper) == (entry.verdict, entry.paper)
+
+
+def test_mirrors_are_found_beside_measurements_that_are_equal_by_chance(book):
+    """Two pairs of networks of one table with equal measurements: a > b, b < a and c > d, d < c."""
+    real = read_targets(book / "targets")
+    one = real["deep_defense/table-1/mnist-mlp/reference/rho2"]
+    other = real[one.partner]
+    two, last = replace(one, id="c", partner="d"), replace(other, id="d", partner="c")
+    targets = {target.id: target for target in (one, other, two, last)}
+    found = measurements(real, read_records(book / "records"))
+    equal = {id_: found[one.id if id_ in (one.id, "c") else other.id] for id_ in targets}
+    first = {}
+    same = [_earlier(first, target, targets, equal) for target in targets.values()]
+    assert same == ["", one.id, "", "c"]
 
 
 def test_a_missing_reason_is_found(mine):

@@ -218,13 +218,17 @@ def _earlier(
     """
     if target.partner is not None:
         partner = targets[target.partner]
+        mirror = target.no_loss, frozenset((target.id, partner.id))
+        if mirror in first:
+            return first[mirror]
         pair = _values(target, measured), _values(partner, measured)
         if target.compare == "greater_than":
             pair = pair[1], pair[0]
         earlier = first.setdefault((target.paper, target.no_loss, pair), target.id)
-        # In one table, two networks can have equal measurements by chance.
-        by_chance = targets[earlier].item == target.item and earlier != partner.id
-        return "" if earlier == target.id or by_chance else earlier
+        if targets[earlier].item == target.item:  # equal by chance, as it is no mirror pair
+            earlier = target.id
+        first[mirror] = earlier
+        return "" if earlier == target.id else earlier
     if target.unit != "percent" or target.printed is None:
         return ""
     flip = target.metric.endswith("error")
