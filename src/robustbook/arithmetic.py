@@ -1,8 +1,8 @@
 """Set the precision and determinism of floating-point arithmetic, and the treatment of denormals.
 
-All trainings and attacks run inside `arithmetic`. The default arithmetic is float32 without TF32
-and with cuDNN's deterministic algorithms. If a training uses a lower precision, its recipe states
-this explicitly.
+All trainings and attacks of the book run inside the context manager `arithmetic`. The default
+arithmetic is float32 without TF32 and with cuDNN's deterministic algorithms. If a training uses a
+lower precision, its recipe states this explicitly.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ def arithmetic(
     ``float32``: IEEE float32, on a GPU without TF32.
     ``tf32``: on a GPU, matrix products and convolutions round their inputs to 10 mantissa bits. On
         a CPU, ``tf32`` computes the same as ``float32``.
-    ``bfloat16``: torch's autocast to bfloat16. Three things stay in float32: the weights, their
-        gradients, and the losses.
+    ``bfloat16``: torch's autocast to bfloat16. The weights, their gradients and the losses stay in
+        float32.
     ``flush``: whether denormal numbers (below 1.2e-38) are treated as zero, which is possible only
         on a CPU.
 

@@ -55,14 +55,13 @@ def adam(
 
     The attack has no bound on the distance and does not minimise the distance. The attack returns
     the first iterate on which it succeeds. An attack that fails returns the last iterate; the field
-    `found` of the result is then False. The l2 distance in the result is the distance that the
-    attack moved the image. This distance is no measure of the network's robustness.
+    `found` of the result is then False. The l2 distance in the result says how far the attack moved
+    the image; it does not measure the network's robustness.
 
-    ``model``: the attacked model, as in `fgsm`.
+    ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
     ``labels``: the true classes.
-    ``loss``: the loss that the attack increases (with targets: decreases), as in `fgsm`; the
-        default is the cross entropy, as in the paper.
+    ``loss``: the loss, as a name or a function (see `fgsm`); the default is the cross entropy.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of updates, 1 or more.
     ``step_size``: Adam's learning rate for pixels in [0, 1], one number or one for each image. The
@@ -71,24 +70,25 @@ def adam(
         Adam's authors.
     ``epsilon``: the number that is added to the square root of the second moment; default 1e-8, as
         proposed by Adam's authors. If the gradient is far smaller than epsilon, a pixel moves by
-        only step_size * gradient / epsilon. So on a saturated network epsilon decides whether Adam
-        changes the image at all.
+        only step_size * gradient / epsilon. The gradients of a saturated network are that small, so
+        a large epsilon stops the attack on it.
     ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
-    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
-        gradient, and ``judge`` the number for the final evaluation (see `fgsm`). Each step of Adam
-        uses new noise draws, which also decide whether the attack has succeeded at this step.
-    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``draws``: for a randomised model, the number of noise draws over which each gradient is
+        averaged. Each step of Adam uses new draws for the gradient and for the check for success.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
+    ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
+        noise draws.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    If the model already misclassifies an image (with targets: predicts the target), the attack
-    returns the image unchanged, after 0 steps. Each step costs a forward and a backward pass of all
-    images on which the attack has not succeeded yet. An image on which the attack succeeds costs
-    one forward and backward pass more than the number of its steps, because success is detected in
-    the next step. The final evaluation costs a forward pass of all images. On a GPU the CPU waits
-    for the GPU every 10 steps, to remove the images on which the attack has succeeded. Raises
-    ValueError for an invalid argument, or a model that returns NaN.
+    If the goal of the attack is already reached on the clean image, the attack returns this image
+    after 0 steps. Each step costs a forward and a backward pass of all images on which the attack
+    has not succeeded yet. The success of a step is checked in the next step, so an image costs one
+    more forward and backward pass than the steps that it needs. The final evaluation costs a
+    forward pass of all images. On a GPU, images on which the attack has succeeded are removed only
+    every 10 steps, because each removal makes the CPU wait for the GPU. Raises ValueError for an
+    invalid argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

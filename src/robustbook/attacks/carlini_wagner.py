@@ -12,9 +12,9 @@ does not change such pixels. With `clip` False, the attack minimises over the im
 and pixels may leave [0, 1].
 
 Carlini and Wagner search for the smallest c with which the attack succeeds (argument `searches`).
-With `searches` = 1 the value of c is fixed. The argument c may have one number for each image, so
-one call can attack an image with several values of c, if the batch contains the image several
-times.
+With `searches` = 1 the value of c is fixed. The argument c may have one number for each image. So
+one call can attack an image with several values of c, if the batch contains several copies of the
+image.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
 nearest adversarial image. The released code of Liu et al. also replaces the label's logit Z_y by
@@ -23,8 +23,8 @@ of Liu et al. for Table 3 (`gallery.py`) minimises over the pixels instead of th
 
 The gradient of the distance has a closed form, and the gradient of the hinge is zero for images
 whose hinge is 0. So on a CPU the backward pass leaves out all images whose hinge is 0. On a GPU the
-backward pass includes all images, so that the CPU need not wait for the GPU to learn which hinges
-are positive.
+backward pass includes all images, because selecting images by their hinges would make the CPU wait
+for the GPU.
 """
 
 import math
@@ -84,7 +84,7 @@ def carlini_wagner(
 ) -> Adversarial:
     """Minimise the squared l2 distance plus c times a hinge, separately for each image.
 
-    ``model``: the attacked model, as in `fgsm`.
+    ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
     ``labels``: the true classes.
     ``c``: the weight of the hinge, above 0: one number, or one for each image.
@@ -96,29 +96,34 @@ def carlini_wagner(
         successful c. The original code tries 9 values, from 1e-3.
     ``abandon``: whether the attack on an image stops early, as in the original code. With
         ``abandon``, the attack stops if the loss has not fallen by 0.01 % in a tenth of the steps.
-    ``kappa``: the difference of logits by which the attack should succeed, 0 or above.
+    ``kappa``: by how much the highest logit of a wrong class should exceed the label's logit, 0 or
+        above.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``preset``: the version of the attack, which says which hinge is used and which iterate is
         returned (see `CarliniWagner`).
-    ``clip``: whether the attack minimises over w, so that the images stay in [0, 1]; with False the
-        attack minimises over the pixels.
-    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
-        gradient, and ``judge`` the number for the final evaluation (see `fgsm`). Each step of the
-        attack uses new noise draws.
-    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``clip``: whether images stay in [0, 1], because the attack minimises over the variable w of the
+        formula above; with False, the attack minimises over the pixels.
+    ``draws``: for a randomised model, the number of noise draws over which each gradient is
+        averaged. Each step of the attack uses new noise draws.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
+    ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
+        noise draws.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    If the preset's `keep` is "nearest" and no iterate is misclassified, the attack returns the
-    clean image and the distance infinity. A clean image that the model already misclassifies has
-    distance 0. If the preset's `keep` is "last", the attack returns the last iterate for the last
-    value of c, and the distance of this iterate. Each step costs a forward pass of all images, and
-    a backward pass of the images whose hinge is positive. In a step in which the hinge of an image
-    becomes positive, this image needs a second forward pass. The final evaluation of the result
-    costs one or two forward passes. On a GPU each step makes a backward pass of all images. With
-    `abandon`, the CPU waits for the GPU ten times for each value of c; otherwise the CPU does not
-    wait between steps. Raises ValueError for an invalid argument, or a model that returns NaN.
+    If the attack returns the nearest adversarial image but no iterate is misclassified, it returns
+    the clean image and the distance infinity. A clean image that the model already misclassifies
+    has distance 0. With a preset whose `keep` is "last", the attack returns the last iterate for
+    the last value of c, and the distance of this iterate.
+
+    Each step costs a forward pass of all images, and a backward pass of the images whose hinge is
+    positive. In a step in which the hinge of an image becomes positive, this image needs a second
+    forward pass. For each value of c, one more forward pass evaluates the last iterate. The final
+    evaluation costs another forward pass. On a GPU each step makes a backward pass of all images.
+    With `abandon`, the CPU waits for the GPU ten times for each value of c; without `abandon`, the
+    CPU never waits between steps. Raises ValueError for an invalid argument, or a model that
+    returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -182,16 +187,16 @@ def _search(
     clip: bool,
     first: int,
 ) -> _Found:
-    """Run the attack from the clean images with one value of c for each image. ``first`` is the
-    number of the first step; the step number determines the noise draws of a step.
+    """Run the attack from the clean images with one value of c for each image. Steps are numbered
+    from ``first``, because the number of a step determines its noise draws.
     """
     last, best = images.clone(), images.clone()
     nearest = torch.full_like(weight, math.inf)
     spent = torch.full_like(goal.labels, steps)
 
     def note(rows: Tensor, point: Tensor, reached: Tensor) -> Tensor:
-        """Return the distances of the iterates ``point``, and store the nearest iterates on which
-        the attack succeeds.
+        """Return the distance of each iterate in ``point`` from its clean image. Store each iterate
+        that is adversarial and nearer than the nearest adversarial image so far.
         """
         distance = size(point - images[rows], 2.0)
         best[rows], nearest[rows] = nearer(best[rows], nearest[rows], point, distance, reached)
@@ -247,8 +252,8 @@ def _active(
     """Return three results for each image: the logits, the objective that the attack increases, and
     the gradient of this objective. The gradient is 0 for an image whose hinge is 0.
 
-    ``active``: the images whose hinge was positive in the last step. For images that are not
-        ``active``, a forward pass first decides whether a gradient is needed.
+    ``active``: the images whose hinge was positive in the last step. All other images get a forward
+        pass first, and a backward pass only if their hinge has become positive.
     """
     if LOOK_EVERY.get(images.device.type, 10) > 1 or bool(active.all()):
         return propagation.both(images, goal, step)

@@ -40,8 +40,8 @@ def prepare(
     judge: Any = 1,
     generator: Any = None,
 ) -> tuple[Propagation, Goal, Tensor]:
-    """Check the arguments that all attacks share. Return three results: the model wrapped in a
-    `Propagation`, the `Goal` of the attack (labels, targets and loss), and the images.
+    """Check the arguments that all attacks share. Return three results: a `Propagation` that counts
+    the model's passes, the `Goal` of the attack (labels, targets and loss), and the images.
 
     If `clip` is False, pixels may have any finite value. The returned images are detached from the
     autograd graph. Without `keys`, the key of an image is its row number.
@@ -145,8 +145,8 @@ def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
 
 
 def pick(value: float | Tensor, rows: Tensor) -> Any:
-    """Return the entries of ``value`` for the images ``rows``, if ``value`` is a tensor with one
-    number per image. If ``value`` is a single number, return it unchanged.
+    """If ``value`` is a tensor with one number per image, return its entries for the images with
+    the indices ``rows``. If ``value`` is a single number, return it unchanged.
     """
     return value[rows] if isinstance(value, Tensor) else value
 

@@ -7,7 +7,7 @@ at x + d, each step updates the perturbation d and the radius r:
     d <- d + a u,   r <- (1 - gamma) r if x + d is misclassified, else (1 + gamma) r,
     d <- r d / ||d||.
 
-The step length a decreases to a hundredth of its first value along half a cosine, as in the
+The step length a follows a cosine schedule down to a hundredth of its first value, as in the
 authors' code. DDN returns the nearest misclassified iterate. In table 1 of the paper, DDN finds
 perturbations about as small as those of Carlini and Wagner's attack, at a fiftieth of that attack's
 cost. Unlike DeepFool, DDN does not assume a flat class boundary. The paper rounds images to 256
@@ -54,25 +54,27 @@ def ddn(
 ) -> Adversarial:
     """Search for the nearest misclassified image in l2.
 
-    ``model``: the attacked model, as in `fgsm`.
+    ``model``: a function from images to logits (see `fgsm`).
     ``labels``: the true classes.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``images``: the clean images, in [0, 1]. If `clip` is False, pixels may have any finite value,
-        and `scale` has the unit of the pixel values.
+        and `scale` must be given in the unit of the pixels.
     ``steps``: the number of gradients computed for each image, 1 or more; default 300 (the paper
         uses 100, 300 and 1000).
     ``gamma``: the relative change of the radius in each step, in (0, 1); 0.05 in the paper.
     ``scale``: the initial radius, which is also the initial step length: one number, or one for
         each image. In the paper, ``scale`` is 1 for pixels in [0, 1].
-    ``loss``: the loss that the attack increases, as in `fgsm`; the default is the paper's loss. If
-        the gradient at the clean image is exactly 0, the attack does not change the image; the
-        authors' code takes a step in a random direction instead. The gradient of the loss "margin"
-        does not vanish if the softmax saturates.
+    ``loss``: the loss, as a name or a function (see `fgsm`); the default is the cross entropy, as
+        in the paper. If the gradient at the clean image is exactly 0, the attack does not change
+        the image. The authors' code takes a step in a random direction in this case. The gradient
+        of the loss "margin" does not vanish if the softmax saturates.
     ``clip``: whether iterates are clipped to [0, 1]; default True.
-    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
-        gradient, and ``judge`` the number for the final evaluation (see `fgsm`). Each step uses new
-        noise draws, which also decide whether the iterate is misclassified.
-    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``draws``: for a randomised model, the number of noise draws over which each gradient is
+        averaged. Each step uses new noise draws, which also decide whether the iterate is
+        misclassified.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
+    ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
+        noise draws.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.

@@ -23,18 +23,18 @@ describes each implementation:
     torchattacks         left      all     a step  the iterate    yes      none            50 kept
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
-"Wrong images" are images that the model misclassifies without any attack. Some implementations
-leave wrong images unchanged. The other implementations also attack wrong images, and move them away
-from the predicted class. The column "others" of the table is the number of classes that an
-implementation considers besides the source class. These are the classes with the highest logits. If
-a minimal-norm attack of this package fails on an image, it usually returns the clean image and the
-distance infinity. Of the presets, only "ours", "free" and "adversarial_library" return the clean
-image after a failure. All other presets return the last iterate after a failure, as their sources
-do, and set `found` to False.
+"Wrong images" are images that the model misclassifies without any attack. Some implementations of
+DeepFool leave wrong images unchanged. Other implementations also attack wrong images, and move them
+away from the predicted class. The column "others" of the table is the number of classes, with the
+highest logits, that an implementation considers besides the source class. If a minimal-norm attack
+of this package fails on an image, it usually returns the clean image and the distance infinity.
+After a failure, DeepFool returns the clean image only with the presets "ours", "free" and
+"adversarial_library". With all other presets, DeepFool then returns the last iterate, as the
+original implementations do.
 
-Two options of a `Variant` decide whether DeepFool succeeds on clipped images: `distance_offset` and
-`free`. If images are clipped, clipping cuts off a part of each step, so the iterate approaches the
-boundary slowly. Most MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a
+If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
+slowly. The options `distance_offset` and `free` of a `Variant` help DeepFool to cross the boundary
+in few steps. Most MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a
 `distance_offset` of 1e-4, a third to a half of MNIST's images are still classified correctly after
 50 steps. With `free`, only pixels that can move within [0, 1] are changed. With `free`, DeepFool
 needs two to four steps instead of seven to ten, but its distances are two to eight per cent larger
@@ -67,11 +67,12 @@ class Variant:
     ``steps``: maximum number of updates of an image.
     ``candidates``: how many classes are considered besides the source class, beginning with the
         highest logits at the clean image. With `candidates` None, all classes are considered. On
-        MNIST, choosing the candidates again at each step gave the same distances.
-    ``slack``: after the first step, DeepFool skips a class whose boundary could be nearest only if
-        its gradient norm grew more than `slack` times. With a slack of math.inf no class is
-        skipped. With the slack 2 of the preset "ours", only a third of the gradients were computed
-        on MNIST, and the same classes were always chosen.
+        MNIST, DeepFool finds the same distances if the candidates are chosen again at each step.
+    ``slack``: a factor, which saves gradients after the first step. From its last computed gradient
+        norm, DeepFool estimates the distance to the boundary of each class. DeepFool skips a class
+        whose estimate is at least `slack` times the nearest distance found. With a slack of
+        math.inf no class is skipped. On MNIST, the slack 2 of the preset "ours" saves two thirds of
+        the gradients and never changes which class is nearest.
     ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
     ``each_step``: whether the overshoot extends each step (True), or only the sum of all steps at
         the end of the attack (False).
@@ -90,11 +91,11 @@ class Variant:
         gradient's norm is computed.
     ``norm_offset``: a number that is added to the norm of the gradient.
     ``norm_floor``: the lowest value that the norm of the gradient can have.
-    ``square_offset``: a number that is added to the squared norm in the formula of the step,
-        instead of ``norm_offset``.
+    ``square_offset``: a number that is added to the squared norm of the gradient in the formula of
+        the step. If ``square_offset`` is given, the step does not use ``norm_offset``.
     ``distance_offset``: a number that is added to the length of each step.
     ``attack_wrong``: whether images that the model misclassifies without any attack are attacked
-        too. The attack then moves these images away from their predicted class.
+        too, and moved away from their predicted class.
     ``keep_failures``: whether an attack that fails returns the last iterate (True) or the clean
         image (False).
 
@@ -121,12 +122,13 @@ class Variant:
     keep_failures: bool = False
 
     def scaled(self, unit: float) -> "Variant":
-        """Return the variant of this attack for images whose pixel values are `unit` times smaller.
+        """Return the variant with its offsets converted to images whose pixel values are `unit`
+        times smaller.
 
         If pixel values are `unit` times smaller, distances are `unit` times smaller and gradients
-        `unit` times larger, so the offsets change too. For example, let g(x) = f(unit x), and let e
-        be the offset of each gradient component. Then |g| / ||grad g + unit e|| = |f| / ||grad f +
-        e|| / unit.
+        `unit` times larger, so the offsets change too. For example, let f be the model, g(x) =
+        f(unit x) the same model for the smaller pixel values, and e the offset of each gradient
+        component. Then |g| / ||grad g + unit e|| = |f| / ||grad f + e|| / unit.
         """
         return replace(
             self,
@@ -203,7 +205,7 @@ def deepfool(
 ) -> Adversarial:
     """Search for the nearest misclassified image.
 
-    ``model``: a function from images to logits, as in `fgsm`. The model must not return
+    ``model``: a function from images to logits (see `fgsm`). The model must not return
         probabilities, because probabilities are far from linear and their gradients vanish.
     ``images``: the clean images, in [0, 1]. If the preset does not clip, pixels may have any finite
         value, for example after normalisation; then use `Variant.scaled` to adapt the offsets.
@@ -216,16 +218,16 @@ def deepfool(
     ``candidates``: how many classes are considered besides the source class, beginning with the
         highest logits. The default is the number in the preset; "ours" considers all classes. With
         3 candidate classes the attack takes two thirds of the time that it takes with all classes.
-        If the nearest boundary belongs to a class that is not a candidate, the distance is too
-        large. With 3 candidate classes the mean distance on MNIST is 0.1 to 0.5 per cent larger
-        than with all classes.
+        If the nearest boundary belongs to a class that is not a candidate, DeepFool finds too large
+        a distance. With 3 candidate classes the mean distance on MNIST is 0.1 to 0.5 per cent
+        larger than with all classes.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
-        targets, the target is the only candidate, and each step moves away from the class predicted
+        targets, each step goes to the boundary between the target and the class that is predicted
         at the current point.
-    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
-        step, and ``judge`` the number for the final evaluation (see `fgsm`). Each step uses new
+    ``draws``: for a randomised model, the number of noise draws for each step. Each step uses new
         noise draws, which also decide whether the previous step succeeded. During a step of the
         attack, the autograd graphs of all noise draws of this step are kept in memory.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``keys``: for a randomised model, one number for each image, which determines the image's
         noise (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
@@ -233,11 +235,11 @@ def deepfool(
     An image on which the attack has succeeded is removed from the batch. With the default preset, a
     clean image that the model already misclassifies has distance 0. Each step costs one backward
     pass for each class that is considered, and one or two forward passes. The first forward pass of
-    a step is needed for the gradients. A second forward pass is made if success is checked at an
-    image that differs from the next iterate, or if many successes are expected. The final
-    evaluation costs `judge` additional forward passes. In each step the CPU waits for the GPU once
-    and, with a finite slack, once more for each class that is considered. Raises ValueError for an
-    invalid argument, or a model that returns NaN.
+    a step is needed for the gradients. A second forward pass checks for success, if the next step's
+    first forward pass cannot do so or if many successes are expected. The final evaluation costs
+    one forward pass for each of its `judge` noise draws. On a GPU, the CPU waits for the GPU once
+    in each step. With a finite slack, the CPU also waits once for each class that is considered.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -358,13 +360,12 @@ def _nearest(
     norm: float,
     variant: Variant,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float64[Tensor, "n m"]]:
-    """Return three results for each image. The first two are the gradient w and the margin |f| of
-    the class whose linearised boundary is nearest. The third is the latest gradient norm of each
-    class.
+    """Return for each image the gradient w and the margin |f| of the class whose linearised
+    boundary is nearest. Also return the latest gradient norm of each class.
 
     Classes are tried in the order of their estimated distances, which use the gradient norms of
-    earlier steps. With a finite slack, the search ends if the next class could be nearest only with
-    a gradient norm that grew more than `slack` times.
+    earlier steps. With a finite slack, the search ends at a class whose estimated distance is at
+    least `slack` times the nearest distance found.
     """
     margins = (logits.gather(1, others) - logits.gather(1, source[:, None])).abs()
     # Before the first step all estimates are 0, so the sort keeps the order of the classes.
@@ -398,8 +399,8 @@ def _nearest(
 def _sizes(
     w: Float[Tensor, "n *shape"], norm: float, variant: Variant
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]]:
-    """Return the dual norm of each gradient twice: first without the variant's `norm_floor` and
-    `norm_offset`, then with both.
+    """Return two numbers for each gradient: its dual norm, and its dual norm with the variant's
+    `norm_floor` and `norm_offset`.
 
     The norms are computed in float64, because squares of small float32 gradients would round to 0.
     In float32 the gradients of a saturated network would appear to be zero.

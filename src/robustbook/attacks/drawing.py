@@ -20,8 +20,8 @@ class Drawing(Protocol):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Tensor], Tensor]:
-        """Return a function from n images to logits, whose noise the keys and the draw number
-        determine.
+        """Return a function from n images to logits. The keys and the draw number determine the
+        noise that the function uses.
 
         ``keys``: a number that identifies the image of each row, such as its index in the data set.
         ``draw``: the number of the noise draw, from 0 to 2**63 - 1: one number for all rows, or one

@@ -43,16 +43,16 @@ def fgsm(
     """Change every pixel by eps in the direction of the gradient's sign, also in images that the
     model already misclassifies.
 
-    ``model``: a function from images to logits, which receives a copy of the images. A network must
-        already be in the mode (training or evaluation) in which it is attacked. The attack on a
-        randomised model is reproducible if the model is a `Drawing`.
+    ``model``: a function from images to logits. The function gets a copy of the images, so it may
+        change them. A network must already be in the mode (training or evaluation) in which it is
+        attacked. The attack on a randomised model is reproducible if the model is a `Drawing`.
     ``images``: the clean images, in [0, 1], in float32, or in float64 for a float64 model.
     ``labels``: the true classes.
     ``eps``: in (0, 1], the largest change of a pixel: one number, or one for each image.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
-    ``loss``: the name of a loss in `losses`: "cross_entropy" (from logits; default, section 4 of
-        the paper), "clipped_probabilities", "squared_error", "margin" or "hinge". The loss may also
-        be a function from logits and classes to one number per image.
+    ``loss``: the name of a loss in `losses`, by default "cross_entropy", as in section 4 of the
+        paper. The other names are "clipped_probabilities", "squared_error", "margin" and "hinge".
+        The loss may also be a function from logits and classes to one number per image.
     ``clip``: whether the result is clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged; default 1. For a deterministic model, more than one draw only costs time.
@@ -61,12 +61,13 @@ def fgsm(
         minus the logarithm of the label's mean probability; the loss must then be the cross
         entropy.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation;
-        default 1. The predicted class is the class of highest mean probability over these draws.
+        default 1. The predicted class is the class of highest mean probability over the `judge`
+        noise draws.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise;
         by default the row number. If the keys are indices into the data set, the result for an
         image does not depend on the batch.
-    ``generator``: a torch generator that gives the seed of the noise. The seed is the number of the
-        first noise draw of a `Drawing`; with None, this number is 0.
+    ``generator``: a torch generator that gives the seed of the noise; with None, the seed is 0. For
+        a `Drawing`, the seed determines the number of the first noise draw.
 
     FGSM costs one backward pass and two forward passes; the second forward pass decides whether the
     attack succeeded. Raises ValueError for an invalid argument, or a model that returns NaN.

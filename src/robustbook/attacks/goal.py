@@ -16,7 +16,7 @@ class Goal:
     An untargeted attack increases the loss of the label. A targeted attack decreases the loss of
     the target class.
 
-    ``keys``: the key of each image; only a randomised model (`Drawing`) uses keys.
+    ``keys``: for each image a number that identifies it and determines its random numbers.
     """
 
     labels: Int[Tensor, " n"]
@@ -44,8 +44,8 @@ class Goal:
         return losses if self.targets is None else -losses
 
     def reached(self, logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
-        """Return whether the attack succeeds. Without targets, it succeeds if the predicted class
-        is not the label; with targets, it succeeds if the predicted class is the target.
+        """Return whether the attack succeeds. An untargeted attack succeeds if the predicted class
+        is not the label. A targeted attack succeeds if the predicted class is the target.
         """
         if self.targets is None:
             return logits.argmax(1) != self.labels

@@ -1,9 +1,10 @@
 """Compute the adversarial images of adversarial training by PGD, inside the training loss.
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
-`pgd`, with four differences for training. The attack returns the last iterate, not the iterate of
-highest loss. Arguments are not validated. During the attack, the CPU never waits for the GPU. The
-attack can run inside ``torch.func.vmap``, which is used to train several networks together.
+`pgd`, except for four changes that make it suitable for training. Unlike `pgd`, the attack returns
+the last iterate, not the iterate of highest loss. Arguments are not validated. During the attack,
+the CPU never waits for the GPU. The attack can run inside ``torch.func.vmap``, which is used to
+train several networks together.
 """
 
 import math
@@ -37,21 +38,22 @@ def climb(
     detached and lie in the ball of radius eps.
 
     ``model``: function from images to logits, in evaluation mode. In training mode a batch norm
-        writes its running statistics to a buffer, which ``torch.func.grad`` cannot handle.
+        would update its running statistics, and ``torch.func.grad`` does not allow such updates.
     ``labels``: the true classes, or any other second argument that ``loss`` accepts.
     ``eps``: radius of the ball around each image, for pixels in [0, 1]; a number, or one per image.
     ``step_size``: size of one update in the norm; a number, or one per image.
     ``norm``: the norm of the ball and of the updates, math.inf or 2.
     ``start``: the starting points, which are first projected onto the ball; with None, the images
         themselves.
-    ``loss``: the loss that the attack increases, as in `fgsm`.
+    ``loss``: the loss that the attack increases, as a name or a function (see `fgsm`).
     ``clip``: whether iterates are clipped to [0, 1].
     ``clip_start``: whether the starting points are clipped to [0, 1] too; used only if ``clip`` is
         True.
-    ``gradient``: the gradient of the loss at the starting points, if the caller knows it.
+    ``gradient``: the gradient of the loss at the starting points, if the caller has already
+        computed it.
 
-    Each update costs one forward and one backward pass of all images. No pass is made at the last
-    iterate. With ``gradient``, the first update costs no pass.
+    Each update costs one forward and one backward pass of all images. The last iterate itself is
+    not evaluated. With ``gradient``, the first update costs no pass.
     """
     lossy, norm = named_loss(loss), float(norm)
     eps, step_size = _each(eps, images), _each(step_size, images)

@@ -11,8 +11,8 @@ The matrix B approximates the Hessian (`quasi_newton`), and a line search choose
 Nayebi and Ganguli mention neither clipping nor a bound on the distance. With `clip=False`, this
 code runs the attack of Nayebi and Ganguli.
 
-Every image has its own history, line search and stopping point. Each iteration of the loop
-evaluates one trial image for each image of the batch.
+Every image has its own history, line search and stopping point. The searches run in parallel: one
+pass evaluates the next trial point of every image in the batch.
 
 The line search finds a step that satisfies the weak Wolfe conditions by bisection and doubling
 (Lewis and Overton 2013). With clipping to [0, 1], the search direction excludes pixels at 0 or 1
@@ -64,34 +64,34 @@ def lbfgs(
 
     The attack has no bound on the distance and does not minimise the distance. The attack returns
     the first iterate on which it succeeds. An attack that fails returns the accepted iterate of
-    lowest loss; the field `found` of the result is then False. The l2 distance in the result is the
-    distance that the attack moved the image. This distance is no measure of the network's
-    robustness. `steps` counts accepted iterates. If the attack fails after fewer than `steps`
-    iterates, it has stalled: a stopping tolerance was met, or the line search found no step. If no
-    gradient component at the clean image exceeds gtol, the attack stops after 0 steps.
+    lowest loss; the field `found` of the result is then False. The l2 distance in the result says
+    how far the attack moved the image; it does not measure the network's robustness. `steps` counts
+    accepted iterates. An attack that fails after fewer than `steps` iterates has stalled: it met a
+    stopping tolerance, or its line search found no step. If no gradient component at the clean
+    image exceeds gtol, the attack stops after 0 steps.
 
-    ``model``: the attacked model, as in `fgsm`.
+    ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
     ``labels``: the true classes.
-    ``loss``: the loss that the attack increases (with targets: decreases), as in `fgsm`; the
-        default is the cross entropy, as in the paper.
+    ``loss``: the loss, as a name or a function (see `fgsm`); the default is the cross entropy.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
     ``history``: how many pairs of a step and a gradient difference are kept per image; default 10,
         as in scipy.
     ``gtol``: the attack stops if no gradient component is larger than gtol in absolute value;
-        default 1e-5, as in scipy. With `clip`, the attack ignores components whose step would push
-        a pixel out of [0, 1]. With gtol 0, the attack stops only if all gradient components are
-        zero.
+        default 1e-5, as in scipy. With `clip`, a pixel at 0 or 1 does not count if a step along the
+        negative gradient would push it out of [0, 1]. With gtol 0, the attack stops only if all
+        gradient components are zero.
     ``ftol``: the attack stops if a step decreases the loss f by at most ftol max(1, f); default
         2.2e-9, as in scipy. With ftol 0, the attack stops only if the loss does not decrease.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
-    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
-        pass, and ``judge`` the number for the final evaluation (see `fgsm`). Unlike in `fgsm`, all
-        passes use the same noise draws. If ``draws`` is too small, an image on which the attack
-        succeeds may be classified correctly with new draws. If a randomised model is not a
+    ``draws``: for a randomised model, the number of noise draws over which the loss is averaged.
+        All passes of the attack use the same noise draws. If ``draws`` is too small, the
+        adversarial image may fool the model only with these draws. If a randomised model is not a
         `Drawing`, each pass has new noise, so the line searches fail early.
-    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
+    ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
+        noise draws.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
@@ -99,8 +99,9 @@ def lbfgs(
     The first trial step has l2 length 1, as in scipy's L-BFGS without bounds. After a failed line
     search for an image, its history is discarded, and a new line search along the negative gradient
     follows. Each trial step costs a forward and a backward pass; the final evaluation costs a
-    forward pass. On a GPU the CPU waits for the GPU every 10 trial steps, to remove the images
-    whose search has ended. Raises ValueError for an invalid argument, or a model that returns NaN.
+    forward pass. On a GPU, images whose search has ended are removed only every 10 trial steps,
+    because each removal makes the CPU wait for the GPU. Raises ValueError for an invalid argument,
+    or a model that returns NaN.
     """
     steps, history = check_count("steps", steps), check_count("history", history)
     tolerances = check_tolerance("gtol", gtol), check_tolerance("ftol", ftol)
@@ -178,8 +179,8 @@ class Searches:
                 setattr(self, name, value[index])
 
     def trial(self, steps: int) -> None:
-        """Evaluate one trial image for each image, and either accept the trial image or change the
-        step length.
+        """Evaluate the next trial point of each image, and either accept it as the new iterate or
+        change the step length.
         """
         aim = torch.addcmul(self.x, self.alpha.to(self.x.dtype)[:, None], self.p)
         x = aim.clamp(0, 1) if self.clip else aim
@@ -264,8 +265,8 @@ def _unit(g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, 
 def _dot(
     unit: Float[Tensor, "n d"], s: Float[Tensor, "n d"], scale: Float[Tensor, " n"]
 ) -> Float64[Tensor, " n"]:
-    """Return for each row the inner product of ``scale * unit`` and the vector ``s``, in float64 so
-    that no product rounds to 0.
+    """Return for each image the inner product of its gradient ``scale * unit`` and the step ``s``.
+    The scale is multiplied in float64, so that tiny gradients do not round to 0.
     """
     with torch.autocast(s.device.type, enabled=False):  # autocast would round the products
         products: Tensor = torch.linalg.vecdot(unit, s).double()

@@ -51,7 +51,7 @@ def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Ten
 
 
 def hinge(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Return the margin, or 0 if the margin is above 0.
+    """Return the smaller of the `margin` and 0.
 
     For a misclassified image, the gradient of the hinge is 0. So an attack stops moving an image as
     soon as the network misclassifies it.
@@ -60,8 +60,8 @@ def hinge(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tens
 
 
 def _is_label(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Bool[Tensor, "n k"]:
-    """Return one-hot labels. `torch.nn.functional.one_hot` is slower, as it checks labels on the
-    GPU.
+    """Return one-hot labels. The function `torch.nn.functional.one_hot` would be slower, because it
+    checks the labels.
     """
     classes: Tensor = torch.arange(logits.shape[1], device=logits.device)
     return classes == labels[:, None]

@@ -8,8 +8,8 @@ number with splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorando
 generators"). Splitmix64 multiplies a counter by an odd constant and applies a mixing function. Each
 image has its own splitmix64 sequence, whose start depends on the key of the image.
 
-The function `normal` draws the noise of noise layers, so it must be as fast as a layer of a
-network. The sequence of `normal` also starts with a hash of the image's key, but `normal` then uses
+The function `normal` draws the noise of a network's noise layers in every forward pass, so it must
+be fast. The sequence of `normal` also starts with a hash of the image's key, but `normal` then uses
 one 32-bit hash for every two numbers.
 """
 
@@ -88,16 +88,16 @@ def normal(
 
     ``draws``: the number of the noise draw: one number for all keys, or one for each key.
     ``dtype``: the type of the returned numbers. Numbers of type float64 are computed in float64,
-        and numbers of all other types in float32, from the same integers.
+        and numbers of all other types in float32. The random bits are the same for all types.
 
     The normal numbers are computed in pairs. The hash of (seed, key, draw) has 64 bits, which are
     split into two 32-bit words a and b. For the pair with index j, the finaliser of MurmurHash3
-    mixes a + j into a hash h. The word b is added inside the finaliser, before its second
-    multiplication. The method of Box and Muller (1958) turns h into a radius and an angle. The
-    radius is sqrt(-2 log u), with u given by the lower 31 bits of h, and the angle is h times an
-    odd number. The first half of the array contains the radius times the cosine of the angle, and
-    the second half contains the radius times the sine of the angle. No random number has an
-    absolute value above 6.7.
+    mixes a + j into a hash h. Before the second multiplication of the finaliser, the word b is
+    added. The method of Box and Muller (1958) turns h into a radius and an angle. The radius is
+    sqrt(-2 log u), with u given by the lower 31 bits of h, and the angle is h times an odd number.
+    The first half of the array contains the radius times the cosine of the angle, and the second
+    half contains the radius times the sine of the angle. No random number has an absolute value
+    above 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2
@@ -112,8 +112,8 @@ def normal(
 
 
 def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
-    """Write two normal numbers for each hash to `out`. The function overwrites `bits`, which halves
-    the run time.
+    """Write two normal numbers for each hash to `out`. The function works in place on `bits`,
+    because copies would double the run time.
     """
     half = bits.shape[1]
     spare = (bits >> 16).bitwise_and_(0xFFFF)

@@ -66,7 +66,7 @@ def penalised_lbfgs(
     """Minimise c times the squared l2 distance plus the loss by L-BFGS, separately for each image.
     Search for the largest weight c with which the attack succeeds.
 
-    ``model``: the attacked model, as in `fgsm`.
+    ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
     ``labels``: the true classes.
     ``targets``: the target class of each image, as in the paper; None (default) for an untargeted
@@ -80,23 +80,25 @@ def penalised_lbfgs(
     ``history``: how many pairs of a step and a gradient difference L-BFGS keeps, as in `lbfgs`.
     ``gtol``: the stopping tolerance for the gradient, as in `lbfgs`.
     ``ftol``: the stopping tolerance for the decrease of the loss, as in `lbfgs`.
-    ``loss``: the loss that is added to the squared distance, as in `fgsm`; the default is the cross
-        entropy, as in the paper.
+    ``loss``: the loss that is added to c times the squared distance, as a name or a function (see
+        `fgsm`); the default is the cross entropy, as in the paper.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
-        pass, and ``judge`` the number for the final evaluation (see `lbfgs`).
-    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``draws``: for a randomised model, the number of noise draws over which the loss is averaged;
+        all passes of the attack use the same draws.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
+    ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
+        noise draws.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     The attack succeeds with a value of c if the iterate at the end of the minimisation is
     misclassified (with targets: classified as the target). The attack returns the nearest image
-    with which it succeeds. If the attack succeeds with no value of c, it returns the clean image
+    with which it succeeds. If the attack fails with every value of c, it returns the clean image
     and the distance infinity. A clean image that the model already misclassifies has distance 0.
-    The field `steps` of the result counts the computed gradients: one for each trial step of L-BFGS
-    and, for each value of c, one at the clean image. Each gradient costs a forward and a backward
-    pass. Raises ValueError for an invalid argument, or a model that returns NaN.
+    The field `steps` of the result counts the computed gradients. For each value of c, there is one
+    gradient at the clean image and one for each trial step of L-BFGS. Each gradient costs a forward
+    and a backward pass. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     check_choice("clip", clip, (True, False))
     searches, steps = check_count("searches", searches), check_count("steps", steps)
@@ -168,8 +170,8 @@ def _minimised(
 
 
 class _Penalised(Searches):
-    """L-BFGS searches whose loss includes the squared distance; the searches go on after the attack
-    has succeeded.
+    """The L-BFGS searches for the loss with the penalty on the distance. Unlike `Searches`, they do
+    not stop at the first adversarial image.
     """
 
     def __init__(

@@ -63,17 +63,17 @@ def pgd(
     """Return for each image the iterate of highest loss within radius eps, whether it is
     misclassified or not.
 
-    ``model``: the attacked model, as in `fgsm`.
+    ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
     ``labels``: the true classes.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
-    ``loss``: the loss that the attack increases (with targets: decreases), as in `fgsm`; the
-        default is the cross entropy, as in the paper.
+    ``loss``: the loss, as a name or a function (see `fgsm`); the default is the cross entropy, as
+        in the paper.
     ``eps``: radius of the ball, in (0, 1] for l-infinity and above 0 for l2; one number, or one for
         each image.
     ``steps``: the number of updates in each run, 1 or more; the paper uses 40 on MNIST.
-    ``step_size``: size of one update in the norm, one number or one for each image. The paper uses
-        0.01 with eps 0.3 on MNIST.
+    ``step_size``: length of one update, measured in the norm of the ball; one number, or one for
+        each image. The paper uses 0.01 with eps 0.3 on MNIST.
     ``norm``: the norm of the ball, math.inf (default, the paper's main case) or 2.
     ``restarts``: maximum number of runs, each from a new random starting point. Once a run has
         succeeded on an image, later runs leave this image out. The default is 1 run; the paper
@@ -81,23 +81,24 @@ def pgd(
     ``random_start``: whether a run starts at a uniform draw from the ball (default, as in the
         paper) or at the image itself.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    ``draws``, ``judge``: for a randomised model, ``draws`` is the number of noise draws for each
-        gradient, and ``judge`` the number for the final evaluation (see `fgsm`). Each step uses new
-        noise draws. The attack compares the losses of different steps, although the noise of these
-        steps differs.
-    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``draws``: for a randomised model, the number of noise draws over which each gradient is
+        averaged. Each step uses new noise draws. So the losses of two steps, which the attack
+        compares, are computed with different noise.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
+    ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
+        noise draws.
     ``keys``: one number for each image, which determines the image's random starts and noise (see
         `fgsm`).
     ``generator``: a torch generator from which the seed of random starts and noise is drawn; with
         None, the seed is 0. Each call advances the generator, so a second call with the same
-        generator gives different results. Calls with generators in the same state give the same
-        results. To attack a set of images in parts, pass the keys of each part and a generator in
-        the same state.
+        generator gives different results. Two calls give the same results if their generators are
+        in the same state. To attack one set of images by several calls, give each call the keys of
+        its images and a new generator with the same seed.
 
     The result of a later run replaces the result of an earlier run if the later run succeeds or
     reaches a higher loss. Each run costs `steps` + 1 forward passes and `steps` backward passes of
-    its images. The final evaluation costs a forward pass of all images. The CPU waits for the GPU
-    at the end of each run, never between the steps of a run. Raises ValueError for an invalid
+    its images. The final evaluation costs a forward pass of all images. On a GPU, the CPU waits for
+    the GPU at the end of each run, but never during a run. Raises ValueError for an invalid
     argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
@@ -164,10 +165,10 @@ def _climb(
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
     """Run PGD once. Return three results for each image: the best iterate, its objective, and
-    whether the model misclassifies it. The objective is what the attack increases (see
-    `Goal.gain`); the best iterate has the highest objective.
+    whether the model misclassifies it. The best iterate is the one with the highest objective,
+    which is the loss, or minus the loss if the attack has targets.
 
-    If two iterates have the same loss, the later iterate is kept. This case occurs because a
+    If two iterates have the same loss, the later iterate is kept. Equal losses occur because a
     confident network's loss can round to 0 although its gradient does not.
     """
     length = each(step_size, start)

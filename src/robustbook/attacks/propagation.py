@@ -43,11 +43,12 @@ class Propagation:
     summed over the batch before differentiation, not averaged, so an image's gradient does not
     depend on the batch size. The model gets a copy of the images, which it may change in place.
 
-    Each step uses new noise draws of a randomised model (`Drawing`). The first draw number of a
-    step is `first + step * draws`, where `first` comes from the generator's seed. A model that is
+    Each step uses new noise draws of a randomised model (`Drawing`). With `first` a number from the
+    generator's seed, the draw numbers of a step begin at `first + step * draws`. A model that is
     not a `Drawing` is called once per noise draw.
 
-    With several noise draws, the logarithm of the mean softmax probability replaces the logits.
+    With several noise draws, attacks use the logarithm of the mean softmax probabilities in place
+    of logits.
     """
 
     def __init__(
@@ -88,8 +89,8 @@ class Propagation:
             return self._answer(images, goal, self._number(step), self._draws)[0]
 
     def verdict(self, images: Float[Tensor, "n *shape"], goal: Goal) -> Float[Tensor, "n k"]:
-        """Return the logits of the final evaluation, averaged over `judge` noise draws that no step
-        has used.
+        """Return the logits of the final evaluation. With several noise draws (`judge`), return the
+        logarithm of the mean softmax probabilities. No step has used these draws.
         """
         with torch.no_grad():
             return self._answer(images, goal, self._number(0) + JUDGE, self._judge)[0]
@@ -123,15 +124,14 @@ class Propagation:
     def slopes(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
-        """Return two results: the logits, and a function that computes gradients of logit
-        differences. The returned function has two arguments: the source classes and the target
-        classes of the images. The returned function differentiates the target's logit minus the
-        source's logit with respect to the image.
+        """Return the logits, and a function that computes gradients of logit differences. The
+        function takes for each image a source class and a target class. It returns the gradient of
+        the target's logit minus the source's logit with respect to the image.
 
-        `slopes` costs one forward pass, and each call of the returned function costs one backward
-        pass. On a CPU, calls for several classes are two to three times as fast as one backward
-        pass over repeated images. A model compiled by torch.compile allows only one backward pass
-        per graph, so each call after the first needs a new forward pass.
+        Calling `slopes` costs one forward pass, and each call of the returned function costs one
+        backward pass. On a CPU, one call per class is two to three times as fast as one backward
+        pass over a copy of the images for each class. A model compiled by torch.compile allows only
+        one backward pass per graph, so each call after the first needs a new forward pass.
         """
         first = self._number(step)
 
@@ -180,8 +180,8 @@ class Propagation:
         return self.seed % 2**62 + step * self._draws
 
     def _tiles(self, images: Tensor, first: Step, draws: int) -> Iterator[tuple[Step, int]]:
-        """Split the noise draws into groups, each of which fits into one pass. For each group,
-        yield its first draw number and its size.
+        """Split the noise draws into groups, so that one forward pass can compute all draws of a
+        group. Yield for each group its first draw number and its number of draws.
         """
         size = 1
         if self._numbered:
@@ -192,8 +192,8 @@ class Propagation:
     def _evaluated(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return the logits and the objective that the attack increases. With `slope`, also return
-        the gradient of this objective; without `slope`, return None instead.
+        """Return the logits and the objective that the attack increases. If `slope` is True, also
+        return the gradient of this objective; otherwise return None in its place.
         """
         tiles = self._tiles(images, self._number(step), self._draws)
         parts = [self._tile(images, goal, first, count, slope) for first, count in tiles]
@@ -219,9 +219,9 @@ class Propagation:
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """For a group of noise draws, return three results: the logits, the objective that the
-        attack increases, and the gradient of this objective. All three are summed over the draws of
-        the group, not averaged; with several draws, the logits are the logarithm of the summed
-        probabilities.
+        attack increases, and the gradient of this objective. The objective and its gradient are
+        summed over the draws of the group, not averaged. With several draws, the logarithm of the
+        summed probabilities replaces the logits.
         """
         gradient = None
         with torch.set_grad_enabled(slope):
@@ -238,8 +238,9 @@ class Propagation:
         return logits, gain.detach(), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Return the objective of the attack, summed over noise draws. If ``average`` is
-        "probability", return the objective that is computed from the summed probabilities.
+        """Return the attack's objective for several noise draws. If ``average`` is "loss", this is
+        the sum of the objectives of all draws. If ``average`` is "probability", the objective is
+        computed from the label's probability, summed over the draws.
         """
         if self._average == "loss":
             return gains.sum(0)
@@ -253,9 +254,8 @@ class Propagation:
         draws: int,
         slope: bool = False,
     ) -> Graph:
-        """Return two results. The first is the logits if there is one noise draw, and the logarithm
-        of the mean probabilities if there are several draws. The second is the list of image copies
-        that the model received.
+        """Return the logits for one noise draw, or the logarithm of the mean probabilities for
+        several draws. Also return the list of the image copies that the model received.
         """
         if draws == 1:
             logits, leaf = self._forward(images, goal, first, 1, slope)
@@ -272,8 +272,8 @@ class Propagation:
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m *shape"]]:
         """Return the logits for `count` noise draws, and the image copies from which the logits
         were computed. The first rows contain all images with the first draw, the next rows all
-        images with the second draw, and so on. With `slope` the image copies are leaves of the
-        autograd graph.
+        images with the second draw, and so on. If `slope` is True, autograd can compute gradients
+        with respect to the image copies.
         """
         model: Any = self._model
         copies = images.detach().clone()  # keeps the memory format
@@ -333,9 +333,9 @@ class Propagation:
 def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False) -> Tensor:
     """Return the gradient of `value` with respect to the images, with the images' `shape`.
 
-    Each tensor in `leaves` contains one or more copies of the images. With `again` the autograd
-    graph is kept for a later backward pass. Autocast is disabled for the gradient, because autocast
-    would compute matrix products of float32 layers in half precision.
+    The copies of the images that the model received are in `leaves`. If `again` is True, the
+    autograd graph is kept for another backward pass. Autocast is disabled for the gradient, because
+    autocast would compute matrix products of float32 layers in half precision.
     """
     gradients = None
     if value.requires_grad:

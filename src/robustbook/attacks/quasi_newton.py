@@ -10,8 +10,8 @@ vector g:
     H g = gamma g + S v - gamma Y u,
     u = R^-1 S^T g,   v = R^-T (D u + gamma Y^T Y u - gamma Y^T g).
 
-Only two batched products involve the whole vectors s and y. All other products are products of
-small matrices, in float64. Gradients of a saturated network may be as small as 1e-40, and the
+Only two batched products involve vectors with one entry per pixel. All other products are products
+of small matrices, in float64. Gradients of a saturated network may be as small as 1e-40, and the
 squares of such gradients round to 0 in float32. So each gradient change y is divided by its largest
 entry before it is stored. The inverse Hessian H does not change if s and y are divided by the same
 number. So the step s is also divided by the largest entry of y in all small matrices that are
@@ -71,8 +71,8 @@ class InverseHessians:
     def remember(
         self, s: Float[Tensor, "n d"], y: Float[Tensor, "n d"], which: Bool[Tensor, " n"]
     ) -> None:
-        """Store a new pair (s, y) for the images (rows) ``which``; a row that is full replaces its
-        oldest pair.
+        """Store a new pair (s, y) for the images (rows) ``which``. If an image already has
+        `history` pairs, the new pair replaces the oldest.
         """
         y_scale = top(y).clamp(min=torch.finfo(y.dtype).tiny)
         y = y / y_scale[:, None]
@@ -124,5 +124,7 @@ class InverseHessians:
         return combined + (gamma * wide).to(g.dtype) * g
 
     def _known(self) -> Float[Tensor, "n p d"]:
-        """Return all stored vectors, with steps s and gradient changes y alternating."""
+        """Return all stored vectors of each image in one list, in which each step s is followed by
+        its gradient change y.
+        """
         return self.pairs[:, 1:].flatten(1, 2)

@@ -38,7 +38,7 @@ def random_signs(
     ``eps``: in (0, 1], the change of each pixel before clipping: one number, or one for each image.
     ``targets``: the target class of each image; with targets, the attack succeeds only if the
         network predicts the target. The perturbation does not depend on the targets.
-    ``model``: the attacked model, as in `fgsm`.
+    ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
     ``labels``: the true classes.
     ``clip``: whether the perturbed images are clipped to [0, 1]; default True.

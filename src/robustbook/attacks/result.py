@@ -16,13 +16,14 @@ from .propagation import Propagation
 class Adversarial:
     """The result of an attack, with one adversarial image for each clean image.
 
-    ``images``: the adversarial images, detached, with the device and dtype of the clean images.
-        Their pixels lie in [0, 1], unless the attack was called with `clip=False`. An attack with a
-        fixed eps (FGSM, PGD) returns its perturbed image even if the model classifies it correctly.
-    ``found``: whether the attack succeeded. After the attack, the model's prediction for exactly
-        these images is computed once more. The attack succeeded if this prediction differs from the
-        label or, with targets, equals the target. For a randomised model, the predicted class has
-        the highest mean probability over `judge` new draws.
+    ``images``: the adversarial images, detached, with the device and dtype of the clean images. The
+        pixels of adversarial images lie in [0, 1] if the attack clips, which is the default. An
+        attack with a fixed eps (FGSM, PGD) returns its perturbed image even if the model classifies
+        it correctly.
+    ``found``: whether the attack succeeded. After the attack, the model classifies the returned
+        images once more. An untargeted attack succeeded if the predicted class differs from the
+        label. A targeted attack succeeded if the predicted class is the target. For a randomised
+        model, the predicted class has the highest mean probability over `judge` new draws.
     ``distance``: distance of each adversarial image to its clean image, in the attack's norm. If a
         minimal-norm attack fails on an image, it returns the clean image and the distance infinity.
     ``steps``: the number of updates computed for each image, over all restarts.
@@ -48,8 +49,8 @@ def nearer(
     """Return two results for each image: the nearest adversarial image so far, and its distance
     from the clean image.
 
-    The new image replaces the nearest image so far if the attack succeeds on the new image and the
-    new distance is smaller than the distance so far.
+    A new image replaces the nearest adversarial image so far if it is adversarial and nearer to the
+    clean image.
 
     ``distance``: the distances of the new ``images`` from the originals.
     ``reached``: whether the attack succeeds on each of the new ``images``.

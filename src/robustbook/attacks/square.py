@@ -59,8 +59,7 @@ def square(
     """Return for each image the first proposal that is misclassified. If no proposal is
     misclassified, return the proposal of highest margin.
 
-    ``model``: a function from images to logits, as in `fgsm`; the function need not be
-        differentiable.
+    ``model``: a function from images to logits (see `fgsm`), which need not be differentiable.
     ``images``: the clean images, in [0, 1], of shape (n, c, h, w). Images that the model already
         misclassifies are perturbed too.
     ``labels``: the true classes.
@@ -68,7 +67,8 @@ def square(
     ``queries``: maximum number of queries per image, including the starting stripes; default 5000,
         as in AutoAttack.
     ``p_init``: the fraction of the image's pixels that the first windows cover, in (0, 1]; default
-        0.8, as in AutoAttack. The paper uses 0.05, and 0.3 to 0.8 against robust networks.
+        0.8, as in AutoAttack. The paper uses a fraction of 0.05 against undefended networks, and
+        0.3 to 0.8 against robust networks.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``draws``: for a randomised model, the number of noise draws per query; default 1. The margin of
         a randomised model is computed from the logarithm of the mean probabilities. Each query of a
@@ -79,10 +79,10 @@ def square(
         noise (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
-    Every 10 queries, images on which the attack has succeeded are removed; on a GPU the CPU then
-    waits for the GPU. The field `steps` of the result counts the queries that an image needed. The
-    final evaluation costs one additional forward pass. The attack needs no backward pass. Raises
-    ValueError for an invalid argument, or a model that returns NaN.
+    Images on which the attack has succeeded are removed every 10 queries. On a GPU, each removal
+    makes the CPU wait for the GPU. The field `steps` of the result counts the queries that an image
+    needed. The final evaluation costs one additional forward pass. The attack needs no backward
+    pass. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     queries, share = check_count("queries", queries), check_positive("p_init", p_init)
     if share > 1:

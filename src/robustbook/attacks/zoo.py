@@ -12,14 +12,15 @@ The derivative of the second term f along a coordinate is estimated by a symmetr
 
 The derivative of the squared distance has a closed form. Differences of log F equal differences of
 logits, so the code uses logits. The two images of a symmetric difference are clipped to [0, 1], and
-the difference of f is divided by their distance after clipping. So for a pixel at 0 or 1 the
-difference is one-sided. The authors' code searches for the best c, as Carlini and Wagner do; this
-code takes c as an argument. The authors' code can also write x as a tanh. For large images, the
-authors' code can also start at a low resolution. This code has neither option.
+the difference of f is divided by the distance of the two clipped images. So for a pixel at 0 or 1
+the difference is one-sided. The authors' code searches for the best c, as Carlini and Wagner do;
+this code takes c as an argument. The authors' code can also minimise over w with x = (tanh(w) + 1)
+/ 2 instead of over x. For large images, it can also attack at a low resolution first. This code has
+neither option.
 
-In a randomised model f(x + h e_i) and f(x - h e_i) have different noise, so the variance of the
-estimated derivative grows like 1 / h^2. Averaging f over several noise draws divides the variance
-by the number of draws.
+For a randomised model, f(x + h e_i) and f(x - h e_i) are computed with different noise. So the
+variance of the estimated derivative is proportional to 1 / h^2. Averaging f over several noise
+draws divides the variance by the number of draws.
 """
 
 import math
@@ -60,7 +61,7 @@ def zoo(
     """Minimise the squared l2 distance plus c times a hinge along random coordinates, with
     derivatives estimated from the model's logits.
 
-    ``model``: the attacked model, as in `fgsm`; the attack does not use its gradient.
+    ``model``: a function from images to logits (see `fgsm`); the attack does not use its gradient.
     ``images``: the clean images, in [0, 1].
     ``labels``: the true classes.
     ``c``: the weight of the hinge, above 0: one number, or one for each image.
@@ -70,7 +71,8 @@ def zoo(
     ``h``: half the distance between the two images of a symmetric difference, in units of the pixel
         values; 1e-4 in the paper.
     ``step_size``: Adam's learning rate for pixel values; 0.01 in the paper.
-    ``kappa``: the difference of logits by which the attack should succeed, 0 or above.
+    ``kappa``: by how much the highest logit of a wrong class should exceed the label's logit, 0 or
+        above.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``draws``: for a randomised model, the number of noise draws of each evaluation. The softmax
         probabilities are averaged over the noise draws. Each evaluation of a randomised model uses
@@ -81,11 +83,11 @@ def zoo(
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
-    If the attack succeeds with no iterate, it returns the clean image and the distance infinity. A
+    If no iterate is adversarial, the attack returns the clean image and the distance infinity. A
     clean image that the model already misclassifies has distance 0. The field `steps` of the result
-    counts the steps of Adam. Each step costs 2 `coordinates` + 1 forward passes for each noise
-    draw, and no backward pass. Raises ValueError for an invalid argument, or a model that returns
-    NaN.
+    counts the steps of Adam. Each step costs two forward passes for each of its `coordinates` and
+    one for the iterate, all times the number of noise draws. Raises ValueError for an invalid
+    argument, or a model that returns NaN.
     """
     steps, count = check_count("steps", steps), check_count("coordinates", coordinates)
     half: float = check_positive("h", h)
@@ -155,8 +157,8 @@ def differences(
     differences.
 
     ``coordinates``: indices into each flattened image.
-    ``first``: the step number of the first evaluation, which determines its noise draws. Each image
-        is evaluated twice for each of its m coordinates, each time with new noise draws.
+    ``first``: the number of the first evaluation, which determines its noise draws. For each of m
+        coordinates, the model evaluates two images, each with new noise draws.
     """
     n, m = coordinates.shape
     flat = images.flatten(1)
