@@ -47,7 +47,7 @@ def judged(item: str) -> tuple[str, ...]:
 
 
 def whole_ledger(book: Path | None = None, **filters: str | None) -> Ledger:
-    """Return the ledger (see `ledger.build`), in which each line has the command that measures its
-    number.
+    """Return the ledger, the list of comparisons of the papers' numbers with ours. Each line of the
+    ledger has the command that makes our measurement.
     """
     return ledger.build(book or BOOK, command=items.command, **filters)

@@ -101,8 +101,8 @@ def _unquoted(names: re.Match[str]) -> str:
 
 def _signature(name: str, thing: Any) -> str:
     """Return the signature of a definition, as written in the source. For a function, the signature
-    consists of all lines above the docstring. For a class, it consists of the first line and the
-    fields.
+    consists of all lines above the docstring. For a class, the signature consists of the first line
+    and the fields.
     """
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))

@@ -1,5 +1,5 @@
-"""Generate parts of the landing page and of the ledger page, such as a picture of an attack, a card
-for each paper, a table of the papers' claims, and counts of verdicts.
+"""Generate parts of the landing page and of the ledger page, such as a card for each paper and
+counts of verdicts.
 """
 
 import json
@@ -85,8 +85,8 @@ def cards(whole: Ledger, root: Path) -> str:
 
 
 def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
-    """Return a markdown table of the papers' claims, with the page that tests each claim and
-    whether it survives.
+    """Return a markdown table of the papers' claims, with the page that tests each claim and the
+    claim's status, such as "survives".
     """
     verdicts = {entry.id: entry.verdict for entry in entries}
     lines = ["| Claim | Page | Status |", "| :-- | :-- | :-- |"]
@@ -109,8 +109,8 @@ def badge(status: str) -> str:
 
 
 def unwritten(whole: Ledger, root: Path) -> str:
-    """Return a markdown list with one line per paper, which says how many of its comparisons have
-    no page yet or were not run.
+    """Return a markdown list of the papers whose numbers we have not compared completely. For each
+    paper the list says how many comparisons were not run.
     """
     lines = []
     for paper, title in ledger.TITLES.items():
@@ -143,8 +143,8 @@ def contents(root: Path) -> list[str]:
 
 
 def judged(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return for each notebook of the book the tables and figures, as ``paper/name``, whose numbers
-    the notebook compares with our measurements.
+    """Return for each notebook the names of the tables and figures that it tests: it compares their
+    numbers with our measurements. A name has the form ``paper/name``.
     """
     found: dict[str, tuple[str, ...]] = {}
     there = notebooks.names(root)
@@ -158,9 +158,8 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return a markdown table of the pages of each paper, with counts of the verdicts on the
-    numbers that a page compares with ours. For each notebook, ``judged`` has the tables and figures
-    whose numbers it compares.
+    """Return a markdown table with one row for each page: a link to the page, and how often the
+    page gives each verdict. ``judged`` is the result of the function `judged`.
     """
     lines = ["| page | verdicts |", "| --- | --- |"]
     chapter = ""
@@ -192,7 +191,7 @@ def link(name: str) -> str:
 
 def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
     """Return for each table or figure the pages that compare its numbers with ours. Each page is
-    given by its address relative to the ledger page, and by its name.
+    given by the name of its notebook, such as "saturating/table1", and by its short name.
     """
     pages: dict[str, dict[str, str]] = {}
     for name, items in judged.items():
@@ -202,8 +201,8 @@ def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, s
 
 
 def filters(judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return as JSON, for each page, the query of the ledger's address that filters the numbers of
-    this page.
+    """Return as JSON for each page the query string with which the ledger page shows only the
+    numbers of this page.
     """
     return json.dumps(
         {f"notebooks/{name}": f"page={name}" for name, items in judged.items() if items}

@@ -1,8 +1,9 @@
 """Replace the theme's icon fonts by a style sheet with only the icons that the pages use.
 
 The theme loads Font Awesome twice: as a font (400 KB with its style sheet), and as a script that
-draws all icons (1.5 MB). Browsers that open the book from a disk also refuse to load a font file.
-So only the icons that the pages use are extracted from the fonts and put into the style sheet.
+draws all icons (1.5 MB). If a reader opens the book from a disk, the browser refuses to load font
+files. So only the icons that the pages use are extracted from the fonts and put into the style
+sheet.
 """
 
 import base64
@@ -63,7 +64,9 @@ def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[in
 
 
 def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
-    """Return the style sheet, in which the reduced fonts are embedded as data."""
+    """Return the style sheet with the fonts embedded as data, after all unused icons were removed
+    from the fonts.
+    """
     kept = re.sub(r"@font-face\{[^}]*\}", "", css)
     faces = []
     for name, weight in FONTS.items():

@@ -23,9 +23,8 @@ MARKS = {
 
 
 def answer() -> str:
-    """Return sentences that state two ratios: how much longer attacks take in other libraries than
-    in ours, and how much longer our attacks take than the passes through the network that they
-    need.
+    """Return sentences that state two ratios of running times: attacks in other libraries compared
+    with our attacks, and our attacks compared with the passes through the network alone.
     """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
     ranges, floors, same = [], [], True
@@ -60,8 +59,8 @@ def above_the_floor() -> Figure:
 
 
 def attacks() -> Table:
-    """Return a table of the running times of FGSM and PGD in each library. The table also has the
-    ratios to our running times, and to the running times of the network alone.
+    """Return a table of the running times of FGSM and PGD in each library. The table also shows
+    each running time divided by ours, and divided by the time of the network's passes alone.
     """
     report = benchmark("attacks")
     untimed = "".join(
@@ -222,8 +221,8 @@ def training() -> Table:
 
 
 def deep_defense() -> Table:
-    """Return a table of the time of a training step of Deep Defense, divided by the time of a
-    training step without its regulariser.
+    """Return a table that compares the time of a training step of Deep Defense with the time of the
+    same step without the regulariser.
     """
     report = benchmark("deep_defense")
     return table(

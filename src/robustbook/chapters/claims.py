@@ -16,11 +16,12 @@ class Claim:
 
     ``words``: the claim.
     ``page``: the page that tests the claim.
-    ``items``: the tables and figures of the paper whose numbers decide the claim.
+    ``items``: the tables and figures of the paper whose numbers, compared with ours, decide the
+        claim.
     ``find``: a function that returns our finding in sentences, or None if only the page itself
         states the finding.
-    ``title``: the text of the link to the page. If it is empty, the text is the page's short name,
-        such as Table 1.
+    ``title``: the text of the link to the page. If ``title`` is empty, the text is the page's short
+        name, such as Table 1.
     """
 
     words: str
@@ -58,14 +59,14 @@ def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -
 
 
 def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
-    """Return a function without arguments that calls ``sentence`` with the best stored results for
-    a table or figure (``item``).
+    """Return a function without arguments that states our finding. It calls ``sentence`` with the
+    best stored results of the table or figure ``item``.
     """
     return lambda: sentence(record_of(item))
 
 
 def of_all(sentence: Callable[[list[Record]], str], item: str) -> Callable[[], str]:
-    """Return a function without arguments that calls ``sentence`` with all stored results for a
-    table or figure (``item``).
+    """Return a function without arguments that states our finding. It calls ``sentence`` with all
+    stored results of the table or figure ``item``.
     """
     return lambda: sentence(records_of(item))

@@ -37,8 +37,8 @@ def saturating() -> str:
 
 
 def deep_defense() -> str:
-    """Return text on Deep Defense on MNIST: by which factor it increases the distance to the
-    nearest adversarial images.
+    """Return text that states by which factor Deep Defense on MNIST increases the distance to the
+    nearest adversarial image.
 
     The text also says for how many networks adversarial training with FGSM gives larger distances
     than Deep Defense.
@@ -59,9 +59,9 @@ def self_ensemble() -> str:
     """Return a sentence that states the accuracies of Random Self-Ensemble and of a network without
     noise, under the paper's attack.
 
-    The accuracies are for the first network of the best stored results. Random Self-Ensemble and
-    the network without noise are compared twice: for the same constant c of the attack, and for the
-    same distortion.
+    The sentence is about the first network of the best stored results. It compares the two
+    accuracies twice: under the attack with the same constant c, and under the attack with the same
+    distortion.
     """
     record = record_of("self_ensemble/figure-6")
     network = names.networks(record)[0]
@@ -81,8 +81,8 @@ def self_ensemble() -> str:
 
 
 def survey() -> str:
-    """Return a sentence that states how far three defenses' accuracies fall under stronger
-    attacks.
+    """Return a sentence that states how far the accuracies of three defenses fall if stronger
+    attacks replace those of the papers.
     """
     return whole_percent(overview.finding())
 
@@ -108,7 +108,7 @@ class Example:
 
     @property
     def size(self) -> float:
-        """Return the largest change of a pixel, as a share of the range of pixels."""
+        """Return the l-infinity norm of the perturbation, for pixels in [0, 1]."""
         return float(np.abs(self._change).max()) / 255
 
     @property
@@ -129,8 +129,8 @@ class Example:
 
 
 def example() -> Example:
-    """Return an image and its adversarial image from Figure 8. Of all such pairs, this is the pair
-    in which the largest change of a pixel is smallest.
+    """Return an image and its adversarial image from Figure 8. The pair is the one with the
+    smallest l-infinity distance in the figure.
 
     The image is a test image on which the vanilla network is most confident. The adversarial image
     comes from L-BFGS, and the network predicts the target class for it.

@@ -111,15 +111,15 @@ def answer(shown: Study) -> str:
 
 
 def gradients(shown: Study) -> Figure:
-    """Draw the measurements that answer the questions about gradients, with a panel for each
-    question.
+    """Draw a panel for each question about gradients, such as whether many steps of PGD beat one
+    step. A panel shows the measurements that answer its question.
     """
     return _panels(shown, GRADIENTS)
 
 
 def attacks(shown: Study) -> Figure:
-    """Draw the measurements that answer two groups of questions: about attacks other than PGD, and
-    about randomness.
+    """Draw a panel for each question about attacks other than PGD, and for the question whether the
+    network's output is random.
     """
     return _panels(shown, ATTACKS)
 
@@ -137,8 +137,8 @@ def curves(shown: Study) -> Figure:
 
 
 def findings(shown: Study) -> Table:
-    """Return a table of the questions of the diagnosis, with a red or green answer for each
-    network.
+    """Return a table of the questions that diagnose gradient masking. A red answer for a network is
+    a warning, a green answer is none.
     """
     found = [diagnose(each) for each in shown.evidence.values()]
     marks = {True: "**red**", False: "green"}
@@ -170,8 +170,8 @@ def broken(shown: Study) -> Table:
 
 
 def _panels(shown: Study, questions: Mapping[str, tuple[str, ...]]) -> Figure:
-    """Draw a panel for each question. A panel has a row for each measurement that the answer
-    uses.
+    """Draw a panel for each question. Each row of a panel shows one of the measurements that answer
+    the question, for both networks.
     """
     values = {
         question: {

@@ -59,10 +59,11 @@ class Study:
     results of attacks on the network.
 
     ``regions``: the predicted class at each point of the grid, row by row from the bottom.
-    ``exact``: for each norm, the distance from each test point to the nearest point of the grid
-        that the network does not classify as the test point's class.
-    ``budget``: for each attack with radius `EPS`, and for the exhaustive search, whether each test
-        point remains correctly classified.
+    ``exact``: for each norm, the distance from each test point to the nearest misclassified point
+        of the grid, which has another predicted class than the test point's class.
+    ``budget``: for each attack, whether each test point is still classified correctly after the
+        attack with radius `EPS`. The entry for the exhaustive search says whether the grid has no
+        adversarial point within `EPS`.
     ``minimal``: the result of each minimal-norm attack; keys are the names of the attacks.
     """
 
@@ -105,8 +106,8 @@ def distances(
     classes: Int[Tensor, " n"],
     norm: float,
 ) -> Float[Tensor, " n"]:
-    """Return for each point the distance to the nearest point of the grid that the network does not
-    classify as the point's class.
+    """Return for each test point the distance to the nearest misclassified point of the grid, which
+    has another predicted class than the test point's class.
     """
     found = []
     for point, own in zip(points, classes, strict=True):

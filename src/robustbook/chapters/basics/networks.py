@@ -29,8 +29,8 @@ class Training:
 
     ``eps``: the radius of adversarial training, or 0 for training without adversarial images.
 
-    ``temperature``: the number by which the logits are divided during training. After training they
-        are not divided.
+    ``temperature``: the number by which the logits are divided during training. After training, the
+        network returns its logits undivided.
     ``noise``: the standard deviation of all noise layers, or 0 for a fully connected network
         without noise.
     """
@@ -65,8 +65,8 @@ def network(kind: str) -> nn.Module:
 
     ``kind``: the kind of network, which is "plain", "adversarial", "masked" or "noisy". For
         "adversarial", half of the training loss is on images after FGSM. The network "masked" has
-        about 50 times larger logits than "plain", and the network "noisy" has noise layers. The
-        first call trains the network and stores its weights.
+        about 50 times larger logits than the network "plain". The network "noisy" has noise layers.
+        The first call trains the network and stores its weights.
     """
     if kind not in TRAININGS:
         raise ValueError(f"kind must be one of {', '.join(TRAININGS)}, got {kind!r}")
@@ -120,7 +120,7 @@ def _built(training: Training) -> nn.Module:
 
 
 def _inner(net: nn.Module) -> nn.Module:
-    """Return the part of the network without noise layers, because only its weights are stored."""
+    """Return the network without its noise layers. The weights of this part are stored."""
     return net.net if isinstance(net, Noisy) else net
 
 

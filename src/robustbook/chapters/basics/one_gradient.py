@@ -117,8 +117,8 @@ def answer(shown: Study) -> str:
 
 
 def slides(shown: Study) -> Slider:
-    """Return a slider over eps. For each eps it shows the image, the change by FGSM, the changed
-    image, and the predictions for both images.
+    """Return a slider over eps. For each eps the slider shows the clean image, FGSM's perturbation,
+    the perturbed image, and the predictions for both images.
     """
     clean, largest = shown.sweep[0], max(moved.eps for moved in shown.sweep)
     frames = []
@@ -145,8 +145,8 @@ def slides(shown: Study) -> Slider:
 
 
 def ten(shown: Study) -> Figure:
-    """Draw ten test images, one of each class. Below each image is the same image after FGSM. The
-    titles are the network's predictions.
+    """Draw ten test images, one of each class. Below each test image is its adversarial image from
+    FGSM. The title of each image is the network's prediction.
     """
     first = [int((shown.labels == k).nonzero()[0]) for k in range(10)]
     images, labels = shown.images[first], shown.labels[first]

@@ -34,11 +34,10 @@ LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--
 
 @dataclass(frozen=True)
 class Judged:
-    """Which images are classified correctly after an attack. Three evaluations of the attacked
-    images differ in the noise draws of the network.
+    """Which attacked images a randomised network classifies correctly, in three evaluations with
+    different noise draws.
 
     ``own``: which images are classified correctly with the first noise draw that the attack used.
-    If the attack does not average, the first noise draw is its only draw.
     ``single``: which images are classified correctly with one new noise draw.
     ``many``: which images are classified correctly with the average over `JUDGES` new noise draws.
     """
@@ -54,8 +53,8 @@ class Study:
     the results of the attacks.
 
     ``probabilities``: the probability of the true class, for 50 noise draws on each test image.
-    ``attacked``: for each pair of an attack and the number of noise draws over which it averages
-    its gradients, the result of the attack.
+    ``attacked``: for each attack, which images are classified correctly after it. A key is the
+        attack's name and the number of noise draws over which the attack averages its gradients.
     """
 
     net: Noisy
@@ -109,9 +108,9 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that state the accuracies under attacks that average their gradients over
-    noise draws, and under attacks that do not. They also state the accuracy that is measured with
-    the attack's own noise draw.
+    """Return sentences that state the accuracy under PGD with gradients averaged over noise draws,
+    and under FGSM with one noise draw. For FGSM, the sentences also state the accuracy that is
+    measured with the same draw that the attack used.
     """
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (
@@ -126,8 +125,9 @@ def answer(shown: Study) -> str:
 
 
 def draws(shown: Study) -> Figure:
-    """Draw two panels. One shows the probability of one image's true class for each noise draw, the
-    other the accuracy under attack against the number of noise draws per gradient.
+    """Draw two panels about noise draws. The first panel shows the probability of one image's true
+    class for each draw. The second panel shows the accuracy under attack against the number of
+    draws per gradient.
     """
     image = int(shown.probabilities.std(0).argmax())
     own = shown.probabilities[:, image].double().numpy()

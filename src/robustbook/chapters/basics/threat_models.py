@@ -88,8 +88,8 @@ def _attacked(
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that explain threat models. They also state two accuracies at one radius in
-    each norm: of the plain network, and of the adversarially trained network.
+    """Return sentences that explain threat models. For one radius in each norm, the sentences state
+    the accuracy under PGD of the plain and of the adversarially trained network.
     """
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
@@ -123,7 +123,7 @@ def curves(shown: Study) -> Figure:
 
 def budgets(shown: Study) -> Figure:
     """Draw one image after PGD with several eps, with a row for the l-infinity norm and a row for
-    the l2 norm. The titles are the predicted classes.
+    the l2 norm. The title of each image is the predicted class.
     """
     images, labels = (each[IMAGE : IMAGE + 1] for each in digits())
     net = shown.nets["plain"]

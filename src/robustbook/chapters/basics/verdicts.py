@@ -50,13 +50,14 @@ def judged(
     partner: Sequence[float | int] = (),
     holds: Sequence[bool] = (),
 ) -> Judgement:
-    """Return the verdict that the book's rules give for the results of invented runs. The runs are
-    treated as if each had its own seed, and as if they used the paper's network and data.
+    """Return the verdict that the book's rules give if a paper's number is compared with invented
+    runs. Each run counts as a run with its own seed, on the paper's network and data.
 
     ``compare``: the kind of comparison, such as "equal", "at_least" or "greater_than".
-    ``partner``: for an ordering, the results of the runs of the method with which ``runs`` are
-        compared.
-    ``holds``: for a pattern, whether each run shows the pattern.
+    ``partner``: if the paper says that one method is better than another, the invented results of
+        the other method.
+    ``holds``: if the paper states a pattern, such as a falling curve, whether each run shows the
+        pattern.
     """
     marks: Sequence[bool | None] = holds or [None] * len(runs)
     rows = tuple(
@@ -84,8 +85,8 @@ def judged(
 
 
 def answer() -> str:
-    """Return sentences that compare one printed number with each of the two invented groups of
-    runs, and state both verdicts.
+    """Return sentences that compare a paper's number with two groups of invented runs, quiet and
+    noisy ones. The sentences state the verdict for each group.
     """
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
@@ -138,8 +139,9 @@ def _strip(printed: float) -> Figure:
 
 @dataclass(frozen=True)
 class Coverage:
-    """For each kind of interval, the percentage of simulations in which it contains the result of a
-    new run. The interval is computed from n runs; there is one percentage for each n in `SIZES`.
+    """How often each kind of interval contains the result of a new run, in percent of the
+    simulations. There is one percentage for each number of runs in `SIZES` from which the interval
+    is computed.
     """
 
     prediction: tuple[float, ...]
@@ -148,8 +150,8 @@ class Coverage:
 
 @cache
 def coverage() -> Coverage:
-    """Simulate runs with normally distributed results, and count how often each interval contains
-    the result of a new run.
+    """Simulate runs with normally distributed results. Count how often an interval that is computed
+    from a few runs contains the result of one more run.
     """
     chance = np.random.default_rng(0)
     prediction, confidence = [], []

@@ -74,8 +74,9 @@ SIDES = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many claims hold in our runs, and our numbers for the two
-    parts of claim 9.
+    """Return sentences that state how many claims hold in our runs. They also state by which
+    factors Deep Defense changes the perturbations of correctly classified and of misclassified
+    images (claim 9).
     """
     found = [verdict for verdict in _verdicts() if verdict != "not run"]
     before, after = (
@@ -97,9 +98,9 @@ def _verdicts() -> list[str]:
 
 
 def strips(record: Record) -> Figure:
-    """Draw the relative sizes of perturbations after each training method. One panel is for
-    correctly classified images, the other for misclassified images. A dot is the result of one
-    seed.
+    """Draw the mean relative size of DeepFool's perturbations after each training method. One panel
+    is for correctly classified images, the other for misclassified images. Each dot is the result
+    of training with one seed.
     """
     panels = {"correct": "classified correctly", "wrong": "misclassified"}
     found = {
@@ -129,8 +130,8 @@ def verdicts() -> Table:
 
 
 def first(record: Record) -> str:
-    """Return sentences that state the result for claim 1: the norm of an image divided by the norm
-    of its perturbation.
+    """Return sentences that state the result for claim 1: how many times the norm of DeepFool's
+    perturbation the norm of an image is.
     """
     caffenet, googlenet = (
         1 / float(printed(f"deep_defense/anchor-deepfool-table-1/{network}-ilsvrc2012/rho2") or 0)
@@ -180,8 +181,8 @@ def second_to_fourth(record: Record) -> str:
 
 
 def gains(record: Record) -> Table:
-    """Return a table with three numbers for each training method: its accuracy, its rho2, and its
-    increase in rho2 divided by the increase that Deep Defense gives.
+    """Return a table with a row for each training method. The columns are the accuracy, the
+    robustness rho2, and the increase in rho2 as a share of the increase by Deep Defense.
     """
     rho = {method: _got(record, "rho", "read", method) for method in COMPARED}
     start, whole = fmean(rho["reference"]), fmean(rho["deep-defense"])
@@ -203,8 +204,9 @@ def gains(record: Record) -> Table:
 
 
 def sides(record: Record) -> Table:
-    """Return a table of the relative sizes of perturbations, with one column for correctly
-    classified images and one for misclassified images.
+    """Return a table of the mean relative size of DeepFool's perturbations. One column is for
+    images that the reference network classifies correctly, the other for images that it
+    misclassifies.
     """
     return table(
         "Mean relative size of DeepFool's perturbation: of images that the reference network "

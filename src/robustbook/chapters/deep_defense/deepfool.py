@@ -32,8 +32,8 @@ COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states, for each network, the smallest and the largest of the mean
-    distances that the implementations find.
+    """Return a sentence that states for each network which implementation of DeepFool finds the
+    smallest mean distance, and which the largest.
     """
     parts = "; ".join(_range(record, network) for network in networks(record))
     return (

@@ -21,7 +21,7 @@ label of its axis.
 
 
 def answer(record: Record) -> str:
-    """Return text that states which share of its total increase in rho2 Deep Defense reaches in the
+    """Return text that states how much of the total increase in rho2 by Deep Defense happens in the
     first epoch. The text also says whether Deep Defense has the largest rho2 after the first and
     the last epoch.
     """
@@ -42,7 +42,7 @@ def early(record: Record, network: str) -> tuple[float, int, int]:
     """Return the percentage of the total increase in rho2 that Deep Defense reaches in the first
     epoch.
 
-    Also return the numbers of two epochs: of the first one, and of the last one.
+    Also return the numbers of the first and the last epoch for which rho2 is stored.
     """
     marks = _marks(record, network)
     start = mean(record, "rho2", network=network, method="reference")
@@ -75,8 +75,8 @@ def epochs(records: Sequence[Record]) -> Figure:
 
 
 def curve(record: Record, name: str, network: str, method: str) -> figures.Curve:
-    """Return the values of a quantity, such as rho2, after each epoch, with one curve per seed;
-    epoch 0 is the reference network.
+    """Return one curve per seed: the values of a quantity, such as rho2, after each epoch of
+    fine-tuning. The value at epoch 0 is that of the reference network.
     """
     of = {"network": network, "method": method}
     marks = sorted(settings(record, name, "epoch", **of))

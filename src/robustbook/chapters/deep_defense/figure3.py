@@ -25,8 +25,8 @@ label of its axis.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the range of rho2 over the values of each parameter, beginning
-    with the parameter that changes rho2 most.
+    """Return sentences that state for each of the parameters c, lambda and d between which values
+    rho2 varies. The parameter that changes rho2 most comes first.
     """
     ranges = []
     for name, word in WORDS.items():
@@ -64,8 +64,8 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """Return sentences that state two results: the effect of each parameter on rho2, and the
-    largest rho2 at which the accuracy is not below that of the reference network.
+    """Return sentences that state rho2 and the accuracy for several values of c, lambda and d. They
+    also state the largest rho2 of a network that is at least as accurate as the reference network.
     """
     start = {"method": "reference"}
     tried = [
@@ -129,8 +129,8 @@ def _tried(record: Record, name: str) -> list[float]:
 def _over(
     record: Record, name: str, parameter: str, look: figures.Look, **changed: float
 ) -> figures.Curve:
-    """Return the curve of a quantity, such as rho2, against the values of one parameter. There is
-    one curve per seed.
+    """Return one curve per seed: the values of a quantity, such as rho2, against the values of one
+    parameter.
     """
     at = _tried(record, parameter)
     each = [values(record, name, **{**USUAL, **changed, parameter: value}) for value in at]

@@ -1,4 +1,6 @@
-"""Compute what the page on Figure 4 shows: LeNet if the regulariser changes only one layer."""
+"""Compute what the page on Figure 4 shows: LeNet after training in which the regulariser changes
+the weights of one layer only.
+"""
 
 from collections.abc import Iterator
 
@@ -31,9 +33,9 @@ WORDS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state which layer, if the regulariser changes it alone, increases rho2
-    most. They also state this increase as a share of the increase if the regulariser changes all
-    layers. The same share is stated for the second-best layer.
+    """Return sentences that state which single layer gives the largest increase in rho2 if the
+    regulariser may change only this layer. They state the increases for the best and the
+    second-best layer, as shares of the increase that all layers give together.
     """
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
@@ -46,10 +48,11 @@ def answer(record: Record) -> str:
 
 
 def shares(record: Record) -> dict[str, float]:
-    """Return the increase in rho2 with each layer alone, as a percentage of the increase with all
-    layers together.
+    """Return for each layer the increase in rho2 if the regulariser changes only this layer, as a
+    percentage of the increase if the regulariser changes all layers.
 
-    Increases are relative to the reference network; rho2 is the mean over c and the seeds.
+    An increase is the mean rho2 (over all values of c and all seeds) minus the rho2 of the
+    reference network.
     """
     start, whole = (mean(record, "rho2", layer=layer) for layer in ("reference", "all"))
     return {
@@ -59,7 +62,7 @@ def shares(record: Record) -> dict[str, float]:
 
 
 def shares_in_words(record: Record) -> str:
-    """Return each layer's share of the increase in rho2 as a sentence."""
+    """Return a sentence with the result of `shares`."""
     return (
         "The increase in $\\rho_2$ with a single layer, as a share of the increase with all layers "
         f"(means over $c$), is: {_listed(record)}."
@@ -67,13 +70,13 @@ def shares_in_words(record: Record) -> str:
 
 
 def masked(record: Record) -> str:
-    """Return each layer's share of the increase in rho2 as a phrase for the overview page."""
+    """Return the result of `shares` as a phrase for the overview page."""
     return f"increase in rho2 with one layer, as a share of that with all layers: {_listed(record)}"
 
 
 def layers(record: Record) -> Figure:
-    """Draw accuracy against rho2, with a curve for each layer that the regulariser may change. The
-    value of c stands beside each point of a curve.
+    """Draw accuracy against rho2, with a curve for each choice of the layer that the regulariser
+    may change. Each point of a curve belongs to one value of c.
     """
     cs = _cs(record)
     curves = {

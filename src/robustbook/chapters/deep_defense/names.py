@@ -24,21 +24,21 @@ paper's.
 
 
 def networks(record: Record) -> list[str]:
-    """Return the names of the networks with rows in a record (the stored results of a run), in the
-    order of the rows.
+    """Return the names of the networks for which a record (the stored results of a run) has
+    results, in the order of the record.
     """
     return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
 
 
 def each_network(records: Iterable[Record]) -> list[tuple[Record, str]]:
-    """Return pairs (record, network). Each record (the stored results of a run) is paired with each
-    network in it.
+    """Return all pairs of a record (the stored results of a run) and a network for which it has
+    results.
     """
     return [(record, network) for record in records for network in networks(record)]
 
 
 def coloured(network: str) -> bool:
-    """Return whether the network is for colour images."""
+    """Return whether the inputs of the network are colour images."""
     return network in ("convnet", "nin")
 
 
@@ -55,14 +55,16 @@ def sizes(record: Record, network: str) -> list[float]:
 
 
 def shown_size(record: Record, network: str) -> float:
-    """Return the eps at which sentences on the pages state the accuracy of a network.
+    """Return the one eps for which the pages' text states the accuracy under attack of a network.
 
-    This eps is large for networks on digits, and it is the smallest tested eps for networks on
-    colour images.
+    For networks on colour images, this is the smallest eps that was tested; for networks on digits,
+    the third smallest.
     """
     return sizes(record, network)[0 if coloured(network) else 2]
 
 
 def size_text(network: str, eps: float) -> str:
-    """Return eps as it is usually written: 0.15, or 4/255 on coloured images."""
+    """Return eps as it is usually written: as a decimal number (0.15) for digits, and as a fraction
+    (4/255) for colour images.
+    """
     return f"{255 * eps:.0f}/255" if coloured(network) else f"{eps:g}"

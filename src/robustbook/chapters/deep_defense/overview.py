@@ -36,8 +36,8 @@ COLUMNS = {
 class Claim:
     """One row of the overview's table: a claim, the page that tests the claim, and our finding.
 
-    ``items`` are the paper's tables and figures with which we compare to decide the claim. ``find``
-    returns our finding as a phrase.
+    ``items`` are the tables and figures of the paper whose numbers, compared with ours, decide the
+    claim. ``find`` returns our finding as a phrase.
     """
 
     words: str
@@ -47,11 +47,11 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state two factors: by which Deep Defense increases rho2, and by which
-    it increases the smallest distance that any attack finds. They also state on how many networks
-    adversarial training gives a larger rho2 than Deep Defense.
+    """Return sentences that state by which factor Deep Defense increases the robustness rho2, and
+    by which factor the distance to the nearest adversarial image. They also state on how many
+    networks adversarial training gives a larger rho2 than Deep Defense.
 
-    ``record`` contains the stored results of Table 1. The distances come from the page with
+    ``record`` contains the stored results of Table 1. The distances come from the stored results of
     stronger attacks on the same networks.
     """
     attacked = record_of("deep_defense/today")
@@ -92,8 +92,8 @@ def claims() -> Table:
 
 
 def asked() -> Table:
-    """Return a table that compares the networks of Table 1, with one row for each pair of a network
-    and a measurement, such as the accuracy under an attack or the distance that an attack finds.
+    """Return a table that compares training methods. For each network of Table 1 there is one row
+    per measurement, such as the accuracy under FGSM or the distance that DDN finds.
     """
     tables, todays = (
         {record.profile: record for record in records_of(f"deep_defense/{item}")}
@@ -138,8 +138,8 @@ def _and(parts: Iterable[str]) -> str:
 
 
 def _each(item: str) -> list[tuple[Record, str]]:
-    """Return the pairs (record, network) of one page: each of its records is paired with each
-    network in this record.
+    """Return for one table or figure all pairs of a record (the stored results of a run) and a
+    network for which it has results.
     """
     return names.each_network(records_of(f"deep_defense/{item}"))
 
@@ -164,7 +164,7 @@ def _compared() -> str:
 
 
 def _early() -> str:
-    """Return the share of its final increase in rho2 that Deep Defense reaches in the
+    """Return text that states how much of the final increase in rho2 by Deep Defense happens in the
     first epoch.
     """
     parts = []
@@ -259,8 +259,8 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Yield for each line of the table three things: its title, the results from which it is
-    computed, and the number of digits that it shows.
+    """Yield for each row of the table its title, the names of the stored results that it shows, and
+    the number of digits.
     """
     eps = names.shown_size(today, network)
     size, digits = names.size_text(network, eps), 3 if names.coloured(network) else 2

@@ -53,10 +53,10 @@ under FGS is shown.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state two ratios of rho2, each to that of fine-tuning without a
-    regulariser. One ratio is for the replication's Deep Defense, the other for Deep Defense with
-    its true gradient. The sentences also state the effect of larger batches (of 100 images) without
-    a regulariser.
+    """Return sentences that compare rho2 of two networks with rho2 of a network that is fine-tuned
+    without a regulariser. The two are the replication's Deep Defense and Deep Defense with its true
+    gradient. The sentences also state the effect on rho2 of batches of 100 images without any
+    regulariser.
     """
     return (
         "The network that the replication calls Deep Defense has "
@@ -71,7 +71,7 @@ def answer(record: Record) -> str:
 
 def methods_table(version: Version) -> Table:
     """Return a table with one row for each network: its accuracy, its rho2, and its accuracies
-    under FGS. In each cell the replication's number stands before ours.
+    under FGS. Each cell shows first the number that the replication reports, and then our result.
     """
     return table(
         f"{version.heading}. Accuracy in per cent, rho2, and accuracy under FGS at shares of the "
@@ -83,8 +83,9 @@ def methods_table(version: Version) -> Table:
 
 
 def constant(record: Record) -> str:
-    """Return sentences that state how much the constant regulariser changes the weights. They also
-    state the eps at which the network classifies half of the images correctly under FGS (eps_ref).
+    """Return sentences that state how much the replication's regulariser, a constant without
+    gradient, changes the weights. They also state eps_ref, the eps at which the network classifies
+    half of the images correctly under FGS.
     """
     apart = max(values(record, "difference"))
     return (
@@ -142,7 +143,8 @@ def over_epochs(record: Record) -> Figure:
 
 def epochs_in_words(record: Record) -> str:
     """Return sentences that state rho2 at three times: before fine-tuning, after the first epoch,
-    and after the last epoch. They also state the effect of a lower learning rate on rho2.
+    and after the last epoch. The sentences also state how much of the replication's increase in
+    rho2 a lower learning rate explains.
     """
     ends = ", ".join(
         f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
@@ -160,8 +162,8 @@ def epochs_in_words(record: Record) -> str:
 
 
 def with_gradient(record: Record) -> str:
-    """Return sentences that compare Deep Defense with its true gradient and fine-tuning on clean
-    images. They state the rho2 and the accuracy of both.
+    """Return sentences that state rho2 and the accuracy after two kinds of fine-tuning on clean
+    images: Deep Defense with its true gradient, and training without the regulariser.
     """
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
@@ -184,9 +186,9 @@ def _first(record: Record, method: str) -> float:
 
 
 def _explained(record: Record, method: str) -> float:
-    """Return in per cent how much of the replication's increase in rho2 a method explains: the
-    increase by the method, divided by the increase by the replication's Deep Defense. Both
-    increases are relative to fine-tuning without a regulariser.
+    """Return the increase in rho2 by a method, in per cent of the increase by the replication's
+    Deep Defense. An increase is the difference from the rho2 of fine-tuning without a regulariser
+    on the same images.
     """
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)
@@ -219,7 +221,7 @@ def _method_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _under(record: Record, method: str, share: float) -> list[float]:
-    """Return the accuracies under FGS, one per seed, with an eps of ``share`` times the
-    replication's eps_ref.
+    """Return for each seed the accuracy under FGS with an eps of ``share`` times the replication's
+    eps_ref.
     """
     return values(record, "fgs", method=method, share=share, reading="printed")

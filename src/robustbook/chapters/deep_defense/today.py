@@ -35,8 +35,8 @@ def answer(record: Record) -> str:
     """Return sentences that answer two questions: whether Deep Defense increases the smallest
     distance that any attack finds, and whether the accuracy under FGSM overstates the robustness.
 
-    The numbers in the sentences are for the networks in ``record``. The first answer, "yes" or
-    "no", is for all networks with stored results.
+    The sentences state numbers only for the networks in ``record``. The "yes" or "no" to the first
+    question holds for the networks of all stored results.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
     further = {title(*each): _further(*each) for each in each_network([record, *others])}
@@ -61,15 +61,15 @@ def answer(record: Record) -> str:
 
 
 def networks_in_words(records: Sequence[Record]) -> str:
-    """Return a list with an entry for each network, which states how Deep Defense changes the
-    distances that attacks find, and the accuracies under attacks.
+    """Return a list with an entry for each network. An entry states how Deep Defense changes the
+    distance that attacks find, and the accuracy of Deep Defense under attacks.
     """
     return "\n".join(f"- {_network_in_words(*each)}" for each in each_network(records))
 
 
 def distances(records: Sequence[Record]) -> Figure:
-    """Draw, for each training method, the median sizes of the smallest perturbations that two
-    attacks find, DeepFool and DDN.
+    """Draw the median size of the smallest perturbations that DeepFool and DDN find, after each
+    training method.
     """
     found = {
         title(record, network): {
@@ -114,9 +114,8 @@ def bounded(version: Version) -> Table:
 
 
 def nearest_gain(record: Record, network: str, method: str = "deep-defense") -> float:
-    """Return the distance to the nearest adversarial image after training with a method, divided by
-    this distance for the reference network. The distances are medians over images; the ratio is a
-    mean over the seeds.
+    """Return by which factor a training method increases the median distance to the nearest
+    adversarial image, compared with the reference network. The factor is a mean over the seeds.
     """
     return fmean(_gains(record, network, method, "best"))
 
@@ -143,8 +142,8 @@ def _left(record: Record, network: str, method: str, attack: str, eps: float) ->
 
 
 def _single_and_all(record: Record, network: str) -> tuple[float, float]:
-    """Return Deep Defense's accuracies under FGSM and under all attacks, at the eps that sentences
-    on the page use.
+    """Return two accuracies of Deep Defense: under FGSM alone, and under all attacks together. Both
+    are for the eps that the page's text uses.
     """
     of = {"network": network, "method": "deep-defense", "eps": shown_size(record, network)}
     return mean(record, "accuracy", attack="fgsm", **of), mean(
@@ -169,8 +168,8 @@ def _flattered(record: Record, network: str) -> bool:
 
 
 def _yes_or_no(holds: Mapping[str, bool]) -> str:
-    """Return "yes" or "no" if the answer is the same for all networks. Otherwise return text with
-    the answer for each network.
+    """Return "yes" if ``holds`` is true for all networks, and "no" if it is false for all networks.
+    Otherwise return text with "yes" or "no" for each network.
     """
     if len(set(holds.values())) == 1:
         return "yes" if all(holds.values()) else "no"
