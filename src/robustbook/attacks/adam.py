@@ -70,8 +70,8 @@ def adam(
         Adam's authors.
     ``epsilon``: the number that is added to the square root of the second moment; default 1e-8, as
         proposed by Adam's authors. If the gradient is far smaller than epsilon, a pixel moves by
-        only step_size * gradient / epsilon. The gradients of a saturated network are that small, so
-        a large epsilon stops the attack on it.
+        only step_size * gradient / epsilon. The gradients of a saturated network can be far smaller
+        than epsilon, so that the attack hardly changes the image.
     ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged. Each step of Adam uses new draws for the gradient and for the check for success.
@@ -84,11 +84,11 @@ def adam(
 
     If the goal of the attack is already reached on the clean image, the attack returns this image
     after 0 steps. Each step costs a forward and a backward pass of all images on which the attack
-    has not succeeded yet. The success of a step is checked in the next step, so an image costs one
-    more forward and backward pass than the steps that it needs. The final evaluation costs a
-    forward pass of all images. On a GPU, images on which the attack has succeeded are removed only
-    every 10 steps, because each removal makes the CPU wait for the GPU. Raises ValueError for an
-    invalid argument, or a model that returns NaN.
+    has not succeeded yet. The success of a step is checked in the next step. So an image costs one
+    more forward and backward pass than its number of steps. The final evaluation costs a forward
+    pass of all images. On a GPU, images on which the attack has succeeded are removed only every 10
+    steps, because each removal makes the CPU wait. Raises ValueError for an invalid argument, or a
+    model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

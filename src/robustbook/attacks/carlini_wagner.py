@@ -101,8 +101,8 @@ def carlini_wagner(
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``preset``: the version of the attack, which says which hinge is used and which iterate is
         returned (see `CarliniWagner`).
-    ``clip``: whether images stay in [0, 1], because the attack minimises over the variable w of the
-        formula above; with False, the attack minimises over the pixels.
+    ``clip``: whether images stay in [0, 1]. With True, the attack minimises over the variable w of
+        the module's formula; with False, over the pixels.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged. Each step of the attack uses new noise draws.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
@@ -112,10 +112,10 @@ def carlini_wagner(
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    If the attack returns the nearest adversarial image but no iterate is misclassified, it returns
-    the clean image and the distance infinity. A clean image that the model already misclassifies
-    has distance 0. With a preset whose `keep` is "last", the attack returns the last iterate for
-    the last value of c, and the distance of this iterate.
+    If the attack should return the nearest adversarial image but finds none, it returns the clean
+    image and the distance infinity. A clean image that the model already misclassifies has distance
+    0. With a preset whose `keep` is "last", the attack returns the last iterate for the last value
+    of c, and the distance of this iterate.
 
     Each step costs a forward pass of all images, and a backward pass of the images whose hinge is
     positive. In a step in which the hinge of an image becomes positive, this image needs a second
@@ -252,8 +252,8 @@ def _active(
     """Return three results for each image: the logits, the objective that the attack increases, and
     the gradient of this objective. The gradient is 0 for an image whose hinge is 0.
 
-    ``active``: the images whose hinge was positive in the last step. All other images get a forward
-        pass first, and a backward pass only if their hinge has become positive.
+    ``active``: the images whose hinge was positive in the last step. Images that are not ``active``
+        get a forward pass first, and a backward pass only if their hinge has become positive.
     """
     if LOOK_EVERY.get(images.device.type, 10) > 1 or bool(active.all()):
         return propagation.both(images, goal, step)

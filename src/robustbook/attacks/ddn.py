@@ -66,8 +66,8 @@ def ddn(
         each image. In the paper, ``scale`` is 1 for pixels in [0, 1].
     ``loss``: the loss, as a name or a function (see `fgsm`); the default is the cross entropy, as
         in the paper. If the gradient at the clean image is exactly 0, the attack does not change
-        the image. The authors' code takes a step in a random direction in this case. The gradient
-        of the loss "margin" does not vanish if the softmax saturates.
+        the image. If this gradient is 0, the authors' code takes a step in a random direction. The
+        gradient of the loss "margin" does not vanish if the softmax saturates.
     ``clip``: whether iterates are clipped to [0, 1]; default True.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged. Each step uses new noise draws, which also decide whether the iterate is

@@ -29,8 +29,8 @@ away from the predicted class. The column "others" of the table is the number of
 highest logits, that an implementation considers besides the source class. If a minimal-norm attack
 of this package fails on an image, it usually returns the clean image and the distance infinity.
 After a failure, DeepFool returns the clean image only with the presets "ours", "free" and
-"adversarial_library". With all other presets, DeepFool then returns the last iterate, as the
-original implementations do.
+"adversarial_library". After a failure with any other preset, DeepFool returns the last iterate, as
+the original implementation does.
 
 If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
 slowly. The options `distance_offset` and `free` of a `Variant` help DeepFool to cross the boundary
@@ -68,11 +68,12 @@ class Variant:
     ``candidates``: how many classes are considered besides the source class, beginning with the
         highest logits at the clean image. With `candidates` None, all classes are considered. On
         MNIST, DeepFool finds the same distances if the candidates are chosen again at each step.
-    ``slack``: a factor, which saves gradients after the first step. From its last computed gradient
-        norm, DeepFool estimates the distance to the boundary of each class. DeepFool skips a class
-        whose estimate is at least `slack` times the nearest distance found. With a slack of
-        math.inf no class is skipped. On MNIST, the slack 2 of the preset "ours" saves two thirds of
-        the gradients and never changes which class is nearest.
+    ``slack``: a factor that decides which gradients are computed after the first step. DeepFool
+        estimates the distance to the boundary of each class from the last computed gradient norm of
+        this class. It computes no gradient for a class whose estimated distance is at least `slack`
+        times the nearest distance found. With a slack of math.inf no class is skipped. On MNIST,
+        the slack 2 of the preset "ours" saves two thirds of the gradients and never changes which
+        class is nearest.
     ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
     ``each_step``: whether the overshoot extends each step (True), or only the sum of all steps at
         the end of the attack (False).
@@ -126,8 +127,8 @@ class Variant:
         times smaller.
 
         If pixel values are `unit` times smaller, distances are `unit` times smaller and gradients
-        `unit` times larger, so the offsets change too. For example, let f be the model, g(x) =
-        f(unit x) the same model for the smaller pixel values, and e the offset of each gradient
+        `unit` times larger, so the offsets change too. For example, let f be the model, and g(x) =
+        f(unit x) the same model for the smaller pixel values. Let e be the offset of each gradient
         component. Then |g| / ||grad g + unit e|| = |f| / ||grad f + e|| / unit.
         """
         return replace(
@@ -235,11 +236,11 @@ def deepfool(
     An image on which the attack has succeeded is removed from the batch. With the default preset, a
     clean image that the model already misclassifies has distance 0. Each step costs one backward
     pass for each class that is considered, and one or two forward passes. The first forward pass of
-    a step is needed for the gradients. A second forward pass checks for success, if the next step's
-    first forward pass cannot do so or if many successes are expected. The final evaluation costs
-    one forward pass for each of its `judge` noise draws. On a GPU, the CPU waits for the GPU once
-    in each step. With a finite slack, the CPU also waits once for each class that is considered.
-    Raises ValueError for an invalid argument, or a model that returns NaN.
+    a step is needed for the gradients. In some steps a second forward pass checks whether the
+    attack has succeeded. The final evaluation costs one forward pass for each of its `judge` noise
+    draws. On a GPU, the CPU waits for the GPU once in each step. With a finite slack, the CPU also
+    waits once for each class that is considered. Raises ValueError for an invalid argument, or a
+    model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)

@@ -43,16 +43,17 @@ def fgsm(
     """Change every pixel by eps in the direction of the gradient's sign, also in images that the
     model already misclassifies.
 
-    ``model``: a function from images to logits. The function gets a copy of the images, so it may
-        change them. A network must already be in the mode (training or evaluation) in which it is
-        attacked. The attack on a randomised model is reproducible if the model is a `Drawing`.
+    ``model``: a function from images to logits. The model gets a copy of the images, so it may
+        change them in place. A network must already be in the mode (training or evaluation) in
+        which it is attacked. The attack on a randomised model is reproducible if the model is a
+        `Drawing`.
     ``images``: the clean images, in [0, 1], in float32, or in float64 for a float64 model.
     ``labels``: the true classes.
     ``eps``: in (0, 1], the largest change of a pixel: one number, or one for each image.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``loss``: the name of a loss in `losses`, by default "cross_entropy", as in section 4 of the
-        paper. The other names are "clipped_probabilities", "squared_error", "margin" and "hinge".
-        The loss may also be a function from logits and classes to one number per image.
+        paper. The names of other losses are "clipped_probabilities", "squared_error", "margin" and
+        "hinge". The loss may also be a function from logits and classes to one number per image.
     ``clip``: whether the result is clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged; default 1. For a deterministic model, more than one draw only costs time.

@@ -1,10 +1,10 @@
 """Compute the adversarial images of adversarial training by PGD, inside the training loss.
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
-`pgd`, except for four changes that make it suitable for training. Unlike `pgd`, the attack returns
-the last iterate, not the iterate of highest loss. Arguments are not validated. During the attack,
-the CPU never waits for the GPU. The attack can run inside ``torch.func.vmap``, which is used to
-train several networks together.
+`pgd`. Four changes make the attack suitable for use inside the training loss. Unlike `pgd`, the
+attack returns the last iterate, not the iterate of highest loss. Arguments are not validated.
+During the attack, the CPU never waits for the GPU. The attack can run inside ``torch.func.vmap``,
+which is used to train several networks together.
 """
 
 import math

@@ -79,9 +79,9 @@ def lbfgs(
     ``history``: how many pairs of a step and a gradient difference are kept per image; default 10,
         as in scipy.
     ``gtol``: the attack stops if no gradient component is larger than gtol in absolute value;
-        default 1e-5, as in scipy. With `clip`, a pixel at 0 or 1 does not count if a step along the
-        negative gradient would push it out of [0, 1]. With gtol 0, the attack stops only if all
-        gradient components are zero.
+        default 1e-5, as in scipy. With `clip`, the test for gtol ignores a pixel at 0 or 1 that a
+        step along the negative gradient would push out of [0, 1]. With gtol 0, the attack stops
+        only if all gradient components are zero.
     ``ftol``: the attack stops if a step decreases the loss f by at most ftol max(1, f); default
         2.2e-9, as in scipy. With ftol 0, the attack stops only if the loss does not decrease.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.

@@ -81,7 +81,7 @@ def penalised_lbfgs(
     ``gtol``: the stopping tolerance for the gradient, as in `lbfgs`.
     ``ftol``: the stopping tolerance for the decrease of the loss, as in `lbfgs`.
     ``loss``: the loss that is added to c times the squared distance, as a name or a function (see
-        `fgsm`); the default is the cross entropy, as in the paper.
+        `fgsm`). The default is the cross entropy, as in the paper.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
     ``draws``: for a randomised model, the number of noise draws over which the loss is averaged;
         all passes of the attack use the same draws.
@@ -170,8 +170,8 @@ def _minimised(
 
 
 class _Penalised(Searches):
-    """The L-BFGS searches for the loss with the penalty on the distance. Unlike `Searches`, they do
-    not stop at the first adversarial image.
+    """L-BFGS searches that minimise the loss plus the penalty on the distance. Unlike `Searches`,
+    these searches go on after the first adversarial image.
     """
 
     def __init__(

@@ -89,8 +89,9 @@ class Propagation:
             return self._answer(images, goal, self._number(step), self._draws)[0]
 
     def verdict(self, images: Float[Tensor, "n *shape"], goal: Goal) -> Float[Tensor, "n k"]:
-        """Return the logits of the final evaluation. With several noise draws (`judge`), return the
-        logarithm of the mean softmax probabilities. No step has used these draws.
+        """Return the logits of the final evaluation, with noise draws that no step of the attack
+        has used. With several noise draws (`judge`), return the logarithm of the mean softmax
+        probabilities.
         """
         with torch.no_grad():
             return self._answer(images, goal, self._number(0) + JUDGE, self._judge)[0]
@@ -125,13 +126,13 @@ class Propagation:
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
         """Return the logits, and a function that computes gradients of logit differences. The
-        function takes for each image a source class and a target class. It returns the gradient of
-        the target's logit minus the source's logit with respect to the image.
+        function takes for each image a source class and a target class. The function returns the
+        gradient of the target's logit minus the source's logit with respect to the image.
 
         Calling `slopes` costs one forward pass, and each call of the returned function costs one
         backward pass. On a CPU, one call per class is two to three times as fast as one backward
-        pass over a copy of the images for each class. A model compiled by torch.compile allows only
-        one backward pass per graph, so each call after the first needs a new forward pass.
+        pass for all classes at once. A model compiled by torch.compile allows only one backward
+        pass per graph, so each call after the first needs a new forward pass.
         """
         first = self._number(step)
 
@@ -238,9 +239,9 @@ class Propagation:
         return logits, gain.detach(), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Return the attack's objective for several noise draws. If ``average`` is "loss", this is
-        the sum of the objectives of all draws. If ``average`` is "probability", the objective is
-        computed from the label's probability, summed over the draws.
+        """Return the attack's objective for several noise draws. If ``average`` is "loss", the
+        result is the sum of the objectives of all draws. If ``average`` is "probability", the
+        objective is computed from probabilities that are summed over the draws.
         """
         if self._average == "loss":
             return gains.sum(0)

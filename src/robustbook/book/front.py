@@ -143,8 +143,8 @@ def contents(root: Path) -> list[str]:
 
 
 def judged(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return for each notebook the names of the tables and figures that it tests: it compares their
-    numbers with our measurements. A name has the form ``paper/name``.
+    """Return for each notebook the names of the tables and figures whose numbers the notebook
+    compares with ours. A name has the form ``paper/name``.
     """
     found: dict[str, tuple[str, ...]] = {}
     there = notebooks.names(root)

@@ -23,8 +23,8 @@ MARKS = {
 
 
 def answer() -> str:
-    """Return sentences that state two ratios of running times: attacks in other libraries compared
-    with our attacks, and our attacks compared with the passes through the network alone.
+    """Return sentences that compare the running times of our attacks: with those of other
+    libraries, and with the time of the network's passes alone.
     """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
     ranges, floors, same = [], [], True

@@ -59,14 +59,14 @@ def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -
 
 
 def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
-    """Return a function without arguments that states our finding. It calls ``sentence`` with the
-    best stored results of the table or figure ``item``.
+    """Return a function without arguments that states our finding. The returned function calls
+    ``sentence`` with the best stored results of the table or figure ``item``.
     """
     return lambda: sentence(record_of(item))
 
 
 def of_all(sentence: Callable[[list[Record]], str], item: str) -> Callable[[], str]:
-    """Return a function without arguments that states our finding. It calls ``sentence`` with all
-    stored results of the table or figure ``item``.
+    """Return a function without arguments that states our finding. The returned function calls
+    ``sentence`` with all stored results of the table or figure ``item``.
     """
     return lambda: sentence(records_of(item))

@@ -59,9 +59,9 @@ def self_ensemble() -> str:
     """Return a sentence that states the accuracies of Random Self-Ensemble and of a network without
     noise, under the paper's attack.
 
-    The sentence is about the first network of the best stored results. It compares the two
-    accuracies twice: under the attack with the same constant c, and under the attack with the same
-    distortion.
+    The sentence is about the first network of the best stored results. The sentence compares Random
+    Self-Ensemble with the network without noise twice: for the same constant c of the attack, and
+    for the same distortion of the images.
     """
     record = record_of("self_ensemble/figure-6")
     network = names.networks(record)[0]
@@ -129,8 +129,8 @@ class Example:
 
 
 def example() -> Example:
-    """Return an image and its adversarial image from Figure 8. The pair is the one with the
-    smallest l-infinity distance in the figure.
+    """Return an image and its adversarial image from Figure 8: of all pairs in the figure, the one
+    with the smallest l-infinity distance.
 
     The image is a test image on which the vanilla network is most confident. The adversarial image
     comes from L-BFGS, and the network predicts the target class for it.

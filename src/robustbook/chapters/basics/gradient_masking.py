@@ -137,8 +137,8 @@ def curves(shown: Study) -> Figure:
 
 
 def findings(shown: Study) -> Table:
-    """Return a table of the questions that diagnose gradient masking. A red answer for a network is
-    a warning, a green answer is none.
+    """Return a table of the questions that diagnose gradient masking. A red answer warns that the
+    accuracy under attack overstates the network's robustness.
     """
     found = [diagnose(each) for each in shown.evidence.values()]
     marks = {True: "**red**", False: "green"}

@@ -59,8 +59,8 @@ class Study:
     results of attacks on the network.
 
     ``regions``: the predicted class at each point of the grid, row by row from the bottom.
-    ``exact``: for each norm, the distance from each test point to the nearest misclassified point
-        of the grid, which has another predicted class than the test point's class.
+    ``exact``: for each norm, the distance from each test point to the nearest grid point for which
+        the network predicts another class than the test point's.
     ``budget``: for each attack, whether each test point is still classified correctly after the
         attack with radius `EPS`. The entry for the exhaustive search says whether the grid has no
         adversarial point within `EPS`.
@@ -106,8 +106,8 @@ def distances(
     classes: Int[Tensor, " n"],
     norm: float,
 ) -> Float[Tensor, " n"]:
-    """Return for each test point the distance to the nearest misclassified point of the grid, which
-    has another predicted class than the test point's class.
+    """Return the distance from each test point to the nearest grid point for which the network
+    predicts another class than the test point's.
     """
     found = []
     for point, own in zip(points, classes, strict=True):

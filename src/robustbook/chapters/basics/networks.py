@@ -120,7 +120,9 @@ def _built(training: Training) -> nn.Module:
 
 
 def _inner(net: nn.Module) -> nn.Module:
-    """Return the network without its noise layers. The weights of this part are stored."""
+    """Return the part of the network whose weights are stored: the network without its noise
+    layers.
+    """
     return net.net if isinstance(net, Noisy) else net
 
 

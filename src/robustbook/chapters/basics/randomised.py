@@ -53,7 +53,7 @@ class Study:
     the results of the attacks.
 
     ``probabilities``: the probability of the true class, for 50 noise draws on each test image.
-    ``attacked``: for each attack, which images are classified correctly after it. A key is the
+    ``attacked``: for each attack, which attacked images are classified correctly. A key is the
         attack's name and the number of noise draws over which the attack averages its gradients.
     """
 
@@ -110,7 +110,7 @@ def judged(
 def answer(shown: Study) -> str:
     """Return sentences that state the accuracy under PGD with gradients averaged over noise draws,
     and under FGSM with one noise draw. For FGSM, the sentences also state the accuracy that is
-    measured with the same draw that the attack used.
+    measured with the noise draw that the attack used.
     """
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (

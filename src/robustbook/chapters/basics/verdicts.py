@@ -51,7 +51,7 @@ def judged(
     holds: Sequence[bool] = (),
 ) -> Judgement:
     """Return the verdict that the book's rules give if a paper's number is compared with invented
-    runs. Each run counts as a run with its own seed, on the paper's network and data.
+    runs. Each invented run counts as a run with its own seed, on the paper's network and data.
 
     ``compare``: the kind of comparison, such as "equal", "at_least" or "greater_than".
     ``partner``: if the paper says that one method is better than another, the invented results of

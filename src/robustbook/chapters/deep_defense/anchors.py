@@ -107,8 +107,8 @@ def _number(target: str) -> float:
 
 
 def _beside(number: float | None, ours: Sequence[float], digits: int) -> str:
-    """Return the text of a table cell: the number in the DeepFool paper (if there is one), and then
-    the mean and range of our results.
+    """Return the text of a table cell: the number in the DeepFool paper, if there is one, then the
+    mean and range of our results.
     """
     ours_mean, _, ends = spread(ours, digits).partition(" ")
     text = f"**{ours_mean}** {ends}".rstrip()

@@ -74,9 +74,9 @@ SIDES = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many claims hold in our runs. They also state by which
-    factors Deep Defense changes the perturbations of correctly classified and of misclassified
-    images (claim 9).
+    """Return sentences that state how many claims hold in our runs. The sentences also state by
+    which factors Deep Defense changes the size of perturbations of correctly classified and of
+    misclassified images (claim 9).
     """
     found = [verdict for verdict in _verdicts() if verdict != "not run"]
     before, after = (
@@ -130,8 +130,8 @@ def verdicts() -> Table:
 
 
 def first(record: Record) -> str:
-    """Return sentences that state the result for claim 1: how many times the norm of DeepFool's
-    perturbation the norm of an image is.
+    """Return sentences that state the result for claim 1: the norm of an image divided by the norm
+    of DeepFool's perturbation, for three networks.
     """
     caffenet, googlenet = (
         1 / float(printed(f"deep_defense/anchor-deepfool-table-1/{network}-ilsvrc2012/rho2") or 0)

@@ -11,8 +11,8 @@ from .names import coloured
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how the gradient of DeepFool is computed. They also state how
-    many of our networks have as many parameters as the networks in the released code.
+    """Return sentences that state how the gradient of DeepFool is computed. The sentences also
+    state how many of our networks have as many parameters as the networks in the released code.
     """
     same = [row.value == printed(row.target) for row in record.rows if row.target]
     return (
@@ -31,8 +31,8 @@ def network_and_reverse(record: Record) -> Figure:
 
 
 def layers(version: Version) -> Table:
-    """Return a table with one row for each layer: its operation in the forward pass, its operation
-    in the reverse network, and its number of parameters.
+    """Return a table of the layers: the operation of each layer in the forward pass and in the
+    reverse network, and its number of parameters.
     """
     network = str(version.record.parameters["network"])
     found = stages(version.record, network)

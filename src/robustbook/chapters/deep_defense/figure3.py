@@ -64,8 +64,9 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """Return sentences that state rho2 and the accuracy for several values of c, lambda and d. They
-    also state the largest rho2 of a network that is at least as accurate as the reference network.
+    """Return sentences that state rho2 and the accuracy for several values of c, lambda and d. The
+    sentences also state the largest rho2 of the networks that are at least as accurate as the
+    reference network.
     """
     start = {"method": "reference"}
     tried = [

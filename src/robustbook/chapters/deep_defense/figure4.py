@@ -34,8 +34,8 @@ WORDS = {
 
 def answer(record: Record) -> str:
     """Return sentences that state which single layer gives the largest increase in rho2 if the
-    regulariser may change only this layer. They state the increases for the best and the
-    second-best layer, as shares of the increase that all layers give together.
+    regulariser may change only this layer. The sentences state the increase in rho2 for the best
+    and the second-best layer, in per cent of the increase with all layers.
     """
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
@@ -48,8 +48,8 @@ def answer(record: Record) -> str:
 
 
 def shares(record: Record) -> dict[str, float]:
-    """Return for each layer the increase in rho2 if the regulariser changes only this layer, as a
-    percentage of the increase if the regulariser changes all layers.
+    """Return for each layer the increase in rho2 if the regulariser changes only this layer, in per
+    cent of the increase with all layers.
 
     An increase is the mean rho2 (over all values of c and all seeds) minus the rho2 of the
     reference network.

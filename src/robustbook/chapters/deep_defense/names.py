@@ -57,8 +57,8 @@ def sizes(record: Record, network: str) -> list[float]:
 def shown_size(record: Record, network: str) -> float:
     """Return the one eps for which the pages' text states the accuracy under attack of a network.
 
-    For networks on colour images, this is the smallest eps that was tested; for networks on digits,
-    the third smallest.
+    For networks on colour images, the result is the smallest eps that was tested; for networks on
+    digits, the third smallest.
     """
     return sizes(record, network)[0 if coloured(network) else 2]
 

@@ -48,8 +48,8 @@ class Claim:
 
 def answer(record: Record) -> str:
     """Return sentences that state by which factor Deep Defense increases the robustness rho2, and
-    by which factor the distance to the nearest adversarial image. They also state on how many
-    networks adversarial training gives a larger rho2 than Deep Defense.
+    by which factor the distance to the nearest adversarial image. The sentences also state on how
+    many networks adversarial training gives a larger rho2 than Deep Defense.
 
     ``record`` contains the stored results of Table 1. The distances come from the stored results of
     stronger attacks on the same networks.

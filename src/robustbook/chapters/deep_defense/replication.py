@@ -54,9 +54,9 @@ under FGS is shown.
 
 def answer(record: Record) -> str:
     """Return sentences that compare rho2 of two networks with rho2 of a network that is fine-tuned
-    without a regulariser. The two are the replication's Deep Defense and Deep Defense with its true
-    gradient. The sentences also state the effect on rho2 of batches of 100 images without any
-    regulariser.
+    without a regulariser. The two networks are the replication's Deep Defense, and Deep Defense
+    with its true gradient. The sentences also state the effect on rho2 of batches of 100 images
+    without any regulariser.
     """
     return (
         "The network that the replication calls Deep Defense has "
@@ -84,8 +84,8 @@ def methods_table(version: Version) -> Table:
 
 def constant(record: Record) -> str:
     """Return sentences that state how much the replication's regulariser, a constant without
-    gradient, changes the weights. They also state eps_ref, the eps at which the network classifies
-    half of the images correctly under FGS.
+    gradient, changes the weights. The sentences also state eps_ref, the eps at which the network
+    classifies half of the images correctly under FGS.
     """
     apart = max(values(record, "difference"))
     return (

@@ -33,8 +33,8 @@ clipped.
 
 def answer(record: Record) -> str:
     """Return sentences that state how Deep Defense changes rho2 and the accuracy on clean images.
-    They also state on how many networks Deep Defense has the largest rho2 of the paper's methods,
-    and on how many adversarial training II has a larger rho2.
+    The sentences also state on how many networks another method has a larger rho2 than Deep
+    Defense.
     """
     shown = networks(record)
     changes = [
@@ -101,9 +101,9 @@ def strips(records: Sequence[Record]) -> Figure:
 
 
 def choices(record: Record) -> Table:
-    """Return a table with three results for each network and method: the accuracies under three
-    variants of FGS, the mean number of DeepFool's steps, and the share of images on which DeepFool
-    fails.
+    """Return a table with a row for each pair of a network and a method. The columns are the
+    accuracies under three variants of FGS, the mean number of DeepFool's steps, and the share of
+    images on which DeepFool fails.
     """
     return table(
         "Accuracy in per cent under three variants of FGS at eps_ref; the mean number of steps of "

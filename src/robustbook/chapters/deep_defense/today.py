@@ -127,8 +127,8 @@ def _medians(
 
 
 def _gains(record: Record, network: str, method: str, attack: str) -> list[float]:
-    """Return for each seed a method's median distance divided by the reference network's median
-    distance on the same images.
+    """Return for each seed by which factor a method increases the median distance that an attack
+    finds, compared with the reference network on the same images.
     """
     ours, start = (
         _medians(record, network, each, attack, "shared median") for each in (method, "reference")
@@ -143,7 +143,7 @@ def _left(record: Record, network: str, method: str, attack: str, eps: float) ->
 
 def _single_and_all(record: Record, network: str) -> tuple[float, float]:
     """Return two accuracies of Deep Defense: under FGSM alone, and under all attacks together. Both
-    are for the eps that the page's text uses.
+    accuracies are for the eps that the page's text uses.
     """
     of = {"network": network, "method": "deep-defense", "eps": shown_size(record, network)}
     return mean(record, "accuracy", attack="fgsm", **of), mean(
