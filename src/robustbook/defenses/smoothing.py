@@ -2,8 +2,8 @@
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
 randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model.
-`robustbook.measures.votes` counts how often the randomised model predicts each class.
-`robustbook.measures.certified` computes certified l2 radii from these counts.
+`robustbook.measures.votes` counts how often the network with noise predicts each class.
+`robustbook.measures.certified` computes certified l2 radii from the counts that `votes` returns.
 """
 
 import math

@@ -24,10 +24,12 @@ FORWARD, REVERSE, RIGHT = (0.1, 2.85), (3.4, 1.85), (5.55, 1.4)  # left edge and
 class Stage:
     """One layer of the network.
 
-    The first field is the name of the layer in the module, and the second its operation. The third
-    field is the corresponding operation of the reverse network, and the fourth what this operation
-    needs from the forward pass. The fifth field is the shape of the layer's output for one image,
-    and the sixth the number of the layer's parameters.
+    ``name``: the name of the layer in the module.
+    ``forward``: the operation of the layer in the network.
+    ``reverse``: the corresponding operation of the reverse network.
+    ``kept``: what the operation of the reverse network needs from the forward pass.
+    ``shape``: the shape of the layer's output for one image.
+    ``parameters``: the number of the layer's parameters.
     """
 
     name: str
