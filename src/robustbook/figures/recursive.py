@@ -41,7 +41,9 @@ class Stage:
 
 
 def recursive(stages: Sequence[Stage], shape: tuple[int, ...]) -> Figure:
-    """Draw ``stages`` in the order of a forward pass; ``shape`` is the shape of an image."""
+    """Draw the layers ``stages`` of a network in the order of a forward pass; ``shape`` is the
+    shape of an image.
+    """
     rows = len(stages) + 2
     height = max(rows * ROW, 2.6) + 2 * EDGE
     with style():
@@ -139,7 +141,7 @@ def _box(
 
 
 def _arrow(axes: Axes, way: Sequence[tuple[float, float]], *, dashed: bool = False) -> None:
-    """Draw a line through the corners ``way``, with an arrow head at the last corner."""
+    """Draw a line through the points ``way``, with an arrow head at the last point."""
     look: dict[str, Any] = {"color": "0.35", "linewidth": 1.0, "linestyle": "--" if dashed else "-"}
     axes.plot(*zip(*way[:-1], strict=True), **look)
     head = {"arrowstyle": "->", "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0}
