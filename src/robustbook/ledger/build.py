@@ -212,10 +212,10 @@ def _earlier(
     """Return the id of the first number in the ledger that makes the same comparison as ``target``.
     Return "" if no earlier number in the ledger makes the same comparison.
 
-    Two orderings make the same comparison if each is the partner of the other, such as a > b and b
-    < a. Two orderings from different tables or figures of one paper make the same comparison if
-    they order the same measurements. An error and an accuracy make the same comparison if they add
-    up to 100 %, both in the paper and in our measurement for each seed.
+    Two orderings make the same comparison if each is the partner of the other (a > b and b < a).
+    Two orderings from different tables or figures of one paper make the same comparison if they
+    order the same measurements. An error and an accuracy make the same comparison if they add up to
+    100 %, both in the paper and in our measurement for each seed.
     """
     if target.partner is not None:
         partner = targets[target.partner]

@@ -4,10 +4,11 @@ The rules of the verdicts were fixed before any verdict was computed. The tests 
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
 tolerance. A number is also *reproduced* if the prediction interval for another run of ours, widened
-by the tolerance, contains the paper's number. The prediction interval decides only if it is narrow:
-its half-width must be at most three tolerances plus the binomial error of the test images. With a
-wider prediction interval the verdict is *inconclusive*, because a wide interval contains many
-numbers. If the paper's number lies outside the widened interval, the verdict is *not reproduced*.
+by the tolerance, contains the paper's number. A prediction interval can lead to *reproduced* only
+if it is narrow: its half-width must be at most three tolerances plus the binomial error of the test
+images. With a wider prediction interval the verdict is *inconclusive*, because a wide interval
+contains many numbers. If the paper's number lies outside the widened interval, the verdict is *not
+reproduced*.
 
 at_most, at_least. For an upper or lower bound in a paper, the rule of `equal` is applied with only
 one end of the prediction interval: the end on the allowed side of the bound.
