@@ -147,11 +147,12 @@ def noisy(
     ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: the noise
         in front of the first convolution, so on the image, has standard deviation ``init`` (Figure
         1). ``code``: the noise in front of the second convolution has standard deviation ``init``,
-        and the noise on the image has standard deviation ``inner``. The released code of VGG16
-        corresponds to ``code``, because one of its indices is off by one. The released code of all
-        networks except VGG16 corresponds to ``paper``. ``2018``: the same placement as ``paper``;
-        the authors' later release uses this placement for VGG16 too. The order of the convolutions
-        is the order in which the network registers its layers.
+        and the noise on the image has standard deviation ``inner``. For VGG16, the released code
+        places the noise as with ``placement="code"``, because an index in the code is off by one.
+        For all networks except VGG16, the released code places the noise as with
+        ``placement="paper"``. ``2018``: the same placement of the noise as with ``paper``; the
+        authors' later release uses this placement for VGG16 too. The order of the convolutions is
+        the order in which the network registers its layers.
     ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training
         mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
     ``seed``: seed of the noise that `Noisy.at` draws.

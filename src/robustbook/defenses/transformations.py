@@ -249,8 +249,7 @@ def _through(image: Any, quality: int, subsampling: str) -> Any:
 
 
 class _StraightThrough(torch.autograd.Function):
-    """JPEG compression as an autograd function, whose backward pass returns the gradient unchanged.
-    """
+    """JPEG compression as an autograd function; its backward pass returns gradients unchanged."""
 
     @staticmethod
     def forward(images: Tensor, quality: int, subsampling: str) -> Tensor:

@@ -106,9 +106,9 @@ def build(
     ``paper``, ``item``: if given, only the numbers of this paper, or of this table or figure, are
         included.
     ``profile``: if given, only measurements with this profile ("paper", "reduced" or "quick") are
-        used. A paper's number gets the verdict `not run` if it was not measured with this profile.
-        If ``profile`` is None, the largest experiment that measured a number is used: paper, else
-        reduced, else quick.
+        used. A paper's number gets the verdict `not run` if it was not measured with the given
+        profile. If ``profile`` is None, the largest experiment that measured a number is used:
+        paper, else reduced, else quick.
     ``command``: a function that returns the command of each line.
 
     Raises ValueError for a filter that matches nothing and for invalid files.
@@ -242,8 +242,8 @@ def _earlier(
 def measurements(
     targets: Mapping[str, Target], records: Iterable[Record]
 ) -> dict[str, Measurement]:
-    """Return our measurements of each of the papers' numbers. They are taken from the best record
-    (file of results) that contains measurements of the number.
+    """Return our measurements of each of the papers' numbers. The measurements of a number are
+    taken from the best record (file of results) that contains any.
 
     The best record is that of the largest experiment (paper, else reduced, else quick). The record
     of one table or figure may also contain measurements for another table or figure. If several

@@ -32,7 +32,7 @@ def prediction_interval(
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
-    `unit`). For shares, b = p (1 - p) / k, where p is the mean share. This term is needed because
+    `unit`). For shares, b = p (1 - p) / k, where p is the mean share. The term b is needed because
     the paper may have used other test images than we did. If the values are not shares of test
     images, b = 0. If the paper used the same test images as we did, the prediction interval is
     wider than necessary, never too narrow. The prediction interval of shares is clipped to the

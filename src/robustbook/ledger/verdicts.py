@@ -5,23 +5,23 @@ The rules of the verdicts were fixed before any verdict was computed. The tests 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
 tolerance. A number is also *reproduced* if the prediction interval for another run of ours, widened
 by the tolerance, contains the paper's number. A prediction interval can lead to *reproduced* only
-if it is narrow: its half-width must be at most three tolerances plus the binomial error of the test
-images. With a wider prediction interval the verdict is *inconclusive*, because a wide interval
-contains many numbers. If the paper's number lies outside the widened interval, the verdict is *not
-reproduced*.
+if it is narrow. A prediction interval is narrow if its half-width is at most three tolerances plus
+the binomial error of the test images. With a wider prediction interval the verdict is
+*inconclusive*, because a wide interval contains many numbers. If the paper's number lies outside
+the widened interval, the verdict is *not reproduced*.
 
 at_most, at_least. For an upper or lower bound in a paper, the rule of `equal` is applied with only
-one end of the prediction interval: the end on the allowed side of the bound.
+one end of the prediction interval. The end on the allowed side of the bound is used.
 
 A separate rule applies to patterns (``compare`` is `shape`) and to whole numbers with tolerance 0,
-such as a count, or 1 for yes and 0 for no. For a pattern or such a whole number, each run (one per
-seed) either agrees with the paper's claim or contradicts it. The claim is *reproduced* if no run
-contradicts it. A claim is *not reproduced* if more runs contradict it than chance explains. We
-assume that one run in twenty contradicts a true claim. The verdict is *not reproduced* if a true
-claim would have at least the observed number of contradictions with a probability of at most 5 %.
-If some runs contradict the claim, but no more than chance explains, the verdict is *inconclusive*.
-With five seeds, one contradicting run makes the verdict inconclusive, and two contradicting runs
-refute the claim.
+such as a count, or 1 for yes and 0 for no. For a pattern or a whole number with tolerance 0, each
+run (one per seed) either agrees with the paper's claim or contradicts it. The claim is *reproduced*
+if no run contradicts it. A claim is *not reproduced* if more runs contradict it than chance
+explains. We assume that one run in twenty contradicts a true claim. The verdict is *not reproduced*
+if a true claim would be contradicted at least as often with a probability of at most 5 %. If some
+runs contradict the claim, but no more than chance explains, the verdict is *inconclusive*. With
+five seeds, one contradicting run makes the verdict inconclusive, and two contradicting runs refute
+the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
 difference of the means decides. If both numbers were measured with the same seeds, the confidence

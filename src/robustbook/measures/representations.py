@@ -68,7 +68,8 @@ def preactivations(
 
 def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activity:
     """Return the statistics `Activity` of the pre-activations ``h``. For each threshold in
-    ``thresholds``, they include the fraction of pre-activations with |h| above the threshold.
+    ``thresholds``, `Activity.beyond` contains the fraction of pre-activations with |h| above the
+    threshold.
     """
     size = h.abs()
     return Activity(

@@ -90,9 +90,10 @@ class Survival:
     correctly.
 
     ``correct``: for each image, whether the network still classifies the image correctly.
-    ``still``: for each image, whether the adversarial image equals the clean image. If an attack
-        does not change an image, the gradient of the image's loss is zero or, with clipping, points
-        out of [0, 1] in every pixel.
+    ``still``: for each image, whether the adversarial image equals the clean image. Without
+        clipping, a gradient attack leaves an image unchanged only if the gradient of the image's
+        loss is zero. With clipping, the image is also unchanged if the gradient points out of [0,
+        1] in every pixel.
     """
 
     correct: Tensor

@@ -60,7 +60,7 @@ def softened(net: Model, softness: float) -> nn.Module:
     ``forward`` method calls directly keep their derivatives.
 
     The softer derivative is our interpretation of the "stabilised gradient" of Brendel & Bethge
-    2017 (arXiv 1704.01547); we could not read the formula of the stabilised gradient. Raises
+    2017 (arXiv 1704.01547). We could not read the formula of the stabilised gradient. Raises
     ValueError if the network has no sigmoid or ReLU, if ``net`` is a callable that is not a module,
     or if ``softness`` is not finite and above 0.
     """
