@@ -102,8 +102,8 @@ class Noisy(nn.Module):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n *shape"]], Float[Tensor, "n k"]]:
-        """Return a function from n images to logits, with the noise that ``keys`` and ``draw``
-        determine.
+        """Return the network with fixed noise, as a function from n images to logits; ``keys`` and
+        ``draw`` determine the noise.
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number of the noise draw: one number for all images, or one for each image.
@@ -217,7 +217,7 @@ def ensemble(
     ``keys``: one number for each image, which determines the image's noise; by default the row
         number.
     ``draws``: number of noise draws, 1 or more; the default is 50, as in the paper.
-    ``start``: the first draw number; a different ``start`` gives different noise.
+    ``start``: the number of the first noise draw; a different ``start`` gives different noise.
     ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
         noise draws are computed at a time; the result is the same up to rounding.
 

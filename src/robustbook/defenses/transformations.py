@@ -54,8 +54,8 @@ class ResizedPadded(nn.Module):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n k"]]:
-        """Return a function from n images to logits, with the sizes and positions that ``keys`` and
-        ``draw`` determine.
+        """Return the network with fixed sizes and positions of the images, as a function from n
+        images to logits. ``keys`` and ``draw`` determine the sizes and positions.
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number of the random draw: one number for all images, or one for each image.

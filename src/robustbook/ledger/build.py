@@ -44,8 +44,9 @@ class Entry:
     ``seeds``: the number of seeds that were run (0 if the measurement is not random).
     ``verdict``: one of VERDICTS.
     ``reason``: why the ledger gives this verdict: a note by the rule for the verdict, followed by a
-        hand-written explanation. If the experiment was not run, ``reason`` states what it needs.
-    ``command``: the command line that measures the number; empty if no study measures it.
+        hand-written explanation. If the experiment was not run, ``reason`` states what the
+        experiment needs.
+    ``command``: the command line that measures the number; empty if no study measures the number.
     ``tally``: the kind of comparison, such as "measured number" or "setting" (see TALLIES).
     ``difference``: for an ordering of two numbers, the difference of our two means and the ends of
         its confidence interval.
@@ -111,7 +112,7 @@ def build(
         paper, else reduced, else quick.
     ``command``: a function that returns the command of each line.
 
-    Raises ValueError for a filter that matches nothing and for invalid files.
+    Raises ValueError for an unknown ``paper``, ``item`` or ``profile``, and for invalid files.
     """
     targets = read_targets(book / "targets")
     _known("paper", paper, PAPERS)

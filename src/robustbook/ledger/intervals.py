@@ -59,7 +59,8 @@ def prediction_interval(
 
 def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
     """Return how much the choice of test images contributes to the half-width of the 95 %
-    prediction interval, for n >= 2 runs.
+    prediction interval, for n >= 2 runs. Return 0 for a single run, and for values that are not
+    shares of ``images`` test images.
     """
     if images is None or n < 2:
         return 0.0

@@ -24,15 +24,16 @@ five seeds, one contradicting run makes the verdict inconclusive, and two contra
 the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
-difference of the means decides. If both numbers were measured with the same seeds, the confidence
-interval of their difference is paired by seed; otherwise Welch's interval is used. An ordering is
-*reproduced* if the whole interval of the difference lies on the claimed side of 0. An ordering is
-*inconclusive* if the interval of the difference contains 0 but reaches beyond the tolerance on the
-claimed side. All other orderings are *not reproduced*: no difference in the interval exceeds the
-tolerance on the claimed side. If one of the two numbers comes from a single run, there is no
-interval, and the difference of the means must exceed the tolerance. A few orderings only claim that
-the first number is not worse than the second. For an ordering that only claims "not worse", the
-rule of `at_least` is applied to the difference of the means, with the bound 0.
+difference of the means decides the verdict. If both numbers were measured with the same seeds, the
+confidence interval of their difference is paired by seed; otherwise Welch's interval is used. An
+ordering is *reproduced* if the whole interval of the difference lies on the claimed side of 0. An
+ordering is *inconclusive* if the interval of the difference contains 0 but reaches beyond the
+tolerance on the claimed side. All other orderings are *not reproduced*: no difference in the
+interval exceeds the tolerance on the claimed side. If one of the two numbers comes from a single
+run, there is no interval, and the difference of the means must exceed the tolerance. A few
+orderings only claim that the first number is not worse than the second. For an ordering that only
+claims "not worse", the rule of `at_least` is applied to the difference of the means, with the bound
+0.
 
 If ``compare`` is `shape` but no run says whether the pattern holds, the verdict is `no printed
 number`. The ledger then shows our number without a comparison, because the paper has no number.
@@ -107,7 +108,7 @@ def judge(
     `partner` is the measurement of the second number.
 
     Raises ValueError if the measured rows have a unit that differs from that of `target`, or if
-    rows for a pattern do not say whether it holds.
+    rows for a pattern do not say whether the pattern holds.
     """
     if measured is None:
         return Judgement("not run")

@@ -81,8 +81,8 @@ def predict(
     keys: Int[Tensor, " n"] | None = None,
     draw: int = 0,
 ) -> Int[Tensor, " n"]:
-    """Return for each image the class with the highest logit; of several such classes, the first
-    one.
+    """Return for each image the class with the highest logit. If several classes have the highest
+    logit, return the first of them.
 
     ``keys``: for a randomised model, one number for each image, which determines the image's noise.
         By default, the key of an image is its row number.

@@ -54,8 +54,8 @@ class Attack:
     ``precision``: the dtype in which gradients are computed.
     ``flush``: whether float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels. On
         a GPU, ``flush`` raises an error, because GPUs lack this setting.
-    ``rescale``: whether the logits are divided by their `median_lead`, so that the softmax does not
-        saturate.
+    ``rescale``: whether the logits are divided by a constant, their `median_lead`, so that the
+        softmax does not saturate.
     ``slope``: in the backward pass, the derivative of each nonlinearity is computed after its
         pre-activation was divided by ``slope`` (see `softened`). If ``slope`` is None, the backward
         pass uses the true derivatives of the nonlinearities.
