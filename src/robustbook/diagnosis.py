@@ -1,8 +1,8 @@
 """Check an evaluation for signs that its accuracy under attack overstates the robustness.
 
 The checks follow Athalye, Carlini & Wagner 2018 (arXiv 1802.00420, Section 3.1) and Carlini et al.
-2019 (arXiv 1902.06705). With gradient masking, for example, a network seems robust, but only to
-attacks that follow its gradients.
+2019 (arXiv 1902.06705). With gradient masking, for example, attacks that follow the network's
+gradients fail, but other attacks succeed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,14 +55,16 @@ def diagnose(
 ) -> list[Finding]:
     """Return a finding for each question that the given measurements can answer, in a fixed order.
 
-    ``evidence``: measurements under some of the names in `NAMES`, which `measures.evidence` can
-        make for a model.
+    ``evidence``: a dictionary of measurements, with names from `NAMES`; `measures.evidence` makes
+        this dictionary for a model.
     ``points``: two accuracies under attack count as equal if they differ by at most ``points``
         percentage points.
-    ``share``: up to ``share`` percent of the images may have a zero gradient, or change their class
-        in a second call, without a red finding. In repeated evaluations, accuracies may differ by
-        up to ``share`` percentage points.
-    ``rise``: by how many percentage points the accuracy may rise with eps without a red finding.
+    ``share``: a limit in percent for three findings. A finding is red if more than ``share``
+        percent of the images have a zero gradient. A finding is red if more than ``share`` percent
+        of the images change their class between two equal evaluations. A finding is red if the
+        accuracies of equal evaluations differ by more than ``share`` percentage points.
+    ``rise``: a finding is red if the accuracy rises with eps by more than ``rise`` percentage
+        points.
 
     The default values of points, share and rise are our choice.
 
@@ -122,9 +124,8 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
 
 
 def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Finding]:
-    """Return the findings on two questions: whether attacks that do not follow the network's
-    gradients lower the accuracy more than attacks that do, and whether a larger eps lowers the
-    accuracy.
+    """Return findings that compare gradient attacks with other attacks, and findings that compare
+    the accuracies at different values of eps.
     """
     _, clipped, of_one = _one_step(e)
     followed = [value for value in (clipped, e.get("many_steps")) if value is not None]
@@ -187,8 +188,8 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Return three things: the accuracy after one step, the accuracy after one clipped step, and a
-    phrase that names the clipped step.
+    """Return three things: the accuracy after one gradient step, the accuracy after one step
+    clipped to [0, 1], and the name of the clipped step.
     """
     one = e.get("one_step")
     if "one_step_clipped" in e:

@@ -10,8 +10,8 @@ def write_whole(path: Path, data: bytes) -> None:
 
     The bytes are written to a hidden file in the same folder and flushed to the disk; then the
     hidden file is renamed to ``path``. Each call of `write_whole` uses its own hidden file. So the
-    file is complete even if several threads or processes write to ``path`` at the same time. In
-    this case the file has the data of the one that finishes last.
+    file is complete even if several threads or processes write to ``path`` at the same time. If
+    several writes to ``path`` overlap, the file contains the data of the write that finishes last.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

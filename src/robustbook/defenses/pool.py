@@ -20,7 +20,7 @@ from .inner_attacks import InnerAttack
 
 
 class Pooled(nn.Module):
-    """A network, ``net``, and a pool of adversarial images, which starts empty.
+    """A network together with a pool of adversarial images, which is empty at first.
 
     ``net``: the network that is trained.
     ``size``: number of images in the full pool. Once the pool is full, a new image replaces the
@@ -70,16 +70,18 @@ def pool_training(
     replaced: int = 10,
     share: float = 0.5,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return two weighted loss terms, whose sum training minimises: ``clean`` is the cross entropy
-    on the batch, and ``pool`` is the cross entropy on images drawn from the pool.
+    """Return two weighted loss terms, ``clean`` and ``pool``; training minimises the sum of both
+    terms. ``clean`` is the cross entropy on the batch. ``pool`` is the cross entropy on images
+    drawn from the pool.
 
     ``attack``: the inner attack that makes the images for the pool; L-BFGS in the paper.
-    ``replaced``: number of images of the batch that are attacked and put into the pool in each
-        step.
+    ``replaced``: number of images of the batch that each step attacks; the adversarial images are
+        put into the pool.
     ``share``: weight of the cross entropy on images of the pool, in (0, 1). The number of images
         that are drawn from the pool in each step is the batch size.
 
-    The paper states neither ``replaced`` nor ``share``; the defaults are our choice.
+    The paper does not state the values of ``replaced`` and ``share``; the default values are our
+    choice.
     """
     if not 1 <= replaced <= min(len(images), len(net.images)):
         raise ValueError(

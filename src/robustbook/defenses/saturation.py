@@ -1,11 +1,12 @@
 r"""Compute the saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
 
-The loss is the cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), summed
-over the pre-activations of all layers including the last layer. The function :math:`\phi_c` is the
-distance to the nearest flat point of the nonlinearity (eq. 7). For ReLU this distance is max(0, z).
-A sigmoid has no flat point, so the paper penalises the sigmoid's derivative, sigma(z)(1 -
-sigma(z)). For the CNN's last layer, the paper uses the pre-activation z itself as the "stronger
-penalty".
+The loss is the cross entropy plus the penalty :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)`
+(eq. 8). The penalty is a sum over the pre-activations h of all units in all layers, including the
+last layer. The function :math:`\phi_c` is the distance to the nearest flat point of the
+nonlinearity (eq. 7). For a ReLU with pre-activation z, the distance to the nearest flat point is
+max(0, z). A sigmoid has no flat point, so the paper penalises the sigmoid's derivative,
+sigma(z)(1 - sigma(z)). As a "stronger penalty" on the last layer of the CNN, the paper uses the
+pre-activation z.
 
 The paper does not say how the penalties of a batch are combined. This code sums the penalty over
 units and takes the mean over the images of the batch.
@@ -24,8 +25,8 @@ Penalty = Callable[[Tensor], Tensor]
 
 @runtime_checkable  # for beartype
 class Layered(Protocol):
-    """A network that can return the pre-activations of all its layers; the last entry of the list
-    contains the logits.
+    """A network whose method `preactivations` returns a list of the pre-activations of each layer;
+    the last entry of this list contains the logits.
     """
 
     def preactivations(self, images: Tensor) -> list[Tensor]: ...
@@ -43,7 +44,9 @@ def sigmoid_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 def linear_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return h itself, which has no lower bound: the paper's penalty on the logits of its CNN."""
+    """Return h itself, the paper's penalty on the logits of its CNN; this penalty has no lower
+    bound.
+    """
     return h
 
 
@@ -61,7 +64,8 @@ def saturation(
     which is ``lam`` times the penalty.
 
     ``hidden`` is the penalty on h^1 ... h^(D-1), and ``readout`` the penalty on the logits h^D.
-    With ``layers="hidden"`` the logits are not penalised, as in the comparison of Section 4.
+    With ``layers="hidden"`` the logits are not penalised; Section 4 of the paper compares this
+    penalty with the penalty on all layers.
     """
     *hs, logits = net.preactivations(images)
     penalty = sum((hidden(h).sum() for h in hs), start=logits.new_zeros(()))

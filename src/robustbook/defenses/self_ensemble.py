@@ -3,9 +3,8 @@
 A noise layer adds normal noise with mean 0 and a fixed standard deviation to the input of a
 convolution. Each image gets new noise in each forward pass, in training and at test time. The
 network predicts the class whose softmax probability, summed over several noise draws, is largest
-(the paper's Algorithm 1). One noise layer, by default the noise layer on the image, has the
-standard deviation ``init``. All other noise layers have the standard deviation ``inner``. Linear
-layers get no noise.
+(the paper's Algorithm 1). By default, the noise layer on the image has the standard deviation
+``init``. All other noise layers have the standard deviation ``inner``. Linear layers get no noise.
 """
 
 import contextlib
@@ -30,8 +29,8 @@ Placement = Literal["paper", "code", "2018"]
 
 @dataclass
 class _Source:
-    """The state that all noise layers of a network share: when noise is drawn, and from which
-    random sequence.
+    """The settings that all noise layers of a network share: in which modes they draw noise, and
+    from which random sequence.
     """
 
     when: str
@@ -75,8 +74,8 @@ def _shaped(stream: Stream, x: Tensor) -> Tensor:
 class Noisy(nn.Module):
     """A network with noise layers, as returned by `noisy`: a randomised model.
 
-    Calling the network draws new noise from torch's global generator. The method `at` returns a
-    function from images to logits for one fixed noise draw.
+    Calling the network draws new noise from torch's global generator. The method `Noisy.at` returns
+    the network with one fixed draw of the noise, as a function from images to logits.
     """
 
     def __init__(self, net: nn.Module, source: _Source, seed: int) -> None:
@@ -103,8 +102,8 @@ class Noisy(nn.Module):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n *shape"]], Float[Tensor, "n k"]]:
-        """Return a function from n images to logits, with the noise that ``keys`` and ``draw``
-        determine.
+        """Return the network with fixed noise, as a function from n images to logits; ``keys`` and
+        ``draw`` determine the noise.
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number of the noise draw: one number for all images, or one for each image.
@@ -143,16 +142,17 @@ def noisy(
     """Return a copy of ``net`` with a noise layer in front of every convolution.
 
     ``init``, ``inner``: standard deviations of the noise, 0 or more. ``init`` is for the noise
-        layer that ``placement`` selects, and ``inner`` for all other noise layers. The defaults are
-        from the paper's first version for VGG16 and Model A (its Table 1).
+        layer that ``placement`` selects, and ``inner`` for all other noise layers. The default
+        values are those of VGG16 and Model A in Table 1 of the first version of the paper.
     ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: the noise
         in front of the first convolution, so on the image, has standard deviation ``init`` (Figure
         1). ``code``: the noise in front of the second convolution has standard deviation ``init``,
-        and the noise on the image has standard deviation ``inner``. The released code places the
-        noise of VGG16 as in ``code``, because an index is off by one. All networks of the released
-        code except VGG16 follow ``paper``. ``2018``: the noise on the image has standard deviation
-        ``init``, as in the authors' later release, which corrects the wrong index. The order of the
-        convolutions is the order in which the network registers its layers.
+        and the noise on the image has standard deviation ``inner``. For VGG16, the released code
+        places the noise as with ``placement="code"``, because an index in the code is off by one.
+        For all networks except VGG16, the released code places the noise as with
+        ``placement="paper"``. ``2018``: the same placement of the noise as with ``paper``; the
+        authors' later release uses this placement for VGG16 too. The order of the convolutions is
+        the order in which the network registers its layers.
     ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training
         mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
     ``seed``: seed of the noise that `Noisy.at` draws.
@@ -185,9 +185,9 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
     paper's method, the prototype adds noise only in training mode.
 
     The default branch of the released repository contains this prototype. The prototype adds noise
-    after every convolution and in front of the linear layers. Li et al. 2019 (NATTACK) attacked the
-    deterministic network of this prototype, with standard deviation 0.3, as if it were Random
-    Self-Ensemble.
+    after every convolution and in front of the linear layers. Li et al. 2019 (NATTACK) attacked
+    this prototype (standard deviation 0.3), which is deterministic at test time, and treated it as
+    Random Self-Ensemble.
     """
     _check_sigma("sigma", sigma)
     found = _copied(net)
@@ -217,12 +217,12 @@ def ensemble(
     ``keys``: one number for each image, which determines the image's noise; by default the row
         number.
     ``draws``: number of noise draws, 1 or more; the default is 50, as in the paper.
-    ``start``: the first draw number; a different ``start`` gives different noise.
+    ``start``: the number of the first noise draw; a different ``start`` gives different noise.
     ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
         noise draws are computed at a time; the result is the same up to rounding.
 
-    All pairs of image and noise draw form one batch, which is computed in parts of a size that is
-    fast on the device.
+    Each batch contains pairs of an image and a noise draw; the batch size is chosen for speed on
+    the CPU or GPU.
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
@@ -262,7 +262,8 @@ _ROWS = {"cpu": 64, "cuda": 2048}
 
 def _row_bytes(net: Drawing, images: Tensor) -> int:
     """Return approximately how many bytes the activations of one image take in the widest layer.
-    Input, output, noise, and the integers from which the noise is computed are counted.
+    The count includes the layer's input and output, the noise, and the integers from which the
+    noise is computed.
     """
     widest = [images[:1].numel() * images.element_size(), 1]
 

@@ -2,8 +2,8 @@
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
 randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model.
-`robustbook.measures.votes` counts how often the randomised model predicts each class.
-`robustbook.measures.certified` computes certified l2 radii from these counts.
+`robustbook.measures.votes` counts how often the network with noise predicts each class.
+`robustbook.measures.certified` computes certified l2 radii from the counts that `votes` returns.
 """
 
 import math
@@ -40,8 +40,8 @@ class Smoothed(nn.Module):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n *shape"]], Float[Tensor, "n k"]]:
-        """Return a function from n images to logits, with the noise that ``keys`` and ``draw``
-        determine.
+        """Return the network with fixed noise, as a function from n images to logits; ``keys`` and
+        ``draw`` determine the noise.
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number of the noise draw: one number for all images, or one for each image.

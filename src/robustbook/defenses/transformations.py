@@ -6,7 +6,7 @@ Zhang, Ren and Yuille 2018, "Mitigating adversarial effects through randomizatio
 1711.01991). JPEG compression as a defense is from Das, Shanbhogue, Chen, Hohman, Chen, Kounavis and
 Chau 2017, "Keeping the bad guys out" (arXiv 1705.02900).
 
-An oblivious attack attacks the network without its transformation, which is `ResizedPadded.net` or
+An oblivious attack attacks the network without its transformation: `ResizedPadded.net` or
 `Compressed.net`. An adaptive attack attacks the network together with the transformation. Against
 random resizing, an adaptive attack averages the gradient over random sizes and positions (the
 argument ``draws`` of the attacks). The JPEG codec is not differentiable. The backward pass of
@@ -34,8 +34,9 @@ class ResizedPadded(nn.Module):
     """A network behind random resizing and padding, as returned by `resize_and_pad`: a randomised
     model.
 
-    Calling the network draws new sizes and positions from torch's global generator. The method `at`
-    returns a function from images to logits for one fixed draw.
+    Calling the network draws new sizes and positions from torch's global generator. The method
+    `ResizedPadded.at` returns the network with one fixed draw of sizes and positions, as a function
+    from images to logits.
     """
 
     def __init__(self, net: nn.Module, low: int, high: int, size: int, seed: int) -> None:
@@ -53,8 +54,8 @@ class ResizedPadded(nn.Module):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n k"]]:
-        """Return a function from n images to logits, with the sizes and positions that ``keys`` and
-        ``draw`` determine.
+        """Return the network with fixed sizes and positions of the images, as a function from n
+        images to logits. ``keys`` and ``draw`` determine the sizes and positions.
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number of the random draw: one number for all images, or one for each image.
@@ -76,7 +77,7 @@ class ResizedPadded(nn.Module):
     def transformed(
         self, images: Float[Tensor, "n c h w"], keys: Int[Tensor, " n"], draw: int = 0
     ) -> Float[Tensor, "n c size size"]:
-        """Return the images after resizing and padding, which the network receives."""
+        """Return the resized and padded images, as the network receives them."""
         return resized_padded(images, *self.layout(keys, draw), self.size)
 
     def _numbers(self, keys: Tensor, draw: int | Tensor) -> Tensor:
@@ -112,16 +113,16 @@ def resize_and_pad(
 ) -> ResizedPadded:
     """Return ``net`` behind random resizing and padding.
 
-    ``low``, ``high``: the smallest and the largest size: each image is resized to r x r pixels,
-        with r drawn uniformly from low..high.
+    ``low``, ``high``: each image is resized to r x r pixels, where r is a random whole number from
+        ``low`` to ``high``.
     ``size``: the resized image is placed uniformly at random on a square of zeros with ``size``
         pixels per side.
     ``seed``: seed of the random sizes and positions that `ResizedPadded.at` draws.
 
-    The defaults are for CIFAR-10. For ImageNet the released code uses low 310, high 330 and size
-    331, for images of 299 pixels. As in the paper, images are resized by nearest neighbour, and the
-    network is not retrained. The network must accept images of ``size`` pixels; most networks with
-    global pooling do. Raises ValueError unless 1 <= low <= high <= size.
+    The defaults are for CIFAR-10. For ImageNet images of 299 x 299 pixels, the code of Xie et al.
+    uses low 310, high 330 and size 331. Images are resized by nearest neighbour, and the network is
+    not retrained, as in Xie et al. 2018. The network must accept images of ``size`` pixels; most
+    networks with global pooling do. Raises ValueError unless 1 <= low <= high <= size.
     """
     if not 1 <= low <= high <= size:
         raise ValueError(
@@ -143,11 +144,11 @@ def resized_padded(
     ``side``: the number of pixels per side of each resized image.
     ``top``: the number of zero rows above each image.
     ``left``: the number of zero columns left of each image.
-    ``size``: the number of pixels per side of the square.
+    ``size``: the number of pixels per side of the square on which the image is placed.
 
-    If h pixels become ``side`` pixels, pixel i of a resized row has the value of pixel floor(i h /
-    side) of the original row. `torch.nn.functional.interpolate` with mode nearest gives the same
-    values.
+    Resizing from h to ``side`` pixels copies pixel floor(i h / side) of the original row to pixel i
+    of the resized row. The result is the same as that of `torch.nn.functional.interpolate` with
+    mode nearest.
     """
     channels, height, width = images.shape[1:]
     place = torch.arange(size, device=images.device)
@@ -160,9 +161,8 @@ def resized_padded(
 
 
 def _sources(place: Tensor, side: Tensor, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return two results for each row of the square: the index of the original image's row that
-    appears there, and whether the row of the square lies in the image instead of the padding. The
-    function is used for columns too.
+    """Return for each row of the padded image which original row is copied there, and whether the
+    row lies inside the resized image. `_sources` is also called for the columns of images.
     """
     i = place - first[:, None]
     inside = (i >= 0) & (i < side[:, None])
@@ -201,11 +201,11 @@ def jpeg(net: nn.Module, quality: int = 75, *, subsampling: str = "4:2:0") -> Co
     ``quality``: the quality on the scale of libjpeg, 1 to 100.
     ``subsampling``: the resolution at which the colour differences are stored. ``4:2:0``, the
         default of libjpeg, means half the resolution in both directions. ``4:2:2`` means half the
-        horizontal resolution, and ``4:4:4`` means full resolution. Gray images have no colour
-        differences.
+        horizontal resolution, and ``4:4:4`` means full resolution. For gray images ``subsampling``
+        has no effect.
 
-    Das et al. state neither the subsampling nor the library. Raises ValueError for a quality
-    outside 1..100 or an unknown subsampling.
+    Das et al. do not state which subsampling and which JPEG library they use. Raises ValueError for
+    a quality outside 1..100 or an unknown subsampling.
     """
     _check_codec(quality, subsampling)
     return Compressed(net, quality, subsampling)
@@ -218,8 +218,8 @@ def compressed(
     """Return the images after rounding to 8 bits, compression to JPEG and decompression.
 
     ``images``: gray or RGB images in [0, 1]; values outside [0, 1] are clipped.
-    ``quality``: the quality from 1 to 100, as in `jpeg`.
-    ``subsampling``: the resolution of the colour differences, as in `jpeg`.
+    ``quality``: the JPEG quality on the scale of libjpeg, from 1 to 100.
+    ``subsampling``: the resolution of the colour differences: 4:2:0, 4:2:2 or 4:4:4 (see `jpeg`).
 
     The codec is libjpeg in Pillow. Images on a GPU are copied to the CPU and back.
     """
@@ -249,7 +249,7 @@ def _through(image: Any, quality: int, subsampling: str) -> Any:
 
 
 class _StraightThrough(torch.autograd.Function):
-    """The JPEG codec, whose backward pass is the backward pass of the identity."""
+    """JPEG compression as an autograd function; its backward pass returns gradients unchanged."""
 
     @staticmethod
     def forward(images: Tensor, quality: int, subsampling: str) -> Tensor:

@@ -1,5 +1,5 @@
 """Draw how the accuracy under attack depends on the number of optimiser steps between two increases
-of the penalty weight lambda. Each curve shows one kind of gradient.
+of the penalty weight lambda. Each curve shows one way of computing the gradient for the attack.
 """
 
 from collections.abc import Mapping, Sequence

@@ -31,9 +31,8 @@ def curves(
     """Draw the accuracies ``values`` against the attack radii ``sizes``. A line shows the mean over
     seeds, and a band reaches from the lowest to the highest accuracy.
 
-    At the radius ``at`` the figure also shows accuracies that are not in ``values``. The accuracies
-    in ``single`` are drawn as dots, one for each seed. The paper's numbers in ``printed`` are drawn
-    as open markers.
+    The accuracies in ``single`` are drawn as dots at the radius ``at``, one dot for each seed. The
+    paper's numbers in ``printed`` are drawn as open markers at the radius ``at``.
     """
     with style():
         figure, axes = panels(1, len(titles), width=WIDTH, height=2.9)

@@ -22,9 +22,9 @@ from .style import BRIGHT, WIDTH, panels, style
 class Trail:
     """The course of one attack on an image, which we call a descent.
 
-    ``iterations``: the iterations at which the attack was measured. For each of them, ``moved`` is
-        the mean absolute change of a pixel, and ``loss`` is the cross entropy for the target class,
-        in nats.
+    ``iterations``: the iterations at which the attack was measured. At each measured iteration,
+        ``moved`` is the mean absolute change of a pixel, and ``loss`` is the cross entropy for the
+        target class, in nats.
 
     ``image``: the last image of the descent.
     ``reached``: whether the network predicts the target class for the last image.

@@ -19,7 +19,8 @@ def gallery(
     columns: Sequence[str],
     words: str,
 ) -> Figure:
-    """Draw the original image on the left, and the named ``rows`` of pictures to the right of it.
+    """Draw the original image on the left, and to its right a row of pictures for each entry of
+    ``rows``.
 
     ``words``: the text below the original image.
 

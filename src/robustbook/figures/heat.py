@@ -18,8 +18,8 @@ def heat(
     column_label: str,
     scale: str,
 ) -> Figure:
-    """Draw tables of percentages side by side as heat maps. The number is written in each cell, and
-    the rows and the columns are named. All tables share one colour scale from 0 to 100.
+    """Draw tables of percentages side by side as heat maps. Each cell shows its percentage as a
+    number, and the rows and columns are labelled. All tables share one colour scale from 0 to 100.
 
     ``scale`` is the label of the colour bar. A missing number (NaN) leaves its cell white.
     """
@@ -47,10 +47,11 @@ def heat(
 def surfaces(
     shown: Mapping[str, Float[np.ndarray, "side side"]], radius: float, x_label: str, y_label: str
 ) -> Figure:
-    """Draw square surfaces side by side, from -radius to radius along both axes.
+    """Draw loss surfaces side by side; both coordinates of a surface range from -radius to radius.
 
-    The rows of an array correspond to the x axis. Each panel has contour lines and its own colour
-    scale. The lowest and highest value of the scale are written above the panel.
+    The row index of an array determines the x coordinate, and the column index the y coordinate.
+    Each panel has contour lines and its own colour scale. The lowest and highest value of the scale
+    are written above the panel.
     """
     with style():
         height = WIDTH / len(shown) + 0.5

@@ -15,8 +15,8 @@ from .style import LOOKS, WIDTH, panels, style
 
 @dataclass(frozen=True)
 class Bars:
-    """A histogram: a density over bins of equal width from ``low`` to ``high``, and a ``note`` that
-    is written in the panel.
+    """A histogram. ``density`` contains the heights of bars of equal width from ``low`` to
+    ``high``. ``note`` is a text that is written in the panel.
     """
 
     low: float
@@ -34,9 +34,10 @@ def histograms(
 ) -> Figure:
     """Draw the histograms ``rows[label][layer][training]`` with logarithmic vertical axes.
 
-    On logarithmic axes, even tails with a few weights in a hundred thousand are visible. The panels
-    of the row ``label`` are shaded between the two values in ``bands[label]``, which may be
-    infinite. With ``normal``, the density of a standard Gaussian is added as a dotted line.
+    On logarithmic axes, even tails with a few weights in a hundred thousand are visible. In the
+    panels of the row ``label``, the range between the two values of ``bands[label]`` is shaded;
+    each value may be infinite. With ``normal``, the density of a standard Gaussian is added as a
+    dotted line.
     """
     columns = len(next(iter(rows.values())))
     with style():

@@ -20,8 +20,8 @@ def png(image: UInt8[np.ndarray, "h w"]) -> str:
 
 
 def drawing(figure: Figure, alt: str) -> str:
-    """Return a figure as an HTML image that contains the figure's SVG; ``alt`` is the alternative
-    text, which describes the figure.
+    """Return an HTML image that contains a figure as SVG. ``alt`` is the alternative text of the
+    image.
     """
     buffer = io.BytesIO()
     with style():
@@ -37,8 +37,9 @@ def addition(
 ) -> str:
     """Return HTML that shows image + perturbation = result.
 
-    Each of the three arguments consists of an image, its alternative text, and the HTML that is
-    shown below the image. Words and signs are text, so that they have the colours of the page.
+    Each argument consists of three parts: an image, its alternative text, and the HTML that is
+    shown below the image. The captions and the signs + and = are text, so that they have the text
+    colour of the page.
     """
     figures = [
         f'<figure><img class="dark-light" src="{png(pixels)}" alt="{escape(alt)}">'

@@ -1,5 +1,6 @@
-"""Draw how the scaled ratio eps_min / intensity depends on the excess kurtosis, as in Figure 6 of
-Nayebi & Ganguli 2017.
+"""Draw the scaled ratio eps_min / intensity against the excess kurtosis of the weights, as in
+Figure 6 of Nayebi & Ganguli 2017. The ratio is the size of the smallest adversarial perturbation,
+divided by the intensity of the image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +23,12 @@ def kurtosis(
     end: float,
     example: float,
 ) -> Figure:
-    """Draw one panel for each title in ``measured``, with a dot for each seed and a line through
-    the means over the seeds.
+    """Draw one panel for each title in ``measured``. A panel shows a dot for each seed, and a line
+    through the means over the seeds.
 
-    The dots at excess kurtosis 0 (the Gaussian) are red. The line behind the dots shows the
-    closed-form ratio ``closed[title]`` at the excess kurtoses ``x``, up to ``end``.
+    The dots at excess kurtosis 0 (the Gaussian) are red. A thick grey line shows the closed-form
+    ratio ``closed[title]`` at the excess kurtoses ``x``. The horizontal axis ends at the excess
+    kurtosis ``end``.
 
     ``example``: the ratio that the paper's caption gives as an example, drawn as a line across the
         first panel.

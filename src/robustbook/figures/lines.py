@@ -14,8 +14,9 @@ from .style import WIDTH, Look, panels, style
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve. ``x`` contains the positions, and ``y`` contains, for each seed, one value for each
-    position. The texts in ``labels`` are written beside the points of the first seed.
+    """A curve. ``x`` contains the x coordinates of the points. ``y`` contains, for each seed, the y
+    coordinates of the points. The texts in ``labels`` are written beside the points of the first
+    seed.
     """
 
     x: Sequence[float]
@@ -26,8 +27,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel, which shows named curves and named dotted horizontal lines. Each horizontal line is
-    given by its height.
+    """A panel, which shows named curves and named dotted horizontal lines. ``level`` contains the
+    heights of the horizontal lines.
 
     ``printed`` contains the curves of the paper, which are drawn in pale colours behind our curves.
 
@@ -118,8 +119,9 @@ def strips(
     dot for each pair of a seed and a name in the legend.
 
     Up to three panels are drawn side by side; more panels are drawn in rows of two. The argument
-    ``looks`` contains the colour and the marker for each name in the legend. With ``own_rows``,
-    each panel has its own rows and row names, and the panels are drawn in two columns.
+    ``looks`` contains the colour and the marker for each name in the legend. With ``own_rows``, the
+    panels may have different rows, each panel shows its row names, and the panels are drawn in two
+    columns.
     """
     with style():
         most = max(len(rows) for rows in values.values())

@@ -19,8 +19,9 @@ class Map:
 
 
 def maps(rows: Sequence[tuple[str, Sequence[Map]]]) -> Figure:
-    """Draw each row, with its name at its left. In each row all feature maps share one colour
-    scale, which reaches from the smallest to the largest value in the row.
+    """Draw each row of images and maps, with the name of the row at the left. In each row all
+    feature maps share one colour scale, which reaches from the smallest to the largest value in the
+    row.
     """
     columns = max(len(row) for _, row in rows)
     with style():

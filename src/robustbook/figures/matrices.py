@@ -1,7 +1,7 @@
 """Draw dissimilarity matrices as heat maps, with one row per network and one column per layer.
 
 The heat maps follow Figures 3 and 7 of Nayebi & Ganguli 2017. We could not read the colour scales
-of these figures.
+of Figures 3 and 7 in the paper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,14 +33,15 @@ def matrices(
     shared: bool = True,
     decades: int | None = None,
 ) -> Figure:
-    """Draw the square matrices ``rows[network][layer]``, whose rows and columns stand for images,
-    sorted by class. All ``classes`` have the same number of images.
+    """Draw the square matrices ``rows[network][layer]``. Each row and each column of a matrix
+    stands for an image; the images are sorted by class. All ``classes`` have the same number of
+    images.
 
     If ``shared``, all panels have one colour scale, from 0 to the largest value of all panels. If
     not ``shared``, the colour scale of each panel ends at its own largest value, which is written
-    above the panel. ``scale`` is the label of the colour bar. With ``decades`` the shared scale is
-    logarithmic and covers ``decades`` powers of ten below the largest value; all values below this
-    range have the lowest colour.
+    above the panel. ``scale`` is the label of the colour bar. With ``decades`` the shared colour
+    scale is logarithmic: it reaches from 10^-decades times the largest value to the largest value.
+    Values below the lower end of the scale have the same colour as the lower end.
     """
     columns = len(next(iter(rows.values())))
     top = max(float(m.max()) for row in rows.values() for m in row.values())

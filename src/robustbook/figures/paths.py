@@ -30,11 +30,12 @@ def paths(
     pairs: Sequence[Sequence[int]],
     methods: Sequence[str] = ("vanilla", "saturated"),
 ) -> Figure:
-    """Draw three rows of panels for each method: the length element, the probabilities, and the
-    singular values. Each column shows one pair of classes.
+    """Draw three rows of panels for each training method. The three rows show the length element of
+    the path, the probabilities of the classes, and the singular values of the Jacobian. Each column
+    shows one pair of classes.
 
-    The panels of a row share one scale. If a class has a high probability on a path, its digit is
-    written at the highest point of its curve.
+    The panels of a row share one scale. The digit of each class that reaches a high probability on
+    a path is written next to the curve of this class.
     """
     with style():
         figure, axes = panels(3 * len(methods), len(pairs), height=1.35 * 3 * len(methods) + 0.6)
@@ -81,8 +82,8 @@ def _probabilities(
 
 
 def _singular(axis: Axes, t: Float[np.ndarray, " t"], values: Float[np.ndarray, "m t"]) -> None:
-    """Draw the curves of the singular values, from dark for the largest to light for the
-    smallest.
+    """Draw the curves of the Jacobian's singular values, from dark for the largest singular value
+    to light for the smallest.
     """
     for rank, curve in reversed(list(enumerate(values))):
         axis.plot(t, curve, color=BRIGHT["purple"], alpha=1 - 0.085 * rank, lw=1.1)

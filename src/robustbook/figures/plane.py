@@ -21,8 +21,8 @@ _WAYS = ("-", "--", "-.", ":")
 
 @dataclass(frozen=True)
 class Plane:
-    """The predicted class at each point of a regular grid over the unit square, and points with
-    labels.
+    """The classes that a classifier predicts on a regular grid over the unit square (``regions``),
+    and the data points with their classes.
     """
 
     regions: Int[np.ndarray, "r c"]
@@ -47,8 +47,8 @@ def plane(
     and the l-infinity ball of the attack.
 
     ``centre``: the attacked point, shown as a large dot.
-    ``half``: half the side of the square that is shown around the attacked point; the square is
-        moved so that it lies in the unit square.
+    ``half``: half the side length of the shown square. The square is centred at the attacked point,
+        or is moved if it would leave the unit square.
 
     Each point of a path has a small mark, and the last point has a cross.
     """

@@ -41,8 +41,8 @@ class Scatter:
 
 
 def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6) -> Figure:
-    """Draw one panel for each entry of ``shown``. Points are drawn without lines between them, and
-    expected curves are drawn as dashed lines.
+    """Draw the panels ``shown``, each with points and expected curves. Points are drawn without
+    lines between them, and expected curves are drawn as dashed lines.
 
     All panels share one legend. On a logarithmic axis points at 0 or below are not drawn.
     """

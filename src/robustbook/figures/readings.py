@@ -29,7 +29,7 @@ def readings(
     attack.
 
     ``names`` are the labels of the attacks, and ``titles`` are the labels of the networks. Open
-    markers show the paper's accuracies, ``printed[network][training]``, in the row of the attack
+    markers show ``printed[network][training]``, the accuracy that the paper states for the attack
     ``main``.
     """
     with style():

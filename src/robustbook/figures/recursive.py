@@ -24,10 +24,12 @@ FORWARD, REVERSE, RIGHT = (0.1, 2.85), (3.4, 1.85), (5.55, 1.4)  # left edge and
 class Stage:
     """One layer of the network.
 
-    The first field is the name of the layer in the module, and the second its operation. The third
-    field is the corresponding operation of the reverse network, and the fourth what this operation
-    needs from the forward pass. The fifth field is the shape of the layer's output for one image,
-    and the sixth the number of the layer's parameters.
+    ``name``: the name of the layer in the module.
+    ``forward``: the operation of the layer in the network.
+    ``reverse``: the corresponding operation of the reverse network.
+    ``kept``: what the operation of the reverse network needs from the forward pass.
+    ``shape``: the shape of the layer's output for one image.
+    ``parameters``: the number of the layer's parameters.
     """
 
     name: str
@@ -39,7 +41,9 @@ class Stage:
 
 
 def recursive(stages: Sequence[Stage], shape: tuple[int, ...]) -> Figure:
-    """Draw ``stages`` in the order of a forward pass; ``shape`` is the shape of an image."""
+    """Draw the layers ``stages`` of a network in the order of a forward pass; ``shape`` is the
+    shape of an image.
+    """
     rows = len(stages) + 2
     height = max(rows * ROW, 2.6) + 2 * EDGE
     with style():
@@ -137,7 +141,7 @@ def _box(
 
 
 def _arrow(axes: Axes, way: Sequence[tuple[float, float]], *, dashed: bool = False) -> None:
-    """Draw a line through the corners ``way``, with an arrow head at the last corner."""
+    """Draw a line through the points ``way``, with an arrow head at the last point."""
     look: dict[str, Any] = {"color": "0.35", "linewidth": 1.0, "linestyle": "--" if dashed else "-"}
     axes.plot(*zip(*way[:-1], strict=True), **look)
     head = {"arrowstyle": "->", "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0}

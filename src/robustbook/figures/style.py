@@ -151,7 +151,7 @@ def draw_band(
     high: Real[np.ndarray, " n"],
     training: str,
 ) -> None:
-    """Draw the intervals from `low` to `high` around a curve over `x` as one band."""
+    """Shade the band between the curves `low` and `high` over the positions `x`."""
     color = LOOKS[training].color
     axes.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0, zorder=1)
 

@@ -1,8 +1,8 @@
 """Write numbered tables as the output of a notebook cell.
 
-Jupyter Book numbers the figures that a cell outputs, but not the tables. However, it numbers a MyST
-`table` directive in a Markdown output, so this module writes tables as MyST directives. The caller
-passes numbers as text, so that 0.10 is not shortened to 0.1.
+Jupyter Book numbers the figures that a cell outputs, but not the tables. Jupyter Book does number
+MyST `table` directives in a Markdown output, so this module writes tables as MyST directives. The
+caller passes numbers as text, so that 0.10 is not shortened to 0.1.
 """
 
 import re
@@ -88,7 +88,7 @@ def _unbroken(found: re.Match[str]) -> str:
 
 
 def _justified(rows: Sequence[Sequence[str]], align: str) -> list[str]:
-    """Return one line per row, with every column as wide as its longest cell."""
+    """Return the lines of a plain-text table, with every column as wide as its longest cell."""
     pad = {"l": str.ljust, "c": str.center, "r": str.rjust}
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

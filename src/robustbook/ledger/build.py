@@ -27,8 +27,8 @@ A `Command` has four arguments: the id of the paper's number, the paper, the pro
 
 
 def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """Return an empty command and an empty note. This function is the `Command` of a ledger that
-    does not know the studies.
+    """Return an empty command line and an empty note. `build` uses this function by default, if the
+    ledger needs no commands.
     """
     return "", ""
 
@@ -43,12 +43,13 @@ class Entry:
         tolerance.
     ``seeds``: the number of seeds that were run (0 if the measurement is not random).
     ``verdict``: one of VERDICTS.
-    ``reason``: the explanation of the verdict: a note from the rule that decided it, and then a
-        hand-written explanation. If the experiment was not run, ``reason`` states what it needs.
-    ``command``: the command line that measures the number; empty if no study measures it.
-    ``tally``: the kind of comparison, one of TALLIES.
-    ``difference``: for an ordering of two numbers, the measured difference that decides the
-        verdict, see `Judgement`.
+    ``reason``: why the ledger gives this verdict: a note by the rule for the verdict, followed by a
+        hand-written explanation. If the experiment was not run, ``reason`` states what the
+        experiment needs.
+    ``command``: the command line that measures the number; empty if no study measures the number.
+    ``tally``: the kind of comparison, such as "measured number" or "setting" (see TALLIES).
+    ``difference``: for an ordering of two numbers, the difference of our two means and the ends of
+        its confidence interval.
     ``same_as``: the id of an earlier line of the ledger that makes the same comparison; such a line
         is shown but not counted.
     """
@@ -106,11 +107,12 @@ def build(
     ``paper``, ``item``: if given, only the numbers of this paper, or of this table or figure, are
         included.
     ``profile``: if given, only measurements with this profile ("paper", "reduced" or "quick") are
-        used. Numbers without such a measurement get the verdict `not run`. If ``profile`` is None,
-        the largest experiment that measured a number is used: paper, else reduced, else quick.
+        used. A paper's number gets the verdict `not run` if it was not measured with the given
+        profile. If ``profile`` is None, the largest experiment that measured a number is used:
+        paper, else reduced, else quick.
     ``command``: a function that returns the command of each line.
 
-    Raises ValueError for a filter that matches nothing and for invalid files.
+    Raises ValueError for an unknown ``paper``, ``item`` or ``profile``, and for invalid files.
     """
     targets = read_targets(book / "targets")
     _known("paper", paper, PAPERS)
@@ -144,8 +146,8 @@ def entries(
     command: Command = no_command,
 ) -> tuple[Entry, ...]:
     """Return one ledger line for each of the papers' numbers in `chosen`. The command in a line
-    runs the table or figure of the number. The command uses the size `profile` ("paper", "reduced"
-    or "quick") if the table or figure can be run with this size.
+    runs the experiment that measures the number. The command uses the experiment size `profile`
+    ("paper", "reduced" or "quick") if the experiment can be run with this size.
     """
     measured = measurements(targets, records)
     lines = []
@@ -189,7 +191,7 @@ def entries(
 
 def _values(target: Target, measured: Mapping[str, Measurement]) -> Hashable:
     """Return our measurements of one of the papers' numbers, with errors converted to accuracies.
-    If there is no measurement, return the id of the number.
+    If the number was not measured, return the id of the number instead.
     """
     found = measured.get(target.id)
     if found is None:
@@ -209,12 +211,12 @@ def _earlier(
     measured: Mapping[str, Measurement],
 ) -> str:
     """Return the id of the first number in the ledger that makes the same comparison as ``target``.
-    If ``target`` itself is this first number, return "".
+    Return "" if no earlier number in the ledger makes the same comparison.
 
-    Two orderings make the same comparison if each is the partner of the other, such as a > b and
-    b < a, or if two tables or figures of one paper order the same measurements. An error and an
-    accuracy make the same comparison if they add up to 100 %, both in the paper and in our
-    measurement for each seed.
+    Two orderings make the same comparison if each is the partner of the other (a > b and b < a).
+    Two orderings from different tables or figures of one paper make the same comparison if they
+    order the same measurements. An error and an accuracy make the same comparison if they add up to
+    100 %, both in the paper and in our measurement for each seed.
     """
     if target.partner is not None:
         partner = targets[target.partner]
@@ -241,12 +243,12 @@ def _earlier(
 def measurements(
     targets: Mapping[str, Target], records: Iterable[Record]
 ) -> dict[str, Measurement]:
-    """Return for each of the papers' numbers our measurements of it, taken from the best record
-    (file of results) that has any.
+    """Return our measurements of each of the papers' numbers. The measurements of a number are
+    taken from the best record (file of results) that contains any.
 
-    The best record is that of the largest experiment (paper, else reduced, else quick). The run of
-    one table or figure may also measure numbers of another table or figure. If several records are
-    equally good, the record of the number's own table or figure is used.
+    The best record is that of the largest experiment (paper, else reduced, else quick). The record
+    of one table or figure may also contain measurements for another table or figure. If several
+    records are equally good, the record of the number's own table or figure is used.
     """
     best: dict[str, tuple[tuple[int, bool, str], Measurement]] = {}
     for record in records:
@@ -268,7 +270,7 @@ def measurements(
 
 def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
     """Return the hand-written explanations of verdicts (columns id, reason), by the id of the
-    paper's number. Return an empty dictionary if there is no file.
+    paper's number. Return an empty dictionary if the file of explanations does not exist.
 
     Raises ValueError for an unknown or repeated id, or an empty reason.
     """

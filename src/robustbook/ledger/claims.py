@@ -2,9 +2,10 @@
 survives.
 
 A claim is a hand-written row of `book/claims.csv`. The row has the paper, the claim in words, and
-the page that tests the claim ("" if there is no page yet). The row also has three lists of ids,
-separated by spaces: the ids of the paper's numbers on which the claim depends. The function
-`status` computes whether the claim survives from the verdicts on these numbers:
+the page that tests the claim ("" if there is no page yet). Three further columns contain ids of the
+paper's numbers, separated by spaces. One column is for numbers that support the claim, one for
+numbers that refute the claim, and one for numbers that show that the claim holds only in float32.
+The function `status` computes whether the claim survives from the verdicts on these numbers:
 
     fails            a supporting number was not reproduced, or a refuting number was reproduced
     only in float32  the claim does not fail, but a number was reproduced that shows that the

@@ -32,11 +32,12 @@ def prediction_interval(
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
-    `unit`). In this case b = p (1 - p) / k, where p is the mean share, because the paper may have
-    used other test images. If the values are not shares, b = 0. If the paper used the same test
-    images as we did, the prediction interval is wider than necessary, never too narrow. The
-    prediction interval of shares is clipped to the range of shares. With a single run, both ends of
-    the interval are the value itself, because one run does not show how much runs vary.
+    `unit`). For shares, b = p (1 - p) / k, where p is the mean share. The term b is needed because
+    the paper may have used other test images than we did. If the values are not shares of test
+    images, b = 0. If the paper used the same test images as we did, the prediction interval is
+    wider than necessary, never too narrow. The prediction interval of shares is clipped to the
+    range of shares. With a single run, both ends of the interval are the value itself, because one
+    run does not show how much runs vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")
@@ -57,10 +58,9 @@ def prediction_interval(
 
 
 def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
-    """Return half the width of the 95 % interval that n >= 2 runs would have if they differed only
-    in the choice of test images.
-
-    Return 0 for one run, or if the values are not shares of ``images``.
+    """Return how much the choice of test images contributes to the half-width of the 95 %
+    prediction interval, for n >= 2 runs. Return 0 for a single run, and for values that are not
+    shares of ``images`` test images.
     """
     if images is None or n < 2:
         return 0.0
@@ -76,11 +76,12 @@ def binomial_tail(k: int, n: int, probability: float) -> float:
 def difference_interval(
     ours: Sequence[float | int], partners: Sequence[float | int], *, paired: bool
 ) -> tuple[float, float]:
-    """Return the 95 % confidence interval of mean(ours) - mean(partners).
+    """Return the 95 % confidence interval of the mean of ``ours`` minus the mean of ``partners``.
 
-    If `paired`, the i-th values of both lists come from the same seed, and Student's t is used on
-    the differences. If not `paired`, Welch's t is used, which allows different variances. If one of
-    the lists has only one value, both ends of the interval are the difference of the means.
+    If `paired`, the i-th values of ``ours`` and ``partners`` come from the same seed, and Student's
+    t is applied to their differences. If not `paired`, the interval is Welch's interval, which does
+    not assume equal variances. If ``ours`` or ``partners`` has only one value, both ends of the
+    interval are the difference of the means.
     """
     difference = fmean(ours) - fmean(partners)
     if min(len(ours), len(partners)) < 2:

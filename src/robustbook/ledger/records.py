@@ -38,8 +38,8 @@ class Row:
         parameters.
     ``images``: the number of test images, if the value is a share of test images; None otherwise.
         If `images` is given, the prediction interval includes the binomial error of the share.
-    ``holds``: whether the paper's statement holds for this seed, if it is a pattern (``compare`` is
-        `shape`) and not a number.
+    ``holds``: for a pattern (``compare`` is `shape`), whether the pattern holds in the run with
+        this seed; None for a number.
     ``setting``: labels of the measured number, such as the network, the training and the attack.
     """
 
@@ -73,7 +73,7 @@ class Row:
 class Record:
     """The results of one run of a table, figure or claim.
 
-    The names of `paper` and `item` (a table, figure or claim) are the same as in the files of
+    `paper` and `item` (a table, figure or claim) have the same names as in the files of
     `book/targets`. The `profile` is the size of the experiment: "paper", "reduced" or "quick". The
     values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and strings.
     In an array, NaN stands for a value that does not exist. The values of `parameters` and
@@ -151,8 +151,8 @@ def read_record(path: Path) -> Record:
 
 @cache
 def _adapter() -> Any:
-    """Return the pydantic object that reads records. It is built only once, because building it
-    takes as long as reading a small record.
+    """Return the pydantic object that reads records. The object is built only once, because
+    building the object takes as long as reading a small record.
     """
     return TypeAdapter(Record)
 
@@ -187,14 +187,16 @@ def compare(published: Record, new: Record) -> list[Row]:
 
 
 def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, Any]]:
-    """Return a record with the rows and arrays of both records.
+    """Return two things: the rows of both records together, and the arrays of both records
+    together.
 
-    The merged rows are ordered as if one study had measured all seeds. The order of the kinds of
-    rows is that of the record with more seeds. The rows of the other record are inserted into it.
-    An inserted row comes after the rows of the next smaller seed that has a row of the same kind.
-    If there is no row of the same kind, the inserted row follows the same row as in its own record.
-    Arrays of the same name must be equal in both records. Arrays cannot be merged, because they may
-    be means over seeds.
+    The merged rows have the order in which one study of all seeds would have written them. Two rows
+    are of the same kind if they measure the same number for different seeds. The rows of the record
+    with fewer seeds are inserted into the rows of the record with more seeds. An inserted row is
+    placed after the rows of the next smaller seed for which there is a row of the same kind. If
+    there is no row of the same kind, the inserted row is placed after the row that precedes it in
+    its own record. Arrays of the same name must be equal in both records. Arrays cannot be merged,
+    because they may be means over seeds.
 
     Raises Conflict if a row or an array has different values in the two records.
     """
@@ -238,12 +240,12 @@ def named(row: Row) -> str:
 def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
     """Return the position in ``rows`` at which a row with the seed ``seed`` is inserted.
 
-    ``like``: the seed and the position of each row in ``rows`` that is of the same kind as the
+    ``like``: the seeds and positions of those rows in ``rows`` that are of the same kind as the
         inserted row.
 
-    Of the seeds in ``like``, the same seed counts or, if it is missing, the next smaller one. The
-    new row is placed after all neighbouring rows with this seed. If ``like`` has only larger seeds,
-    the new row is placed before the rows with the smallest of them.
+    The reference seed is the largest seed in ``like`` that is not above ``seed``. The new row is
+    placed after all neighbouring rows with the reference seed. If all seeds in ``like`` are above
+    ``seed``, the new row is placed before the rows with the smallest seed in ``like``.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)

@@ -36,8 +36,8 @@ def interval(entry: Entry) -> str:
     """Return the prediction interval of a ledger line as text. For an ordering of two numbers,
     return the interval of the difference of their means.
 
-    Return "" if fewer than two seeds were run. The ends of the interval have 4 digits, or fewer
-    than 4 if the text would be longer than SPREAD characters.
+    Return an empty text if fewer than two seeds were run. The ends of the interval have 4 digits,
+    or fewer than 4 if the text would be longer than SPREAD characters.
     """
     if entry.low is None or entry.high is None or (entry.seeds or 0) < 2:
         return ""

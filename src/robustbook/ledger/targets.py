@@ -45,8 +45,8 @@ NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
 @dataclass(frozen=True)
 class Target:
     """One number, ordering or pattern that a paper states. `printed` is the number in the paper, or
-    None. For an ordering of two numbers, `partner` is the id of the second number. In all other
-    cases `partner` is None.
+    None. For an ordering of two numbers, `partner` is the id of the second number. For a number or
+    a pattern, `partner` is None.
     """
 
     id: str
@@ -65,8 +65,9 @@ class Target:
 
     @property
     def context(self) -> bool:
-        """Return whether the ledger only quotes this number as context. Quoted numbers stand in a
-        separate list of the ledger. They are never compared with a measurement, and never counted.
+        """Return whether the ledger only quotes the paper's number as context, without a comparison
+        with our measurements. Numbers that are quoted as context stand in a separate list of the
+        ledger and are not counted.
         """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
 
@@ -79,10 +80,11 @@ class Target:
         "ordering or shape": a claim about which of two numbers is larger, or about the shape of a
         curve.
 
-        "setting": the size of a layer, or a constant of a recipe; see SETTING.
+        "setting": the size of a layer, a constant of a recipe, or a number that holds by
+        definition.
 
-        "claim tested by us": a claim in words, of the paper or of a critic, for which we chose the
-        test.
+        "claim tested by us": a claim of the paper or of a critic, stated in words; we chose the
+        experiment that tests the claim.
         """
         if SETTING.search(self.id) or self.metric in ("parameters", "setting"):
             return "setting"
@@ -102,10 +104,11 @@ class Target:
 
 def read_targets(folder: Path) -> dict[str, Target]:
     """Return a dict with all numbers and statements of the papers, read from the files in a folder.
-    The keys are their ids; the numbers of one paper stand together.
+    The keys of the dict are the ids of the numbers and statements, sorted by paper.
 
     Raises ValueError for an invalid row. A row is invalid if its columns, paper, unit, kind,
-    comparison or partner are unknown, if a bound has no number, or if its id is repeated.
+    comparison or partner are unknown. A row is also invalid if a bound has no number, or if another
+    row has the same id.
     """
     targets: dict[str, Target] = {}
     for file in sorted(folder.glob("*-targets.csv")):

@@ -4,37 +4,39 @@ The rules of the verdicts were fixed before any verdict was computed. The tests 
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
 tolerance. A number is also *reproduced* if the prediction interval for another run of ours, widened
-by the tolerance, contains the paper's number. This rule applies only to a narrow prediction
-interval, whose half-width is at most three tolerances plus the binomial error of the test images.
-With a wider prediction interval the verdict is *inconclusive*, because a wide interval contains
-many numbers. If the paper's number lies outside the widened interval, the verdict is *not
-reproduced*.
+by the tolerance, contains the paper's number. A prediction interval can lead to *reproduced* only
+if it is narrow. A prediction interval is narrow if its half-width is at most three tolerances plus
+the binomial error of the test images. With a wider prediction interval the verdict is
+*inconclusive*, because a wide interval contains many numbers. If the paper's number lies outside
+the widened interval, the verdict is *not reproduced*.
 
-at_most, at_least. A bound of the paper is treated like a number in the rule of `equal`. However,
-only one end of the prediction interval counts: the end on the allowed side of the bound.
+at_most, at_least. For an upper or lower bound in a paper, the rule of `equal` is applied with only
+one end of the prediction interval. The end on the allowed side of the bound is used.
 
 A separate rule applies to patterns (``compare`` is `shape`) and to whole numbers with tolerance 0,
-such as a count, or 1 for yes and 0 for no. Under this rule, the run of each seed either agrees with
-the paper's claim or contradicts it. The claim is *reproduced* if no run contradicts it. A claim is
-*not reproduced* if more runs contradict it than chance explains. We assume that one run in twenty
-contradicts a true claim. Under this assumption, the probability of at least as many contradictions
-as we see must be at most 5 % for *not reproduced*. If some runs contradict the claim, but no more
-than chance explains, the verdict is *inconclusive*. With five seeds, one contradicting run makes
-the verdict inconclusive, and two contradicting runs refute the claim.
+such as a count, or 1 for yes and 0 for no. For a pattern or a whole number with tolerance 0, each
+run (one per seed) either agrees with the paper's claim or contradicts it. The claim is *reproduced*
+if no run contradicts it. A claim is *not reproduced* if more runs contradict it than chance
+explains. We assume that one run in twenty contradicts a true claim. The verdict is *not reproduced*
+if a true claim would be contradicted at least as often with a probability of at most 5 %. If some
+runs contradict the claim, but no more than chance explains, the verdict is *inconclusive*. With
+five seeds, one contradicting run makes the verdict inconclusive, and two contradicting runs refute
+the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
-difference of the means decides. The interval of the difference is paired by seed if both numbers
-were measured with the same seeds; otherwise it is Welch's interval. An ordering is *reproduced* if
-the whole interval of the difference lies on the claimed side of 0. An ordering is *inconclusive* if
-this interval contains 0 and also contains differences on the claimed side that exceed the
-tolerance. All other orderings are *not reproduced*: the difference has the wrong sign or is at most
-the tolerance. If one of the two numbers comes from a single run, there is no interval, and the
-difference of the means must exceed the tolerance. A few orderings only claim that the first number
-is not worse than the second. For such an ordering, the rule of `at_least` is applied to the
-difference of the means.
+difference of the means decides the verdict. If both numbers were measured with the same seeds, the
+confidence interval of their difference is paired by seed; otherwise Welch's interval is used. An
+ordering is *reproduced* if the whole interval of the difference lies on the claimed side of 0. An
+ordering is *inconclusive* if the interval of the difference contains 0 but reaches beyond the
+tolerance on the claimed side. All other orderings are *not reproduced*: no difference in the
+interval exceeds the tolerance on the claimed side. If one of the two numbers comes from a single
+run, there is no interval, and the difference of the means must exceed the tolerance. A few
+orderings only claim that the first number is not worse than the second. For an ordering that only
+claims "not worse", the rule of `at_least` is applied to the difference of the means, with the bound
+0.
 
-If ``compare`` is `shape` but no run says whether the pattern holds, our number is only reported,
-because the paper has no number to compare it with.
+If ``compare`` is `shape` but no run says whether the pattern holds, the verdict is `no printed
+number`. The ledger then shows our number without a comparison, because the paper has no number.
 """
 
 from collections.abc import Sequence
@@ -106,7 +108,7 @@ def judge(
     `partner` is the measurement of the second number.
 
     Raises ValueError if the measured rows have a unit that differs from that of `target`, or if
-    rows for a pattern do not say whether it holds.
+    rows for a pattern do not say whether the pattern holds.
     """
     if measured is None:
         return Judgement("not run")
@@ -165,7 +167,7 @@ def _whole(target: Target, measured: Measurement) -> bool:
 
 def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
     """Return two things: the verdict on a claim, and a note that explains the verdict. ``agree``
-    says for each seed whether its run agrees with the claim.
+    has one entry for each seed: whether the run with this seed agrees with the claim.
     """
     n, against = len(agree), list(agree).count(False)
     note = f"holds in {n - against} of {n} runs"
@@ -176,8 +178,8 @@ def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
 
 
 def _beyond(target: Target, bottom: float, top: float) -> float:
-    """Return the distance from the paper's number to the interval [bottom, top], minus the
-    tolerance, or 0 if this difference is negative.
+    """Return by how much the distance from the paper's number to the interval [bottom, top] exceeds
+    the tolerance. Return 0 if the distance is within the tolerance.
 
     If the paper states a bound, only one end of the interval is used, on the side that the bound
     allows.
@@ -195,7 +197,8 @@ def _bound(
     target: Target, ours: float, low: float, high: float, n: int, error: float
 ) -> tuple[str, str]:
     """Return two things: the verdict on a number or a bound of a paper, and a note that explains
-    the verdict. ``error`` is the half-width of the binomial interval.
+    the verdict. ``error`` is the contribution of the choice of test images to the half-width of the
+    prediction interval (see `binomial_error`).
     """
     bound = {
         "at_most": "the paper states an upper bound",

@@ -103,8 +103,8 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
 
 
 def _option(text: str) -> str:
-    """Return an option of a command as HTML. A line may break inside a long value, but not inside
-    "--".
+    """Return one option of a shell command (``--name value``) as HTML. A line may break inside a
+    long value, but not inside "--".
     """
     name, _, value = text.partition(" ")
     return f' <span class="option">--{name}</span> {value}'

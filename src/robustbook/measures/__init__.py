@@ -1,5 +1,5 @@
-"""Measure a network: its robustness, signs that this robustness is overstated, and its weights,
-layers and geometry.
+"""Measure the robustness, the weights, the layers and the geometry of a network, and look for signs
+of overstated robustness.
 """
 
 from robustbook.diagnosis import Finding, diagnose

@@ -1,8 +1,8 @@
 """Compute and check a model's logits, predictions and gradients without changing the model.
 
-A randomised model that is a `Drawing` is evaluated with one noise draw. By default, the draw number
-is 0, and the key that identifies an image is its row number. Noise depends only on the image's key
-and the draw number, so the logits for an image do not depend on the batch.
+A randomised model (a `Drawing`) is evaluated with one draw of its noise. By default, the draw
+number is 0, and the key that identifies an image is its row number. Noise depends only on the
+image's key and the draw number, so the logits for an image do not depend on the batch.
 """
 
 import contextlib
@@ -26,8 +26,9 @@ def unchanged(*models: object) -> Iterator[None]:
     random state.
 
     A batch norm in training mode updates its running statistics, and dropout draws from torch's
-    global generator. In this context, each model uses a copy of its buffers. Since the random state
-    is restored too, a model with dropout draws the same masks again in the next measurement.
+    global generator. In the context that `unchanged` returns, each model uses a copy of its
+    buffers. The context also restores torch's random state, so two measurements in a row use the
+    same dropout masks.
     """
     modules = {part for model in models if isinstance(model, nn.Module) for part in model.modules()}
     kept = [
@@ -80,11 +81,11 @@ def predict(
     keys: Int[Tensor, " n"] | None = None,
     draw: int = 0,
 ) -> Int[Tensor, " n"]:
-    """Return for each image the class with the highest logit; of several such classes, the first
-    one.
+    """Return for each image the class with the highest logit. If several classes have the highest
+    logit, return the first of them.
 
-    ``keys``: for a randomised model, one number for each image, which determines the image's noise,
-        as in `logits_of`.
+    ``keys``: for a randomised model, one number for each image, which determines the image's noise.
+        By default, the key of an image is its row number.
     ``draw``: for a randomised model, the number of the noise draw.
 
     Raises ValueError unless the model returns two or more finite logits per image. Without the

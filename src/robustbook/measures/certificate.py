@@ -4,7 +4,8 @@ The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robu
 randomized smoothing" (arXiv 1902.02918), section 3. For each draw of the noise, a base classifier
 predicts one class. The smoothed classifier predicts the class that the base classifier predicts
 most often. Let the noise on the image be N(0, sigma^2 I), and let one class have probability p >
-1/2. The smoothed classifier predicts this class for every image within the l2 distance R:
+1/2. The smoothed classifier then predicts this class for every image within the l2 distance R,
+which depends on p and sigma:
 
     R = sigma Phi^-1(p),
 
@@ -85,11 +86,11 @@ def certified(
     """Return for each image the certified class and its certified l2 radius (Cohen et al., section
     3.2.2).
 
-    ``choice``: for each image, how often each class was predicted over some noise draws. The class
-        that was predicted most often is the class to be certified.
-    ``counts``: for each image, how often each class was predicted over noise draws that ``choice``
-        does not contain. The lower limit of the chosen class's probability is computed from these
-        counts.
+    ``choice``: how often the model predicts each class for each image, counted over a first set of
+        noise draws. The class that was predicted most often is the class to be certified.
+    ``counts``: how often the model predicts each class for each image, counted over a second set of
+        noise draws, all different from the first. The lower limit of the certified class's
+        probability is computed from ``counts``.
     ``sigma``: standard deviation of the noise on the image, above 0.
 
     If the lower limit of the class's probability is not above 1/2, the returned class is `ABSTAIN`,

@@ -6,10 +6,10 @@ whose entries are independent with mean 0 and variance 1:
 
     E[v' H v] = tr(H).
 
-If the entries of v are random signs, v' H v has the variance 2 (||H||_F^2 - sum_i H_ii^2), so the
-estimate is exact for a diagonal H. The products H v also give the Frobenius norm, because E ||H
-v||^2 = ||H||_F^2. A product with a Hessian costs two backward passes; the Hessian itself is never
-computed.
+If the entries of v are random signs, the variance of v' H v is 2 (||H||_F^2 - sum_i H_ii^2). So
+with random signs the estimated trace of a diagonal H is exact. The products H v also give an
+estimate of the Frobenius norm of H, because E ||H v||^2 = ||H||_F^2. A product with a Hessian costs
+two backward passes; the Hessian itself is never computed.
 """
 
 from collections.abc import Callable
@@ -83,8 +83,8 @@ def curvature(
 
 
 def _product(gradient: Tensor, leaf: Tensor, v: Tensor) -> Tensor:
-    """Return the Hessian times v. If the function is linear, its gradient is constant and the
-    result is 0.
+    """Return the Hessian times v. For a linear function the gradient is constant, so the Hessian
+    times v is 0.
     """
     if not gradient.requires_grad:
         return torch.zeros_like(v)

@@ -25,10 +25,10 @@ from .robustness import Attack, strike, survival
 
 
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
-    """Return the attacks that `evidence` runs at l-infinity radius ``eps``, as a dictionary from
-    their names (see `robustbook.diagnosis.NAMES`) to the attacks.
+    """Return the attacks that `evidence` runs at l-infinity radius ``eps``, by their names in
+    `robustbook.diagnosis.NAMES`.
 
-    All these attacks clip the adversarial images to [0, 1]. PGD takes 20 steps of eps / 4; the
+    Each returned attack clips its adversarial images to [0, 1]. PGD takes 20 steps of eps / 4; the
     Square attack takes at most ``queries`` queries per image.
     """
     step = Attack("fgsm", eps, clip=True)
@@ -64,17 +64,16 @@ def evidence(
         images. To find out whether predictions are random, a `Drawing` is evaluated with two noise
         draws, and any other model is evaluated twice.
     ``eps``: l-infinity radius, above 0 and at most 1.
-    ``attacks``: the attacks to run, by their names in `robustbook.diagnosis.NAMES`; by default
-        `battery(eps, queries)` without the attacks that the model does not allow. The attack
-        ``repaired`` makes the derivatives of sigmoids and ReLUs softer, so it needs a network with
-        a sigmoid or ReLU. The attack ``float64`` needs a model that can be converted to float64,
-        and images that are not in float64 already.
-    ``source``: a second network, which the attack ``one_step`` attacks for the measurement
-        ``transfer``. The measurement ``transfer`` is the accuracy of ``model`` on these adversarial
-        images.
+    ``attacks``: the attacks to run, by their names in `robustbook.diagnosis.NAMES`. The default is
+        `battery(eps, queries)` without the attacks that cannot be run on the model. The attack
+        ``repaired`` changes the backward pass of sigmoids and ReLUs, so the model must have a
+        sigmoid or ReLU. The attack ``float64`` needs a model that can be converted to float64, and
+        images of lower precision than float64.
+    ``source``: a second network for the measurement ``transfer``. The attack ``one_step`` is run on
+        ``source``, and ``transfer`` is the accuracy of ``model`` on the adversarial images.
     ``sizes``: radii, as multiples of eps. For the measurement ``curve``, the attack ``many_steps``
-        is run at each of these radii, except at radii above 1. The curve also includes the eps of
-        ``many_steps``, eps 1 and, with the attack ``clean``, eps 0.
+        is run at each radius in ``sizes`` that is at most 1. The curve also includes the radius of
+        ``many_steps``, the radius 1 and, if the attack ``clean`` is run, the radius 0.
     ``seed``: seed of the random signs, of PGD's random starts and of Square's windows.
 
     The model is not changed. Raises the errors that `strike` raises.
@@ -118,7 +117,7 @@ def evidence(
 def _allowed(
     model: Model, images: Tensor, labels: Tensor, attacks: dict[str, Attack]
 ) -> dict[str, Attack]:
-    """Return those of the ``attacks`` that the model and the images allow. For float64 images, the
+    """Return those ``attacks`` that can be run on the model and the images. For float64 images, the
     attacks compute their gradients in float64.
     """
     double = images.dtype == torch.float64

@@ -19,7 +19,8 @@ from .answers import unchanged
 def feature_maps(
     net: nn.Module, images: Float[Tensor, "n *shape"], layers: Sequence[str]
 ) -> dict[str, Float[Tensor, "n ..."]]:
-    """Return a dictionary from the name of each submodule in ``layers`` to its output.
+    """Return a dictionary of feature maps: for the name of each submodule in ``layers``, its
+    output.
 
     ``net``: the network, in evaluation mode.
     ``images``: the input of the network.

@@ -2,17 +2,18 @@
 
 The measurements follow Section 6 of Nayebi & Ganguli 2017. The path is x(t) = (1 - t) x_S + t x_T
 (equation 13; the paper writes lambda for t). Let J be the Jacobian of the logits, and p the softmax
-of the logits. The Fisher metric G^F on logits gives a metric G^in on images and a length element
-dl:
+of the logits. The Fisher metric G^F on logits induces a metric G^in on images, and G^in defines a
+length element dl:
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
 The length l of the path measures how much the probabilities change along the path. Along the path,
 dx = (x_T - x_S) dt. With v = J (x_T - x_S), the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j
 p_j v_j)^2), the standard deviation of v under p. The length element is 0 if all v_k are equal,
-because adding a number to all logits changes no probability. According to the paper, scaling the
-logits does not change the length. In fact scaling the logits changes the length. Adding the same
-number to all logits does not change it.
+because adding a number to all logits changes no probability. According to the paper, multiplying
+all logits by the same number does not change the length of a path. In fact, multiplying all logits
+by a number changes the length of a path. Adding the same number to all logits does not change the
+length of a path.
 """
 
 from collections.abc import Callable
@@ -32,9 +33,10 @@ class Walk:
     """Measurements at each of the points x(t) of one path.
 
     ``length``: the length element dl/dt.
-    ``change``: half the sum over classes of |dp_k/dt|, the rate of change in total variation.
-    ``singular_values``: singular values of the Jacobian of the logits, in decreasing order. Their
-        number ``m`` is the smaller of the Jacobian's two dimensions.
+    ``change``: the rate of change of the probabilities in total variation: half the sum over
+        classes of |dp_k/dt|.
+    ``singular_values``: singular values of the Jacobian of the logits, in decreasing order. The
+        number ``m`` of singular values is the smaller of the Jacobian's two dimensions.
     """
 
     probabilities: Float[Tensor, "t k"]
@@ -52,10 +54,10 @@ def walk(
 ) -> Walk:
     """Measure ``net`` at the points ``t`` in [0, 1] of the straight path between two images.
 
-    Pass a network in float64, because on flat parts of the path the probabilities change only in
-    their last digits. Singular values are computed from J J^T, so a singular value below 1e-8 times
-    the largest singular value at the same point is a rounding error. Raises ValueError for images
-    of different shapes, for fewer than 2 points, and for logits that are not finite.
+    ``net`` should compute in float64, because on flat parts of the path the probabilities change
+    only in their last digits. Singular values are computed from J J^T, so a singular value below
+    1e-8 times the largest singular value at the same point is a rounding error. Raises ValueError
+    for images of different shapes, for fewer than 2 points, and for logits that are not finite.
     """
     x = straight_path(source, target, t)
     if isinstance(net, MLP):
@@ -114,12 +116,12 @@ def resolve(
 
     An interval is halved until the Fisher distance between the probabilities at its two ends is at
     most ``farthest``. No interval is halved more than ``halvings`` times. The Fisher distance of
-    two distributions is at most pi. The sum of all returned distances approximates the length of
-    the path.
+    two distributions is at most pi. The sum of the Fisher distances between neighbouring points
+    approximates the length of the path.
 
     The probabilities of a saturated network can change within a millionth of the path, between two
-    points of an even grid. If the probabilities change and change back between two neighbouring
-    points of ``t``, this function does not notice the change.
+    points of an even grid. If the probabilities change between two neighbouring points of ``t``,
+    but are equal at both points, `resolve` does not notice the change.
     """
 
     def gaps(t: Tensor) -> Tensor:
@@ -188,7 +190,7 @@ def length_element(p: Float[Tensor, "*n k"], v: Float[Tensor, "*n k"]) -> Float[
 
 
 def _behind_first(net: MLP, h: Float[Tensor, "n units"]) -> Float[Tensor, "n k"]:
-    """Return the logits as a function of the first layer's pre-activations."""
+    """Return the logits of an MLP, computed from the pre-activations ``h`` of its first layer."""
     for layer in net.layers[1:]:
         h = layer(net.activation(h))
     return h

@@ -2,9 +2,9 @@
 
 The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps, so one
 measurement gives the whole curve of accuracy against eps. Each attack gives an upper bound on the
-size of the smallest adversarial perturbation; the minimum over several attacks is a tighter bound
-than the result of one attack. So take the minimum over attacks separately for each image, before
-averaging over images (Carlini et al. 2019, arXiv 1902.06705, section 5).
+size of the smallest adversarial perturbation. The minimum over several attacks is a tighter upper
+bound than the result of one attack. If several attacks are run, take the minimum over the attacks
+for each image, before averaging over images (Carlini et al. 2019, arXiv 1902.06705, section 5).
 """
 
 import math

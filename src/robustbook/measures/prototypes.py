@@ -7,9 +7,9 @@ succeeds if eps exceeds eps_min:
 
     eps_min = ||w1||_2^2 / ||w2 - w1||_1.                                            (equation 14)
 
-The paper divides eps_min by the intensity of the input, "the average absolute value of a nonzero
-component of w1". Dividing by the median instead of the mean gives larger ratios than dividing by
-the mean, for the same weights.
+The paper divides eps_min by the intensity of the input, which is "the average absolute value of a
+nonzero component of w1". For the same weights, the ratio eps_min / intensity is larger if the
+intensity is the median of |w1| instead of the mean.
 
 Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
 paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). The formula of the density is missing in
@@ -38,8 +38,8 @@ def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[T
 def scaled_ratio(
     w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"], intensity: Intensity = "mean"
 ) -> Float[Tensor, "*s"]:
-    """Return eps_min divided by the intensity of w1: the mean (as in the paper) or the median of
-    |w1| over the nonzero components of w1.
+    """Return eps_min divided by the intensity of w1. The intensity is the mean (as in the paper) or
+    the median of |w1| over the nonzero components of w1.
 
     The ratio does not change if both prototypes are multiplied by the same number. For an even
     number of components, the median is the smaller of the two middle components. Raises ValueError
@@ -57,8 +57,9 @@ def pearson_vii(
     """Return random numbers with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
     Numbers are drawn by Bailey's polar method (Mathematics of Computation 62, 1994). For a kurtosis
-    of 0, numbers are drawn from the Gaussian by the Box-Muller method. With generators in the same
-    state, the uniform numbers from which the results are computed are the same for every kurtosis.
+    of 0, numbers are drawn from the Gaussian by the Box-Muller method. If the generator starts in
+    the same state, the results for every kurtosis are computed from the same uniform random
+    numbers.
     """
     nu = degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
@@ -75,8 +76,8 @@ def resampled(
     """Return random samples of a network's weights, drawn with replacement. The mean of the weights
     is not subtracted.
 
-    Drawing with replacement is equivalent to the paper's inverse transform sampling from the weight
-    distribution.
+    Drawing weights with replacement gives the same distribution as the paper's inverse transform
+    sampling from the weight distribution.
     """
     values = weights.flatten()
     return values[torch.randint(len(values), shape, generator=generator)]

@@ -67,8 +67,9 @@ def preactivations(
 
 
 def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activity:
-    """Return the statistics of the pre-activations ``h`` (see `Activity`). They include, for each
-    of the ``thresholds``, the fraction of |h| above it.
+    """Return the statistics `Activity` of the pre-activations ``h``. For each threshold in
+    ``thresholds``, `Activity.beyond` contains the fraction of pre-activations with |h| above the
+    threshold.
     """
     size = h.abs()
     return Activity(
@@ -80,8 +81,8 @@ def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activ
 
 
 def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]:
-    """Return for every two images (rows) the mean over units of the squared difference of their
-    activations (eq. 9), in float64.
+    """Return the dissimilarity of every two images in float64: the mean over units of the squared
+    difference between their activations (eq. 9).
     """
     x = activations.double()
     # The matrix product |a|^2 + |b|^2 - 2ab would round small distances and lose symmetry.
@@ -90,8 +91,8 @@ def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]
 
 
 def class_means(matrix: Float[Tensor, "n n"], labels: Int[Tensor, " n"]) -> tuple[float, float]:
-    """Return the means of ``matrix`` over pairs of the same class and over pairs of different
-    classes.
+    """Return two means of the dissimilarities ``matrix``: over pairs of images of the same class,
+    and over pairs of images of different classes.
 
     Raises ValueError if there is no pair of the same class, or none of different classes.
     """

@@ -42,7 +42,7 @@ class Attack:
     gradients are computed.
 
     ``eps``: l-infinity radius for pixels in [0, 1].
-    ``loss``: the loss that FGSM and PGD increase.
+    ``loss``: the loss that FGSM and PGD maximise.
     ``clip``: whether adversarial images are clipped to [0, 1]; the Square attack always clips.
 
     ``steps``, ``step_size`` and ``restarts`` are options of PGD. The Square attack makes at most
@@ -54,10 +54,11 @@ class Attack:
     ``precision``: the dtype in which gradients are computed.
     ``flush``: whether float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels. On
         a GPU, ``flush`` raises an error, because GPUs lack this setting.
-    ``rescale``: whether the logits are divided by their `median_lead`, so that the softmax does not
-        saturate.
-    ``slope``: the number by which pre-activations are divided in the derivatives that the backward
-        pass uses (see `softened`). With ``slope`` None the backward pass uses the true derivatives.
+    ``rescale``: whether the logits are divided by a constant, their `median_lead`, so that the
+        softmax does not saturate.
+    ``slope``: in the backward pass, the derivative of each nonlinearity is computed after its
+        pre-activation was divided by ``slope`` (see `softened`). If ``slope`` is None, the backward
+        pass uses the true derivatives of the nonlinearities.
 
     Raises ValueError for an unknown kind, loss or precision.
     """
@@ -89,9 +90,10 @@ class Survival:
     correctly.
 
     ``correct``: for each image, whether the network still classifies the image correctly.
-    ``still``: for each image, whether the adversarial image equals the clean image. At such an
-        image, the gradient of the loss is zero or, with clipping, points out of [0, 1] in every
-        pixel.
+    ``still``: for each image, whether the adversarial image equals the clean image. Without
+        clipping, a gradient attack leaves an image unchanged only if the gradient of the image's
+        loss is zero. With clipping, the image is also unchanged if the gradient points out of [0,
+        1] in every pixel.
     """
 
     correct: Tensor
@@ -155,15 +157,15 @@ def strike(
     ``images``: in [0, 1], in the model's dtype; adversarial images have the same dtype.
     ``keys``: one number for each image, which determines the image's random numbers (see
         `robustbook.attacks.pgd`); by default the row number.
-    ``generator``: a torch generator that gives the seed of all random numbers, as in
-        `robustbook.attacks.pgd`.
+    ``generator``: a torch generator, from which the seed of all random numbers of the attack is
+        drawn.
     ``batch_size``: how many images are attacked together; the result does not depend on the batch
         size.
 
-    A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
-    if ``precision`` differs from the dtype of the images, the attack uses a copy of the model in
-    this precision. Raises ValueError for an invalid argument, for ``flush`` on a GPU, for an option
-    that the model does not support, and for logits that are not finite.
+    A randomised model is evaluated with a noise draw that no attack uses. The model is not changed.
+    If the attack's ``precision`` differs from the dtype of the images, the attack uses a copy of
+    the model in this precision. Raises ValueError for an invalid argument, for ``flush`` on a GPU,
+    for an option that the model does not support, and for logits that are not finite.
     """
     check_set(images, labels)
     state = None if generator is None else generator.get_state()
@@ -226,7 +228,7 @@ def _launch(
     keys: Tensor,
     generator: torch.Generator | None,
 ) -> Adversarial:
-    """Run the attack's algorithm with its options."""
+    """Run the algorithm that ``attack`` describes on a batch of images."""
     eps, clip, loss = attack.eps, attack.clip, attack.loss
     match attack.kind:
         case "none":
@@ -275,11 +277,9 @@ def _launch(
 
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
-    """Return the median over all images of the label's logit minus the highest logit of all wrong
-    classes.
-
-    This difference is negative for a misclassified image. The returned median is at least 1e-6,
-    because the caller divides logits by the median.
+    """Return the median lead of all images; the lead is the label's logit minus the highest logit
+    of all wrong classes. The returned median is at least 1e-6, because the caller divides logits by
+    the median.
     """
     check_set(images, labels)
     leads = -margin(logits_of(net, images), labels)

@@ -1,10 +1,10 @@
-"""Measure the accuracy as a function of eps, if eps times a fixed direction is added to each image.
-In FGSM the direction is the sign of the gradient.
+"""Measure the accuracy as a function of eps, when each image is moved by eps times a fixed
+direction. In FGSM the direction is the sign of the gradient.
 
-The sign of the gradient does not depend on eps. So each point of the curve of accuracy against eps
-costs one forward pass. All points use the same gradient. Bisection finds the eps at which the
-network has a given accuracy. Images may have any scale: pixels, or values after a network's
-preprocessing.
+The sign of the gradient does not depend on eps. So one gradient is enough for the whole curve of
+accuracy against eps, and each point of the curve costs only one forward pass. Bisection finds the
+eps at which the network has a given accuracy. The images may have any scale: they may contain
+pixels, or the output of a network's preprocessing.
 """
 
 import torch
@@ -34,7 +34,8 @@ def accuracy_along(
     eps: float,
     box: Box | None = None,
 ) -> float:
-    """Return the accuracy, in percent, on the images plus ``eps`` times their directions.
+    """Return the accuracy in percent on perturbed images; each image is moved by ``eps`` times its
+    direction.
 
     ``box``: the lowest and highest value of each pixel, to which the perturbed images are clipped;
         with None images are not clipped.
@@ -63,10 +64,10 @@ def eps_leaving(
     """Return the eps at which the accuracy falls to ``accuracy`` percent or below.
 
     The eps is found by doubling from ``start`` and then by bisection, with a relative error of at
-    most ``tolerance``. If the accuracy is not a decreasing function of eps, it may reach
-    ``accuracy`` at several values of eps, and the function returns one of these values. Raises
-    ValueError if the accuracy on clean images is already at most ``accuracy``, or if the accuracy
-    is above ``accuracy`` at every eps that was tried.
+    most ``tolerance``. If the accuracy does not always decrease with eps, it may cross ``accuracy``
+    at several values of eps; one of these values is returned. Raises ValueError if the accuracy on
+    clean images is already at most ``accuracy``, or if the accuracy is above ``accuracy`` at every
+    eps that was tried.
     """
 
     def reached(eps: float) -> bool:

@@ -1,4 +1,4 @@
-"""Change the gradients of a network for an attack, without changing its predictions.
+"""Make models that have the same predictions as a network, but other gradients for an attack.
 
 Each function returns a view: a model that shares the weights and buffers of the original network.
 So a view always uses the network's current weights. Converting a view to a different dtype or
@@ -24,9 +24,10 @@ def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
     Carlini & Wagner (arXiv 1607.04311) divide the logits of distilled networks before they attack
-    these networks. The model is any callable from images to logits; for a randomised model, the
-    logits of each noise draw are divided by ``by``. Raises ValueError unless ``by`` is finite and
-    above 0, because dividing by 0, infinity or a negative number would change the predictions.
+    these networks. The model is any callable from images to logits, or a randomised model. The
+    logits of a randomised model are divided by ``by`` in each noise draw. Raises ValueError unless
+    ``by`` is finite and above 0, because dividing by 0, infinity or a negative number would change
+    the predictions.
     """
     _check_above_zero("by", by)
     if isinstance(net, Drawing):
@@ -36,7 +37,9 @@ def rescaled(net: Model, by: float) -> Model:
 
 @dataclass(frozen=True)
 class _RescaledDraws:
-    """A randomised model whose logits are rescaled in each noise draw."""
+    """A randomised model that divides the logits of another randomised model, ``net``, by the
+    number ``by``.
+    """
 
     net: Drawing
     by: float
@@ -50,15 +53,16 @@ def softened(net: Model, softness: float) -> nn.Module:
     """Return a network with the same outputs, whose backward pass uses the derivatives of softer
     nonlinearities than its forward pass.
 
-    A sigmoid gets the derivative of sigmoid(h / softness). A ReLU gets the derivative sigmoid(h /
-    softness), which is the derivative of a softplus and is never 0. The function replaces all
-    `nn.Sigmoid` and `nn.ReLU` layers, and every attribute ``activation`` that is `torch.sigmoid` or
-    `torch.relu`. Nonlinearities that a ``forward`` method calls directly keep their derivatives.
+    In the backward pass, a sigmoid has the derivative of sigmoid(h / softness) for the
+    pre-activation h. A ReLU gets the derivative sigmoid(h / softness), which is the derivative of a
+    softplus and is never 0. The function replaces all `nn.Sigmoid` and `nn.ReLU` layers, and every
+    attribute ``activation`` that is `torch.sigmoid` or `torch.relu`. Nonlinearities that a
+    ``forward`` method calls directly keep their derivatives.
 
-    The softer derivative is our version of the "stabilised gradient" of Brendel & Bethge 2017
-    (arXiv 1704.01547), whose formula we could not read. Raises ValueError if the network has no
-    sigmoid or ReLU, if ``net`` is a callable that is not a module, or if ``softness`` is not finite
-    and above 0.
+    The softer derivative is our interpretation of the "stabilised gradient" of Brendel & Bethge
+    2017 (arXiv 1704.01547). We could not read the formula of the stabilised gradient. Raises
+    ValueError if the network has no sigmoid or ReLU, if ``net`` is a callable that is not a module,
+    or if ``softness`` is not finite and above 0.
     """
     _check_above_zero("softness", softness)
     if not isinstance(net, nn.Module):
@@ -139,7 +143,9 @@ _SOFT: dict[object, type[torch.autograd.Function]] = {
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Compute a function; the backward pass treats this function as the identity."""
+    """Apply a function in the forward pass, and treat the function as the identity in the backward
+    pass.
+    """
 
     @staticmethod
     def forward(ctx, h, function):  # type: ignore[no-untyped-def]
@@ -179,9 +185,9 @@ def bypassed(net: Model) -> nn.Module:
     pre-activations" (Brendel & Bethge 2017).
 
     Raises ValueError if ``net`` is not an `nn.Module`, or if it has no method ``preactivations`` or
-    no attribute ``activation``. The logits must be the output of the last linear layer for the
-    input activation(h), with h the last hidden pre-activations. Otherwise the first forward pass
-    raises ValueError.
+    no attribute ``activation``. The network must compute its logits by its last linear layer from
+    activation(h), where h are the last hidden pre-activations. For any other network, the first
+    forward pass raises ValueError.
     """
     shown = hasattr(net, "preactivations") and hasattr(net, "activation")
     if not (isinstance(net, nn.Module) and shown):

@@ -3,7 +3,8 @@
 The CNN has two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max
 pooling. A fully connected layer of 1024 ReLU units and 10 logits follow. The paper does not state
 the padding and stride of its convolutions. We use stride 1 and padding 2 ("same"), as in the
-TensorFlow tutorial of 2017. The network of this tutorial has exactly the same layers.
+TensorFlow tutorial of 2017. The network in TensorFlow's tutorial has exactly the layers of this
+CNN.
 """
 
 import torch

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 
 class PatchConv2d(nn.Conv2d):
-    """A convolution with few channels and stride 1, whose input gradient is fast on a CPU.
+    """A convolution layer with few channels and stride 1, which computes its input gradient fast on
+    a CPU.
 
-    For 20 kernels of 5 x 5 on one-channel images and one CPU thread, torch's gradient with respect
-    to the images takes four to five times as long as the convolution. This layer multiplies the
-    output's gradient by the kernels and sums the products patch by patch. This method takes less
-    than half of the time of torch's gradient. Attacks such as DeepFool need the input gradient for
-    every class at every step; ordinary training does not need this gradient. On a GPU the layer
-    uses torch's own convolution.
+    For 20 kernels of 5 x 5 on one-channel images and one CPU thread, torch takes four to five times
+    as long for the input gradient as for the convolution. To compute the input gradient,
+    `PatchConv2d` multiplies the gradient of its output by the kernels and adds up the products
+    patch by patch. `PatchConv2d` computes the input gradient in less than half of torch's time.
+    Attacks such as DeepFool need the input gradient for every class at every step; ordinary
+    training does not need this gradient. On a GPU the layer uses torch's own convolution.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
@@ -30,8 +31,8 @@ class PatchConv2d(nn.Conv2d):
 
 
 class ChannelsLast(nn.Module):
-    """Store the channels of a pixel next to each other in memory. This layout speeds up
-    convolutions on a CPU.
+    """Store the channels of a pixel next to each other in memory, which speeds up convolutions on a
+    CPU.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -40,7 +41,7 @@ class ChannelsLast(nn.Module):
 
 class _Patches(torch.autograd.Function):
     """Compute the gradient of a convolution with respect to its input images. The gradient with
-    respect to the weights is left to torch.
+    respect to the weights of the convolution is computed by torch.
 
     The backward pass consists of differentiable operations, so the gradient can be differentiated
     again.

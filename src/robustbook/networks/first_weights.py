@@ -2,8 +2,8 @@
 
 All initial weights are drawn with the generator that the caller passes. A batch norm follows every
 convolution of the Random Self-Ensemble networks, so the scale of a convolution's weights does not
-change the network's output. The scale of the weights only changes the speed of training: small
-weights change their direction faster than large weights.
+change the network's output. The scale of the weights only affects the speed of training: a gradient
+step turns a small weight vector more than a large one.
 """
 
 import math
@@ -21,11 +21,12 @@ Start = Literal["torch", "released"]
 def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -> None:
     """Draw the initial weights of convolutions, linear layers and batch norms in place.
 
-    ``torch``: the defaults of torch's layers. Weights and biases are uniform between plus and minus
-        1 / sqrt(number of inputs of a unit). Batch norm layers start with weight 1 and bias 0.
-    ``released``: the distributions of the released code of Liu et al. 2018. Weights are drawn from
-        N(0, 0.02^2), and biases from torch's default distribution. The weights of batch norm layers
-        are drawn from N(1, 0.02^2), and their biases are 0.
+    ``torch``: the default distributions of torch's layers. Weights and biases are uniform between
+        plus and minus 1 / sqrt(number of inputs of a unit). Batch norm layers start with weight 1
+        and bias 0.
+    ``released``: the distributions in the released code of Random Self-Ensemble (Liu et al. 2018).
+        Weights are drawn from N(0, 0.02^2), and biases from torch's default distribution. The
+        weights of batch norm layers are drawn from N(1, 0.02^2), and their biases are 0.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")

@@ -5,9 +5,9 @@ is not released. According to the paper, the AlexNet of Deep Defense is Caffe's 
 grouped convolutions and 60,965,224 parameters. The inputs of Caffe's AlexNet are pixel values in
 0..255, from which a mean is subtracted. The AlexNet of torchvision has no grouped convolutions and
 has 61,100,840 parameters. In this code, norms of perturbations are measured after the normalisation
-of the images. The standard deviations of the channels differ by only two per cent. So a
-normalisation that divides by the standard deviations gives nearly the same ratios of norms as a
-normalisation that only subtracts the mean; the ratios differ by at most two per cent.
+of the images. The standard deviations of the red, green and blue channels differ by only two per
+cent. So if images were not divided by the standard deviations, the ratio of perturbation norm to
+image norm would change by at most two per cent.
 """
 
 from pathlib import Path
@@ -58,15 +58,16 @@ def imagenet_network(
 ) -> Prepared:
     """Return a network from colour images to logits.
 
-    The batch norm layers of ResNet-18 are frozen, as in the released code when it fine-tunes
-    networks. Frozen layers use their running statistics, and their scale and shift are buffers, not
-    parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm but
-    not the running statistics.
+    The batch norm layers of ResNet-18 are frozen, as they are when the released code of Deep
+    Defense fine-tunes networks. Frozen layers use their running statistics, and their scale and
+    shift are buffers, not parameters. ResNet-18 has 11,689,512 weights, including the scale and
+    shift of batch norm but not the running statistics.
 
-    ``weights``: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use),
-        the path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random
-        weights are drawn with ``generator`` from the normal distribution of He et al. With random
-        weights, biases are 0, and batch norm layers are initially the identity.
+    ``weights``: the name of trained weights in torchvision, the path of a state dict, or "random".
+        The weights named "IMAGENET1K_V1" are downloaded at first use. A state dict is a
+        .safetensors file or a file of `torch.save`. Random weights are drawn with ``generator``
+        from the normal distribution of He et al. With random weights, biases are 0, and batch norm
+        layers are initially the identity.
     ``classes``: number of logits; 1000 with torchvision's weights.
 
     Raises ValueError if the weights belong to a different architecture or to a different number of

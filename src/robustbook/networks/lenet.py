@@ -46,8 +46,8 @@ def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) ->
 def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
     """Return an MLP from 28 x 28 gray images to 10 logits, with 469,160 parameters.
 
-    The MLP has hidden layers of 500 and 150 ReLU units. MatConvNet has no such MLP, so its initial
-    weights are drawn like those of LeNet.
+    The MLP has hidden layers of 500 and 150 ReLU units. MatConvNet has no MLP with these layers, so
+    the initial weights of the MLP are drawn like those of LeNet.
     """
     body = MLP((784, 500, 150, 10), torch.relu)
     draw_normal(body, generator, (0.01,) * 3)

@@ -1,9 +1,10 @@
 """Define maxout networks and softmax regression, which Goodfellow, Shlens and Szegedy 2015 attack.
 
 A maxout unit returns the largest of several linear functions of its inputs (Goodfellow et al. 2013,
-arXiv 1302.4389). Dropout acts on the input and on the hidden units. The paper of 2015 states only
-the number of units. The remaining choices follow the maxout paper for MNIST: two layers, five
-linear functions (called pieces) per unit, and the dropout rates.
+arXiv 1302.4389). Dropout is applied to the input of the network and to the hidden units.
+Goodfellow, Shlens and Szegedy 2015 state only the number of units of their maxout networks. The
+remaining choices follow the maxout paper for MNIST: two layers, five linear functions (called
+pieces) per unit, and the dropout rates.
 """
 
 import torch

@@ -36,9 +36,9 @@ def madry_mnist(generator: torch.Generator, narrow: int = 1) -> CNN:
 def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the network of Wong, Rice and Kolter 2020 (released code), with 166,406 parameters.
 
-    The two 4 x 4 convolutions have 16 and 32 filters, stride 2 and padding 1. A fully connected
-    layer of 100 units follows. Initial weights and biases are drawn from the distributions of
-    torch's defaults.
+    The two 4 x 4 convolutions have 16 and 32 filters, stride 2 and padding 1. After the two
+    convolutions comes a fully connected layer of 100 units. Initial weights and biases are drawn
+    from the distributions of torch's defaults.
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1, 2 or 4; the widths 16, 32 and 100 are divided by this number.

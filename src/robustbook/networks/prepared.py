@@ -17,9 +17,9 @@ from torch import Tensor, nn
 class GreyLevels(nn.Module):
     """Multiply images in [0, 1] by 255 and subtract the mean image, as MatConvNet does for MNIST.
 
-    A distance after this preprocessing is 255 times the distance between the images in [0, 1]. A
-    gradient with respect to the preprocessed images is 1/255 of the gradient with respect to the
-    images.
+    A distance after this preprocessing is 255 times the distance between the images in [0, 1]. By
+    the chain rule, the gradient with respect to the preprocessed images is 1/255 of the gradient
+    with respect to the images in [0, 1].
     """
 
     mean: Tensor
