@@ -36,8 +36,9 @@ class Augmentation:
     def drawn(
         self, seed: int, epoch: int, count: int, device: torch.device
     ) -> Int[Tensor, "{count} 3"]:
-        """Return three numbers for each of ``count`` images: 1 if the image is mirrored and 0
-        otherwise, the first row of the crop in the padded image, and the first column of the crop.
+        """Return three numbers for each of ``count`` images. The first number is 1 if the image is
+        mirrored and 0 otherwise. The other two numbers are the first row and the first column of
+        the crop in the padded image.
         """
         stream = generator(seed, "augmentation").initial_seed()
         keys = torch.arange(count, device=device)

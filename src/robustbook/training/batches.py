@@ -43,7 +43,7 @@ class Batches:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the images and labels of a training step. If several networks are trained, the
-        first axis of both tensors is the index of the network.
+        first axis of the images and of the labels is the index of the network.
         """
         epoch, batch = divmod(step, self.per_epoch)
         if epoch != self.epoch:

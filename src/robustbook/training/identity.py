@@ -18,8 +18,8 @@ def fingerprint(images: Any, labels: Tensor) -> str:
     """Return the SHA-256 of images and labels. The hash also covers shapes and dtypes; hashing
     takes about a second per gigabyte.
 
-    For an image set that is read batch by batch, the hash covers the labels and the number of
-    images. Only the first, the middle and the last image enter the hash.
+    For an image set that is read batch by batch, the hash covers the labels, the number of images,
+    and the first, the middle and the last image.
     """
     if isinstance(images, Tensor):
         return digest({"images": images, "labels": labels})
@@ -76,7 +76,8 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Return the names of the entries in which the identities ``there`` and ``here`` of two
-    training runs differ. If both values of an entry are short, the name is followed by both values.
+    training runs differ. If both values of an entry are short, the returned text contains the name
+    and both values.
     """
     found = []
     for key in {**there, **here}:

@@ -79,14 +79,15 @@ def fit(
     ``networks``: the networks to train; parameters with ``requires_grad`` False do not change. A
         network whose buffers change, such as the running statistics of batch norm, can only be
         trained alone.
-    ``images``: the training images, either bytes, which are scaled to [0, 1] batch by batch on
-        ``device``, or floats, which are not scaled. The recipe's augmentation pads images with
-        zeros before images are scaled.
+    ``images``: the training images as bytes or as floats. Bytes are scaled to [0, 1] batch by batch
+        on ``device``; floats are not scaled. The recipe's augmentation pads images with zeros
+        before images are scaled.
     ``labels``: the classes, or for each image the probabilities of the classes.
-    ``rates``: a dictionary from parameter names to factors of the learning rate. For all other
-        parameters the factor is 1.
+    ``rates``: a dictionary from parameter names to factors of the learning rate. For parameters
+        that ``rates`` does not name, the factor of the learning rate is 1.
     ``retract``: a function that is called after each step with a dictionary from parameter names to
-        weights. The function changes the weights in place, for example to project them onto a set.
+        weights. ``retract`` changes the weights in place, for example to project the weights onto a
+        set.
     ``each_epoch``: a function that is called after each complete epoch with the number of completed
         epochs and the ``state_dict`` (weights and buffers). If several networks are trained, the
         first axis of each tensor in the ``state_dict`` is the index of the network. A resumed run
@@ -112,7 +113,8 @@ def fit(
     Networks that are trained together must not draw random numbers.
 
     Raises ``Diverged`` if a loss term, a weight or a buffer becomes NaN or infinite. On a GPU, the
-    step in the error message is the step at which the divergence was detected.
+    error message gives the step at which the divergence was detected, which can be later than the
+    divergence.
 
     On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
     gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long as
@@ -214,9 +216,9 @@ def fit(
 
 @contextlib.contextmanager
 def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int], None]]:
-    """Yield a function that seeds torch's global generators by (seed, step). Afterwards, restore
-    the state that the generators had before. Layers such as dropout can only draw from torch's
-    global generators.
+    """Yield a function that seeds torch's global generators by (seed, step). When the context ends,
+    restore the state that torch's generators had before. Layers such as dropout can only draw from
+    torch's global generators.
     """
     place = torch.device(device)
     cuda = [place] if place.type == "cuda" else []
@@ -234,8 +236,8 @@ def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int]
 
 
 def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
-    """Compute the training step and return its values; add the step number to the message of any
-    `Diverged`.
+    """Make one training step and return its loss terms. If `Diverged` is raised, add the step
+    number to the error message.
     """
     try:
         return compute(*arguments)

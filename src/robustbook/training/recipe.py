@@ -18,8 +18,8 @@ class Recipe:
 
     ``schedule``: the schedule of the learning rate: constant, or linear from ``lr`` to 0, or
         piecewise constant. A piecewise constant schedule is given as pairs of a step and the factor
-        of ``lr`` from this step on. Before the step of the first pair, the factor of the learning
-        rate is 1.
+        of ``lr`` from this step on. A piecewise constant schedule begins with the factor 1, which
+        applies until the step of the first pair.
     ``warmup``: fraction of the steps, in [0, 1), over which the learning rate increases linearly to
         the schedule's value. With r warm-up steps, the first step uses 1/(r + 1) of the schedule's
         value. A linear schedule decreases the learning rate over the steps after the warm-up.

@@ -19,8 +19,8 @@ from .recipe import Recipe
 
 
 class Diverged(ArithmeticError):
-    """The error for a loss term that became NaN or infinite. The last checkpoint before the
-    divergence is kept.
+    """The error that is raised if a loss term, a weight or a buffer becomes NaN or infinite. The
+    last checkpoint before the divergence is kept.
     """
 
 
@@ -30,7 +30,7 @@ class State:
     the current epoch.
     ``rates``: a dictionary from parameter names to factors of the learning rate, as in `fit`.
 
-    ``weights`` are the trained parameters, and ``fixed`` the parameters with ``requires_grad``
+    ``weights`` are the trained parameters. ``fixed`` are the parameters with ``requires_grad``
     False. If several networks are trained together, the parameters of all networks are stacked.
     ``identity`` is JSON that identifies the run, so that `load` detects a checkpoint of a different
     run.
@@ -104,7 +104,7 @@ class State:
 
     def whole(self) -> dict[str, Tensor]:
         """Return the ``state_dict`` of the network. With several networks, the first axis of each
-        tensor is the index of the network.
+        tensor in the ``state_dict`` is the index of the network.
         """
         own = {name: p.detach() for name, p in self.networks[0].state_dict().items()}
         if len(self.networks) == 1:
@@ -232,8 +232,9 @@ class State:
 
 @contextlib.contextmanager
 def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]:
-    """Inside the context, convolution kernels have the channels-last memory format if
-    ``channels_last`` is True. Afterwards the kernels have the usual memory format again.
+    """Give convolution kernels the channels-last memory format until the context ends, if
+    ``channels_last`` is True. When the context ends, the kernels have their usual memory format
+    again.
 
     Weights that are non-contiguous views are first replaced by contiguous copies, because
     optimisers cannot handle such views.

@@ -1,11 +1,11 @@
 """Reproduce the longest attack of Nayebi & Ganguli 2017 (Section 7): 30 million steps of Adam on
 one image.
 
-On the paper's saturated network, the attack failed to make the network classify a 3 as a 7.
-According to the paper, the image's mean pixel distance from the original image "converged". With
-the general function `attacks.adam`, 30 million steps would take most of a day. So this module has
-its own forward pass, backward pass and Adam for one image and a sigmoid MLP. The loop over Adam's
-steps allocates no tensors, so it is six times as fast as `attacks.adam`.
+In the paper, 30 million steps did not make the saturated network classify an image of a 3 as a 7.
+The paper says that the mean pixel distance between the attacked image and the original image
+"converged". With the general function `attacks.adam`, 30 million steps would take most of a day. So
+this module has its own forward pass, backward pass and Adam for one image and a sigmoid MLP. The
+loop over Adam's steps allocates no tensors, so it is six times as fast as `attacks.adam`.
 """
 
 import os
@@ -44,7 +44,7 @@ Digit = Annotated[int, Field(ge=0, le=9, description="a class, 0 to 9")]
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set on the page on the long attack."""
+    """The parameters that a reader of the book can set for the long attack."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     source: Digit = 3
@@ -58,10 +58,10 @@ class Parameters(parameters.Parameters):
 
 
 class Descent:
-    """The state of Adam's attack on one image.
+    """The state of an attack on one image with the optimiser Adam.
 
     The network ``net`` is a sigmoid MLP with layers 784-w-w-10. All computations use the precision
-    of its weights.
+    of the network's weights.
 
     Pixels are not clipped, and the perturbation has no bound. The attribute ``taken`` counts the
     steps of Adam. A step allocates no memory.
@@ -119,14 +119,13 @@ class Descent:
 
     @property
     def still(self) -> bool:
-        """Return whether the image can no longer change, because the gradient and Adam's first
+        """Return whether Adam can no longer change the image, because the gradient and the first
         moment are exactly zero.
         """
         return not bool(self.gradient.any()) and not bool(self.first.any())
 
     def look(self) -> list[float]:
-        """Return the current measurements in the order of ``TRACED``; `advance` has to be called
-        first.
+        """Return the current measurements in the order of ``TRACED``; call `advance` first.
 
         Raise ValueError if a logit is not finite, because the predicted class is then undefined.
         """
@@ -147,8 +146,8 @@ class Descent:
         part.replace(path)
 
     def load(self, path: Path) -> list[list[float]]:
-        """Load a checkpoint and return the measurements that it contains. If the file is damaged,
-        rename it and start from the first step.
+        """Load a checkpoint and return the measurements that it contains. If the checkpoint is
+        damaged, rename it and start the attack from its first step.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -177,10 +176,10 @@ def descend(
     every: float = 30.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
-    """Run Adam's attack for at most ``steps`` steps.
+    """Run the attack for at most ``steps`` steps of Adam.
 
-    Return two things: the reason why the attack ended, and the measurements after logarithmically
-    spaced numbers of steps.
+    Return the reason why the attack ended. Return also the change of the image, the loss and the
+    gradient after the steps that `grid` lists.
 
     The file ``checkpoint`` is written about every ``every`` seconds. An interrupted attack resumes
     from the checkpoint and gives bitwise the same result.
@@ -207,8 +206,8 @@ def descend(
 def grid(steps: int) -> list[int]:
     """Return the step numbers after which measurements are made.
 
-    The step numbers are 0, whole numbers that are about evenly spaced on a logarithmic scale, and
-    ``steps``.
+    The list contains 0, ``steps`` and, in between, whole numbers that are about evenly spaced on a
+    logarithmic scale.
     """
     points, k = {0, steps}, 0
     while (point := round(10 ** (k / PER_DECADE))) < steps:
@@ -232,8 +231,8 @@ def long_descent(
 ) -> dict[str, object]:
     """Run a long attack by Adam.
 
-    Return the reason why the attack ended (``ended``), the measurements during the attack
-    (``trace``), and two images: the image before and the image after the attack.
+    Return why the attack ended (``ended``), the measurements during the attack (``trace``), and the
+    image before and after the attack (``from`` and ``to``).
 
     The attack always runs on the CPU, because one step is too small a computation for a GPU.
     """
@@ -249,7 +248,9 @@ def long_descent(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (rule, precision, seed)."""
+    """Return the study's computations as a dict whose keys are tuples (rule for the source image,
+    precision, seed).
+    """
     assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")
@@ -266,8 +267,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results. For each attack, these are its number of steps and its time in
-    seconds. For the first seed, they include the measurements during the attack and the images.
+    """Return the study's results. For each attack, the results contain its number of steps, its
+    last measurements, and its time in seconds. For the first seed, the results also contain all
+    measurements during the attack, and the images.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -35,8 +35,8 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 class Anneal:
     """The schedule of lambda, the weight of the saturation penalty.
 
-    During the first ``plain`` optimiser steps, lambda is 0. Afterwards lambda rises by ``rise``
-    once in ``every`` optimiser steps; it rises ``rises`` times in all.
+    In the first ``plain`` optimiser steps, the penalty's weight lambda is 0. After ``plain`` steps,
+    lambda is increased ``rises`` times, once in ``every`` steps, each time by ``rise``.
     """
 
     plain: int
@@ -56,9 +56,10 @@ class Anneal:
 class Training:
     """The settings with which a network is trained.
 
-    ``width``: the number of hidden units, as in `build`.
-    ``eps``, ``alpha``: the radius of FGSM in adversarial training, and the weight of the loss on
-        clean images.
+    ``width``: the number of units in each hidden layer, or in the CNN's last hidden layer (see
+        `build`).
+    ``eps``: the radius of FGSM in adversarial training.
+    ``alpha``: the weight of the loss on clean images in adversarial training.
     ``layers``: whether the saturation penalty includes the output layer.
     """
 
@@ -75,7 +76,7 @@ class Training:
 
 
 def objective(training: Training) -> Objective:
-    """Return the function that computes the loss terms for these settings."""
+    """Return the function that computes the loss terms of training with the given settings."""
     if training.method == "adversarial":
         goodfellow = partial(adversarial_training, eps=training.eps, alpha=training.alpha)
         return lambda net, images, labels, lam: goodfellow(net, images, labels)
@@ -93,7 +94,7 @@ def _cross_entropy(
 
 
 def fresh(training: Training, seed: int) -> nn.Module:
-    """Return the network of ``training`` with its initial weights."""
+    """Return the network that ``training`` describes, with its initial weights."""
     net = build(training.network, training.width)
     initialise(net, training.start, generator(seed, "weights"))
     return net
@@ -143,16 +144,17 @@ def evaluate(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return for each attack two percentages: ``accuracy`` is the accuracy under the attack, and
-    ``unmoved`` is the percentage of images that the attack did not change.
+    """Return for each attack the percentage of images that are classified correctly (``accuracy``),
+    and the percentage of images that the attack did not change (``unmoved``).
 
     ``images``: the number of test images. The test images are evenly spaced over the test set,
         because the first half of MNIST's test set is easier.
     ``source``: the network on which a transfer attack computes the adversarial images; with None,
         ``network`` itself.
 
-    The network's seed determines the random signs and random starts of attacks. An attack that
-    flushes denormal numbers to zero runs on the CPU, because a GPU has no such setting.
+    The seed with which ``network`` was trained also determines the random signs and random starts
+    of the attacks. An attack that flushes denormal numbers to zero runs on the CPU, because a GPU
+    has no such setting.
     """
     given, outcomes = network.call.arguments, []
     places = {"cpu" if attack.flush else context.device for attack in attacks}
@@ -172,8 +174,8 @@ def evaluate(
 def inspect(network: Done, images: int, *, context: Context) -> dict[str, object]:
     """Measure on test images whether the gradients of the loss vanish.
 
-    ``gradient``: the median over images of the gradient's l-infinity norm.
-    ``lead``: the median over images of the true class's logit minus the highest other logit (see
+    ``gradient``: the l-infinity norm of the gradient of the loss; the median over images.
+    ``lead``: the true class's logit minus the highest other logit; the median over images (see
         `median_lead`).
     ``certain``: the percentage of images whose true class has the probability exactly 1 in float32.
     """

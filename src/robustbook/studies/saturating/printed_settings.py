@@ -1,7 +1,8 @@
 """Compare the settings that Nayebi & Ganguli 2017 state with the settings of our training.
 
-The paper's introduction also states a range of error rates under FGSM. The module compares this
-range with the error rates of our saturated networks of Table 1.
+The paper's introduction also states a range for the error rates of saturated networks under FGSM.
+The module compares the paper's range of error rates with the error rates of our saturated networks
+of Table 1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,8 +47,8 @@ def _anneal(training: Training) -> Anneal:
 
 
 def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
-    """Return the computations that evaluate Table 1's saturated networks, as a dict with keys
-    ("error", network, seed).
+    """Return the computations that evaluate Table 1's saturated networks, as a dict whose keys are
+    tuples ("error", network, seed).
     """
     wanted = table_1.calls(table_1.Parameters(profile=profile, seeds=seeds))  # type: ignore[arg-type]
     return {

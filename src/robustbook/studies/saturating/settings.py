@@ -62,7 +62,8 @@ def mlps(profile: str) -> Networks:
 def cnns(profile: str) -> Networks:
     """Return the training settings of the three convolutional networks.
 
-    For the saturated CNN, lambda is 0 in the first two epochs, and 1e-5 afterwards.
+    In the training of the saturated CNN, the penalty's weight lambda is 0 in the first two epochs,
+    and 1e-5 afterwards.
     """
     paper = profile == "paper"
     epoch, data, width = (600, "mnist", 0) if paper else (30, "digits", 256)
@@ -83,12 +84,12 @@ def cnns(profile: str) -> Networks:
 def saturated_sigmoid(
     profile: str, every: int, *, lr: float | None = None, times: int = 1
 ) -> Training:
-    """Return the training settings of Table 1's saturated sigmoid network, but with the schedule of
-    lambda that the arguments describe.
+    """Return the training settings of Table 1's saturated sigmoid network with another schedule of
+    the penalty's weight lambda.
 
     The weight lambda of the penalty rises once in ``every`` optimiser steps, and the final lambda
-    is ``times`` as large as in Table 1. The argument ``lr`` is the learning rate; with None, it is
-    the learning rate of Table 1.
+    is ``times`` as large as in Table 1. The argument ``lr`` is the learning rate; with None, the
+    learning rate is that of Table 1.
     """
     base = mlps(profile)["sigmoid-mlp", "saturated"]
     assert base.anneal is not None
@@ -98,11 +99,11 @@ def saturated_sigmoid(
 
 
 def saturated_relu(profile: str, scale: float) -> Training:
-    """Return the training settings of the saturated ReLU network, with every value of lambda
-    multiplied by ``scale``.
+    """Return the training settings of the saturated ReLU network, with the penalty's weight lambda
+    multiplied by ``scale`` in every step.
 
-    For the ReLU network, lambda rises once in 10 optimiser steps; with profile ``quick`` it rises
-    in every step.
+    The penalty's weight lambda rises once in 10 optimiser steps; with profile ``quick``, lambda
+    rises in every step.
     """
     base = mlps(profile)["relu-mlp", "saturated"]
     assert base.anneal is not None
@@ -119,9 +120,9 @@ def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
     """Return the training settings of the four networks of Figures 1, 2, 3 and 7, as a dict with
     keys (network, method).
 
-    With seed 0, three more networks are added for comparison: two vanilla networks that are trained
-    with more optimiser steps than the usual vanilla networks, and a saturated ReLU network whose
-    penalty is 100,000 times the usual penalty.
+    With seed 0, three networks are added for comparison. Two of the added networks are vanilla
+    networks that are trained with more optimiser steps than usual. The third added network is a
+    saturated ReLU network whose penalty is 100,000 times the usual penalty.
     """
     nets = mlps(profile)
     found: dict[tuple[str, str], Training] = {
@@ -138,10 +139,10 @@ def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
 
 
 def readings(eps: float) -> dict[str, Attack]:
-    """Return all attacks of the page of Table 1, by name.
+    """Return the attacks of the study of Table 1, by name.
 
-    PGD clips images to [0, 1]. Every other attack occurs twice: without clipping, and with clipping
-    under a name that ends in "clipped".
+    PGD clips images to [0, 1]. Every attack except PGD occurs twice: once without clipping, and
+    once with clipping under a name that ends in "clipped".
     """
     fgsm = Attack("fgsm", eps)
     pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)

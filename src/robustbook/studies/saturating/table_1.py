@@ -3,9 +3,10 @@ under FGSM.
 
 The table combines three architectures (sigmoid MLP, ReLU MLP, CNN) with three ways of training
 (vanilla, adversarial, saturated). The comparison with the paper uses FGSM with eps 0.25, on all
-test images. In this comparison FGSM does not clip images, computes in float32, and computes the
-cross entropy from the logits. We fixed this variant of FGSM before we saw any result. The study
-also runs attacks that the paper does not use, to explain the accuracies.
+test images. For the comparison with the paper, FGSM does not clip images, computes in float32, and
+computes the cross entropy from the logits. We fixed the variant of FGSM for the comparison with the
+paper before we saw any result. The study also runs attacks that the paper does not use, to explain
+the accuracies.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ PAPER, ITEM = "saturating", "table-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set on the page of Table 1."""
+    """The parameters that a reader of the book can set for Table 1."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     eps: Annotated[
@@ -41,7 +42,9 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
+    """Return the study's computations as a dict whose keys are tuples (network, training method,
+    seed, what is computed).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     main = (Attack("none"), readings(p.eps)[MAIN])

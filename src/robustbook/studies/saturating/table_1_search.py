@@ -2,12 +2,14 @@
 all settings.
 
 The study changes one setting at a time. For saturated sigmoid MLPs, the study changes the number of
-optimiser steps between two increases of lambda. With 10 optimiser steps between two increases, the
-study also changes the initialisation, the learning rate, the width, the final lambda, or the layers
-in the penalty. For saturated ReLU MLPs and CNNs, the study multiplies lambda by a constant. For
-saturated CNNs and vanilla MLPs, the study changes the number of epochs. Longer training may also
-make the gradients of vanilla networks vanish, and so raise their accuracy under FGSM. The paper
-reports accuracies of 0 and 0.41 % for vanilla MLPs under FGSM.
+optimiser steps between two increases of the penalty's weight lambda. For saturated sigmoid MLPs
+with 10 optimiser steps between two increases of lambda, the study also changes one more setting.
+The additional setting is the initialisation, the learning rate, the width, the final lambda, or
+which layers the penalty includes. For saturated ReLU MLPs and CNNs, the study multiplies the
+penalty's weight lambda by a constant. For saturated CNNs and vanilla MLPs, the study changes the
+number of epochs. Longer training may also make the gradients of vanilla networks vanish, and so
+raise their accuracy under FGSM. The paper reports accuracies of 0 and 0.41 % for vanilla MLPs under
+FGSM.
 """
 
 from collections.abc import Mapping
@@ -39,8 +41,8 @@ class Parameters(parameters.Parameters):
 
 
 def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
-    """Return the training settings of the saturated CNN, with lambda multiplied by ``scale`` and
-    the number of epochs multiplied by ``times``.
+    """Return the training settings of the saturated CNN, with the penalty's weight lambda
+    multiplied by ``scale`` and the number of epochs multiplied by ``times``.
     """
     base = cnns(profile)["cnn", "saturated"]
     assert base.anneal is not None
@@ -50,8 +52,8 @@ def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
 
 
 def variants(profile: str) -> dict[tuple[str, str], Training]:
-    """Return all training settings that are tried; each key is a pair that says which setting is
-    changed, and how it is changed.
+    """Return all training settings that the study tries; a key is a pair (changed setting, its new
+    value).
     """
     paper = profile == "paper"
     short = 10 if paper else 1
@@ -79,8 +81,8 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (changed setting, its new value,
-    seed, purpose).
+    """Return the study's computations as a dict whose keys are tuples (changed setting, its new
+    value, seed, what is computed).
     """
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
@@ -95,8 +97,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy for each training, attack and seed. The paper has no
-    numbers to compare with these accuracies.
+    """Return the study's results: the accuracy for each training, attack and seed. The study
+    compares none of its accuracies with a number of the paper.
     """
     assert p.seeds is not None
     rows = []

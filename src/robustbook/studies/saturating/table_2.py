@@ -19,8 +19,8 @@ PAPER, ITEM = "saturating", "table-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Table 2. A reader can only choose the profile, because nothing
-    is random.
+    """The parameters that a reader of the book can set for Table 2. The profile is the only
+    parameter, because nothing in Table 2 is random.
     """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}

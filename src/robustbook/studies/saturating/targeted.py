@@ -1,9 +1,9 @@
 """Choose the source images and target classes for the targeted attacks of Nayebi & Ganguli 2017
 (Section 7).
 
-The source image of a class is the least or the most confident of its correctly classified test
-images: the one whose softmax probability is lowest or highest. Each of the ten source images is
-attacked towards each of the nine other classes.
+The source image of a class is the correctly classified test image with the lowest or the highest
+softmax probability of this class. Each of the ten source images is attacked towards each of the
+nine other classes.
 """
 
 from typing import Literal
@@ -29,13 +29,13 @@ def sources(
     rule: Rule,
     name: str = "the network",
 ) -> Int[Tensor, " 10"]:
-    """Return for each class the row number of its source image: the least or the most confident of
-    the correctly classified images.
+    """Return for each class the row number of the least or the most confident of its correctly
+    classified images.
 
     For most images a saturated network predicts a probability p that float32 rounds to 1. So images
-    are ranked by log p - log (1 - p), which increases with p and does not round to one value. If
-    several images of a class have the same rank, the first image is returned. Raise ValueError if
-    no image of a class is classified correctly.
+    are ranked by log p - log (1 - p), which increases with p and keeps images apart whose p rounds
+    to 1 in float32. If several images of a class rank equally, the first of these images is
+    returned. Raise ValueError if no image of a class is classified correctly.
     """
     logits = logits_of(net, images).double()
     own = labels[:, None]
@@ -61,7 +61,8 @@ def pairs(
     """Return three tensors with one value for each of the 90 pairs of classes: the row number of
     the source image, the source class, and the target class.
 
-    The pairs are in the order of the source images.
+    The pairs of the first source image come first, then the pairs of the second source image, and
+    so on.
     """
     source, target = (~torch.eye(CLASSES, dtype=torch.bool, device=rows.device)).nonzero().T
     return rows[source], source, target
@@ -75,8 +76,8 @@ def check_sources(
     rows: Int[Tensor, " 10"],
     name: str = "the network",
 ) -> None:
-    """Raise ValueError unless ``rows`` has correctly classified images of the classes 0 to 9, in
-    this order.
+    """Raise ValueError unless ``rows`` names one correctly classified image of each class, in the
+    order of the classes 0 to 9.
 
     An attack on a misclassified image would start on the wrong side of a class boundary.
     """
@@ -105,11 +106,12 @@ def straight(
     images: Float[Tensor, "n *shape"],
     targets: Int[Tensor, " p"],
 ) -> Float[Tensor, " p"]:
-    """Return for each starting image the l2 distance that it must move along a straight line to be
-    classified as the target class.
+    """Return for each starting image an l2 distance: how far it must move along a straight line
+    until it is classified as the target class.
 
-    Each line ends at the nearest of the ``images`` that ``net`` classifies as the target class. On
-    the line, bisection finds a point where the predicted class changes.
+    For each starting image, the straight line ends at the nearest of ``images`` that ``net``
+    classifies as the target class. Bisection finds a point on the straight line where the class
+    that ``net`` predicts changes.
     """
     answers = predict(net, images)
     away = torch.cdist(starts.flatten(1), images.flatten(1))

@@ -5,7 +5,7 @@ several times, each time with noise draws that the attack has not used.
 
 Against a randomised network, an adaptive attack averages its loss over noise draws (Athalye,
 Engstrom, Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) advise to
-test first whether the attack succeeds if the network's noise is the same in every step.
+attack first a network whose noise is the same in every step of the attack.
 """
 
 import math
@@ -41,19 +41,19 @@ differs by this distance.
 class Strike:
     """The settings of an attack.
 
-    ``kind``: the kind of attack. With ``none``, images stay unchanged. With ``search``, the attack
-        is the function `searched`. Every other kind is an attack of the module
-        `robustbook.attacks`.
+    ``kind``: the kind of attack. With ``none``, images stay unchanged. With ``search``, the
+        Carlini-Wagner attack also searches for the weight c (see `searched`). All other values of
+        ``kind`` name an attack of the module `robustbook.attacks`.
     ``averaged``: the number of noise draws over which each step or query of the attack averages.
     ``noise``: whether the attacked network has new noise in each step (``fresh``), the same noise
         in all steps (``frozen``), or no noise (``off``).
-    ``c``: the weight of the loss term for success in the Carlini-Wagner attack.
-    ``hinge``: the form of this loss term (see `carlini_wagner`).
+    ``c``: the weight of the hinge loss in the Carlini-Wagner attack.
+    ``hinge``: the form of the hinge loss in the Carlini-Wagner attack (see `carlini_wagner`).
     ``keep``: which iterate the Carlini-Wagner attack returns (see `carlini_wagner`).
     ``eps``: the radius of PGD and of the Square attack.
     ``steps``: the number of steps; for the Square attack, the number of queries.
     ``searches``: the number of values of c that the function `searched` tries.
-    ``kappa``: the confidence margin in the function `searched`.
+    ``kappa``: the confidence margin of the hinge loss in the function `searched`.
     """
 
     kind: Literal["none", "carlini-wagner", "search", "pgd-l2", "pgd-linf", "square"]
@@ -76,8 +76,8 @@ class Frozen:
         self.net = net
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the network as a function of images, with the noise draw FROZEN; the argument
-        ``draw`` has no effect.
+        """Return the network as a function of images. The noise is always the draw with the number
+        FROZEN, whatever ``draw`` is.
         """
         found: Callable[[Tensor], Tensor] = self.net.at(keys, FROZEN)
         return found
@@ -103,12 +103,12 @@ def struck(
     ``right``: which attacked images are classified correctly in each evaluation, with shape
         (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
-    ``seen``: only if the noise was frozen or switched off during the attack: which attacked images
-        the network with this noise classifies correctly.
+    ``seen``: which attacked images the network classifies correctly with the noise that the attack
+        used. ``seen`` exists only if the noise was frozen or switched off during the attack.
 
-    Images that the network misclassifies without any attack are not attacked. There is one
-    exception: the network may classify an image correctly while its noise is frozen or switched off
-    for the attack. Then the image is attacked.
+    Images that the network misclassifies without any attack are not attacked. However, the attack
+    includes images that the network classifies correctly while its noise is frozen or switched off
+    for the attack.
 
     ``noise``: the noise layers during attack and evaluation; with None, the noise layers of
         training.
@@ -148,7 +148,7 @@ def searched(
     for c.
 
     An iterate that is misclassified with the noise draws of one step may be classified correctly
-    with new noise draws. So for each c we test only the last iterate. The attack with this c
+    with new noise draws. So for each c we test only the last iterate. For a given c, the attack
     succeeds if ``net`` misclassifies the last iterate with ``draws`` new noise draws. The weight c
     is multiplied by 10 until the first success. Then the interval that contains the smallest
     successful c is halved repeatedly. If the attack fails with every c, the image is returned
@@ -189,8 +189,8 @@ def _moved(
     keys: Tensor,
     draws: int,
 ) -> Tensor:
-    """Return the attacked images; the attack uses the network ``view``, which is ``net`` itself or
-    ``net`` with frozen or without noise.
+    """Return the attacked images. The attack uses ``view``, which is ``net`` itself, or ``net``
+    with its noise frozen or switched off.
     """
     given: dict[str, Any] = {"draws": strike.averaged, "keys": keys}
     sized: dict[str, Any] = {"steps": strike.steps, "step_size": strike.step_size, **given}
@@ -226,8 +226,10 @@ def counted(
     """Count for each of ``images`` clean test images how often each class is predicted with a
     single noise draw (hard votes).
 
-    ``choice``: the numbers of votes in the first ``choice`` noise draws, shape (images, classes).
-    ``counts``: the numbers of votes in the next ``trials`` noise draws, shape (images, classes).
+    ``choice``: for each image and class, the number of votes in the first ``choice`` noise draws,
+        shape (images, classes).
+    ``counts``: for each image and class, the number of votes in the next ``trials`` noise draws,
+        shape (images, classes).
     ``label``: the true classes.
     """
     net = _ready(network, context.device)
@@ -253,7 +255,8 @@ def one_draw(
     """Attack images by l-infinity PGD with one noise draw per step, and classify them with one new
     noise draw.
 
-    The logs that the authors published in 2018 come from such an attack.
+    The logs that the authors published in 2018 come from l-infinity PGD with one noise draw per
+    step.
 
     ``clean``: which images are classified correctly before the attack.
     ``right``: which images are classified correctly after the attack.
@@ -269,8 +272,8 @@ def one_draw(
 
 
 def _ready(network: Done, device: str, noise: Noise | None = None) -> nn.Module:
-    """Return the trained network. Its weights get no gradients, and its memory format is fast on a
-    CPU.
+    """Return the trained network. The weights of the returned network get no gradients, and the
+    network's memory format is fast on a CPU.
     """
     net = trained(network, device, noise).requires_grad_(False)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -2,9 +2,9 @@
 draws.
 
 The attack is the l2 attack of Carlini and Wagner, in the form of the paper's released code. The
-weight c of the loss term for success is fixed, not searched. The attack makes 300 steps, with one
-noise draw in each step, and returns the last iterate. The noise for an image is determined by the
-number of the image in the test set.
+weight c of the hinge loss is fixed, and the attack does not search for a better c. The attack makes
+300 steps, with one noise draw in each step, and returns the last iterate. The noise for an image is
+determined by the number of the image in the test set.
 """
 
 from dataclasses import dataclass
@@ -69,8 +69,8 @@ def clean(
 ) -> dict[str, object]:
     """Evaluate clean test images with several numbers of noise draws.
 
-    ``right``: which images are classified correctly with each number in ``draws``, shape (draws,
-        images).
+    ``right``: which images are classified correctly, for each number of noise draws in ``draws``,
+        shape (draws, images).
 
     ``noise``: the noise layers during evaluation; with None, the noise layers of training.
     """
@@ -107,8 +107,8 @@ def attacked(
     ``averaged``: the number of noise draws over which each step of the attack averages; the paper
         uses 1.
 
-    If a network has no noise, the attack would not change misclassified images, so they are not
-    attacked.
+    If the network has no noise, misclassified images are not attacked, because the attack would not
+    change them.
     """
     net = trained(network, context.device, noise)
     for p in net.parameters():
@@ -159,11 +159,12 @@ class Swept:
 
 
 def joined(pieces: list[Done]) -> Swept:
-    """Join the results for all pieces of the test set, for one network and one value of c.
+    """Join the results for all pieces into which the test images are divided, for one network and
+    one value of c.
 
-    The pieces are results of `attacked` or of `clean`. For results of `clean` the distance is 0.
-    Results of `clean` have several numbers of draws: ``right`` is then taken from the last number,
-    and ``single`` from the first number.
+    The elements of ``pieces`` are results of `attacked` or of `clean`. Results of `clean` are for
+    images without an attack, so their distance is 0. A result of `clean` has one row for each
+    number of noise draws: its last row becomes ``right``, and its first row becomes ``single``.
     """
     right = torch.cat(
         [p.tensors["right"].view(-1, p.call.arguments["images"]) for p in pieces], dim=1

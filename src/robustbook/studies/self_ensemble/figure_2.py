@@ -3,14 +3,15 @@ only at test time, in both, or in neither.
 
 The network ``rse`` has noise layers in training and at test time. The network ``train only`` is the
 network ``rse`` with its noise layers switched off, both in the attack and in the prediction. The
-network ``test only`` is the undefended network, to which noise layers are added after training. The
-noise is then on in the attack and in the prediction, which averages over 50 draws. The network
-``none`` is the undefended network without noise.
+network ``test only`` is the undefended network, to which noise layers are added after training. In
+the network ``test only``, the noise is on in the attack and in the prediction, which averages over
+50 draws. The network ``none`` is the undefended network without noise.
 
-The paper's figure comes from older code. The older code normalises the images. It adds initial
-noise of standard deviation 0.9, and noise of standard deviation 0.2 in all later layers with noise.
-Its attack does not clip pixels, and runs with batch norm in training mode. This study uses the
-noise of Table 1 and the attack of Table 2.
+The code for the paper's Figure 2 is older than the code for its Table 2. The code for Figure 2
+normalises the images. In the code for Figure 2, the initial noise has the standard deviation 0.9,
+and all other noise has the standard deviation 0.2. In the code for Figure 2, the attack does not
+clip pixels, and batch norm is in training mode during the attack. This study uses the noise of
+Table 1 and the attack of Table 2.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,8 +33,9 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, regime, seed, c, first
-    image).
+    """Return the study's computations as a dict whose keys are tuples (network, regime, seed, c,
+    number of the first image). The regime says whether the noise is on in training, at test time,
+    in both, or in neither.
     """
     assert p.seeds is not None
     return {
@@ -53,7 +55,7 @@ def _points(own: Setting, regime: str, seed: int) -> dict[tuple[float, int], Cal
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: accuracy and distortion at each point of the figure, and the
-    tests of the comparisons that the paper makes.
+    results that test the paper's comparisons.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -2,10 +2,10 @@
 depends on c and on the noise level.
 
 The noise levels come from the paper's script (`settings.LEVELS`), which is older than the code for
-Table 2. In the script, the initial noise is added to the image, and its standard deviation is given
-for normalised images. The study also includes networks with the noise levels of Table 1, whose
-noise layers are placed as in the released code. All networks are attacked by the attack of Table 2.
-The older script, in contrast, attacks normalised pixels without clipping, with batch norm in
+Table 2. The script adds the initial noise to the image, and states the standard deviation of this
+noise for normalised images. The study also includes networks with the noise levels of Table 1, and
+with the noise layers placed as in the released code. All networks are attacked by the attack of
+Table 2. The paper's older script attacks normalised pixels without clipping, with batch norm in
 training mode.
 """
 
@@ -25,8 +25,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, noise, seed, c, first
-    image).
+    """Return the study's computations as a dict whose keys are tuples (network, name of the noise
+    layers, seed, c, number of the first image).
     """
     assert p.seeds is not None
     return {
@@ -39,10 +39,10 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the names that describe the noise layers of each network in Figure 3, from no noise to
-    RSE's noise.
+    """Return the names of the noise layers that Figure 3 compares, from no noise to the noise of
+    RSE.
 
-    If an architecture has no noise levels, return an empty tuple.
+    If the settings of a network have no noise levels, return an empty tuple.
     """
     return ("none", *own.levels, "rse") if own.levels else ()
 
@@ -54,7 +54,7 @@ def _points(own: Setting, noise: Names, seed: int) -> dict[tuple[float, int], Ca
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: accuracy and distortion at each point of the figure, and the
-    tests of the comparisons that the paper makes.
+    results that test the paper's comparisons.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -76,10 +76,11 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) -> Iterator[Row]:
     """Yield the results that are compared with the paper's numbers.
 
-    Each result is the fraction of pairs of noise levels for which the paper's claim holds. The
-    paper claims that higher noise lowers the accuracy at c <= 0.01. For this claim, the network
-    without noise is compared only on clean images. At c = 0.01 the attack has already lowered its
-    accuracy more than that of all other networks, also in the paper's Table 2.
+    For each claim of the paper, the result is the fraction of pairs of noise levels for which the
+    claim holds. The paper claims that higher noise lowers the accuracy at c <= 0.01. The network
+    without noise takes part in the comparison only on clean images, and not at c = 0.01. Already at
+    c = 0.01, the network without noise loses more accuracy than all other networks, here and in the
+    paper's Table 2.
     """
     start = f"{TARGETS}/{ITEM}"
     # With profile quick, the noise of RSE is the highest noise level. With the paper's noise

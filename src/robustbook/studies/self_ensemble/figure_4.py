@@ -2,10 +2,11 @@
 compared with predictions from 50 noise draws.
 
 Each image is attacked once, by the attack of Table 2. The attacked image is then classified with
-one noise draw and with 50 noise draws. The single draw is the first of the 50 draws. The paper's
-figure comes from older code. The older code normalises the images. It adds initial noise of
-standard deviation 0.9, and noise of standard deviation 0.2 in all later layers with noise. During
-its attack, batch norm is in training mode.
+one noise draw and with 50 noise draws. The prediction from one noise draw uses the first of the 50
+draws. The code for the paper's Figure 4 is older than the code for its Table 2. The code for Figure
+4 normalises the images. In the code for Figure 4, the initial noise has the standard deviation 0.9,
+and all other noise has the standard deviation 0.2. In the code for Figure 4, batch norm is in
+training mode during the attack.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,8 +30,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, "rse", seed, c, first
-    image); c = 0 stands for clean images.
+    """Return the study's computations as a dict whose keys are tuples (network, "rse", seed, c,
+    number of the first image); c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -43,7 +44,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: accuracy and distortion at each point of the figure, and the
-    tests of the comparisons that the paper makes.
+    results that test the paper's comparisons.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -60,8 +61,8 @@ def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
     """Yield the results that are compared with the paper's numbers; all of them are for VGG16.
 
     According to the paper, 50 draws give a higher accuracy than one draw up to about c = 0.4, and a
-    lower accuracy for larger c. So we compare the mean accuracies twice: over all c below 0.4,
-    where 50 draws should be better, and over all c from 0.4, where they should be worse.
+    lower accuracy for larger c. So we compare the mean accuracy of 50 draws with that of one draw
+    twice: over all c below 0.4, and over all c from 0.4.
     """
     start = f"{TARGETS}/{ITEM}"
     gain = {c: at.accuracy - 100 * at.single.double().mean().item() for c, at in of.items() if c}

@@ -1,9 +1,10 @@
 """Reproduce Figure 5 of Random Self-Ensemble: how the accuracy on clean images depends on the
 number n of noise draws.
 
-No noise draw is used for two values of n. Each network is trained with the noise levels of Table 1,
-and VGG16 is also trained with those of Figure 3. The paper's figure comes from older code, which
-normalises the images before it adds noise.
+Predictions with different values of n use different noise draws. Each network is trained with the
+noise levels of Table 1. VGG16 is also trained with each of the noise levels of Figure 3. The code
+for the paper's Figure 5 is older than the code for its Table 2, and normalises the images before it
+adds noise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,8 +24,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, noise, seed, first
-    image).
+    """Return the study's computations as a dict whose keys are tuples (network, name of the noise
+    layers, seed, number of the first image).
     """
     assert p.seeds is not None
     return {
@@ -37,15 +38,13 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the names that describe the noise layers with which the networks of Figure 5 are
-    trained.
-    """
+    """Return the names of the noise layers with which the networks of Figure 5 are trained."""
     return ("rse", *own.levels)
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy at each point of the figure, and the tests of the
-    comparisons that the paper makes.
+    """Return the study's results: the accuracy at each point of the figure, and the results that
+    test the paper's comparisons.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -5,8 +5,8 @@ The study also compares the accuracies of the defenses at equal distortion, whic
 do.
 
 The distortion is the root mean square, over all images, of the l2 distance between clean and
-attacked image. As in the released code, images that are misclassified without any attack are
-included.
+attacked image. As in the released code, the distortion also averages over images that are
+misclassified without any attack.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,8 +36,8 @@ Curve = list[tuple[float, float]]
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, defense, seed, c, first
-    image).
+    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, c,
+    number of the first image).
     """
     assert p.seeds is not None
     return {
@@ -51,7 +51,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: accuracy and distortion at each point of the figure, and the
-    tests of the comparisons that the paper makes.
+    results that test the paper's comparisons.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -80,11 +80,11 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> Iterator[Row]:
-    """Yield the results that test statements of the paper that one accuracy or one distortion is
-    above or below another one.
+    """Yield the results that test the paper's comparisons between two accuracies or between two
+    distortions.
 
-    Each result is the first of the two numbers; the book's ledger (the list of results next to the
-    paper's numbers) looks up the second number.
+    Most results that the function yields are the first of two compared numbers. The book's ledger,
+    which compares our results with the papers, looks up the second number.
     """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:
@@ -129,8 +129,8 @@ def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row
 
 
 def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the mean over c of the absolute difference between our accuracy and the authors'
-    accuracy, for each curve and for all 15 curves together.
+    """Yield for each curve the mean over c of the absolute difference between our accuracy and the
+    authors' accuracy. Yield also the mean of the absolute difference over c and over all 15 curves.
     """
     theirs = printed.points()
     means = []
@@ -162,7 +162,7 @@ def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
     """Return the smallest distortion beyond which the second curve is nowhere below the first
     curve.
 
-    The function tests only the ends of ``grid`` equal intervals of distortion.
+    The function compares the two curves only at the ends of ``grid`` equal intervals of distortion.
     """
     end = min(first[-1][0], second[-1][0])
     last = None

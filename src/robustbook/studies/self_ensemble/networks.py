@@ -2,8 +2,8 @@
 
 All studies of the paper get their networks from this module, so each network is trained only once.
 The result of training contains all weights and buffers of a network, including the running
-statistics of batch norm. Noise layers do not change the names of the weights, so the weights can be
-loaded into a network with other noise layers than in training.
+statistics of batch norm. Noise layers do not change the names of the weights. So the trained
+weights can also be loaded into a network with other noise layers.
 """
 
 from collections.abc import Mapping
@@ -64,13 +64,14 @@ class Defense:
         standard deviation ``sigma``.
 
     ``retraining``: adversarial training, in which each batch is attacked by FGSM with probability
-        one half, and is otherwise left clean. As in the released code, the eps of FGSM is uniform
-        in the interval ``eps``. Images are not clipped, and the network stays in training mode
-        during FGSM.
+        one half, and is otherwise left clean. As in the released code, the eps of FGSM is drawn
+        uniformly from the interval ``eps``. The adversarial images of FGSM are not clipped, and the
+        network stays in training mode while FGSM computes them.
 
-    ``distill``: defensive distillation: training at ``temperature`` on the class probabilities of a
-        teacher network at the same temperature. If ``teacher`` is True, the network is the teacher,
-        which is trained on the labels at this temperature.
+    ``distill``: defensive distillation, which trains a student network at ``temperature`` on the
+        class probabilities of a teacher network at the same temperature. If ``teacher`` is True,
+        the network is the teacher, which is trained on the labels at the temperature
+        ``temperature``.
     """
 
     kind: Literal["none", "brelu", "retraining", "distill"] = "none"
@@ -105,8 +106,8 @@ def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
 
 
 def inside(net: nn.Module) -> nn.Module:
-    """Return the network without its wrapper for noise (`Noisy`); the ``state_dict`` of this inner
-    network is stored.
+    """Return the network without its wrapper for noise (`Noisy`). The stored weights are the
+    ``state_dict`` of the network without the wrapper.
     """
     return net.net if isinstance(net, Noisy) else net
 

@@ -1,8 +1,8 @@
 """Read the points of Figure 6 of Random Self-Ensemble from a file of the authors' repository.
 
 The file lists the accuracy at 17 values of c for each of three networks and five defenses. The file
-also lists the five numbers in the row RSE of Table 2. The authors measured these five numbers
-separately, so they differ from VGG16's points in the figure.
+also lists the five numbers in the row RSE of Table 2. The authors measured the numbers in Table 2
+separately from Figure 6, so the table differs from VGG16's points in the figure.
 """
 
 import csv
@@ -19,7 +19,7 @@ Points = Mapping[float, tuple[float, float]]
 
 @cache
 def points() -> Mapping[tuple[str, str], Points]:
-    """Return the authors' accuracy and distortion at each c, for each key (network, defense)."""
+    """Return for each pair (network, defense) the authors' accuracy and distortion at each c."""
     found: dict[tuple[str, str], dict[float, tuple[float, float]]] = {}
     with FILE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

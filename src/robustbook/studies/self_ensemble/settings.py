@@ -12,7 +12,8 @@ A profile selects the size of the experiments:
     with the book.
 
 All trainings are shorter than the paper's 200 epochs. The learning rate rises from 0 and then falls
-linearly to 0. The paper, in contrast, keeps the learning rate constant between three drops.
+linearly to 0. In the paper's training, the learning rate drops three times and is constant in
+between.
 """
 
 from collections.abc import Mapping
@@ -74,8 +75,8 @@ def noise_of(network: Networks) -> Noise:
     """Return the noise of the defense that the paper calls RSE.
 
     The noise levels are from the paper's Table 1, and the noise layers are placed as in the
-    released code. So in VGG16 the initial noise is added in front of the second convolution. In all
-    other networks the initial noise is added to the image.
+    released code. As in the released code, VGG16 adds the initial noise in front of the second
+    convolution. In all other networks the initial noise is added to the image.
     """
     if network == "vgg16":
         return Noise(0.4, 0.1, "code")
@@ -89,7 +90,8 @@ class Setting:
     ``recipe``: the recipe with which every network is trained.
     ``images``: the number of test images that are attacked; they are the first images of the test
         set.
-    ``piece``: the number of test images that one computation attacks in a few minutes.
+    ``piece``: the number of test images that one computation attacks; it is chosen so that a
+        computation takes a few minutes.
     ``steps``: the number of steps of the attack.
     ``cs``: the values of c in Figure 6.
     ``noise``: the noise layers of RSE in this profile; with None, the paper's noise layers (see
@@ -113,7 +115,7 @@ class Setting:
         return self.noise or noise_of(self.model.network)
 
     def network(self, defense: Names, seed: int) -> Call:
-        """Return the computation that trains the network with this defense."""
+        """Return the computation that trains the network with the defense ``defense``."""
         if defense == "distill":
             kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
             plain = replace(self.recipe, augmentation=None)
@@ -149,7 +151,7 @@ def setting(network: Networks, profile: str) -> Setting:
 def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -> Recipe:
     """Return a training recipe with SGD and Nesterov momentum.
 
-    The learning rate rises over a fifth of the steps and then falls.
+    The learning rate rises over the first fifth of the steps and then falls.
     """
     return Recipe(
         epochs * (images // batch),
@@ -167,13 +169,15 @@ def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -
 
 
 def _scenes(network: Networks, epochs: int) -> Setting:
-    """Return the settings of a network with an eighth of the channels for the image set "scenes".
+    """Return the settings of a network for the image set "scenes"; the network has an eighth of its
+    usual number of channels.
 
     The images of "scenes" show digits, so they are not mirrored in training.
 
-    With the paper's noise, such a small network learns almost nothing in a short training. So the
-    noise has half the standard deviation of the paper's noise. The optimiser is Adam, because SGD
-    would need more steps than Adam.
+    With the paper's noise, a network with an eighth of the channels learns almost nothing in a
+    short training. So on "scenes", the noise in VGG16 has half the standard deviation of the
+    paper's noise. On "scenes", ResNeXt has the same noise levels as VGG16. The optimiser is Adam,
+    because SGD would need more steps than Adam.
     """
     recipe = Recipe(
         epochs * (2794 // 50),
@@ -253,7 +257,9 @@ VGG16: Mapping[str, tuple[Networks, ...]] = dict.fromkeys(_SETTINGS, ("vgg16",))
 
 @checked(frozen=True, config=STRICT)
 class OfNetworks(parameters.Parameters):
-    """The parameters that a reader can set in a study of several networks; the default is VGG16."""
+    """The parameters that a reader can set in a study of several networks; by default, only VGG16
+    is run.
+    """
 
     own_networks: ClassVar = VGG16
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2)}
@@ -276,9 +282,7 @@ class OfNetworks(parameters.Parameters):
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Networks, Setting]:
-        """Return the settings of the chosen networks, without networks for which this profile has
-        no settings.
-        """
+        """Return the settings of those chosen networks for which this profile has settings."""
         there = _SETTINGS[self.profile]
         names = self.networks or self.own_networks[self.profile]
         return {name: there[name] for name in names if name in there}
@@ -301,8 +305,8 @@ class Parameters(OfNetworks):
     ] = None
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return two lists of names: the chosen networks, and the defenses that are run on at least
-        one of these networks.
+        """Return the names of the chosen networks, and the names of all defenses that are run on
+        any of the chosen networks.
         """
         each = [own.defenses for own in self.chosen().values()]
         return {**super().parts(), "defenses": tuple(dict.fromkeys(chain(*each)))}

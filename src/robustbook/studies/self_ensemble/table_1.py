@@ -28,8 +28,8 @@ ITEM = "table-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Table 1. A reader can only choose the profile, because nothing
-    is random.
+    """The parameters that a reader of the book can set for Table 1. The profile is the only
+    parameter, because nothing in Table 1 is random.
     """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
@@ -45,8 +45,8 @@ def calls(p: Parameters) -> dict[Any, Call]:
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the study's results: the settings of profile ``paper``, and for each of its three
-    networks the number of parameters and the number of noise layers.
+    """Return the study's results: the settings of profile ``paper``, and for each network the
+    number of parameters and the number of noise layers.
     """
     rows = [
         Row(TEMPERATURE, "none", f"{TARGETS}/{ITEM}/distill/temperature"),
@@ -89,7 +89,7 @@ def _of(network: Networks) -> Iterator[Row]:
 
 
 def noise_layers(net: Noisy, side: int) -> list[tuple[str, float, int]]:
-    """Return the noise layers in the order of a forward pass of square colour images.
+    """Return the noise layers in the order of a forward pass; the input is a square colour image.
 
     Return for each noise layer a triple: its name, its standard deviation, and the number of normal
     random numbers that it draws for one image.

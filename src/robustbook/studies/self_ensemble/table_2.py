@@ -1,7 +1,7 @@
-"""Reproduce Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of
-c.
+"""Reproduce Table 2 of Random Self-Ensemble: the accuracy of VGG16 under the paper's attack, for
+five values of c.
 
-Our row RSE is compared with the paper's row. In this row the initial noise is placed as in the
+Our row RSE is compared with the paper's row. For our row RSE, the initial noise is placed as in the
 released code. We add rows to the table for variants of RSE: the noise placement that the paper's
 text describes, and the noise level of a later release of the code.
 """
@@ -27,22 +27,22 @@ READINGS: tuple[Names, ...] = ("rse code 0.2", "rse paper 0.2", "rse paper 0.4")
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters that a reader can set on the page of Table 2: the networks, by default VGG16,
+    """The parameters that a reader of the book can set for Table 2: the networks (by default VGG16)
     and the defenses.
     """
 
     own_networks: ClassVar = settings.VGG16
 
     def more(self) -> tuple[Names, ...]:
-        """Return the names of the variants of RSE whose noise has another placement or another
-        level than RSE's.
+        """Return the names of the variants of RSE whose noise layers have another place or another
+        noise level than those of RSE.
         """
         return {"quick": (), "reduced": READINGS[-1:], "paper": READINGS}[self.profile]
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, defense, seed, c, first
-    image); c = 0 stands for clean images.
+    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, c,
+    number of the first image); c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -77,8 +77,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the results for VGG16 that test three statements of the paper: that RSE has the highest
-    accuracy in Table 2, the caption of Table 2, and the claims of the abstract.
+    """Yield the results for VGG16 that test whether RSE has the highest accuracy in Table 2. Yield
+    also the results that test the caption of Table 2 and the claims of the abstract.
     """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
     images = max((len(s.right) for s in cells.values()), default=0)

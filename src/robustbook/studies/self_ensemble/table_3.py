@@ -3,12 +3,12 @@ one image.
 
 The attacked image is the second image of the test set, which shows a ship in CIFAR-10. The paper
 states no unit for the distortion. We use the squared l2 distance, which the released program
-prints. The paper does not name the network, only CIFAR-10. We use ResNeXt, as in the released
-script. The caption of the table states a value of c, but the copy of the paper that we could read
-lacks this value. We use c = 100, the last value in the released script. The released program
-attacks the network in evaluation mode, and so does this study. With profile quick, the images show
-digits, and the network is VGG16, because the quick profiles of other studies train this network
-too.
+prints. The paper says that the image is from CIFAR-10, but does not say which network is attacked.
+We use ResNeXt, as in the released script. The caption of the table states a value of c, but the
+copy of the paper that we could read lacks this value. We use c = 100, the last value in the
+released script. The released program attacks the network in evaluation mode, and so does this
+study. With profile quick, the images show digits. The attacked network is then VGG16, because other
+studies also train VGG16 with this profile.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,15 +44,13 @@ CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters that a reader can set on the page of Table 3: the networks and the
-    defenses.
-    """
+    """The parameters that a reader of the book can set for Table 3: networks and defenses."""
 
     own_networks: ClassVar = TABLE
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, defense, seed)."""
+    """Return the study's computations as a dict whose keys are tuples (network, defense, seed)."""
     assert p.seeds is not None
     return {
         (network, defense, seed): targeted(
@@ -69,8 +67,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the squared l2 distance in each cell of the table, its mean for
-    each defense, and the tests of the comparisons that the paper makes.
+    """Return the squared l2 distance in each cell of the table, the mean distance for each defense,
+    and the results that test the paper's comparisons.
 
     The pictures of Figure 7 for seed 0 are stored as arrays (see `_pictures`).
     """
@@ -109,8 +107,8 @@ def _cells(
     photographs: bool,
     seed: int,
 ) -> Iterator[Row]:
-    """Yield the squared l2 distance in each cell of the table. Yield also for each defense the mean
-    of this distance, and the number of successful attacks.
+    """Yield the squared l2 distance in each cell of the table. Yield also, for each defense, the
+    mean of the squared l2 distance and the number of successful attacks.
 
     ``judged``: whether the results for this network are compared with the paper's numbers.
     """
@@ -147,8 +145,9 @@ def _compared(
 def _pictures(network: str, of: Mapping[str, Done]) -> dict[str, list[str]]:
     """Return pictures as hexadecimal bytes, channel by channel.
 
-    The clean image has the name ``NETWORK image``. The perturbations for each target class have the
-    name ``NETWORK DEFENSE``; they are stored in steps of 1/255, and the byte 128 stands for 0.
+    The clean image has the name ``NETWORK image``. The perturbations for all target classes have
+    the name ``NETWORK DEFENSE``. A perturbation is stored in steps of 1/255, and the byte 128
+    stands for an unchanged pixel.
     """
     found = {}
     for defense, done in of.items():

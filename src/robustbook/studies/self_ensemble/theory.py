@@ -2,13 +2,13 @@
 
 The first step of the theory is Jensen's bound. For each image and any number of noise draws, the
 loss of the averaged probabilities is at most the mean loss over the draws. The second step of the
-theory is a Taylor expansion for small noise with standard deviation s sigma_l in layer l. By this
-expansion, the mean loss exceeds the loss without noise by s^2/2 times a weighted trace. The
-weighted trace is a sum over layers: for layer l, sigma_l^2 times the trace of the Hessian with
-respect to the noise of this layer. The paper then replaces the weighted trace by a norm of the
-Hessian, and calls this norm the Lipschitz constant of the loss. This study measures three
-quantities for each image: the trace of the Hessian, the norm of the Hessian, and the norm of the
-gradient.
+theory is a Taylor expansion for small noise with standard deviation s sigma_l in layer l. By the
+Taylor expansion, the mean loss exceeds the loss without noise by s^2/2 times a weighted trace of
+the Hessian. The weighted trace is a sum over layers: for layer l, sigma_l^2 times the trace of the
+Hessian with respect to the noise of this layer. The paper then replaces the weighted trace by a
+norm of the Hessian, and calls this norm the Lipschitz constant of the loss. This study measures
+three quantities for each image: the trace of the Hessian, the norm of the Hessian, and the norm of
+the gradient.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -53,12 +53,12 @@ PIECE = 10  # number of images whose Hessians are computed together
 
 @dataclass(frozen=True)
 class Size:
-    """The numbers of images and draws for one network.
+    """The settings for one network: the numbers of images, noise draws and random vectors.
 
     ``images``: the number of test images in the functions `averaged` and `steep`.
     ``bent``: the number of test images in the function `bent`.
-    ``draws``: the number of noise draws per image in the function `bent`, and also the number of
-        random vectors per image that this function multiplies by the Hessian.
+    ``draws``: the number of noise draws per image in the function `bent`. The function multiplies
+        the Hessian by the same number of random vectors per image.
     ``probes``: the number of random vectors per image that the function `steep` multiplies by the
         Hessian.
     """
@@ -78,7 +78,7 @@ SIZES = {
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters that a reader can set on the page on the theory."""
+    """The parameters that a reader of the book can set for the study of the theory."""
 
     own_networks: ClassVar = settings.OWN
 
@@ -92,8 +92,8 @@ def averaged(network: Done, images: int, *, context: Context) -> dict[str, objec
     ``confidence``: minus the logarithm of the largest averaged probability.
     ``right``: which images are classified correctly with the largest number of draws.
 
-    The first three results have the shape (counts, images), with one row for each number of draws
-    in `COUNTS`.
+    ``mean``, ``together`` and ``confidence`` have the shape (counts, images), with one row for each
+    number of draws in `COUNTS`.
     """
     net: Any = trained(network, context.device)
     x, y, keys = test_images(network, 0, images, context.device)
@@ -245,13 +245,14 @@ def gap(
     draws: int,
     chance: torch.Generator,
 ) -> Tensor:
-    """Return the mean loss under normal noise of standard deviation ``scale``, minus the loss at
-    ``zero``.
+    """Return how much the mean loss under normal noise of standard deviation ``scale`` exceeds the
+    loss without noise.
 
     ``zero``: a tensor of zeros with the shape of the noise.
 
-    The function ``loss`` returns one number per row of the noise, and the noise differs between
-    rows. Each noise draw is used with both signs, so the linear term of the loss cancels.
+    The function ``loss`` returns one number per row of the noise, and different rows have
+    independent noise. Each noise draw is used with both signs, so the linear term of the loss
+    cancels.
     """
     total = torch.zeros_like(zero[:, 0])
     with torch.no_grad():
@@ -265,9 +266,9 @@ def gap(
 def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
     """Return a function that computes the loss of each image, given the noise on this image.
 
-    The argument of the returned function has one row per image. Each row has the standard normal
-    numbers for the first noise layer, then those for the second, and so on. Each noise layer
-    multiplies its numbers by its standard deviation.
+    The argument of the returned function has one row per image. A row begins with the standard
+    normal numbers for the first noise layer, followed by the numbers for the second noise layer,
+    and so on. Each noise layer multiplies its numbers by its standard deviation.
     """
 
     def loss(numbers: Tensor) -> Tensor:
@@ -293,8 +294,8 @@ def noise_count(net: Noisy, images: Tensor) -> int:
 
 
 def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
-    """Return the logits with all noise switched off; after every noise layer, the function ``hook``
-    can change its output.
+    """Return the logits with all noise switched off. The function ``hook`` is called after every
+    noise layer and can change the output of the layer.
     """
     before, net.when = net.when, "never"
     layers = [layer for layer in net.modules() if isinstance(layer, NoiseLayer)]
@@ -309,8 +310,8 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, defense, seed, purpose);
-    the small smooth network is called digits.
+    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, what
+    is computed). The small smooth network has the name digits.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -356,8 +357,9 @@ Labels = Mapping[str, str | float | int | bool]
 
 
 def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
-    """Yield for each of the two inequalities in Jensen's bound the difference between its larger
-    and its smaller side: the smallest difference over all images, and the mean difference.
+    """Yield how much the two sides of each inequality in Jensen's bound differ. For each
+    inequality, yield the larger side minus the smaller side: the minimum and the mean over the
+    images.
     """
     mean, together, confidence = (done.tensors[k] for k in ("mean", "together", "confidence"))
     steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}
@@ -379,7 +381,7 @@ def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row
 
 def _ratios(done: Done, scales: tuple[float, ...]) -> list[float]:
     """Return for each noise scale s a ratio: the increase of the mean loss, divided by s^2/2 times
-    the trace.
+    the trace of the Hessian.
 
     Both the increase of the loss and the trace are summed over the images.
     """
@@ -393,8 +395,9 @@ def _bent(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield two ratios: the increase of the loss divided by s^2/2 times the trace, and the same
-    increase divided by s^2/2 times the Frobenius norm.
+    """Yield two ratios for each noise scale s. The first ratio is the increase of the loss, divided
+    by s^2/2 times the trace of the Hessian. The second ratio has the Frobenius norm in place of the
+    trace.
 
     Yield also the percentage of images for which the trace of the Hessian is negative.
     """
@@ -411,8 +414,9 @@ def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _steep(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield two medians, the median trace of the Hessian and the median gradient norm. Both are
-    given over three sets of images: the correctly classified, the misclassified, and all images.
+    """Yield the median trace of the Hessian and the median gradient norm. Both medians are given
+    three times: for the correctly classified images, for the misclassified images, and for all
+    images.
 
     ``rank correlation``: the rank correlation of the gradient norm and the trace of the Hessian,
         over all images.

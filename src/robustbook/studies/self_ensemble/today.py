@@ -2,16 +2,17 @@
 noise draws.
 
 The paper's attack uses one noise draw per step, a fixed c and small steps, and returns the last
-iterate. The attacks of this study change these choices: they use several noise draws per step,
-larger steps, a search over c, or return the nearest adversarial iterate. The study also runs l2
-PGD, l-infinity PGD, and the gradient-free Square attack. Another attack is PGD on the network with
-its noise frozen or switched off. The network classifies the attacked images several times, each
-time with new noise draws.
+iterate. Other Carlini-Wagner attacks of this study use several noise draws per step, larger steps
+or a search over c, or return the nearest adversarial iterate. The study also runs l2 PGD,
+l-infinity PGD, and the gradient-free Square attack. The study also runs PGD on the network with its
+noise frozen (the same noise in every step) or switched off. The network classifies the attacked
+images several times, each time with new noise draws.
 
 If a network adds noise only to the image, and predicts by majority vote over noise draws, the
-defense is randomized smoothing. For such a network the study also computes the certified accuracy
-at each l2 radius. The certified accuracy is a lower bound on the accuracy under any attack, and the
-accuracy under the attacks of this study is an upper bound.
+defense is randomized smoothing. For a network that is defended by randomized smoothing, the study
+also computes the certified accuracy at each l2 radius. The certified accuracy is a lower bound on
+the accuracy under any attack. The accuracy under the attacks of this study is an upper bound on the
+accuracy under the strongest possible attack.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ Key = tuple[str, int, float]
 
 @dataclass(frozen=True)
 class Size:
-    """The numbers of images, steps and draws for one network.
+    """The settings for one network: the numbers of images, steps and noise draws.
 
     ``images``: the number of test images.
     ``piece``: the number of test images that one computation attacks.
@@ -60,16 +61,17 @@ class Size:
         noise draws.
     ``averaged``: the numbers of noise draws over which each step of an attack averages; the attack
         is run once for each number.
-    ``c``: the weight of the loss term for success in attacks with a fixed c.
+    ``c``: the weight of the hinge loss in Carlini-Wagner attacks with a fixed c.
     ``steps``: the number of steps of the Carlini-Wagner attack with large steps.
-    ``searches``: the number of values of c in the search.
+    ``searches``: the number of values of c that the search over c tries.
     ``l2``, ``linf``: the radii of l2 PGD and of l-infinity PGD.
     ``climb``: the number of steps of PGD.
     ``queries``: the number of queries of the Square attack.
     ``choice``: for the certificate, the number of noise draws that choose the class.
-    ``trials``: for the certificate, the number of noise draws that bound the probability of this
-        class.
-    ``logged``: the number of images for the comparison with the authors' logs; 0 for no comparison.
+    ``trials``: for the certificate, the number of noise draws that bound the probability of the
+        chosen class.
+    ``logged``: the number of images for the comparison with the authors' later logs; 0 means that
+        nothing is compared.
     """
 
     images: int
@@ -133,7 +135,7 @@ the paper's text describes. For other networks, the released code already has th
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters that a reader can set on the page on today's attacks."""
+    """The parameters that a reader of the book can set for the study of today's attacks."""
 
     own_networks: ClassVar = settings.OWN
     images: Annotated[
@@ -157,10 +159,10 @@ def attacked_ones(p: Parameters, network: str) -> tuple[Names, ...]:
 
 
 def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
-    """Return the attacks on one network as a dict with keys (name, number of averaged noise draws,
-    radius).
+    """Return the attacks on one network as a dict whose keys are tuples (name, number of noise
+    draws per step, radius).
 
-    A network without noise is not attacked by attacks that average over noise draws, freeze the
+    For a network without noise, the dict has no attacks that average over noise draws, freeze the
     noise or switch it off.
     """
     noisy = defense.startswith("rse")
@@ -193,8 +195,8 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, defense, seed, purpose,
-    first image); the keys are in the order of the images.
+    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, what
+    is computed, number of the first image). The keys are in the order of the images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -232,8 +234,9 @@ class Outcome:
     ``right``: which attacked images are classified correctly in each evaluation, with shape
         (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
-    ``seen``: only if the noise was frozen or switched off during the attack: which attacked images
-        the network with this noise classifies correctly. Otherwise None.
+    ``seen``: which attacked images the network classifies correctly with the noise that the attack
+        used. ``seen`` exists only if the noise was frozen or switched off during the attack;
+        otherwise, ``seen`` is None.
     """
 
     right: Tensor
@@ -283,8 +286,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def deviation(done: Done) -> float:
-    """Return the standard deviation of the noise on the image; ``done`` is the result of counting
-    votes for a network with noise only on the image.
+    """Return the standard deviation of the noise on the image. The argument ``done`` is the result
+    of `counted` for a network with noise only on the image.
     """
     noise = done.call.arguments["network"].arguments["noise"]
     return float(noise.inner if noise.placement == "code" else noise.init)
@@ -304,9 +307,10 @@ def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor
     """Return which images are classified correctly under the strongest of all attacks that change
     the image by an l2 distance of at most ``radius``.
 
-    For each image, the first evaluation chooses the strongest attack. The other evaluations measure
-    whether the image is classified correctly under this attack. So an image does not count as
-    misclassified only because one of many noisy evaluations happened to be wrong.
+    For each image, the first evaluation of the attacked images decides which attack is the
+    strongest. The other evaluations measure whether the image is classified correctly under its
+    strongest attack. With separate evaluations, an image does not count as misclassified only
+    because one of many noisy evaluations was wrong by chance.
     """
     chosen = clean.right
     for other in others:
@@ -325,11 +329,11 @@ def _outcome(parts: Sequence[Done]) -> Outcome:
 def _struck(
     key: Key, outcome: Outcome, seed: int, labels: Mapping[str, str | float | int | bool]
 ) -> Iterator[Row]:
-    """Yield three results of one attack: the mean of the accuracies over the evaluations, the
-    largest accuracy minus the smallest, and the distortion (the root mean square l2 distance).
+    """Yield three results of one attack: the mean and the range (largest minus smallest) of the
+    accuracies over the evaluations, and the root mean square l2 distance.
 
-    If the noise was frozen or switched off during the attack, yield also the accuracy with this
-    noise.
+    If the noise was frozen or switched off during the attack, yield also the accuracy with the
+    noise frozen or switched off.
     """
     name, averaged, eps = key
     setting = {**labels, "attack": name, "averaged": averaged, "eps": round(eps, 5)}
@@ -370,8 +374,8 @@ def _certified(
 ) -> tuple[list[float], list[Row]]:
     """Return two things: the certified accuracy in percent at each l2 radius, and two result rows.
 
-    The first row has the accuracy of the majority vote. The second row has the standard deviation
-    of the noise on the image.
+    The first result row gives the accuracy of the majority vote. The second result row gives the
+    standard deviation of the noise on the image.
     """
     choice, counts, label = (
         torch.cat([part.tensors[name] for part in parts]) for name in ("choice", "counts", "label")

@@ -2,14 +2,16 @@
 gradients of a network with noise?
 
 ZOO estimates the derivative of an output g of the network along a direction u, as (g(x + h u) - g(x
-- h u)) / 2h. The noise differs between the two values of g. From this the paper concludes that the
-difference of the two values does not estimate the gradient, even as h goes to 0. However, the mean
-of the estimate over the noise is the difference quotient of the noise-averaged g, so the estimate
-is unbiased up to O(h^2). If each g is the average over n noise draws, the variance of the estimate
-is about Var(g) / (2 h^2 n). So the variance grows as h decreases, and averaging reduces the
-variance. This study measures the mean and the variance of ZOO's estimate. The study also attacks
-networks by ZOO, with small h and with large h. Networks with noise are attacked once with one noise
-draw per output, and once with an average over noise draws.
+- h u)) / 2h. The two values of g in ZOO's estimate are computed with different noise. The paper
+concludes that the difference of two noisy values of g does not estimate the gradient, even as h
+goes to 0. However, the mean of ZOO's estimate over the noise is the difference quotient of the
+noise-averaged g. So the estimate is unbiased up to O(h^2). If each g is the average over n noise
+draws, the variance of the estimate is about Var(g) / (2 h^2 n). So the variance of ZOO's estimate
+grows as h decreases, and averaging over noise draws reduces the variance. This study measures the
+mean and the variance of ZOO's estimate. The study also attacks networks by ZOO, once with a small h
+and once with a large h. Networks with noise are attacked with one noise draw per value of g. With
+the large h, networks with noise are also attacked with an average over several draws per value of
+g.
 """
 
 import math
@@ -49,19 +51,21 @@ COUNTS = (1, 10, 50)
 
 @dataclass(frozen=True)
 class Size:
-    """The numbers of images, steps and draws for one network.
+    """The settings for one network: the numbers of images, steps and noise draws.
 
     ``images``: the number of correctly classified images for which derivatives are estimated.
     ``pairs``: the number of finite differences per image and h.
-    ``gradients``: the number of noise draws whose gradients are averaged for the exact derivative.
+    ``gradients``: the number of noise draws over which the gradient is averaged, to compute the
+        exact derivative.
     ``attacked``: the number of images that ZOO attacks.
-    ``steps``: the number of steps of ZOO with one noise draw per output. With more than one draw
-        per output, ZOO makes fewer steps, so that the number of queries stays the same.
+    ``steps``: the number of steps of ZOO with one noise draw per output of the network. With more
+        than one draw per output, ZOO makes fewer steps, so that the number of queries stays the
+        same.
     ``coordinates``: the number of pixels that ZOO changes per step.
     ``step_size``: the step size of ZOO.
-    ``c``: the weight of the loss term for success (see `zoo`).
-    ``averaged``: the number of noise draws over which each output is averaged in an attack with
-        averaging.
+    ``c``: the weight of the hinge loss in ZOO (see `zoo`).
+    ``averaged``: the number of noise draws per output of the network, in the attack that averages
+        over noise draws.
     ``large``: the larger of the two values of h with which ZOO attacks.
     """
 
@@ -98,7 +102,7 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters that a reader can set on the page on ZOO."""
+    """The parameters that a reader of the book can set for the study of ZOO."""
 
     own_networks: ClassVar = settings.OWN
 
@@ -107,12 +111,11 @@ class Parameters(settings.OfNetworks):
 def estimated(
     network: Done, images: int, pairs: int, gradients: int, *, context: Context
 ) -> dict[str, object]:
-    """Estimate the derivative of the margin along the margin's own gradient by finite differences,
-    for each h in `STEPS`.
+    """Estimate the derivative of the margin by finite differences, for each h in `STEPS`.
 
     The margin g, which ZOO increases, is the largest logit of a wrong class minus the logit of the
-    true class. The direction u is the normalised mean of the margin's gradients over noise draws
-    that are not used for ``slope``.
+    true class. The direction u of the derivative is the normalised mean of the margin's gradients
+    over noise draws. The mean for u and the derivative ``slope`` use different noise draws.
 
     ``slope``: the derivative of the noise-averaged margin along u, computed from gradients.
     ``slope_error``: the standard error of ``slope``.
@@ -121,7 +124,7 @@ def estimated(
     ``variance``: the variance over noise draws of the margin of the image x.
     ``pixels``: the number of pixel values of an image.
 
-    These measurements use the first ``images`` test images that the network classifies correctly.
+    All results are for the first ``images`` test images that the network classifies correctly.
     """
     net: Any = trained(network, context.device).requires_grad_(False)
     x, y, keys = test_images(network, 0, 3 * images, context.device)
@@ -233,8 +236,9 @@ def black_box(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, defense, seed, purpose);
-    for an attack by ZOO, the purpose is the pair (h, averaged).
+    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, what
+    is computed). For an attack by ZOO, the last entry is the pair (h, number of averaged noise
+    draws).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -266,7 +270,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 def options(size: Size, noisy: bool) -> tuple[tuple[float, int], ...]:
     """Return the pair (h, number of averaged noise draws) for each attack by ZOO.
 
-    A network without noise is attacked only with one noise draw per output.
+    For a network without noise, no attack averages over noise draws.
     """
     plain = ((STEPS[0], 1), (size.large, 1))
     return (*plain, (size.large, size.averaged)) if noisy else plain
@@ -306,7 +310,8 @@ def grouped(differences: Tensor) -> dict[int, Tensor]:
     """Return the variance of ZOO's estimate for each number n of averaged noise draws; each
     variance has the shape (images, steps).
 
-    An estimate with n noise draws for each output is the mean of n independent finite differences.
+    With n noise draws for each output of the network, ZOO's estimate is the mean of n independent
+    finite differences.
     """
     images, steps, pairs = differences.shape
     found = {}
@@ -318,16 +323,18 @@ def grouped(differences: Tensor) -> dict[int, Tensor]:
 
 
 def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield two ratios for each h: the measured variance of ZOO's estimate divided by the predicted
-    variance, and the mean estimate divided by the exact derivative.
+    """Yield two ratios for each h. The first ratio is the measured variance of ZOO's estimate
+    divided by the predicted variance. The second ratio is the mean estimate divided by the exact
+    derivative.
 
-    In both ratios, numerator and denominator are sums over the images. For the second ratio, each
-    image's estimate and derivative are first multiplied by this derivative, so that images with a
-    large derivative count more.
+    In both ratios, numerator and denominator are sums over the images. In the ratio of estimate to
+    derivative, each image is weighted by its derivative, so that images with a large derivative
+    count more.
 
-    Yield also two numbers of noise draws. If each output is averaged over that many draws, the
-    standard error of the estimate equals the derivative. The first number is for the derivative
-    along the gradient, and the second for the root mean square derivative along a single pixel.
+    Yield also two numbers of noise draws per output of the network, with which the standard error
+    of ZOO's estimate equals the derivative. The first number of noise draws is for the derivative
+    along the gradient. The second number is for the root mean square derivative along a single
+    pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
@@ -350,8 +357,9 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _error(done: Done, i: int) -> float:
-    """Return for one h the standard error of the ratio `mean over derivative` (see `_estimates`).
-    It follows from the standard errors of the mean estimate and of the derivative.
+    """Return for one h the standard error of the second ratio in `_estimates`, which is the mean
+    estimate divided by the exact derivative. The standard error of the ratio follows from the
+    standard errors of the mean estimate and of the derivative.
     """
     slope, each = done.tensors["slope"], done.tensors["differences"][:, i]
     error = each.var(1) / each.shape[1] + done.tensors["slope_error"].square()
@@ -363,9 +371,10 @@ def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
     The first result is the scaled variance at the smallest h: the variance of the estimate times 2
     h^2 / Var(g). The paper's claim that small h does not help holds if the scaled variance is
-    positive and agrees within 20 % at the two smallest h. The second result is the mean estimate
-    divided by the derivative, at a moderate h. The claim that the estimate is unbiased holds if
-    this ratio differs from 1 by at most 0.1 plus 3 standard errors.
+    positive and agrees within 20 % at the two smallest h. The second result is the mean of ZOO's
+    estimate divided by the exact derivative, at a moderate h (`MODERATE`). The claim that ZOO's
+    estimate is unbiased holds if the mean estimate divided by the exact derivative differs from 1
+    by at most 0.1 plus 3 standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (
@@ -393,8 +402,8 @@ def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _attacked(done: Done, what: tuple[float, int], seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield three results of one attack by ZOO: the percentage of images on which it succeeds, the
-    number of queries per image, and the median l2 distance over the successful attacks.
+    """Yield the success rate of one attack by ZOO in percent, the number of queries per image, and
+    the median l2 distance over the successful attacks.
     """
     h, averaged = what
     setting = {**labels, "h": h, "draws": averaged}

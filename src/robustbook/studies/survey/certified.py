@@ -4,14 +4,15 @@ A certified accuracy at a radius is a lower bound on the accuracy under every at
 radius.
 
 A network is trained on images with Gaussian noise of standard deviation sigma. The smoothed
-classifier predicts the class that the network predicts most often under this noise. For each image,
-the paper's procedure CERTIFY returns a class and an l2 radius, or abstains. The certified accuracy
-at a radius is the fraction of test images for which CERTIFY returns the true class, together with a
-radius that is at least this large.
+classifier predicts the class that the network predicts most often when noise of standard deviation
+sigma is added to the image. For each image, the paper's procedure CERTIFY returns a class and an l2
+radius, or abstains. The certified accuracy at radius r is the fraction of test images for which
+CERTIFY returns the true class and a radius of at least r.
 
-The paper's networks need a GPU. So by default, profile ``paper`` trains no network, and only
-computes the largest radius that a given number of noise draws can certify. With the parameter
-``sigmas`` a reader can choose networks to train.
+The paper's networks need a GPU. So by default, profile ``paper`` trains no network. Without
+networks, the study only computes the largest radius that a given number of noise draws can certify.
+With the parameter ``sigmas``, a reader can choose the values of sigma for which networks are
+trained.
 """
 
 from collections.abc import Iterator, Mapping
@@ -61,8 +62,10 @@ class Size:
     ``every``: the distance between the used images in the test set; with 20, every twentieth image
         is used.
     ``choice``: the number of noise draws that choose the class (the paper's n0).
-    ``trials``: the number of noise draws that bound the probability of this class (the paper's n).
-    ``sigmas``: the standard deviations of the noise; by default one network is trained for each.
+    ``trials``: the number of noise draws that bound the probability of the chosen class (the
+        paper's n).
+    ``sigmas``: the standard deviations of the noise; by default, one network is trained for each
+        standard deviation.
     """
 
     model: Model
@@ -114,7 +117,7 @@ SIZES: Mapping[str, Size] = {
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters that a reader can set on the page on certified accuracy."""
+    """The parameters that a reader of the book can set for the study of certified accuracy."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0,), "paper": (0,)}
     selects: ClassVar = ("sigmas",)
@@ -153,7 +156,7 @@ def counted(
 
     ``label``: the true classes.
     ``choice``: the counts that choose the class, shape (images, classes).
-    ``counts``: the counts that bound the probability of this class, shape (images, classes).
+    ``counts``: the counts that bound the probability of the chosen class, shape (images, classes).
     """
     keys = torch.arange(images) * every
     found = load(model_of(network).data, "test").subset(keys)
@@ -176,7 +179,7 @@ def counted(
 
 
 def calls(p: Parameters) -> dict[tuple[float, int], Call]:
-    """Return the computations of the study as a dict with keys (sigma, seed)."""
+    """Return the study's computations as a dict whose keys are pairs (sigma, seed)."""
     assert p.seeds is not None
     own = SIZES[p.profile]
     return {
@@ -214,8 +217,8 @@ def condense(p: Parameters, results: Mapping[tuple[float, int], Done]) -> Record
 
 
 def largest_radius(trials: int, alpha: float = ALPHA) -> float:
-    """Return the radius that CERTIFY gives if all ``trials`` votes are for one class, as a multiple
-    of sigma.
+    """Return the radius that CERTIFY gives if all ``trials`` votes are for one class. The radius is
+    given as a multiple of sigma.
     """
     counts = torch.tensor([[0, trials]])
     _, radius = certified(counts, counts, sigma=1.0, alpha=alpha)
@@ -229,9 +232,9 @@ def _caps() -> Iterator[Row]:
 
 
 def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: int) -> Iterator[Row]:
-    """Yield three results of one network: the certified accuracy at each radius of the paper's
-    table, the fraction of images on which CERTIFY abstains, and the mean certified radius (0 where
-    CERTIFY does not return the true class).
+    """Yield for one network the certified accuracy at each radius of the paper's table, and the
+    fraction of images on which CERTIFY abstains. Yield also the mean certified radius; an image
+    counts as 0 if CERTIFY does not return its true class.
     """
     start = f"{PAPER}/cohen-cifar10/sigma-{sigma}"
     images, labels = len(right), {"sigma": sigma}
@@ -249,8 +252,8 @@ def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: in
 
 
 def _votes(done: Done, sigma: float, seed: int) -> Iterator[Row]:
-    """Yield two results: the accuracy if the predicted class is the class with the most votes, and
-    the fraction of images for which all votes are for one class.
+    """Yield two results: the accuracy of predicting the class with the most votes, and the fraction
+    of images for which all votes are for one class.
     """
     counts, label = done.tensors["counts"], done.tensors["label"]
     most, answer = counts.max(1)

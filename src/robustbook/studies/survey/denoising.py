@@ -5,10 +5,10 @@ The paper reports results for ImageNet only. This study trains ResNet-18 adversa
 without denoising blocks and with six kinds of denoising blocks. All trainings start from the same
 initial weights and use the same random numbers. The null block has no filter, so it shows the
 effect of the block's other layers. Two more networks are variants of the network with Gaussian
-blocks: in one, the blocks lack the 1 x 1 convolution, and in the other, the residual connection.
-Two networks are trained on clean images only. If a network that is trained only on clean images
-stayed accurate under attack, this would be a sign of gradient masking. The module
-`denoising_networks` has the settings of each profile.
+blocks. In one variant, the blocks lack the 1 x 1 convolution. In the other variant, the blocks lack
+the residual connection. Two networks are trained on clean images only. If a network that is trained
+only on clean images stayed accurate under attack, this would be a sign of gradient masking. The
+module `denoising_networks` has the settings of each profile.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,10 +46,11 @@ claim about it.
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (training, variant, attack, seed).
+    """Return the study's computations as a dict whose keys are tuples (training, variant, attack,
+    seed).
 
-    If the last but one part of a key is ``noise`` instead of an attack, the computation measures
-    the relative noise before and after each block.
+    If a key has ``noise`` in place of the attack, the computation measures the relative noise in
+    the feature maps before and after each denoising block.
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
@@ -86,8 +87,8 @@ Results = Mapping[tuple[Any, ...], Done]
 def robust(of: Results, training: str, name: str) -> Tensor:
     """Return which images are classified correctly under all attacks.
 
-    The strong attacks attack fewer images than PGD. So only the images that every attack has
-    attacked are included.
+    The strong attacks are run on fewer images than PGD. So the function returns results only for
+    the images that every attack has attacked.
     """
     found = [done.tensors for key, done in of.items() if key[:2] == (training, name)]
     right = [tensors["right"] for tensors in found if "right" in tensors]
@@ -122,11 +123,12 @@ def _accuracies(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _differences(of: Results, seed: int) -> Iterator[Row]:
-    """Yield for each variant two differences of the accuracy under PGD: that to the network without
-    blocks, and that to the network with null blocks.
+    """Yield for each variant two differences: the variant's accuracy under PGD minus that of the
+    network without blocks, and minus that of the network with null blocks.
 
-    Both networks of a difference are measured on the same test images. Yield also half the width of
-    the 95 % confidence interval of each difference, which comes from the choice of test images.
+    The two accuracies of a difference are measured on the same test images. Yield also half the
+    width of the 95 % confidence interval of each difference. The interval describes the random
+    choice of the test images.
     """
     right = {name: each.double() for name, each in _under_pgd(of).items()}
     for against in ("baseline", "null"):
@@ -144,9 +146,9 @@ def _differences(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _noise(own: Setting, of: Results, seed: int) -> Iterator[Row]:
-    """Yield for each block three means over the images: the relative noise in the feature map
-    before the block, that after the block, and the ratio of the noise after to the noise before the
-    block.
+    """Yield for each block three means over the images. The first two means are the relative noise
+    in the feature maps before and after the block. The third mean is over the ratio of the noise
+    after the block to the noise before the block.
     """
     for name in BLOCKED:
         if ("adversarial", name, "noise") not in of:

@@ -6,12 +6,12 @@ A profile selects the size of the experiments:
 ``paper``: networks of full width with blocks after all four stages, trained with 10 steps of PGD;
     this profile needs a GPU.
 ``reduced``: networks of an eighth of the width with blocks after stages 2 to 4. The networks of
-    this profile are trained on 10,000 images for two epochs, with one attack step from a random
-    start. Stage 1 has no block, because the Gaussian filter on its 32 x 32 positions would take
-    many times as long as the whole narrow network.
-``quick``: networks with two kinds of blocks after stages 3 and 4, small images that come with the
-    book, a quarter of the radius and few training steps. The networks of this profile hardly learn
-    anything.
+    profile ``reduced`` are trained on 10,000 images for two epochs, with one attack step from a
+    random start. Stage 1 has no block, because the Gaussian filter on its 32 x 32 positions would
+    take many times as long as the whole narrow network.
+``quick``: networks with two kinds of blocks after stages 3 and 4. With profile ``quick``, the
+    images are small and come with the book, the radius is a quarter of that of ``paper``, and
+    training has few steps. The networks of profile ``quick`` hardly learn anything.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,8 @@ class Setting:
 
     ``model``: the network without blocks.
     ``after``: the stages of the network that are followed by a block.
-    ``variants``, ``ablations``: the names of the networks that are trained.
+    ``variants``: the names of the trained networks, which differ in their denoising blocks.
+    ``ablations``: the names of the trained networks whose blocks lack one part.
     ``eps``: the l-infinity radius of all attacks on the trained networks.
     ``images``: the number of test images.
     ``few``: the number of test images for the attacks in ``strong``.
@@ -96,7 +97,7 @@ class Setting:
         return replace(attack, eps=self.eps, step_size=size)
 
     def network(self, blocks: Blocks | None, seed: int, defense: Defense | None = None) -> Call:
-        """Return the computation that trains the network with these blocks."""
+        """Return the computation that trains the network with the denoising blocks ``blocks``."""
         placed = None if blocks is None else replace(blocks, after=self.after)
         model = replace(self.model, blocks=placed)
         return train(model, self.defense if defense is None else defense, self.recipe, seed)
@@ -163,7 +164,9 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def networks(own: Setting, seed: int) -> dict[tuple[str, str], Call]:
-    """Return the computations that train the networks, as a dict with keys (training, variant)."""
+    """Return the computations that train the networks, as a dict whose keys are pairs (training,
+    variant).
+    """
     every = {**VARIANTS, **ABLATIONS}
     shown = (*own.variants, *own.ablations)
     return {

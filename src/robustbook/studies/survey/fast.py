@@ -6,8 +6,8 @@ several radii. The accuracy under FGSM and under PGD is measured after each epoc
 show catastrophic overfitting: from one epoch to the next, PGD suddenly succeeds on all images,
 while FGSM fails.
 
-``paper``: MNIST, with the network and the training schedule of Wong et al.; with
-    ``sets=["cifar10"]`` also CIFAR-10, which needs a GPU.
+``paper``: MNIST, with the network and the training schedule of Wong et al. With
+    ``sets=["cifar10"]`` the study uses CIFAR-10 instead of MNIST, and then needs a GPU.
 ``reduced``: the first 10,000 training images of MNIST.
 ``quick``: small images of digits that come with the book, and networks of half the width.
 """
@@ -73,7 +73,7 @@ class Setting:
     ``left_out``: the methods that are not run.
     ``statistics``: whether batch norm uses batch or running statistics during the attack in
         training.
-    ``clip_start``: whether the random start of this attack is clipped to [0, 1] (see
+    ``clip_start``: whether the random start of the attack in training is clipped to [0, 1] (see
         `inner_fgsm_rs`).
     """
 
@@ -291,8 +291,8 @@ def trained_methods(own: Setting, first: bool) -> Iterator[tuple[str, float]]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (image set, method, radius, part,
-    seed).
+    """Return the study's computations as a dict whose keys are tuples (image set, training method,
+    radius, part, seed). A part is the training or an attack.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -385,7 +385,7 @@ def _times(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator
     """Yield the time per epoch of training by FGSM with a random start, divided by the time per
     epoch of training by PGD.
 
-    Both times include the attacks after each epoch, which use few images.
+    The compared training times include the attacks after each epoch, which use few images.
     """
     per_epoch = {
         method: done.values["seconds"] / len(done.tensors["pgd"])

@@ -287,7 +287,7 @@ def rubbish(network: Done, sigmoid: bool, count: int, *, context: Context) -> di
     """Return the network's highest class probability for each of ``count`` images that show only
     random noise.
 
-    The pixels are standard normal random numbers and are not clipped.
+    The pixels of the noise images are standard normal random numbers and are not clipped.
     """
     net = fixed(trained(network, context.device))
     noise = torch.randn(count, 1, 28, 28, generator=generator(0, "rubbish")).to(context.device)
@@ -372,15 +372,15 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def _binary_recipe(recipe: Recipe) -> Recipe:
-    """Return the recipe with a fifth of the steps, because two digits make up a fifth of the
-    images.
+    """Return ``recipe`` with a fifth of its steps, because the digits 3 and 7 make up a fifth of
+    all images.
     """
     return replace(recipe, steps=recipe.steps // 5)
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the error rates, and the mean confidence on misclassified images;
-    both are also given for each value of alpha.
+    """Return the study's results: the error rate and the mean confidence on misclassified images,
+    for each network and each value of alpha.
     """
     assert p.seeds is not None
     rows: list[Row] = []

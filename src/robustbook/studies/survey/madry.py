@@ -9,7 +9,8 @@ few images, it measures the losses that PGD reaches from many random starts.
 
 ``paper``: the paper's 100,000 training steps with 40 PGD steps each, which need a GPU.
 ``reduced``: MNIST, networks of a quarter of the width, and fewer training steps than ``paper``.
-    Each training step has 5 PGD steps, which are larger than the steps of ``paper``.
+    With profile ``reduced``, each training step has 5 PGD steps, which are larger than the PGD
+    steps of profile ``paper``.
 ``quick``: small images of digits that come with the book, networks of a sixteenth of the width, and
     a third of the radius.
 """
@@ -38,8 +39,8 @@ Parameters = settings.Parameters
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is trained: the recipe, and for each training step the number (``inner``) and
-    the size of the PGD steps.
+    """How a network is trained: the recipe, and the number (``inner``) and the size (``step_size``)
+    of the PGD steps in each training step.
     """
 
     inner: int
@@ -52,7 +53,7 @@ class Setting:
     """The settings of the study for one profile.
 
     ``eps``: the l-infinity radius of the attacks. The step size of the attacks is a thirtieth of
-        this radius.
+        the radius ``eps``.
     ``narrow``: the number by which the widths of the networks are divided.
     ``images``: the number of test images.
     ``many``: the number of test images for the attacks that take long, such as PGD with 20
@@ -81,8 +82,8 @@ class Setting:
 
 
 def _short(steps: int) -> Schedule:
-    """Return a schedule with few training steps, 5 large PGD steps in each, batches of 100, and a
-    learning rate that falls to 0.
+    """Return a schedule with few training steps, each of which has 5 large PGD steps. A batch has
+    100 images, and the learning rate falls to 0.
     """
     recipe = Recipe(steps, 100, 1e-3, schedule="linear", warmup=0.1, channels_last=True)
     return Schedule(5, 0.1, recipe)
@@ -146,11 +147,11 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def attacks(own: Setting) -> dict[str, Attack]:
-    """Return by name the attacks of Table 1, and the attacks of our own, strongest evaluation.
+    """Return by name the attacks of Table 1, and stronger attacks that are not in the paper.
 
     The attack ``cw`` is PGD on the margin of the logits and stops at success. The attack
-    ``cw-plus`` continues after success. The paper does not state the step size of PGD with 100
-    steps, so we use the step size of PGD with 40 steps.
+    ``cw-plus`` is also PGD on the margin of the logits, but continues after success. The paper does
+    not state the step size of PGD with 100 steps, so we use the step size of PGD with 40 steps.
     """
     eps = own.eps
     pgd40 = Attack("pgd", eps, clip=True, steps=40, step_size=eps / 30)
@@ -261,8 +262,8 @@ def targeted(
 
     ``right``: which test images are classified correctly under the attack.
 
-    The paper does not say how it chooses target classes. Here the target class of an image is drawn
-    uniformly from the wrong classes.
+    The paper does not say how it chooses target classes. In this study, the target class of an
+    image is drawn uniformly from the wrong classes.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -343,8 +344,8 @@ def _strongest(of: Mapping[tuple[Any, ...], Done], seed: int) -> Row:
 
 
 def _sweeps(own: Setting, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the accuracies for each training schedule, and for each width in the experiment on
-    network capacity.
+    """Yield the accuracies for each training schedule. Yield also the accuracies for each width in
+    the experiment on network capacity.
     """
     first, *_ = own.schedules
     every = {

@@ -2,11 +2,11 @@
 8/255.
 
 A simple and a wide residual network are each trained on clean images, on adversarial images of
-FGSM, and on adversarial images of PGD. In Table 5 these networks are attacked by FGSM, FGSM from a
-random start, and PGD. In Table 2 only the wide network trained with PGD is attacked. The attacks
-use the gradients of one of three networks: this network itself, an independently trained copy, or
-the wide network trained on clean images. Figure 6 shows the mean training loss at the end of
-training.
+FGSM, and on adversarial images of PGD. In Table 5, all trained networks are attacked by FGSM, FGSM
+from a random start, and PGD. In Table 2 only the wide network trained with PGD is attacked. In
+Table 2, an attack uses the gradients of the attacked network itself, of an independently trained
+copy, or of the wide network trained on clean images. Figure 6 shows the mean training loss at the
+end of training.
 
 The only profile is ``paper``, with 80,000 training steps for each network, which need a GPU. By
 default only the simple network is run.
@@ -105,8 +105,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, training, source, attack,
-    seed); the source is the network whose gradients the attack uses.
+    """Return the study's computations as a dict whose keys are tuples (network, training, source,
+    attack, seed). The source is the network whose gradients the attack uses.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -151,7 +151,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _targets(network: str, training: str, source: str, name: str) -> Iterator[str]:
-    """Yield the ids of the paper's numbers with which a measurement is compared."""
+    """Yield the ids of the paper's numbers with which one of our accuracies is compared."""
     if source == "white" and name in TABLE_5:
         yield f"{PAPER}/madry-table-5/{network}-{training}-trained/{name}-accuracy"
         if training == "fgsm" and name == "pgd-20" and network == "simple":

@@ -1,8 +1,8 @@
 """Define the networks of the survey, and train them with a defense.
 
-All studies of the survey train their networks with this module. So if several studies need the same
-network, it is trained only once. The result of training contains the weights and the buffers of the
-network, such as the running statistics of batch norm.
+All studies of the survey train their networks with this module. A network that several studies need
+is trained only once. The result of training contains the weights and the buffers of the network,
+such as the running statistics of batch norm.
 """
 
 from collections.abc import Callable, Mapping
@@ -95,8 +95,8 @@ class Model:
 class L2Steps:
     """PGD in the l2 norm as the inner attack of adversarial training.
 
-    The attack starts at a random point inside the l2 ball of radius ``eps``. The attack makes
-    ``steps`` steps of length ``step_size`` along the gradient. After each step, images are
+    The attack starts at a random point inside the l2 ball of radius ``eps``. The attack takes
+    ``steps`` steps along the gradient, each of length ``step_size``. After each step, images are
     projected onto the ball and clipped to [0, 1].
     """
 
@@ -126,8 +126,9 @@ class Defense:
     """The training objective of a network.
 
     ``weights``: the weights of the loss terms (see `robustbook.defenses.weighted_training`).
-    ``noise``: the standard deviation of the noise on the images in these loss terms.
-    ``smoothing``: the amount of label smoothing in these loss terms.
+    ``noise``: the standard deviation of the noise that is added to the images in the weighted loss
+        terms.
+    ``smoothing``: the amount of label smoothing in the weighted loss terms.
     ``attack``: the attack in each training step; with None, no loss term uses adversarial images.
     ``beta``: if above 0, the objective is TRADES with this weight (see
         `robustbook.defenses.trades`). TRADES uses only ``beta`` and ``attack``, and ignores all

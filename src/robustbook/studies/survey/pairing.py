@@ -1,20 +1,21 @@
 """Reproduce the evaluation of logit pairing by Mosbach et al. 2018 (arXiv 1810.12042) on MNIST and
 CIFAR-10.
 
-The study compares eight ways of training. Networks are attacked by a baseline attack, which is also
-the attack in training, and by several attacks that are stronger than the baseline attack. Heat maps
-show how the accuracy depends on the number and the size of PGD's steps. The study also computes
-loss surfaces as in Engstrom et al. 2018 (arXiv 1807.10272), and the losses that PGD reaches from
-many random starts.
+The study compares eight ways of training. Networks are attacked by a baseline attack and by several
+stronger attacks. With profile ``paper``, the baseline attack is also the attack in training. Heat
+maps show how the accuracy depends on the number and the size of PGD's steps. The study also
+computes loss surfaces as in Engstrom et al. 2018 (arXiv 1807.10272), and the losses that PGD
+reaches from many random starts.
 
-``paper``: MNIST with the paper's network. By default, only those three networks are run whose
-    training needs no attack. All other networks for MNIST, and all networks for CIFAR-10, need a
-    GPU.
+``paper``: MNIST with the paper's network. By default, profile ``paper`` runs only the three
+    networks whose training needs no attack. All other networks for MNIST, and all networks for
+    CIFAR-10, need a GPU.
 ``reduced``: all eight networks for MNIST, with a quarter of the width. Training with an attack has
-    1,500 training steps with 5 PGD steps each, which are larger than the paper's. Training without
-    an attack has 15 epochs.
-``quick``: small images of digits that come with the book, networks of an eighth of the width, a
-    third of the radius, and noise with a smaller standard deviation than for MNIST.
+    1,500 training steps with 5 PGD steps each. The PGD steps of profile ``reduced`` are larger than
+    those of profile ``paper``. Training without an attack has 15 epochs.
+``quick``: small images of digits that come with the book, and networks of an eighth of the width.
+    With profile ``quick``, the radius is a third of the radius for MNIST, and the noise on training
+    images has a smaller standard deviation.
 """
 
 from collections.abc import Iterator, Mapping
@@ -107,15 +108,15 @@ class Setting:
     ``sizes``: the step sizes of the strong attacks.
     ``restarts``: the number of restarts of the strong attacks.
     ``queries``: the number of queries of the Square attack.
-    ``middle``: whether also an attack is run that has as many steps as the strong attacks, but a
-        single random start.
+    ``middle``: whether to run one more attack, which has as many steps as the strong attacks, but
+        only one random start.
     ``heat``: for the heat map, the numbers of steps, the step sizes, and the number of attacked
         images.
     ``starts``: the number of random starts from which PGD attacks each of five images.
     ``surfaces``: the number of images for which a loss surface is computed.
     ``side``: the number of points along each side of a loss surface.
-    ``statistics``: the statistics that batch norm uses while images are attacked in training:
-        running or batch statistics.
+    ``statistics``: whether batch norm uses running or batch statistics while images are attacked in
+        training.
     ``noise``: the standard deviation of the noise on training images, for the methods CLP and LSQ.
     """
 
@@ -314,14 +315,14 @@ class Parameters(settings.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Network, ...]]:
-        """Return the names of the chosen networks; networks that the profile lacks are not
-        included.
+        """Return the names of the chosen networks, without networks for which the profile has no
+        settings.
         """
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Network, tuple[Setting, str]]:
-        """Return for each chosen network its settings and its training method; networks that the
-        profile lacks are not included.
+        """Return for each chosen network its settings and its training method. Networks for which
+        the profile has no settings are left out.
         """
         there = SETTINGS[self.profile]
         found: dict[Network, tuple[Setting, str]] = {}
@@ -333,8 +334,8 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict; each key begins with the kind of computation,
-    the network and the seed.
+    """Return the study's computations as a dict whose keys are tuples that begin with the kind of
+    computation, the network and the seed.
     """
     assert p.seeds is not None
     return {
@@ -378,13 +379,13 @@ def _of(own: Setting, method: str, seed: int) -> dict[tuple[Any, ...], Call]:
 def surfaces(
     network: Done, images: int, radius: float, side: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Compute the cross entropy on a plane through each image.
+    """Compute the cross entropy on a two-dimensional plane through each image in pixel space.
 
     ``loss``: the cross entropy at each point of the plane, shape (images, side, side).
 
     The first axis of the plane is the sign of the gradient, and the second axis is a random vector
-    of signs. Along both axes, the plane reaches from -radius to radius. The points of the plane are
-    not clipped to [0, 1].
+    of signs. Along both axes, the plane reaches from -``radius`` to ``radius``, measured from the
+    image. The points of the plane are not clipped to [0, 1].
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -406,9 +407,9 @@ def roughness(loss: Tensor) -> float:
     """Return the mean roughness of the loss surfaces of all images; ``loss`` has the shape (images,
     side, side).
 
-    The roughness of a surface is the mean absolute second difference of neighbouring points along
-    both axes, divided by the surface's range (maximum minus minimum). Constant surfaces do not
-    count in the mean over the images.
+    The roughness of a surface is a mean absolute second difference divided by the range of the
+    surface (maximum minus minimum). The second differences are taken between neighbouring points,
+    along both axes. Constant surfaces do not count in the mean over the images.
     """
     loss = loss.double()
     found = [
@@ -508,7 +509,7 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
 
 
 def _claims(strongest: Mapping[str, Row], rough: Mapping[str, float], seed: int) -> Iterator[Row]:
-    """Yield the results that test the claims.
+    """Yield the results that test claims of Mosbach et al. and of Engstrom et al.
 
     A claim is tested only if all networks that it compares were run.
     """

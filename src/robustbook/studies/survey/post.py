@@ -1,12 +1,12 @@
 """Test the claims of a blog post on defenses, and reproduce its two pictures of feature maps.
 
 The post explains adversarial training and feature denoising (Xie et al. 2019). The post prints no
-numbers of its own. The study measures how much an attack changes the feature maps of each stage of
-ResNet-18, once in a network trained on clean images and once in an adversarially trained network.
-For a few test images the study also stores the feature maps. The post's last paragraph names two
-weaknesses of adversarial training: attacks that were not used in training, and a lower accuracy on
-clean images. The study measures both weaknesses. Most networks come from the study on feature
-denoising. One more network is trained with an attack in the l2 norm.
+numbers of its own. The study measures how much an attack changes the feature maps after each stage
+of ResNet-18. Two networks are compared: one is trained on clean images, and the other is trained
+adversarially. For a few test images the study also stores the feature maps. The post's last
+paragraph names two weaknesses of adversarial training: attacks that were not used in training, and
+a lower accuracy on clean images. The study measures both weaknesses. Most networks come from the
+study on feature denoising. One more network is trained with an attack in the l2 norm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,7 +57,9 @@ def l2_network(own: Setting, seed: int) -> Call:
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (training, measurement, seed)."""
+    """Return the study's computations as a dict whose keys are tuples (training, measurement,
+    seed).
+    """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     found: dict[tuple[Any, ...], Call] = {}
@@ -125,11 +127,13 @@ def maps(
     attack and under an attack.
 
     ``clean``, ``attacked``: the images without an attack and under the attack.
-    ``clean/<layer>``, ``attacked/<layer>``: the feature maps of these images.
+    ``clean/<layer>``, ``attacked/<layer>``: one feature map of each image in a layer, without an
+        attack and under the attack.
 
-    From each layer the channel is chosen that the attack changes most in the l2 norm. Layers with
-    the same number of channels use the channel that was chosen for the first of these layers. So
-    the feature maps before and after a block are from the same channel.
+    For each image and layer, the function chooses the channel that the attack changes most in the
+    l2 norm. If several layers have the same number of channels, the channel is chosen in the first
+    of these layers and used for all. So the feature maps before and after a denoising block are
+    from the same channel.
 
     ``label``: the true class of each image.
     ``predicted``: the class that the network predicts for the attacked image.
@@ -226,8 +230,8 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _pictures(own: Setting, of: Results) -> dict[str, Any]:
-    """Return the images and the feature maps as nested lists; the pixels of the images have levels
-    0 to 255.
+    """Return the images and the feature maps as nested lists; the pixels of the images are whole
+    numbers from 0 to 255.
     """
     arrays: dict[str, Any] = {}
     middle = own.after[0] if own.after[0] != "stage1" else "stage2"

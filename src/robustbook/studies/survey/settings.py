@@ -28,7 +28,7 @@ class Parameters(parameters.Parameters):
 def cifar10_recipe(steps: int, batch: int) -> Recipe:
     """Return a training recipe for CIFAR-10, with SGD and Nesterov momentum.
 
-    The learning rate rises to 0.1 over a fifth of the steps and then falls to 0.
+    The learning rate rises to 0.1 over the first fifth of the steps and then falls to 0.
     """
     return Recipe(
         steps,

@@ -2,14 +2,14 @@
 1312.6199), on MNIST.
 
 Table 1 lists the training error, the test error and the mean minimum distortion for six networks.
-Table 2 lists the error of each network on the adversarial images that were computed on each of the
-networks. Tables 3 and 4 list the same kind of errors for networks that were trained on disjoint
-halves of the training set.
+Table 2 lists the error rates of all networks on adversarial images. The adversarial images were
+computed on each of the networks in turn. Tables 3 and 4 list error rates on adversarial images for
+networks that were trained on disjoint halves of the training set.
 
 We could not read the paper's tables themselves, only a transcription that others made of them. The
 paper does not name the optimiser. As weight decay, we add decay/2 times the sum of the squared
-weights to the loss. With this definition, the solution of FC10's convex training problem has the
-error rates that the paper prints.
+weights to the loss. With this form of weight decay, the exact solution of FC10's convex training
+problem has the error rates that the paper prints.
 """
 
 from collections.abc import Iterator, Mapping
@@ -271,10 +271,11 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
 def _fed(
     source: str, networks: tuple[str, ...], right: Tensor, seed: int, columns: tuple[str, ...]
 ) -> Iterator[Row]:
-    """Yield the error rates of all networks on the images from one ``source``.
+    """Yield the error rates of all networks on one kind of images: adversarial images of the
+    network ``source``, or images with noise.
 
-    The error rates in ``columns`` are compared with the paper. The paper's row for AE400-10 is not
-    compared, because we could not read it.
+    Only the error rates of the networks in ``columns`` are compared with the paper's numbers. The
+    paper's row for AE400-10 is not compared, because we could not read it.
     """
     for name, correct in zip(networks, right, strict=True):
         target = None
@@ -293,8 +294,8 @@ def _error(right: Tensor) -> float:
 def _pictures(
     profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]
 ) -> dict[str, list[Any]]:
-    """Return the first test images, both clean and attacked, as hexadecimal bytes. Return also
-    their labels and their target classes.
+    """Return the first test images, both clean and attacked, as hexadecimal bytes. Return also the
+    labels and the target classes of the attacked images.
     """
     setting = SETTINGS[profile]
     clean, labels = some(setting.data, "test", setting.images, "cpu")

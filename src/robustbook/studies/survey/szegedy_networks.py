@@ -166,8 +166,8 @@ def train_with_pool(
 def short_lbfgs(net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
     """Return adversarial images of L-BFGS without a penalty on the distance.
 
-    The attack on an image stops when the network misclassifies the image. An attack with the
-    penalty would take about ten times as long as this attack.
+    The attack on an image stops when the network misclassifies the image. With the penalty, L-BFGS
+    would take about ten times as long.
     """
     return lbfgs(net, images, labels, steps=20).images
 
@@ -183,7 +183,7 @@ def attacked(
 
     ``images``: the attacked images.
     ``found``: for each image, whether the attack succeeded.
-    ``distortion``: for each image, the root mean square over the pixels of the change of a pixel.
+    ``distortion``: for each image, the root mean square of the changes of its pixels.
     """
     net = trained(network, context.device)
     x, y = some(network.call.arguments["classifier"].data, "test", images, context.device)
@@ -204,9 +204,9 @@ def attacked(
 def fed(
     made: Done, networks: tuple[Done, ...], distortion: float | None, *, context: Context
 ) -> dict[str, object]:
-    """Evaluate networks on the attacked images ``made``.
+    """Evaluate networks on attacked images; ``made`` is the result of `attacked`.
 
-    ``right``: which of these images each network classifies correctly, shape (networks, images).
+    ``right``: which images each network classifies correctly, shape (networks, images).
 
     ``distortion``: the distortion to which the perturbation of each image is scaled, without
         clipping; with None, perturbations are not scaled.
@@ -233,7 +233,7 @@ def noisy(
     """Evaluate networks on images with Gaussian noise of standard deviation ``std``, without
     clipping.
 
-    ``right``: which of these images each network classifies correctly, shape (networks, images).
+    ``right``: which images each network classifies correctly, shape (networks, images).
     """
     data = networks[0].call.arguments["classifier"].data
     x, y = some(data, split, images, context.device)

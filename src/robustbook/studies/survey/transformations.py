@@ -2,15 +2,15 @@
 compression.
 
 One network is trained without a defense. Oblivious attacks do not know the transformation, so they
-attack the network without it. The adversarial images of oblivious attacks are then transformed, and
-the network classifies them. The adaptive attack knows the transformation: it is PGD on the
-composition of transformation and network. Against random resizing, each step averages the gradient
-over random draws of the transformation. Against JPEG, the backward pass treats the compression as
-the identity (BPDA).
+attack the network alone. The adversarial images of oblivious attacks are then transformed, and the
+network classifies them. The adaptive attack knows the transformation: it is PGD on the composition
+of transformation and network. Against random resizing, each step of the adaptive attack averages
+the gradient over random draws of the transformation. Against JPEG, the backward pass treats the
+compression as the identity (BPDA).
 
 With random resizing, the predicted class is the class with the largest mean probability over
-several draws. The study also evaluates rounding to 8 bits alone, because every image file rounds in
-this way.
+several draws. The study also evaluates a network that only rounds images to 8 bits, because every
+image file rounds pixels to 8 bits.
 """
 
 from collections.abc import Iterator, Mapping
@@ -156,9 +156,10 @@ def aware(
 ) -> dict[str, object]:
     """Run PGD on the composition of a transformation and the network.
 
-    ``right``: which attacked images this composition classifies correctly.
+    ``right``: which attacked images the composition of transformation and network classifies
+        correctly.
 
-    ``averaged``: the number of random draws over which each step averages the gradient.
+    ``averaged``: the number of random draws over which each step of PGD averages the gradient.
     """
     net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
     x, y = test_images(network, images, context.device)
@@ -221,8 +222,9 @@ def _climbed(
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (seed, front, attack, draws);
-    ``front`` is the name of the transformation, and is empty for an oblivious attack.
+    """Return the study's computations as a dict whose keys are tuples (seed, transformation,
+    attack, number of averaged draws). For an oblivious attack, the name of the transformation is
+    empty.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
