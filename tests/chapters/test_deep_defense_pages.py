@@ -166,7 +166,7 @@ def test_the_replication() -> None:
     assert replication._explained(shown, replication.THEIRS) == pytest.approx(100)
     assert replication._explained(shown, replication.TUNED) == 0
     share = replication._explained(shown, replication.LARGER)
-    assert f"give {share:.0f} % of this" in replication.answer(shown)
+    assert f"give {share:.0f} % of the difference" in replication.answer(shown)
     rows = body(replication.methods_table(version(item)))
     assert [row[0] for row in rows] == list(replication.METHODS.values())
     assert "over all seeds, is 0." in replication.constant(shown)

@@ -105,8 +105,8 @@ def answer(shown: Study) -> str:
         f"**Answer.** No. Under PGD with eps {EPS:g} the masked network of this page has an "
         f"accuracy of {masked['many_steps']:.0f} %, and a plain network only "
         f"{plain['many_steps']:.0f} %. But the gradient of the masked network is exactly zero on "
-        f"{masked['zero_gradients']:.0f} % of the images. {red} questions of a diagnosis give a "
-        f"warning, and another attack lowers the accuracy of the masked network to {lowest:.0f} %."
+        f"{masked['zero_gradients']:.0f} % of the images. A diagnosis of the masked network gives "
+        f"{red} warnings, and another attack lowers the network's accuracy to {lowest:.0f} %."
     )
 
 
@@ -143,8 +143,8 @@ def findings(shown: Study) -> Table:
     found = [diagnose(each) for each in shown.evidence.values()]
     marks = {True: "**red**", False: "green"}
     return table(
-        "The diagnosis of both networks. A red answer warns that the accuracy under attack "
-        "overstates the robustness.",
+        "The answers of the diagnosis for both networks. A red answer warns that the accuracy "
+        "under attack may overstate the robustness of the network.",
         "tab-gradient-masking-findings",
         ["Question", "Plain", "Masked"],
         [

@@ -277,9 +277,9 @@ def minimal_table(shown: Study) -> Table:
         )
     rows.append(["exhaustive search", f"{shown.exact[2.0].median():.3f}", "1", "1", "0"])
     return table(
-        "The l2 distance to the nearest adversarial point that each attack finds: its median over "
-        "the test points, the median and the largest ratio to the distance that the exhaustive "
-        "search finds, and gradients per point.",
+        "*Distance*: the median over the test points of the l2 distance to the adversarial point "
+        "that the attack finds. *Ratio*: this distance divided by the distance that the exhaustive "
+        "search finds. *Gradients*: the number of gradients per test point.",
         "tab-many-steps-minimal",
         ["Attack", "Distance", "Ratio, median", "Ratio, largest", "Gradients"],
         rows,

@@ -99,8 +99,10 @@ def answer(shown: Study) -> str:
         "an image if no change of at most this size makes the network misclassify the image. "
         f"Within the l-infinity radius {EPS:g} the accuracy under our attack is {plain:.0f} % for "
         f"a plain network and {trained:.0f} % for an adversarially trained network. Within the l2 "
-        f"radius 1 the accuracies are {shown.curves[2.0]['plain'][at_2]:.0f} % and "
-        f"{shown.curves[2.0]['adversarially trained'][at_2]:.0f} %."
+        f"radius 1 the accuracy is {shown.curves[2.0]['plain'][at_2]:.0f} % for the plain network "
+        "and "
+        f"{shown.curves[2.0]['adversarially trained'][at_2]:.0f} % for the adversarially trained "
+        "network."
     )
 
 
@@ -162,9 +164,10 @@ def measured(shown: Study) -> Table:
             ]
         )
     return table(
-        f"Perturbations of the plain network's images, means over {len(labels)} test images: the "
-        "largest change of a pixel (l-infinity), the root of the summed squares (l2), how many of "
-        "the 784 pixels change, and the accuracy in percent.",
+        "Size of the perturbations that attacks on the plain network find, as means over "
+        f"{len(labels)} test images. *l-infinity* and *l2*: the norms of the perturbation. "
+        "*Pixels*: how many of the 784 pixels change. *Correct*: the accuracy under the attack in "
+        "percent.",
         "tab-threat-models-sizes",
         ["Attack", "l-infinity", "l2", "Pixels", "Correct"],
         rows,
@@ -185,8 +188,8 @@ def clipping(shown: Study) -> str:
     black = (images == 0).double().mean()
     return (
         f"Of all pixels {100 * black:.0f} % are exactly 0. FGSM would change about half of these "
-        "pixels to values below 0, which are not valid. Clipping undoes such changes, and "
-        f"{100 * kept:.0f} % of all changes remain. With clipping {accuracy(~inside.found):.0f} % "
-        f"of the images are still classified correctly, and without clipping "
-        f"{accuracy(~free.found):.0f} %."
+        "pixels to values below 0, which are not valid. Clipping to [0, 1] undoes such changes, "
+        f"and {100 * kept:.0f} % of all pixel changes by FGSM remain. With clipping "
+        f"{accuracy(~inside.found):.0f} % of the images are classified correctly after FGSM, and "
+        f"without clipping {accuracy(~free.found):.0f} %."
     )

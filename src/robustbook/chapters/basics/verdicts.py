@@ -93,9 +93,9 @@ def answer() -> str:
     return (
         "**Answer.** A paper prints the result of one run. So we ask where the result of *one more "
         "run* of ours would fall. After the five quiet runs below, one more run would fall between "
-        f"{low:.1f} and {high:.1f} % in 95 of 100 cases. So a printed 93 % is *{quiet}*. After "
-        f"noisy runs with the same mean, a printed 93 % is *{noisy}*, because the interval "
-        "of such runs contains nearly any printed number."
+        f"{low:.1f} and {high:.1f} % in 95 of 100 cases. So the verdict on a printed 93 % is "
+        f"*{quiet}*. The noisy runs have the same mean, but for them the verdict on a printed 93 % "
+        f"is *{noisy}*, because their interval contains nearly any printed number."
     )
 
 

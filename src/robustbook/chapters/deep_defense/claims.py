@@ -86,9 +86,10 @@ def answer(record: Record) -> str:
     correct, wrong = (after[side] / before[side] for side in ("correct", "wrong"))
     return (
         f"{found.count('reproduced')} of the {len(found)} claims that were tested hold. Claim 9 "
-        "says that perturbations become larger for correctly classified images and smaller for "
-        f"misclassified ones. In our runs perturbations become {correct:.2f} times as large for "
-        f"correctly classified images and {wrong:.2f} times as large for misclassified ones."
+        "says that Deep Defense makes perturbations larger for correctly classified images and "
+        "smaller for misclassified images. In our runs Deep Defense makes perturbations "
+        f"{correct:.2f} times as large for correctly classified images, and {wrong:.2f} times as "
+        "large for misclassified images."
     )
 
 
@@ -139,8 +140,10 @@ def first(record: Record) -> str:
     )
     return (
         "**Claim 1** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` "
-        "reports a rho2 for two such networks. According to these numbers the norm of an image is "
-        f"{caffenet:.0f} and {googlenet:.0f} times that of its perturbation. For our network on "
+        "reports a rho2 for two networks for photographs, CaffeNet and GoogLeNet. According to "
+        "these numbers, the norm of an image is "
+        f"{caffenet:.0f} times (CaffeNet) or {googlenet:.0f} times (GoogLeNet) that of its "
+        "perturbation. For our network on "
         f"digits, the norm of an image is {1 / _mean(record, 'rho', 'read'):.0f} times that of its "
         "perturbation. We have code for ImageNet but not the photographs."
     )

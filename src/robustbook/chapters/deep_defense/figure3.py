@@ -40,7 +40,8 @@ def answer(record: Record) -> str:
     start = mean(record, "rho2", method="reference")
     return (
         f"The parameter {most} changes rho2 most: from {found[0]:.3f} with {most} = {at[0]:g} to "
-        f"{found[-1]:.3f} with {most} = {at[-1]:g} (reference network {start:.3f}). The range of "
+        f"{found[-1]:.3f} with {most} = {at[-1]:g} (the rho2 of the reference "
+        f"network is {start:.3f}). The range of "
         f"rho2 is smaller for the other two parameters: {rest}. We vary one parameter at a time "
         "and give the others the values of the released code."
     )
@@ -90,14 +91,14 @@ def grid_in_words(record: Record) -> str:
     lines = [
         f"The reference network has a rho2 of {mean(record, 'rho2', **start):.3f} at an accuracy "
         f"of {mean(record, 'accuracy', **start):.2f} %. {gain}",
-        "With three values of c (in brackets), and lambda and d as in the released code, rho2 and "
+        "If we vary c (value in brackets) and keep lambda and d as in the released code, rho2 and "
         "accuracy are: "
         f"{_told(record, 'c', (cs[0], USUAL['c'], cs[-1]))}",
-        "With three values of lambda (in brackets), and c and d as in the released code, rho2 and "
+        "If we vary lambda (value in brackets) and keep c and d as in the released code, rho2 and "
         "accuracy are: "
         f"{_told(record, 'lam', _tried(record, 'lam'))}",
-        "With several values of d (in brackets), and c and lambda as in the released code, rho2 "
-        "and accuracy are: "
+        "If we vary d (value in brackets) and keep c and lambda as in the released code, rho2 and "
+        "accuracy are: "
         f"{_told(record, 'd', _tried(record, 'd'))}",
     ]
     return whole_percent("\n".join(f"- {line}" for line in lines))

@@ -61,9 +61,10 @@ def answer(record: Record) -> str:
     ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
     return (
         "After Deep Defense, DeepFool's perturbations are "
-        f"{_and(f'{gain:.2f} times as large ({names.TITLES[n]})' for n, gain in gains)}. The "
-        "nearest adversarial image that any attack finds lies "
-        f"{_and(f'{gain:.2f}' for gain in found)} times as far away. Adversarial training with "
+        f"{_and(f'{gain:.2f} times as large ({names.TITLES[n]})' for n, gain in gains)} as before. "
+        "The nearest adversarial image that any attack finds lies "
+        f"{_and(f'{gain:.2f}' for gain in found)} times as far away as before. Adversarial "
+        "training with "
         f"FGSM increases DeepFool's perturbations more than Deep Defense on {sum(ahead)} of these "
         f"{len(ahead)} networks."
     )

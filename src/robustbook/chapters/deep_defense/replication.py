@@ -61,9 +61,10 @@ def answer(record: Record) -> str:
     return (
         "The network that the replication calls Deep Defense has "
         f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the $\\rho_2$ of a network that "
-        "is fine-tuned on the same images. But the gradient of the regulariser is zero: batches of "
-        f"100 instead of 64 images, without any regulariser, give {_explained(record, LARGER):.0f} "
-        "% of this difference. With the gradient of its regulariser, Deep Defense has "
+        "is fine-tuned on the same images. But the gradient of the replication's regulariser is "
+        "zero. Without any regulariser, batches of 100 instead of 64 images already give "
+        f"{_explained(record, LARGER):.0f} % of the difference in $\\rho_2$. With the gradient of "
+        "its regulariser, Deep Defense has "
         f"{_rho(record, 'deep-defense') / _rho(record, TUNED):.2f} times the $\\rho_2$ of the "
         "fine-tuned network."
     )
@@ -92,7 +93,7 @@ def constant(record: Record) -> str:
         "We compare the weights of *Their Deep Defense* with those of a network that is trained in "
         "the same way, but without the constant regulariser. The largest difference between the "
         f"weights of the two networks, over all seeds, is {apart:g}. In our runs "
-        "*Their Deep Defense* classifies half of the images correctly at an eps of "
+        "*Their Deep Defense* classifies half of the images correctly under FGS with an eps of "
         f"{spread(values(record, 'eps_ref'), 3)} (in the replication {EPS})."
     )
 
@@ -170,7 +171,7 @@ def with_gradient(record: Record) -> str:
         "*With its gradient the regulariser works.* The last row of the table is Deep Defense on "
         "the original training images, with batches of 100 and with the same lambda, c and d. Its "
         f"rho2 is {_rho(record, 'deep-defense'):.4f} and its clean accuracy {ours:.1f} %. The same "
-        f"training without the regulariser gives a rho2 of {_rho(record, 'clean-100'):.4f} and an "
+        f"training without the regulariser gives a rho2 of {_rho(record, 'clean-100'):.4f} and a "
         f"clean accuracy of {clean:.1f} %."
     )
 
