@@ -240,15 +240,15 @@ def test_figure_3() -> None:
     of = {level: falling(value, (0.01, 0.1)) for level, value in start.items()}
     shown = record("figure-3", "reduced", cells("vgg16", of, seeds=1))
     text = figure3.answer(shown)
-    assert "noise 0.18/0.2 changes the accuracy of one draw from 90.0 to 70.0 %" in text
+    assert "level 0.18/0.2 changes the accuracy of one draw from 90.0 to 70.0 %" in text
     assert "Under the attack at $c = 0.1$" in text
-    assert "the accuracy changes from 70.0 to 50.0 %" in text
+    assert "noise changes the accuracy of one draw from 70.0 to 50.0 %" in text
     assert figure3.best_level([shown]).count("no noise") == 3
     assert body(figure3.accuracies(version_of(shown)))[0] == ["no noise", "90.0", "80.0", "70.0"]
     assert body(figure3.of_fifty(version_of(shown)))[0] == ["no noise", "93.0", "83.0", "73.0"]
     assert len(figure3.curves([shown]).axes[0].lines) == 4
     quick = record("figure-3", "quick", cells("vgg16", {"none": of["none"], "rse": of["rse"]}))
-    assert "noise 0.2/0.05" in figure3.answer(quick)
+    assert "noise of the level 0.2/0.05" in figure3.answer(quick)
 
 
 def test_figure_4() -> None:
@@ -263,13 +263,13 @@ def test_figure_4() -> None:
     shown = record("figure-4", "reduced", rows)
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
-    assert "3.0 points higher" in text and "lower at 1 of 3 values of $c$" in text
+    assert "3.0 points higher" in text and "one draw at 1 of 3 values of $c$" in text
     assert "classifies 57 to 77 % correctly" in figure4.turning([shown])
     assert "draw classifies 14 %" in figure4.turning([shown])
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
-    assert "lower at no $c$" in figure4.answer([always])
+    assert "There is no $c$ at which" in figure4.answer([always])
     assert figure4.turning([always]).endswith("better at every $c$.")
 
 
@@ -289,7 +289,7 @@ def test_figure_5() -> None:
     shown = record("figure-5", "paper", rows)
     text = figure5.answer([shown])
     assert "80.5 % of 1,600 test images" in text and "changes by +0.0 points" in text
-    assert "by +4.5 and +0.0 points with noise 0.4/0.1 (Table 1)" in figure5.gained([shown])
+    assert ": +4.5 and +0.0 points with noise 0.4/0.1 (Table 1)" in figure5.gained([shown])
     assert body(figure5.accuracies(version_of(shown)))[1][1:] == [
         "80.5",
         "82.0",

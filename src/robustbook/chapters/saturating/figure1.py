@@ -46,8 +46,8 @@ def answer(record: Record) -> str:
     vanilla, saturated = (fmean(_kurtosis(record, network, method, layer)) for method in COMPARED)
     return (
         f"In {ahead} of {len(_EACH)} layers the weights of the saturated network have a larger "
-        "excess kurtosis than those of the vanilla network, with every seed. This "
-        f"difference is largest in layer {layer} of the {MLPS[network]}: the excess kurtosis is "
+        "excess kurtosis than those of the vanilla network, with every seed. The excess kurtosis "
+        f"differs most between the two networks in layer {layer} of the {MLPS[network]}: it is "
         f"{saturated:.1f} in the saturated network and {vanilla:.1f} in the vanilla network."
     )
 

@@ -39,9 +39,10 @@ def answer(record: Record) -> str:
     return (
         f"In each layer of the saturated sigmoid network at least {min(beyond['saturated']):.1f} % "
         f"of the pre-activations have an absolute value above {flat:g}. In each layer of the "
-        f"vanilla sigmoid network at most {max(beyond['vanilla']):.1f} % exceed this value. "
-        f"Depending on the layer, {saturated} of the units are active in the saturated ReLU "
-        f"network, and {vanilla} in the vanilla network."
+        f"vanilla sigmoid network at most {max(beyond['vanilla']):.1f} % of the pre-activations "
+        f"have an absolute value above {flat:g}. Depending on the layer, {saturated} of the units "
+        f"are active (have a positive input) in the saturated ReLU network, and {vanilla} in the "
+        "vanilla ReLU network."
     )
 
 

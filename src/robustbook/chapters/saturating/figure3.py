@@ -41,8 +41,8 @@ def collapsed(record: Record) -> str:
     apart = _found(record, "between", "saturated", LAYERS[-1])
     return (
         "The sigmoids of the last layer give the same outputs for all images in "
-        f"{sum(value < 1e-6 for value in apart)} of {len(apart)} saturated networks. These "
-        "networks explain the wide range in the row *saturated, layer 3* of the table."
+        f"{sum(value < 1e-6 for value in apart)} of {len(apart)} saturated networks. Because "
+        "of these networks, the row *saturated, layer 3* of the table has a wide range."
     )
 
 

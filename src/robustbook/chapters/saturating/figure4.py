@@ -34,8 +34,9 @@ def answer(record: Record) -> str:
     return (
         "On average the class probabilities of a saturated network are nearly constant on "
         f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on {100 * flat[0]:.0f} "
-        f"%. Where the probabilities change fastest, the Jacobian has {large[1]:.1f} large "
-        f"singular values in the saturated network and {large[0]:.1f} in the vanilla network."
+        "% of a path. Where the class probabilities change fastest, the Jacobian has on average "
+        f"{large[1]:.1f} large singular values in the saturated network and {large[0]:.1f} in the "
+        "vanilla network."
     )
 
 
@@ -107,8 +108,8 @@ def doubled_in_words(record: Record) -> str:
     )
     return (
         "At the peak of the length element, we count how many of the ten singular values exceed "
-        f"twice their own median along the path. On average {saturated:.1f} singular values do so "
-        f"in the saturated networks, and {vanilla:.1f} in the vanilla ones."
+        f"twice their own median along the path. On average these are {saturated:.1f} singular "
+        f"values in the saturated networks, and {vanilla:.1f} in the vanilla networks."
     )
 
 
@@ -118,9 +119,9 @@ def thresholds(record: Record) -> Table:
     """
     return table(
         "The first three columns show the share of the path (%) whose length element is below 10, "
-        "1 and 0.1 % of the peak, at evenly spaced points. The next four columns show the number "
-        "of singular values that are, at the peak, above a half and above a tenth of the largest "
-        "one, at evenly spaced points and with added points (resolved). *Doubled*: the number of "
+        "1 and 0.1 % of the peak, at evenly spaced points. The next four columns show how "
+        "many singular values at the peak exceed a half or a tenth of the largest singular value, "
+        "at evenly spaced points or with added points (resolved). *Doubled*: the number of "
         "singular values that are, at the peak, above twice their own median along the path. Mean "
         "over the seeds (range).",
         "tab-figure-4-thresholds",

@@ -17,7 +17,7 @@ def answer(record: Record) -> str:
         f"{count(record, 'found', 'vanilla')} of {PAIRS} pairs of source and target class on the "
         f"vanilla sigmoid network, and for {count(record, 'found')} pairs on the saturated network."
         " The paper reports a similar trend for ReLU networks. But on our saturated ReLU network "
-        f"the number of successful pairs is {count(record, 'found', network='relu-mlp')}."
+        f"L-BFGS succeeds for {count(record, 'found', network='relu-mlp')} pairs."
     )
 
 
@@ -43,8 +43,9 @@ def stalled(record: Record) -> str:
     single, double = without_tolerances(record)
     return (
         f"On the saturated sigmoid network {count(record, 'stalled')} of the {PAIRS} runs of "
-        f"L-BFGS stall, and {count(record, 'limit')} reach the largest number of iterations. The "
-        f"failed runs end after {count(record, 'iterations, failed')} iterations (median). Without "
-        f"stopping tolerances L-BFGS succeeds for {single} pairs in float32, and for {double} "
-        "pairs in float64."
+        "L-BFGS stall (stop early without success), and "
+        f"{count(record, 'limit')} reach the largest number of iterations. The failed runs end "
+        f"after {count(record, 'iterations, failed')} iterations (median). Without stopping "
+        f"tolerances L-BFGS succeeds for {single} pairs in float32, and for {double} pairs in "
+        "float64."
     )

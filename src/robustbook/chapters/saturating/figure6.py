@@ -40,9 +40,10 @@ def answer(record: Record) -> str:
     """
     return (
         "We divide the smallest successful perturbation by the mean absolute component of the "
-        f"input. This ratio is {spread(of_target(record, GAIN))} % larger at infinite kurtosis "
-        f"than with Gaussian weights; the paper says almost {printed(GAIN):g} %. With weights "
-        "drawn from the saturated networks, the ratio is at most "
+        "input. With weights of infinite kurtosis the ratio of these two sizes is "
+        f"{spread(of_target(record, GAIN))} % larger than with Gaussian weights; the paper says "
+        f"almost {printed(GAIN):g} %. With weights drawn from the saturated networks, the ratio of "
+        "the two sizes is at most "
         f"{spread(of_target(record, OWN_GAIN), 0)} % larger than with weights drawn from the "
         f"vanilla networks; the paper says as much as {printed(OWN_GAIN):g} %."
     )
@@ -108,10 +109,10 @@ def largest_gain(record: Record) -> str:
         return spread([max(each) for each in found.values()], 0)
 
     return (
-        f"In no layer is the ratio of the saturated network more than {best('mean')} % larger than "
-        "that of the vanilla network. With the median instead of the mean as the intensity, the "
-        f"largest increase is {best('median')} %. The paper says as much as "
-        f"{printed(OWN_GAIN):.0f} %."
+        f"In every layer the ratio $R$ of the saturated network is at most {best('mean')} % larger "
+        "than the ratio $R$ of the vanilla network. With the median instead of the mean as the "
+        f"intensity, the largest increase is {best('median')} %. The paper states an increase by "
+        f"as much as {printed(OWN_GAIN):.0f} %."
     )
 
 

@@ -39,10 +39,10 @@ def controls(record: Record) -> str:
         for method in ("vanilla, longer", "saturated, stronger")
     )
     return (
-        "In layer 3, training a vanilla network for as long as the saturated network makes the "
-        f"dissimilarity between classes {longer:.2g} times as large. In a saturated network with a "
-        f"stronger penalty, this dissimilarity is {stronger:.2g} times as large as in the usual "
-        "vanilla network."
+        "If a vanilla network is trained for as long as the saturated network, the dissimilarity "
+        f"between classes in layer 3 becomes {longer:.2g} times as large as after training of the "
+        "usual length. In a saturated network with a stronger penalty, the dissimilarity between "
+        f"classes in layer 3 is {stronger:.2g} times as large as in the usual vanilla network."
     )
 
 

@@ -101,10 +101,10 @@ def straight(record: Record) -> str:
     times = fmean(saturated) / fmean(vanilla)
     return (
         "Bisection on the straight line to the nearest test image of the target class needs no "
-        f"gradient, and succeeds for all {PAIRS} pairs. The points that it finds have a median l2 "
-        f"distance of {spread(vanilla)} from the source image on the vanilla sigmoid network. On "
-        f"the saturated sigmoid network the median distance is {spread(saturated)}, which is "
-        f"{times:.2f} times as far."
+        f"gradient, and succeeds for all {PAIRS} pairs. The points that bisection finds have a "
+        f"median l2 distance of {spread(vanilla)} from the source image on the vanilla sigmoid "
+        f"network. On the saturated sigmoid network the median distance is {spread(saturated)}, "
+        f"which is {times:.2f} times as far."
     )
 
 

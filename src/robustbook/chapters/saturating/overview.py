@@ -110,9 +110,10 @@ def answer(record: Record) -> str:
     )
     return (
         f"Largely not. The saturated sigmoid network classifies {single:.0f} % of the test images "
-        "correctly under FGSM with gradients in float32, as in the paper. With gradients in "
-        f"float64 it classifies {wide:.0f} % correctly. After 20 steps along a gradient that "
-        f"cannot vanish, it classifies {repaired:.0f} % correctly."
+        "correctly under FGSM with gradients in float32, as in the paper. Under FGSM with "
+        f"gradients in float64 the same network classifies {wide:.0f} % correctly. After 20 attack "
+        f"steps along a gradient that cannot vanish, the network classifies {repaired:.0f} % "
+        "correctly."
     )
 
 

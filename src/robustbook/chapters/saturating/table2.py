@@ -42,9 +42,9 @@ def answer(record: Record) -> str:
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
     padded, bare = (_count(record, f"parameters-{kind}-padding") for kind in ("same", "valid"))
     return (
-        f"Of the {len(same)} counts in the paper's table, our network has {sum(same)}. The table "
-        f"does not state the padding. With a padding of 2 our network has {padded:,} parameters, "
-        f"and without padding it would have {bare:,}."
+        f"Our network agrees with {sum(same)} of the {len(same)} counts in the paper's Table 2. "
+        "The paper does not state the padding of the convolutions. With a padding of 2 our network "
+        f"has {padded:,} parameters, and without padding it would have {bare:,}."
     )
 
 

@@ -196,9 +196,10 @@ def checks(record: Record) -> Table:
         "Four questions about the evaluation, with images clipped to [0, 1]. Is the accuracy at "
         "size 0.5 higher than on uniform grey images? Is the accuracy after 20 plain PGD steps "
         "more than 5 points higher than after one step? Is the accuracy after the Square attack "
-        "more than 5 points lower than after plain PGD? Is the accuracy after one step not at "
-        "least 5 points lower than after random signs? If the answer is yes, the cell is bold: an "
-        "attack was too weak. Each cell shows the two accuracies that are compared, in per cent.",
+        "more than 5 points lower than after plain PGD? Is the accuracy after one step "
+        "higher than the accuracy after random signs minus 5 points? If the answer is yes, the "
+        "cell is bold: an attack was too weak. Each cell shows the two accuracies that are "
+        "compared, in per cent.",
         "tab-critique-checks",
         ["Network", "Grey image", "PGD, FGSM", "Square, PGD", "FGSM, signs"],
         list(_check_rows(record)),

@@ -99,6 +99,6 @@ def shares(records: Sequence[Record]) -> str:
         )
     return (
         f"At $c = {SMALL:g}$ RSE has a higher accuracy under attack than the network without "
-        f"noise. The weights alone, with the noise switched off, give {' and '.join(parts)} of "
-        "this difference."
+        "noise. If the noise is switched off at test time, the following share of this difference "
+        f"in accuracy remains: {' and '.join(parts)}."
     )

@@ -57,10 +57,10 @@ def answer(record: Record) -> str:
             [names.at(record, network, d, c, ONE) for d in (low, high)] for c in (0.0, STRONG)
         )
         text.append(
-            f"With {names.full_title(record, network)}, noise {levels(record)[high]} changes the "
-            f"accuracy of one draw from {clean[0]:.1f} to {clean[1]:.1f} % on clean images. Under "
-            f"the attack at $c = {STRONG:g}$ the accuracy changes from {under[0]:.1f} to "
-            f"{under[1]:.1f} %."
+            f"With {names.full_title(record, network)}, adding noise of the level "
+            f"{levels(record)[high]} changes the accuracy of one draw from {clean[0]:.1f} to "
+            f"{clean[1]:.1f} % on clean images. Under the attack at $c = {STRONG:g}$ the same "
+            f"noise changes the accuracy of one draw from {under[0]:.1f} to {under[1]:.1f} %."
         )
     return " ".join(text)
 

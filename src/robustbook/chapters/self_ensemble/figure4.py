@@ -39,11 +39,11 @@ def _told(record: Record, network: str) -> str:
         f"the mean over the attacks with $c$ below {TURN:g}."
     )
     if not worse:
-        return f"{text} The accuracy of 50 draws is lower at no $c$."
+        return f"{text} There is no $c$ at which the accuracy of 50 draws is lower."
     count = f"{len(worse)} of {len(gains) - 1} values of $c$"
     return (
-        f"{text} The accuracy of 50 draws is lower at {count}, the smallest of which is "
-        f"{min(worse):g}."
+        f"{text} The accuracy of 50 draws is lower than that of one draw at {count}, the smallest "
+        f"of which is {min(worse):g}."
     )
 
 
@@ -123,8 +123,8 @@ def turning(records: Sequence[Record]) -> str:
         if above and below:
             parts.append(
                 f"with {where}, 50 draws are better at those $c$ at which one draw classifies "
-                f"{_range(above)} % correctly. They are not better where one draw classifies "
-                f"{_range(below)} % correctly"
+                f"{_range(above)} % correctly. At those $c$ at which one draw classifies "
+                f"{_range(below)} % correctly, 50 draws are not better"
             )
         else:
             side = "better" if above else "not better"

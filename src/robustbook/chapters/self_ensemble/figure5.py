@@ -92,8 +92,8 @@ def gained(records: Sequence[Record]) -> str:
         for early, late in [_gains(record, network, noise)]
     ]
     return (
-        f"From 1 to {ENOUGH} draws and from {ENOUGH} to {MOST} draws, the accuracy changes by "
-        f"{'; by '.join(parts)}."
+        f"The first number is the change in accuracy from 1 to {ENOUGH} draws, the second number "
+        f"the change from {ENOUGH} to {MOST} draws: {'; '.join(parts)}."
     )
 
 
@@ -114,6 +114,6 @@ def largest_error(record: Record, images: int | None = None) -> str:
     share = fmean(values(record, "accuracy", draws=MOST)) / 100
     error = 100 * (share * (1 - share) / of) ** 0.5
     return (
-        f"The standard error of an accuracy of {of:,} images is {error:.1f} points, so smaller "
-        "changes may be due to chance."
+        f"The standard error of an accuracy measured on {of:,} images is {error:.1f} points, so "
+        "smaller changes may be due to chance."
     )

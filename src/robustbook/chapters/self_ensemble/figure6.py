@@ -217,7 +217,7 @@ def crossings(records: Sequence[Record]) -> str:
         return "No distortion was reached both with RSE and without defense."
     return (
         "At equal distortion, RSE has a higher accuracy than the network without defense "
-        f"{'; '.join(parts)}. The compared distortions are those of "
+        f"{'; '.join(parts)}. We compare the two networks at those of the distortions "
         f"{', '.join(f'{d:g}' for d in EQUAL)} that the attack reaches on both networks."
     )
 
@@ -266,8 +266,8 @@ def whole_curves(version: Version) -> Table:
         for network in names.networks(record)
     ]
     return table(
-        f"{version.heading}. Mean over all c of the difference between our accuracy and the "
-        "authors', in points, without sign (range over the seeds).",
+        f"{version.heading}. Mean over all c of the absolute difference between our accuracy and "
+        "the accuracy in the authors' data, in percentage points (range over the seeds).",
         f"tab-rse-figure-6-whole-{version.tag}",
         ["Network", *DEFENSES.values()],
         rows,
