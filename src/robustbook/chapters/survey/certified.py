@@ -57,8 +57,8 @@ def answer(records: Sequence[Record]) -> str:
     return whole_percent(
         f"With noise of standard deviation {AT:g}, {_network(record)} has a certified accuracy "
         f"{' and '.join(cells)}, on {_images(record)}. No attack within the certified $\\ell_2$ "
-        "radius of an image can change the prediction. For each image, this statement is wrong "
-        "with probability at most 0.001."
+        "radius of an image can change the prediction. The certificate of an image is "
+        "wrong with probability at most 0.001."
     )
 
 
@@ -160,7 +160,8 @@ def limit_in_words(records: Sequence[Record]) -> str:
     return whole_percent(
         f"With {n:,} votes no radius above {largest(n):.2f} sigma can be certified. With the "
         f"paper's 100,000 votes the limit is {largest(100_000):.2f} sigma. All our votes agree for "
-        f"{', '.join(reached)} of the images. These images have the largest certified radius."
+        f"{', '.join(reached)} of the images. The images for which all votes agree have the "
+        "largest certified radius."
     )
 
 

@@ -275,7 +275,7 @@ def ablated(record: Record) -> str:
     """
     shown = [name for name in variants(record) if name in ABLATIONS]
     if not shown:
-        return "The versions without one of these parts have not been run for this profile."
+        return "Networks with an incomplete block have not been run for this profile."
     full = accuracy(record, "nonlocal-gaussian", "pgd-20")
     told = [f"{accuracy(record, name, 'pgd-20'):.1f} % ({ABLATIONS[name]})" for name in shown]
     return (

@@ -204,7 +204,8 @@ def others(record: Record) -> str:
             "which is close to guessing. The training schedule is too short for training with PGD."
         )
     return text + (
-        f"The network trained with PGD classifies {pgd:.1f} % correctly under the same attack."
+        f"The network trained with PGD classifies {pgd:.1f} % of the images correctly under PGD "
+        "with restarts."
     )
 
 

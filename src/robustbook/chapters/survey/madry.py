@@ -92,8 +92,8 @@ def answer(record: Record) -> str:
         f"After adversarial training, {network(record)} classifies {defended:.1f} % of the test "
         f"images correctly under PGD with 40 steps ({there} % printed). For "
         f"{worst:.1f} % of the test images all of our strong attacks fail. After training on "
-        f"clean images instead, the network classifies {natural:.1f} % correctly under the same "
-        "PGD."
+        f"clean images instead, the network classifies {natural:.1f} % correctly under PGD "
+        "with 40 steps."
     )
 
 
@@ -219,8 +219,8 @@ def concentration(record: Record) -> str:
         width = fmean(max(losses) - min(losses) for losses in each)
         said.append(
             f"For the network trained {words}, the largest and the smallest loss that PGD reaches "
-            f"on an image differ by {width:.2f} on average. The mean of these losses is "
-            f"{fmean(map(fmean, each)):.2f}."
+            f"on an image differ by {width:.2f} on average. The mean loss that PGD "
+            f"reaches is {fmean(map(fmean, each)):.2f}."
         )
     return " ".join(said)
 

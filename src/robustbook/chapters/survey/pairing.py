@@ -247,7 +247,7 @@ def certain(record: Record) -> str:
     ]
     return (
         "If the loss is above $\\ln 10$, the image is misclassified. The share of random starts "
-        f"from which the baseline attack reaches such a loss is {', '.join(told)}."
+        f"from which the baseline attack reaches a loss above $\\ln 10$ is {', '.join(told)}."
     )
 
 

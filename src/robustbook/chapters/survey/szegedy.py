@@ -243,8 +243,8 @@ def training_images(record: Record) -> str:
     return (
         f"For FC100-100-10, the printed error under Gaussian noise of standard deviation 0.1 is "
         f"{there} %, although the printed test error is {error} %. So the paper may have measured "
-        f"the error under noise on training images. Our error under this noise is {test:.2f} % on "
-        f"test images and {train:.2f} % on training images."
+        f"the error under noise on training images. Our error under Gaussian noise is "
+        f"{test:.2f} % on test images and {train:.2f} % on training images."
     )
 
 
@@ -266,9 +266,10 @@ def which_half(record: Record) -> str:
     assert there is not None
     nearer = "same" if abs(same - there) < abs(other - there) else "other"
     return (
-        f"In the transcription, FC123-456-10 is trained on the other half, and its printed error "
-        f"is {there} %. Our error is {other:.1f} % for the other half, and {same:.1f} % for the "
-        f"half on which the attacked network was trained. So the printed error is nearer to our "
+        "In the transcription, FC123-456-10 and the attacked network are trained on different "
+        f"halves of the training set. The printed error of FC123-456-10 is {there} %. Our error is "
+        f"{other:.1f} % if FC123-456-10 is trained on the other half, and {same:.1f} % if it is "
+        "trained on the same half as the attacked network. So the printed error is nearer to our "
         f"error for the {nearer} half."
     )
 

@@ -118,7 +118,7 @@ def rounding_in_words(record: Record) -> str:
     distance = mean(record, "median distance", attack="deepfool")
     return whole_percent(
         f"DeepFool lowers the accuracy of the network alone from {clean:.1f} % to {broken:.1f} %, "
-        f"with a median $\\ell_2$ distance of {distance:.3f}. The accuracy on the same images is "
+        f"with a median $\\ell_2$ distance of {distance:.3f}. The accuracy on DeepFool's images is "
         f"{', '.join(cells[:-1])} and {cells[-1]}."
     )
 
