@@ -36,10 +36,10 @@ study's settings.
 
 def answer(record: Record) -> str:
     """Return sentences that state in how many layers the weights have a larger kurtosis in the
-    saturated network than in the vanilla network. They also name the layer in which the kurtosis
-    differs most between the two networks.
+    saturated network than in the vanilla network. The sentences also name the layer in which the
+    kurtosis differs most between the two networks.
 
-    A layer is counted if the kurtosis is larger with every seed.
+    A layer is counted only if the kurtosis is larger in the saturated network with every seed.
     """
     ahead = sum(all(_ahead(record, network, layer)) for network, layer in _EACH)
     network, layer = max(_EACH, key=lambda each: _gain(record, *each))

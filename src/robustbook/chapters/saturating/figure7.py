@@ -31,8 +31,9 @@ def answer(record: Record) -> str:
 
 
 def controls(record: Record) -> str:
-    """Return sentences that state the dissimilarity between classes in two further networks. They
-    separate two effects: of the penalty, and of long training.
+    """Return sentences that state the dissimilarity between classes in two comparison networks: a
+    vanilla network trained longer, and a saturated network with a stronger penalty. The comparison
+    networks separate the effect of the penalty from the effect of long training.
     """
     longer, stronger = (
         _ratio(record, "between", LAYERS[-1], method)

@@ -1,5 +1,5 @@
-"""Compute the sentences for the page of Figure 8, where L-BFGS starts from the image of each class
-with the highest confidence.
+"""Compute the sentences for the page of Figure 8. On this page L-BFGS attacks, in each class, the
+image that the network classifies with the highest confidence.
 """
 
 from robustbook.chapters.published import of_target, printed, record_of

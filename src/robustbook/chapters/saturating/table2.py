@@ -1,6 +1,6 @@
 """Compute the tables, figures and sentences for the page of Table 2, on the layers of the CNN.
 
-All counts for our network come from the stored results of this page (its record).
+All numbers for our network, such as its numbers of filters and units, come from stored results.
 """
 
 import math
@@ -35,8 +35,9 @@ LOOKS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many counts in the paper's table hold for our network, and
-    how the padding of the convolutions changes the network's number of parameters.
+    """Return sentences that state how many of the numbers in the paper's table are the same for our
+    network. The sentences also state how the padding of the convolutions changes the number of
+    parameters.
     """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
