@@ -65,8 +65,8 @@ def of_target(record: Record, target: str) -> list[float]:
 
 
 def array(record: Record, name: str) -> list[Any]:
-    """Return the array ``name`` of a record, with every number as a float, because JSON writes 1.0
-    as 1.
+    """Return the array ``name`` of a record, with every number as a float, because a record
+    stores 1.0 as the integer 1.
     """
     return [_floats(each) for each in record.arrays[name]]
 
