@@ -15,7 +15,7 @@ def spread(numbers: Sequence[float], digits: int = 1) -> str:
 
 
 def spread_or(numbers: Sequence[float], digits: int = 1, *, missing: str = "") -> str:
-    """Return the mean and the range of the numbers as text, or ``missing`` without numbers."""
+    """Return the mean and the range of the numbers as text, or ``missing`` if the list is empty."""
     return spread(numbers, digits) if numbers else missing
 
 

@@ -38,8 +38,8 @@ STRONG = 0.1
 
 
 def levels(record: Record) -> dict[str, str]:
-    """Return the labels of the noise levels. For profile ``quick``, with the small images included
-    in the package, half of the noise of Table 1 is used.
+    """Return the labels of the noise levels. For profile ``quick`` (a short run on small images),
+    the noise level of Table 1 is halved.
     """
     own = {"rse": "0.2/0.05"} if record.profile == "quick" else {}
     return {**LEVELS, **own}
@@ -66,8 +66,9 @@ def answer(record: Record) -> str:
 
 
 def _highest(shown: Sequence[str]) -> int:
-    """Return an index into those defenses in ``shown`` that have noise. It is the index of the
-    highest noise level in the authors' script or, if this level is missing, of the last defense.
+    """Return the position of one noise level in the list of those ``shown`` defenses that have
+    noise. The noise level is the highest one in the authors' script. If this level was not run, the
+    last position of the list is returned.
     """
     noisy = [d for d in shown if d != "none"]
     wanted = "rse paper 0.18/0.2"
@@ -126,8 +127,8 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
 
 
 def best_level(records: Sequence[Record]) -> str:
-    """Return a sentence that states two things: the noise level with the highest accuracy on clean
-    images, and the noise level with the highest accuracy under the attack at each c.
+    """Return a sentence that states which noise level has the highest accuracy, on clean images and
+    under the attack with each value of c.
     """
     parts = []
     for record, network in names.best(records):

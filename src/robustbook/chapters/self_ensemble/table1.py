@@ -113,8 +113,8 @@ def largest_eps(record: Record) -> str:
 
 
 def noise_table(version: Version, network: str = "vgg16") -> Table:
-    """Return a table of a network's noise layers. For each layer it states the standard deviation,
-    and how many random numbers the layer draws per image.
+    """Return a table of a network's noise layers. For each noise layer the table states the
+    standard deviation, and how many random numbers are drawn per image.
     """
     rows = [
         row

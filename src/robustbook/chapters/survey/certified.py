@@ -38,15 +38,16 @@ def target(sigma: float, radius: float) -> str:
 
 
 def measured(records: Sequence[Record]) -> Record:
-    """Return the first of several records (files of stored results) that contains certified
-    accuracies. A record for profile ``paper`` may contain only the largest certifiable radii.
+    """Return the first of the ``records`` (files of stored results) that contains certified
+    accuracies. Some records contain only the largest radii that can be certified, and no
+    accuracies.
     """
     return next(r for r in records if any(row.name == "certified accuracy" for row in r.rows))
 
 
 def answer(records: Sequence[Record]) -> str:
     """Return sentences that state the certified accuracy at two radii, for noise of standard
-    deviation 0.25. At each radius our number is stated with the paper's.
+    deviation 0.25. For each radius, our number is followed by the number printed in the paper.
     """
     record = measured(records)
     cells = [
@@ -99,9 +100,10 @@ def printed_beside(version: Version) -> Table:
 
 
 def votes(version: Version) -> Table:
-    """Return a table with a row for each standard deviation of the noise. The columns are the share
-    of images on which CERTIFY abstains, the mean certified radius, the accuracy of the most
-    frequent class, the share of images whose votes all agree, and the largest possible radius.
+    """Return a table with a row for each standard deviation of the noise. The columns state how
+    often CERTIFY abstains, the mean certified radius, and the accuracy of the most frequent class.
+    Two further columns state how often all votes agree, and the largest radius that can be
+    certified.
     """
     record = version.record
     rows = []
@@ -129,8 +131,8 @@ def votes(version: Version) -> Table:
 
 
 def caps(version: Version) -> Table:
-    """Return a table with one row for each of several numbers of votes: the largest radius that so
-    many votes can certify, as a multiple of sigma.
+    """Return a table of the largest radius, in multiples of sigma, that a number of votes can
+    certify. There is one row for each number of votes.
     """
     record = version.record
     rows = []
@@ -148,8 +150,8 @@ def caps(version: Version) -> Table:
 
 
 def limit_in_words(records: Sequence[Record]) -> str:
-    """Return sentences that state which limit the number of votes sets to the certified radius, and
-    for which share of the images the radius reaches this limit.
+    """Return sentences that state the largest radius that our number of votes can certify, and for
+    which share of the images this radius is reached.
     """
     record = measured(records)
     n = _draws(record)
@@ -196,8 +198,8 @@ def sigmas(record: Record) -> list[float]:
 
 
 def largest(draws: int, alpha: float = 0.001) -> float:
-    """Return the largest radius that ``draws`` votes can certify, divided by sigma. The radius is
-    computed by a closed form.
+    """Return the largest radius that ``draws`` votes can certify, divided by sigma (the standard
+    deviation of the noise). The radius is computed by a closed form.
     """
     return NormalDist().inv_cdf(alpha ** (1 / draws))
 

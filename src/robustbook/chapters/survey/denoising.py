@@ -41,8 +41,8 @@ Interval = tuple[float, float, float]
 
 
 def network(record: Record) -> str:
-    """Return the name of the network whose results a record (a file of stored results) contains,
-    with the name of its data.
+    """Return the network and the data of a record (a file of stored results) as text, such as
+    ResNet-18 on CIFAR-10.
     """
     if record.profile == "paper":
         return "ResNet-18 on CIFAR-10"
@@ -69,7 +69,8 @@ def difference(record: Record, variant: str, against: str) -> Interval:
 
     The difference is the accuracy of ``variant`` minus the accuracy of ``against``. With several
     seeds, the interval is computed by Student's distribution from the difference for each seed.
-    With one seed, it is computed from the predictions of both networks for each test image.
+    With one seed, the interval is computed from the predictions of both networks for each test
+    image.
     """
     found = values(record, "difference", variant=variant, against=against)
     if len(found) > 1:
@@ -86,9 +87,9 @@ def resolved(interval: Interval) -> bool:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies of three networks: with the best filter, without
-    denoising blocks, and with blocks that have no filter. The last two are the controls. The
-    sentences also state how many filters are better than both controls.
+    """Return sentences that state the accuracies under PGD of three networks: with the best filter,
+    without denoising blocks, and with blocks that have no filter. The two networks without a filter
+    are the controls. The sentences also state how many filters are better than both controls.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(shown, key=lambda name: accuracy(record, name, "pgd-20"))
@@ -112,9 +113,9 @@ def answer(record: Record) -> str:
 
 
 def effects(record: Record) -> Figure:
-    """Draw differences of accuracies under PGD, with 95 % confidence intervals. From the accuracy
-    with each filter, the accuracy of each control is subtracted. The controls have no blocks, or
-    blocks without a filter.
+    """Draw differences of accuracies under PGD, with 95 % confidence intervals. The accuracies of
+    two control networks are subtracted from the accuracy with each filter. One control network has
+    no denoising blocks, the other has blocks without a filter.
     """
     rows = {
         NAMES[name]: {words: difference(record, name, each) for each, words in AGAINST.items()}
@@ -154,7 +155,7 @@ def accuracies(version: Version) -> Table:
 
 def printed_beside(version: Version) -> Table:
     """Return a table that compares networks with and without Gaussian denoising blocks. Some rows
-    are the paper's accuracies on ImageNet, the others ours on CIFAR-10.
+    show the paper's accuracies on ImageNet, and the other rows show our accuracies on CIFAR-10.
     """
     record = version.record
     rows = []
@@ -187,9 +188,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def paired(version: Version) -> Table:
-    """Return a table of differences of accuracies, with confidence intervals. From the accuracy
-    with each filter, the accuracy of each control is subtracted. The controls have no blocks, or
-    blocks without a filter.
+    """Return a table of differences of accuracies, with confidence intervals. The accuracies of two
+    control networks are subtracted from the accuracy with each filter. One control network has no
+    denoising blocks, the other has blocks without a filter.
     """
     record = version.record
     rows = []
@@ -270,8 +271,8 @@ def control(record: Record) -> str:
 
 
 def ablated(record: Record) -> str:
-    """Return a sentence that states the accuracies under PGD of networks whose Gaussian blocks lack
-    one of their parts.
+    """Return a sentence that states the accuracies under PGD of networks with incomplete Gaussian
+    blocks. Either the 1 x 1 convolution is left out, or the block does not add its input.
     """
     shown = [name for name in variants(record) if name in ABLATIONS]
     if not shown:

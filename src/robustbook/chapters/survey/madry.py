@@ -69,8 +69,8 @@ TRAININGS = {"natural": "on clean images", "fgsm": "on FGSM's images", "pgd": "o
 
 
 def network(record: Record) -> str:
-    """Return the name of the network whose results a record (a file of stored results) contains,
-    with the name of its data.
+    """Return the network and the data of a record (a file of stored results) as text, such as
+    Madry's network on MNIST.
     """
     if record.profile == "paper":
         return "Madry's network on MNIST"
@@ -80,8 +80,8 @@ def network(record: Record) -> str:
 
 def answer(record: Record) -> str:
     """Return sentences that compare the accuracies under PGD after training with and without
-    adversarial images. They also state the accuracy under all strong attacks after adversarial
-    training.
+    adversarial images. For the adversarially trained network, the sentences also state the accuracy
+    under all strong attacks together.
     """
     natural, defended = (
         mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
@@ -122,7 +122,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def natural(version: Version) -> Table:
-    """Return a table with the accuracy of the network trained on clean images under each attack."""
+    """Return a table of accuracies under several attacks, for the network that was trained on clean
+    images.
+    """
     ids = {"clean": "accuracy", "fgsm": "fgsm-accuracy"}
     return table(
         f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
@@ -210,8 +212,8 @@ def starts(record: Record) -> Figure:
 
 
 def concentration(record: Record) -> str:
-    """Return sentences that state by how much the losses differ that PGD reaches on the same image
-    from different random starts.
+    """Return sentences that state how much the loss that PGD reaches on an image depends on the
+    random start.
     """
     said = []
     for kind, words in (("natural", "on clean images"), ("adversarial", "on PGD's images")):
@@ -226,8 +228,8 @@ def concentration(record: Record) -> str:
 
 
 def fgsm_trained(record: Record) -> str:
-    """Return a sentence that states how accurate a network trained on FGSM's images is under FGSM
-    and under PGD.
+    """Return a sentence that states two accuracies of a network trained on images of FGSM: under
+    FGSM, and under PGD.
     """
     units = max(settings(record, "accuracy", "units", training="fgsm"))
     fgsm, pgd = (
