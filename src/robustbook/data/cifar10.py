@@ -109,8 +109,8 @@ def _addresses() -> Sequence[str]:
 
 
 def _from_archive(path: Path, wanted: Collection[Original]) -> dict[Original, bytes]:
-    """Return the batches `wanted` from the archive. The archive is read once, up to the last of
-    these batches.
+    """Return the `wanted` batches of images from the archive. The archive is read once, up to the
+    last wanted batch.
     """
     names = {batch.name: batch for batch in wanted}
     read: dict[Original, bytes] = {}
@@ -135,8 +135,8 @@ def _unpacked(
     read: Callable[[], bytes],
     unpack: Callable[[bytes], tuple[bytes, bytes]],
 ) -> bytes:
-    """Return the batch after checking its hash. The batch has one row for each image: the label,
-    then the pixels.
+    """Return the unpacked bytes of a batch of images after checking their hash. The batch has one
+    row for each image: the label, then the pixels.
     """
     try:
         labels, pixels = (np.frombuffer(part, np.uint8) for part in unpack(read()))

@@ -20,8 +20,8 @@ class ImageSet:
 
     The `images` are grey values or colours in 0..255, and the `labels` are in 0..classes-1. Raises
     ValueError for images that are not bytes, for a label outside its range, and if the number of
-    labels differs from the number of images. The range of labels is not checked on a GPU, because
-    the CPU would have to wait for the GPU.
+    labels differs from the number of images. On a GPU the range of the labels is not checked,
+    because the check would make the CPU wait for the GPU.
     """
 
     name: str
@@ -47,8 +47,9 @@ class ImageSet:
         return len(self.images)
 
     def subset(self, which: Rows) -> "ImageSet":
-        """Return a subset of the images. If `which` is a number, the subset is the first `which`
-        images; otherwise it is the images that `which` selects, in order.
+        """Return a subset of the images. If `which` is a whole number, the subset contains the
+        first `which` images. Otherwise the subset contains the images that the indices or the mask
+        `which` select, in order.
 
         `which` is a whole number in 1..n, a list, array or tensor of indices in 0..n-1, or a mask
         of n bools. Any other value of `which` raises ValueError.
@@ -83,11 +84,12 @@ def as_float(
 
 
 def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
-    """Return the row indices that `which` (indices or a mask) selects among n images.
+    """Return the indices of the images that `which` selects among n images. The selection `which`
+    contains indices, or one bool for each image.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
     in 0..n-1, for a mask whose length is not n, and for an array with more than one axis. The error
-    message calls the argument `name`.
+    message contains `name` as the name of the argument.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:
@@ -108,7 +110,9 @@ def refuse_other_than_bytes(images: Tensor) -> None:
 
 
 def _array(which: Rows, name: str) -> NDArray[Any]:
-    """Return `which` as an array of whole numbers or bools; raise ValueError for any other type."""
+    """Return the selection `which` as a numpy array of whole numbers or bools. Raise ValueError for
+    other types.
+    """
     try:
         array = np.asarray(which.cpu() if isinstance(which, Tensor) else which)
     # This happens for lists of unequal lengths, and for float types that numpy lacks.
