@@ -27,16 +27,16 @@ class Version:
     @property
     def origin(self) -> str:
         """Return the ending of the labels (anchors) of tables, for a page that shows one record of
-        the book. The ending is ``published`` for tables from the book's record, and ``run`` for
-        tables from the current run of the page.
+        the book. The label of a table ends in ``published`` for the book's record, and in ``run``
+        for the current run of the page.
         """
         return "run" if self.fresh else "published"
 
     @property
     def tag(self) -> str:
         """Return the ending of the labels (anchors) of tables, for a page that shows records for
-        several profiles (sizes of the experiment). The ending contains the name of the profile, so
-        that each label is unique.
+        several profiles (sizes of the experiment). The label of a table ends in the name of the
+        profile, so that each label is unique.
         """
         return f"{self.record.profile}-run" if self.fresh else self.record.profile
 
@@ -87,8 +87,8 @@ def mean(record: Record, name: str, /, **setting: Any) -> float:
 
 def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:
     """Return the distinct values that the label ``label`` has in a record, in the order of the
-    rows. Only rows with the given ``name`` are used, and only if their other labels have the values
-    in ``setting``.
+    rows. A row is used if it has the given ``name`` and if its labels have the values in
+    ``setting``.
     """
     return list(
         dict.fromkeys(

@@ -135,9 +135,9 @@ def plan(
     """Show which results are still to be computed, and how long this takes on a device.
 
     Times are estimated from results in the store or in the book's records that were computed on the
-    same kind of device. If a stored result differs from a missing result only in the number of
-    images, the optimiser steps or the batch size, the stored time is scaled. If results differ in any
-    other parameter, no time is estimated.
+    same kind of device. The time of a stored result with another number of images or optimiser
+    steps, or another batch size, is scaled. If results differ in any other parameter, no time is
+    estimated.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper

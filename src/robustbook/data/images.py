@@ -19,9 +19,9 @@ class ImageSet:
     """Labelled images of one split of a data set.
 
     The `images` are grey values or colours in 0..255, and the `labels` are in 0..classes-1. Raises
-    ValueError for images that are not bytes, for a label outside its range, and if the number of
-    labels differs from the number of images. On a GPU the range of the labels is not checked,
-    because the check would make the CPU wait for the GPU.
+    ValueError if the images are not bytes, if a label is outside its range, or if the numbers of
+    labels and images differ. On a GPU the range of the labels is not checked, because the check
+    would make the CPU wait for the GPU.
     """
 
     name: str
@@ -48,8 +48,8 @@ class ImageSet:
 
     def subset(self, which: Rows) -> "ImageSet":
         """Return a subset of the images. If `which` is a whole number, the subset contains the
-        first `which` images. Otherwise the subset contains the images that the indices or the mask
-        `which` select, in order.
+        first `which` images. If `which` contains indices or is a mask, the subset contains the
+        selected images, in order.
 
         `which` is a whole number in 1..n, a list, array or tensor of indices in 0..n-1, or a mask
         of n bools. Any other value of `which` raises ValueError.
@@ -88,8 +88,8 @@ def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
     contains indices, or one bool for each image.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
-    in 0..n-1, for a mask whose length is not n, and for an array with more than one axis. The error
-    message contains `name` as the name of the argument.
+    in 0..n-1. Also raises ValueError for a mask whose length is not n, and for an array with more
+    than one axis. The error message contains `name` as the name of the argument.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:

@@ -46,11 +46,11 @@ class Original:
 def data_root(root: str | Path | None = None) -> Path:
     """Return the absolute path of the folder for data files.
 
-    The folder is `root` if `root` is given. Otherwise it is the value of the environment variable
-    `ROBUSTBOOK_DATA` or, if this variable is not set, the folder `data` in the user's cache folder
-    for `robustbook`. All copies of the project on a machine share this default folder (on Linux
-    `~/.cache/robustbook/data`). `~` in `root` stands for the home folder. The path is made
-    absolute, so that it does not depend on the working directory.
+    The folder is `root` if `root` is given. Without `root`, the folder is the value of the
+    environment variable `ROBUSTBOOK_DATA`. Without this variable, the folder is `data` in the
+    user's cache folder for `robustbook`. All copies of the project on a machine share this default
+    folder (on Linux `~/.cache/robustbook/data`). `~` in `root` stands for the home folder. The path
+    is made absolute, so that it does not depend on the working directory.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
     return (

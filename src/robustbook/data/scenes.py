@@ -16,17 +16,19 @@ correctly (three seeds). Training the ConvNet takes seven seconds on a CPU core:
 with batches of 100 images. The learning rate falls from 0.003 to 0.
 
 Networks with batch norm can also be trained on these images, because the statistics of a shuffled
-batch resemble those of the whole set. A shuffled batch of 100 images has every class. The mean of a
-colour channel over a batch of 100 images differs by about 0.01 from the mean over the whole set.
-For comparison, the standard deviation of a colour channel over images and pixels is 0.15 to 0.18. A
-network of three convolutions with batch norm and a linear layer, trained like the ConvNet,
-classifies 87 to 91 % of the test images correctly. If batch norm uses the statistics of each test
-batch instead of running statistics, the accuracy of this network is 88 to 92 % (two seeds).
+batch resemble the statistics of the whole set. A shuffled batch of 100 images has every class. The
+mean of a colour channel over a batch of 100 images differs by about 0.01 from the mean over the
+whole set. For comparison, the standard deviation of a colour channel over images and pixels is 0.15
+to 0.18. A network of three convolutions with batch norm and a linear layer classifies 87 to 91 % of
+the test images correctly. This network is trained like the ConvNet. With the batch statistics of
+test images instead of running statistics, the network classifies 88 to 92 % of them correctly (two
+seeds).
 
 After the photographs are decoded, all images are computed with integers. Different JPEG decoders
 give slightly different pixels, mostly because they enlarge reduced colour planes in different ways.
-The two photographs are not affected, because their colour planes have full size. The decoded pixels
-are checked by hash, so that the images are the same bytes on every machine.
+The two photographs avoid the main difference between JPEG decoders, because their colour planes
+have full size. The decoded pixels are checked by hash, so that the images are the same bytes on
+every machine.
 """
 
 import hashlib

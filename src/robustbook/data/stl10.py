@@ -12,9 +12,9 @@ place that has the whole split is used:
   1,600 of the 8,000 test images. Random Self-Ensemble is evaluated on these 1,600 images.
 
 - The third place has the original archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are
-  the labelled images. The archive is read only up to the last file that is needed: about 190 MB for
-  the test images and 300 MB for the training images. If the archive is downloaded, only its
-  labelled images are stored, as binary files (up to 360 MB).
+  the labelled images. The archive is read only up to the last needed file: about 190 MB for the
+  test images and 300 MB for the training images. If the archive is downloaded, only its labelled
+  images are stored, as binary files (up to 360 MB).
 
 Images and labels are always converted to the format of the original binary files, and their hash is
 checked.

@@ -1,6 +1,6 @@
-"""Define the defenses: training objectives, changes to a network (such as noise layers and
-denoising blocks), Parseval's update of the weights, and transformations of the image. A training
-objective is a function that gets a network and a batch, and returns named loss terms.
+"""Define the defenses: training objectives, changes to a network (such as noise layers), Parseval's
+update of the weights, and transformations of the image. A training objective is a function that
+gets a network and a batch, and returns named loss terms.
 """
 
 from .adversarial import adversarial_training

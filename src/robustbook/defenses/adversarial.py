@@ -24,8 +24,9 @@ def adversarial_training(
     steps: int = 1,
     step_size: float | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return two weighted loss terms, whose sum training minimises: ``clean`` is the cross entropy
-    on clean images, and ``adversarial`` is the cross entropy on adversarial images.
+    """Return two weighted loss terms, whose sum training minimises. The term ``clean`` is the cross
+    entropy on clean images, and the term ``adversarial`` is the cross entropy on adversarial
+    images.
 
     The function `weighted_training` computes the loss; the adversarial images come from PGD that
     starts at the clean image.

@@ -7,21 +7,21 @@ relative norm of the perturbation. The loss of a batch of n images is the sum of
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
-This loss is the paper's equation 6, except that the paper sums over the training set. The released
-code and this code take the mean over the batch. The set T contains the images that the network
-currently classifies correctly; DeepFool perturbs these images until they are misclassified. The set
-F contains the misclassified images; DeepFool perturbs these images until they are classified
-correctly. For a misclassified image, each DeepFool step moves from the class that is predicted at
-the current point towards the label. DeepFool's number of steps, overshoot and offset are as in the
-released code and in the preset "authors" of `deepfool`.
+The loss of Deep Defense is equation 6 of the paper, except that the paper sums over the training
+set. The released code and this code take the mean over the batch. The set T contains the images
+that the network currently classifies correctly; DeepFool perturbs these images until they are
+misclassified. The set F contains the misclassified images; DeepFool perturbs these images until
+they are classified correctly. For a misclassified image, each DeepFool step moves from the class
+that is predicted at the current point towards the label. DeepFool's number of steps, overshoot and
+offset are as in the released code and in the preset "authors" of `deepfool`.
 
 The gradient of the loss flows through the logits, the gradients of the logits, and the iterates of
 DeepFool. Three things are treated as constants: the norm ||x||, the choice of the nearest class,
 and the set of finished images. An image is finished once DeepFool's perturbation has changed its
 class as intended. The authors' code builds a second network that computes the gradients of the
-first network, and differentiates the second network. This code differentiates twice instead; for
-piecewise linear networks the derivative is the same. An image with ||x|| = 0 has no rho and is
-excluded from both DeepFool terms; the paper does not mention this case.
+first network, and differentiates the second network. This code differentiates the first network
+twice, which gives the same derivative for piecewise linear networks. An image with ||x|| = 0 has no
+rho and is excluded from both DeepFool terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
@@ -33,10 +33,10 @@ The loss can be computed in three forms, which give the same result up to roundi
   batch size.
 
 - The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of all
-  classes. When images are finished, the batch shrinks. Its size stays a multiple of an eighth of
-  the full batch size, so that few batch sizes occur. Some finished images stay in the batch to fill
-  it up; they are not changed. The CPU waits for the GPU once per DeepFool step, to read the number
-  of unfinished images.
+  classes. When images are finished, the batch shrinks. The batch size stays a multiple of an eighth
+  of the full batch size, so that few batch sizes occur. Some finished images stay in the batch to
+  fill it up; they are not changed. The CPU waits for the GPU once per DeepFool step, to read the
+  number of unfinished images.
 
 - The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. In the form
   "fixed" the batch never shrinks, unlike in the form "padded". So no tensor shape depends on the
@@ -108,9 +108,9 @@ def deep_defense(
     generator: torch.Generator | None = None,
     form: Form = "auto",
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return three weighted loss terms, whose sum training minimises. ``cross_entropy`` is the mean
-    cross entropy, ``correct`` is the DeepFool term of the correctly classified images, and
-    ``wrong`` is the DeepFool term of the misclassified images.
+    """Return three weighted loss terms, whose sum training minimises. The terms are the mean cross
+    entropy (``cross_entropy``), the DeepFool term of the correctly classified images (``correct``),
+    and the DeepFool term of the misclassified images (``wrong``).
 
     ``net``: the network. If the network is a `Prepared` network, which preprocesses its images,
         perturbations and norms are measured after the preprocessing. The layers of the network are
@@ -135,8 +135,9 @@ def deep_defense(
         large gradient norm. The limit is ``slack`` times the mean gradient norm of the first five
         classes. If ``slack`` is math.inf, no class is skipped; the forms "padded" and "fixed" never
         skip a class. With the default slack, the nearest class was always found for 25,000 training
-        images of MNIST (MLP and LeNet, before and after training with Deep Defense). Even with a
-        slack of 1.65, the nearest class of all these images would have been found.
+        images of MNIST. The networks were an MLP and LeNet, before and after training with Deep
+        Defense. Even with a slack of 1.65, the nearest class of all 25,000 images would have been
+        found.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.

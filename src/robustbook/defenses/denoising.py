@@ -31,8 +31,8 @@ comparison.
 class NonLocalGaussian(nn.Module):
     """A filter whose output at position i is the weighted mean of x_j over all positions j.
 
-    The weights are proportional to exp(theta(x_i) . phi(x_j) / sqrt(C / 2)) and sum to 1. Here
-    theta and phi are 1 x 1 convolutions without bias from C to C / 2 channels.
+    The weights are proportional to exp(theta(x_i) . phi(x_j) / sqrt(C / 2)) and sum to 1. The
+    functions theta and phi are 1 x 1 convolutions without bias from C to C / 2 channels.
     """
 
     def __init__(self, channels: int, generator: torch.Generator) -> None:
@@ -48,9 +48,9 @@ class NonLocalGaussian(nn.Module):
 class NonLocalDot(nn.Module):
     """A filter whose output at position i is the sum of (x_i . x_j) x_j / N over all N positions j.
 
-    If the number C of channels is at most N, the sum of x_j x_j^T over j is computed first. This
-    order needs N C^2 operations instead of N^2 C. Both orders of computation give the same result
-    up to rounding.
+    If the number C of channels is at most N, the sum of x_j x_j^T over j is computed first. The
+    filter then needs N C^2 operations instead of N^2 C. Both orders of computation give the same
+    result up to rounding.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

@@ -45,13 +45,13 @@ class SignedSteps:
     """An inner attack whose steps add ``step_size`` times the sign of the loss gradient.
 
     ``eps``: l-infinity radius, above 0. If ``clip`` is True, pixels lie in [0, 1], so the radius is
-        at most 1. If ``clip`` is False, pixels may have a different range, such as that of grey
-        levels.
+        at most 1. If ``clip`` is False, pixels may have a different range, such as the range of
+        grey levels.
     ``steps``: the number of steps.
     ``step_size``: the size of one step.
-    ``start``: the starting point: ``image`` (the image itself), ``uniform`` (a uniform draw from
-        the cube of half-width ``width * eps`` around the image) or ``gaussian`` (the image plus
-        normal noise of standard deviation 0.001, as in TRADES).
+    ``start``: the starting point: ``image`` (the image itself), ``uniform`` or ``gaussian``. A
+        ``uniform`` start is drawn from the cube of half-width ``width * eps`` around the image. A
+        ``gaussian`` start is the image plus normal noise of standard deviation 0.001, as in TRADES.
     ``width``: half the side of the cube from which a ``uniform`` start is drawn, divided by eps.
     ``project``: whether the starting point and the iterates are projected onto the l-infinity ball
         of radius eps around the image.
@@ -60,8 +60,9 @@ class SignedSteps:
         False.
     ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
         statistics.
-    ``loss``: the loss that the attack increases. It is ``cross_entropy`` for the labels or, for
-        TRADES, the ``divergence`` from the probabilities of the clean image.
+    ``loss``: the loss that the attack increases. The loss ``cross_entropy`` uses the labels. The
+        loss ``divergence``, for TRADES, is the divergence from the probabilities of the clean
+        image.
 
     Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
     (seed, step). An attack of k steps costs k forward and k backward passes. No pass is made at the
@@ -181,8 +182,8 @@ def inner_n_fgsm(
     uniform noise of half-width k eps to the image. Then N-FGSM makes one step of size ``step_size``
     (None means eps) without projection.
 
-    The adversarial images may lie outside the ball of radius eps. Their l-infinity distance from
-    the clean images is at most k eps + step_size.
+    The adversarial images may lie outside the ball of radius eps. The l-infinity distance of an
+    adversarial image from the clean image is at most k eps + step_size.
     """
     length = eps if step_size is None else step_size
     return SignedSteps(eps, 1, length, width=k, project=False, statistics=statistics)
@@ -218,10 +219,11 @@ def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
     ``options``: keyword arguments of the attack. If ``generator`` is not given, torch's global
         generator draws a new seed for the attack in each training step.
 
-    On a GPU, an attack cannot be recorded as a CUDA graph if its operations depend on the data. For
-    training with such an attack, use ``fit(static=False)``. If a minimal-norm attack fails on an
-    image, the inner attack returns the clean image. Raises ValueError for ``targets``, because
-    adversarial training needs untargeted attacks, which increase the loss of the true label.
+    On a GPU, training with an attack whose operations depend on the data needs
+    ``fit(static=False)``. The reason is that the attack cannot be recorded as a CUDA graph. If a
+    minimal-norm attack fails on an image, the inner attack returns the clean image. Raises
+    ValueError for ``targets``, because adversarial training needs untargeted attacks, which
+    increase the loss of the true label.
     """
     given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
     if given.get("targets") is not None:

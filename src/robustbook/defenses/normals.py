@@ -3,7 +3,7 @@ number of the noise draw. The other images of the batch have no influence.
 
 Each row of numbers is a separate sequence of 64-bit words from splitmix64 (Steele, Lea and Flood
 2014), a mixing function of a counter. The sequence of a row starts at a hash of (seed, key, draw
-number), so the numbers of a row do not depend on the remaining rows.
+number). So the numbers of a row do not depend on the other rows.
 
 Each word consists of four groups of 16 bits. Each group selects one of 65,536 equally likely
 values. The normal distribution is divided into 65,536 intervals of equal probability. Each of the

@@ -7,10 +7,10 @@ For clean logits z, logits z' of the adversarial images, and labels y, `weighted
           + \lambda_4\,\mathrm{mean}_{ik}(z^{(1)}_{ik}-z^{(2)}_{ik})^2
           + \lambda_5\,\mathrm{mean}_i \|z_i\|_2.
 
-This loss is from Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv 1810.12042).
-Goodfellow et al. 2015 use the weights (alpha, 1 - alpha, 0, 0, 0). Madry et al. 2018 use the
-weights (0, 1, 0, 0, 0). Each training step computes the adversarial images for the current network.
-The gradient of the loss treats these images as constants.
+The loss of `weighted_training` is from Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv
+1810.12042). Goodfellow et al. 2015 use the weights (alpha, 1 - alpha, 0, 0, 0). Madry et al. 2018
+use the weights (0, 1, 0, 0, 0). Each training step computes the adversarial images for the current
+network. The gradient of the loss treats these images as constants.
 """
 
 import math
@@ -41,11 +41,11 @@ class Weights:
 
     ``clean``: weight of the cross entropy on clean images.
     ``adversarial``: weight of the cross entropy on adversarial images.
-    ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018), the mean over images
-        and classes of the squared difference of clean and adversarial logits. The gradient flows
-        through the clean and the adversarial logits.
-    ``clean_pairing``: weight of clean logit pairing (CLP), the mean squared difference between the
-        clean logits of the first half and of the second half of the batch.
+    ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018). The ALP term is the
+        mean squared difference of clean and adversarial logits. The gradient flows through the
+        clean and the adversarial logits.
+    ``clean_pairing``: weight of clean logit pairing (CLP). The CLP term is the mean squared
+        difference between the clean logits of the two halves of the batch.
     ``squeezing``: weight of logit squeezing (LSQ), the mean l2 norm of the clean logits.
     """
 

@@ -156,7 +156,7 @@ def error_range(record: Record) -> str:
 
 def ablations(version: Version) -> Table:
     """Return a table of the accuracies of the saturated sigmoid network. Each row except the first
-    changes one choice in the training of this network.
+    shows the effect of one changed choice in the training of the network.
     """
     rows = []
     for (varied, how), words in UNDONE.items():
@@ -258,8 +258,8 @@ def adam(version: Version) -> Table:
 
 def adam_in_words(record: Record) -> str:
     """Return paragraphs which show that Adam's failures depend on the step size and on rounding
-    errors. The last paragraph shows that the required change of the image does not explain the
-    failures.
+    errors. The last paragraph shows that Adam's failures are not explained by the size of the
+    change that an image needs.
     """
     main = {"precision": "float32", "step_size": record.parameters["step_size"]}
     size = max(row.setting.get("step_size", 0) for row in record.rows)

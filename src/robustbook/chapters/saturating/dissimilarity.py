@@ -133,8 +133,9 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
-    """Yield a table row for each definition of each of the paper's two patterns. A row states the
-    definition, the measured number, and the number of seeds that show the pattern.
+    """Yield table rows for the two patterns that the paper describes, one row for each definition
+    of a pattern. A row states the definition, the measured number, and the number of seeds that
+    show the pattern.
     """
     found: dict[tuple[str, str], list[Row]] = {}
     for row in record.rows:

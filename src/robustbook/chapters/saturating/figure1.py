@@ -97,8 +97,8 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return a table with one row for each network, and two groups of columns: the kurtosis of the
-    weights of each layer, and the largest absolute weight of each layer.
+    """Return a table with one row for each network. The columns are the kurtosis of the weights of
+    each layer, and the largest absolute weight of each layer.
     """
     return table(
         "Excess kurtosis of the weights of each layer, mean (range over the seeds). The column "

@@ -29,8 +29,9 @@ its title, and how the saturated network should differ from the vanilla one.
 
 def answer(record: Record) -> str:
     """Return sentences that state how many pre-activations of the sigmoid networks are large, and
-    how many ReLU units are active. Both percentages are stated for the saturated and for the
-    vanilla network. A pre-activation is large if its absolute value exceeds the parameter ``flat``.
+    how many ReLU units are active. The percentages of large pre-activations and of active units are
+    stated for the saturated and for the vanilla networks. A pre-activation is large if its absolute
+    value exceeds the parameter ``flat``.
     """
     flat = float(record.parameters["flat"])
     beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}

@@ -115,7 +115,8 @@ def doubled_in_words(record: Record) -> str:
 
 def thresholds(record: Record) -> Table:
     """Return a table that states on which share of each path the class probabilities hardly change,
-    and how many singular values are large. Both are measured with several thresholds.
+    and how many singular values are large. The shares and the numbers are stated for several
+    thresholds.
     """
     return table(
         "The first three columns show the share of the path (%) whose length element is below 10, "
@@ -133,7 +134,7 @@ def thresholds(record: Record) -> Table:
 
 def _paths(record: Record) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield the title of each path, and the labels that select the path's rows in the stored
-    results. There is one path for each pair of a training method and a pair of classes.
+    results. There is one path for each training method and each pair of classes.
     """
     for start, end in record.parameters["pairs"]:
         for method in COMPARED:

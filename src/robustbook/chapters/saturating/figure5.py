@@ -22,8 +22,8 @@ def answer(record: Record) -> str:
 
 
 def relu(record: Record) -> str:
-    """Return sentences that state for how many pairs L-BFGS succeeds on each of the two ReLU
-    networks, and the median number of iterations of these successes.
+    """Return sentences that state, for each of the two ReLU networks, on how many pairs L-BFGS
+    succeeds, and the median number of iterations.
     """
     plain, saturated = (
         [count(record, name, method, network="relu-mlp") for name in ("found", "iterations, found")]

@@ -36,8 +36,9 @@ ratio that Section 8 of the paper states.
 
 def answer(record: Record) -> str:
     """Return sentences that state two increases of the scaled ratio, which is the smallest
-    successful perturbation divided by the input's intensity. One increase is due to a high kurtosis
-    of the weights, the other to weights drawn from saturated networks.
+    successful perturbation divided by the input's intensity. One increase of the scaled ratio is
+    due to a high kurtosis of the weights, the other is due to weights drawn from saturated
+    networks.
     """
     return (
         "We divide the smallest successful perturbation by the mean absolute component of the "
@@ -68,7 +69,7 @@ def ratios(record: Record) -> Figure:
 
 def gains(record: Record) -> Table:
     """Return a table of the scaled ratio for some values of the excess kurtosis of the weights. The
-    table also shows by how many per cent the ratio is larger than for Gaussian weights.
+    table also shows by how many per cent the scaled ratio is larger than for Gaussian weights.
     """
     return table(
         "The scaled ratio for some values of the excess kurtosis: in closed form, measured (range "
@@ -98,10 +99,10 @@ def own_weights(record: Record) -> Table:
 def largest_gain(record: Record) -> str:
     """Return sentences that state how much larger the scaled ratio is with the weights of the
     saturated network than with those of the vanilla network. The sentences state the largest
-    increase among all layers of the MLPs.
+    increase of the scaled ratio among all layers of the MLPs.
 
-    The increase is stated for two definitions of the input's intensity: the mean of |w1|, and the
-    median of |w1|.
+    The increase of the scaled ratio is stated for two definitions of the input's intensity: the
+    mean of |w1|, and the median of |w1|.
     """
 
     def best(intensity: str) -> str:

@@ -43,7 +43,7 @@ def squares(
     """Return two arrays for the pairs of a source and a target class: the adversarial images that
     L-BFGS found, and whether L-BFGS succeeded.
 
-    Both arrays have source classes along the first axis and target classes along the second axis.
+    The first axis of each array is the source class, and the second axis is the target class.
     """
     cells = record.arrays[method]
     pixels = len(cells[0][0]) // 2  # of the first source image, which is always stored
@@ -80,7 +80,7 @@ def count(
 
 def without_tolerances(record: Record) -> tuple[str, str]:
     """Return two texts: for how many pairs L-BFGS without stopping tolerances succeeds in float32,
-    and for how many in float64. Both numbers are for the saturated sigmoid network.
+    and for how many in float64. The numbers of pairs are for the saturated sigmoid network.
     """
     single, double = (
         count(record, "found", search=f"{precision}, no tolerances")

@@ -1,6 +1,6 @@
 """Compute the tables, figures and sentences for the page of Table 1.
 
-The page compares the accuracies in the paper with ours. It also shows which choices of the
+The page compares the accuracies in the paper with ours. The page also shows which choices of the
 implementation change the accuracy.
 """
 
@@ -209,7 +209,7 @@ def anneal(record: Record, tried: Record) -> Figure:
 
     The record ``tried`` contains results of networks that were trained with other settings than
     those of Table 1. If ``record`` (Table 1) and ``tried`` have the same profile (size of the
-    experiment), the last point of each curve is the network of Table 1.
+    experiment), each curve ends with the network of Table 1.
     """
     curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
     for row in tried.rows:
@@ -227,8 +227,8 @@ def anneal(record: Record, tried: Record) -> Figure:
 
 
 def longer_vanilla(record: Record, tried: Record) -> str:
-    """Return sentences that compare the FGSM accuracy of the saturated ReLU network with that of a
-    network trained as long without any penalty.
+    """Return sentences that compare the FGSM accuracies of two ReLU networks that were trained
+    equally long: the saturated network, and a network without any penalty.
     """
     varied = "relu, vanilla, epochs"
     longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
@@ -247,8 +247,9 @@ def longer_vanilla(record: Record, tried: Record) -> str:
 
 
 def heavier_cnn(tried: Record) -> str:
-    """Return sentences that state the accuracies of the saturated CNN after two changes to its
-    training: with a larger penalty than in the paper, and with more epochs than for Table 1.
+    """Return sentences that state the accuracies of the saturated CNN after training with a larger
+    penalty than in the paper. The sentences also state the accuracies after training with more
+    epochs than for Table 1.
     """
     varied = "CNN, lambda times"
     heavier = []
@@ -317,7 +318,7 @@ def _search_rows(tried: Record) -> Iterator[list[str]]:
 
 
 def _of(tried: Record, varied: str, how: str, reading: str) -> str:
-    """Return as text the accuracy of a network whose training differs from that of Table 1 in a
-    setting.
+    """Return as text the accuracy of a network that was trained with another setting than the
+    network of Table 1.
     """
     return spread(values(tried, "accuracy", varied=varied, how=how, reading=reading))

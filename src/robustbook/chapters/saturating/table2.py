@@ -63,8 +63,8 @@ def parameters(record: Record) -> Figure:
 
 
 def layers(version: Version) -> Table:
-    """Return a table with one row for each layer of the CNN: the layer in the paper, our layer, the
-    shape of its output, and its number of parameters.
+    """Return a table with one row for each layer of the CNN. The columns are the layer in the
+    paper, our layer, the shape of its output, and its number of parameters.
     """
     record, shapes = version.record, dict(_shapes(version.record))
     found = [_parameters(record, padding) for padding in PADDINGS.values()]

@@ -255,8 +255,8 @@ def _halves(record: Record, network: str, method: str, attack: str = "all") -> l
 
 
 def _times(record: Record, network: str, method: str) -> list[float]:
-    """Return a ratio for each seed: the perturbation size that fools a network on half of the
-    images, divided by the size for the vanilla network.
+    """Return for each seed the perturbation size at which a network misclassifies half of the
+    images, divided by the perturbation size for the vanilla network.
     """
     half, plain = (_halves(record, network, each) for each in (method, "vanilla"))
     return [a / b for a, b in zip(half, plain, strict=True)]

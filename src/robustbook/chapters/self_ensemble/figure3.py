@@ -46,8 +46,8 @@ def levels(record: Record) -> dict[str, str]:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare the network without noise and with the highest noise level.
-    They state both accuracies on clean images, and both accuracies under attack.
+    """Return sentences that compare two networks: without noise, and with the highest noise level.
+    The sentences state the accuracies of both networks on clean images and under attack.
     """
     text = []
     for network in names.networks(record):
@@ -67,8 +67,8 @@ def answer(record: Record) -> str:
 
 def _highest(shown: Sequence[str]) -> int:
     """Return the position of one noise level in the list of those ``shown`` defenses that have
-    noise. The noise level is the highest one in the authors' script. If this level was not run, the
-    last position of the list is returned.
+    noise. The noise level is the highest one in the authors' script. If the highest noise level was
+    not run, the last position of the list is returned.
     """
     noisy = [d for d in shown if d != "none"]
     wanted = "rse paper 0.18/0.2"

@@ -21,9 +21,9 @@ TURN = 0.4
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that compare the accuracy of 50 noise draws with that of one draw. The
-    sentences state the mean difference under weak attacks, and at which values of c 50 draws have
-    the lower accuracy.
+    """Return sentences that compare the accuracies of predictions from 50 noise draws and from one
+    draw. The sentences state the mean difference of the accuracies under weak attacks, and for
+    which attacks 50 noise draws are less accurate.
     """
     return " ".join(_told(record, network) for record, network in names.best(records))
 
@@ -49,7 +49,7 @@ def _told(record: Record, network: str) -> str:
 
 def gain(record: Record, network: str) -> dict[float, list[float]]:
     """Return for each c the accuracy with 50 noise draws minus the accuracy with one noise draw.
-    For each value of c, the list contains one difference per seed.
+    The dict has a list for each c, with one difference per seed.
     """
     found = {}
     for c in (0.0, *names.strengths(record, network, "rse")):

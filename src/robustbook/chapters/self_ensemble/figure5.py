@@ -82,7 +82,7 @@ def accuracies(version: Version) -> Table:
 
 def gained(records: Sequence[Record]) -> str:
     """Return a sentence that states two gains in accuracy for each noise level: from 1 to 10 noise
-    draws, and from 10 to 50 noise draws.
+    draws, and from 10 to 50 draws.
     """
     parts = [
         f"{minus(f'{early:+.1f}')} and {minus(f'{late:+.1f}')} points with noise "

@@ -42,7 +42,7 @@ def answer(record: Record) -> str:
 
 def steps(record: Record) -> Figure:
     """Draw a panel for each of three steps of the theory: Jensen's bound, the Taylor expansion, and
-    the Lipschitz step, which compares the trace of the Hessian with the gradient.
+    the Lipschitz step. The Lipschitz step compares the trace of the Hessian with the gradient.
     """
     network = networks(record)[0]
     panels = [_bound(record, network), _taylor(record, network), _slopes(record, network)]
@@ -72,8 +72,8 @@ def bound_in_words(record: Record) -> str:
 
 def slopes_in_words(record: Record) -> str:
     """Return a list with an entry for each pair of a network and a defense. An entry states the
-    median trace of the Hessian and the median norm of the gradient. Both medians are stated for
-    correctly classified images and for misclassified images.
+    median trace of the Hessian and the median norm of the gradient. The medians of the trace and of
+    the norm are stated for correctly classified images and for misclassified images.
     """
     return "\n".join(f"- {line}" for line in _slope_lines(record))
 

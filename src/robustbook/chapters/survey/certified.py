@@ -1,5 +1,5 @@
-"""Compute what the page on certified accuracy shows: the table of Cohen et al. (2019) with our
-numbers, and sentences on how the number of votes limits the certified radius.
+"""Compute the content of the page on certified accuracy. The page shows the table of Cohen et al.
+(2019) with our numbers, and how the number of votes limits the certified radius.
 """
 
 from collections.abc import Mapping, Sequence

@@ -213,8 +213,8 @@ def paired(version: Version) -> Table:
 
 
 def noise(version: Version) -> Table:
-    """Return a table with one row for each denoising block: the relative noise of the feature maps
-    before the block, the noise after the block, and their ratio.
+    """Return a table with one row for each denoising block. The columns are the relative noise of
+    the feature maps before the block and after the block, and the ratio.
     """
     record = version.record
     rows = []
@@ -272,7 +272,8 @@ def control(record: Record) -> str:
 
 def ablated(record: Record) -> str:
     """Return a sentence that states the accuracies under PGD of networks with incomplete Gaussian
-    blocks. Either the 1 x 1 convolution is left out, or the block does not add its input.
+    blocks. In an incomplete block, either the 1 x 1 convolution is left out, or the input is not
+    added to the output.
     """
     shown = [name for name in variants(record) if name in ABLATIONS]
     if not shown:

@@ -169,8 +169,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def collapse(record: Record) -> str:
-    """Return sentences that state the accuracies of a network that was trained on FGSM without a
-    random start: under FGSM and under PGD, after the last epoch.
+    """Return sentences that state two accuracies of the network trained on FGSM without a random
+    start: under FGSM, and under PGD. The accuracies are measured after the last epoch.
     """
     name, eps = first_set(record), main_radius(record)
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)

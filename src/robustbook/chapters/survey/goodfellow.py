@@ -99,8 +99,8 @@ def sweep(record: Record) -> Figure:
 
 
 def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
-    """Return the errors under an attack for several values of alpha, for the first seed. Only with
-    the first seed, networks were trained with every alpha.
+    """Return the errors under an attack for several values of alpha, for the first seed. With the
+    other seeds, networks were not trained with every alpha.
     """
     return [
         values(record, "error", network=f"maxout {alpha:g}", attack=attack)[0] for alpha in alphas

@@ -192,8 +192,8 @@ def accuracies() -> Figure:
 
 
 def claims() -> Table:
-    """Return a table with one row for each claim of a paper: the claim, the page that tests it, our
-    finding, and the counts of its verdicts.
+    """Return a table with one row for each claim of a paper. The columns are the claim, the page
+    that tests the claim, our finding, and the counts of the verdicts.
     """
     caption = (
         "Each claim, the page that tests it, our finding, and the number of verdicts of each kind."

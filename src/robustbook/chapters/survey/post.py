@@ -1,5 +1,5 @@
 """Compute what the page on the blog post shows: our versions of the post's two pictures of feature
-maps, and measurements that test the post's claims.
+maps, and tests of the post's claims.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,8 +41,8 @@ def noise(record: Record, training: str, layer: str, perturbation: str = "attack
 
 def answer(record: Record) -> str:
     """Return sentences that state by how many per cent the attack changes the image, and the
-    feature maps after the last stage of the network. The number for the feature maps is stated
-    after training on clean images and after adversarial training.
+    feature maps after the last stage of the network. The change of the feature maps is stated after
+    training on clean images, and after adversarial training.
     """
     start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
     after = noise(record, "adversarial", "stage4")
@@ -206,7 +206,7 @@ def random_against_attack(record: Record) -> str:
 
 def unseen(record: Record) -> str:
     """Return a sentence that states two accuracies under the l2 attack: after adversarial training
-    in the l-infinity norm, and after adversarial training in the l2 norm.
+    in the l-infinity norm, and after adversarial training in l2.
     """
     linf, l2 = (
         fmean(values(record, "accuracy", training=training, attack="l2"))
