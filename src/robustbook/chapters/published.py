@@ -42,7 +42,7 @@ class Version:
 
 
 def version_of(record: Record) -> Version:
-    """Return a `Version` that contains a record of the book and its heading."""
+    """Return a `Version` for a record of the book, with the heading for tables."""
     return Version(record, f"Published ({record.profile})")
 
 
@@ -105,7 +105,7 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Return nested dicts of accuracies in percent. The keys are the network, the training and the
     attack; a value is the list of accuracies, one per seed.
 
-    Only rows that have all three labels are used.
+    A row of the record is used only if it has labels for the network, the training and the attack.
     """
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in record.rows:
@@ -120,14 +120,14 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 def printed(target: str) -> float | None:
-    """Return the number that the paper prints for the target number with the id ``target``."""
+    """Return a number that the paper prints, looked up by its id ``target``."""
     return _targets(catalogue.BOOK / "targets")[target].printed
 
 
 @cache
 def _targets(folder: Path) -> dict[str, ledger.Target]:
-    """Return the target numbers by id. Each file is read only once, because no target number
-    changes while a page is shown.
+    """Return a dict from ids to target numbers (numbers printed in the papers). Each file is read
+    only once, because no target number changes while a page is shown.
     """
     return ledger.read_targets(folder)
 

@@ -108,8 +108,8 @@ def jobs(
 
 
 def study(item: str) -> ModuleType:
-    """Return the module that computes a table, figure or claim. Raise UsageError if ``item`` is
-    unknown or no module computes it.
+    """Return the module that computes the table, figure or claim ``item``. Raise UsageError if
+    ``item`` is unknown or no module computes it.
     """
     if item in catalogue.ITEMS:
         return catalogue.study(item)

@@ -22,7 +22,7 @@ class Commands(click.Group):
     """A group of commands that reports each error on one line."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
-        """Run the command line `args` (by default that of the process), then exit."""
+        """Run the command line `args` (by default the arguments of the process), then exit."""
         words = list(sys.argv[1:] if args is None else args)
         extra |= {"prog_name": "robustbook", "standalone_mode": False}
         try:

@@ -78,8 +78,8 @@ def cifar10(split: str, root: Path, *, download: bool) -> ImageSet:
 
 
 def _archive(missing: Original, root: Path, download: bool) -> Path:
-    """Return the path of the archive; if the archive is missing and `download` is true, download
-    it.
+    """Return the path of the archive. If the archive is missing and `download` is true, download
+    the archive.
     """
     path = root / ARCHIVE
     if path.is_file():
@@ -102,7 +102,7 @@ def _archive(missing: Original, root: Path, download: bool) -> Path:
 
 
 def _addresses() -> Sequence[str]:
-    """Return the addresses of the archive."""
+    """Return the web addresses of the archive."""
     from torchvision.datasets import CIFAR10
 
     return [CIFAR10.url]

@@ -77,7 +77,7 @@ def as_float(
     """Return the images scaled to [0, 1], as networks and attacks need them. The byte 255 becomes
     exactly 1.
 
-    Raises ValueError for images that are not bytes, because such images may be in [0, 1] already.
+    Raises ValueError for images that are not bytes, because their values may already be in [0, 1].
     """
     refuse_other_than_bytes(images)
     return images.to(dtype) / 255

@@ -71,9 +71,9 @@ def read_original(
     The `subfolders` of `root` are searched in order for the file, unpacked or compressed (`.gz`). A
     download is stored compressed, in the first of `subfolders`. The function `mirrors` returns the
     web addresses (ending in `/`) of the folders from which to download, in the order in which they
-    are tried. `mirrors` is called only if no local file is found. Without `mirrors` nothing is
-    downloaded. If the file cannot be read, DataError is raised; its message names the file, what
-    was expected and what to do.
+    are tried. The function `mirrors` is called only if no local file is found. Without `mirrors`
+    nothing is downloaded. If the file cannot be read, DataError is raised. The error message names
+    the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):
@@ -106,7 +106,7 @@ def read_original(
 def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
     """Return the uncompressed contents of the file at `path`.
 
-    Raises DataError if the contents differ from those of `original`. The message ends with
+    Raises DataError if the contents differ from those of `original`. The error message ends with
     `remedy`, a text that says what to do.
     """
     try:
@@ -136,8 +136,8 @@ def check(path: Path, original: Original, contents: bytes, remedy: str) -> None:
 
 
 def unfit(path: Path, original: Original, found: str, remedy: str) -> DataError:
-    """Return the error for a wrong file; the message says what was expected, what was found and
-    what to do.
+    """Return the error for a wrong file. The error message says what was expected, what was found
+    and what to do.
     """
     return DataError(
         f"{path} is not the published {original.name} ({original.size} bytes with "

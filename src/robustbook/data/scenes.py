@@ -9,11 +9,11 @@ drawn on a crop of 32 x 32 pixels, in a random colour with an opacity of 7/8. Th
 digit is at most one pixel off the centre of the crop. The 2,794 training images contain each digit
 twice, on two crops and in two colours.
 
-The classes are not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the
-test images. But a small network learns the classes within seconds of training. A small network,
-Deep Defense's ConvNet with half as many filters, classifies 83 to 86 % of the whitened test images
-correctly (three seeds). Training the ConvNet takes seven seconds on a CPU core: 12 epochs of Adam
-with batches of 100 images. The learning rate falls from 0.003 to 0.
+The images are not trivial to classify: a nearest-neighbour classifier on pixels is correct for 39 %
+of the test images. But a small network learns the classes of these images within seconds. A small
+network, Deep Defense's ConvNet with half as many filters, classifies 83 to 86 % of the whitened
+test images correctly (three seeds). Training the ConvNet takes seven seconds on a CPU core: 12
+epochs of Adam with batches of 100 images. The learning rate falls from 0.003 to 0.
 
 Networks with batch norm can also be trained on these images, because the statistics of a shuffled
 batch resemble the statistics of the whole set. A shuffled batch of 100 images has every class. The

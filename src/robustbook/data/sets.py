@@ -27,7 +27,7 @@ def load(
 
     `name` is "digits" or "scenes" (both use scikit-learn's files), "mnist", "fashion-mnist",
     "cifar10" or "stl10"; `split` is "train" or "test". `root` is the folder with the original
-    files. By default it is the folder that `data_root` returns. If `download` is True, missing
+    files. By default `root` is the folder that `data_root` returns. If `download` is True, missing
     files are downloaded to `root`. Each call of `load` checks the hash of every file. `at_least` is
     the smallest number of images that the caller accepts. The minimum matters for STL-10: sometimes
     only the first 1,600 of the 8,000 test images are available (see `stl10`).

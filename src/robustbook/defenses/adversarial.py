@@ -3,7 +3,7 @@ r"""Compute the loss of adversarial training as defined by Goodfellow, Shlens & 
 
 The loss is :math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`, as in
 equation 4 of Nayebi & Ganguli 2017. Each training step computes the adversarial images from the
-current weights, and treats these images as constants in the gradient of the loss.
+current weights. In the gradient of the loss, the adversarial images are constants.
 """
 
 from jaxtyping import Float, Int

@@ -8,20 +8,20 @@ relative norm of the perturbation. The loss of a batch of n images is the sum of
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
 The loss of Deep Defense is equation 6 of the paper, except that the paper sums over the training
-set. The released code and this code take the mean over the batch. The set T contains the images
-that the network currently classifies correctly; DeepFool perturbs these images until they are
-misclassified. The set F contains the misclassified images; DeepFool perturbs these images until
+set. The released code and this project's code take the mean over the batch. The set T contains the
+images that the network currently classifies correctly; DeepFool perturbs these images until they
+are misclassified. The set F contains the misclassified images; DeepFool perturbs these images until
 they are classified correctly. For a misclassified image, each DeepFool step moves from the class
 that is predicted at the current point towards the label. DeepFool's number of steps, overshoot and
 offset are as in the released code and in the preset "authors" of `deepfool`.
 
 The gradient of the loss flows through the logits, the gradients of the logits, and the iterates of
 DeepFool. Three things are treated as constants: the norm ||x||, the choice of the nearest class,
-and the set of finished images. An image is finished once DeepFool's perturbation has changed its
-class as intended. The authors' code builds a second network that computes the gradients of the
-first network, and differentiates the second network. This code differentiates the first network
-twice, which gives the same derivative for piecewise linear networks. An image with ||x|| = 0 has no
-rho and is excluded from both DeepFool terms; the paper does not mention this case.
+and the set of finished images. An image is finished once DeepFool's perturbation has changed the
+predicted class as intended. The authors' code builds a second network that computes the gradients
+of the first network, and differentiates the second network. This code differentiates the first
+network twice, which gives the same derivative for piecewise linear networks. An image with ||x|| =
+0 has no rho and is excluded from both DeepFool terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
@@ -32,16 +32,16 @@ The loss can be computed in three forms, which give the same result up to roundi
   are selected. Another probable reason is that cuDNN selects its algorithms again for each new
   batch size.
 
-- The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of all
-  classes. When images are finished, the batch shrinks. The batch size stays a multiple of an eighth
-  of the full batch size, so that few batch sizes occur. Some finished images stay in the batch to
-  fill it up; they are not changed. The CPU waits for the GPU once per DeepFool step, to read the
-  number of unfinished images.
+- The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of the
+  logits of all classes. When images are finished, the batch shrinks. The batch size stays a
+  multiple of an eighth of the full batch size, so that few batch sizes occur. Some finished images
+  stay in the batch to fill it up; they are not changed. The CPU waits for the GPU once per DeepFool
+  step, to read the number of unfinished images.
 
 - The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. In the form
   "fixed" the batch never shrinks, unlike in the form "padded". So no tensor shape depends on the
   data, and the CPU never waits for the GPU. The form "fixed" computes all five DeepFool steps for
-  every image. The form "padded" computes fewer steps, because it removes finished images, and few
+  every image. The form "padded" removes finished images and so computes fewer steps, because few
   images need more than three steps.
 
 In all forms, the cross entropy is computed from DeepFool's first forward pass. The gradients of all

@@ -250,9 +250,9 @@ def _pointwise(before: int, after: int, deviation: float, generator: torch.Gener
 
 
 def _shifted(x: Tensor, mode: str = "constant") -> list[Tensor]:
-    """Return nine feature maps, which contain for every position the values at the 3 x 3 positions
-    around it. Outside the feature map the values are 0 or, for the mode ``replicate``, equal to the
-    value at the nearest position inside the map.
+    """Return nine shifted copies of the feature maps, which contain for every position the values
+    at the 3 x 3 positions around this position. Outside the feature map the values are 0 or, for
+    the mode ``replicate``, equal to the value at the nearest position inside the map.
     """
     height, width = x.shape[2:]
     padded = F.pad(x, (1, 1, 1, 1), mode=mode)

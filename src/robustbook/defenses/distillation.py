@@ -8,8 +8,8 @@ cross entropy:
 
 .. math:: -\frac1n\sum_i\sum_k p_{ik}\log\mathrm{softmax}(z_i/T)_k
 
-The Kullback-Leibler divergence between p and the softmax differs from this loss only by the entropy
-of p. So the divergence and the loss have the same gradient.
+The Kullback-Leibler divergence between p and the softmax differs from the distillation loss only by
+the entropy of p. So the divergence and the loss have the same gradient.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,8 @@ def distillation(
     ``targets``: the soft targets, which are a probability for each image and class (see
         `soft_targets`). Papernot et al. compute the probabilities at the training temperature.
 
-    Hinton et al. multiply the loss by the squared temperature; this code omits this factor.
+    Hinton et al. multiply the loss by the squared temperature. This project's code omits this
+    factor.
     """
     _refuse(temperature)
     return {"cross_entropy": F.cross_entropy(net(images) / temperature, targets)}

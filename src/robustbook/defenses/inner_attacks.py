@@ -2,11 +2,11 @@
 training step.
 
 An inner attack is a function from (network, images, labels) to adversarial images. The training
-loss treats these images as constants. `SignedSteps` covers FGSM, PGD and the single-step attacks
-with a random start. `inner_attack` turns any attack of `robustbook.attacks` into an inner attack.
-By default, batch norm layers use their running statistics during an inner attack. An inner attack
-never changes the buffers of the network. Dropout layers and all further layers keep their mode
-(training or evaluation).
+loss treats the adversarial images as constants. `SignedSteps` covers FGSM, PGD and the single-step
+attacks with a random start. `inner_attack` turns any attack of `robustbook.attacks` into an inner
+attack. By default, batch norm layers use their running statistics during an inner attack. An inner
+attack never changes the buffers of the network. Dropout layers and all further layers keep their
+mode (training or evaluation).
 """
 
 import contextlib
@@ -273,8 +273,8 @@ def gradient_at_image(
 def same_while_attacking(net: object) -> bool:
     """Return whether the network gives the same logits during the attack and in the training loss.
 
-    The logits are the same if the network has neither a batch norm nor a dropout layer in training
-    mode.
+    The logits are the same if no batch norm layer and no dropout layer of the network is in
+    training mode.
     """
     modules = net.modules() if isinstance(net, nn.Module) else ()
     return not any(m.training and isinstance(m, _NormBase | _DropoutNd) for m in modules)

@@ -11,9 +11,9 @@ values. The normal distribution is divided into 65,536 intervals of equal probab
 scaled to variance 1. The error of the distribution function is below 1.6e-5, the error of the
 fourth moment is 0.1 %, and no absolute value exceeds 4.4.
 
-A CPU and a GPU use the same integers and the same table, so their numbers are equal. On one CPU
-core, this module takes about 1.5 ns to draw a random number. For comparison, `torch.randn` takes
-4.3 ns per number in float32 and 9 ns in bfloat16. One numpy generator per row takes 10 ns per
+A CPU and a GPU use the same integers and the same table, so both draw the same random numbers. On
+one CPU core, this module takes about 1.5 ns to draw a random number. For comparison, `torch.randn`
+takes 4.3 ns per number in float32 and 9 ns in bfloat16. One numpy generator per row takes 10 ns per
 number.
 """
 

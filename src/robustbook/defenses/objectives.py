@@ -10,7 +10,7 @@ For clean logits z, logits z' of the adversarial images, and labels y, `weighted
 The loss of `weighted_training` is from Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv
 1810.12042). Goodfellow et al. 2015 use the weights (alpha, 1 - alpha, 0, 0, 0). Madry et al. 2018
 use the weights (0, 1, 0, 0, 0). Each training step computes the adversarial images for the current
-network. The gradient of the loss treats these images as constants.
+network. The gradient of the loss treats the adversarial images as constants.
 """
 
 import math
@@ -42,8 +42,8 @@ class Weights:
     ``clean``: weight of the cross entropy on clean images.
     ``adversarial``: weight of the cross entropy on adversarial images.
     ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018). The ALP term is the
-        mean squared difference of clean and adversarial logits. The gradient flows through the
-        clean and the adversarial logits.
+        mean squared difference of clean and adversarial logits. The gradient of the ALP term flows
+        through the clean and the adversarial logits.
     ``clean_pairing``: weight of clean logit pairing (CLP). The CLP term is the mean squared
         difference between the clean logits of the two halves of the batch.
     ``squeezing``: weight of logit squeezing (LSQ), the mean l2 norm of the clean logits.
@@ -65,12 +65,12 @@ class Weights:
 
     @property
     def need_attack(self) -> bool:
-        """Return whether a term depends on adversarial images."""
+        """Return whether a loss term with a weight above 0 depends on adversarial images."""
         return self.adversarial > 0 or self.pairing > 0
 
     @property
     def need_clean(self) -> bool:
-        """Return whether a term depends on clean images."""
+        """Return whether a loss term with a weight above 0 depends on clean images."""
         return any(value > 0 for name, value in asdict(self).items() if name != "adversarial")
 
 
@@ -187,8 +187,8 @@ def trades(
 
     ``attack``: the inner attack, from `inner_trades`, which increases the divergence from the clean
         image's probabilities.
-    ``beta``: weight of the second term, above 0. The gradient flows through the clean and the
-        adversarial probabilities.
+    ``beta``: weight of the divergence, a number above 0. The gradient of the divergence flows
+        through the clean and the adversarial probabilities.
 
     The attack needs the logits of the clean images. If the network gives the same logits in attack
     and loss, the attack uses the clean logits of the loss. The same holds if the attack uses batch

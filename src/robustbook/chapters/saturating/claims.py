@@ -117,8 +117,8 @@ def answer(record: Record) -> str:
 
 
 def verdicts() -> Table:
-    """Return a table with a row for each claim: the measurement that decides it, the paper's
-    number, our number, and the verdict.
+    """Return a table with a row for each claim. The columns are the measurement that decides the
+    claim, the paper's number, our number, and the verdict.
     """
     found = {entry.id: entry for entry in entries("saturating")}
     same = [entry for name, entry in found.items() if name.startswith("saturating/text-4/settings")]
@@ -408,8 +408,8 @@ def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> 
 
 
 def _descents(record: Record) -> Iterator[list[str]]:
-    """Yield a table row for each combination of a network, a choice of source images, a precision
-    and a step size.
+    """Yield a table row for each combination of network, source images, floating-point precision
+    and step size.
     """
     keys = ("method", "rule", "precision", "step_size")
     kinds = dict.fromkeys(

@@ -57,8 +57,8 @@ own_scales = partial(matrices, shared=False)
 def orders(version: Version) -> Table:
     """Return a table of the mean dissimilarity between classes in each layer.
 
-    The paper says that this dissimilarity is larger in the saturated network than in the vanilla
-    network.
+    The paper says that the dissimilarity between classes is larger in the saturated network than in
+    the vanilla network.
     """
     record = version.record
     return table(

@@ -97,9 +97,9 @@ def own_weights(record: Record) -> Table:
 
 
 def largest_gain(record: Record) -> str:
-    """Return sentences that state how much larger the scaled ratio is with the weights of the
-    saturated network than with those of the vanilla network. The sentences state the largest
-    increase of the scaled ratio among all layers of the MLPs.
+    """Return sentences that state how much larger the scaled ratio is with weights of the saturated
+    networks than with weights of the vanilla networks. The sentences state the largest increase of
+    the scaled ratio among all layers of the MLPs.
 
     The increase of the scaled ratio is stated for two definitions of the input's intensity: the
     mean of |w1|, and the median of |w1|.

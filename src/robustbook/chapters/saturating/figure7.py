@@ -48,8 +48,8 @@ def controls(record: Record) -> str:
 
 
 def _ratio(record: Record, name: str, layer: str, method: str = COMPARED[1]) -> float:
-    """Return the mean of a measurement over the seeds, divided by the same mean for the vanilla
-    network.
+    """Return the mean over the seeds of a measurement in one network, divided by the mean in the
+    vanilla network.
     """
     ours, vanilla = (mean(record, name, method=m, layer=layer) for m in (method, COMPARED[0]))
     return ours / vanilla

@@ -15,8 +15,8 @@ The braces stand for the name of the figure.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare how often L-BFGS succeeds from two starts: from the images with
-    the highest confidence, and from those with the lowest.
+    """Return sentences that compare how often L-BFGS succeeds on two sets of source images: with
+    the highest confidence, and with the lowest confidence.
     """
     least = of_target(record_of("saturating/figure-5"), SUCCESSES.format("figure-5"))
     return (

@@ -54,7 +54,7 @@ def squares(
 
 
 def found_images(record: Record) -> Figure:
-    """Draw the images that L-BFGS found, as one square of images for each network.
+    """Draw the images that L-BFGS found, as one square grid of images for each network.
 
     The images are from the main variant of L-BFGS (float32), on which the verdicts are based.
     """

@@ -98,7 +98,7 @@ def _count(record: Record, name: str) -> int:
 
 
 def _shapes(record: Record, padding: int = 2) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the shape of each layer's output for one image, with stride 1."""
+    """Yield the shape of each layer's output for one image; the convolutions have stride 1."""
     side = SIDE
     for i in (1, 2):
         filters, kernel, pool = (

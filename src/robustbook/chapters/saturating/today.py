@@ -1,7 +1,7 @@
 """Compute the tables, figures and sentences for the page on today's attacks.
 
-The page evaluates the networks of Table 1 under many attacks, with one perturbation size and with
-many sizes.
+The page evaluates the networks of Table 1 under many attacks, first with one perturbation size and
+then with many sizes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -173,7 +173,8 @@ def sizes(version: Version) -> Table:
     """Return a table of the perturbation size at which half of the images are misclassified, for
     each network.
 
-    The table also shows the accuracy at size 0.5 and the share of images with a zero gradient.
+    The table also shows the accuracy at the perturbation size 0.5, and the share of images whose
+    gradient is zero.
     """
     return table(
         f"{version.heading}: *Half at*: the size at which half of the images are misclassified "

@@ -38,7 +38,7 @@ STRONG = 0.1
 
 
 def levels(record: Record) -> dict[str, str]:
-    """Return the labels of the noise levels. For profile ``quick`` (a short run on small images),
+    """Return the label of each noise level. For profile ``quick`` (a short run on small images),
     the noise level of Table 1 is halved.
     """
     own = {"rse": "0.2/0.05"} if record.profile == "quick" else {}
@@ -100,8 +100,8 @@ def of_one(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return a table of accuracies with one noise draw. The columns are clean images and the values
-    of c of the attacks.
+    """Return a table of accuracies with one noise draw. The columns are the accuracies on clean
+    images and under attacks with different values of the constant c.
     """
     return _table(version, ONE, "one draw", "one")
 

@@ -48,8 +48,8 @@ def _told(record: Record, network: str) -> str:
 
 
 def gain(record: Record, network: str) -> dict[float, list[float]]:
-    """Return for each c the accuracy with 50 noise draws minus the accuracy with one noise draw.
-    The dict has a list for each c, with one difference per seed.
+    """Return, for each value of the attack's constant c, the accuracy with 50 noise draws minus the
+    accuracy with one noise draw. The dict has a list for each c, with one difference per seed.
     """
     found = {}
     for c in (0.0, *names.strengths(record, network, "rse")):

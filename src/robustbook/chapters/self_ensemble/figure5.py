@@ -107,8 +107,8 @@ def _at(record: Record, network: str, noise: str, draws: int) -> float:
 
 
 def largest_error(record: Record, images: int | None = None) -> str:
-    """Return the standard error of an accuracy, in percentage points, due to the number of test
-    images.
+    """Return a sentence that states the standard error of an accuracy, which depends on the number
+    of test images.
     """
     of = images or min(row.images for row in record.rows if row.images)
     share = fmean(values(record, "accuracy", draws=MOST)) / 100

@@ -75,8 +75,8 @@ def at_equal_distance(record: Record, network: str) -> tuple[float, float, float
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw the paper's six panels. The upper row shows accuracy, the lower row distortion; there is
-    one column per network.
+    """Draw the paper's six panels. The upper row of panels shows accuracy, the lower row shows
+    distortion, and each network has one column.
 
     Pale lines show the authors' own results. The authors' results are also drawn for a network that
     we did not run.
@@ -174,8 +174,8 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
 
 
 def equal_table(version: Version) -> Table:
-    """Return a table of accuracies at equal distortion. In each cell the authors' number stands
-    before ours.
+    """Return a table of accuracies at equal distortion. In every cell of the table, the authors'
+    number stands before our number.
     """
     record = version.record
     rows = [

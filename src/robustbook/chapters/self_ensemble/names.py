@@ -51,8 +51,8 @@ def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
     """Return one pair for each network: the first record (stored results of a run) that contains
     the network, and the network's name.
 
-    The records must be sorted from the largest run to the smallest. Records for profile ``quick``
-    (short runs on small images) are ignored if there are records for other profiles.
+    The ``records`` must be sorted from the largest run to the smallest. Records for profile
+    ``quick`` (short runs on small images) are ignored if there are records for other profiles.
     """
     real = [record for record in records if record.profile != "quick"] or list(records)
     found = {n: record for record in reversed(real) for n in networks(record)}
@@ -88,8 +88,8 @@ def _width(record: Record) -> str:
 
 def places(record: Record) -> dict[str, str]:
     """Return a label for each variant of RSE. The label states the standard deviation and the place
-    of the initial noise, which is the strongest noise. For the small images included in the
-    package, the noise level is halved.
+    of the initial noise, which is the strongest noise. On the small images included in the package,
+    RSE has half the noise level of the paper.
     """
     own = {"rse": "0.2, as released"} if record.profile == "quick" else {}
     return {**PLACES, **own}

@@ -20,8 +20,8 @@ ACCURACY = "accuracy (%)"
 def curve(
     record: Record, network: str, defense: str, look: Look, name: str = "accuracy"
 ) -> Curve | None:
-    """Return the curve of a quantity against c, with one line per seed. Return None if the quantity
-    was not measured.
+    """Return the curve of a quantity against the attack's constant c, with one line per seed.
+    Return None if the quantity was not measured.
     """
     of = {"network": network, "defense": defense}
     cs = names.strengths(record, network, defense, name)

@@ -57,8 +57,8 @@ def layers(record: Record) -> Figure:
 
 
 def settings_table(version: Version) -> Table:
-    """Return a table of settings and counts, such as numbers of layers, for the three networks. The
-    paper's number stands beside ours.
+    """Return a table of settings of the three networks, and of counts such as numbers of layers. In
+    a cell with two numbers, the number of the paper or its code stands before our number.
     """
     record = version.record
     shared = {"distillation: temperature": "table-1/distill/temperature"}

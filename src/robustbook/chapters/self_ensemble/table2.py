@@ -73,7 +73,9 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table. In every cell the paper's number stands before ours."""
+    """Return the paper's table. In every cell of the table, the number printed in the paper stands
+    before our number.
+    """
     record = version.record
     return table(
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
@@ -121,9 +123,9 @@ def distortions(version: Version) -> Table:
 
 
 def nearest_placement(record: Record) -> str:
-    """Return sentences that state how far our accuracies of RSE are from those printed in the
-    paper, for each placement of the noise. The absolute difference of two accuracies is averaged
-    over the values of the attack's constant c.
+    """Return sentences that state, for each placement of the noise, how far our accuracies of RSE
+    are from the printed accuracies. The absolute difference of two accuracies is averaged over the
+    values of the attack's constant c.
     """
     off = {
         d: sum(abs(_mean(record, d, c) - float(printed(target("rse", c)) or 0)) for c in CS) / 5

@@ -21,9 +21,9 @@ SQUARED = "squared distance"
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the mean distance of the attacked image with RSE, and without a
-    defense. The sentences also state for how many target classes RSE has the largest distance of
-    all networks.
+    """Return sentences that state by which mean distance the attack changes the image: with RSE,
+    and without a defense. The sentences also state for how many target classes RSE has the largest
+    distance of all networks.
     """
     network, shown = main_network(record), _defenses(record)
     rse, none = (mean(record, f"mean {SQUARED}", network=network, defense=d) for d in _ENDS)
@@ -84,8 +84,8 @@ def gallery(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's Table 3, with one row for each target class. In every cell the paper's
-    number stands before ours.
+    """Return the paper's Table 3, with one row for each target class. In every cell of the table,
+    the number printed in the paper stands before our number.
     """
     record = version.record
     network = main_network(record)
@@ -110,8 +110,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def reached(version: Version) -> Table:
-    """Return a table that states for how many target classes, out of nine, the attack succeeds.
-    There is one row for each pair of a network and a defense.
+    """Return a table that states for how many of the target classes the attack succeeds. There is
+    one row for each pair of a network and a defense.
     """
     record = version.record
     return table(

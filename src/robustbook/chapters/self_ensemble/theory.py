@@ -95,8 +95,8 @@ def gaps(version: Version) -> Table:
 
 
 def bounds(version: Version) -> Table:
-    """Return a table of the mean difference between the two sides of each of the two inequalities
-    of Jensen's bound. There is one row for each number of noise draws.
+    """Return a table of the gaps in the two inequalities of Jensen's bound: the mean difference
+    between the two sides of each inequality. There is one row for each number of noise draws.
     """
     return table(
         f"{version.heading}. The differences in both steps of the bound, mean over the test images "

@@ -136,7 +136,9 @@ def bounds(version: Version) -> Table:
 
 
 def within(record: Record, network: str, defense: str, attack: str, radius: float) -> float:
-    """Return the mean accuracy under attacks within an l2 radius."""
+    """Return a network's accuracy under an attack within an l2 radius, as the mean over the
+    seeds.
+    """
     return mean(
         record, "accuracy within", network=network, defense=defense, attack=attack, eps=radius
     )
@@ -244,7 +246,7 @@ def _attack_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _radius(eps: float, attack: str) -> str:
-    """Return the radius as text; an l-infinity radius is written as a fraction of 255."""
+    """Return the radius as text; an l-infinity radius is written as a fraction such as 8/255."""
     if not eps:
         return ""
     return f"{255 * eps:.0f}/255" if attack in ("pgd linf", "square") else f"{eps:g}"

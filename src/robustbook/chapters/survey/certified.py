@@ -31,8 +31,8 @@ AT = 0.25
 
 
 def target(sigma: float, radius: float) -> str:
-    """Return the id of the target number (a number printed in the paper) in one cell of the paper's
-    table.
+    """Return the id of a target number (a number printed in the paper), which is one cell of the
+    paper's table.
     """
     return f"{START}/sigma-{sigma}/certified-accuracy-r-{radius or 0}"
 
@@ -88,7 +88,9 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table. In every cell the paper's number stands before ours."""
+    """Return the paper's table. In every cell of the table, the number printed in the paper stands
+    before our number.
+    """
     record = version.record
     return table(
         f"{version.heading}: {_network(record)}, {_images(record)}. Certified accuracy in per cent "
@@ -199,7 +201,7 @@ def sigmas(record: Record) -> list[float]:
 
 def largest(draws: int, alpha: float = 0.001) -> float:
     """Return the largest radius that ``draws`` votes can certify, divided by sigma (the standard
-    deviation of the noise). The radius is computed by a closed form.
+    deviation of the noise). The largest radius is computed by a closed form.
     """
     return NormalDist().inv_cdf(alpha ** (1 / draws))
 

@@ -51,8 +51,8 @@ def network(record: Record) -> str:
 
 
 def variants(record: Record) -> list[str]:
-    """Return the names of the adversarially trained networks with results in a record, in the order
-    of `NAMES`.
+    """Return the names of the adversarially trained networks for which a record has results, in the
+    order of `NAMES`.
     """
     found = settings(record, "accuracy", "variant", training="adversarial")
     return [name for name in NAMES if name in found]
@@ -81,7 +81,7 @@ def difference(record: Record, variant: str, against: str) -> Interval:
 
 
 def resolved(interval: Interval) -> bool:
-    """Return whether the confidence interval of a difference does not contain 0."""
+    """Return whether 0 is outside the confidence interval of a difference."""
     _, low, high = interval
     return low > 0 or high < 0
 

@@ -137,8 +137,9 @@ def radii(version: Version) -> Table:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return a table of the accuracies of networks trained with the radius `main_radius`. The paper
-    prints accuracies only for training on FGSM with a random start.
+    """Return a table of the accuracies of networks that were trained with the radius that
+    `main_radius` returns. The paper prints accuracies only for training on FGSM with a random
+    start.
     """
     record = version.record
     name, eps = first_set(record), main_radius(record)

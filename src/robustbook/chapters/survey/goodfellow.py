@@ -61,9 +61,9 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare the errors under FGSM after training with and without the
-    adversarial loss. The sentences also state the error under PGD after training with the
-    adversarial loss.
+    """Return sentences that compare two errors under FGSM: after training with the adversarial
+    loss, and after training without it. The sentences also state the error under PGD after training
+    with the adversarial loss.
     """
     plain, trained, pgd = (
         mean(record, "error", network=network, attack=attack)
@@ -108,8 +108,8 @@ def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return a table of the errors of networks on clean and on adversarial images. The paper's
-    number stands beside ours.
+    """Return a table of the errors of networks on clean and on adversarial images. In every cell of
+    the table, the number printed in the paper stands before our number.
     """
     rows = []
     for target, words in ERRORS.items():
@@ -128,8 +128,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def confidences(version: Version) -> Table:
-    """Return a table of the mean confidence of networks on images that are misclassified under
-    FGSM.
+    """Return a table of the mean confidence of each network on those images that the network
+    misclassifies under FGSM.
     """
     rows = [
         [

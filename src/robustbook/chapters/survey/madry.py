@@ -79,9 +79,9 @@ def network(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare the accuracies under PGD after training with and without
-    adversarial images. For the adversarially trained network, the sentences also state the accuracy
-    under all strong attacks together.
+    """Return sentences that compare two accuracies under PGD: after adversarial training, and after
+    training on clean images. For the adversarially trained network, the sentences also state the
+    accuracy under all strong attacks together.
     """
     natural, defended = (
         mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
@@ -98,7 +98,9 @@ def answer(record: Record) -> str:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's Table 1. In each row the paper's number stands before ours."""
+    """Return the paper's Table 1. In each row of the table, the number printed in the paper stands
+    before our number.
+    """
     rows = [
         ["A", "none (clean images)", _cell(version.record, "white", "clean", "natural/accuracy")]
     ]
@@ -147,8 +149,8 @@ def natural(version: Version) -> Table:
 
 
 def capacity(record: Record) -> Figure:
-    """Draw accuracy against the number of hidden units, with one panel for each way of training,
-    and one curve for each attack.
+    """Draw accuracy against the number of hidden units. There is a panel for each way of training,
+    with a curve for each attack.
     """
     panels = []
     for training, words in TRAININGS.items():

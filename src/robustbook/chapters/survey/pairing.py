@@ -47,7 +47,8 @@ START = "one start"
 
 def best(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
     """Return pairs: a record (a file of stored results), and the training methods for which the
-    record contains results. The record with the best profile comes first.
+    record contains results. The record with the best profile (largest size of the experiment) comes
+    first.
 
     Records for profile ``quick`` are left out if there are records for other profiles.
     """
@@ -56,8 +57,8 @@ def best(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
 
 
 def methods(record: Record) -> list[str]:
-    """Return the methods of training with results for MNIST or the embedded digits, in the order of
-    the paper's table.
+    """Return the training methods for which a record contains results, in the order of the paper's
+    table.
     """
     there = settings(record, "accuracy", "network")
     return [method for method in METHODS if method in there]
@@ -95,9 +96,7 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def at(record: Record, method: str, attack: str) -> float:
-    """Return the accuracy under an attack after training with a method, as the mean over the
-    seeds.
-    """
+    """Return the accuracy of a training method under an attack, as the mean over the seeds."""
     return mean(record, "accuracy", network=method, attack=attack)
 
 
@@ -124,7 +123,9 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table for MNIST. In each cell the paper's number stands before ours."""
+    """Return the paper's table for MNIST. In every cell of the table, the number printed in the
+    paper stands before our number.
+    """
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent of {title(record)}, printed / **ours** (range "

@@ -51,9 +51,7 @@ _MAIN, _OTHER = "fc100-100-10", "fc10-1e-4"
 
 
 def data(record: Record) -> str:
-    """Return the name of the data for which a record (a file of stored results) contains
-    results.
-    """
+    """Return the name of the data set of a record (a file of stored results)."""
     return "MNIST" if record.profile == "paper" else "the embedded digits"
 
 
@@ -95,7 +93,9 @@ def _images(record: Record, name: str) -> Float[np.ndarray, "n 28 28"]:
 
 
 def table_1(version: Version) -> Table:
-    """Return the paper's Table 1. In each cell the paper's number stands before ours."""
+    """Return the paper's Table 1. In every cell of the table, the number printed in the paper
+    stands before our number.
+    """
     record = version.record
     rows = []
     for name, words in NETWORKS.items():
@@ -292,7 +292,9 @@ def pool(record: Record) -> str:
 
 
 def found(record: Record) -> str:
-    """Return sentences that state for how many images the attack succeeded."""
+    """Return sentences that state on how many test images the attack was run, and on which
+    percentage it succeeded.
+    """
     lowest = min(float(row.value) for row in record.rows if row.name == "found")
     images = max(row.images or 0 for row in record.rows if row.name == "found")
     return (

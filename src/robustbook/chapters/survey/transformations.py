@@ -79,8 +79,8 @@ def attackers(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return a table of accuracies of the network, with one row for each attack and one column for
-    each transformation in front of the network.
+    """Return a table of accuracies, with one row for each attack and one column for each
+    transformation in front of the network.
     """
     record = version.record
     rows = [
