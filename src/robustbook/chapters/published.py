@@ -1,5 +1,5 @@
-"""Read the stored results that come with the book (records), the numbers printed in the papers
-(target numbers), the rows of the ledger, and the benchmarks.
+"""Read the data behind the pages: stored results (records), numbers printed in the papers (target
+numbers), comparisons of both (the ledger), and benchmarks.
 """
 
 import json
@@ -16,8 +16,8 @@ from robustbook.studies.parameters import BadParameter
 
 @dataclass(frozen=True)
 class Version:
-    """A record (a file of stored results), with the heading under which a page shows its results.
-    If ``fresh`` is true, the results were computed by the current run of the page.
+    """A record (a file of stored results), and the heading with which the captions of its tables
+    begin. The field ``fresh`` is true if the current run of the page has computed the record.
     """
 
     record: Record
@@ -26,27 +26,29 @@ class Version:
 
     @property
     def origin(self) -> str:
-        """Return the end of a table's label on a page that shows a single record of the book:
-        ``published`` for this record, and ``run`` for results of the current run.
+        """Return the ending of the labels (anchors) of tables, for a page that shows one record of
+        the book. The label of a table ends in ``published`` for the book's record, and in ``run``
+        for the current run of the page.
         """
         return "run" if self.fresh else "published"
 
     @property
     def tag(self) -> str:
-        """Return the end of a table's label on a page that shows records for several profiles. The
-        end of the label contains the name of the profile, so that each label is unique.
+        """Return the ending of the labels (anchors) of tables, for a page that shows records for
+        several profiles (sizes of the experiment). The label of a table ends in the name of the
+        profile, so that each label is unique.
         """
         return f"{self.record.profile}-run" if self.fresh else self.record.profile
 
 
 def version_of(record: Record) -> Version:
-    """Return a `Version` that contains a record of the book and its heading."""
+    """Return a `Version` for a record of the book, with the heading for tables."""
     return Version(record, f"Published ({record.profile})")
 
 
 def values(record: Record, name: str, /, **setting: Any) -> list[float]:
-    """Return one value per seed. The values come from those rows of the record that have the given
-    name and the given labels (``setting``).
+    """Return one value per seed. A row of the record is used if it has the given ``name`` and the
+    given labels (``setting``).
     """
     return [
         float(row.value)
@@ -56,14 +58,16 @@ def values(record: Record, name: str, /, **setting: Any) -> list[float]:
 
 
 def of_target(record: Record, target: str) -> list[float]:
-    """Return one value per seed. The values come from those rows of the record that measure a
-    target number (a number printed in the paper).
+    """Return one value per seed. A row of the record is used if it measures the given target number
+    (a number printed in the paper).
     """
     return [float(row.value) for row in record.rows if row.target == target]
 
 
 def array(record: Record, name: str) -> list[Any]:
-    """Return an array of the record with every number as a float, because JSON writes 1.0 as 1."""
+    """Return the array ``name`` of a record, with every number as a float, because a record
+    stores 1.0 as the integer 1.
+    """
     return [_floats(each) for each in record.arrays[name]]
 
 
@@ -72,8 +76,8 @@ def _floats(nested: Any) -> Any:
 
 
 def mean(record: Record, name: str, /, **setting: Any) -> float:
-    """Return the mean over the seeds of the values that `values` finds. Raise ValueError if there
-    are none.
+    """Return the mean over the seeds of the measurement ``name`` with the given labels
+    (``setting``). Raise ValueError if the record does not contain the measurement.
     """
     found = values(record, name, **setting)
     if not found:
@@ -82,8 +86,9 @@ def mean(record: Record, name: str, /, **setting: Any) -> float:
 
 
 def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:
-    """Return the distinct values of one label, in the order of the rows. Only those rows of the
-    record count that have the given name and, for the labels in ``setting``, the given values.
+    """Return the distinct values that the label ``label`` has in a record, in the order of the
+    rows. A row is used if it has the given ``name`` and if its labels have the values in
+    ``setting``.
     """
     return list(
         dict.fromkeys(
@@ -100,7 +105,7 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Return nested dicts of accuracies in percent. The keys are the network, the training and the
     attack; a value is the list of accuracies, one per seed.
 
-    Only rows that have all three labels are used.
+    A row of the record is used only if it has labels for the network, the training and the attack.
     """
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in record.rows:
@@ -115,14 +120,14 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 def printed(target: str) -> float | None:
-    """Return the number that the paper prints for the target number with the id ``target``."""
+    """Return a number that the paper prints, looked up by its id ``target``."""
     return _targets(catalogue.BOOK / "targets")[target].printed
 
 
 @cache
 def _targets(folder: Path) -> dict[str, ledger.Target]:
-    """Return the target numbers by id. Each file is read only once, because no target number
-    changes while a page is shown.
+    """Return a dict from ids to target numbers (numbers printed in the papers). Each file is read
+    only once, because no target number changes while a page is shown.
     """
     return ledger.read_targets(folder)
 
@@ -142,8 +147,8 @@ def _stamps(folder: Path) -> Stamps:
 
 @lru_cache(maxsize=8)
 def _entries(book: Path, stamps: Stamps, paper: str, item: str | None) -> tuple[ledger.Entry, ...]:
-    """Return rows of the ledger, cached for repeated calls until a file's time in ``stamps``
-    changes.
+    """Return the rows of the ledger for a paper, or for one of its tables or figures. The rows are
+    cached until a file changes; ``stamps`` contains the times of the files' last changes.
     """
     return catalogue.whole_ledger(book, paper=paper, item=item).entries
 
@@ -161,15 +166,15 @@ def records_of(item: str) -> list[Record]:
 
 @lru_cache(maxsize=8)
 def _record(path: Path, stamp: int) -> Record:
-    """Return the record in a file. The record is cached until the time ``stamp`` of the file
-    changes.
+    """Return the record in a file. The record is cached until the file changes; ``stamp`` is the
+    time of the file's last change.
     """
     return ledger.read_record(path)
 
 
 def record_of(item: str) -> Record:
     """Return the best record (stored results) that comes with the book for a table or figure. Raise
-    BadParameter if there is none.
+    BadParameter if the book has no record for the table or figure.
     """
     records = records_of(item)
     if not records:

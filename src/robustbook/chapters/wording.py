@@ -1,5 +1,5 @@
-"""Write numbers as text: means with their range, and numbers whose sign or unit no line break
-separates from the number.
+"""Write numbers as text, such as a mean with its range. Some functions prevent a line break between
+a number and its sign or its percent sign.
 """
 
 import re
@@ -15,7 +15,7 @@ def spread(numbers: Sequence[float], digits: int = 1) -> str:
 
 
 def spread_or(numbers: Sequence[float], digits: int = 1, *, missing: str = "") -> str:
-    """Return the numbers as `spread` does, or ``missing`` if there are no numbers."""
+    """Return the mean and the range of the numbers as text, or ``missing`` if the list is empty."""
     return spread(numbers, digits) if numbers else missing
 
 
@@ -36,7 +36,9 @@ def minus(text: str) -> str:
 
 
 def power(value: float) -> str:
-    """Return one digit and a power of ten, such as 3e-05, with a hyphen that does not break."""
+    """Return the number as text with one digit and a power of ten, such as 3e-05. A non-breaking
+    hyphen prevents a line break within the number.
+    """
     return f"{value:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
@@ -46,5 +48,7 @@ def whole_percent(text: str) -> str:
 
 
 def page_link(name: str) -> str:
-    """Return a link to a page of the same paper by its short name: Table 1, Figure 2, Claims."""
+    """Return a Markdown link to a page of the same paper. The link's text is the name of the page,
+    such as Table 1, Figure 2 or Claims.
+    """
     return f"[{re.sub(r'(?=[0-9])', ' ', name).capitalize()}](./{name}.ipynb)"

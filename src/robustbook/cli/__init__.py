@@ -1,4 +1,4 @@
-"""Define the command line with its commands run, plan, status, publish, take, give, ledger and
+"""Define the commands of the command line: run, plan, status, publish, take, give, ledger and
 bench.
 """
 

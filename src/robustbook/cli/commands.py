@@ -135,9 +135,9 @@ def plan(
     """Show which results are still to be computed, and how long this takes on a device.
 
     Times are estimated from results in the store or in the book's records that were computed on the
-    same kind of device. If stored results differ from the missing results only in the number of
-    images, the optimiser steps or the batch size, times are scaled. If they differ in anything
-    else, no time is estimated.
+    same kind of device. The time of a stored result with another number of images or optimiser
+    steps, or another batch size, is scaled. If results differ in any other parameter, no time is
+    estimated.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper
@@ -169,8 +169,8 @@ def status(
 ) -> None:
     """Count stored, stale and missing results, and show the date of the book's record.
 
-    A stale result was computed by older source code. Stale results are still used, until the
-    version number of the function that computed them is increased.
+    A stale result was computed by older source code. Stale results are used as long as the version
+    number of the function that computed them stays the same.
 
     \b
     Example: robustbook status saturating/table-1 --profile paper
@@ -216,10 +216,10 @@ def publish(
 ) -> None:
     """Write the book's records, which the pages and the ledger show.
 
-    The records are made from stored results; nothing is computed. A record has the paper's setting.
-    So only parameters that choose parts of an item, such as networks, may be set. Seeds or parts
-    that are not in the book's record yet are added. The command refuses to delete a row of the
-    book's record or to change its value.
+    The records are made from stored results; nothing is computed. A record is always computed with
+    the parameters of its profile. Only parameters that choose parts of an item, such as networks,
+    may be set. Seeds and parts that the book's record lacks are added to the record. The command
+    refuses to delete a row of the book's record or to change its value.
 
     \b
     Example: robustbook publish saturating/table-1 --profile paper
@@ -331,8 +331,8 @@ def give(
 ) -> None:
     """Copy results into a folder, from which another machine can take them.
 
-    Only stored results from which records are made are copied. Intermediate results, such as
-    weights of networks, are left out.
+    The command copies only stored results from which records are made. Intermediate results, such
+    as weights of networks, are left out.
 
     \b
     Example: robustbook give for-the-laptop saturating/table-1 --profile paper

@@ -1,4 +1,6 @@
-"""Turn command-line arguments into studies with checked parameters, and a record into text."""
+"""Turn the arguments of a command into jobs, and a record (stored results) into text for the
+terminal.
+"""
 
 import json
 import shlex
@@ -20,7 +22,9 @@ from robustbook.studies.parameters import BadParameter, Parameters, check
 
 @dataclass(frozen=True)
 class Job:
-    """A table, figure or claim: its checked parameters, and the function calls that compute it."""
+    """A table, figure or claim to compute: the checked parameters, and the function calls that
+    compute the results.
+    """
 
     item: str
     study: ModuleType
@@ -33,7 +37,9 @@ class Job:
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Return those parameters given by the user that change the paper's setting."""
+        """Return those parameters that the user has changed, except parameters that only choose
+        parts of a table or figure.
+        """
         return {k: v for k, v in self._given.items() if k not in self.parameters.selects}
 
     @property
@@ -44,8 +50,8 @@ class Job:
         return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
     def command(self, name: str) -> str:
-        """Return a command line that runs the command `name` for this job: with the job's table or
-        figure, its profile, its seeds, and its selected parts (such as networks).
+        """Return the text of a command line that runs the command `name` for this job, with the
+        job's profile, seeds and selected parts.
         """
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
@@ -71,12 +77,13 @@ def jobs(
     seeds: Sequence[int] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> list[Job]:
-    """Return a job (a table, figure or claim to compute) for each of the ``items``. The ``profile``
-    is the size of the experiments. All parameters are checked.
+    """Return a job (a table, figure or claim to compute) for each of the ``items``. The argument
+    ``profile`` is the size of the experiments: "quick", "reduced" or "paper". All parameters are
+    checked.
 
-    Without ``items``, all tables, figures and claims that can be run with this size are used. If
-    ``profile`` is None, all sizes ("quick", "reduced" and "paper") are used. Raises UsageError with
-    a message of one sentence for an unknown item, profile, seed or parameter.
+    Without ``items``, there is a job for every table, figure and claim that can be computed with
+    the profile. If ``profile`` is None, there is a job for each size. Raises UsageError with a
+    message of one sentence for an unknown item, profile, seed or parameter.
     """
     every = {item: study(item) for item in items or catalogue.ITEMS}
     if not items:
@@ -101,8 +108,8 @@ def jobs(
 
 
 def study(item: str) -> ModuleType:
-    """Return the module that computes a table, figure or claim. Raise UsageError if ``item`` is
-    unknown or no module computes it.
+    """Return the module that computes the table, figure or claim ``item``. Raise UsageError if
+    ``item`` is unknown or no module computes it.
     """
     if item in catalogue.ITEMS:
         return catalogue.study(item)
@@ -135,10 +142,10 @@ def device_named(device: str, known: Iterable[str]) -> str:
 
 
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
-    """Return a comparison of the paper's numbers with the measurements in ``record`` as text.
+    """Return as text a table that compares the numbers in ``record`` with those in the paper.
 
-    `other_setting`: whether the parameters differ from the paper's; in this case each
-    verdict is "other setting".
+    `other_setting`: true if the parameters differ from the paper's. Each verdict is then "other
+        setting".
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     item = f"{record.paper}/{record.item}"

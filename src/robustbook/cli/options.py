@@ -1,7 +1,7 @@
 """Define options that several commands share, and print each error message on one line.
 
-A wrong argument is reported before any work, in one line on stderr, with exit code 2. Ctrl-C gives
-exit code 130.
+A wrong argument is reported on one line of stderr before any work begins, and the exit code is 2.
+Ctrl-C gives exit code 130.
 """
 
 import json
@@ -22,7 +22,7 @@ class Commands(click.Group):
     """A group of commands that reports each error on one line."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
-        """Run the command line `args` (by default that of the process), then exit."""
+        """Run the command line `args` (by default the arguments of the process), then exit."""
         words = list(sys.argv[1:] if args is None else args)
         extra |= {"prog_name": "robustbook", "standalone_mode": False}
         try:
@@ -62,8 +62,8 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
 
 
 def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
-    """Return a dict from texts of the form "name=value"; a value that is not valid JSON is kept as
-    text.
+    """Return a dict of the parameters in texts such as "eps=0.1". A value that is not valid JSON is
+    kept as text.
     """
     found: dict[str, Any] = {}
     for text in texts:

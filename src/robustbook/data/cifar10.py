@@ -78,8 +78,8 @@ def cifar10(split: str, root: Path, *, download: bool) -> ImageSet:
 
 
 def _archive(missing: Original, root: Path, download: bool) -> Path:
-    """Return the path of the archive; if the archive is missing and `download` is true, download
-    it.
+    """Return the path of the archive. If the archive is missing and `download` is true, download
+    the archive.
     """
     path = root / ARCHIVE
     if path.is_file():
@@ -102,15 +102,15 @@ def _archive(missing: Original, root: Path, download: bool) -> Path:
 
 
 def _addresses() -> Sequence[str]:
-    """Return the addresses of the archive."""
+    """Return the web addresses of the archive."""
     from torchvision.datasets import CIFAR10
 
     return [CIFAR10.url]
 
 
 def _from_archive(path: Path, wanted: Collection[Original]) -> dict[Original, bytes]:
-    """Return the batches `wanted` from the archive. The archive is read once, up to the last of
-    these batches.
+    """Return the `wanted` batches of images from the archive. The archive is read once, up to the
+    last wanted batch.
     """
     names = {batch.name: batch for batch in wanted}
     read: dict[Original, bytes] = {}
@@ -135,8 +135,8 @@ def _unpacked(
     read: Callable[[], bytes],
     unpack: Callable[[bytes], tuple[bytes, bytes]],
 ) -> bytes:
-    """Return the batch after checking its hash. The batch has one row for each image: the label,
-    then the pixels.
+    """Return the unpacked bytes of a batch of images after checking their hash. The batch has one
+    row for each image: the label, then the pixels.
     """
     try:
         labels, pixels = (np.frombuffer(part, np.uint8) for part in unpack(read()))

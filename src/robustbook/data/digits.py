@@ -1,19 +1,20 @@
 """Load the handwritten digits of scikit-learn in the format of MNIST, without a download.
 
-The 1,797 original digits (Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI
-Machine Learning Repository, 1998) have 8 x 8 pixels with grey values in 0..16. The digits are
-converted to MNIST's format in the same way as the digits of MNIST (LeCun, Bottou, Bengio, Haffner
-1998, section III.A). Each digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to
-the middle of 28 x 28 pixels. The enlarged digits are blurred, while MNIST's digits are nearly black
-and white. So the contrast of the enlarged digits is doubled around the middle grey. For the
-enlarged digits the mean pixel is 0.154, the standard deviation 0.323, and the fraction of fully
-white pixels 0.076. In MNIST the mean pixel is 0.131, the standard deviation 0.308, and the fraction
-of fully white pixels 0.074.
+The 1,797 original digits are from Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits",
+UCI Machine Learning Repository, 1998. The original digits have 8 x 8 pixels with grey values in
+0..16. The conversion of the digits to MNIST's format follows the authors of MNIST (LeCun, Bottou,
+Bengio, Haffner 1998, section III.A). Each digit is enlarged to 20 x 20 pixels, and its centre of
+mass is moved to the middle of 28 x 28 pixels. The enlarged digits are blurred, while MNIST's digits
+are nearly black and white. So the contrast of the enlarged digits is doubled: each grey value moves
+to twice its distance from the middle grey. In the converted digits the mean pixel value is 0.154,
+the standard deviation is 0.323, and the fraction of fully white pixels is 0.076. In MNIST the mean
+pixel value is 0.131, the standard deviation is 0.308, and the fraction of fully white pixels is
+0.074.
 
 The conversion uses only integers, so that the images are the same bytes on every machine. The split
 is fixed and stratified: the test set has 40 images of each class. Unlike in MNIST, digits of one
-writer can be in both the training and the test set. So the test accuracy does not measure
-generalisation to new writers.
+writer can be in both the training and the test set. So the test accuracy on these digits does not
+show whether a network generalises to new writers.
 """
 
 import hashlib
@@ -87,7 +88,9 @@ def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _shuffled(indices: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
-    """Return the indices in the order of their hashes, which depends on no library version."""
+    """Return the indices in a pseudorandom order: sorted by their hashes, which are the same for
+    every library version.
+    """
     hashed = [hashlib.sha256(f"digits {purpose} {i}".encode()).digest() for i in indices]
     return indices[sorted(range(len(indices)), key=hashed.__getitem__)]
 
@@ -114,8 +117,8 @@ def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 def _bilinear(n: int, m: int) -> NDArray[np.int64]:
     """Return the matrix (m, n) of a bilinear enlargement from n to m pixels, in units of 1/(2m).
 
-    The centre of output pixel i is at input position (i + 1/2) n / m - 1/2; positions beyond the
-    edge use the pixel at the edge.
+    The centre of output pixel i is at position (i + 1/2) n / m - 1/2 of the input. Beyond the edge,
+    the value of the pixel at the edge is used.
     """
     weights = np.zeros((m, n), dtype=np.int64)
     for i in range(m):
@@ -126,11 +129,12 @@ def _bilinear(n: int, m: int) -> NDArray[np.int64]:
 
 
 def _start(mass: NDArray[np.int64]) -> int:
-    """Return the offset that moves the digit's centre of mass to the middle of the image; ``mass``
-    is the sum of the grey values in each row.
+    """Return the number of pixels by which the digit is moved, so that its centre of mass is in the
+    middle of the image. The array ``mass`` contains the sum of the grey values in each row or
+    column.
 
-    The middle of 28 pixels, counted from 0, is at position 13.5. The offset is rounded to the
-    nearest pixel (half up) and limited so that the digit is not cut off.
+    The middle of 28 pixels, counted from 0, is at position 13.5. The number of pixels is rounded
+    half up, and limited so that the digit is not cut off.
     """
     total, moment = int(mass.sum()), int(mass @ np.arange(len(mass)))
     start = (_SIDE * total - 2 * moment) // (2 * total)  # floor(13.5 - moment / total + 1/2)

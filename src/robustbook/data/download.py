@@ -20,8 +20,8 @@ RANGE_NOT_SATISFIABLE = 416  # response if the partial file already has the full
 
 
 class DownloadError(OSError):
-    """The error for a file that could not be downloaded from any of its addresses. The message
-    contains the error of each address.
+    """The error that is raised if a file could not be downloaded from any of its web addresses. The
+    message contains the error of each address.
     """
 
 
@@ -29,12 +29,13 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
     """Download the file at one of the `urls` to `path`. If `path` exists already, do nothing.
 
     The bytes are first written to a file that is named like `path` with `.part` appended. The
-    caller's function `check` must raise ValueError if the downloaded bytes are wrong. Only a
-    correct file is renamed to `path`, so a file at `path` is always complete. Each address is tried
-    twice. The second attempt resumes the download, or starts again if the first attempt gave wrong
-    bytes. If the process is interrupted, a later call resumes the download. If two processes need
-    the same file, one process downloads the file and the other process waits. Raises DownloadError
-    if every address fails.
+    caller's function `check` gets the path of the downloaded file, and must raise ValueError if the
+    bytes are wrong. After a successful check the file is renamed to `path`, so a file at `path` is
+    always complete. Each address is tried twice. If the first attempt at an address was
+    interrupted, the second attempt resumes it. If the first attempt gave wrong bytes, the second
+    attempt starts again. If the process is interrupted, a later call resumes the download. If two
+    processes need the same file, one process downloads the file and the other process waits. Raises
+    DownloadError if every address fails.
     """
     part = path.with_name(path.name + ".part")
     reasons: dict[str, str] = {}  # the latest error of each address
@@ -64,11 +65,11 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
 
 
 class Stream:
-    """The bytes of a file at an address, which are read in order and not stored.
+    """The bytes of a file on a web server, which are read in order and not stored on disk.
 
     If the connection breaks, the remaining bytes are requested again. After `TRIES` failures in a
-    row, DownloadError is raised. `about` is the approximate number of bytes to be read, for the
-    progress bar.
+    row, DownloadError is raised. The progress bar shows `about`, the approximate number of bytes
+    that will be read.
     """
 
     def __init__(self, url: str, about: int) -> None:
@@ -117,15 +118,17 @@ class Stream:
 
 
 def _open(url: str, start: int) -> HTTPResponse:
-    """Return the server's response, beginning at byte `start` if the server supports this."""
+    """Request a file from byte `start` on, and return the server's response. A server that cannot
+    resume sends the whole file.
+    """
     headers = {"Range": f"bytes={start}-"} if start else {}
     response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     return response
 
 
 def _append(url: str, part: Path) -> None:
-    """Download the bytes that are missing in `part`, or all bytes if the server cannot resume a
-    download.
+    """Append the missing bytes to the incomplete file `part`. If the server cannot resume a
+    download, download the whole file again.
     """
     have = part.stat().st_size if part.exists() else 0
     try:
@@ -149,7 +152,7 @@ def _append(url: str, part: Path) -> None:
 
 
 def _cut_off(left: int) -> OSError:
-    """Return the error for a response shorter than its announced length."""
+    """Return the error for a response that ended before its announced length."""
     return OSError(f"the connection was closed {left} bytes before the end")
 
 

@@ -20,15 +20,14 @@ ACCEPTED = "a folder with one subfolder of JPEG or PNG files per class is accept
 
 
 class FolderSet:
-    """A set of labelled images on disk; ``set[rows]`` reads and decodes the images with indices
-    ``rows``.
+    """A set of labelled images on disk; ``set[rows]`` reads the images with the indices ``rows``.
 
     Classes are the subfolders in alphabetical order (ImageNet's WordNet numbers). The images of a
-    class are all image files in the folder of the class and in its subfolders. Image files are
-    recognised by their suffixes, as in torchvision's `ImageFolder`. Files and folders whose names
-    begin with a dot are skipped. The shorter side of an image is resized to 8/7 of ``crop`` pixels
-    (bilinear), and a square of ``crop`` pixels is cut from the centre. With ``crop`` 224 the
-    shorter side has 256 pixels, as in the standard evaluation of torchvision's networks.
+    class are all image files in the subfolder of the class and below it. Image files are recognised
+    by their suffixes, as in torchvision's `ImageFolder`. Files and folders whose names begin with a
+    dot are skipped. The shorter side of an image is resized to 8/7 of ``crop`` pixels, with
+    bilinear interpolation. Then a square of ``crop`` pixels is cut from the centre. With ``crop``
+    224 the shorter side has 256 pixels, as in the standard evaluation of torchvision's networks.
 
     Every image is converted to three channels of 8 bits, as in torchvision. A grey image is
     repeated in three channels. An image with a palette or in CMYK is converted to RGB. Transparency
@@ -67,8 +66,8 @@ class FolderSet:
         return len(self.paths)
 
     def __getitem__(self, rows: Rows) -> UInt8[Tensor, "m 3 side side"]:
-        """Return the images with the indices ``rows`` or, if ``rows`` is a mask of bools, the
-        images for which it is true. A single number selects one image.
+        """Return the images that ``rows`` selects; ``rows`` contains indices, or one bool for each
+        image. A single number selects one image.
 
         Decoding releases Python's global lock, so several threads decode in parallel.
         """
@@ -103,7 +102,9 @@ def _hidden(name: str) -> bool:
 
 
 def _images(folder: Path) -> Iterator[str]:
-    """Yield the image files in a folder and below it, in torchvision's order."""
+    """Yield the paths of the image files in a folder and its subfolders, in the same order as
+    torchvision.
+    """
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
     for parent, _, files in sorted(os.walk(folder, followlinks=True)):
@@ -114,8 +115,8 @@ def _images(folder: Path) -> Iterator[str]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image with the upper 8 of 16 bits per channel. PIL itself takes the upper bits only
-    for images with three channels.
+    """Return an image with 8 bits per channel. If the image has 16 bits per channel, the upper 8
+    bits are kept. PIL itself keeps the upper bits only for images with three channels.
     """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -19,9 +19,9 @@ class ImageSet:
     """Labelled images of one split of a data set.
 
     The `images` are grey values or colours in 0..255, and the `labels` are in 0..classes-1. Raises
-    ValueError for images that are not bytes, for a label outside its range, and if the number of
-    labels differs from the number of images. The range of labels is not checked on a GPU, because
-    the CPU would have to wait for the GPU.
+    ValueError if the images are not bytes, if a label is outside its range, or if the numbers of
+    labels and images differ. On a GPU the range of the labels is not checked, because the check
+    would make the CPU wait for the GPU.
     """
 
     name: str
@@ -47,8 +47,9 @@ class ImageSet:
         return len(self.images)
 
     def subset(self, which: Rows) -> "ImageSet":
-        """Return a subset of the images. If `which` is a number, the subset is the first `which`
-        images; otherwise it is the images that `which` selects, in order.
+        """Return a subset of the images. If `which` is a whole number, the subset contains the
+        first `which` images. If `which` contains indices or is a mask, the subset contains the
+        selected images, in order.
 
         `which` is a whole number in 1..n, a list, array or tensor of indices in 0..n-1, or a mask
         of n bools. Any other value of `which` raises ValueError.
@@ -76,18 +77,19 @@ def as_float(
     """Return the images scaled to [0, 1], as networks and attacks need them. The byte 255 becomes
     exactly 1.
 
-    Raises ValueError for images that are not bytes, because such images may be in [0, 1] already.
+    Raises ValueError for images that are not bytes, because their values may already be in [0, 1].
     """
     refuse_other_than_bytes(images)
     return images.to(dtype) / 255
 
 
 def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
-    """Return the row indices that `which` (indices or a mask) selects among n images.
+    """Return the indices of the images that `which` selects among n images. The selection `which`
+    contains indices, or one bool for each image.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
-    in 0..n-1, for a mask whose length is not n, and for an array with more than one axis. The error
-    message calls the argument `name`.
+    in 0..n-1. Also raises ValueError for a mask whose length is not n, and for an array with more
+    than one axis. The error message contains `name` as the name of the argument.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:
@@ -108,7 +110,9 @@ def refuse_other_than_bytes(images: Tensor) -> None:
 
 
 def _array(which: Rows, name: str) -> NDArray[Any]:
-    """Return `which` as an array of whole numbers or bools; raise ValueError for any other type."""
+    """Return the selection `which` as a numpy array of whole numbers or bools. Raise ValueError for
+    other types.
+    """
     try:
         array = np.asarray(which.cpu() if isinstance(which, Tensor) else which)
     # This happens for lists of unequal lengths, and for float types that numpy lacks.

@@ -2,8 +2,8 @@
 mirrors.
 
 The files of MNIST may be compressed (`.gz`) or not. The files may be in torchvision's folder
-(`MNIST/raw`), in `mnist`, or directly in the root folder. Only a download imports torchvision,
-because the import takes seconds.
+(`MNIST/raw`), in `mnist`, or directly in the root folder. The package torchvision is imported only
+for a download, because the import takes seconds.
 """
 
 import struct
@@ -61,7 +61,7 @@ def read_pair(
     mirrors: Callable[[], Sequence[str]] | None,
 ) -> tuple[UInt8[Tensor, "n 1 h w"], Int64[Tensor, " n"]]:
     """Return the images and the labels from two files in MNIST's format. The function
-    `read_original` finds the two files.
+    `read_original` finds and checks the two files.
     """
     images, labels = (_idx(read_original(each, root, folders, mirrors=mirrors)) for each in files)
     return images[:, None], labels.long()
@@ -79,8 +79,8 @@ def _idx(contents: bytes) -> UInt8[Tensor, "*shape"]:
     """Return the values of a file in MNIST's format (idx). The file has two zero bytes, a type, the
     number of axes, the lengths of the axes, and then the values.
 
-    The type (8 for unsigned bytes) is not checked, because the hash of the contents was checked
-    before.
+    The type in the file (8 for unsigned bytes) is not checked here, because the hash of the
+    contents was already checked.
     """
     axes = contents[3]
     start = 4 + 4 * axes

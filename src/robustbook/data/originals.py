@@ -1,9 +1,9 @@
 """Read original files of a data set from a local folder or a download, and check them by hash
 before use.
 
-The hash of a file covers its uncompressed contents. So the original compressed file (`.gz`), the
-unpacked file, and a file that was unpacked and compressed again have the same hash. A file with a
-different hash is never used, whatever its name or folder.
+The hash of a file covers its uncompressed contents. So a compressed file (`.gz`) has the same hash
+as the unpacked file, however the file was compressed. A file with a different hash is never used,
+whatever its name or folder.
 """
 
 import gzip
@@ -22,9 +22,7 @@ REPLACE = "put the original file in its place, or delete it to have it downloade
 
 
 class DataError(ValueError):
-    """The error for a data file that is missing, truncated or altered, or that could not be
-    downloaded.
-    """
+    """The error for a data file that is missing or damaged, or that could not be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +37,20 @@ class Original:
 
     @property
     def algorithm(self) -> str:
-        """Return the hash algorithm of `digest`, which follows from its length."""
+        """Return the name of the hash algorithm of `digest`, which the length of `digest`
+        determines.
+        """
         return "SHA-256" if len(self.digest) == 64 else "MD5"
 
 
 def data_root(root: str | Path | None = None) -> Path:
     """Return the absolute path of the folder for data files.
 
-    The folder is `root` if `root` is given. Otherwise it is the value of the environment variable
-    `ROBUSTBOOK_DATA` or, if this variable is not set, the folder `data` in the user's cache folder
-    for `robustbook`. All copies of the project share this folder (on Linux
-    `~/.cache/robustbook/data`). `~` in `root` stands for the home folder. The path is made
-    absolute, so that it does not depend on the working directory.
+    The folder is `root` if `root` is given. Without `root`, the folder is the value of the
+    environment variable `ROBUSTBOOK_DATA`. Without this variable, the folder is `data` in the
+    user's cache folder for `robustbook`. All copies of the project on a machine share this default
+    folder (on Linux `~/.cache/robustbook/data`). `~` in `root` stands for the home folder. The path
+    is made absolute, so that it does not depend on the working directory.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
     return (
@@ -65,14 +65,15 @@ def read_original(
     *,
     mirrors: Callable[[], Sequence[str]] | None = None,
 ) -> bytes:
-    """Return the contents of `original`. They are read from a local file or, if there is none, from
-    the first mirror that works.
+    """Return the contents of `original`. The contents are read from a local file or, if there is
+    none, from the first mirror (download server) that works.
 
     The `subfolders` of `root` are searched in order for the file, unpacked or compressed (`.gz`). A
     download is stored compressed, in the first of `subfolders`. The function `mirrors` returns the
-    web addresses of folders (ending in `/`) to try in turn. `mirrors` is called only if no local
-    file is found. Without `mirrors` nothing is downloaded. If the file cannot be read, DataError is
-    raised; its message names the file, what was expected and what to do.
+    web addresses (ending in `/`) of the folders from which to download, in the order in which they
+    are tried. The function `mirrors` is called only if no local file is found. Without `mirrors`
+    nothing is downloaded. If the file cannot be read, DataError is raised. The error message names
+    the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):
@@ -105,7 +106,7 @@ def read_original(
 def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
     """Return the uncompressed contents of the file at `path`.
 
-    Raises DataError if the contents differ from those of `original`. The message ends with
+    Raises DataError if the contents differ from those of `original`. The error message ends with
     `remedy`, a text that says what to do.
     """
     try:
@@ -122,7 +123,9 @@ def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
 
 
 def check(path: Path, original: Original, contents: bytes, remedy: str) -> None:
-    """Raise DataError if `contents`, unpacked from `path`, differ from those of `original`."""
+    """Raise DataError if the bytes `contents` of the file at `path` differ from the published file
+    `original`.
+    """
     if len(contents) != original.size:
         found = f"{len(contents)} bytes" if len(contents) < original.size else "more bytes"
         raise unfit(path, original, f"it holds {found}", remedy)
@@ -133,8 +136,8 @@ def check(path: Path, original: Original, contents: bytes, remedy: str) -> None:
 
 
 def unfit(path: Path, original: Original, found: str, remedy: str) -> DataError:
-    """Return the error for a wrong file; the message says what was expected, what was found and
-    what to do.
+    """Return the error for a wrong file. The error message says what was expected, what was found
+    and what to do.
     """
     return DataError(
         f"{path} is not the published {original.name} ({original.size} bytes with "

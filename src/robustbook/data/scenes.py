@@ -9,24 +9,26 @@ drawn on a crop of 32 x 32 pixels, in a random colour with an opacity of 7/8. Th
 digit is at most one pixel off the centre of the crop. The 2,794 training images contain each digit
 twice, on two crops and in two colours.
 
-The classes are not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the
-test images. But a small network learns the classes within seconds of training. Deep Defense's
-ConvNet with half as many filters, applied to whitened images, classifies 83 to 86 % of the test
-images correctly (three seeds). Training the ConvNet takes seven seconds on a CPU core: 12 epochs of
-Adam with batches of 100, while the learning rate falls from 0.003 to 0.
+The images are not trivial to classify: a nearest-neighbour classifier on pixels is correct for 39 %
+of the test images. But a small network learns the classes of these images within seconds. A small
+network, Deep Defense's ConvNet with half as many filters, classifies 83 to 86 % of the whitened
+test images correctly (three seeds). Training the ConvNet takes seven seconds on a CPU core: 12
+epochs of Adam with batches of 100 images. The learning rate falls from 0.003 to 0.
 
 Networks with batch norm can also be trained on these images, because the statistics of a shuffled
-batch resemble those of the whole set. A shuffled batch of 100 images has every class. The mean of a
-colour channel over a batch of 100 images differs by about 0.01 from the channel's mean over the
-whole set. For comparison, the channel's standard deviation over images and pixels is 0.15 to 0.18.
-A network of three convolutions with batch norm and a linear layer, trained like the ConvNet,
-classifies 87 to 91 % of the test images correctly. If batch norm uses the statistics of the test
-batches instead, this network classifies 88 to 92 % of the test images correctly (two seeds).
+batch resemble the statistics of the whole set. A shuffled batch of 100 images has every class. The
+mean of a colour channel over a batch of 100 images differs by about 0.01 from the mean over the
+whole set. For comparison, the standard deviation of a colour channel over images and pixels is 0.15
+to 0.18. A network of three convolutions with batch norm and a linear layer classifies 87 to 91 % of
+the test images correctly. This network is trained like the ConvNet. With the batch statistics of
+test images instead of running statistics, the network classifies 88 to 92 % of them correctly (two
+seeds).
 
 After the photographs are decoded, all images are computed with integers. Different JPEG decoders
 give slightly different pixels, mostly because they enlarge reduced colour planes in different ways.
-But these photographs have colour planes of full size. The decoded pixels are checked by hash, so
-that the images are the same bytes on every machine.
+The two photographs avoid the main difference between JPEG decoders, because their colour planes
+have full size. The decoded pixels are checked by hash, so that the images are the same bytes on
+every machine.
 """
 
 import hashlib
@@ -61,7 +63,8 @@ _SIDE = 32
 
 def scenes(split: str) -> ImageSet:
     """Return the 2,794 training images or the 400 test images, of shape 3 x 32 x 32, in the order
-    of `digits`. In the training set, the first copies of all digits come before the second copies.
+    of `digits`. The training set contains first one copy of every digit, and then the second copy
+    of every digit.
     """
     strokes = digits(split)
     pieces = _photographs()[:, :, _COLUMNS[split]]

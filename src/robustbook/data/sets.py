@@ -27,11 +27,10 @@ def load(
 
     `name` is "digits" or "scenes" (both use scikit-learn's files), "mnist", "fashion-mnist",
     "cifar10" or "stl10"; `split` is "train" or "test". `root` is the folder with the original
-    files. By default it is the folder that `data_root` returns. Missing files are downloaded to
-    `root`, unless `download` is False. Each call of `load` checks the hash of every file.
-    `at_least` is the smallest number of images that the caller accepts. This number matters for
-    STL-10, because possibly only the first 1,600 of the 8,000 test images are available (see
-    `stl10`).
+    files. By default `root` is the folder that `data_root` returns. If `download` is True, missing
+    files are downloaded to `root`. Each call of `load` checks the hash of every file. `at_least` is
+    the smallest number of images that the caller accepts. The minimum matters for STL-10: sometimes
+    only the first 1,600 of the 8,000 test images are available (see `stl10`).
 
     Raises ValueError for an unknown name or split. Raises DataError for a missing, truncated or
     altered file, and for a set with fewer than `at_least` images.

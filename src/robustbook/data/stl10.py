@@ -2,8 +2,8 @@
 Coates, Lee and Ng, "An analysis of single layer networks in unsupervised feature learning", AISTATS
 2011.
 
-A split can be in three places below the root folder; the first place that has the whole split is
-used:
+A split (the training or the test images) can be in three places below the root folder. The first
+place that has the whole split is used:
 
 - The first place has the original binary files (`stl10_binary/train_X.bin` and `train_y.bin`).
 
@@ -12,9 +12,9 @@ used:
   1,600 of the 8,000 test images. Random Self-Ensemble is evaluated on these 1,600 images.
 
 - The third place has the original archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are
-  the labelled images. The archive is read only up to the last file that is needed: about 190 MB for
-  the test images and 300 MB for the training images. If the archive is downloaded, only its
-  labelled images are stored, as binary files (up to 360 MB).
+  the labelled images. The archive is read only up to the last needed file: about 190 MB for the
+  test images and 300 MB for the training images. If the archive is downloaded, only its labelled
+  images are stored, as binary files (up to 360 MB).
 
 Images and labels are always converted to the format of the original binary files, and their hash is
 checked.
@@ -72,8 +72,8 @@ PACKED = {
 
 def stl10(split: str, root: Path, *, download: bool, at_least: int = 1) -> ImageSet:
     """Return the 5,000 training images or the 8,000 test images, of shape 3 x 96 x 96, in their
-    original order. If only the ZIP files are available and `at_least` is at most 1,600, only the
-    first 1,600 test images are returned.
+    original order. If the binary files are missing and `at_least` is at most 1,600, the first 1,600
+    test images are returned from the ZIP file.
 
     Labels 0 to 9 are airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck; the original
     files count classes from 1.
@@ -112,8 +112,8 @@ def _files(split: str, root: Path) -> tuple[bytes, bytes]:
 
 
 def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[bytes, bytes]:
-    """Return images and labels from the ZIP files of WebP files, converted to the format of the
-    original binary files.
+    """Return images and labels from the ZIP files, converted to the format of the original binary
+    files.
     """
     pixels, numbers = [], []
     for path in packs:

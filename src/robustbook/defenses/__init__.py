@@ -1,6 +1,6 @@
-"""Define the defenses: training objectives, Parseval's update of the weights, denoising blocks,
-noise layers with an ensemble over noise draws, and transformations of the image. A training
-objective is a function from a network and a batch to named loss terms.
+"""Define the defenses: training objectives, changes to a network (such as noise layers), Parseval's
+update of the weights, and transformations of the image. A training objective is a function that
+gets a network and a batch, and returns named loss terms.
 """
 
 from .adversarial import adversarial_training

@@ -3,7 +3,7 @@ r"""Compute the loss of adversarial training as defined by Goodfellow, Shlens & 
 
 The loss is :math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`, as in
 equation 4 of Nayebi & Ganguli 2017. Each training step computes the adversarial images from the
-current weights, and treats these images as constants in the gradient of the loss.
+current weights. In the gradient of the loss, the adversarial images are constants.
 """
 
 from jaxtyping import Float, Int
@@ -24,23 +24,25 @@ def adversarial_training(
     steps: int = 1,
     step_size: float | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return two weighted loss terms, whose sum training minimises: ``clean`` is the cross entropy
-    on clean images, and ``adversarial`` is the cross entropy on adversarial images.
+    """Return two weighted loss terms, whose sum training minimises. The term ``clean`` is the cross
+    entropy on clean images, and the term ``adversarial`` is the cross entropy on adversarial
+    images.
 
-    The loss is computed by `weighted_training` with PGD that starts at the clean image.
+    The function `weighted_training` computes the loss; the adversarial images come from PGD that
+    starts at the clean image.
 
     ``net``: the network. While the adversarial images are computed, batch norm layers use their
-        running statistics. In the two loss terms, batch norm layers use batch statistics. They
-        update their running statistics first with the clean batch, then with the adversarial batch.
-        A term of weight 0 is not computed.
+        running statistics. In the two loss terms, batch norm layers use batch statistics. Batch
+        norm layers update their running statistics first with the clean batch, then with the
+        adversarial batch. If a term has weight 0, the term is not computed and counts as 0.
     ``labels``: the true classes, or the probabilities of the classes.
     ``eps``: l-infinity radius for pixels in [0, 1].
     ``alpha``: weight of the clean term; both papers use 0.5.
     ``clip``: whether adversarial images are clipped to [0, 1]; neither paper mentions clipping.
-    ``steps``, ``step_size``: ``steps`` is the number of PGD steps, which start at the clean image,
-        and ``step_size`` is the size of a step. With ``step_size`` None and one step, the step has
-        size eps, which is the FGSM of Goodfellow et al. 2015. Several PGD steps with alpha 0 give
-        the training of Madry et al. 2018 (arXiv 1706.06083), but without the random start.
+    ``steps``, ``step_size``: the number and the size of the PGD steps. With ``step_size`` None and
+        one step, the step has size eps, which is the FGSM of Goodfellow et al. 2015. Several PGD
+        steps with alpha 0 give the training of Madry et al. 2018 (arXiv 1706.06083), but without
+        the random start.
     """
     length = eps if step_size is None else step_size
     attack = SignedSteps(eps, steps, length, start="image", clip=clip)

@@ -1,8 +1,8 @@
 """Replace each ReLU by a bounded ReLU, min(max(x, 0), bound). The bound limits how far a
 perturbation can change an activation.
 
-The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). The paper of Random
-Self-Ensemble calls this method "Robust Opt. + BReLU". The released code of Random Self-Ensemble
+The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). In the paper of Random
+Self-Ensemble, the method is called "Robust Opt. + BReLU". The released code of Random Self-Ensemble
 uses the bound 1 and trains on images with Gaussian noise of standard deviation 0.05.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class BoundedReLU(nn.Module):
-    """A layer that computes min(max(x, 0), bound)."""
+    """A bounded ReLU layer, which computes min(max(x, 0), bound)."""
 
     def __init__(self, bound: float = 1.0) -> None:
         super().__init__()
@@ -29,8 +29,8 @@ class BoundedReLU(nn.Module):
 
 def bounded(net: nn.Module, *, bound: float = 1.0) -> nn.Module:
     """Return a copy of ``net`` in which a `BoundedReLU` replaces every ReLU layer. The names of the
-    weights stay the same. Raises ValueError for a bound that is not above 0, or a network without
-    ReLU layers.
+    weights stay the same. Raises ValueError if the bound is not a finite number above 0, or if the
+    network has no ReLU layer.
     """
     if not 0 < bound < float("inf"):
         raise ValueError(f"bound must be a finite number above 0, got {bound}")

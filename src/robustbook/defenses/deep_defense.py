@@ -1,51 +1,52 @@
 r"""Compute the loss of Deep Defense; training with this loss makes DeepFool's perturbations larger.
 
 Deep Defense is from Yan, Guo and Zhang 2018 (arXiv 1803.00404). Let r_k be DeepFool's perturbation
-of the k-th image x_k, in the units of the first layer's input, and :math:`\rho_k = \|1.02\,r_k\|_2
-/ \|x_k\|_2`. The loss of a batch of n images is the sum of three terms:
+of the k-th image x_k after preprocessing, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2` the
+relative norm of the perturbation. The loss of a batch of n images is the sum of three terms:
 
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
-This loss is the paper's equation 6, except that the paper sums over the training set. The released
-code and this code take the mean over the batch. The set T contains the images that the network
-currently classifies correctly; DeepFool perturbs these images until they are misclassified. The set
-F contains the misclassified images; DeepFool perturbs these images until they are classified
-correctly. Each DeepFool step of a misclassified image moves towards the label, away from the class
-predicted at the current point. DeepFool's number of steps, overshoot and offset are as in the
-released code and in the preset "authors" of `deepfool`.
+The loss of Deep Defense is equation 6 of the paper, except that the paper sums over the training
+set. The released code and this project's code take the mean over the batch. The set T contains the
+images that the network currently classifies correctly; DeepFool perturbs these images until they
+are misclassified. The set F contains the misclassified images; DeepFool perturbs these images until
+they are classified correctly. For a misclassified image, each DeepFool step moves from the class
+that is predicted at the current point towards the label. DeepFool's number of steps, overshoot and
+offset are as in the released code and in the preset "authors" of `deepfool`.
 
-The loss is differentiated through the logits, through the gradients of the logits at each iterate,
-and through the iterates. The norm ||x||, the choice of the nearest class and the set of finished
-images are treated as constants. An image is finished once DeepFool's perturbation has changed its
-class as intended. The authors build and differentiate a second network that computes the gradients.
-For piecewise linear networks, differentiating the authors' second network gives the same derivative
-as differentiating twice, as this code does. An image with ||x|| = 0 has no rho and is excluded from
-both DeepFool terms; the paper does not mention this case.
+The gradient of the loss flows through the logits, the gradients of the logits, and the iterates of
+DeepFool. Three things are treated as constants: the norm ||x||, the choice of the nearest class,
+and the set of finished images. An image is finished once DeepFool's perturbation has changed the
+predicted class as intended. The authors' code builds a second network that computes the gradients
+of the first network, and differentiates the second network. This code differentiates the first
+network twice, which gives the same derivative for piecewise linear networks. An image with ||x|| =
+0 has no rho and is excluded from both DeepFool terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
-- The form "rows" of the loss is for a CPU. Finished images are removed from the batch, and
-  gradients are computed only for classes whose boundary can be the nearest (see `_nearest`). On an
-  H200 a training step in the form "rows" took as long as 40 to 92 training steps with the cross
-  entropy alone. In the form "rows" the CPU waits for the GPU whenever images or classes are
-  selected. Also, cuDNN probably has to select its algorithms again for each new batch size.
+- The form "rows" of the loss is for a CPU. Finished images are removed from the batch. Gradients
+  are computed only for classes whose boundary can be the nearest (see `_nearest`). On an H200 GPU,
+  a training step in the form "rows" took as long as 40 to 92 training steps with the cross entropy
+  alone. One reason is that in the form "rows" the CPU waits for the GPU whenever images or classes
+  are selected. Another probable reason is that cuDNN selects its algorithms again for each new
+  batch size.
 
-- The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of all
-  classes. When images are finished, the batch shrinks, but only to multiples of an eighth of the
-  full batch size, so that few batch sizes occur. Finished images pad the batch to such a multiple
-  and are not changed. The CPU waits for the GPU once per DeepFool step, to read the number of
-  unfinished images.
+- The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of the
+  logits of all classes. When images are finished, the batch shrinks. The batch size stays a
+  multiple of an eighth of the full batch size, so that few batch sizes occur. Some finished images
+  stay in the batch to fill it up; they are not changed. The CPU waits for the GPU once per DeepFool
+  step, to read the number of unfinished images.
 
-- The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. Unlike in
-  "padded", the batch of the form "fixed" never shrinks. So no tensor shape depends on the data, and
-  the CPU never waits for the GPU. The form "fixed" computes all five DeepFool steps for every
-  image. The form "padded" computes fewer steps, because it removes finished images, and few images
-  need more than three steps.
+- The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. In the form
+  "fixed" the batch never shrinks, unlike in the form "padded". So no tensor shape depends on the
+  data, and the CPU never waits for the GPU. The form "fixed" computes all five DeepFool steps for
+  every image. The form "padded" removes finished images and so computes fewer steps, because few
+  images need more than three steps.
 
-In all forms, the first forward pass also gives the cross entropy. Only the gradient of the nearest
-class is differentiated again, because the gradients of all other classes only decide which class is
-nearest.
+In all forms, the cross entropy is computed from DeepFool's first forward pass. The gradients of all
+classes decide which class is nearest, but only the gradient of the nearest class is differentiated
+again.
 """
 
 import contextlib
@@ -82,7 +83,7 @@ Form = Literal["auto", "rows", "padded", "fixed"]
 
 @dataclass(frozen=True)
 class _Search:
-    """The parameters of DeepFool's search for perturbations, which `deep_defense` explains."""
+    """The parameters of DeepFool in the loss, which the docstring of `deep_defense` explains."""
 
     steps: int
     overshoot: float
@@ -107,15 +108,15 @@ def deep_defense(
     generator: torch.Generator | None = None,
     form: Form = "auto",
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return three weighted loss terms, whose sum training minimises. ``cross_entropy`` is the mean
-    cross entropy, ``correct`` is the DeepFool term of the correctly classified images, and
-    ``wrong`` is the DeepFool term of the misclassified images.
+    """Return three weighted loss terms, whose sum training minimises. The terms are the mean cross
+    entropy (``cross_entropy``), the DeepFool term of the correctly classified images (``correct``),
+    and the DeepFool term of the misclassified images (``wrong``).
 
-    ``net``: the network. For a `Prepared` network, perturbations and norms are measured on the
-        preprocessed images. The layers of the network are frozen while the loss is computed (see
-        `Frozen`). Batch norm layers use their running statistics, and an image keeps its dropout
-        masks in all DeepFool steps. A network compiled by `torch.compile` runs uncompiled, because
-        compiled code cannot be differentiated twice.
+    ``net``: the network. If the network is a `Prepared` network, which preprocesses its images,
+        perturbations and norms are measured after the preprocessing. The layers of the network are
+        frozen while the loss is computed (see `Frozen`). Batch norm layers use their running
+        statistics, and an image keeps its dropout masks in all DeepFool steps. A network compiled
+        by `torch.compile` runs uncompiled, because compiled code cannot be differentiated twice.
     ``images``: in [0, 1].
     ``labels``: the true classes.
     ``lam``, ``c``, ``d``: numbers above 0. The weight of both DeepFool terms is lam (released code:
@@ -125,17 +126,18 @@ def deep_defense(
     ``overshoot``: relative overshoot of DeepFool (released code: 0.02).
     ``offset``: a number that is added to each component of a gradient before its norm is computed
         (released code: 5e-6 on MNIST, 1e-5 on CIFAR-10).
-    ``candidates``: how many classes DeepFool compares besides the source class; the classes with
-        the highest logits at the clean image come first. With ``candidates`` None, DeepFool
-        compares all classes, as the released code does where there are 10 classes. The paper of
-        DeepFool compares 9 classes besides the source class.
-    ``slack``: a limit on the number of computed gradients, which the released code does not have.
-        The form "rows" skips a class that could be nearest only if its gradient norm exceeded
-        ``slack`` times the mean gradient norm of the first five classes. With a slack of math.inf,
-        and in the forms "padded" and "fixed", no class is skipped. With the default slack, the
-        nearest class was always found for 25,000 training images of MNIST (MLP and LeNet, before
-        and after training with Deep Defense). A slack of 1.65 would have been enough to find the
-        nearest class of all these images.
+    ``candidates``: the number of classes that DeepFool compares besides the source class. The
+        classes with the highest logits at the clean image are selected. With ``candidates`` None,
+        DeepFool compares all classes, as the released code does where there are 10 classes. The
+        paper of DeepFool compares 9 classes besides the source class.
+    ``slack``: a number that limits how many gradients are computed; the released code has no such
+        limit. The form "rows" skips a class if its boundary could be the nearest only with a very
+        large gradient norm. The limit is ``slack`` times the mean gradient norm of the first five
+        classes. If ``slack`` is math.inf, no class is skipped; the forms "padded" and "fixed" never
+        skip a class. With the default slack, the nearest class was always found for 25,000 training
+        images of MNIST. The networks were an MLP and LeNet, before and after training with Deep
+        Defense. Even with a slack of 1.65, the nearest class of all 25,000 images would have been
+        found.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.
@@ -179,14 +181,13 @@ def deep_defense(
 
 
 def _total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Return the sum of exp(exponent) over the images that ``chosen`` selects."""
+    """Return the sum of exp(exponent) over those images for which ``chosen`` is true."""
     return torch.exp(exponents[chosen]).sum()
 
 
 def _masked_total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Return the sum of exp(exponent) over the chosen images without tensor shapes that depend on
-    the data. Exponents of unchosen images are set to -inf, because exp(-inf) and its derivative are
-    0.
+    """Return the same sum as `_total`, computed with tensor shapes that do not depend on the data.
+    Exponents of unchosen images are set to -inf, because exp(-inf) and its derivative are 0.
     """
     return torch.exp(exponents.masked_fill(~chosen, -math.inf)).sum()
 
@@ -202,9 +203,9 @@ def _uncompiled() -> contextlib.AbstractContextManager[object]:
 def _rows(
     frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return three results: the cross entropy of the batch; for each image, whether it is
-    classified correctly; and for each image, DeepFool's perturbation without overshoot. Images
-    whose perturbation is finished are removed from the batch.
+    """Return three results: the cross entropy of the batch, which images are classified correctly,
+    and DeepFool's perturbation of each image without overshoot. Images whose perturbation is
+    finished are removed from the batch.
     """
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()
@@ -247,8 +248,8 @@ def _batched(
     *,
     shrink: bool,
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return the same three results as `_rows`; finished images stay in the batch unless ``shrink``
-    is true.
+    """Return the same three results as `_rows`, computed with batched gradients. If ``shrink`` is
+    true, most finished images are removed from the batch; otherwise all images stay.
     """
     rows = torch.arange(len(x), device=x.device)
     going = torch.ones_like(rows, dtype=torch.bool)
@@ -289,8 +290,9 @@ def _batched(
 
 
 def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    """Return the indices of all unfinished images and of some finished images. The number of
-    indices is a multiple of an eighth of the batch size.
+    """Return the indices of the images in the smaller batch: all unfinished images, and some
+    finished images that fill the batch. The number of images is a multiple of an eighth of the full
+    batch size.
     """
     piece = math.ceil(len(going) / PIECES)
     count = piece * math.ceil(int(going.sum()) / piece)  # here the CPU waits for the GPU
@@ -300,8 +302,8 @@ def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
 def _one_hot(
     target: Int[Tensor, "*m n"], source: Int[Tensor, " n"], logits: Float[Tensor, "n k"]
 ) -> Float[Tensor, "*m n k"]:
-    """Return the gradient of each image's margin with respect to its logits: 1 at the target, -1 at
-    the source.
+    """Return the gradient of each image's margin with respect to the logits: 1 for the target
+    class, -1 for the source class.
     """
     classes = torch.arange(logits.shape[1], device=logits.device)
     return (target[..., None] == classes).to(logits) - (source[:, None] == classes).to(logits)
@@ -310,8 +312,8 @@ def _one_hot(
 def _move(
     margin: Float[Tensor, " m"], w: Float[Tensor, "m *shape"], offset: float
 ) -> Float[Tensor, "m *shape"]:
-    """Return DeepFool's step |f| w / ||w||^2, where ``offset`` is added to each component of w in
-    the norm. If the norm is 0, return 0.
+    """Return DeepFool's step |f| w / ||w||^2. In the norm, ``offset`` is added to each component of
+    w. If the norm is 0, the step is 0.
     """
     squares = _norm(w, offset) ** 2
     return w * per_image(margin.abs() / torch.where(squares > 0, squares, 1), w)
@@ -330,20 +332,20 @@ def _nearest(
     search: _Search,
     known: Float[Tensor, "m *shape"] | None,
 ) -> Int[Tensor, " m"]:
-    """Return for each image the class whose linearised boundary is nearest; autograd treats the
-    choice as a constant.
+    """Return for each image the class whose linearised boundary is nearest. Autograd treats the
+    choice of this class as a constant.
 
-    ``away``: whether the clean image is classified correctly, so that DeepFool moves it away from
-        its label. For misclassified images the result is not used, because DeepFool moves these
-        images towards their label.
+    ``away``: for each image, whether the clean image is classified correctly, so that DeepFool
+        moves the image away from its label. For misclassified images the result is not used,
+        because DeepFool moves these images towards their label.
 
-    Gradients are first computed for the ``FIRST`` classes of smallest |f|, on the existing graph.
-    If ``known`` is given, it is the gradient of the first class, and no gradient is computed at
-    first. Each of the remaining classes can be nearest only if its gradient norm exceeds its |f|
-    divided by the smallest distance so far. A class is skipped if it could be nearest only with a
-    gradient norm above ``slack`` times the mean gradient norm so far. If only one gradient has been
-    computed so far, the limit is twice ``slack`` times the norm of this gradient. The gradients of
-    all classes that are not skipped are computed together in a second batch.
+    First, gradients are computed for the ``FIRST`` classes with the smallest |f| (difference of
+    logits), through the existing autograd graph. If ``known`` is given, it is the gradient for the
+    class with the smallest |f|; then no other gradient is computed first. A further class can be
+    nearest only if its gradient norm exceeds its |f| divided by the smallest distance so far. A
+    class is skipped if the required gradient norm is above ``slack`` times the mean gradient norm
+    so far. If ``known`` is given, the limit is twice ``slack`` times the norm of ``known``. The
+    gradients of all classes that are not skipped are computed together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]
@@ -369,8 +371,8 @@ def _nearest(
 def _by_margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], classes: Int[Tensor, "m others"]
 ) -> tuple[Float[Tensor, "m others"], Int[Tensor, "m others"]]:
-    """Return two results for each image: the values |f| of the ``classes`` in increasing order, and
-    the classes in the same order.
+    """Sort the ``classes`` of each image by |f|, the absolute difference between the logits of the
+    class and of the source class. Return the sorted |f| and the sorted classes.
     """
     f = (logits.gather(1, classes) - logits.gather(1, source[:, None])).detach().abs()
     f, order = f.sort(1)
@@ -386,8 +388,9 @@ def _slope(
     retain: bool = False,
     create: bool = False,
 ) -> Float[Tensor, "m *shape"]:
-    """Return the gradient of each image's margin (see `_margin`) with respect to ``point``. With
-    ``retain`` the autograd graph is kept; with ``create`` the gradient can be differentiated again.
+    """Return for each image the gradient of its margin (target logit minus source logit) with
+    respect to ``point``. With ``retain`` the autograd graph is kept, and with ``create`` the
+    gradient itself can be differentiated.
     """
     margin = _margin(logits, source, target).sum()
     w: Tensor

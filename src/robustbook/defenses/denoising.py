@@ -6,8 +6,8 @@ denoising block filters feature maps x and adds the result to x:
 .. math:: y = x + \mathrm{BN}_{\gamma=0}(W D(x))
 
 D is a filter, W is a 1 x 1 convolution without bias, and BN is a batch norm whose scale is 0 before
-training. So a new block returns its input. No ReLU follows the sum. The filter averages x itself; x
-is not first multiplied by a learned projection. The paper places blocks after stages of a ResNet.
+training. So a new block returns its input. No ReLU follows the sum. The filter averages x itself,
+without a learned projection of x. The paper places blocks after stages of a ResNet.
 """
 
 import copy
@@ -31,8 +31,8 @@ comparison.
 class NonLocalGaussian(nn.Module):
     """A filter whose output at position i is the weighted mean of x_j over all positions j.
 
-    The weights are proportional to exp(theta(x_i) . phi(x_j) / sqrt(C / 2)) and sum to 1. Here
-    theta and phi are 1 x 1 convolutions without bias from C to C / 2 channels.
+    The weights are proportional to exp(theta(x_i) . phi(x_j) / sqrt(C / 2)) and sum to 1. The
+    functions theta and phi are 1 x 1 convolutions without bias from C to C / 2 channels.
     """
 
     def __init__(self, channels: int, generator: torch.Generator) -> None:
@@ -48,9 +48,9 @@ class NonLocalGaussian(nn.Module):
 class NonLocalDot(nn.Module):
     """A filter whose output at position i is the sum of (x_i . x_j) x_j / N over all N positions j.
 
-    If the number C of channels is at most N, the sum over j of x_j x_j^T is computed first, which
-    costs N C^2 instead of N^2 C operations. Both orders of computation give the same result up to
-    rounding.
+    If the number C of channels is at most N, the sum of x_j x_j^T over j is computed first. The
+    filter then needs N C^2 operations instead of N^2 C. Both orders of computation give the same
+    result up to rounding.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -180,13 +180,13 @@ def denoised(
 ) -> nn.Module:
     """Return a copy of ``net`` with a denoising block after each of the named submodules.
 
-    ``after``: names of submodules. The output of a submodule must have as many channels as the last
-        convolution in the submodule. With ``after`` None, the submodules are ``stage1``,
-        ``stage2``, ... of a residual network, as in the paper.
-    ``kind``: the name of the filter, as in `Denoising`.
+    ``after``: names of submodules. Each submodule must contain convolutions, and its output must
+        have as many channels as the output of its last convolution. With ``after`` None, the
+        submodules are ``stage1``, ``stage2``, ... of a residual network, as in the paper.
+    ``kind``: the name of the filter; `Kind` lists all names.
     ``generator``: the generator that draws the initial weights of the blocks.
     ``convolution``: whether a block has a 1 x 1 convolution after its filter.
-    ``residual``: whether a block adds its input to the filtered features, as in `Denoising`.
+    ``residual``: whether a block adds its input to the filtered features.
 
     A submodule ``stage1`` becomes a sequence of two modules: ``stage1.layers`` is the old
     submodule, and ``stage1.denoising`` is the block. If ``residual`` is True, the untrained copy
@@ -236,7 +236,7 @@ def _filter(kind: str, channels: int, generator: torch.Generator) -> nn.Module:
 
 
 def _embeddings(channels: int, generator: torch.Generator) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """Return the 1 x 1 convolutions theta and phi."""
+    """Return the 1 x 1 convolutions theta and phi, which halve the number of channels."""
     if channels % 2:
         raise ValueError(f"channels must be even to embed them in half as many, got {channels}")
     theta = _pointwise(channels, channels // 2, 0.01, generator)
@@ -250,9 +250,9 @@ def _pointwise(before: int, after: int, deviation: float, generator: torch.Gener
 
 
 def _shifted(x: Tensor, mode: str = "constant") -> list[Tensor]:
-    """Return nine feature maps, which contain for every position the values at the 3 x 3 positions
-    around it. Outside the feature map the values are 0 or, for the mode ``replicate``, equal to the
-    value at the nearest position inside the map.
+    """Return nine shifted copies of the feature maps, which contain for every position the values
+    at the 3 x 3 positions around this position. Outside the feature map the values are 0 or, for
+    the mode ``replicate``, equal to the value at the nearest position inside the map.
     """
     height, width = x.shape[2:]
     padded = F.pad(x, (1, 1, 1, 1), mode=mode)

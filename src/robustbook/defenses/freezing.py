@@ -1,9 +1,9 @@
-"""Keep a network fixed while one loss passes the same images through it several times.
+"""Keep a network fixed while a loss passes the same images through the network several times.
 
 Some losses need several passes through the network, such as the iterations of an attack. In
-training mode the network would change between passes, because batch norm depends on the other
-images of the batch, and dropout draws a new mask at every call. In a frozen network batch norm
-layers use their running statistics, and each image keeps its dropout masks.
+training mode the network would change between passes. Batch norm depends on the other images of the
+batch, and dropout draws a new mask at every call. In a frozen network batch norm layers use their
+running statistics, and each image keeps its dropout masks.
 """
 
 from collections import Counter
@@ -32,16 +32,16 @@ class Frozen:
     former mode (training or evaluation) back.
 
     Inside the context, every layer is in evaluation mode. Dropout layers of `torch.nn` that were in
-    training mode multiply their input by stored masks. The first pass draws the dropout masks, one
-    mask for each pair of an image and a call of a dropout layer. A dropout layer that is called
-    twice has two masks for each image.
+    training mode multiply their input by stored masks. The first pass draws the dropout masks: one
+    mask for each image and each call of a dropout layer. A dropout layer that is called twice has
+    two masks for each image.
 
-    ``generator``: the generator that draws the dropout masks, on its own device. With None on a
-        GPU, torch's default generator of the GPU draws the masks, so that a CUDA graph can record
-        the drawing.
+    ``generator``: the generator that draws the dropout masks. The masks are drawn on the
+        generator's device. With None on a GPU, torch's default generator draws the masks, because a
+        CUDA graph can record this generator.
 
-    Raises ValueError for a network with a layer that cannot be frozen. On a CPU, raises ValueError
-    also if a dropout layer is in training mode and ``generator`` is None.
+    Raises ValueError for a network with a layer that cannot be frozen. Raises ValueError also if
+    ``generator`` is None while a dropout layer on a CPU is in training mode.
     """
 
     def __init__(self, net: nn.Module, generator: torch.Generator | None = None) -> None:
@@ -76,8 +76,8 @@ class Frozen:
     ) -> Float[Tensor, "m *out"]:
         """Return the network's output for the images.
 
-        ``rows``: for each of the ``images``, its index in the first pass; with None, the images
-            must be those of the first pass in the same order.
+        ``rows``: the index of each image in the first pass. With None, the images must be the same
+            as in the first pass, in the same order.
         """
         if self._count is None:
             self._count = len(images)
@@ -103,8 +103,8 @@ class Frozen:
             module.training = training
 
     def _drop(self, layer: Any, inputs: Any, output: Tensor) -> Tensor:
-        """Multiply the output of a dropout layer by the images' masks; in evaluation mode the
-        dropout layer itself does nothing.
+        """Multiply the output of a dropout layer by the stored masks of the images. The dropout
+        layer itself is in evaluation mode and changes nothing.
         """
         place = (layer, self._calls[layer])
         self._calls[layer] += 1

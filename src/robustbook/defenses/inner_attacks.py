@@ -2,11 +2,11 @@
 training step.
 
 An inner attack is a function from (network, images, labels) to adversarial images. The training
-loss treats these images as constants. `SignedSteps` covers FGSM, PGD and the single-step attacks
-with a random start. `inner_attack` turns any attack of `robustbook.attacks` into an inner attack.
-During an inner attack, batch norm layers use their running statistics by default. An inner attack
-never changes the buffers of the network. All layers except batch norm layers, such as dropout, keep
-their mode (training or evaluation).
+loss treats the adversarial images as constants. `SignedSteps` covers FGSM, PGD and the single-step
+attacks with a random start. `inner_attack` turns any attack of `robustbook.attacks` into an inner
+attack. By default, batch norm layers use their running statistics during an inner attack. An inner
+attack never changes the buffers of the network. Dropout layers and all further layers keep their
+mode (training or evaluation).
 """
 
 import contextlib
@@ -45,26 +45,29 @@ class SignedSteps:
     """An inner attack whose steps add ``step_size`` times the sign of the loss gradient.
 
     ``eps``: l-infinity radius, above 0. If ``clip`` is True, pixels lie in [0, 1], so the radius is
-        at most 1. If ``clip`` is False, pixels need not lie in [0, 1]; for example, they may be
+        at most 1. If ``clip`` is False, pixels may have a different range, such as the range of
         grey levels.
     ``steps``: the number of steps.
     ``step_size``: the size of one step.
-    ``start``: the starting point: ``image`` (the image itself), ``uniform`` (a uniform draw from
-        the cube of half-width ``width * eps`` around the image) or ``gaussian`` (the image plus
-        normal noise of standard deviation 0.001, as in TRADES).
+    ``start``: the starting point: ``image`` (the image itself), ``uniform`` or ``gaussian``. A
+        ``uniform`` start is drawn from the cube of half-width ``width * eps`` around the image. A
+        ``gaussian`` start is the image plus normal noise of standard deviation 0.001, as in TRADES.
     ``width``: half the side of the cube from which a ``uniform`` start is drawn, divided by eps.
-    ``project``: whether start and iterates are projected onto the ball of radius eps.
+    ``project``: whether the starting point and the iterates are projected onto the l-infinity ball
+        of radius eps around the image.
     ``clip``: whether iterates are clipped to [0, 1].
-    ``clip_start``: whether the starting point is clipped too; used only if ``clip`` is True.
+    ``clip_start``: whether the starting point is also clipped to [0, 1]; ignored if ``clip`` is
+        False.
     ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
         statistics.
-    ``loss``: the loss that the attack increases: ``cross_entropy`` for the labels, or for TRADES
-        the ``divergence`` from the clean image's probabilities.
+    ``loss``: the loss that the attack increases. The loss ``cross_entropy`` uses the labels. The
+        loss ``divergence``, for TRADES, is the divergence from the probabilities of the clean
+        image.
 
     Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
-    (seed, step). An attack of k steps costs k forward and k backward passes. The attack makes no
-    pass at the last iterate. So the attack and the training loss can share only the pass at the
-    starting point (see `gradient_at_image`).
+    (seed, step). An attack of k steps costs k forward and k backward passes. No pass is made at the
+    last iterate, because the attack needs no gradient there. So the attack and the training loss
+    can share only one pass: the pass at the starting point (see `gradient_at_image`).
     """
 
     eps: float
@@ -97,8 +100,8 @@ class SignedSteps:
     def __call__(
         self, net: Network, images: Tensor, labels: Tensor, gradient: Tensor | None = None
     ) -> Tensor:
-        """Return the adversarial images. The argument ``gradient`` is the gradient of the loss at
-        the starting point, if the caller knows it.
+        """Return the adversarial images. If the caller already knows the gradient of the loss at
+        the starting point, it is given as ``gradient``.
         """
         use = running_statistics if self.statistics == "running" else batch_statistics
         with use(net):
@@ -162,7 +165,7 @@ def inner_fgsm_rs(
         starting point on CIFAR-10, but not on MNIST.
     ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
         statistics. The released code uses ``batch``. In the released code the attack also updates
-        the running statistics; in this code it does not.
+        the running statistics, whereas this attack never updates them.
     """
     length = 1.25 * eps if step_size is None else step_size
     return SignedSteps(eps, 1, length, clip_start=clip_start, statistics=statistics)
@@ -176,11 +179,11 @@ def inner_n_fgsm(
     statistics: str = "running",
 ) -> SignedSteps:
     """Return N-FGSM (de Jorge et al. 2022, arXiv 2202.01181) as an inner attack. N-FGSM adds
-    uniform noise of half-width k eps, and then makes one step of size ``step_size`` (None means
-    eps) without projection.
+    uniform noise of half-width k eps to the image. Then N-FGSM makes one step of size ``step_size``
+    (None means eps) without projection.
 
-    The adversarial images may lie outside the ball of radius eps. Their l-infinity distance from
-    the clean images is at most k eps + step_size.
+    The adversarial images may lie outside the ball of radius eps. The l-infinity distance of an
+    adversarial image from the clean image is at most k eps + step_size.
     """
     length = eps if step_size is None else step_size
     return SignedSteps(eps, 1, length, width=k, project=False, statistics=statistics)
@@ -216,10 +219,11 @@ def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
     ``options``: keyword arguments of the attack. If ``generator`` is not given, torch's global
         generator draws a new seed for the attack in each training step.
 
-    On a GPU, an attack whose operations depend on the data cannot be recorded as a CUDA graph, so
-    it needs ``fit(static=False)``. If a minimal-norm attack fails on an image, the inner attack
-    returns the clean image. Raises ValueError for ``targets``, because adversarial training needs
-    untargeted attacks, which increase the loss of the true label.
+    On a GPU, training with an attack whose operations depend on the data needs
+    ``fit(static=False)``. The reason is that the attack cannot be recorded as a CUDA graph. If a
+    minimal-norm attack fails on an image, the inner attack returns the clean image. Raises
+    ValueError for ``targets``, because adversarial training needs untargeted attacks, which
+    increase the loss of the true label.
     """
     given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
     if given.get("targets") is not None:
@@ -251,9 +255,8 @@ def _attacked(
 def gradient_at_image(
     net: Network, images: Tensor, labels: Tensor, loss: Loss
 ) -> tuple[Tensor, Tensor]:
-    """Return two results of one forward pass: the logits of the images, and the gradient of the
-    loss with respect to the images. Autograd can differentiate the logits with respect to the
-    weights.
+    """Return the logits of the images, and the gradient of the loss with respect to the images,
+    from one forward pass. Autograd can differentiate the logits with respect to the weights.
     """
 
     def total(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -268,10 +271,10 @@ def gradient_at_image(
 
 
 def same_while_attacking(net: object) -> bool:
-    """Return whether a forward pass gives the same logits in the attack and in the training loss.
+    """Return whether the network gives the same logits during the attack and in the training loss.
 
-    The logits are the same if the network has neither a batch norm nor a dropout layer in training
-    mode.
+    The logits are the same if no batch norm layer and no dropout layer of the network is in
+    training mode.
     """
     modules = net.modules() if isinstance(net, nn.Module) else ()
     return not any(m.training and isinstance(m, _NormBase | _DropoutNd) for m in modules)
@@ -284,8 +287,8 @@ def _training_norms(net: object) -> list[_NormBase]:
 
 @contextlib.contextmanager
 def running_statistics(net: object) -> Iterator[None]:
-    """Inside the context, batch norm layers use their running statistics without updating them. All
-    other layers keep their mode, and on exit the mode of the batch norm layers is restored.
+    """Let batch norm layers use their running statistics inside the context, without updating them.
+    All other layers keep their mode, and on exit the mode of the batch norm layers is restored.
     """
     norms = _training_norms(net)
     for layer in norms:
@@ -299,8 +302,8 @@ def running_statistics(net: object) -> Iterator[None]:
 
 @contextlib.contextmanager
 def batch_statistics(net: object) -> Iterator[None]:
-    """Inside the context, batch norm layers in training mode use batch statistics as usual, but do
-    not update their running statistics.
+    """Let batch norm layers in training mode use batch statistics inside the context, without
+    updating their running statistics.
     """
     norms = [layer for layer in _training_norms(net) if layer.track_running_stats]
     for layer in norms:

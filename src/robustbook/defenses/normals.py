@@ -1,19 +1,20 @@
-"""Draw normal random numbers fast. The numbers depend on the image's key and on the number of the
-noise draw, but not on the batch.
+"""Draw normal random numbers fast. The numbers for an image depend on the image's key and on the
+number of the noise draw. The other images of the batch have no influence.
 
 Each row of numbers is a separate sequence of 64-bit words from splitmix64 (Steele, Lea and Flood
 2014), a mixing function of a counter. The sequence of a row starts at a hash of (seed, key, draw
-number), so the numbers of a row do not depend on the remaining rows.
+number). So the numbers of a row do not depend on the other rows.
 
 Each word consists of four groups of 16 bits. Each group selects one of 65,536 equally likely
-values. The quantiles divide the normal distribution into 65,536 equally likely intervals. Each of
-the 65,536 values is the mean of the normal distribution over one interval. All 65,536 values are
-then scaled to variance 1. The error of the distribution function is below 1.6e-5, the error of the
+values. The normal distribution is divided into 65,536 intervals of equal probability. Each of the
+65,536 values is the mean of the normal distribution over one interval. All 65,536 values are then
+scaled to variance 1. The error of the distribution function is below 1.6e-5, the error of the
 fourth moment is 0.1 %, and no absolute value exceeds 4.4.
 
-A CPU and a GPU use the same integers and the same table, so their numbers are equal. On one CPU
-core this module takes about 1.5 ns for a random number. For comparison, `torch.randn` takes 4.3 ns
-in float32 and 9 ns in bfloat16, and one numpy generator per row takes 10 ns.
+A CPU and a GPU use the same integers and the same table, so both draw the same random numbers. On
+one CPU core, this module takes about 1.5 ns to draw a random number. For comparison, `torch.randn`
+takes 4.3 ns per number in float32 and 9 ns in bfloat16. One numpy generator per row takes 10 ns per
+number.
 """
 
 from dataclasses import dataclass
@@ -77,8 +78,8 @@ def fresh(rows: int) -> Stream:
 
 
 def _on_cpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Float[Tensor, "n m"]:
-    """Return normal numbers computed in numpy, whose unsigned integers are twice as fast as
-    torch's.
+    """Return normal numbers computed by numpy on a CPU. Unsigned integers are twice as fast in
+    numpy as in torch.
     """
     begin: NDArray[np.uint64] = starts.numpy().view(np.uint64)[:, None]
     counter, table = _counter(position, words), values(dtype, "cpu")

@@ -1,4 +1,5 @@
-r"""Compute the losses of adversarial training: a weighted sum of five terms, and TRADES.
+r"""Compute two losses of adversarial training: a weighted sum of five terms, and the loss of
+TRADES.
 
 For clean logits z, logits z' of the adversarial images, and labels y, `weighted_training` minimises
 
@@ -6,10 +7,10 @@ For clean logits z, logits z' of the adversarial images, and labels y, `weighted
           + \lambda_4\,\mathrm{mean}_{ik}(z^{(1)}_{ik}-z^{(2)}_{ik})^2
           + \lambda_5\,\mathrm{mean}_i \|z_i\|_2.
 
-This loss is from Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv 1810.12042). The
-weights of Goodfellow et al. 2015 are (alpha, 1 - alpha, 0, 0, 0), and the weights of Madry et al.
-2018 are (0, 1, 0, 0, 0). Each training step computes the adversarial images for the current
-network. The gradient of the loss treats these images as constants.
+The loss of `weighted_training` is from Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv
+1810.12042). Goodfellow et al. 2015 use the weights (alpha, 1 - alpha, 0, 0, 0). Madry et al. 2018
+use the weights (0, 1, 0, 0, 0). Each training step computes the adversarial images for the current
+network. The gradient of the loss treats the adversarial images as constants.
 """
 
 import math
@@ -40,11 +41,11 @@ class Weights:
 
     ``clean``: weight of the cross entropy on clean images.
     ``adversarial``: weight of the cross entropy on adversarial images.
-    ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018), the mean over images
-        and classes of the squared difference of clean and adversarial logits. The gradient flows
+    ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018). The ALP term is the
+        mean squared difference of clean and adversarial logits. The gradient of the ALP term flows
         through the clean and the adversarial logits.
-    ``clean_pairing``: weight of clean logit pairing (CLP), the mean squared difference between the
-        clean logits of the first half and of the second half of the batch.
+    ``clean_pairing``: weight of clean logit pairing (CLP). The CLP term is the mean squared
+        difference between the clean logits of the two halves of the batch.
     ``squeezing``: weight of logit squeezing (LSQ), the mean l2 norm of the clean logits.
     """
 
@@ -64,12 +65,12 @@ class Weights:
 
     @property
     def need_attack(self) -> bool:
-        """Return whether a term depends on adversarial images."""
+        """Return whether a loss term with a weight above 0 depends on adversarial images."""
         return self.adversarial > 0 or self.pairing > 0
 
     @property
     def need_clean(self) -> bool:
-        """Return whether a term depends on clean images."""
+        """Return whether a loss term with a weight above 0 depends on clean images."""
         return any(value > 0 for name, value in asdict(self).items() if name != "adversarial")
 
 
@@ -111,8 +112,8 @@ def weighted_training(
     computed.
 
     ``labels``: the true classes, or the probabilities of the classes.
-    ``attack``: the inner attack, which gets the images without noise. The attack is not run if no
-        term needs adversarial images.
+    ``attack``: the inner attack, which gets the images without noise. If no term of the loss
+        depends on adversarial images, the attack is not run.
     ``noise``: standard deviation of normal noise on the clean images, which are
         then clipped to [0, 1].
     ``smoothing``: label smoothing of the two cross entropies, in [0, 1).
@@ -122,11 +123,10 @@ def weighted_training(
     then with the adversarial batch. For a batch of odd size, CLP leaves out the last image.
 
     If the attack starts at the clean image, the attack and the loss share the forward pass of the
-    clean images. The forward pass cannot be shared in three cases: the start is random, ``noise``
-    is added, or the logits in the attack differ from the logits in the loss. If batch norm or
-    dropout layers are in training mode, the logits in attack and loss differ. The forward pass of
-    the adversarial images is made only for the loss, because the attack makes no pass at its last
-    iterate.
+    clean images. The clean forward pass cannot be shared if the start is random, if ``noise`` is
+    added, or if attack and loss have different logits. Attack and loss have different logits if
+    batch norm or dropout layers are in training mode. The forward pass of the adversarial images is
+    made only for the loss, because the attack makes no pass at its last iterate.
     """
     if weights.need_attack and attack is None:
         raise ValueError("attack must be given, because a term needs adversarial images; got None")
@@ -187,13 +187,14 @@ def trades(
 
     ``attack``: the inner attack, from `inner_trades`, which increases the divergence from the clean
         image's probabilities.
-    ``beta``: weight of the second term, above 0. The gradient flows through the clean and the
-        adversarial probabilities.
+    ``beta``: weight of the divergence, a number above 0. The gradient of the divergence flows
+        through the clean and the adversarial probabilities.
 
-    The attack needs the clean logits. The attack uses the clean logits of the loss if the network
-    gives the same logits in attack and loss, or if the attack uses batch statistics. Otherwise an
-    additional forward pass with running statistics computes the clean logits for the attack. The
-    released code computes the clean logits in evaluation mode in each step of the attack.
+    The attack needs the logits of the clean images. If the network gives the same logits in attack
+    and loss, the attack uses the clean logits of the loss. The same holds if the attack uses batch
+    statistics. In all other cases, an additional forward pass with running statistics computes the
+    clean logits for the attack. The released code computes the clean logits in evaluation mode in
+    each step of the attack.
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta must be a finite number above 0, got {beta}")

@@ -102,8 +102,9 @@ threshold.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state three results: how often the attack with Adam fails, with how
-    many seeds it changes a 3 into a 7, and how runs of Adam with many more steps end.
+    """Return sentences that state how often targeted attacks with Adam fail, and with how many
+    seeds Adam changes a 3 into a 7. The sentences also state how runs of Adam with many more steps
+    end.
     """
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     failed = spread(of_target(record, f"{ADAM}/saturated-failures"), 0)
@@ -116,8 +117,8 @@ def answer(record: Record) -> str:
 
 
 def verdicts() -> Table:
-    """Return a table with a row for each claim: the measurement that decides it, the paper's
-    number, our number, and the verdict.
+    """Return a table with a row for each claim. The columns are the measurement that decides the
+    claim, the paper's number, our number, and the verdict.
     """
     found = {entry.id: entry for entry in entries("saturating")}
     same = [entry for name, entry in found.items() if name.startswith("saturating/text-4/settings")]
@@ -154,8 +155,8 @@ def error_range(record: Record) -> str:
 
 
 def ablations(version: Version) -> Table:
-    """Return a table of the accuracies of the saturated sigmoid network. In each row, one choice of
-    its training was changed.
+    """Return a table of the accuracies of the saturated sigmoid network. Each row except the first
+    shows the effect of one changed choice in the training of the network.
     """
     rows = []
     for (varied, how), words in UNDONE.items():
@@ -198,9 +199,8 @@ def alphas(version: Version) -> Table:
 
 
 def undone_in_words(record: Record) -> str:
-    """Return a paragraph for each of three training choices. It states by how much the choice
-    changes the accuracy, and with how many seeds this change exceeds a threshold or has the
-    expected sign.
+    """Return a paragraph for each of three training choices. Each paragraph states by how much one
+    training choice changes the accuracy, and how many seeds show this change.
     """
     lost, behind, ours, hidden = (
         of_target(record, f"{CLAIM}/{name}")
@@ -241,8 +241,8 @@ def undone_in_words(record: Record) -> str:
 
 
 def adam(version: Version) -> Table:
-    """Return a table of how the attacks with Adam ended. There is one row for each combination of a
-    network, a choice of source images, a precision and a step size.
+    """Return a table of how the attacks with Adam ended. There is one row for each combination of
+    network, source images, floating-point precision and step size.
     """
     return table(
         f"{version.heading}: attacks that optimise the pixels with Adam, by network, "
@@ -257,16 +257,17 @@ def adam(version: Version) -> Table:
 
 
 def adam_in_words(record: Record) -> str:
-    """Return paragraphs which show that Adam's failures depend on the step size and on rounding,
-    but not on the distance.
+    """Return paragraphs which show that Adam's failures depend on the step size and on rounding
+    errors. The last paragraph shows that Adam's failures are not explained by the size of the
+    change that an image needs.
     """
     main = {"precision": "float32", "step_size": record.parameters["step_size"]}
     size = max(row.setting.get("step_size", 0) for row in record.rows)
     longest = {"precision": "float32", "step_size": size}
 
     def both(name: str, method: str, **setting: Any) -> str:
-        """Return a measurement twice as text: for the source images with the lowest confidence, and
-        for those with the highest.
+        """Return a measurement as text, first for the least confident source images and then for
+        the most confident ones.
         """
         digits = 2 if name.startswith("moved") else 0
         least, most = (
@@ -384,8 +385,8 @@ def _arrived(record: Record) -> str:
 
 
 def _common(lines: Sequence[Entry]) -> str:
-    """Return the verdict that all given target numbers (numbers printed in the paper) share. If the
-    verdicts differ, return how often each verdict occurs.
+    """Return the verdict on several target numbers (numbers printed in the paper), if they all have
+    the same verdict. If the verdicts differ, return how often each verdict occurs.
     """
     found = {line.verdict for line in lines}
     return found.pop() if len(found) == 1 else counts(lines)
@@ -399,16 +400,16 @@ def _label(stem: str, version: Version) -> str:
 
 
 def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
-    """Return as text, for each threshold in ``POINTS``, with how many seeds the comparison
-    ``holds`` between the seed's number and the threshold is true.
+    """Count, for each threshold in ``POINTS``, the seeds whose number satisfies the comparison
+    ``holds`` with the threshold. Return the counts as text.
     """
     first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
     return f"{first}, {second} and {third} of {len(numbers)} seed{'s' * (len(numbers) > 1)}"
 
 
 def _descents(record: Record) -> Iterator[list[str]]:
-    """Yield a table row for each combination of a network, a choice of source images, a precision
-    and a step size.
+    """Yield a table row for each combination of network, source images, floating-point precision
+    and step size.
     """
     keys = ("method", "rule", "precision", "step_size")
     kinds = dict.fromkeys(
@@ -461,8 +462,8 @@ def _ends(record: Record) -> Iterator[list[str]]:
 
 
 def _late_share(record: Record, rule: str, precision: str) -> float:
-    """Return the percentage of the image's change that happened in the last nine tenths of the
-    steps.
+    """Return the percentage of the image's change that a long run of Adam makes after the first
+    tenth of its steps.
     """
     moved = array(record, f"{rule} {precision} moved")
     iterations = array(record, f"{rule} {precision} iterations")

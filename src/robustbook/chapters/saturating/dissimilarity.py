@@ -1,7 +1,8 @@
 """Compute the figures and tables that the pages of Figures 3 and 7 share.
 
 The figures show dissimilarity matrices: how different the representations of two images are in each
-layer. The tables show two patterns in these matrices.
+layer. The tables state the mean dissimilarity within and between classes, and test two patterns
+that the paper describes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,8 +31,9 @@ CONTROLS = {
 
 
 def matrices(record: Record, *, shared: bool = True) -> Figure:
-    """Draw the dissimilarity matrices of the first seed. If ``shared``, all matrices have the same
-    colour scale; otherwise each matrix has its own.
+    """Draw the dissimilarity matrices of each layer of the vanilla and the saturated network, for
+    the first seed. If ``shared`` is true, all matrices use one colour scale; otherwise each matrix
+    has a scale of its own.
     """
     rows = {
         method: {
@@ -55,8 +57,8 @@ own_scales = partial(matrices, shared=False)
 def orders(version: Version) -> Table:
     """Return a table of the mean dissimilarity between classes in each layer.
 
-    The paper says that this dissimilarity is larger in the saturated network than in the vanilla
-    network.
+    The paper says that the dissimilarity between classes is larger in the saturated network than in
+    the vanilla network.
     """
     record = version.record
     return table(
@@ -91,8 +93,8 @@ def layers(record: Record) -> Table:
 
 
 def patterns(record: Record) -> Table:
-    """Return a table of the number of seeds that show the paper's two patterns, for several
-    definitions of each pattern.
+    """Return a table of how many seeds show each of the two patterns that the paper describes.
+    There is one row for each of several definitions of a pattern.
     """
     return table(
         "The two patterns that the paper describes, in several variants, and with how many seeds "
@@ -107,7 +109,8 @@ def patterns(record: Record) -> Table:
 
 
 def _number(numbers: Sequence[float]) -> str:
-    """Return the mean of the numbers to three digits, followed by their range if they differ.
+    """Return as text the mean of the numbers to three digits, followed by the range if the numbers
+    differ.
 
     Numbers below 1e-9 are shown as 0.
     """
@@ -130,8 +133,9 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
-    """Yield a table row for each variant of a pattern. A row has the variant's name, the measured
-    number, and the number of seeds with which the pattern holds.
+    """Yield table rows for the two patterns that the paper describes, one row for each definition
+    of a pattern. A row states the definition, the measured number, and the number of seeds that
+    show the pattern.
     """
     found: dict[tuple[str, str], list[Row]] = {}
     for row in record.rows:

@@ -36,10 +36,10 @@ study's settings.
 
 def answer(record: Record) -> str:
     """Return sentences that state in how many layers the weights have a larger kurtosis in the
-    saturated network than in the vanilla network. They also name the layer in which the kurtosis
-    differs most between the two networks.
+    saturated network than in the vanilla network. The sentences also name the layer in which the
+    kurtosis differs most between the two networks.
 
-    A layer is counted if the kurtosis is larger with every seed.
+    A layer is counted only if the kurtosis is larger in the saturated network with every seed.
     """
     ahead = sum(all(_ahead(record, network, layer)) for network, layer in _EACH)
     network, layer = max(_EACH, key=lambda each: _gain(record, *each))
@@ -97,8 +97,8 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return a table with one row for each network, and two groups of columns: the kurtosis of the
-    weights of each layer, and the largest absolute weight of each layer.
+    """Return a table with one row for each network. The columns are the kurtosis of the weights of
+    each layer, and the largest absolute weight of each layer.
     """
     return table(
         "Excess kurtosis of the weights of each layer, mean (range over the seeds). The column "

@@ -28,9 +28,10 @@ its title, and how the saturated network should differ from the vanilla one.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state two shares for the saturated and the vanilla networks: of
-    pre-activations whose absolute value is above the parameter ``flat``, and of ReLU units that are
-    active.
+    """Return sentences that state how many pre-activations of the sigmoid networks are large, and
+    how many ReLU units are active. The percentages of large pre-activations and of active units are
+    stated for the saturated and for the vanilla networks. A pre-activation is large if its absolute
+    value exceeds the parameter ``flat``.
     """
     flat = float(record.parameters["flat"])
     beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}
@@ -86,7 +87,8 @@ def orders(version: Version) -> Table:
 
 def layers(record: Record) -> Table:
     """Return a table with a row for each pair of a network and a layer. The columns are the medians
-    of the pre-activations, and the shares of pre-activations beyond thresholds.
+    of the pre-activations, and the percentages of pre-activations whose absolute values exceed
+    thresholds.
     """
     sizes = sorted({5.0, float(record.parameters["flat"]), 100.0})
     return table(
@@ -102,7 +104,9 @@ def layers(record: Record) -> Table:
 def _found(
     record: Record, name: str, network: str, method: str, layer: int, **setting: float
 ) -> list[float]:
-    """Return a measurement of a layer's pre-activations, one number per seed."""
+    """Return the measurement ``name`` of the pre-activations in one layer of a network, one number
+    per seed.
+    """
     return values(record, name, network=network, method=method, layer=layer, **setting)
 
 

@@ -14,8 +14,8 @@ LAYERS = ("1", "2", "3")
 
 def answer(record: Record) -> str:
     """Return sentences that state in how many layers the dissimilarity between classes is larger in
-    the saturated network than in the vanilla network. They also state the dissimilarity within
-    classes in the first layer.
+    the saturated network than in the vanilla network. For the first layer, the sentences also state
+    the dissimilarity within classes as a percentage of the dissimilarity between classes.
     """
     between = {
         m: [fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED
@@ -35,8 +35,8 @@ def answer(record: Record) -> str:
 
 
 def collapsed(record: Record) -> str:
-    """Return a sentence that states the number of saturated networks in which the sigmoids of the
-    last layer have the same outputs for all images.
+    """Return a sentence that counts the saturated networks whose last sigmoid layer has the same
+    outputs for all images.
     """
     apart = _found(record, "between", "saturated", LAYERS[-1])
     return (

@@ -23,9 +23,9 @@ and LARGE a share of the largest singular value.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state two results: which part of a path is flat, so that the class
-    probabilities hardly change, and how many singular values are large at the peak of the length
-    element.
+    """Return sentences that state on which share of a path the class probabilities hardly change.
+    The sentences also count the large singular values of the Jacobian where the class probabilities
+    change fastest.
     """
     flat, large = (
         [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
@@ -41,15 +41,15 @@ def answer(record: Record) -> str:
 
 
 def walks(record: Record) -> Figure:
-    """Draw three quantities along each path, as in the paper: the length element, the class
-    probabilities, and the singular values.
+    """Draw three quantities along each path: the class probabilities, the speed at which they
+    change (length element), and the singular values of the Jacobian.
     """
     return figures.paths(record.arrays, record.parameters["pairs"])
 
 
 def peaks(record: Record) -> Table:
-    """Return a table with one row for each path. The columns describe the peak of the length
-    element (its height and its place), and how often the predicted class changes along the path.
+    """Return a table with one row for each path. Among the columns are the highest length element
+    (the fastest change of the class probabilities) and the length of the path.
     """
     columns = (
         ("peak", "even", 0),
@@ -81,9 +81,9 @@ def peaks(record: Record) -> Table:
 
 
 def peaks_in_words(record: Record) -> str:
-    """Return sentences that compare the saturated with the vanilla networks. They state the ratio
-    of the heights of the length element's peaks, and how often the predicted class changes along a
-    path.
+    """Return sentences that compare the saturated with the vanilla networks. The sentences compare
+    the fastest change of the class probabilities along a path, and how often the predicted class
+    changes along it.
     """
     saturated, vanilla = (
         {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
@@ -99,8 +99,9 @@ def peaks_in_words(record: Record) -> str:
 
 
 def doubled_in_words(record: Record) -> str:
-    """Return sentences that state how many singular values are doubled at the peak of the length
-    element: they exceed twice their own median along the path.
+    """Return sentences that count singular values of the Jacobian at the point of a path where the
+    class probabilities change fastest. A singular value is counted if it exceeds twice its own
+    median along the path.
     """
     vanilla, saturated = (
         mean(record, "inflated singular values", grid="resolved", method=method)
@@ -114,8 +115,9 @@ def doubled_in_words(record: Record) -> str:
 
 
 def thresholds(record: Record) -> Table:
-    """Return a table of two measurements, each for several thresholds: which part of each path is
-    flat, and how many singular values are large.
+    """Return a table that states on which share of each path the class probabilities hardly change,
+    and how many singular values are large. The shares and the numbers are stated for several
+    thresholds.
     """
     return table(
         "The first three columns show the share of the path (%) whose length element is below 10, "
@@ -132,8 +134,8 @@ def thresholds(record: Record) -> Table:
 
 
 def _paths(record: Record) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield two things for each combination of a training method and a pair of classes: the title
-    of the path, and the labels of its rows in the stored results.
+    """Yield the title of each path, and the labels that select the path's rows in the stored
+    results. There is one path for each training method and each pair of classes.
     """
     for start, end in record.parameters["pairs"]:
         for method in COMPARED:

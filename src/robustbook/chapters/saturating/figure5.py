@@ -1,5 +1,5 @@
-"""Compute the sentences for the page of Figure 5, where L-BFGS starts from the image of each class
-with the lowest confidence.
+"""Compute the sentences for the page of Figure 5. On this page L-BFGS attacks, in each class, the
+image that the network classifies with the lowest confidence.
 """
 
 from robustbook.ledger import Record
@@ -9,8 +9,8 @@ from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 def answer(record: Record) -> str:
     """Return sentences that state for how many of the 90 pairs (a source image and a target class)
-    L-BFGS succeeds. There is a number for each of the two sigmoid networks, and one for the
-    saturated ReLU network.
+    L-BFGS succeeds. The sentences state one number for each of three networks: vanilla sigmoid,
+    saturated sigmoid and saturated ReLU.
     """
     return (
         "Starting from the images with the lowest confidence, L-BFGS succeeds for "
@@ -22,8 +22,8 @@ def answer(record: Record) -> str:
 
 
 def relu(record: Record) -> str:
-    """Return sentences that state for how many pairs L-BFGS succeeds on each of the two ReLU
-    networks, and the median number of iterations of these successes.
+    """Return sentences that state, for each of the two ReLU networks, on how many pairs L-BFGS
+    succeeds, and the median number of iterations.
     """
     plain, saturated = (
         [count(record, name, method, network="relu-mlp") for name in ("found", "iterations, found")]
@@ -37,8 +37,9 @@ def relu(record: Record) -> str:
 
 
 def stalled(record: Record) -> str:
-    """Return sentences that state how many runs of L-BFGS stall (stop early without success), and
-    how many runs succeed if L-BFGS has no stopping tolerances.
+    """Return sentences that state how many runs of L-BFGS stall, which means that they stop early
+    without success. The sentences also state how many runs succeed if L-BFGS has no stopping
+    tolerances.
     """
     single, double = without_tolerances(record)
     return (

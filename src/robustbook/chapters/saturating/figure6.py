@@ -35,8 +35,10 @@ ratio that Section 8 of the paper states.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state by how much two things increase the scaled ratio: a high kurtosis
-    of the weights, and the use of the saturated networks' own weights.
+    """Return sentences that state two increases of the scaled ratio, which is the smallest
+    successful perturbation divided by the input's intensity. One increase of the scaled ratio is
+    due to a high kurtosis of the weights, the other is due to weights drawn from saturated
+    networks.
     """
     return (
         "We divide the smallest successful perturbation by the mean absolute component of the "
@@ -50,7 +52,10 @@ def answer(record: Record) -> str:
 
 
 def ratios(record: Record) -> Figure:
-    """Draw the scaled ratio against the excess kurtosis, measured and in closed form."""
+    """Draw the scaled ratio (smallest successful perturbation divided by the input's intensity)
+    against the excess kurtosis of the weights. The figure shows measured ratios and the closed
+    form.
+    """
     titles = {str(name): title for name, title in INTENSITIES.items()}
     measured: dict[str, dict[float, list[float]]] = {t: {} for t in titles.values()}
     for row in record.rows:
@@ -64,8 +69,8 @@ def ratios(record: Record) -> Figure:
 
 
 def gains(record: Record) -> Table:
-    """Return a table of the scaled ratio for some values of the excess kurtosis, and of its
-    increase in per cent over the value for Gaussian weights.
+    """Return a table of the scaled ratio for some values of the excess kurtosis of the weights. The
+    table also shows by how many per cent the scaled ratio is larger than for Gaussian weights.
     """
     return table(
         "The scaled ratio for some values of the excess kurtosis: in closed form, measured (range "
@@ -78,8 +83,8 @@ def gains(record: Record) -> Table:
 
 
 def own_weights(record: Record) -> Table:
-    """Return a table of the scaled ratio of prototypes drawn from the weights of each layer of the
-    MLPs.
+    """Return a table of the scaled ratio of linear classifiers whose prototypes are drawn from the
+    weights of one layer of an MLP.
     """
     return table(
         "The scaled ratio of prototypes drawn from the weights of one layer. *Gain*: by how many "
@@ -93,12 +98,12 @@ def own_weights(record: Record) -> Table:
 
 
 def largest_gain(record: Record) -> str:
-    """Return sentences that state how much larger the scaled ratio is with the weights of the
-    saturated network than with those of the vanilla network. They state the largest such increase
-    of all layers of the MLPs.
+    """Return sentences that state how much larger the scaled ratio is with weights of the saturated
+    networks than with weights of the vanilla networks. The sentences state the largest increase of
+    the scaled ratio among all layers of the MLPs.
 
-    The sentences state this increase for two definitions of the intensity: as the mean of |w1|, and
-    as the median of |w1|.
+    The increase of the scaled ratio is stated for two definitions of the input's intensity: the
+    mean of |w1|, and the median of |w1|.
     """
 
     def best(intensity: str) -> str:

@@ -31,8 +31,9 @@ def answer(record: Record) -> str:
 
 
 def controls(record: Record) -> str:
-    """Return sentences that state the dissimilarity between classes in two further networks. They
-    separate two effects: of the penalty, and of long training.
+    """Return sentences that state the dissimilarity between classes in two comparison networks: a
+    vanilla network trained longer, and a saturated network with a stronger penalty. The comparison
+    networks separate the effect of the penalty from the effect of long training.
     """
     longer, stronger = (
         _ratio(record, "between", LAYERS[-1], method)
@@ -47,8 +48,8 @@ def controls(record: Record) -> str:
 
 
 def _ratio(record: Record, name: str, layer: str, method: str = COMPARED[1]) -> float:
-    """Return the mean of a measurement over the seeds, divided by the same mean for the vanilla
-    network.
+    """Return the mean over the seeds of a measurement in one network, divided by the mean in the
+    vanilla network.
     """
     ours, vanilla = (mean(record, name, method=m, layer=layer) for m in (method, COMPARED[0]))
     return ours / vanilla

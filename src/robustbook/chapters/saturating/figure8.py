@@ -1,5 +1,5 @@
-"""Compute the sentences for the page of Figure 8, where L-BFGS starts from the image of each class
-with the highest confidence.
+"""Compute the sentences for the page of Figure 8. On this page L-BFGS attacks, in each class, the
+image that the network classifies with the highest confidence.
 """
 
 from robustbook.chapters.published import of_target, printed, record_of
@@ -15,8 +15,8 @@ The braces stand for the name of the figure.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare how often L-BFGS succeeds from two starts: from the images with
-    the highest confidence, and from those with the lowest.
+    """Return sentences that compare how often L-BFGS succeeds on two sets of source images: with
+    the highest confidence, and with the lowest confidence.
     """
     least = of_target(record_of("saturating/figure-5"), SUCCESSES.format("figure-5"))
     return (

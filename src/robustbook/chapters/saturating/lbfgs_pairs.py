@@ -40,10 +40,10 @@ SEARCHES = {
 def squares(
     record: Record, method: str
 ) -> tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]:
-    """Return two arrays: the images that L-BFGS found, and a mask that is true for each pair for
-    which L-BFGS found an image.
+    """Return two arrays for the pairs of a source and a target class: the adversarial images that
+    L-BFGS found, and whether L-BFGS succeeded.
 
-    Both arrays have source classes along the first axis and target classes along the second axis.
+    The first axis of each array is the source class, and the second axis is the target class.
     """
     cells = record.arrays[method]
     pixels = len(cells[0][0]) // 2  # of the first source image, which is always stored
@@ -54,9 +54,9 @@ def squares(
 
 
 def found_images(record: Record) -> Figure:
-    """Draw the images that L-BFGS found, as one square of images for each network.
+    """Draw the images that L-BFGS found, as one square grid of images for each network.
 
-    The images are from the variant of L-BFGS that decides the verdicts.
+    The images are from the main variant of L-BFGS (float32), on which the verdicts are based.
     """
     return figures.grid(
         {f"{method.capitalize()} network": squares(record, method) for method in COMPARED}
@@ -72,15 +72,15 @@ def count(
 ) -> str:
     """Return as text one measurement of L-BFGS: its mean over the seeds, followed by its range.
 
-    A measurement is a number of runs, such as ``found``, or a median over the 90 runs.
+    A measurement is a number of runs, such as the number of successful runs, or a median over runs.
     """
     of = {"network": network, "method": method, "reading": search}
     return spread(values(record, name, **of), 0)
 
 
 def without_tolerances(record: Record) -> tuple[str, str]:
-    """Return as text for how many pairs L-BFGS without stopping tolerances succeeds on the
-    saturated network. The first text is for float32, the second for float64.
+    """Return two texts: for how many pairs L-BFGS without stopping tolerances succeeds in float32,
+    and for how many in float64. The numbers of pairs are for the saturated sigmoid network.
     """
     single, double = (
         count(record, "found", search=f"{precision}, no tolerances")
@@ -90,9 +90,9 @@ def without_tolerances(record: Record) -> tuple[str, str]:
 
 
 def straight(record: Record) -> str:
-    """Return sentences that state the distance of the points that bisection finds: points on the
-    straight line from a source image to the nearest test image of the target class, which the
-    network classifies as the target class.
+    """Return sentences on bisection, a search without gradients on the straight line from a source
+    image to an image of the target class. The sentences state how far the points that bisection
+    finds are from the source images.
     """
     of = {"network": "sigmoid-mlp", "reading": STRAIGHT}
     vanilla, saturated = (

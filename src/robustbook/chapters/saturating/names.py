@@ -8,7 +8,7 @@ COMPARED = ("vanilla", "saturated")
 
 
 def fgsm_target(network: str, method: str) -> str:
-    """Return the name under which the book stores the paper's FGSM accuracy of a network in Table
-    1.
+    """Return the id under which the book stores a number printed in Table 1: the FGSM accuracy of
+    one network.
     """
     return f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/fgsm-accuracy"

@@ -118,8 +118,8 @@ def answer(record: Record) -> str:
 
 
 def claims() -> Table:
-    """Return a table of the claims in the paper's order, with counts of verdicts and links to the
-    pages.
+    """Return a table of the paper's claims, with counts of the verdicts on each claim and links to
+    the pages that test it.
     """
     lines = entries("saturating")
 

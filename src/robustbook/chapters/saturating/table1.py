@@ -1,6 +1,6 @@
 """Compute the tables, figures and sentences for the page of Table 1.
 
-The page compares the accuracies in the paper with ours. It also shows which choices of the
+The page compares the accuracies in the paper with ours. The page also shows which choices of the
 implementation change the accuracy.
 """
 
@@ -97,7 +97,9 @@ def answer(record: Record) -> str:
 
 
 def accuracy_table(version: Version) -> Table:
-    """Return the paper's Table 1. In every cell the paper's accuracy stands before ours."""
+    """Return the paper's Table 1. In every cell of the table, the accuracy printed in the paper
+    stands before our accuracy.
+    """
     columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
     return table(
         f"{version.heading}: accuracy in per cent, paper / **ours** (range over the seeds).",
@@ -137,8 +139,8 @@ def attacks_table(record: Record) -> Table:
 
 
 def gradients(record: Record) -> Table:
-    """Return a table with measurements of each network's gradient: for which share of the images it
-    is exactly zero, and how large its largest component is.
+    """Return a table that states for each network how often its gradient is exactly zero, and how
+    large the gradient's largest component is.
     """
     return table(
         "How often the gradient vanishes. *Zero*: the share of test images (%) whose gradient is "
@@ -152,8 +154,8 @@ def gradients(record: Record) -> Table:
 
 
 def evidence(record: Record, network: str, method: str = "saturated") -> dict[str, float]:
-    """Return the measurements of a network that `diagnose` needs: its accuracies and its share of
-    zero gradients.
+    """Return the measurements from which `diagnose` judges a network: its accuracies under several
+    attacks, and the share of images with a zero gradient.
 
     Each measurement is a mean over the seeds, in percent.
     """
@@ -184,8 +186,8 @@ def diagnosis(record: Record) -> Table:
 
 
 def search(tried: Record) -> Table:
-    """Return a table of the accuracies after training with each of the settings that were tried,
-    besides those of Table 1.
+    """Return a table of the accuracies of networks that were trained with other settings than those
+    of Table 1.
     """
     return table(
         f"All other settings that were tried (profile {tried.profile}): accuracy in per cent on "
@@ -205,9 +207,9 @@ def anneal(record: Record, tried: Record) -> Figure:
     """Draw the FGSM accuracy of the saturated sigmoid network against a training setting: the
     number of optimiser steps between two increases of lambda.
 
-    The record ``tried`` contains the results of trainings with settings that differ from those of
-    Table 1. If both records have the same profile (size of the experiment), the last point of each
-    curve is the network of Table 1.
+    The record ``tried`` contains results of networks that were trained with other settings than
+    those of Table 1. If ``record`` (Table 1) and ``tried`` have the same profile (size of the
+    experiment), each curve ends with the network of Table 1.
     """
     curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
     for row in tried.rows:
@@ -225,8 +227,8 @@ def anneal(record: Record, tried: Record) -> Figure:
 
 
 def longer_vanilla(record: Record, tried: Record) -> str:
-    """Return sentences that compare the FGSM accuracy of the saturated ReLU network with that of a
-    network trained as long without any penalty.
+    """Return sentences that compare the FGSM accuracies of two ReLU networks that were trained
+    equally long: the saturated network, and a network without any penalty.
     """
     varied = "relu, vanilla, epochs"
     longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
@@ -245,8 +247,9 @@ def longer_vanilla(record: Record, tried: Record) -> str:
 
 
 def heavier_cnn(tried: Record) -> str:
-    """Return sentences that state the accuracies of the saturated CNN after two changes to its
-    training: with a larger penalty than in the paper, and with more epochs than for Table 1.
+    """Return sentences that state the accuracies of the saturated CNN after training with a larger
+    penalty than in the paper. The sentences also state the accuracies after training with more
+    epochs than for Table 1.
     """
     varied = "CNN, lambda times"
     heavier = []
@@ -315,7 +318,7 @@ def _search_rows(tried: Record) -> Iterator[list[str]]:
 
 
 def _of(tried: Record, varied: str, how: str, reading: str) -> str:
-    """Return as text the accuracy of a network that was trained with a setting that differs from
-    that of Table 1.
+    """Return as text the accuracy of a network that was trained with another setting than the
+    network of Table 1.
     """
     return spread(values(tried, "accuracy", varied=varied, how=how, reading=reading))

@@ -1,6 +1,6 @@
 """Compute the tables, figures and sentences for the page of Table 2, on the layers of the CNN.
 
-All counts for our network come from the stored results of this page (its record).
+All numbers for our network, such as its numbers of filters and units, come from stored results.
 """
 
 import math
@@ -35,8 +35,9 @@ LOOKS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many counts in the paper's table hold for our network, and
-    how the padding of the convolutions changes the network's number of parameters.
+    """Return sentences that state how many of the numbers in the paper's table are the same for our
+    network. The sentences also state how the padding of the convolutions changes the number of
+    parameters.
     """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
@@ -62,8 +63,8 @@ def parameters(record: Record) -> Figure:
 
 
 def layers(version: Version) -> Table:
-    """Return a table with one row for each layer of the CNN: the layer in the paper, our layer, the
-    shape of its output, and its number of parameters.
+    """Return a table with one row for each layer of the CNN. The columns are the layer in the
+    paper, our layer, the shape of its output, and its number of parameters.
     """
     record, shapes = version.record, dict(_shapes(version.record))
     found = [_parameters(record, padding) for padding in PADDINGS.values()]
@@ -97,7 +98,7 @@ def _count(record: Record, name: str) -> int:
 
 
 def _shapes(record: Record, padding: int = 2) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the shape of each layer's output for one image, with stride 1."""
+    """Yield the shape of each layer's output for one image; the convolutions have stride 1."""
     side = SIDE
     for i in (1, 2):
         filters, kernel, pool = (

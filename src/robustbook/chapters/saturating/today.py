@@ -1,7 +1,7 @@
 """Compute the tables, figures and sentences for the page on today's attacks.
 
-The page evaluates the networks of Table 1 under many attacks, with one perturbation size and with
-many sizes.
+The page evaluates the networks of Table 1 under many attacks, first with one perturbation size and
+then with many sizes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -122,7 +122,7 @@ def free_attacks(version: Version) -> Table:
 
 def clipped_attacks(version: Version) -> Table:
     """Return a table of each network's accuracy under each attack that clips images to [0, 1]. The
-    last row is the accuracy under all attacks together.
+    last row shows the share of images on which all attacks fail.
     """
     images = [row.value for row in version.record.rows if row.name == "images"]
     return table(
@@ -156,8 +156,8 @@ def curves(record: Record) -> Figure:
 
 
 def alone(version: Version) -> Table:
-    """Return a table with one number for each pair of a network and an attack: the perturbation
-    size at which this attack alone succeeds on half of the images.
+    """Return a table of the perturbation size at which an attack on its own succeeds on half of the
+    images. There is one number for each pair of a network and an attack.
     """
     return table(
         f"{version.heading}: the size at which a single attack makes a network misclassify half of "
@@ -173,7 +173,8 @@ def sizes(version: Version) -> Table:
     """Return a table of the perturbation size at which half of the images are misclassified, for
     each network.
 
-    The table also shows the accuracy at size 0.5 and the share of images with a zero gradient.
+    The table also shows the accuracy at the perturbation size 0.5, and the share of images whose
+    gradient is zero.
     """
     return table(
         f"{version.heading}: *Half at*: the size at which half of the images are misclassified "
@@ -208,7 +209,8 @@ def checks(record: Record) -> Table:
 
 def gains(record: Record) -> str:
     """Return sentences that compare networks by the perturbation size at which half of the images
-    are misclassified. They state this size divided by the same size for the vanilla network.
+    are misclassified. The sentences divide the perturbation size for each network by the
+    perturbation size for the vanilla network.
     """
     saturated, trained = (
         ", ".join(
@@ -255,8 +257,8 @@ def _halves(record: Record, network: str, method: str, attack: str = "all") -> l
 
 
 def _times(record: Record, network: str, method: str) -> list[float]:
-    """Return, for each seed, the perturbation size at which half of the images are misclassified
-    under some attack, divided by the same size for the vanilla network.
+    """Return for each seed the perturbation size at which a network misclassifies half of the
+    images, divided by the perturbation size for the vanilla network.
     """
     half, plain = (_halves(record, network, each) for each in (method, "vanilla"))
     return [a / b for a, b in zip(half, plain, strict=True)]

@@ -78,8 +78,9 @@ def accuracies(version: Version) -> Table:
 
 
 def shares(records: Sequence[Record]) -> str:
-    """Return sentences on the accuracy that RSE gains under a weak attack over the network without
-    noise. They state which share of this gain remains if the noise is switched off at test time.
+    """Return sentences that state how much more accurate RSE is under a weak attack than the
+    network without noise. The sentences also state which share of RSE's advantage remains if the
+    noise is switched off at test time.
     """
     parts = []
     for record, network in names.best(records):

@@ -38,16 +38,16 @@ STRONG = 0.1
 
 
 def levels(record: Record) -> dict[str, str]:
-    """Return the labels of the noise levels. For profile ``quick``, with the small images included
-    in the package, half of the noise of Table 1 is used.
+    """Return the label of each noise level. For profile ``quick`` (a short run on small images),
+    the noise level of Table 1 is halved.
     """
     own = {"rse": "0.2/0.05"} if record.profile == "quick" else {}
     return {**LEVELS, **own}
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare the network without noise and with the highest noise level.
-    They state both accuracies on clean images, and both accuracies under attack.
+    """Return sentences that compare two networks: without noise, and with the highest noise level.
+    The sentences state the accuracies of both networks on clean images and under attack.
     """
     text = []
     for network in names.networks(record):
@@ -66,8 +66,9 @@ def answer(record: Record) -> str:
 
 
 def _highest(shown: Sequence[str]) -> int:
-    """Return an index into those defenses in ``shown`` that have noise. It is the index of the
-    highest noise level in the authors' script or, if this level is missing, of the last defense.
+    """Return the position of one noise level in the list of those ``shown`` defenses that have
+    noise. The noise level is the highest one in the authors' script. If the highest noise level was
+    not run, the last position of the list is returned.
     """
     noisy = [d for d in shown if d != "none"]
     wanted = "rse paper 0.18/0.2"
@@ -99,8 +100,8 @@ def of_one(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return a table of accuracies with one noise draw. The columns are clean images and the values
-    of c of the attacks.
+    """Return a table of accuracies with one noise draw. The columns are the accuracies on clean
+    images and under attacks with different values of the constant c.
     """
     return _table(version, ONE, "one draw", "one")
 
@@ -126,8 +127,8 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
 
 
 def best_level(records: Sequence[Record]) -> str:
-    """Return a sentence that states two things: the noise level with the highest accuracy on clean
-    images, and the noise level with the highest accuracy under the attack at each c.
+    """Return a sentence that states which noise level has the highest accuracy, on clean images and
+    under the attack with each value of c.
     """
     parts = []
     for record, network in names.best(records):

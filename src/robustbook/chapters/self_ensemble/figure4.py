@@ -21,9 +21,9 @@ TURN = 0.4
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that compare the accuracy of 50 noise draws with that of one draw. They
-    state the mean difference under weak attacks, and from which c on 50 draws have the lower
-    accuracy.
+    """Return sentences that compare the accuracies of predictions from 50 noise draws and from one
+    draw. The sentences state the mean difference of the accuracies under weak attacks, and for
+    which attacks 50 noise draws are less accurate.
     """
     return " ".join(_told(record, network) for record, network in names.best(records))
 
@@ -48,8 +48,8 @@ def _told(record: Record, network: str) -> str:
 
 
 def gain(record: Record, network: str) -> dict[float, list[float]]:
-    """Return for each c the accuracy with 50 noise draws minus the accuracy with one noise draw.
-    There is one difference per seed.
+    """Return, for each value of the attack's constant c, the accuracy with 50 noise draws minus the
+    accuracy with one noise draw. The dict has a list for each c, with one difference per seed.
     """
     found = {}
     for c in (0.0, *names.strengths(record, network, "rse")):
@@ -79,8 +79,9 @@ def of_one(record: Record) -> Figure:
 
 
 def gains(version: Version) -> Table:
-    """Return a table with one row for each pair of a network and a c. The columns are the accuracy
-    with one noise draw, the accuracy with 50 draws, their difference, and the distortion.
+    """Return a table with one row for each network and each value of the attack's constant c. The
+    columns are the accuracy with one noise draw, the accuracy with 50 draws, their difference, and
+    the distortion.
     """
     record = version.record
     rows: list[list[str]] = []
@@ -108,8 +109,8 @@ def gains(version: Version) -> Table:
 
 
 def turning(records: Sequence[Record]) -> str:
-    """Return text that states the accuracies of one noise draw in two groups of attacks: those
-    under which 50 draws are more accurate than one draw, and the remaining ones.
+    """Split the attacks into those under which 50 noise draws are more accurate than one draw, and
+    the others. Return text that states the accuracies of one draw in both groups of attacks.
     """
     parts = []
     for record, network in names.best(records):

@@ -82,7 +82,7 @@ def accuracies(version: Version) -> Table:
 
 def gained(records: Sequence[Record]) -> str:
     """Return a sentence that states two gains in accuracy for each noise level: from 1 to 10 noise
-    draws, and from 10 to 50 noise draws.
+    draws, and from 10 to 50 draws.
     """
     parts = [
         f"{minus(f'{early:+.1f}')} and {minus(f'{late:+.1f}')} points with noise "
@@ -107,8 +107,8 @@ def _at(record: Record, network: str, noise: str, draws: int) -> float:
 
 
 def largest_error(record: Record, images: int | None = None) -> str:
-    """Return the standard error of an accuracy, in percentage points, due to the number of test
-    images.
+    """Return a sentence that states the standard error of an accuracy, which depends on the number
+    of test images.
     """
     of = images or min(row.images for row in record.rows if row.images)
     share = fmean(values(record, "accuracy", draws=MOST)) / 100

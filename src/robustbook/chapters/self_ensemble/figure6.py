@@ -30,8 +30,8 @@ FAR = 1.0
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that compare the accuracies of RSE and of the network without a defense,
-    first at the same c, then at the same distortion.
+    """Return sentences that compare RSE with the network without a defense twice: by accuracies at
+    the same c, and by accuracies at the same distortion.
     """
     return " ".join(_compared(record, network) for record, network in names.best(records))
 
@@ -62,9 +62,9 @@ def at_equal_c(record: Record, network: str) -> tuple[float, float]:
 
 
 def at_equal_distance(record: Record, network: str) -> tuple[float, float, float] | None:
-    """Return three numbers: a distortion that the attack reaches both with RSE and without a
-    defense, the accuracy with RSE at this distortion, and the accuracy without a defense. Return
-    None if there is no such distortion in ``EQUAL``.
+    """Return three numbers: a distortion that the attack reaches on both networks, the accuracy
+    with RSE at this distortion, and the accuracy without a defense. Return None if the attack
+    reaches none of the distortions in ``EQUAL`` on both networks.
     """
     both = [d for d in EQUAL if all(_equal(record, network, x, d) for x in ("rse", "none"))]
     if not both:
@@ -75,10 +75,11 @@ def at_equal_distance(record: Record, network: str) -> tuple[float, float, float
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw the paper's six panels. The upper row shows accuracy, the lower row distortion; there is
-    one column per network.
+    """Draw the paper's six panels. The upper row of panels shows accuracy, the lower row shows
+    distortion, and each network has one column.
 
-    Pale lines show the authors' own results. They are also drawn for a network that we did not run.
+    Pale lines show the authors' own results. The authors' results are also drawn for a network that
+    we did not run.
     """
     panels = []
     for quantity, (name, label) in enumerate(
@@ -173,8 +174,8 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
 
 
 def equal_table(version: Version) -> Table:
-    """Return a table of accuracies at equal distortion. In each cell the authors' number stands
-    before ours.
+    """Return a table of accuracies at equal distortion. In every cell of the table, the authors'
+    number stands before our number.
     """
     record = version.record
     rows = [
@@ -198,8 +199,8 @@ def equal_table(version: Version) -> Table:
 
 
 def crossings(records: Sequence[Record]) -> str:
-    """Return sentences that state, for each network, at how many of the compared distortions RSE
-    has a higher accuracy than the network without a defense.
+    """Return sentences that count, for each network, the distortions at which RSE is more accurate
+    than the network without a defense.
     """
     parts = []
     for record, network in names.best(records):
@@ -243,7 +244,9 @@ def _cost(record: Record, network: str) -> list[float]:
 
 
 def with_whole_curves(versions: Iterable[Version]) -> list[Version]:
-    """Return the versions whose record has a curve with all values of c."""
+    """Return those of the page's results (``versions``) that contain accuracies for all values of
+    c.
+    """
     return [each for each in versions if values(each.record, "mean difference of accuracy")]
 
 
@@ -275,8 +278,8 @@ def whole_curves(version: Version) -> Table:
 
 
 def _equal(record: Record, network: str, defense: str, d: float) -> list[float]:
-    """Return the accuracies of a network with a defense at the distortion ``d``, one number per
-    seed.
+    """Return the accuracies of a network if its attacked images have the distortion ``d``, one
+    number per seed.
     """
     of = {"network": network, "defense": defense, "distortion": d}
     return values(record, "accuracy at distortion", **of)

@@ -1,5 +1,5 @@
-"""List the names of networks and defenses for the pages on Random Self-Ensemble, and look up which
-of them a record (the stored results of a run) contains.
+"""List the names of networks and defenses for the pages on Random Self-Ensemble. Functions look up
+which networks and defenses a record (stored results of a run) contains.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,17 +40,19 @@ PLACE_LOOKS: Mapping[str, Look] = {
 
 
 def networks(record: Record) -> list[str]:
-    """Return the networks for which a record contains results. Their order is that of Figure 6."""
+    """Return the networks for which a record contains results. The networks are in the order of
+    Figure 6.
+    """
     found = {row.setting["network"] for row in record.rows if "network" in row.setting}
     return [network for network in NETWORKS if network in found]
 
 
 def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
-    """Return each network once, paired with the first record (stored results of a run) that
-    contains it.
+    """Return one pair for each network: the first record (stored results of a run) that contains
+    the network, and the network's name.
 
-    The records must be sorted from the largest run to the smallest. A record of a short run on
-    images included in the package (profile ``quick``) is used only if no other record is given.
+    The ``records`` must be sorted from the largest run to the smallest. Records for profile
+    ``quick`` (short runs on small images) are ignored if there are records for other profiles.
     """
     real = [record for record in records if record.profile != "quick"] or list(records)
     found = {n: record for record in reversed(real) for n in networks(record)}
@@ -58,15 +60,15 @@ def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
 
 
 def with_network(records: Sequence[Record], network: str) -> Record | None:
-    """Return the stored results that `best` chooses for a network, or None if the network was not
-    run.
+    """Return the record (stored results) from which the pages take a network's results, or None if
+    the network was not run.
     """
     return next((record for record, each in best(records) if each == network), None)
 
 
 def title(record: Record, network: str) -> str:
-    """Return a network's name. The name says if the network is narrower than the paper's, or if its
-    images are the digits included in the package.
+    """Return a network's name. The word narrow is added for a network narrower than the paper's,
+    and the word digits for results on the digits included in the package.
     """
     data = ", digits" if record.profile == "quick" else ""
     return f"{_width(record)}{NETWORKS[network]}{data}"
@@ -85,8 +87,9 @@ def _width(record: Record) -> str:
 
 
 def places(record: Record) -> dict[str, str]:
-    """Return for each variant of RSE a label, which states the level and the place of the strongest
-    noise. For the small images included in the package, the noise level is halved.
+    """Return a label for each variant of RSE. The label states the standard deviation and the place
+    of the initial noise, which is the strongest noise. On the small images included in the package,
+    RSE has half the noise level of the paper.
     """
     own = {"rse": "0.2, as released"} if record.profile == "quick" else {}
     return {**PLACES, **own}
@@ -108,8 +111,8 @@ def images(record: Record, network: str, defense: str | None = None) -> str:
 
 
 def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:
-    """Return those defenses in ``known`` for which the record has accuracies. Their order is that
-    of ``known``.
+    """Return those defenses of the list ``known`` for which the record has accuracies. The defenses
+    keep the order of ``known``.
     """
     found = {
         row.setting["defense"]
@@ -120,7 +123,9 @@ def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:
 
 
 def strengths(record: Record, network: str, defense: str, name: str = "accuracy") -> list[float]:
-    """Return the values of c of the attacks on a defense, in ascending order and without 0."""
+    """Return the values of the attack's constant c with which a defense was attacked, in ascending
+    order. The value 0, which stands for clean images, is left out.
+    """
     found = {
         float(row.setting["c"])
         for row in record.rows
@@ -134,8 +139,8 @@ def strengths(record: Record, network: str, defense: str, name: str = "accuracy"
 def at(
     record: Record, network: str, defense: str, c: float, name: str = "accuracy"
 ) -> float | None:
-    """Return the mean of a measurement over the seeds at one value of c, or None if it was not
-    measured.
+    """Return the mean of a measurement over the seeds at one value of c, or None if nothing was
+    measured there.
     """
     found = values(record, name, network=network, defense=defense, c=c)
     return fmean(found) if found else None

@@ -17,8 +17,8 @@ PAPER = "self_ensemble"
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies of Table 2 at c = 0.03, and then those of Figure 6
-    at equal distortion.
+    """Return sentences that state the accuracies of Table 2 at c = 0.03. The sentences also compare
+    accuracies of Figure 6 at equal distortion.
 
     ``record`` contains the stored results of Table 2. The accuracies at equal distortion come from
     the stored results of Figure 6.
@@ -39,8 +39,8 @@ def accuracies() -> Figure:
 
 
 def claims() -> Table:
-    """Return a table with one row for each claim: the claim, our finding, and the counts of its
-    verdicts, such as "reproduced".
+    """Return a table of the paper's claims. A row states the claim, the page that tests it, our
+    finding, and how often each verdict occurs.
     """
     caption = (
         "What the paper claims, the page that tests it, what we find, and counts of the verdicts."

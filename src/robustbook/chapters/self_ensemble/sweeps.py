@@ -1,5 +1,5 @@
-"""Make curves of measurements against the attack's constant c, as panels of figures and as rows of
-tables.
+"""Show measurements for several values of the attack's constant c, as curves in figures or as rows
+of tables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ ACCURACY = "accuracy (%)"
 def curve(
     record: Record, network: str, defense: str, look: Look, name: str = "accuracy"
 ) -> Curve | None:
-    """Return the curve of a quantity against c, with one line per seed. Return None if the quantity
-    was not measured.
+    """Return the curve of a quantity against the attack's constant c, with one line per seed.
+    Return None if the quantity was not measured.
     """
     of = {"network": network, "defense": defense}
     cs = names.strengths(record, network, defense, name)
@@ -42,8 +42,8 @@ def panel(
     looks: Mapping[str, Look] = LOOKS,
     theirs: Mapping[str, Curve] | None = None,
 ) -> figures.Panel:
-    """Return a panel of a figure. It has one curve for each of the ``shown`` defenses with stored
-    results.
+    """Return a panel of a figure. The panel has one curve for each of the ``shown`` defenses for
+    which results are stored.
     """
     found = {
         words: curve(record, network, defense, looks[defense], name)
@@ -74,8 +74,8 @@ def rows(
     name: str = "accuracy",
     digits: int = 1,
 ) -> list[list[str]]:
-    """Return the rows of a table. There is one row per defense and one cell per c; a cell has the
-    mean and the range of a quantity over the seeds.
+    """Return the rows of a table of the quantity ``name``. There is one row per defense and one
+    column per value of c. A cell contains the mean over the seeds and the range.
     """
     return [
         [

@@ -57,8 +57,8 @@ def layers(record: Record) -> Figure:
 
 
 def settings_table(version: Version) -> Table:
-    """Return a table of settings and counts, such as numbers of layers, for the three networks. The
-    paper's number stands beside ours.
+    """Return a table of settings of the three networks, and of counts such as numbers of layers. In
+    a cell with two numbers, the number of the paper or its code stands before our number.
     """
     record = version.record
     shared = {"distillation: temperature": "table-1/distill/temperature"}
@@ -113,8 +113,8 @@ def largest_eps(record: Record) -> str:
 
 
 def noise_table(version: Version, network: str = "vgg16") -> Table:
-    """Return a table of a network's noise layers. For each layer it states the standard deviation,
-    and how many random numbers the layer draws per image.
+    """Return a table of a network's noise layers. For each noise layer the table states the
+    standard deviation, and how many random numbers are drawn per image.
     """
     rows = [
         row

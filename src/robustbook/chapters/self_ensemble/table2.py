@@ -1,5 +1,5 @@
-"""Compute the content of the page on Table 2: the accuracy of VGG16 with each defense, under the
-attack with five values of its constant c.
+"""Compute the content of the page on Table 2: the accuracy of VGG16 with each defense. The attack
+is run with five values of its constant c.
 """
 
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ def answer(record: Record) -> str:
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against c, with a curve per defense. If several placements of RSE's noise were
-    run, a second panel has a curve for each placement.
+    """Draw accuracy against c, with a curve per defense. If RSE was run with its strongest noise in
+    several places, a second panel has a curve for each place.
     """
     record = _record(records)
     title = names.title(record, NETWORK)
@@ -73,7 +73,9 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table. In every cell the paper's number stands before ours."""
+    """Return the paper's table. In every cell of the table, the number printed in the paper stands
+    before our number.
+    """
     record = version.record
     return table(
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
@@ -121,9 +123,9 @@ def distortions(version: Version) -> Table:
 
 
 def nearest_placement(record: Record) -> str:
-    """Return sentences that state how far our accuracies of RSE are from those printed in the
-    paper, for each placement of the noise. A difference is a mean over the values of the attack's
-    constant c.
+    """Return sentences that state, for each placement of the noise, how far our accuracies of RSE
+    are from the printed accuracies. The absolute difference of two accuracies is averaged over the
+    values of the attack's constant c.
     """
     off = {
         d: sum(abs(_mean(record, d, c) - float(printed(target("rse", c)) or 0)) for c in CS) / 5
@@ -141,8 +143,8 @@ def nearest_placement(record: Record) -> str:
 
 
 def caption_claim(record: Record) -> str:
-    """Return a sentence that states from which c on all networks except RSE have accuracies below
-    30 %. It also states the accuracy of RSE at this c.
+    """Return a sentence that states the smallest c at which all networks except RSE have accuracies
+    below 30 %. The sentence also states the accuracy of RSE at this c.
     """
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]

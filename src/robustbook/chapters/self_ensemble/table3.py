@@ -21,9 +21,9 @@ SQUARED = "squared distance"
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the mean distance of the attacked image with RSE, and without a
-    defense. They also state for how many target classes the distance with RSE is the largest of all
-    networks.
+    """Return sentences that state by which mean distance the attack changes the image: with RSE,
+    and without a defense. The sentences also state for how many target classes RSE has the largest
+    distance of all networks.
     """
     network, shown = main_network(record), _defenses(record)
     rse, none = (mean(record, f"mean {SQUARED}", network=network, defense=d) for d in _ENDS)
@@ -42,14 +42,16 @@ _ENDS = ("rse", "none")
 
 
 def main_network(record: Record) -> str:
-    """Return the network of the table, which is ResNeXt if the stored results contain it."""
+    """Return the name of the network that the table shows: ResNeXt if the stored results contain
+    it, otherwise their first network.
+    """
     there = names.networks(record)
     return "resnext" if "resnext" in there else there[0]
 
 
 def largest_count(record: Record) -> tuple[float, int]:
-    """Return two numbers: for how many target classes RSE's distance is the largest, as a mean over
-    the seeds, and the number of all target classes.
+    """Return for how many target classes RSE has the largest distance, and the number of all target
+    classes. The first number is a mean over the seeds.
     """
     shown = _defenses(record)
     classes = _classes(record)
@@ -66,8 +68,9 @@ def largest_count(record: Record) -> tuple[float, int]:
 def gallery(record: Record) -> Figure:
     """Draw Figure 7: the image, and the perturbation for each pair of a defense and a target class.
 
-    White means no change. The larger the change of a pixel in a colour channel, the less of this
-    colour its picture has. All pictures share one colour scale, which ends at the largest change.
+    White means no change. The more the attack changes the red, green or blue value of a pixel, the
+    smaller is this value in the picture. All pictures share one colour scale, which ends at the
+    largest change.
     """
     network = main_network(record)
     added = {d: _added(record, network, d) for d in _defenses(record)}
@@ -81,8 +84,8 @@ def gallery(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table, with a row per target class. In every cell the paper's number
-    stands before ours.
+    """Return the paper's Table 3, with one row for each target class. In every cell of the table,
+    the number printed in the paper stands before our number.
     """
     record = version.record
     network = main_network(record)
@@ -107,8 +110,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def reached(version: Version) -> Table:
-    """Return a table that states for how many target classes, out of nine, the attack succeeds.
-    There is one row for each pair of a network and a defense.
+    """Return a table that states for how many of the target classes the attack succeeds. There is
+    one row for each pair of a network and a defense.
     """
     record = version.record
     return table(
@@ -128,8 +131,8 @@ def reached(version: Version) -> Table:
 
 
 def orders(record: Record) -> str:
-    """Return a sentence that states in how many attacks (one for each pair of a target class and a
-    seed) the distance is larger with RSE than without a defense.
+    """Return a sentence that counts the attacks in which the distance is larger with RSE than
+    without a defense. There is one attack for each pair of a target class and a seed.
     """
     classes = _classes(record)
     pairs = [
@@ -172,7 +175,9 @@ def _added(record: Record, network: str, defense: str) -> Int[np.ndarray, "k h w
 
 
 def _bytes(cells: list[str]) -> UInt8[np.ndarray, "k h w 3"]:
-    """Return pictures decoded from hexadecimal bytes, which are stored channel by channel."""
+    """Return the pictures that a record stores as hexadecimal text, one colour channel after the
+    other.
+    """
     raw = np.frombuffer(bytes.fromhex("".join(cells)), np.uint8)
     side = round((raw.size / len(cells) / 3) ** 0.5)
     return raw.reshape(len(cells), 3, side, side).transpose(0, 2, 3, 1)

@@ -26,7 +26,7 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 def answer(record: Record) -> str:
     """Return sentences that answer whether two steps of the proof hold: Jensen's bound, and the
-    Taylor expansion. They also explain why the proof's last step fails.
+    Taylor expansion. The sentences also explain why the last step of the proof fails.
     """
     least, ratio = min(of_target(record, JENSEN)), fmean(of_target(record, TRACE))
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
@@ -42,7 +42,7 @@ def answer(record: Record) -> str:
 
 def steps(record: Record) -> Figure:
     """Draw a panel for each of three steps of the theory: Jensen's bound, the Taylor expansion, and
-    the Lipschitz step, which compares the trace of the Hessian with the gradient.
+    the Lipschitz step. The Lipschitz step compares the trace of the Hessian with the gradient.
     """
     network = networks(record)[0]
     panels = [_bound(record, network), _taylor(record, network), _slopes(record, network)]
@@ -71,16 +71,16 @@ def bound_in_words(record: Record) -> str:
 
 
 def slopes_in_words(record: Record) -> str:
-    """Return a list with an entry for each pair of a network and a defense. An entry states two
-    medians, of the Hessian's trace and of the gradient norm. Both are stated over correctly
-    classified images, and over misclassified images.
+    """Return a list with an entry for each pair of a network and a defense. An entry states the
+    median trace of the Hessian and the median norm of the gradient. The medians of the trace and of
+    the norm are stated for correctly classified images and for misclassified images.
     """
     return "\n".join(f"- {line}" for line in _slope_lines(record))
 
 
 def gaps(version: Version) -> Table:
-    """Return a table of the measured increase of the loss divided by the predicted increase, at
-    each scale of the noise.
+    """Return a table that tests the Taylor expansion: the measured increase of the loss divided by
+    the predicted increase. There is one row for each scale of the noise.
     """
     return table(
         f"{version.heading}. The increase of the mean loss by noise, divided by its prediction: "
@@ -95,8 +95,8 @@ def gaps(version: Version) -> Table:
 
 
 def bounds(version: Version) -> Table:
-    """Return a table of the mean difference between the two sides of each of the two inequalities
-    of Jensen's bound. There is one row for each number of noise draws.
+    """Return a table of the gaps in the two inequalities of Jensen's bound: the mean difference
+    between the two sides of each inequality. There is one row for each number of noise draws.
     """
     return table(
         f"{version.heading}. The differences in both steps of the bound, mean over the test images "
@@ -114,8 +114,8 @@ def _column(record: Record, network: str, defense: str, what: str, name: str) ->
 
 
 def _bound(record: Record, network: str) -> Scatter:
-    """Return the panel of Jensen's bound. For each image it shows two losses over the largest
-    number of noise draws: the mean of the losses, and the loss of the mean probability.
+    """Return the panel of Jensen's bound. For each image the panel shows two losses over many noise
+    draws: the mean of the losses, and the loss of the mean probability.
     """
     alone, together = (
         _column(record, network, "rse", "averaged", name)[-1] for name in ("mean", "together")

@@ -48,8 +48,8 @@ accuracy under all attacks by more than this many percentage points.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state RSE's accuracy within an l2 radius twice: under the paper's
-    attack, and under all attacks together.
+    """Return sentences that state RSE's accuracy within an l2 radius, first under the paper's
+    attack and then under all attacks together.
     """
     network = networks(record)[0]
     r = middle(record, network)
@@ -86,23 +86,24 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def networks_in_words(records: Sequence[Record]) -> str:
-    """Return a list with an entry for each network. An entry states the effect of averaging
-    gradients over noise draws, the effect of larger steps of the attack, and the largest certified
-    radius.
+    """Return a list with an entry for each network. An entry states RSE's accuracy under attacks
+    that average gradients over noise draws, and under attacks with larger steps. The last number of
+    an entry is the largest certified radius.
     """
     return "\n".join(f"- {_in_words(*each)}" for each in best(records))
 
 
 def noise_in_words(records: Sequence[Record]) -> str:
-    """Return a list with an entry for each network. An entry states the accuracy under PGD in three
-    cases: with new noise, with frozen noise, and without noise.
+    """Return a list with an entry for each network. An entry states the accuracy under PGD that
+    attacks RSE in three ways: with new noise, with frozen noise, and without noise.
     """
     return "\n".join(f"- {_noise_in_words(*each)}" for each in best(records))
 
 
 def attacks(version: Version) -> Table:
-    """Return a table with one row for each attack. Its columns include the accuracy under the
-    attack, how much this accuracy varies over repeated evaluations, and the distortion.
+    """Return a table with one row for each attack. Among the columns are the accuracy under the
+    attack, the spread of this accuracy over repeated evaluations with new noise, and the
+    distortion.
     """
     return table(
         f"{version.heading}. *Accuracy* in per cent: each attacked image is classified several "
@@ -135,14 +136,16 @@ def bounds(version: Version) -> Table:
 
 
 def within(record: Record, network: str, defense: str, attack: str, radius: float) -> float:
-    """Return the mean accuracy under attacks within an l2 radius."""
+    """Return a network's accuracy under an attack within an l2 radius, as the mean over the
+    seeds.
+    """
     return mean(
         record, "accuracy within", network=network, defense=defense, attack=attack, eps=radius
     )
 
 
 def middle(record: Record, network: str) -> float:
-    """Return the middle value of the l2 radii at which PGD attacks RSE."""
+    """Return the middle one of the l2 radii within which PGD attacks RSE."""
     radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
     return float(radii[len(radii) // 2])
 
@@ -187,7 +190,7 @@ def _in_words(record: Record, network: str) -> str:
 
 
 def _reach(record: Record, network: str) -> float:
-    """Return the largest radius of the figure at which any image is certified."""
+    """Return the largest radius in the figure at which at least one image is certified."""
     seeds = _curve(record, network, "rse", "certified")
     places = [i for i, r in enumerate(_radii(record, network)) if any(curve[i] for curve in seeds)]
     return _radii(record, network)[max(places, default=0)]
@@ -243,7 +246,7 @@ def _attack_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _radius(eps: float, attack: str) -> str:
-    """Return the radius as text; an l-infinity radius is written as a fraction of 255."""
+    """Return the radius as text; an l-infinity radius is written as a fraction such as 8/255."""
     if not eps:
         return ""
     return f"{255 * eps:.0f}/255" if attack in ("pgd linf", "square") else f"{eps:g}"

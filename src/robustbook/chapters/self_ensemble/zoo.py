@@ -97,8 +97,8 @@ def attacks(version: Version) -> Table:
 
 
 def numbers(version: Version) -> Table:
-    """Return a table with one row for each step h. The columns are the variance of ZOO's gradient
-    estimate, its mean, and the number of noise draws that the estimate needs.
+    """Return a table with one row for each step h. The columns are the variance and the mean of
+    ZOO's gradient estimate, and the number of noise draws that the estimate needs.
     """
     record = version.record
     counts = sorted({int(n) for n in settings(record, "variance over prediction", "draws")})
@@ -168,7 +168,9 @@ def _number_rows(record: Record, counts: list[int]) -> Iterator[list[str]]:
 
 
 def _power(value: float) -> str:
-    """Return a number of noise draws as text with two digits; the number is at least 1."""
+    """Return a number of noise draws as text, rounded to two significant digits; a number below 1
+    becomes 1.
+    """
     if value < 1:
         return "1"
     digits = len(str(int(value))) - 2

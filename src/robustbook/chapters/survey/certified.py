@@ -1,5 +1,5 @@
-"""Compute what the page on certified accuracy shows: the table of Cohen et al. (2019) with our
-numbers, and sentences on how the number of votes limits the certified radius.
+"""Compute the content of the page on certified accuracy. The page shows the table of Cohen et al.
+(2019) with our numbers, and how the number of votes limits the certified radius.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,22 +31,23 @@ AT = 0.25
 
 
 def target(sigma: float, radius: float) -> str:
-    """Return the id of the target number (a number printed in the paper) in one cell of the paper's
-    table.
+    """Return the id of a target number (a number printed in the paper), which is one cell of the
+    paper's table.
     """
     return f"{START}/sigma-{sigma}/certified-accuracy-r-{radius or 0}"
 
 
 def measured(records: Sequence[Record]) -> Record:
-    """Return the first of several records (files of stored results) that contains certified
-    accuracies. A record for profile ``paper`` may contain only the largest certifiable radii.
+    """Return the first of the ``records`` (files of stored results) that contains certified
+    accuracies. Some records contain only the largest radii that can be certified, and no
+    accuracies.
     """
     return next(r for r in records if any(row.name == "certified accuracy" for row in r.rows))
 
 
 def answer(records: Sequence[Record]) -> str:
     """Return sentences that state the certified accuracy at two radii, for noise of standard
-    deviation 0.25. At each radius our number is stated with the paper's.
+    deviation 0.25. For each radius, our number is followed by the number printed in the paper.
     """
     record = measured(records)
     cells = [
@@ -87,7 +88,9 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table. In every cell the paper's number stands before ours."""
+    """Return the paper's table. In every cell of the table, the number printed in the paper stands
+    before our number.
+    """
     record = version.record
     return table(
         f"{version.heading}: {_network(record)}, {_images(record)}. Certified accuracy in per cent "
@@ -99,9 +102,10 @@ def printed_beside(version: Version) -> Table:
 
 
 def votes(version: Version) -> Table:
-    """Return a table with a row for each standard deviation of the noise. The columns are the share
-    of images on which CERTIFY abstains, the mean certified radius, the accuracy of the most
-    frequent class, the share of images whose votes all agree, and the largest possible radius.
+    """Return a table with a row for each standard deviation of the noise. The columns state how
+    often CERTIFY abstains, the mean certified radius, and the accuracy of the most frequent class.
+    Two further columns state how often all votes agree, and the largest radius that can be
+    certified.
     """
     record = version.record
     rows = []
@@ -129,8 +133,8 @@ def votes(version: Version) -> Table:
 
 
 def caps(version: Version) -> Table:
-    """Return a table with one row for each of several numbers of votes: the largest radius that so
-    many votes can certify, as a multiple of sigma.
+    """Return a table of the largest radius, in multiples of sigma, that a number of votes can
+    certify. There is one row for each number of votes.
     """
     record = version.record
     rows = []
@@ -148,8 +152,8 @@ def caps(version: Version) -> Table:
 
 
 def limit_in_words(records: Sequence[Record]) -> str:
-    """Return sentences that state which limit the number of votes sets to the certified radius, and
-    for which share of the images the radius reaches this limit.
+    """Return sentences that state the largest radius that our number of votes can certify, and for
+    which share of the images this radius is reached.
     """
     record = measured(records)
     n = _draws(record)
@@ -197,8 +201,8 @@ def sigmas(record: Record) -> list[float]:
 
 
 def largest(draws: int, alpha: float = 0.001) -> float:
-    """Return the largest radius that ``draws`` votes can certify, divided by sigma. The radius is
-    computed by a closed form.
+    """Return the largest radius that ``draws`` votes can certify, divided by sigma (the standard
+    deviation of the noise). The largest radius is computed by a closed form.
     """
     return NormalDist().inv_cdf(alpha ** (1 / draws))
 

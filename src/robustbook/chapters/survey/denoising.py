@@ -41,8 +41,8 @@ Interval = tuple[float, float, float]
 
 
 def network(record: Record) -> str:
-    """Return the name of the network whose results a record (a file of stored results) contains,
-    with the name of its data.
+    """Return the network and the data of a record (a file of stored results) as text, such as
+    ResNet-18 on CIFAR-10.
     """
     if record.profile == "paper":
         return "ResNet-18 on CIFAR-10"
@@ -51,8 +51,8 @@ def network(record: Record) -> str:
 
 
 def variants(record: Record) -> list[str]:
-    """Return the names of the adversarially trained networks with results in a record, in the order
-    of `NAMES`.
+    """Return the names of the adversarially trained networks for which a record has results, in the
+    order of `NAMES`.
     """
     found = settings(record, "accuracy", "variant", training="adversarial")
     return [name for name in NAMES if name in found]
@@ -69,7 +69,8 @@ def difference(record: Record, variant: str, against: str) -> Interval:
 
     The difference is the accuracy of ``variant`` minus the accuracy of ``against``. With several
     seeds, the interval is computed by Student's distribution from the difference for each seed.
-    With one seed, it is computed from the predictions of both networks for each test image.
+    With one seed, the interval is computed from the predictions of both networks for each test
+    image.
     """
     found = values(record, "difference", variant=variant, against=against)
     if len(found) > 1:
@@ -80,15 +81,15 @@ def difference(record: Record, variant: str, against: str) -> Interval:
 
 
 def resolved(interval: Interval) -> bool:
-    """Return whether the confidence interval of a difference does not contain 0."""
+    """Return whether 0 is outside the confidence interval of a difference."""
     _, low, high = interval
     return low > 0 or high < 0
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies of three networks: with the best filter, without
-    denoising blocks, and with blocks that have no filter. The last two are the controls. The
-    sentences also state how many filters are better than both controls.
+    """Return sentences that state the accuracies under PGD of three networks: with the best filter,
+    without denoising blocks, and with blocks that have no filter. The two networks without a filter
+    are the controls. The sentences also state how many filters are better than both controls.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(shown, key=lambda name: accuracy(record, name, "pgd-20"))
@@ -112,9 +113,9 @@ def answer(record: Record) -> str:
 
 
 def effects(record: Record) -> Figure:
-    """Draw differences of accuracies under PGD, with 95 % confidence intervals. From the accuracy
-    with each filter, the accuracy of each control is subtracted. The controls have no blocks, or
-    blocks without a filter.
+    """Draw differences of accuracies under PGD, with 95 % confidence intervals. The accuracies of
+    two control networks are subtracted from the accuracy with each filter. One control network has
+    no denoising blocks, the other has blocks without a filter.
     """
     rows = {
         NAMES[name]: {words: difference(record, name, each) for each, words in AGAINST.items()}
@@ -154,7 +155,7 @@ def accuracies(version: Version) -> Table:
 
 def printed_beside(version: Version) -> Table:
     """Return a table that compares networks with and without Gaussian denoising blocks. Some rows
-    are the paper's accuracies on ImageNet, the others ours on CIFAR-10.
+    show the paper's accuracies on ImageNet, and the other rows show our accuracies on CIFAR-10.
     """
     record = version.record
     rows = []
@@ -187,9 +188,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def paired(version: Version) -> Table:
-    """Return a table of differences of accuracies, with confidence intervals. From the accuracy
-    with each filter, the accuracy of each control is subtracted. The controls have no blocks, or
-    blocks without a filter.
+    """Return a table of differences of accuracies, with confidence intervals. The accuracies of two
+    control networks are subtracted from the accuracy with each filter. One control network has no
+    denoising blocks, the other has blocks without a filter.
     """
     record = version.record
     rows = []
@@ -212,8 +213,8 @@ def paired(version: Version) -> Table:
 
 
 def noise(version: Version) -> Table:
-    """Return a table with one row for each denoising block: the relative noise of the feature maps
-    before the block, the noise after the block, and their ratio.
+    """Return a table with one row for each denoising block. The columns are the relative noise of
+    the feature maps before the block and after the block, and the ratio.
     """
     record = version.record
     rows = []
@@ -270,8 +271,9 @@ def control(record: Record) -> str:
 
 
 def ablated(record: Record) -> str:
-    """Return a sentence that states the accuracies under PGD of networks whose Gaussian blocks lack
-    one of their parts.
+    """Return a sentence that states the accuracies under PGD of networks with incomplete Gaussian
+    blocks. In an incomplete block, either the 1 x 1 convolution is left out, or the input is not
+    added to the output.
     """
     shown = [name for name in variants(record) if name in ABLATIONS]
     if not shown:

@@ -47,8 +47,8 @@ def first_set(record: Record) -> str:
 
 
 def main_radius(record: Record) -> float:
-    """Return the radius of those trainings whose networks are also attacked by PGD with
-    restarts.
+    """Return the main radius of a record: the eps of the networks that are also attacked by PGD
+    with restarts.
     """
     at = settings(record, "accuracy", "eps", set=first_set(record), attack="pgd-50-10")
     return float(at[0])
@@ -64,8 +64,8 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies of networks trained on images of one FGSM step,
-    with and without a random start.
+    """Return sentences that state the accuracies of two networks: trained on FGSM with a random
+    start, and trained on FGSM without a random start.
     """
     eps = main_radius(record)
     ours, clean, plain = (
@@ -87,8 +87,9 @@ def answer(record: Record) -> str:
 
 
 def epochs(record: Record) -> Figure:
-    """Draw the accuracy after each epoch of training, with a panel for FGSM and a panel for PGD as
-    the attack. The networks are trained with the radius `main_radius`.
+    """Draw the accuracy after each epoch of training. One panel shows the accuracy under FGSM, the
+    other panel the accuracy under PGD. All networks are trained with the radius that `main_radius`
+    returns.
     """
     name, eps = first_set(record), main_radius(record)
     panels = []
@@ -105,8 +106,8 @@ def epochs(record: Record) -> Figure:
 
 
 def radii(version: Version) -> Table:
-    """Return a table of the accuracy under PGD, with one row for each method of training and one
-    column for each radius.
+    """Return a table of accuracies under PGD, with one row for each training method and one column
+    for each radius of training and attack.
     """
     record = version.record
     name = first_set(record)
@@ -136,8 +137,9 @@ def radii(version: Version) -> Table:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return a table of the accuracies of networks trained with the radius `main_radius`. The paper
-    prints accuracies only for FGSM with a random start.
+    """Return a table of the accuracies of networks that were trained with the radius that
+    `main_radius` returns. The paper prints accuracies only for training on FGSM with a random
+    start.
     """
     record = version.record
     name, eps = first_set(record), main_radius(record)
@@ -168,8 +170,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def collapse(record: Record) -> str:
-    """Return sentences that state the accuracies of a network that was trained on FGSM without a
-    random start: under FGSM and under PGD, after the last epoch.
+    """Return sentences that state two accuracies of the network trained on FGSM without a random
+    start: under FGSM, and under PGD. The accuracies are measured after the last epoch.
     """
     name, eps = first_set(record), main_radius(record)
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
@@ -210,8 +212,8 @@ def others(record: Record) -> str:
 
 
 def gap(record: Record) -> str:
-    """Return sentences that compare the accuracy under PGD alone with the accuracy under several
-    attacks, of which the worst counts for each image.
+    """Return sentences that state two accuracies: under PGD alone, and under several attacks
+    together. Under several attacks, an image counts as correct only if all attacks fail.
     """
     name, eps = first_set(record), main_radius(record)
     pgd, worst = (
@@ -243,9 +245,7 @@ def time_ratio(record: Record) -> str:
 
 
 def claims(version: Version) -> Table:
-    """Return a table of the papers' claims about CIFAR-10, each with our accuracy that decides the
-    claim.
-    """
+    """Return a table of our accuracies that decide the papers' claims about CIFAR-10."""
     told = {
         "wong/claim/plain-fgsm-collapses": "FGSM without random start, 30 epochs, eps 8/255",
         "wong/claim/alpha-16-collapses": "FGSM with random start and steps of 16/255, eps 8/255",

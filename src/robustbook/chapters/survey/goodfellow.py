@@ -61,8 +61,9 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare the errors under FGSM after training with and without the
-    adversarial loss. They also state the error under PGD after training with this loss.
+    """Return sentences that compare two errors under FGSM: after training with the adversarial
+    loss, and after training without it. The sentences also state the error under PGD after training
+    with the adversarial loss.
     """
     plain, trained, pgd = (
         mean(record, "error", network=network, attack=attack)
@@ -98,8 +99,8 @@ def sweep(record: Record) -> Figure:
 
 
 def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
-    """Return the errors of the first seed, because only the networks of this seed were trained with
-    every alpha.
+    """Return the errors under an attack for several values of alpha, for the first seed. With the
+    other seeds, networks were not trained with every alpha.
     """
     return [
         values(record, "error", network=f"maxout {alpha:g}", attack=attack)[0] for alpha in alphas
@@ -107,8 +108,8 @@ def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return a table of the errors of networks on clean and on adversarial images. The paper's
-    number stands beside ours.
+    """Return a table of the errors of networks on clean and on adversarial images. In every cell of
+    the table, the number printed in the paper stands before our number.
     """
     rows = []
     for target, words in ERRORS.items():
@@ -127,8 +128,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def confidences(version: Version) -> Table:
-    """Return a table of the mean confidence of networks on images that are misclassified under
-    FGSM.
+    """Return a table of the mean confidence of each network on those images that the network
+    misclassifies under FGSM.
     """
     rows = [
         [
@@ -150,8 +151,8 @@ def confidences(version: Version) -> Table:
 
 
 def rubbish(version: Version) -> Table:
-    """Return a table with one row for each network: the share of noise images for which some class
-    has a probability above one half.
+    """Return a table of how often networks give some class a probability above one half, on images
+    that are pure noise. There is one row for each network.
     """
     rows = [
         [
@@ -202,8 +203,8 @@ def alphas(version: Version) -> Table:
 
 
 def control(record: Record) -> str:
-    """Return a sentence that states the errors under FGSM after training on images with random
-    noise, and compares them with the error after training with the adversarial loss.
+    """Return a sentence that compares errors under FGSM after two kinds of training: on images with
+    random noise, and with the adversarial loss.
     """
     sign, uniform, trained = (
         mean(record, "error", network=network, attack="fgsm")
@@ -217,8 +218,8 @@ def control(record: Record) -> str:
 
 
 def strongest(record: Record) -> str:
-    """Return sentences that state two errors: under FGSM, and under several strong attacks, of
-    which the worst counts for each image.
+    """Return sentences that state two errors: under FGSM alone, and under several strong attacks
+    together. Under several attacks, an image counts as an error if any attack succeeds.
     """
     worst = values(record, "error", network="maxout 0.5", attack="worst")[0]
     fgsm = values(record, "error", network="maxout 0.5", attack="fgsm")[0]

@@ -69,8 +69,8 @@ TRAININGS = {"natural": "on clean images", "fgsm": "on FGSM's images", "pgd": "o
 
 
 def network(record: Record) -> str:
-    """Return the name of the network whose results a record (a file of stored results) contains,
-    with the name of its data.
+    """Return the network and the data of a record (a file of stored results) as text, such as
+    Madry's network on MNIST.
     """
     if record.profile == "paper":
         return "Madry's network on MNIST"
@@ -79,9 +79,9 @@ def network(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare the accuracies under PGD after training with and without
-    adversarial images. They also state the accuracy under all strong attacks after adversarial
-    training.
+    """Return sentences that compare two accuracies under PGD: after adversarial training, and after
+    training on clean images. For the adversarially trained network, the sentences also state the
+    accuracy under all strong attacks together.
     """
     natural, defended = (
         mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
@@ -98,7 +98,9 @@ def answer(record: Record) -> str:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's Table 1. In each row the paper's number stands before ours."""
+    """Return the paper's Table 1. In each row of the table, the number printed in the paper stands
+    before our number.
+    """
     rows = [
         ["A", "none (clean images)", _cell(version.record, "white", "clean", "natural/accuracy")]
     ]
@@ -122,7 +124,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def natural(version: Version) -> Table:
-    """Return a table with the accuracy of the network trained on clean images under each attack."""
+    """Return a table of accuracies under several attacks, for the network that was trained on clean
+    images.
+    """
     ids = {"clean": "accuracy", "fgsm": "fgsm-accuracy"}
     return table(
         f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
@@ -145,8 +149,8 @@ def natural(version: Version) -> Table:
 
 
 def capacity(record: Record) -> Figure:
-    """Draw accuracy against the number of hidden units, with one panel for each way of training,
-    and one curve for each attack.
+    """Draw accuracy against the number of hidden units. There is a panel for each way of training,
+    with a curve for each attack.
     """
     panels = []
     for training, words in TRAININGS.items():
@@ -210,8 +214,8 @@ def starts(record: Record) -> Figure:
 
 
 def concentration(record: Record) -> str:
-    """Return sentences that state by how much the losses differ that PGD reaches on the same image
-    from different random starts.
+    """Return sentences that state how much the loss that PGD reaches on an image depends on the
+    random start.
     """
     said = []
     for kind, words in (("natural", "on clean images"), ("adversarial", "on PGD's images")):
@@ -226,8 +230,8 @@ def concentration(record: Record) -> str:
 
 
 def fgsm_trained(record: Record) -> str:
-    """Return a sentence that states how accurate a network trained on FGSM's images is under FGSM
-    and under PGD.
+    """Return a sentence that states two accuracies of a network trained on images of FGSM: under
+    FGSM, and under PGD.
     """
     units = max(settings(record, "accuracy", "units", training="fgsm"))
     fgsm, pgd = (

@@ -98,9 +98,8 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Kept:
-    """Two accuracies in per cent of the same network with a defense: ``weak`` is the accuracy under
-    a weak attack, ``strong`` that under a strong attack. ``network`` is the name of the network,
-    with the name of its data.
+    """The accuracies in per cent of one network with a defense, under a weak attack and under a
+    strong attack. The field ``network`` contains the name of the network and of its data.
     """
 
     weak: float
@@ -110,8 +109,8 @@ class Kept:
 
 def kept() -> dict[str, Kept]:
     """Return for each of three defenses the accuracies of a network with this defense, under a weak
-    attack and under a strong attack. The keys are ``pgd`` (training on PGD's images), ``squeezing``
-    (logit squeezing) and ``jpeg`` (JPEG compression).
+    attack and under a strong attack. The keys of the dict are the defenses: ``pgd`` (training on
+    images of PGD), ``squeezing`` (logit squeezing) and ``jpeg`` (JPEG compression).
     """
     trained = record_of(f"{PAPER}/madry")
     paired = records_of(f"{PAPER}/pairing")[0]
@@ -146,7 +145,7 @@ def answer(_: Record) -> str:
 
 
 def finding() -> str:
-    """Return one sentence for the landing page, which states how far three defenses' accuracies
+    """Return a sentence for the landing page that states how far the accuracies with three defenses
     fall under stronger attacks.
     """
     found = kept()
@@ -193,8 +192,8 @@ def accuracies() -> Figure:
 
 
 def claims() -> Table:
-    """Return a table with one row for each claim of a paper: the claim, the page that tests it, our
-    finding, and the counts of its verdicts.
+    """Return a table with one row for each claim of a paper. The columns are the claim, the page
+    that tests the claim, our finding, and the counts of the verdicts.
     """
     caption = (
         "Each claim, the page that tests it, our finding, and the number of verdicts of each kind."

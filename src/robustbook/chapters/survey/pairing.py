@@ -46,25 +46,26 @@ START = "one start"
 
 
 def best(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
-    """Return pairs of a record (a file of stored results) and its methods of training. The record
-    with the best profile comes first.
+    """Return pairs: a record (a file of stored results), and the training methods for which the
+    record contains results. The record with the best profile (largest size of the experiment) comes
+    first.
 
-    Results for profile ``quick`` are returned only if there are no other results.
+    Records for profile ``quick`` are left out if there are records for other profiles.
     """
     real = [record for record in records if record.profile != "quick"] or list(records)
     return [(record, methods(record)) for record in real]
 
 
 def methods(record: Record) -> list[str]:
-    """Return the methods of training with results for MNIST or the embedded digits, in the order of
-    the paper's table.
+    """Return the training methods for which a record contains results, in the order of the paper's
+    table.
     """
     there = settings(record, "accuracy", "network")
     return [method for method in METHODS if method in there]
 
 
 def title(record: Record) -> str:
-    """Return a description of the network whose results a record contains, and of its data."""
+    """Return the network and the data of a record as text, such as the paper's network on MNIST."""
     return {
         "paper": "the paper's network on MNIST",
         "reduced": "a network with a quarter of the paper's widths on MNIST",
@@ -78,8 +79,8 @@ def heading(record: Record) -> str:
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return a sentence for each of two methods, clean logit pairing and logit squeezing. It states
-    the accuracy under the baseline attack and the accuracy under the strongest attack.
+    """Return a sentence for each of two methods, clean logit pairing and logit squeezing. Each
+    sentence states the accuracies under the baseline attack and under the strongest attack.
     """
     record = next((each for each, there in best(records) if set(FALLEN) <= set(there)), records[0])
     told = []
@@ -95,9 +96,7 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def at(record: Record, method: str, attack: str) -> float:
-    """Return the accuracy under an attack after training with a method, as the mean over the
-    seeds.
-    """
+    """Return the accuracy of a training method under an attack, as the mean over the seeds."""
     return mean(record, "accuracy", network=method, attack=attack)
 
 
@@ -124,7 +123,9 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table for MNIST. In each cell the paper's number stands before ours."""
+    """Return the paper's table for MNIST. In every cell of the table, the number printed in the
+    paper stands before our number.
+    """
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent of {title(record)}, printed / **ours** (range "
@@ -178,7 +179,7 @@ def attacks(version: Version) -> Table:
 
 def heat_map(record: Record) -> Figure:
     """Draw heat maps of the accuracy under PGD, one for each method of training. The rows are
-    numbers of PGD steps, the columns sizes of a step.
+    numbers of PGD steps, and the columns are step sizes.
     """
     shown = [m for m in methods(record) if values(record, "heat", network=m)]
     steps = settings(record, "heat", "steps")
@@ -201,8 +202,8 @@ def heat_map(record: Record) -> Figure:
 
 
 def loss_surfaces(record: Record) -> Figure:
-    """Draw the loss around the first test image in a plane through this image, with one panel for
-    each method of training.
+    """Draw the loss on a plane through the first test image, with one panel for each training
+    method.
     """
     names = [m for m in ("plain", "clp", "lsq", "plain-alp", "at100") if m in methods(record)]
     shown = {METHODS[m]: np.array(array(record, f"surface/{m}")) for m in names}
@@ -236,9 +237,9 @@ def starts(record: Record) -> Figure:
 
 
 def certain(record: Record) -> str:
-    """Return sentences that state, for each method of training, from which share of the random
-    starts the attack reaches a loss above ln 10. Such a loss proves that the image is
-    misclassified.
+    """Return sentences that state, for each training method, how often the attack reaches a loss
+    above ln 10 from a random start. A loss above ln 10 proves that the network misclassifies the
+    image.
     """
     told = [
         f"{100 * mean(record, 'starts above ln 10', network=m):.0f} % ({METHODS[m]})"
@@ -269,8 +270,8 @@ def ranking(records: Sequence[Record]) -> str:
 
 
 def falls(version: Version) -> Table:
-    """Return a table with one row for each method of training: the accuracy under the baseline
-    attack minus the accuracy under the strongest attack, in percentage points.
+    """Return a table of how far the accuracy falls from the baseline attack to the strongest
+    attack, in percentage points. There is one row for each training method.
     """
     record = version.record
     rows = []

@@ -1,5 +1,5 @@
 """Compute what the page on the blog post shows: our versions of the post's two pictures of feature
-maps, and measurements that test the post's claims.
+maps, and tests of the post's claims.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,9 +40,9 @@ def noise(record: Record, training: str, layer: str, perturbation: str = "attack
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state by how much the attack changes the image, and by how much it
-    changes the last feature maps. The second number is stated twice: after training on clean
-    images, and after adversarial training.
+    """Return sentences that state by how many per cent the attack changes the image, and the
+    feature maps after the last stage of the network. The change of the feature maps is stated after
+    training on clean images, and after adversarial training.
     """
     start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
     after = noise(record, "adversarial", "stage4")
@@ -55,9 +55,9 @@ def answer(record: Record) -> str:
 
 
 def growth(record: Record) -> Figure:
-    """Draw the relative noise of the image, and of the feature maps after each stage. There is a
-    panel for each way of training, with a curve for the attack and a curve for random signs of the
-    same size.
+    """Draw the relative noise in the image, and in the feature maps after each stage of the
+    network. Each way of training has a panel with two curves: for the attack, and for random signs
+    of the same size.
     """
     looks = {"attack": LOOKS["adv"], "random": LOOKS["none"]}
     panels = []
@@ -117,8 +117,8 @@ def _array(record: Record, name: str) -> NDArray[Any]:
 
 
 def _photographs(record: Record, net: str, image: int, names: Sequence[str]) -> list[Map]:
-    """Return pictures of an image before and after the attack. The title of the attacked image is
-    the class that the network predicts.
+    """Return pictures of an image before and after the attack. The title of an attacked image is
+    the class that the network predicts for it.
     """
     classes = [str(i) for i in range(10)] if record.profile == "quick" else CIFAR10
     shown = []
@@ -191,8 +191,8 @@ def caveats(version: Version) -> Table:
 
 
 def random_against_attack(record: Record) -> str:
-    """Return sentences that state the ratio of two changes of the last feature maps: by the attack,
-    and by random signs.
+    """Return sentences that state how much more the attack changes the last feature maps than
+    random signs of the same size do.
     """
     said = []
     for training, words in TRAININGS.items():
@@ -206,7 +206,7 @@ def random_against_attack(record: Record) -> str:
 
 def unseen(record: Record) -> str:
     """Return a sentence that states two accuracies under the l2 attack: after adversarial training
-    in the l-infinity norm, and after adversarial training in the l2 norm.
+    in the l-infinity norm, and after adversarial training in l2.
     """
     linf, l2 = (
         fmean(values(record, "accuracy", training=training, attack="l2"))
@@ -245,7 +245,7 @@ def winner(_: Record) -> str:
 
 def grew(record: Record) -> str:
     """Return sentences that state the factor by which the relative noise grows from the image to
-    the last stage. They also name the stages at which the relative noise falls.
+    the last stage. The sentences also name the stages at which the relative noise falls.
     """
     factor = fmean(of_target(record, "survey/blog/figure-1/noise-grows-with-depth"))
     found = [noise(record, "standard", layer) for layer in LAYERS]

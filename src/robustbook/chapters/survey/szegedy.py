@@ -51,15 +51,14 @@ _MAIN, _OTHER = "fc100-100-10", "fc10-1e-4"
 
 
 def data(record: Record) -> str:
-    """Return the name of the data for which a record (a file of stored results) contains
-    results.
-    """
+    """Return the name of the data set of a record (a file of stored results)."""
     return "MNIST" if record.profile == "paper" else "the embedded digits"
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how small the adversarial perturbations for FC100-100-10 are, and
-    how often a second network, FC10, misclassifies the adversarial images.
+    """Return sentences that state how small the adversarial perturbations for the network
+    FC100-100-10 are. The sentences also state how often the linear network FC10 misclassifies the
+    adversarial images.
     """
     distortion = mean(record, "distortion", network=_MAIN, target="random")
     there = printed(f"{TABLE_1}/{_MAIN}/distortion")
@@ -75,9 +74,9 @@ def answer(record: Record) -> str:
 
 
 def gallery(record: Record) -> Figure:
-    """Draw the first test images: one row of clean images, and one row of attacked images for each
-    of several attacked networks. The titles are the labels of the clean images, and the target
-    classes of the attacked images.
+    """Draw the first test images: one row of clean images, and one row of adversarial images for
+    each of several networks. The title of a clean image is its label; the title of an adversarial
+    image is the target class of the attack.
     """
     labels, targets = (record.arrays[name] for name in ("labels", "targets"))
     clean = zip(_images(record, "clean"), labels, strict=True)
@@ -94,7 +93,9 @@ def _images(record: Record, name: str) -> Float[np.ndarray, "n 28 28"]:
 
 
 def table_1(version: Version) -> Table:
-    """Return the paper's Table 1. In each cell the paper's number stands before ours."""
+    """Return the paper's Table 1. In every cell of the table, the number printed in the paper
+    stands before our number.
+    """
     record = version.record
     rows = []
     for name, words in NETWORKS.items():
@@ -119,8 +120,8 @@ def _there(name: str, metric: str) -> float | None:
 
 
 def table_2(version: Version) -> Table:
-    """Return the paper's Table 2: the error of each column's network on the adversarial images that
-    were made for each row's network.
+    """Return the paper's Table 2. A cell contains the error of the column's network on adversarial
+    images that were made for the row's network.
     """
     record = version.record
     rows = []
@@ -144,8 +145,8 @@ def table_2(version: Version) -> Table:
 
 
 def halves(version: Version) -> Table:
-    """Return the paper's Tables 3 and 4: errors on the adversarial images of a network that was
-    trained on the first half of the training set.
+    """Return the paper's Tables 3 and 4: the errors of several networks on adversarial images. The
+    images were made for a network that was trained on the first half of the training set.
     """
     record = version.record
     rows = []
@@ -212,8 +213,8 @@ def order(record: Record) -> str:
 
 def transfer(record: Record) -> str:
     """Return sentences on transfer: how often a network misclassifies adversarial images that were
-    made for a different network. This error is compared with the error on images with Gaussian
-    noise.
+    made for a different network. The error on transferred adversarial images is compared with the
+    error on images with Gaussian noise.
     """
     pairs = [(a, b) for a in NETWORKS for b in NETWORKS if a != b]
     made = {pair: mean(record, "transfer error", source=pair[0], network=pair[1]) for pair in pairs}
@@ -249,9 +250,9 @@ def training_images(record: Record) -> str:
 
 
 def which_half(record: Record) -> str:
-    """Return sentences that state the errors of two networks of the shape FC123-456-10 on
-    adversarial images. One network was trained on the same half of the training set as the attacked
-    network, the second on the remaining half.
+    """Return sentences that state the errors of two networks FC123-456-10 on adversarial images
+    that were made for a third network. The first network was trained on the same half of the
+    training set as the attacked network, the second network on the other half.
     """
     same, other = (
         mean(
@@ -276,7 +277,7 @@ def which_half(record: Record) -> str:
 
 def pool(record: Record) -> str:
     """Return sentences that state two test errors: after training with a pool of adversarial
-    images, and after training without it.
+    images, and after training without a pool.
     """
     (plain,) = settings(record, "test error", "network", network=_MAIN)
     without, pooled = (
@@ -292,7 +293,9 @@ def pool(record: Record) -> str:
 
 
 def found(record: Record) -> str:
-    """Return sentences that state for how many images the attack succeeded."""
+    """Return sentences that state on how many test images the attack was run, and on which
+    percentage it succeeded.
+    """
     lowest = min(float(row.value) for row in record.rows if row.name == "found")
     images = max(row.images or 0 for row in record.rows if row.name == "found")
     return (

@@ -39,8 +39,9 @@ MARKS: Mapping[str, Look] = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state two accuracies of the network behind each of two transformations:
-    under FGSM on the network alone, and under PGD through the transformation.
+    """Return sentences that state the accuracies behind random resizing and behind JPEG under two
+    attacks. FGSM attacks the network alone, and PGD attacks the network together with the
+    transformation.
     """
     most = draws(record)[-1]
     found = {
@@ -58,8 +59,8 @@ def answer(record: Record) -> str:
 
 
 def attackers(record: Record) -> Figure:
-    """Draw the accuracy of the network behind each transformation under each attack, with one panel
-    for each transformation.
+    """Draw the accuracy under each attack, with one panel for each transformation in front of the
+    network.
     """
     drawn: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name in SHOWN:
@@ -78,8 +79,8 @@ def attackers(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return a table of accuracies of the network, with one row for each attack and one column for
-    each transformation in front of the network.
+    """Return a table of accuracies, with one row for each attack and one column for each
+    transformation in front of the network.
     """
     record = version.record
     rows = [
@@ -106,8 +107,9 @@ def accuracies(version: Version) -> Table:
 
 
 def rounding_in_words(record: Record) -> str:
-    """Return sentences that state the accuracies on the adversarial images of DeepFool: of the
-    network alone, and behind each transformation.
+    """Return sentences that state accuracies on adversarial images that DeepFool made for the
+    network alone. The accuracies are stated without a transformation and behind each
+    transformation.
     """
     clean, broken = (accuracy(record, "none", attack) for attack in ("clean", "deepfool"))
     cells = [
@@ -158,7 +160,9 @@ def cost_in_words(record: Record) -> str:
 
 
 def accuracy(record: Record, front: str, attack: str) -> float:
-    """Return the mean accuracy over the seeds, in percent, under an attack on the network alone."""
+    """Return the accuracy behind a transformation, under an attack on the network alone. The
+    accuracy is in per cent and a mean over the seeds.
+    """
     return mean(record, "accuracy", front=front, attack=attack)
 
 
@@ -168,8 +172,8 @@ def aware(record: Record, front: str, averaged: int) -> float:
 
 
 def draws(record: Record) -> list[int]:
-    """Return, in ascending order, the numbers of draws per gradient: PGD averages each gradient
-    over so many draws of the random transformation.
+    """Return, in ascending order, the numbers of draws of the random transformation over which PGD
+    averages a gradient.
     """
     return sorted(settings(record, "accuracy", "averaged", front="resize-pad", attack=AWARE))
 
@@ -180,8 +184,8 @@ def images(record: Record) -> str:
 
 
 def network(record: Record) -> str:
-    """Return the name of the network whose results a record (a file of stored results) contains,
-    with the name of its data.
+    """Return the network and the data of a record (a file of stored results) as text, such as
+    ResNet-18 on CIFAR-10.
     """
     return {
         "paper": "ResNet-18 on CIFAR-10",
