@@ -1,4 +1,5 @@
-"""Describe computations as data: a step is a function, and a call is a step with given arguments.
+"""Describe computations that are run later: a step is a function, and a call is a step with its
+arguments.
 
 A *step* is a pure function of plain arguments. Calling a step only builds a `Call`, which is run
 later. A call may be an argument of another call, so calls form a graph. The `key` of a call is a
@@ -91,7 +92,7 @@ class Call:
 
 
 class Step:
-    """A function decorated by `step`. Calling it builds a `Call`; nothing is run yet.
+    """A function decorated by `step`. Calling a `Step` builds a `Call`; nothing is run yet.
 
     `function` is the undecorated function.
     """
@@ -122,7 +123,7 @@ class Step:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Call:
-        """Return the call with these arguments.
+        """Return a `Call` of this step with the given arguments.
 
         Raises TypeError if an argument is missing, unknown, or of a type that cannot be hashed for
         the key.
@@ -164,11 +165,11 @@ def step(
     result (`Done`). The function returns a dict whose values are tensors or JSON values. If the
     function has a parameter `context`, the engine passes a `Context` to it.
 
-    ``version``: a number to increase when a change of the code changes the results, because it is a
-        part of the key.
-    ``later``: parameters that were added to the function after results had been stored. While such
-        a parameter has its default value, it is not part of the key. So results that were stored
-        before the parameter was added are still found.
+    ``version``: a number that is part of the key. Increase it when a change of the code changes the
+        results.
+    ``later``: the parameters that were added after results of the function had been stored. A
+        parameter in ``later`` is not part of the key while it has its default value. So results
+        that were stored before the parameter was added are still found.
     """
     return lambda function: Step(function, version, later)
 
@@ -240,7 +241,9 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 
 def _elements(options: tuple[Any, ...], length: int) -> tuple[Any, ...]:
-    """Return the type annotation of each element of a tuple, or Any if no annotation fits."""
+    """Return a type annotation for each element of a tuple of length ``length``. The annotations
+    are Any if no tuple type in ``options`` has this length.
+    """
     for option in options:
         arguments = typing.get_args(option)
         if typing.get_origin(option) is tuple:
