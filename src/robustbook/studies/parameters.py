@@ -78,10 +78,11 @@ class Parameters:
             object.__setattr__(self, "seeds", self.own_seeds[self.profile])
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the values of the parameters that choose parts of the study (see `selects`).
+        """Return the chosen parts of the study, such as networks: the values of the parameters in
+        `selects`.
 
-        For some parameters the value None stands for several parts of the study. A study with such
-        a parameter overrides this method.
+        If one of these parameters can be None, which stands for several parts, the study overrides
+        this method.
         """
         values = {name: getattr(self, name) for name in self.selects}
         return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}

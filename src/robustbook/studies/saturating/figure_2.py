@@ -129,11 +129,11 @@ def _layers(
 
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return a row that says whether, in each layer, the median of |h| is larger in the saturated
-    network than in the vanilla network.
+    """Return a row that says whether the saturated network has a larger median of |h| in each layer
+    than the vanilla network.
 
-    For each layer, the median of the saturated network is divided by that of the vanilla network.
-    The value of the row is the smallest of these ratios.
+    For each layer, the saturated network's median of |h| is divided by the vanilla network's. The
+    value of the row is the smallest ratio of all layers.
     """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
@@ -142,11 +142,11 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
 
 
 def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return a row that says whether, in each layer, the saturated network has a lower median of h
+    """Return a row that says whether the saturated network has, in each layer, a lower median of h
     and fewer active units than the vanilla network.
 
-    For each layer, the vanilla network's median of h is subtracted from the saturated network's.
-    The value of the row is the largest of these differences.
+    For each layer, a difference is computed: the saturated network's median of h minus the vanilla
+    network's. The value of the row is the largest difference of all layers.
     """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)

@@ -5,11 +5,12 @@ A straight path leads from the most confidently classified test image of one cla
 another class. Along this path, the figure shows the length element, the ten class probabilities,
 and the ten singular values of the Jacobian of the logits. The length element says how much the
 outputs change per unit of the path. The paper calls the length element "flat with sharp peaks". To
-test this claim, we measure on which fraction of the path the length element is below 1 % of its
-largest value, the peak. The paper also says that "only one singular value inflates". To test this
-second claim, we go to the peak of the length element, and count the singular values above half of
-the largest one. The two thresholds, 1 % and one half, are our choice, because the paper states
-none. So the study also uses other thresholds.
+test this first claim, we call the length element flat where it is below 1 % of its peak. We measure
+the fraction of the path on which it is flat. The paper also says that "only one singular value
+inflates". To test this second claim, we count the large singular values at the peak of the length
+element. A singular value is large if it is above half of the largest one. The two thresholds, 1 %
+and one half, are our choice, because the paper states none. So the study also uses other values of
+both thresholds.
 """
 
 import math
@@ -86,7 +87,7 @@ def geometry(
     The images at both ends are chosen among ``images`` test images.
 
     The results with ``even`` in their names are measured at ``points`` evenly spaced points of the
-    path. For the results with ``resolved`` in their names, points are added where the class
+    path. The results with ``resolved`` in their names are measured at more points where the class
     probabilities change abruptly.
 
     ``rows``: the numbers of both images in the test set.
@@ -184,7 +185,9 @@ def _name(pair: tuple[int, int]) -> str:
 
 
 def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
-    """Return the results of ``geometry`` for the pair of classes with index ``i``."""
+    """Return the results of ``geometry`` for one path: the path between the classes of pair number
+    ``i``.
+    """
     start = f"{i}/{grid}/"
     return {k.removeprefix(start): v for k, v in result.tensors.items() if k.startswith(start)}
 
@@ -192,8 +195,8 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the measurements on one path: the flat fraction and the number of large singular values
-    for each threshold, the height of the peak, and the length of the curve.
+    """Yield the measurements on one path, such as the flat fraction and the number of large
+    singular values for each threshold.
 
     A measurement that is compared with a number of the paper is stored with the id of this number.
     """
@@ -225,8 +228,8 @@ def _readings(
 
 
 def _apart(found: Mapping[str, Tensor]) -> float:
-    """Return the distance between two places, as a fraction of the path: the peak of the length
-    element, and the place where the probabilities change most steeply.
+    """Return how far the peak of the length element is from the point where the class probabilities
+    change most steeply. The distance is a fraction of the path.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()

@@ -79,8 +79,9 @@ def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[
 
 @step(version=1)
 def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
-    """Return for each layer and each random pair of prototypes the scaled ratio of equation 14.
-    Under the name ``cosine``, also return the absolute cosine of the angle between w1 and w2.
+    """Return the scaled ratio of equation 14 for random prototypes drawn from the weights of each
+    layer. The result ``cosine`` is the absolute cosine of the angle between the two prototypes w1
+    and w2.
 
     The components of w1 and w2 are drawn with replacement from the layer's weights, without biases.
     The mean of the components is not subtracted.
@@ -98,8 +99,8 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """Return the ratio of equation 14 for two normalised prototypes, once scaled by the mean and
-    once by the median of |w1|.
+    """Return the ratio of equation 14 for two prototypes after normalising them. The ratio is
+    scaled once by the mean and once by the median of |w1|.
     """
     w1, w2 = unit(w)
     return {
@@ -122,8 +123,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper's numbers, the mean
-    scaled ratios over all random pairs, and the two bounds on the l1 norm.
+    """Return the results that are compared with the paper's numbers, and the scaled ratios averaged
+    over all random pairs of prototypes.
     """
     assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]
@@ -141,8 +142,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _bounds(n: int) -> Iterator[tuple[str, float]]:
-    """Yield two bounds on the l1 norm of vectors whose l2 norm is 1: the l1 norm of the sparsest,
-    and that of the densest vector.
+    """Yield two bounds on the l1 norm of vectors whose l2 norm is 1. The lower bound is reached by
+    a vector with one nonzero component. The upper bound is reached by a vector whose components are
+    equal.
     """
     yield "lower", unit(torch.eye(1, n, dtype=torch.float64)).abs().sum().item()
     yield "upper", unit(torch.ones(1, n, dtype=torch.float64)).abs().sum().item()
@@ -168,10 +170,11 @@ def _of_the_curve(curves: Mapping[str, list[float]], seed: int) -> Iterator[Row]
 
 
 def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) -> bool:
-    """Return whether the curve rises from 1.11 to below 1.36 and is concave.
+    """Return whether the curve has the paper's shape: it starts at 1.11, rises, stays below 1.36
+    and is concave.
 
-    The curve is concave if no point lies below the line between its two neighbours. Each condition
-    may be violated by at most ``tolerance``.
+    The curve is concave if no point lies below the line between its two neighbours. In each
+    condition, an error of at most ``tolerance`` is allowed.
     """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))
@@ -209,8 +212,8 @@ def _of_own_weights(results: Mapping[tuple[Any, ...], Done], seed: int) -> Itera
 
 
 def _closed() -> dict[str, Any]:
-    """Return the curves that are expected for prototypes with infinitely many components; our
-    figure shows them too.
+    """Return the theoretical curves for prototypes with infinitely many components, which our
+    figure also shows.
     """
     kurtoses = [round(SHOWN * (i / 100) ** 3, 6) for i in range(101)]
     closed = {name: [expected_ratio(k, name) for k in kurtoses] for name in INTENSITIES}
