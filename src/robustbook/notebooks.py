@@ -154,11 +154,11 @@ def execute(
     """Run a notebook from top to bottom and write the cleaned result to ``output``.
 
     The kernel's working directory is the folder of ``output``. What the kernel writes to stderr,
-    such as progress bars, is copied to ``log``. If ``log`` is None, it is copied to the stderr of
-    this process. If a cell fails, all cells up to this cell are written to ``output``, and
-    papermill's exception is raised. If several runs of a notebook have the same ``output``, each of
-    them first writes to its own temporary file. In the end, ``output`` has the complete notebook of
-    the run that ended last.
+    such as progress bars, is copied to ``log``. If ``log`` is None, the kernel's stderr is copied
+    to the stderr of this process. If a cell fails, all cells up to this cell are written to
+    ``output``, and papermill's exception is raised. If several runs of a notebook have the same
+    ``output``, each of them first writes to its own temporary file. In the end, ``output`` has the
+    complete notebook of the run that ended last.
     """
     # Use the kernel of this Python environment, not a kernel that the user registered under the
     # same name.
@@ -226,8 +226,8 @@ def _share_cores(workers: int) -> None:
     """Limit the numbers of worker processes and threads of the notebooks that this process runs. A
     number that the user has set in an environment variable is kept.
 
-    If the threads of two notebooks shared the same cores, they would wait for each other. Both
-    notebooks would then be much slower than one after the other.
+    If the threads of two notebooks shared the same cores, they would wait for each other. Running
+    both notebooks at once would then be much slower than running one after the other.
     """
     os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
     os.environ.setdefault("OMP_NUM_THREADS", str(workers))

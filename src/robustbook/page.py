@@ -174,7 +174,7 @@ class Page:
         """Return a table that compares the paper's numbers with ours. The table lists the paper's
         numbers for which we have a measurement.
 
-        If we measured none of them, the table lists all of the paper's numbers. The method
+        If we measured none of the paper's numbers, the table lists all of them. The method
         `reasons` returns the reasons for the verdicts.
         """
         paper, item = self.item.split("/")
@@ -291,8 +291,8 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
     """Return whether each parameter that the reader gave equals the value in the book's record. A
     value None stands for the profile's default, and counts as equal to the record's value.
 
-    Values that equal those of the book's record need no check. So in this case the study, which is
-    slow to import, is not imported.
+    Values that equal those of the book's record need no check. So if all values equal those of the
+    book's record, the study, which is slow to import, is not imported.
     """
 
     def same(name: str, value: Any) -> bool:
@@ -362,7 +362,7 @@ def _targets(source: str) -> dict[str, bool]:
 
 def published(item: str) -> Page:
     """Return the page of a table, figure or claim with the book's stored results. Notebook cells
-    before the parameters cell use this page.
+    that come before the parameters cell use the page from this function.
     """
     return begin(item, {})
 

@@ -2,9 +2,9 @@
 
 The robustness is the ratio of eps_min, the smallest eps of a successful l-infinity attack, to the
 intensity of the input. The closed form holds in the limit of many dimensions. The module
-`measures.prototypes` draws random weight vectors and measures this ratio. A page that shows stored
-results needs only the closed form. So the closed form is in a module that does not import torch,
-which takes seconds.
+`measures.prototypes` draws random weight vectors and measures the ratio eps_min / intensity. A page
+that shows stored results needs only the closed form. So the closed form is in a module that does
+not import torch, which takes seconds.
 """
 
 import math

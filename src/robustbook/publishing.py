@@ -56,28 +56,29 @@ def publishable(
 
     ``published`` is the record that is in the book now, or None. If ``published`` is None, the new
     record has the results for `parameters`. If ``published`` is not None, the new record must keep
-    all rows of this old record. There are three cases.
+    all rows of ``published``, the old record. There are three cases.
 
     - If `parameters` include all seeds and all parts of the old record, the new record replaces the
       old one. Parts are, for example, the networks that a parameter in ``selects`` chooses.
 
     - If `parameters` include only some parts of the old record, the new record is made from the
-      results of the old and the new run. All these results must be in the store.
+      results of the old and the new run. The store must have the results of both runs.
 
     - In all other cases the rows of the old and the new record are merged. A merge does not need
       the stored results from which the old record was made. A merge cannot recompute an array that
       depends on several rows, such as an array of means over seeds. So a merge is refused if the
       old and the new record have different arrays. A merge is also refused if the records differ in
-      a parameter that the study lists in ``JOINT``. A row of the study may compare all values of
-      such a parameter, for example all networks.
+      a parameter that the study lists in ``JOINT``. For example, a row of the study may compare all
+      networks, so it cannot come from a record with only some networks.
 
     An error is raised if a row of the old record would be lost or would get another value.
 
     If the results come from several devices or versions, the record's provenance has a list
-    ``parts`` with one entry for each of them. An entry of ``parts`` states the device, the
-    hardware, the versions and the date. Its field ``of`` lists the seeds and networks that were
-    computed there. Each pair of a seed and a network is in only one entry. So the seed and the
-    network of a row tell where the row was computed.
+    ``parts`` with one entry for each device and version. An entry of ``parts`` states the device,
+    the hardware, the versions and the date. The field ``of`` of an entry lists the seeds and
+    networks that were computed with this device and these versions. Each pair of a seed and a
+    network is in only one entry of ``parts``. So the seed and the network of a row tell where the
+    row was computed.
 
     Raises Conflict if a value of the old record would be lost or changed; the message says what to
     do.

@@ -5,8 +5,8 @@ The preprocessing of grey levels in 0..255 has three steps.
 First, the mean image of the training set is subtracted from each image.
 
 Second, the contrast of each image is equalised: the mean of the image's own pixels is subtracted
-from them. The image is then divided by its standard deviation, or by 40 if 40 is larger. Finally it
-is multiplied by the mean of the standard deviations of all images.
+from them. The image is then divided by its standard deviation, or by 40 if 40 is larger. Finally
+the image is multiplied by the mean of the standard deviations of all images.
 
 Third, images are whitened (ZCA). Let d be the eigenvalues and V the eigenvectors of the matrix of
 second moments of the training images. Let s^2 be the mean of d. Each image is multiplied by V
@@ -137,7 +137,7 @@ def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Fl
 def _equal_contrast(x: Float[Tensor, "n d"], deviation: float) -> Float[Tensor, "n d"]:
     """Scale each centred image so that its standard deviation becomes ``deviation``.
 
-    A small variance is raised to its minimum before the square root is taken. So the gradient
-    exists even for an image with only one grey level.
+    A variance below the minimum is replaced by the minimum before the square root is taken. So the
+    gradient exists even for an image with only one grey level.
     """
     return x * (deviation / x.var(1, keepdim=True).clamp(min=DEVIATION_FLOOR**2).sqrt())

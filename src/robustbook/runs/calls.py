@@ -4,7 +4,7 @@ arguments.
 A *step* is a pure function of plain arguments. Calling a step only builds a `Call`, which is run
 later. A call may be an argument of another call, so calls form a graph. The `key` of a call is a
 hash of the step's name, version and arguments. The result of a call is stored in a file whose name
-is this key.
+is the call's key.
 """
 
 import difflib
@@ -165,8 +165,8 @@ def step(
     result (`Done`). The function returns a dict whose values are tensors or JSON values. If the
     function has a parameter `context`, the engine passes a `Context` to it.
 
-    ``version``: a number that is part of the key. Increase it when a change of the code changes the
-        results.
+    ``version``: a number that is part of the key. Increase the version when a change of the code
+        changes the results.
     ``later``: the parameters that were added after results of the function had been stored. A
         parameter in ``later`` is not part of the key while it has its default value. So results
         that were stored before the parameter was added are still found.
@@ -197,8 +197,9 @@ def digest(content: object) -> str:
 
 
 def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> Any:
-    """Return an argument in the form that enters the key. An int is converted to a float if the
-    annotation of its parameter is float. A value of a type that is not accepted raises TypeError.
+    """Return the argument of a call in the form from which the call's key is computed. An int is
+    converted to a float if the annotation of its parameter is float. A value of a type that is not
+    accepted raises TypeError.
     """
     options = _options(annotation)
     if type(value) is int and float in options and int not in options:

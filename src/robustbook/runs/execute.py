@@ -36,7 +36,7 @@ class RunFailed(RuntimeError):
 
     @property
     def sentence(self) -> str:
-        """Return the message of this failure, followed by those of the run's other failures."""
+        """Return the message of this failure, and of the run's other failures."""
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:

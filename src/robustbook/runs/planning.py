@@ -140,11 +140,12 @@ def estimates(
     without an estimate are omitted.
 
     An estimate is the mean run time of stored calls on the same device that differ from the call
-    only in the seed. If no such call is stored, the estimate is the entry in `known_seconds`. If
-    `known_seconds` has no entry either, the estimate is scaled from stored calls with another
-    amount of work. The amount of work is the product of those arguments to which the run time is
-    proportional. They are the batch size and the numbers of images, optimiser steps and epochs.
-    Stored calls with other differences, such as another network, are ignored.
+    only in the seed. If the store has no such run time, the estimate is the entry in
+    `known_seconds`. If `known_seconds` has no entry either, the estimate is scaled from stored
+    calls with another amount of work. The amount of work is the product of those arguments to which
+    the run time is proportional. The factors of this product are the batch size and the numbers of
+    images, optimiser steps and epochs. Stored calls with other differences, such as another
+    network, are ignored.
 
     ``known_seconds``: a dict from `Call.kind` to the seconds of such a function call on this
         device, for example from the book's records.
@@ -222,7 +223,7 @@ def plan(
     compute. Nothing is run.
 
     ``known_seconds``: a dict from `Call.kind` to the seconds of such a function call on the device.
-        It is used for calls whose run time is not in the store.
+        The dict is used for calls whose run time is not in the store.
     ``device``: "cpu" or the name of a GPU, which need not be in this machine; by default the device
         that `run` uses.
     ``workers``: the number of function calls that run at once, from which the wall time is

@@ -2,7 +2,7 @@
 older code.
 
 The hash covers the code of the function and of everything that this code uses, directly or
-indirectly. Imports are followed if they stay within the same top-level package. Comments,
+indirectly. Imported code belongs to the hash if it is in the same top-level package. Comments,
 docstrings and layout do not change the hash. Names that the code computes at run time, for example
 for getattr, are not found. So the fingerprint only hints at whether stored results are stale
 (computed by older code). Whether a stored result is used depends on the version number of the
@@ -66,8 +66,8 @@ def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]
 
 
 def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
-    """Return all names that a definition uses, as pairs (module, name). The names are from its own
-    module, from other modules (as attributes), or from local imports.
+    """Return all names that a definition uses, as pairs (module, name). A used name can come from
+    the definition's own module, from another module (as an attribute), or from a local import.
     """
     places = []
     whole = set()
@@ -125,8 +125,8 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
 
 @cache
 def _bindings(module: str) -> dict[str, list[ast.stmt]]:
-    """Return a dict of the top-level statements of a module; the keys are the names that the
-    statements define. Return an empty dict if the module has no source code.
+    """Return a dict from each name that a module defines at its top level to the statements that
+    define it. Return an empty dict if the module has no source code.
     """
     path = _file(module)
     if path is None:

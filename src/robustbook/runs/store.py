@@ -8,9 +8,9 @@ exists. Each file is written under a temporary name, flushed to disk and renamed
 never leaves an incomplete file. If a stored file is found to be damaged, it is renamed.
 
 The files can be copied between machines, because the key of a function call depends neither on the
-machine nor on the device. The result of a call may be copied without the results on which it
-depends. For each such dependency, with key `abc...`, a file `abc....elsewhere` states the seconds
-and the provenance (see `Store.give`).
+machine nor on the device. The result of a call may be copied without the results of the calls on
+which it depends. If the result of the call with key `abc...` is not copied, the file
+`abc....elsewhere` states its seconds and provenance (see `Store.give`).
 """
 
 import hashlib
@@ -217,9 +217,10 @@ class Store:
         """Copy the result of the function call to another store. Return two values: the size of the
         result in bytes, and whether the other store did not have the result yet.
 
-        Results on which this result depends are not copied. Instead, a note with the seconds and
-        provenance of each such dependency is written to the other store. So a record that is made
-        from the other store can state the seconds and the provenance of all function calls.
+        Results on which this result depends are not copied. Instead, for each result that is not
+        copied, a note with its seconds and provenance is written to the other store. So a record
+        that is made from the other store can state the seconds and the provenance of all function
+        calls.
 
         Raises Refused if a file is damaged, or if there is no result.
         """

@@ -2,7 +2,7 @@
 
 In the code, a table, figure or claim is called an item, and its name has the form ``paper/name``.
 The paper's numbers have ids of the form ``paper/name/...``. This module imports only the standard
-library, so the list can be read quickly and without loading a study.
+library, so other modules can read the list of items quickly, without loading a study.
 """
 
 import shlex
@@ -19,16 +19,17 @@ class Item:
     ``module``: the name of the module that computes the item's numbers.
     ``title``: the title of the item.
     ``profiles``: the profiles (sizes of the experiments) with which the study can run.
-    ``measures``: beginnings of ids, without the name of the paper. The study measures the paper's
-        numbers whose ids begin in this way. With None, it measures the numbers whose ids begin with
-        the item's own name. If two studies measure the same number, the study that comes later in
-        the list is used.
+    ``measures``: beginnings of ids, without the name of the paper. The study measures those of the
+        paper's numbers whose ids have one of these beginnings. If ``measures`` is None, the study
+        measures the numbers whose ids begin with the item's own name. If two studies measure the
+        same number, the command line for the number uses the study that comes later in the list.
     ``parts``: command-line options for profile ``paper``, which by default runs only a part of the
-        study. A key is a word in the ids of those numbers that need the option.
+        study. The key of an option is a word that the ids of the numbers that need the option
+        contain.
     ``needs``: a text that says what the study needs, such as a GPU, besides files that are
         downloaded automatically.
     ``judges``: the tables, figures or claims for which this item's page compares the paper's
-        numbers with ours. By default, they are the ones named in ``measures``.
+        numbers with ours. By default, they are the tables, figures or claims in ``measures``.
     """
 
     module: str

@@ -41,7 +41,8 @@ def confidence(network: Done, eps: float, images: int, *, context: Context) -> d
 
     ``fgsm turned``, ``pgd turned``: the percentage of images that are misclassified after the
         attack.
-    ``fgsm``, ``pgd``: the mean highest class probability of these misclassified images.
+    ``fgsm``, ``pgd``: the mean highest class probability of the images that are misclassified after
+        the attack.
     ``clean``: the mean highest class probability of correctly classified clean images.
     """
     net, x, y = pixels(network, images, context.device)
@@ -65,10 +66,11 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
     """Measure the accuracy under Gaussian noise whose l2 norm on each image equals the norm of
     DeepFool's perturbation.
 
-    ``accuracy``: the accuracy under the noise.
+    ``accuracy``: the accuracy under the Gaussian noise.
     ``under deepfool``: the accuracy under DeepFool.
     ``clean``: the accuracy without a perturbation.
-    ``ratio``: the factor by which this noise must be multiplied so that the accuracy falls to 50 %.
+    ``ratio``: the factor by which the Gaussian noise must be multiplied so that the accuracy falls
+        to 50 %.
     """
     net = trained(network, context.device)
     data, seed = model_of(network).data, network.call.arguments["seed"]

@@ -58,8 +58,8 @@ def _shapes(
     The first shape is that, after every epoch, rho_2 is larger with Deep Defense than with the
     other two methods of the figure. The second shape is that, with Deep Defense, rho_2 after the
     first epoch is at least four fifths of the final rho_2. The third shape is that, after the last
-    epoch of Deep Defense, the accuracy is not below that of the reference network. A decrease as
-    small as the noise between seeds is ignored.
+    epoch of Deep Defense, the accuracy is not below that of the reference network. A decrease of
+    the accuracy as small as the noise between seeds is ignored.
     """
     name = NAMES[network]  # type: ignore[index]
     target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"

@@ -10,9 +10,9 @@ no gradient.
 
 Our training of the networks differs from the replication's training in two ways. First, the
 parameter eps of Adam is PyTorch's 1e-8 instead of Keras's 1e-7. With one seed we trained a network
-with each of these two values of eps, and rho_2 differed by 0.0003. Second, we drop the last batch
-of an epoch if it has fewer than 64 images. With batches of 64, an epoch then leaves out 32 of the
-60,000 images. Training one network takes less than a minute on one core, so no checkpoints are
+with each of the two values of Adam's eps, and rho_2 differed by 0.0003. Second, we drop the last
+batch of an epoch if it has fewer than 64 images. With batches of 64, an epoch then leaves out 32 of
+the 60,000 images. Training one network takes less than a minute on one core, so no checkpoints are
 stored.
 """
 
@@ -124,7 +124,7 @@ def _genuine(
 
     The released code has pixels from 0 to 255, and adds a small offset to each component of a
     gradient. Here pixels are in [0, 1], so gradients are 255 times as large. So we also multiply
-    the offset by 255.
+    the offset of the gradient by 255.
     """
     return deep_defense(
         net,
@@ -234,9 +234,9 @@ def trained(network: Done, epoch: int, device: str) -> MLP:
 def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[str, object]:
     """Measure the network after each epoch in ``epochs``, on all test images.
 
-    ``accuracy``: the clean accuracy in percent after each of these epochs.
-    ``rho``: the robustness rho_2 after each of these epochs: the norm of DeepFool's perturbation
-        divided by the image's norm, averaged over the images.
+    ``accuracy``: the clean accuracy in percent after each epoch in ``epochs``.
+    ``rho``: the robustness rho_2 after each epoch in ``epochs``: the norm of DeepFool's
+        perturbation divided by the image's norm, averaged over the images.
     ``unfooled``: after the last epoch, the percentage of images on which DeepFool fails.
     ``along``: the accuracies after the last epoch under FGS without clipping, one for each eps in
         `GRID`.

@@ -4,8 +4,8 @@ fine-tuning.
 The released code does not contain the ImageNet experiments. For ImageNet we use the learning rate,
 batch size, lambda and d of the released code for MNIST. Two numbers are from our memory of the
 paper, and we could not check them: the number of epochs, and the ten classes that DeepFool
-considers. The product c rho_2 is an exponent in the regulariser. We chose c so that, before
-fine-tuning, this product lies between 2 and 3, as on MNIST and CIFAR-10.
+considers. The product c rho_2 is an exponent in the regulariser. We chose c so that c rho_2 lies
+between 2 and 3 before fine-tuning, as on MNIST and CIFAR-10.
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,8 @@
 only one layer.
 
 The gradient of the cross entropy still changes all layers of LeNet. The study fine-tunes 20
-networks in this way, one for each pair of a layer (of 4) and a value of c (of 5). For comparison,
-the regulariser may change all layers of 5 more networks.
+networks, one for each pair of a layer (of 4) and a value of c (of 5). For comparison, it fine-tunes
+5 networks in which the regulariser may change all layers.
 """
 
 from collections.abc import Iterator, Mapping

@@ -40,7 +40,7 @@ class Method:
     network before fine-tuning.
 
     The method fgs-set trains on adversarial images that FGS computes once, on the network before
-    fine-tuning. This FGS uses the smallest eps at which the network before fine-tuning
+    fine-tuning. The eps of FGS is the smallest one at which the network before fine-tuning
     misclassifies 90 per cent of the images.
 
     The method adv-training-ii is the adversarial training of Goodfellow et al. with ``eps`` and
@@ -102,12 +102,12 @@ def form(network: str, device: str) -> Form:
     """Return the implementation (``form``) of Deep Defense's loss that we expect to be the fastest
     for this network on this device.
 
-    On a CPU, this is the form "rows". On a GPU, there are two candidates. With the form "fixed",
-    all batches of DeepFool have the same size, so `fit` can record a training step as a CUDA graph.
-    With the form "padded", images that need no more steps of DeepFool leave the batch, so no CUDA
-    graph can be recorded. On NIN the arithmetic takes most of the time, and the form "fixed" needs
-    about two and a half times as many operations as "padded". The training times of the two forms
-    have not been measured yet (`benchmarks.gpu`).
+    On a CPU, the fastest form is "rows". On a GPU, there are two candidates for the fastest form.
+    With the form "fixed", all batches of DeepFool have the same size, so `fit` can record a
+    training step as a CUDA graph. With the form "padded", images that need no more steps of
+    DeepFool leave the batch, so no CUDA graph can be recorded. On NIN the arithmetic takes most of
+    the time, and the form "fixed" needs about two and a half times as many operations as "padded".
+    The training times of the two forms have not been measured yet (`benchmarks.gpu`).
     """
     if torch.device(device).type == "cpu":
         return "rows"
@@ -177,10 +177,10 @@ def augmented(inner: Objective, data: str) -> Objective:
     """Return an objective that mirrors colour images at random before it computes the loss
     ``inner``. For gray images, return ``inner`` itself.
 
-    Each image is mirrored independently with probability one half. When MatConvNet trains the
-    reference networks, it mirrors either all images of a batch or none. The released code mirrors
-    each image independently, in fine-tuning and also at test time. Our code never mirrors test
-    images.
+    Each training image is mirrored independently with probability one half. When MatConvNet trains
+    the reference networks, it mirrors either all images of a batch or none. The released code
+    mirrors each image independently, in fine-tuning and also at test time. Unlike the released
+    code, our code never mirrors test images.
     """
     if data not in COLOURED:
         return inner

@@ -174,8 +174,8 @@ def model_of(result: Done) -> Model:
 
 
 def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
-    """Load the trained network from a result of ``reference`` or ``fine_tune``. Return the network
-    with its weights after ``epoch``; with None, after all epochs.
+    """Load the trained network from a result of ``reference`` or ``fine_tune``. The weights are
+    those after ``epoch``; if ``epoch`` is None, they are those after all epochs.
     """
     net = body(model_of(result), 0)
     prefix = "weight/" if epoch is None else f"epoch/{epoch}/"
@@ -188,7 +188,7 @@ def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, T
     """Return the trained network with its preprocessing in front, test images in [0, 1], and the
     labels of these images.
 
-    The test images are evenly spaced over the test set.
+    The returned test images are evenly spaced over the test set.
     """
     data = model_of(network).data
     net = Prepared(preprocess(data), trained(network, device)).to(device).eval()

@@ -1,5 +1,5 @@
-"""Test why the robustness rho_2 increases in a replication of Deep Defense by students. The
-regulariser of this replication has no gradient.
+"""Test why the robustness rho_2 increases in a replication of Deep Defense by students. In this
+replication, the regulariser of Deep Defense has no gradient.
 
 The replication reports the clean accuracy, rho_2 and the accuracy under FGS for three MLPs on
 Fashion-MNIST. The first MLP of the replication is trained for 15 epochs. The second MLP is trained
@@ -8,12 +8,12 @@ set. The third MLP is fine-tuned on the same images as the second MLP. The loss 
 intended as the loss of Deep Defense.
 
 In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
-no effect. The training of the third MLP also differs from that of the second in three settings. The
-third MLP's batches have 100 images instead of 64, and the order of the images is fixed. The losses
-of a batch are summed instead of averaged. For comparison we train the third MLP without its
-constant regulariser. We also train variants of the second MLP: with batches of 100 images, with a
-lower learning rate, or on clean images. One more network is trained with Deep Defense itself, whose
-regulariser has a gradient.
+no effect. The training of the third MLP also differs from the training of the second MLP in three
+settings. The third MLP's batches have 100 images instead of 64, and the order of the images is
+fixed. For the third MLP, the losses of a batch are summed instead of averaged. For comparison we
+train the third MLP without its constant regulariser. We also train variants of the second MLP: with
+batches of 100 images, with a lower learning rate, or on clean images. One more network is trained
+with Deep Defense itself, whose regulariser has a gradient.
 """
 
 from collections.abc import Iterator, Mapping

@@ -5,8 +5,8 @@ A profile selects the size of the experiments:
 
 ``paper``: the reference networks are trained with MatConvNet's recipes, and fine-tuned with the
     defaults of the released code. We could not read the paper's own tables of settings.
-``reduced``: networks for CIFAR-10 that train on two CPU cores. These networks are narrower than the
-    paper's, and have fewer training images and fewer training steps.
+``reduced``: networks for CIFAR-10 that train on two CPU cores. The networks of profile ``reduced``
+    are narrower than the paper's, and have fewer training images and training steps.
 ``quick``: small networks on small image sets that need no download.
 """
 

@@ -3,12 +3,12 @@ accuracy, the robustness rho_2, and the accuracy under FGS.
 
 The value eps_ref is the eps of FGS at which the Deep Defense network has an accuracy of 50 %; each
 seed has its own eps_ref. So the accuracy of the Deep Defense network under FGS at eps_ref is 50 %
-by definition. A more robust Deep Defense network has a larger eps_ref. At a larger eps_ref, all
-other methods have lower accuracies. The study adds three methods to the paper's table. Two of them
-use adversarial training II, first alone and then combined with Deep Defense. The third method is
-fine-tuning on clean images. The paper reports the two methods with adversarial training II only in
-a supplement that we could not read. Fine-tuning on clean images shows the effect of fine-tuning
-without a defense.
+by definition. A more robust Deep Defense network has a larger eps_ref. At a larger eps_ref, the
+networks of all other methods have lower accuracies under FGS. The study adds three methods to the
+paper's table. Two of the added methods use adversarial training II, one of them alone and one
+combined with Deep Defense. The third added method is fine-tuning on clean images. The paper reports
+the two methods with adversarial training II only in a supplement that we could not read.
+Fine-tuning on clean images shows the effect of fine-tuning without a defense.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,8 +44,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and also all measurements that
-    the paper lacks.
+    """Return the results that are compared with the paper's numbers, and also the measurements
+    without a number in the paper.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -61,7 +61,7 @@ def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
     """Yield the measurements of one network and method, which make one row of Table 1. The
-    accuracies under variants of FGS that the paper does not use are included.
+    accuracies under further variants of FGS, which the paper does not use, are also yielded.
     """
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}

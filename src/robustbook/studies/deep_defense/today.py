@@ -64,10 +64,10 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     found, for pixels in [0, 1].
 
     The norm ``distance/<attack>`` counts as 0 if the network misclassifies the clean image, and as
-    infinite if the attack fails. The attacks are ``deepfool`` and ``ddn``. For each image,
-    ``distance/best`` is the smaller one of the norms of these two attacks. On gray images, the two
-    attacks are also run without clipping: ``ddn free`` is DDN, and ``deepfool free`` is the
-    released code's DeepFool.
+    infinite if the attack fails. The two attacks are DeepFool (``deepfool``) and DDN (``ddn``). For
+    each image, ``distance/best`` is the smaller one of the norms that DeepFool and DDN found. On
+    gray images, the two attacks are also run without clipping: ``ddn free`` is DDN, and ``deepfool
+    free`` is the released code's DeepFool.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -101,7 +101,7 @@ def bounded(
     """Return which images are still classified correctly under each attack in `ATTACKS`.
 
     The result ``right/<attack>`` is a matrix with one row for each eps in ``sizes`` and one column
-    for each image. PGD makes ``climb`` steps of size eps / 8.
+    for each image. The attack PGD makes ``climb`` steps of size eps / 8.
     """
     net, x, y = pixels(network, images, context.device)
     seed = network.call.arguments["seed"]

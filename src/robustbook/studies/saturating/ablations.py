@@ -1,11 +1,11 @@
 """Measure how three training choices of Nayebi & Ganguli 2017 (Section 4) change the accuracy.
 
-The paper recommends three choices. The first choice is that the saturation penalty includes the
-last layer. The second choice is that the weight lambda of the penalty rises slowly. The third
-choice is that, in adversarial training, the loss on clean images has the weight alpha = 0.5. This
-study changes one choice at a time, with the same seed. In this study lambda rises faster than in
-the training for Table 1. With the slow rise of Table 1, training the ten networks of this study
-would take a day.
+The paper recommends three training choices. The first choice is that the saturation penalty
+includes the last layer. The second choice is that the weight lambda of the penalty rises slowly.
+The third choice is that, in adversarial training, the loss on clean images has the weight alpha =
+0.5. This study changes one of the three training choices at a time, with the same seed. In this
+study lambda rises faster than in the training for Table 1. With the slow rise of Table 1, training
+the ten networks of this study would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,8 +30,8 @@ with the first seed only; with profile ``quick`` they are not run.
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Return the training settings of all networks as a dict. A key is a pair of the changed
-    training choice and its new value.
+    """Return the training settings of all networks as a dict. A key of the dict is a pair: the
+    changed training choice and its new value.
 
     ``every``: the number of optimiser steps between two increases of lambda.
     """
@@ -110,7 +110,7 @@ def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, fl
     """Return by how many percentage points a constant lambda lowers the accuracy, compared with a
     rising lambda.
 
-    The decrease is computed for the clean accuracy and for the accuracy under FGSM, and the larger
+    The decreases of the clean accuracy and of the accuracy under FGSM are computed, and the larger
     one is returned.
     """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

@@ -54,10 +54,10 @@ def search(
     """Run the Square attack on some of the test images.
 
     ``images``: the number of test images, which are evenly spaced over the test set.
-    ``rows``: which of these test images are attacked, as a range (from, to) of their numbers.
+    ``rows``: the range (from, to) of the numbers of those test images that are attacked.
 
     ``correctly``: for each attacked image, whether the network still classifies it correctly.
-    ``queries``: for each attacked image, the number of queries.
+    ``queries``: for each attacked image, the number of queries that the Square attack made.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)

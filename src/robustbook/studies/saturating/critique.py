@@ -3,12 +3,12 @@
 According to Brendel & Bethge 2017 (arXiv 1704.01547), the paper's attacks failed for a numerical
 reason: the gradients vanish in float32. The attacks of this study avoid vanishing gradients in
 different ways. The first group of attacks computes in float64, rescales the logits, or uses a
-difference of two logits as the loss. The second group changes the backward pass: it skips the last
-nonlinearity, or smooths all nonlinearities. The third group needs no gradients of the attacked
-network: it transfers adversarial images from another network, or queries only the network's
-outputs. The study also measures the norm of each image's smallest adversarial perturbation that any
-of the attacks finds. The norms of all images' smallest perturbations give the accuracy under attack
-at every eps.
+difference of two logits as the loss. The second group of attacks changes the backward pass of the
+network: it skips the last nonlinearity, or smooths all nonlinearities. The third group of attacks
+needs no gradients of the attacked network: it transfers adversarial images from another network, or
+queries only the network's outputs. The study also measures the norm of each image's smallest
+adversarial perturbation that any of the attacks finds. The norms of all images' smallest
+perturbations give the accuracy under attack at every eps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -118,8 +118,8 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper's numbers, the accuracy
-    of each network under each attack, and the curves of accuracy against eps.
+    """Return the accuracy of each network under each attack, and the curves of accuracy against
+    eps. Also return the results that have a verdict in the book.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -3,10 +3,10 @@
 Adam changes each of ten source images until the network predicts a target class, for each of the
 nine other classes.
 
-As in the paper, the perturbation has no bound and pixels are not clipped. So the study asks only
-whether the network finally predicts the target class, not how large the perturbation is. The paper
-states no step size for Adam. For the comparison with the paper we fixed a step size of 0.01 before
-we saw any result.
+As in the paper, the perturbation by Adam has no bound, and pixels are not clipped. So the study
+asks only whether the network finally predicts the target class, not how large the perturbation is.
+The paper states no step size for Adam. For the comparison with the paper we fixed a step size of
+0.01 before we saw any result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -74,9 +74,9 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
     """Return how much the pixels change on average if each source image is replaced by the source
     image of the target class.
 
-    The replaced image is classified as the target class. So the replacement is a baseline for the
-    perturbations that Adam needs. For each pair, the absolute changes of the pixels are averaged.
-    The result ``moved`` is the median of these averages over all pairs.
+    After this replacement, the network predicts the target class. So the replacement is a baseline
+    for the perturbations that Adam needs. The result ``moved`` is the mean absolute change of the
+    pixels of an image, as a median over all pairs.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -166,11 +166,11 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Yield the results that test the claims. Each result combines the least and the most confident
-    source images.
+    """Yield the results that test the paper's claims about Adam. Each result combines the least and
+    the most confident source images.
 
-    The paper says that Adam fails on "either least or most" confident images. So for the saturated
-    network, the kind of images with fewer failures is compared with the paper.
+    The paper says that Adam fails on "either least or most" confident images. So on the saturated
+    network, we count Adam's failures on the kind of source images where Adam fails less often.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]

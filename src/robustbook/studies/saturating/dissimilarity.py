@@ -3,9 +3,9 @@
 In layer l, the dissimilarity of two images is the mean squared difference of their activations
 phi(h^l), over the units of the layer (equation 9). The study takes 1000 test images, 100 of each
 class, and computes the dissimilarity of every two of them. In equation 9 the paper applies phi, the
-nonlinearity of the hidden layers, to all layers. So for the comparison with the paper we apply phi
-to the logits too. However, the network itself applies a softmax to the logits. So the study also
-measures the dissimilarity of the softmax outputs.
+nonlinearity of the hidden layers, to all layers. So for the comparison with the paper, we apply phi
+also to the logits of the last layer. However, the network itself applies a softmax to the logits.
+So the study also measures the dissimilarity of the softmax outputs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,8 +53,8 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return three thresholds, in ascending order, for the ratio of the dissimilarity within
-        classes to that between classes. One of the thresholds is ``near_zero``.
+        """Return three thresholds, in ascending order, for the dissimilarity within classes as a
+        fraction of the dissimilarity between classes. One of the thresholds is ``near_zero``.
         """
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
@@ -117,8 +117,8 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(
     item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
 ) -> Record:
-    """Return the study's results: the tests whether the paper's two patterns hold, the mean
-    dissimilarities in each layer, and the dissimilarity matrices of the first seed.
+    """Return the tests of the paper's two patterns, the mean dissimilarities in each layer, and the
+    dissimilarity matrices of the first seed.
 
     A dissimilarity matrix is symmetric, so only the entries on and below its diagonal are stored,
     row by row.
@@ -161,8 +161,9 @@ def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
     """Yield the tests of the paper's two patterns, once with phi and once with the softmax in the
-    last layer. In the first pattern, the dissimilarity within classes is near zero, compared with
-    that between classes. In the second pattern, the dissimilarity grows with depth.
+    last layer. The first pattern is that the dissimilarity within classes is near zero, compared
+    with the dissimilarity between classes. The second pattern is that the dissimilarity grows with
+    the depth of the layer.
     """
     between, ratio = {}, {}
     for method, of in values.items():

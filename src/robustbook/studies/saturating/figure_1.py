@@ -73,8 +73,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper, the measurements of
-    each layer, and the histograms of the first seed.
+    """Return the measurements of each layer, the results that are compared with the paper, and the
+    histograms of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -112,8 +112,8 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
     layer than the vanilla network's.
 
     For each layer, the saturated network's largest weight is divided by the vanilla network's
-    largest weight. The smallest weights are divided in the same way. The value of the row is the
-    smallest ratio of all layers.
+    largest weight. The smallest weights of the two networks are divided in the same way. The value
+    of the row is the smallest ratio of all layers.
     """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
@@ -126,9 +126,10 @@ def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> 
     """Return a row that says whether the saturated network has extreme negative weights in each
     layer.
 
-    For each layer, the absolute value of the smallest weight is divided by the largest weight. It
-    is also divided by the absolute value of the vanilla network's smallest weight. The value of the
-    row is the smallest ratio of all layers; the weights are extreme if it is above 1.
+    Two ratios are computed for each layer. The absolute value of the smallest weight is divided by
+    the largest weight, and by the absolute value of the vanilla network's smallest weight. The
+    value of the row is the smallest ratio of all layers; the weights count as extreme if the
+    smallest ratio is above 1.
     """
     factors = [
         factor

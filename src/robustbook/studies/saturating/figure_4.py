@@ -1,16 +1,16 @@
 """Reproduce Figure 4 of Nayebi & Ganguli 2017: how the outputs of sigmoid MLPs change on the way
 from one image to another.
 
-A straight path leads from the most confidently classified test image of one class to that of
-another class. Along this path, the figure shows the length element, the ten class probabilities,
-and the ten singular values of the Jacobian of the logits. The length element says how much the
-outputs change per unit of the path. The paper calls the length element "flat with sharp peaks". To
-test this first claim, we call the length element flat where it is below 1 % of its peak. We measure
-the fraction of the path on which it is flat. The paper also says that "only one singular value
-inflates". To test this second claim, we count the large singular values at the peak of the length
-element. A singular value is large if it is above half of the largest one. The two thresholds, 1 %
-and one half, are our choice, because the paper states none. So the study also uses other values of
-both thresholds.
+A straight path leads from a test image of one class to a test image of another class. Both images
+are the most confidently classified ones of their class. Along this path, the figure shows the
+length element, the ten class probabilities, and the ten singular values of the Jacobian of the
+logits. The length element says how much the outputs change per unit of the path. The paper calls
+the length element "flat with sharp peaks". To test this claim, we measure the fraction of the path
+on which the length element is flat. The length element counts as flat where it is below 1 % of its
+peak. The paper also says that "only one singular value inflates". To test this second claim, we
+count the large singular values at the peak of the length element. A singular value counts as large
+if it is above half of the largest singular value. The paper states no thresholds for the two
+claims, so we chose 1 % and one half. The study also uses other values of both thresholds.
 """
 
 import math
@@ -82,7 +82,8 @@ class Parameters(parameters.Parameters):
 def geometry(
     network: Done, pairs: tuple[tuple[int, int], ...], points: int, images: int, *, context: Context
 ) -> dict[str, object]:
-    """Measure the network along the straight path for each pair of classes, in float64.
+    """Measure how the network's outputs change along the straight path for each pair of classes, in
+    float64.
 
     The images at both ends are chosen among ``images`` test images.
 
@@ -90,8 +91,8 @@ def geometry(
     path. The results with ``resolved`` in their names are measured at more points where the class
     probabilities change abruptly.
 
-    ``rows``: the numbers of both images in the test set.
-    ``confidence``: the network's confidence for both images.
+    ``rows``: the numbers of the two images at the ends of the path in the test set.
+    ``confidence``: the network's confidence for the two images at the ends of the path.
     """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -156,8 +157,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper's numbers, those for
-    the thresholds that are not compared, and the curves of the first seed.
+    """Return the results that are compared with the paper's numbers, the results with other
+    thresholds, and the curves of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -229,7 +230,7 @@ def _readings(
 
 def _apart(found: Mapping[str, Tensor]) -> float:
     """Return how far the peak of the length element is from the point where the class probabilities
-    change most steeply. The distance is a fraction of the path.
+    change most steeply. The returned distance is a fraction of the length of the path.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()
@@ -238,8 +239,8 @@ def _apart(found: Mapping[str, Tensor]) -> float:
 def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return at most DRAWN points of a path.
 
-    The path is divided into sections. In each section, only the point with the largest length
-    element is kept, so that no peak is lost.
+    The path is divided into sections of equally many points. In each section, only the point with
+    the largest length element is kept, so that no peak is lost.
     """
     stretches = torch.arange(len(found["t"])).chunk(DRAWN)
     kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])

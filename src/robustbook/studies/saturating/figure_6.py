@@ -5,7 +5,7 @@ Section 8 asks whether a linear classifier is more robust if its weights have hi
 The figure shows the scaled ratio of equation 14 for two random prototypes, which are vectors w1 and
 w2 of 20,000 components. The components are drawn from Pearson type VII distributions with several
 values of the excess kurtosis, or from the weights of trained networks. As in the paper, the ratio
-is scaled by the mean of |w1|. The study also scales the ratio by the median of |w1|.
+is divided by the mean of |w1|. The study also divides the ratio by the median of |w1|.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,10 +63,9 @@ class Parameters(parameters.Parameters):
 def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[str, object]:
     """Return the scaled ratio of equation 14 for each random pair of prototypes and each kurtosis.
 
-    The ratio is scaled once by the mean and once by the median of |w1|.
-
-    For each pair, the same uniform random numbers are used at every kurtosis. So the curve shows
-    only the effect of kurtosis.
+    The ratio is divided once by the mean and once by the median of |w1|. The prototypes of a pair
+    are computed from the same uniform random numbers at every kurtosis. So the curve shows only the
+    effect of kurtosis.
     """
     found: dict[str, Tensor] = {name: torch.empty(len(kurtoses), draws) for name in INTENSITIES}
     for i in range(draws):
@@ -84,7 +83,7 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
     and w2.
 
     The components of w1 and w2 are drawn with replacement from the layer's weights, without biases.
-    The mean of the components is not subtracted.
+    The mean of the components of w1 and w2 is not subtracted.
     """
     layers = layer_weights(trained(network, "cpu"))
     found = {name: torch.empty(len(layers), draws) for name in (*INTENSITIES, "cosine")}
@@ -99,8 +98,8 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """Return the ratio of equation 14 for two prototypes after normalising them. The ratio is
-    scaled once by the mean and once by the median of |w1|.
+    """Return the ratio of equation 14 for two prototypes that are first scaled to l2 norm 1. The
+    ratio is divided once by the mean and once by the median of |w1|.
     """
     w1, w2 = unit(w)
     return {
@@ -174,7 +173,7 @@ def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) ->
     and is concave.
 
     The curve is concave if no point lies below the line between its two neighbours. In each
-    condition, an error of at most ``tolerance`` is allowed.
+    condition on the curve, an error of at most ``tolerance`` is allowed.
     """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))

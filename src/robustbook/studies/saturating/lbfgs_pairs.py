@@ -7,9 +7,9 @@ In Figure 5, the source images are the least confident test images of each class
 source images are the most confident test images of each class. L-BFGS minimises the cross entropy
 of the target class. The paper mentions neither a bound on the distance nor clipping, so the attack
 has neither. The paper does not name the implementation of L-BFGS that it used. The comparison with
-the paper uses scipy's default tolerances and float32, a likely choice in 2017. We fixed these
-settings before we saw any result. The study also runs variants of L-BFGS: without tolerances, in
-float64, and with clipping.
+the paper uses scipy's default tolerances and float32, a likely choice in 2017. We fixed the
+settings of L-BFGS for the comparison with the paper before we saw any result. The study also runs
+variants of L-BFGS: without tolerances, in float64, and with clipping.
 """
 
 import copy
@@ -109,11 +109,11 @@ def attack(
     ``distance``: the l2 norm of the perturbation.
     ``sources``: the row numbers of the source images.
     ``images``: the adversarial images that the first variant found, by source and target class,
-        clipped to [0, 1] and rounded to 256 grey levels. The images on the diagonal are the source
-        images. If an attack failed, the image is black.
+        clipped to [0, 1] and rounded to 256 grey levels. In this grid, the diagonal has the source
+        images, and a failed attack has a black image.
     ``straight``: a comparison without gradients: the l2 norm of a perturbation on a straight line.
-        The line leads from the source image to the nearest test image of the target class (see
-        `straight`).
+        The straight line leads from the source image to the nearest test image of the target class
+        (see `straight`).
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -171,8 +171,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper's numbers, the numbers
-    of successes and failures of every variant of L-BFGS, and the images of the first seed.
+    """Return the results that are compared with the paper's numbers, and the images of the first
+    seed. Also return the numbers of successes and failures of every variant of L-BFGS.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -224,9 +224,9 @@ def _counts(
     """Yield on how many pairs L-BFGS succeeded, stopped early without success, or ran out of
     iterations.
 
-    On a pair, L-BFGS "stalled" if it failed and stopped before the maximum number of iterations.
-    L-BFGS stops early for one of three reasons: a tolerance was reached, the gradient is zero, or
-    the line search found no lower loss.
+    On a pair, L-BFGS counts as "stalled" if it failed and stopped before the maximum number of
+    iterations. L-BFGS stops early for one of three reasons: a tolerance was reached, the gradient
+    is zero, or the line search found no lower loss.
     """
     failed = _split(outcome, "iterations", False)
     ends = {
