@@ -98,8 +98,8 @@ class Page:
 
     @property
     def every(self) -> list[Version]:
-        """Return every record of the page's table, figure or claim, each with a heading: first all
-        records of the book, then the record of the page's own run.
+        """Return all records that the page can show, each with a heading. All records of the book
+        come first, then the record of the page's own run.
         """
         return [*self._published, *self._fresh]
 

@@ -83,10 +83,10 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
 
     The second moments of each batch of images are computed in float32. The sum over the batches and
     the eigenvalues are computed in float64. Computing the whitening of CIFAR-10 takes half a minute
-    on one core. If there are fewer images than pixels, the eigenvalues are computed from the matrix
-    of the images' inner products, which is smaller than the matrix of second moments. The matrix of
-    inner products and the matrix of second moments have the same nonzero eigenvalues. With 1,400
-    images, computing the whitening takes two seconds.
+    on one core. If there are fewer images than pixels, the matrix of the images' inner products is
+    smaller than the matrix of second moments. The eigenvalues are then computed from the matrix of
+    inner products. The matrix of inner products and the matrix of second moments have the same
+    nonzero eigenvalues. With 1,400 images, computing the whitening takes two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:

@@ -79,8 +79,8 @@ class Context:
 
 
 def execute(call: Call, store: Store, device: str, show: Show | None = None) -> Done:
-    """Return the result of the function call from the store. A result that is not stored is
-    computed and stored.
+    """Return the result of the function call from the store. If the result is not stored, compute
+    and store it.
 
     If another process is computing the same function call, wait for this process and read its
     result.
@@ -133,7 +133,7 @@ def runs_on(device: str) -> str:
 def default_workers(device: str) -> int:
     """Return the default number of worker processes. If the environment variable ROBUSTBOOK_WORKERS
     is set, its value is the number of workers. With ROBUSTBOOK_WORKERS = 1 there are no worker
-    processes, and this process runs the function calls itself. Without the environment variable,
+    processes, and this process runs the function calls itself. If ROBUSTBOOK_WORKERS is not set,
     the default is one worker per available core or, on a GPU, one worker in total.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")

@@ -293,9 +293,9 @@ def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> s
 def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
-    """Return a lower bound on the wall time in seconds. The bound is the larger of two times: the
-    time of the longest chain of dependent function calls, and the total time divided by the number
-    of workers.
+    """Return a lower bound on the wall time in seconds. One bound is the time of the longest chain
+    of dependent function calls. Another bound is the total time divided by the number of workers.
+    The larger one is returned.
     """
     ends: dict[str, float] = {}
     for key, call in every.items():

@@ -106,7 +106,7 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
     """Return a pair (name, place) for each name that an import statement defines. The place is the
     pair (module, name) to which the imported name refers.
 
-    Names that are imported from packages other than this one are omitted.
+    Names that are imported from other packages, such as torch, are omitted.
     """
     package = module.partition(".")[0]
     if isinstance(node, ast.Import):

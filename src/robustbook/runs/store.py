@@ -2,10 +2,11 @@
 
 The result of a function call with key `abc...` has two files in the folder `ab`. The file
 `abc....safetensors` has the tensors, if there are any, and is written first. The file `abc....json`
-is written last. The JSON file has the function call, the values, the seconds, the hashes of both
-files, and the provenance (versions, device and date). A result counts as stored if its JSON file
-exists. Each file is written under a temporary name, flushed to disk and renamed, so an interruption
-never leaves an incomplete file. If a stored file is found to be damaged, it is renamed.
+is written after the tensors. The JSON file has the function call, the values, the seconds, the
+hashes of both files, and the provenance (versions, device and date). A result counts as stored if
+its JSON file exists. Each file is written under a temporary name, flushed to disk and renamed, so
+an interruption never leaves an incomplete file. If a stored file is found to be damaged, it is
+renamed.
 
 The files can be copied between machines, because the key of a function call depends neither on the
 machine nor on the device. The result of a call may be copied without the results of the calls on
@@ -192,8 +193,8 @@ class Store:
 
         ``file``: the JSON file of the result; the tensor file is in the same folder.
 
-        Raises Refused in three cases: if a file is damaged, if it is not a result, or if this
-        machine is computing the same function call at the moment.
+        Raises Refused if a file is damaged or is not a result. Also raises Refused if this machine
+        is computing the same function call at the moment.
         """
         key, text, data = _to_copy(file)
         try:

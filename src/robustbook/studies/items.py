@@ -23,9 +23,9 @@ class Item:
         paper's numbers whose ids have one of these beginnings. If ``measures`` is None, the study
         measures the numbers whose ids begin with the item's own name. If two studies measure the
         same number, the command line for the number uses the study that comes later in the list.
-    ``parts``: command-line options for profile ``paper``, which by default runs only a part of the
-        study. The key of an option is a word that the ids of the numbers that need the option
-        contain.
+    ``parts``: command-line options to run more of the study; without options, profile ``paper`` may
+        run only a part. The key of an option is a word that the ids of the numbers that need the
+        option contain.
     ``needs``: a text that says what the study needs, such as a GPU, besides files that are
         downloaded automatically.
     ``judges``: the tables, figures or claims for which this item's page compares the paper's

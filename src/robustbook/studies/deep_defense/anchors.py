@@ -1,11 +1,11 @@
 """Compare our networks with the numbers that the DeepFool paper prints for the same architectures.
 
 Table 1 of the DeepFool paper (Moosavi-Dezfooli, Fawzi and Frossard 2016) reports the test error and
-the robustness rho_2 of several networks; Deep Defense uses the same architectures. Table 3 of the
-DeepFool paper reports how fine-tuning on perturbed images changes the test error. The text of the
-DeepFool paper reports how fine-tuning on perturbed images changes rho_2. Deep Defense measures
-rho_2 in the same way as the DeepFool paper. So the DeepFool paper's numbers are a check of our
-reference networks and of our implementation of DeepFool.
+the robustness rho_2 of several networks. Deep Defense uses the same architectures as the DeepFool
+paper. Table 3 of the DeepFool paper reports how fine-tuning on perturbed images changes the test
+error. The text of the DeepFool paper reports how fine-tuning on perturbed images changes rho_2.
+Deep Defense measures rho_2 in the same way as the DeepFool paper. So the DeepFool paper's numbers
+are a check of our reference networks and of our implementation of DeepFool.
 """
 
 from collections.abc import Iterator, Mapping

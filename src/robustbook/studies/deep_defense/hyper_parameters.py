@@ -4,8 +4,8 @@ rho_2.
 We could not read from the figure which values of c, lambda and d the paper tried. This study
 fine-tunes LeNet with every pair of three values of lambda and nine values of c, which gives 27
 networks. When this study varies d, it keeps lambda and c at the defaults of the released code. We
-do not use d = 20, because training diverged twice: on MNIST with seed 0 in step 54, and on the
-digits of profile ``quick`` with seed 2. With d = 20, a single misclassified image with a large
+do not use d = 20, because fine-tuning diverged. It diverged on MNIST (seed 0, step 54), and on the
+digits of profile ``quick`` (seed 2). With d = 20, a single misclassified image with a large
 perturbation dominates the loss of its batch.
 """
 

@@ -67,8 +67,8 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return eps_ref, the eps of FGS at which the accuracy is 50 %, in units of the preprocessed
-    images.
+    """Return eps_ref, the eps at which the network's accuracy under FGS is 50 %, in units of the
+    preprocessed images.
 
     ``eps``: eps_ref for FGS without clipping.
     ``clipped``: eps_ref for FGS with clipping to the range of each pixel. For colour images

@@ -67,7 +67,7 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     infinite if the attack fails. The two attacks are DeepFool (``deepfool``) and DDN (``ddn``). For
     each image, ``distance/best`` is the smaller one of the norms that DeepFool and DDN found. On
     gray images, the two attacks are also run without clipping: ``ddn free`` is DDN, and ``deepfool
-    free`` is the released code's DeepFool.
+    free`` is the DeepFool of Deep Defense's released code.
     """
     net, x, y = pixels(network, images, context.device)
     found = {

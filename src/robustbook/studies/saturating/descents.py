@@ -46,7 +46,7 @@ def descents(
     ``source``, ``target``: the class of the source image and the target class.
     ``found``: whether the attack succeeded.
     ``steps``: the number of Adam steps.
-    ``moved``: the mean absolute change of a pixel.
+    ``moved``: the absolute change of a pixel by the attack, as a mean over the pixels.
 
     The source images are chosen among ``images`` test images.
     """

@@ -91,7 +91,7 @@ def geometry(
     path. The results with ``resolved`` in their names are measured at more points where the class
     probabilities change abruptly.
 
-    ``rows``: the numbers of the two images at the ends of the path in the test set.
+    ``rows``: for the two images at the ends of each path, their numbers in the test set.
     ``confidence``: the network's confidence for the two images at the ends of the path.
     """
     net = trained(network, context.device).double()
