@@ -3,14 +3,15 @@ as MyST Markdown.
 
 People edit and review the text (.md), and open the notebook (.ipynb) in Jupyter. The notebook is
 executed with the default values of its parameters. All parts of the outputs that differ between
-runs of the same code, such as progress bars and object addresses, are removed. So a second run of
-the same code gives the same bytes.
+runs of the same code, such as progress bars and object addresses, are removed. So two runs of the
+same code give files with the same bytes.
 
-The two files of a notebook must have the same contents; their time stamps are ignored. In a fresh
-git clone the time stamps are arbitrary, so ``jupytext --sync``, which keeps the newer file, could
-keep the wrong one.
+The two files of a notebook must have the same text and code, whatever their time stamps are. In a
+fresh git clone the time stamps are arbitrary, so ``jupytext --sync``, which keeps the newer file,
+could keep the wrong one.
 
-From a shell: ``python -m robustbook.notebooks run | pairs | check``.
+The shell command is ``python -m robustbook.notebooks``, followed by ``run``, ``pairs`` or
+``check``.
 """
 
 import copy
@@ -78,10 +79,11 @@ def as_text(notebook: NotebookNode, root: Path = ROOT) -> str:
 def clean(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of the notebook without the parts that differ between runs of the same code.
 
-    Three kinds of metadata are kept: the kernel, the tags of cells, and ``mystnb``. Cells are
-    numbered in order. Object addresses and progress bars are removed from the outputs. Neighbouring
-    pieces of an output stream are joined, because their boundaries depend on timing. Text on stderr
-    is kept if it is not a progress bar, because warnings must be seen and fixed.
+    Of the metadata, only the kernel, the tags of cells, and the cells' display settings
+    (``mystnb``) are kept. Cells are numbered in order. Object addresses and progress bars are
+    removed from the outputs. Neighbouring pieces of an output stream are joined, because their
+    boundaries depend on timing. Text on stderr is kept if it is not a progress bar, because
+    warnings must be seen and fixed.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNEL))
@@ -151,11 +153,12 @@ def execute(
 ) -> None:
     """Run a notebook from top to bottom and write the cleaned result to ``output``.
 
-    The kernel's working directory is the folder of ``output``. The kernel's stderr, including
-    progress bars, is copied to ``log``, or to the stderr of this process. If a cell fails, all
-    cells up to this cell are written to ``output``, and papermill's exception is raised. If several
-    runs of a notebook have the same ``output``, each of them first writes to its own temporary
-    file. In the end, ``output`` is the notebook of the run that ended last.
+    The kernel's working directory is the folder of ``output``. What the kernel writes to stderr,
+    such as progress bars, is copied to ``log``. If ``log`` is None, the kernel's stderr is copied
+    to the stderr of this process. If a cell fails, all cells up to this cell are written to
+    ``output``, and papermill's exception is raised. If several runs of a notebook have the same
+    ``output``, each of them first writes to its own temporary file. In the end, ``output`` has the
+    complete notebook of the run that ended last.
     """
     # Use the kernel of this Python environment, not a kernel that the user registered under the
     # same name.
@@ -193,10 +196,10 @@ def execute_each(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Run notebooks, ``jobs`` of them at a time, and write the results to ``folder``.
 
-    ``profile`` is passed to notebooks that have this parameter. If it is None, notebooks run with
-    their defaults. After a notebook fails, the remaining notebooks still run. Return two things:
-    the profile and the seconds of each notebook, and the error messages of the notebooks that
-    failed.
+    ``profile``, the size of the experiments, is passed to every notebook that has a parameter
+    ``profile``. If ``profile`` is None, the notebooks run with their default parameters. After a
+    notebook fails, the remaining notebooks still run. Return two things: the profile and the
+    seconds of each notebook, and the error messages of the notebooks that failed.
 
     With several jobs, each notebook runs in its own process, because papermill changes the working
     directory. The cores of the machine are divided among the jobs. All notebooks use the same store
@@ -220,11 +223,11 @@ def execute_each(
 
 
 def _share_cores(workers: int) -> None:
-    """Set how many worker processes and threads a notebook in this process may use. Numbers that
-    the user has set are kept.
+    """Limit the numbers of worker processes and threads of the notebooks that this process runs. A
+    number that the user has set in an environment variable is kept.
 
-    If the threads of two notebooks shared the same cores, they would wait for each other. Both
-    notebooks would then be much slower than one after the other.
+    If the threads of two notebooks shared the same cores, they would wait for each other. Running
+    both notebooks at once would then be much slower than running one after the other.
     """
     os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
     os.environ.setdefault("OMP_NUM_THREADS", str(workers))
@@ -233,8 +236,8 @@ def _share_cores(workers: int) -> None:
 def in_turn(names: Iterable[str]) -> list[str]:
     """Return the names of notebooks in an order that alternates between folders.
 
-    Notebooks of one folder often need the same trained network. In the returned order, notebooks
-    that run at the same time rarely wait for the same network.
+    Notebooks of one folder often need the same trained network. If notebooks from different folders
+    run at the same time, they rarely wait for the same network.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -251,8 +254,8 @@ def cores() -> int:
 def _page(
     place: str, name: str, text: str, folder: Path, profile: str | None, logged: bool = False
 ) -> tuple[str, dict[str, Any], str]:
-    """Run one notebook. Return its name, its profile, its seconds, and an error message, which is
-    "" if the notebook did not fail.
+    """Run one notebook. Return the notebook's name, its profile and seconds, and an error message.
+    The error message is "" if the notebook did not fail.
     """
     notebook = nbformat.reads(text, as_version=4)
     parameters = {"profile": profile} if profile and has_profile(notebook) else {}
@@ -275,8 +278,8 @@ def _page(
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook atomically. The notebook's text is split into lines as by jupytext, so that
-    ``jupytext --sync`` changes no line.
+    """Write a notebook atomically. The file has the same line breaks as a file that jupytext
+    writes, so ``jupytext --sync`` changes no line.
     """
     write_whole(path, f"{nbformat.writes(notebook)}\n".encode())
 

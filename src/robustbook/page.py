@@ -34,11 +34,12 @@ INJECTED = "# Parameters"
 
 @dataclass
 class Page:
-    """The notebook page of one table, figure or claim (``item``).
+    """The page of one table, figure or claim of a paper; ``item`` is its name.
 
-    ``published`` is the record with the best results that come with the book, and ``others`` are
-    the book's records of experiments that are smaller than this one. ``fresh`` is the record of the
-    page's own run. ``published`` and ``fresh`` may be None.
+    ``published`` is the book's record of the largest experiment, and ``others`` are the book's
+    records of smaller experiments. ``fresh`` is the record of a run that a reader starts on the
+    page. ``published`` is None if the book has no stored results, and ``fresh`` is None before a
+    run.
     """
 
     item: str
@@ -97,15 +98,15 @@ class Page:
 
     @property
     def every(self) -> list[Version]:
-        """Return every record of the page's table, figure or claim, each with a heading: first all
-        records of the book, then the record of the page's own run.
+        """Return all records that the page can show, each with a heading. All records of the book
+        come first, then the record of the page's own run.
         """
         return [*self._published, *self._fresh]
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
         """Return two groups of records: all records of the book, and the record of the page's own
-        run. An empty group is left out. The records of a group are drawn in one figure.
+        run. All records of a group are drawn in one figure. A group without records is left out.
         """
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
@@ -123,10 +124,10 @@ class Page:
         return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
 
     def answers(self, sentence: Callable[[tuple[Record, ...]], str], *deciding: str) -> Markdown:
-        """Return the page's answer like `answer`, but with a sentence that is computed from all
-        records of the book.
+        """Return the page's answer with a sentence that is computed from all records of the book;
+        `answer` uses only the best record.
 
-        The function ``sentence`` gets the list of these records, with the best record first.
+        The function ``sentence`` gets a tuple of the book's records, with the best record first.
         """
         return self.answer(lambda best: sentence((best, *self.others)), *deciding)
 
@@ -134,8 +135,8 @@ class Page:
         """Return the page's answer: a sentence that is computed from the book's best record,
         followed by the verdicts.
 
-        ``deciding``: the ids of the papers' numbers whose verdicts are shown. In each id the part
-            ``paper/item/`` may be left out. If several numbers have the same verdict, it is shown
+        ``deciding``: the ids of the papers' numbers whose verdicts are shown. The first part
+            ``paper/item/`` of an id may be left out. A verdict that several numbers share is shown
             only once.
         """
         if self.published is None:
@@ -145,10 +146,10 @@ class Page:
         return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
 
     def finding(self, *deciding: str) -> Markdown:
-        """Return text for the page: how many of its numbers have each verdict, and one sentence for
-        each of the paper's numbers in ``deciding``.
+        """Return a summary of the verdicts: how many of the paper's numbers have each verdict, and
+        one sentence for each number in ``deciding``.
 
-        The ids in ``deciding`` are written without the part ``paper/item/``.
+        The ids in ``deciding`` are written without their first part ``paper/item/``.
         """
         entries, targets = self._entries, ledger.read_targets(catalogue.BOOK / "targets")
         words = ledger.counts(entries).replace("other setting", "at another setting")
@@ -170,11 +171,11 @@ class Page:
         return Markdown("\n".join([f"**Finding: {words}.**", "", *sentences]).rstrip())
 
     def verdicts(self) -> Table:
-        """Return a table that compares the paper's numbers with ours. It has the lines of the
-        ledger for which we have a measurement.
+        """Return a table that compares the paper's numbers with ours. The table lists the paper's
+        numbers for which we have a measurement.
 
-        If nothing was measured, the table has all lines of the ledger. The method `reasons` returns
-        the reasons for the verdicts.
+        If we measured none of the paper's numbers, the table lists all of them. The method
+        `reasons` returns the reasons for the verdicts.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
@@ -226,16 +227,16 @@ class Page:
         return Markdown("\n".join([head, "", *lines]))
 
     def _short(self, target: str) -> str:
-        """Return the id of a paper's number without the name of the paper. If the number belongs to
-        the page's own table or figure, leave out the name of this table or figure too.
+        """Return the id of a paper's number without the name of the paper. For a number of the
+        page's own table or figure, the name of the table or figure is left out as well.
         """
         # The name of a paper may have a hyphen in this id, and has an underscore in an item's name.
         return target.partition("/")[2].removeprefix(f"{self.item.partition('/')[2]}/")
 
     @cached_property
     def _entries(self) -> tuple[ledger.Entry, ...]:
-        """Return the ledger's lines for all tables and figures whose numbers the page compares with
-        ours, one table or figure after the other.
+        """Return the lines of the ledger (the list of our results next to the paper's numbers) that
+        this page shows. Lines of the same table or figure follow each other.
         """
         lines = entries(self.item.split("/")[0])
         judged = catalogue.judged(self.item)
@@ -257,11 +258,11 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     """Return the page of an item (a table, figure or claim) after checking the parameters that the
     notebook sets; ``given`` is the notebook's ``globals()``.
 
-    The parameters cell, and the cell that papermill inserts after it, may only set parameters of
-    the study, with values of the right type and range. With profile ``published``, which shows the
-    results that come with the book, values must equal those in the book's record. For a wrong
-    value, ``BadParameter`` is raised before any computation. Other names in ``globals()`` are
-    ignored, so a page can be run again in the same kernel.
+    The parameters cell may only set parameters of the study, to values of the right type and range.
+    The same holds for the cell that papermill inserts after the parameters cell. With profile
+    ``published``, which shows the results that come with the book, values must equal those in the
+    book's record. For a wrong value, ``BadParameter`` is raised before any computation. Names in
+    ``globals()`` that other cells have set are ignored, so a page can be run twice in one kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -290,8 +291,8 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
     """Return whether each parameter that the reader gave equals the value in the book's record. A
     value None stands for the profile's default, and counts as equal to the record's value.
 
-    If all parameters are equal, their values need no check, so the study, which is slow to import,
-    is not imported.
+    Values that equal those of the book's record need no check. So if all values equal those of the
+    book's record, the study, which is slow to import, is not imported.
     """
 
     def same(name: str, value: Any) -> bool:
@@ -304,8 +305,8 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with tuples replaced by lists, as in JSON, and with each boolean in a pair
-    (bool, value), because Python counts True and 1 as equal.
+    """Return the value in a form in which two values can be compared. Tuples become lists, as in
+    JSON. A boolean becomes a pair (bool, value), because Python counts True and 1 as equal.
     """
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
@@ -360,8 +361,8 @@ def _targets(source: str) -> dict[str, bool]:
 
 
 def published(item: str) -> Page:
-    """Return the page of a table, figure or claim with the book's record, for use before the
-    parameters cell.
+    """Return the page of a table, figure or claim with the book's stored results. Notebook cells
+    that come before the parameters cell use the page from this function.
     """
     return begin(item, {})
 
@@ -373,7 +374,9 @@ def badge(verdict: str) -> str:
 
 
 def svg(figure: Figure) -> SVG:
-    """Return a figure as SVG. Figures of the same numbers have the same bytes."""
+    """Return a figure as SVG. If two figures show the same numbers, their SVG files have the same
+    bytes.
+    """
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -393,8 +396,8 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
 
 
 def _interval(entry: ledger.Entry) -> str:
-    """Return the interval of a ledger line as text. The text is "one seed" for a single seed, and
-    "" if the measurement is not random.
+    """Return the interval of a measured number as text. The text is "one seed" for a single seed,
+    and "" if the measurement is not random.
     """
     if entry.seeds == 1:
         return "one seed"
@@ -405,7 +408,7 @@ def _interval(entry: ledger.Entry) -> str:
 
 
 def _asked(entry: ledger.Entry, compare: str) -> str:
-    """Return what the paper states as text: a number, a bound, or one word (greater, less or
+    """Return as text what the paper states: a number, a bound, or one word (greater, less or
     pattern).
     """
     if entry.printed is None:

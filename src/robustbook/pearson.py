@@ -1,9 +1,10 @@
-"""Compute the scaled ratio eps_min / intensity for two random prototypes, in closed form and in the
-limit of many dimensions.
+"""Compute the expected robustness of a linear classifier with two random weight vectors.
 
-The module `measures.prototypes` draws random prototypes and measures the ratio. A page that shows
-stored results needs only the closed form. So the closed form is in a module that does not import
-torch, which takes seconds.
+The robustness is the ratio of eps_min, the smallest eps of a successful l-infinity attack, to the
+intensity of the input. The closed form holds in the limit of many dimensions. The module
+`measures.prototypes` draws random weight vectors and measures the ratio eps_min / intensity. A page
+that shows stored results needs only the closed form. So the closed form is in a module that does
+not import torch, which takes seconds.
 """
 
 import math
@@ -23,12 +24,12 @@ def degrees(kurtosis: float) -> float:
 
 
 def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean") -> float:
-    """Return the limit of the scaled ratio for many dimensions, if weights have a Pearson VII
-    distribution.
+    """Return the ratio eps_min / intensity in the limit of many dimensions, for weights from a
+    Pearson VII distribution.
 
-    ``intensity``: by what eps_min is divided: the mean of |w1| (as in the paper) or the median of
-        |w1|. The limit is E[x^2] / (E|x1 - x2| E|x|), or the same expression with the median of |x|
-        instead of E|x|.
+    ``intensity``: whether eps_min is divided by the mean of |w1|, as in the paper, or by the median
+        of |w1|. For independent weights x, x1 and x2, the limit is E[x^2] / (E|x1 - x2| E|x|). With
+        the median, E|x| is replaced by the median of |x|.
 
     Raises ValueError for a negative excess kurtosis.
     """

@@ -51,32 +51,34 @@ def compute(
 def publishable(
     of: ModuleType, parameters: Parameters, store: Store, published: Record | None = None
 ) -> Record:
-    """Return the new record for the book, made from a study's stored results; nothing is computed.
+    """Return a new record for the book, made from a study's stored results without new
+    computations.
 
-    ``published`` is the record that is in the book now, or None. If it is None, the new record has
-    the results for `parameters`. If ``published`` is not None, the new record must not lose any row
-    of this old record. There are three cases.
+    ``published`` is the record that is in the book now, or None. If ``published`` is None, the new
+    record has the results for `parameters`. If ``published`` is not None, the new record must keep
+    all rows of ``published``, the old record. There are three cases.
 
-    - If `parameters` include all seeds and all parts of the old record, the new record replaces it.
-      Parts are what the parameters in ``selects`` choose, such as networks.
+    - If `parameters` include all seeds and all parts of the old record, the new record replaces the
+      old one. Parts are, for example, the networks that a parameter in ``selects`` chooses.
 
-    - If the new run covers only some of these parts, one record is made from the results of both.
-      The store must then also have the results of the old record.
+    - If `parameters` include only some parts of the old record, the new record is made from the
+      results of the old and the new run. The store must have the results of both runs.
 
-    - In all other cases the rows of both records are merged. A merge does not need the stored
-      results from which the old record was made. Merging rows cannot recompute values that depend
-      on several rows, such as an array of means over seeds. So a merge is refused if the arrays of
-      the two records differ. A merge is also refused if the two records differ in a parameter that
-      the study lists in ``JOINT``, because some rows of the study compare the parts that this
-      parameter chooses.
+    - In all other cases the rows of the old and the new record are merged. A merge does not need
+      the stored results from which the old record was made. A merge cannot recompute an array that
+      depends on several rows, such as an array of means over seeds. So a merge is refused if the
+      old and the new record have different arrays. A merge is also refused if the records differ in
+      a parameter that the study lists in ``JOINT``. For example, a row of the study may compare all
+      networks, so it cannot come from a record with only some networks.
 
     An error is raised if a row of the old record would be lost or would get another value.
 
-    If the results come from different devices or versions, the record's provenance lists these
-    parts of the results under the name ``parts``. Each entry of ``parts`` states the device, the
-    hardware, the versions and the date, and in ``of`` the seeds and parameters of the part. The
-    parts do not overlap, so the seed and the network of a row determine to which part the row
-    belongs.
+    If the results come from several devices or versions, the record's provenance has a list
+    ``parts`` with one entry for each device and version. An entry of ``parts`` states the device,
+    the hardware, the versions and the date. The field ``of`` of an entry lists the seeds and
+    networks that were computed with this device and these versions. Each pair of a seed and a
+    network is in only one entry of ``parts``. So the seed and the network of a row tell where the
+    row was computed.
 
     Raises Conflict if a value of the old record would be lost or changed; the message says what to
     do.
@@ -137,8 +139,8 @@ def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
 def _published_parameters(of: ModuleType, asked: Parameters, published: Record) -> Parameters:
     """Return the study parameters (seeds, networks and so on) of the record that is in the book.
 
-    Raises Conflict if the parameters differ from ``asked`` in more than the seeds and the chosen
-    parts, such as networks.
+    Only the seeds and the chosen parts, such as networks, may differ from ``asked``. Raises
+    Conflict if any other parameter differs.
     """
     try:
         found: Parameters = check(of.Parameters, published.parameters)
@@ -153,8 +155,8 @@ def _published_parameters(of: ModuleType, asked: Parameters, published: Record) 
 
 
 def _together(asked: Parameters, published: Parameters) -> Parameters:
-    """Return parameters that cover the parts and seeds of both ``asked`` and ``published``; the
-    parts of ``published`` come first.
+    """Return parameters with all seeds and all parts (such as networks) of ``asked`` and of
+    ``published``. The parts of ``published`` come first.
     """
     seeds = {*(published.seeds or ()), *(asked.seeds or ())}
     changed: dict[str, Any] = {"seeds": tuple(sorted(seeds))}
@@ -171,11 +173,9 @@ parts, such as one network.
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """Return the function calls of the study in groups. Each group has one seed, and one value of
-    each parameter that chooses parts, such as one network.
-
-    If a study runs some networks with fewer seeds than other networks, there is no group for the
-    missing pairs of a network and a seed.
+    """Return the function calls of the study in groups. The calls of a group have the same seed and
+    the same chosen part of the study, such as the same network. If a study runs a network with
+    fewer seeds than other networks, the missing pairs of this network and a seed have no group.
     """
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
@@ -194,11 +194,11 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
 
 
 def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> list[Cell]:
-    """Return the cells of the book's record: its combinations of a seed with one value of each
-    parameter that chooses parts, such as the network.
+    """Return the cells of the book's record. A cell is a seed together with a chosen part of the
+    study, such as a network.
 
-    A record that was made in several parts need not have all cells. The provenance of such a record
-    says which cells it has.
+    A record that was made from several runs may lack some pairs of a seed and a network. The
+    provenance of the record says which pairs it has.
     """
     found = list(_cells(of, earlier))
     if "parts" not in published.provenance:
@@ -276,8 +276,8 @@ def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
     """Return the provenance of a record's numbers: versions, devices, date and seconds.
 
     The run time of a record is the total of the seconds of all function calls of the study. The
-    field `known_seconds` has the mean seconds of each kind of function call (see `Call.kind`), from
-    which ``plan`` estimates run times.
+    field `known_seconds` has the mean seconds of function calls that differ only in their seeds.
+    The function ``plan`` estimates run times from this field.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}
@@ -297,8 +297,8 @@ def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
 
 
 def known_seconds() -> dict[str, dict[str, float]]:
-    """Return, for "cpu" and each GPU, the seconds of each kind of function call (see `Call.kind`),
-    as stated in the book's records.
+    """Return for each device the run times of function calls that the book's records state. A
+    device is "cpu" or the name of a GPU, and the calls are identified by `Call.kind`.
     """
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for record in ledger.read_records(catalogue.BOOK / "records"):

@@ -1,6 +1,7 @@
-"""Make random generators, each seeded by a hash of (seed, purpose, ...).
+"""Make a separate random generator for each purpose of an experiment, such as initial weights.
 
-The global random generators of torch and numpy are never used.
+A generator's own seed is a hash of the experiment's seed and the purpose. The global random
+generators of torch and numpy are never used.
 """
 
 import hashlib
@@ -9,8 +10,8 @@ import torch
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """Return a random generator on the CPU that depends only on ``seed`` and the purpose of the
-    numbers.
+    """Return a random generator on the CPU that depends only on ``seed`` and on what its random
+    numbers are used for (``purpose``).
 
     Generators for different purposes give independent random numbers. The same arguments give the
     same random numbers on every machine.

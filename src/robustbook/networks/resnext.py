@@ -1,10 +1,10 @@
 """Define ResNeXt29 2x64d for CIFAR-10 (Xie et al. 2017) as used by Random Self-Ensemble.
 
 The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018. The first convolution is 1
-x 1 instead of 3 x 3. Each 3 x 3 convolution has two groups (the cardinality). A group has 64
-channels in the first stage, and in each later stage twice as many as in the stage before. The
-expansion is 2. Images in [0, 1] are not normalised. Convolutions have no bias, and a batch norm
-follows each convolution.
+x 1 instead of 3 x 3. Each 3 x 3 convolution has two groups (the cardinality). The number of
+channels of a group is 64 in the first stage, and doubles from stage to stage. The expansion is 2.
+The network takes images in [0, 1] and does not normalise them. Convolutions have no bias, and a
+batch norm follows each convolution.
 """
 
 from collections import OrderedDict
@@ -20,12 +20,13 @@ from .first_weights import check_narrow, draw_first_weights
 def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits, with 9,128,778 parameters.
 
-    The network needs 1,409 million multiply-adds per image.
+    ResNeXt29 2x64d needs 1,409 million multiply-adds per image.
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64 to 1024 of the hidden layers are
         divided by this number.
-    ``start``: how initial weights are drawn: "torch" or "released", see `draw_first_weights`.
+    ``start``: "torch" for torch's default initial weights, or "released" for those of the released
+        code (see `draw_first_weights`).
     """
     check_narrow(narrow)
     width = before = 64 // narrow
@@ -76,7 +77,9 @@ class Block(nn.Module):
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias, whose padding keeps the image size if the stride is 1."""
+    """Return a convolution without bias; with stride 1, its padding keeps the size of the feature
+    maps.
+    """
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d,
         before,

@@ -1,8 +1,9 @@
-"""Define architecture B of Tramèr et al. 2018 (arXiv 1705.07204), a network in Madry's Table 1.
+"""Define architecture B of Tramèr et al. 2018 (arXiv 1705.07204), a small network for MNIST.
 
-Madry, Makelov, Schmidt, Tsipras and Vladu 2018 take their architecture B from Tramèr et al. The
-paper of Tramèr et al. does not state the strides and the padding. We use the strides and the
-padding of the basic network in the library CleverHans, which has the same layers.
+Madry, Makelov, Schmidt, Tsipras and Vladu 2018 use architecture B as the source of a transfer
+attack. The paper of Tramèr et al. does not state the strides and the padding. We use the strides
+and the padding of the basic network in the library CleverHans, whose layers are those of
+architecture B.
 """
 
 from collections import OrderedDict

@@ -27,7 +27,8 @@ def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64 to 512 of the hidden layers are
         divided by this number.
-    ``start``: how initial weights are drawn: "torch" or "released", see `draw_first_weights`.
+    ``start``: "torch" for torch's default initial weights, or "released" for those of the released
+        code (see `draw_first_weights`).
     """
     return _network(_VGG16, generator, narrow, start)
 
@@ -37,8 +38,8 @@ def model_a(generator: torch.Generator, narrow: int = 1, start: str = "torch") -
 
     Model A needs 121 million multiply-adds per image. The batch norm layers of Model A have no
     trained scale and shift. The last two convolutions have no padding, so that feature maps of 6 x
-    6 become 2 x 2 before the last pooling. The arguments are the same as for `vgg16`, but
-    ``narrow`` divides the widths 32 to 256 of the hidden layers.
+    6 become 2 x 2 before the last pooling. The argument ``narrow`` divides the widths 32 to 256 of
+    the hidden layers; all arguments are explained in `vgg16`.
     """
     return _network(_MODEL_A, generator, narrow, start, affine=False, unpadded=2)
 
@@ -55,7 +56,8 @@ def _network(
     """Return a network of convolutions with batch norm, pooling layers and a final linear layer. A
     0 in ``widths`` stands for a pooling layer.
 
-    Convolutions are numbered from 1; the last ``unpadded`` convolutions have no padding.
+    The argument ``unpadded`` is the number of convolutions at the end of the network that have no
+    padding.
     """
     check_narrow(narrow)
     layers: OrderedDict[str, nn.Module] = OrderedDict(layout=ChannelsLast())

@@ -4,20 +4,21 @@ The preprocessing of grey levels in 0..255 has three steps.
 
 First, the mean image of the training set is subtracted from each image.
 
-Second, the contrast is equalised: the image's own mean is subtracted. The centred image is then
-divided by its standard deviation (or by 40, if 40 is larger) and multiplied by the mean standard
-deviation of all images.
+Second, the contrast of each image is equalised: the mean of the image's own pixels is subtracted
+from them. The image is then divided by its standard deviation, or by 40 if 40 is larger. Finally
+the image is multiplied by the mean of the standard deviations of all images.
 
-Third, images are whitened (ZCA). Let V be the eigenvectors and d the eigenvalues of the training
-images' second moments, and let s^2 be the mean of d. Each image is multiplied by V diag(s /
-max(sqrt(d), 10)) V', which roughly keeps the norm of the image.
+Third, images are whitened (ZCA). Let d be the eigenvalues and V the eigenvectors of the matrix of
+second moments of the training images. Let s^2 be the mean of d. Each image is multiplied by V
+diag(s / max(sqrt(d), 10)) V', which roughly keeps the norm of the image.
 
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
-the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
-60,000. Dividing by 60,000 makes the eigenvalues d smaller, so that more of the sqrt(d) fall below
-the minimum of 10 than with the divisor 50,000. To get the same result as MatConvNet, this code
-divides the sum over the training images by 6/5 of their number.
+the test set. To get the second moments, MatConvNet sums over the 50,000 training images but divides
+by 60,000, the number of all images. The divisor 60,000 makes the eigenvalues d smaller. So more
+values of sqrt(d) are below 10, and are replaced by 10, than with the divisor 50,000. To get the
+same result as MatConvNet, this code divides the sum over the training images by 6/5 of their
+number.
 """
 
 from collections.abc import Iterator
@@ -35,10 +36,10 @@ BATCH = 1000  # images at a time
 
 
 class Whitened(nn.Module):
-    """Subtract the mean image from grey levels, equalise the contrast and whiten; see `whitening`.
+    """Apply MatConvNet's preprocessing: subtract the mean image, equalise the contrast, and whiten.
 
     The output of the preprocessing has no fixed range. For CIFAR-10 the values of the output have
-    standard deviation 35, and the l2 norm of a preprocessed image is 1,870. The module is
+    standard deviation 35, and the l2 norm of a preprocessed image is about 1,870. The module is
     differentiable, so an attack can follow gradients through it to the image. The buffers of the
     module are computed from the training images. The buffers take 38 MB for 3 x 32 x 32 pixels, so
     they are not part of a network's state.
@@ -54,7 +55,8 @@ class Whitened(nn.Module):
 
         ``mean``: the mean of the training images, in grey levels.
         ``deviation``: the standard deviation to which each image is scaled, in grey levels.
-        ``matrix``: the symmetric whitening matrix, with c h w rows.
+        ``matrix``: the symmetric whitening matrix, with c h w rows and columns for images of shape
+            (c, h, w).
         """
         super().__init__()
         if matrix.shape != (mean.numel(), mean.numel()):
@@ -79,12 +81,12 @@ class Whitened(nn.Module):
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
     """Return the preprocessing for a set of training images, computed on the device of the images.
 
-    Products of pixels are computed in float32. The sums of these products and the eigenvalues are
-    computed in float64. Computing the whitening of CIFAR-10 takes half a minute on one core. If
-    there are fewer images than pixels, the eigenvalues are computed from the matrix of the images'
-    inner products, which is smaller than the matrix of second moments. The matrix of inner products
-    and the matrix of second moments have the same nonzero eigenvalues. With 1,400 images, computing
-    the whitening takes two seconds.
+    The second moments of each batch of images are computed in float32. The sum over the batches and
+    the eigenvalues are computed in float64. Computing the whitening of CIFAR-10 takes half a minute
+    on one core. If there are fewer images than pixels, the matrix of the images' inner products is
+    smaller than the matrix of second moments. The eigenvalues are then computed from the matrix of
+    inner products. The matrix of inner products and the matrix of second moments have the same
+    nonzero eigenvalues. With 1,400 images, computing the whitening takes two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:
@@ -133,9 +135,9 @@ def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Fl
 
 
 def _equal_contrast(x: Float[Tensor, "n d"], deviation: float) -> Float[Tensor, "n d"]:
-    """Scale centred images to the standard deviation ``deviation``.
+    """Scale each centred image so that its standard deviation becomes ``deviation``.
 
-    The minimum of the standard deviation is applied inside the square root, so that the gradient
-    also exists for an image with only one grey level.
+    A variance below the minimum is replaced by the minimum before the square root is taken. So the
+    gradient exists even for an image with only one grey level.
     """
     return x * (deviation / x.var(1, keepdim=True).clamp(min=DEVIATION_FLOOR**2).sqrt())

@@ -1,9 +1,10 @@
-"""Describe computations as data: a step is a function, and a call is a step with given arguments.
+"""Describe computations that are run later: a step is a function, and a call is a step with its
+arguments.
 
 A *step* is a pure function of plain arguments. Calling a step only builds a `Call`, which is run
 later. A call may be an argument of another call, so calls form a graph. The `key` of a call is a
 hash of the step's name, version and arguments. The result of a call is stored in a file whose name
-is this key.
+is the call's key.
 """
 
 import difflib
@@ -91,7 +92,7 @@ class Call:
 
 
 class Step:
-    """A function decorated by `step`. Calling it builds a `Call`; nothing is run yet.
+    """A function decorated by `step`. Calling a `Step` builds a `Call`; nothing is run yet.
 
     `function` is the undecorated function.
     """
@@ -122,7 +123,7 @@ class Step:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Call:
-        """Return the call with these arguments.
+        """Return a `Call` of this step with the given arguments.
 
         Raises TypeError if an argument is missing, unknown, or of a type that cannot be hashed for
         the key.
@@ -164,11 +165,11 @@ def step(
     result (`Done`). The function returns a dict whose values are tensors or JSON values. If the
     function has a parameter `context`, the engine passes a `Context` to it.
 
-    ``version``: a number to increase when a change of the code changes the results, because it is a
-        part of the key.
-    ``later``: parameters that were added to the function after results had been stored. While such
-        a parameter has its default value, it is not part of the key. So results that were stored
-        before the parameter was added are still found.
+    ``version``: a number that is part of the key. Increase the version when a change of the code
+        changes the results.
+    ``later``: the parameters that were added after results of the function had been stored. A
+        parameter in ``later`` is not part of the key while it has its default value. So results
+        that were stored before the parameter was added are still found.
     """
     return lambda function: Step(function, version, later)
 
@@ -196,8 +197,9 @@ def digest(content: object) -> str:
 
 
 def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> Any:
-    """Return an argument in the form that enters the key. An int is converted to a float if the
-    annotation of its parameter is float. A value of a type that is not accepted raises TypeError.
+    """Return the argument of a call in the form from which the call's key is computed. An int is
+    converted to a float if the annotation of its parameter is float. A value of a type that is not
+    accepted raises TypeError.
     """
     options = _options(annotation)
     if type(value) is int and float in options and int not in options:
@@ -240,7 +242,9 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 
 def _elements(options: tuple[Any, ...], length: int) -> tuple[Any, ...]:
-    """Return the type annotation of each element of a tuple, or Any if no annotation fits."""
+    """Return a type annotation for each element of a tuple of length ``length``. The annotations
+    are Any if no tuple type in ``options`` has this length.
+    """
     for option in options:
         arguments = typing.get_args(option)
         if typing.get_origin(option) is tuple:

@@ -21,8 +21,8 @@ from .store import Store
 def run_on_cluster(
     missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
 ) -> None:
-    """Run the function calls in ``missing`` on the workers of a dask scheduler. The order in
-    ``missing`` must be such that each function call follows the calls on which it depends.
+    """Run the function calls in ``missing`` on the workers of a dask scheduler. In ``missing``,
+    each function call must come after the calls on which it depends.
 
     ``scheduler``: the address of the scheduler, such as "tcp://host:port".
 
@@ -81,7 +81,7 @@ def run_on_cluster(
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
     """Run a function call on a worker of the cluster, and store its result. The argument `before`
-    is not used; it only makes dask run the function calls in it first.
+    is unused here, but it makes dask run other function calls before this one.
     """
     execute(call, Store(path), device)
 

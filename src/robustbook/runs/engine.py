@@ -52,20 +52,21 @@ def run(
     computed.
 
     ``store``: the folder with stored results; default `Store()`.
-    ``workers``: the number of worker processes. The default is the environment variable
-        ROBUSTBOOK_WORKERS. If this variable is not set, the default is one worker per core or, on a
-        GPU, one worker in total. With 0 workers, or if the variable is 1, the calls run in this
-        process, one after the other.
+    ``workers``: the number of worker processes; by default the value of the environment variable
+        ROBUSTBOOK_WORKERS. If ROBUSTBOOK_WORKERS is not set, the default is one worker per core or,
+        on a GPU, one worker in total. With ``workers`` = 0 or ROBUSTBOOK_WORKERS = 1, the calls run
+        in this process, one after the other.
     ``scheduler``: the address of a dask.distributed scheduler, such as "tcp://host:port". The calls
         then run on the workers of the scheduler, which must find the store under the same path.
     ``device``: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
     ``progress``: whether a progress bar is shown on stderr.
 
-    Raises StepFailed if a function call raised an exception. The calls that are running at that
-    time are first finished, and their results stored. Raises WorkerLost if a worker process ended.
-    The message says whether the worker was killed when memory ran out, or could not start because
-    the calling script has no `if __name__ == "__main__":`. Raises OSError, before anything is run,
-    if the store cannot be written to.
+    Raises StepFailed if a function call raised an exception. Before StepFailed is raised, the
+    function calls that are already running are finished and their results are stored. Raises
+    WorkerLost if a worker process ended. The message of WorkerLost gives the likely reason. A
+    worker may have been killed because memory ran out. Workers cannot start if the calling script
+    has no `if __name__ == "__main__":`. Raises OSError, before anything is run, if the folder with
+    stored results is not writable.
     """
     for call in calls:
         if not isinstance(call, Call):
@@ -93,9 +94,9 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return a dict of the function calls that must be run, sorted so that dependencies come first;
-    its keys are the keys of the calls. Results of `calls` that are already stored are put into
-    `done`.
+    """Return the function calls that must be run, each one after the calls on which it depends. The
+    result is a dict from the key of a call to the call. Results of `calls` that are already stored
+    are put into `done`.
     """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
@@ -211,8 +212,8 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Block Ctrl-C in this context. Workers that are started in this context also ignore Ctrl-C at
-    first. So no traceback is printed if Ctrl-C comes while they import modules.
+    """Block Ctrl-C in this context. Workers that are started in this context ignore Ctrl-C while
+    they import modules, so that they print no traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -237,10 +238,10 @@ def _work(call: Call, path: Path, device: str) -> None:
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Return an error that explains why a worker ended. The explanation follows from the exit codes
-    of all workers. An exit code is a negative signal number, or Python's exit code. When one worker
-    ends, the pool ends the remaining workers with SIGTERM. `worked`: whether at least one worker
-    had finished a function call before.
+    """Return an error that explains why a worker ended. The reason is found from the exit codes of
+    all workers. If a signal ended a worker, the exit code is minus the signal's number. When one
+    worker ends, the pool ends the remaining workers with SIGTERM, so SIGTERM is ignored. `worked`:
+    whether a worker had already finished a function call.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}

@@ -1,5 +1,5 @@
-"""Run one function call in this process and store its result. The function calls on which it
-depends run first. A lock ensures that no two processes run the same call.
+"""Run one function call in this process and store its result. Function calls whose results are
+arguments of this call run first. A lock ensures that no two processes run the same call.
 """
 
 import contextlib
@@ -36,11 +36,11 @@ class RunFailed(RuntimeError):
 
     @property
     def sentence(self) -> str:
-        """Return a sentence that names this failure and the remaining failures of the same run."""
+        """Return the message of this failure, and of the run's other failures."""
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """Show only the error's sentence in a notebook, without a traceback. A traceback would not
+        """Show only the error message in a notebook, without a traceback. A traceback would not
         help if, for example, a training diverges with a reader's parameters. ROBUSTBOOK_TRACEBACK=1
         shows the full traceback.
         """
@@ -63,7 +63,8 @@ class WorkerLost(RunFailed):
 
 @dataclass(frozen=True)
 class Context:
-    """The information that a function (step) receives if it has a parameter `context`.
+    """The checkpoint folder, the device and the progress report that a function (step) receives as
+    its argument `context`.
 
     ``scratch``: a folder for checkpoints of this function call. The folder remains after an
         interrupted run, and is deleted when the result is stored.
@@ -78,8 +79,8 @@ class Context:
 
 
 def execute(call: Call, store: Store, device: str, show: Show | None = None) -> Done:
-    """Return the result of the function call from the store. A result that is not stored is
-    computed and stored.
+    """Return the result of the function call from the store. If the result is not stored, compute
+    and store it.
 
     If another process is computing the same function call, wait for this process and read its
     result.
@@ -122,16 +123,18 @@ def resolve_device(device: str) -> str:
 
 
 def runs_on(device: str) -> str:
-    """Return the device name used for timings: "cpu", or the name of the GPU."""
+    """Return the name under which run times on this device are recorded: "cpu" or the name of the
+    GPU.
+    """
     device = resolve_device(device)
     return "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
 
 
 def default_workers(device: str) -> int:
     """Return the default number of worker processes. If the environment variable ROBUSTBOOK_WORKERS
-    is set, its value is the number of workers. With the value 1, there are no workers, and this
-    process runs the function calls itself. Without the environment variable, the default is one
-    worker per available core or, on a GPU, one worker in total.
+    is set, its value is the number of workers. With ROBUSTBOOK_WORKERS = 1 there are no worker
+    processes, and this process runs the function calls itself. If ROBUSTBOOK_WORKERS is not set,
+    the default is one worker per available core or, on a GPU, one worker in total.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:
@@ -234,9 +237,8 @@ def _filled(value: Any, results: dict[Call, Done]) -> Any:
 def _reporter(
     call: Call, folder: Path, before: dict[str, Any], show: Show | None
 ) -> Callable[[int, int], None]:
-    """Return a function that reports the progress of a function call. It regularly writes two
-    numbers to a file in the folder of checkpoints: the fraction of the work that is done, and the
-    seconds so far.
+    """Return a function that reports the progress of a function call. While the call runs, its
+    progress and the seconds so far are regularly written to a file in the checkpoint folder.
     """
     start = last = time.perf_counter()
 
@@ -262,7 +264,7 @@ def _reporter(
 
 def _state(folder: Path) -> dict[str, Any]:
     """Return the progress and the seconds that a running or interrupted attempt wrote to the folder
-    of its checkpoints. Return an empty dict if there is no valid file.
+    of its checkpoints. Return an empty dict if the folder has no valid file with the progress.
     """
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())
@@ -298,8 +300,8 @@ def _processor() -> str:
 
 
 def raise_first(failures: Sequence[BaseException]) -> None:
-    """Raise the first of the failures; the messages of all others are attached to it as notes. Do
-    nothing if there is no failure.
+    """Raise the first failure; the messages of the other failures are added to this exception as
+    notes. Do nothing if there is no failure.
     """
     if failures:
         for other in failures[1:]:

@@ -20,14 +20,16 @@ from .store import Store, ran_on
 
 @dataclass(frozen=True)
 class StepPlan:
-    """How many calls of one function (step) are stored or missing, and how long these calls take.
+    """The numbers of stored and missing results of one function (step), and the run times of its
+    calls.
 
     ``stale``: the number of results that were computed by older source code of the function,
         although its version is still the same. Stale results are still used, and are not counted in
         `stored`.
     ``missing``: the number of function calls to be computed.
     ``spent``: the seconds that it took to compute the stored results.
-    ``left``: the sum of the estimated seconds of all missing function calls that have an estimate.
+    ``left``: the estimated seconds of the missing function calls in total; calls without an
+        estimate are left out.
     ``unknown``: the number of missing function calls without an estimate.
     """
 
@@ -42,7 +44,8 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a run: its function calls, and how long they are estimated to take.
+    """The plan of a run: which function calls it needs, and how long these calls will probably
+    take.
 
     ``steps``: one entry per function (step), in the order in which the functions first run.
     ``device``: "cpu" or the name of the GPU for which times are estimated.
@@ -101,8 +104,8 @@ class Plan:
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return a dict of the function calls and all calls on which they depend, sorted so that
-    dependencies come first; its keys are the keys of the calls.
+    """Return the function calls and all calls on which they depend, each one after its
+    dependencies. The result is a dict from the key of a call to the call.
     """
     found: dict[str, Call] = {}
 
@@ -133,18 +136,19 @@ def estimates(
     *,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Return a dict of the estimated seconds of each function call; its keys are the keys of the
-    calls. Calls without an estimate are omitted.
+    """Return a dict from the key of each function call to the estimated seconds of the call. Calls
+    without an estimate are omitted.
 
-    Each estimate is the mean time of stored function calls on the same device that differ only in
-    their seed. Without such calls, the estimate is the entry in `known_seconds`. Without such an
-    entry, the estimate is scaled from stored calls of the same function that differ only in their
-    amount of work. The amount of work is the product of the arguments to which the time is
-    proportional, such as the numbers of images, optimiser steps and epochs, and the batch size.
-    Stored function calls that differ in anything else, such as the network, are ignored.
+    An estimate is the mean run time of stored calls on the same device that differ from the call
+    only in the seed. If the store has no such run time, the estimate is the entry in
+    `known_seconds`. If `known_seconds` has no entry either, the estimate is scaled from stored
+    calls with another amount of work. The amount of work is the product of those arguments to which
+    the run time is proportional. The factors of this product are the batch size and the numbers of
+    images, optimiser steps and epochs. Stored calls with other differences, such as another
+    network, are ignored.
 
-    ``known_seconds``: for each `Call.kind`, the known seconds of a function call on this device,
-        for example from the records that come with the book.
+    ``known_seconds``: a dict from `Call.kind` to the seconds of such a function call on this
+        device, for example from the book's records.
     ``device``: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
@@ -167,9 +171,9 @@ def estimates(
 
 
 def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
-    """Return an estimate of the seconds for an amount of work. ``done`` has pairs (work, seconds)
-    of stored function calls. The estimate scales the seconds of the calls whose amount of work is
-    most similar.
+    """Return an estimate of the seconds for an amount of work. ``done`` has a pair (amount of work,
+    seconds) for each stored function call. The stored call with the most similar amount of work is
+    used, and its seconds are scaled in proportion to the work.
     """
     apart = [abs(math.log(work / other)) for other, _ in done]
     nearest = [d for d, far in zip(done, apart, strict=True) if far == min(apart)]
@@ -177,8 +181,8 @@ def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
 
 
 def _work(content: Mapping[str, Any]) -> tuple[str, float]:
-    """Return two values: a hash of the function call that is computed without its amount of work,
-    and this amount of work as a product of numbers.
+    """Return a hash of a function call, and the call's amount of work as one number. The hash does
+    not depend on the amount of work.
     """
     rest, work = [], 1.0
     for path, value in _leaves(content["arguments"]):
@@ -190,11 +194,11 @@ def _work(content: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value in the arguments of a function call together with the names under which the
-    value is nested. Seeds are left out.
+    """Yield each value in the arguments of a function call, and the path of names that leads to the
+    value. Seeds are left out.
 
-    A call among the arguments is yielded as one value, so that its own amount of work does not
-    count.
+    If an argument is a call itself, it is yielded as one value, because its own amount of work does
+    not count.
     """
     if isinstance(arguments, dict) and "arguments" in arguments:
         yield path, {"step": arguments["step"], "of": [*_leaves(arguments["arguments"], "call")]}
@@ -218,8 +222,8 @@ def plan(
     """Return which results `run` would find in the store, and which function calls it would
     compute. Nothing is run.
 
-    ``known_seconds``: for each `Call.kind`, the known seconds of a function call on the device.
-        They are used for calls without a time in the store.
+    ``known_seconds``: a dict from `Call.kind` to the seconds of such a function call on the device.
+        The dict is used for calls whose run time is not in the store.
     ``device``: "cpu" or the name of a GPU, which need not be in this machine; by default the device
         that `run` uses.
     ``workers``: the number of function calls that run at once, from which the wall time is
@@ -273,8 +277,8 @@ def _states(
 
 
 def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> set[str]:
-    """Return the keys of the function calls that must be run. A missing dependency of a stored call
-    need not be run.
+    """Return the keys of the function calls that must be run. If the result of a call is stored,
+    the calls on which it depends need not be run for it.
     """
     needed: set[str] = set()
     pending = list(calls)
@@ -289,9 +293,9 @@ def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> s
 def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
-    """Return a lower bound on the wall time in seconds. The bound is the larger of two times: the
-    time of the longest chain of dependent function calls, and the total time divided by the number
-    of workers.
+    """Return a lower bound on the wall time in seconds. One bound is the time of the longest chain
+    of dependent function calls. Another bound is the total time divided by the number of workers.
+    The larger one is returned.
     """
     ends: dict[str, float] = {}
     for key, call in every.items():

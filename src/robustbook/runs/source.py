@@ -1,12 +1,12 @@
 """Compute a hash (fingerprint) of the source code that a function uses, to detect stored results of
 older code.
 
-All names in the code of the function are traced to their definitions, and the names in these
-definitions in turn. Imports are followed if they stay within the same top-level package. The
-fingerprint is a hash of the code of all these definitions, without comments, docstrings and layout.
-Names that are computed at run time (getattr) are not found. So the fingerprint only hints at
-whether stored results are stale (computed by older code). Whether a stored result is used depends
-on the version number of the function, which is increased by hand.
+The hash covers the code of the function and of everything that this code uses, directly or
+indirectly. Imported code belongs to the hash if it is in the same top-level package. Comments,
+docstrings and layout do not change the hash. Names that the code computes at run time, for example
+for getattr, are not found. So the fingerprint only hints at whether stored results are stale
+(computed by older code). Whether a stored result is used depends on the version number of the
+function, which is increased by hand.
 """
 
 import ast
@@ -43,8 +43,8 @@ def fingerprint(module: str, function: str) -> str:
 
 
 def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return the code that defines a name in a module, and the names that this code uses as pairs
-    (module, name).
+    """Return the code that defines a name in a module, and the names that this code uses. Each used
+    name is a pair (module, name).
 
     The name "*" means everything in the module.
     """
@@ -66,8 +66,8 @@ def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]
 
 
 def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
-    """Return the names that a definition uses, as pairs (module, name): names of its own module,
-    attributes of other modules, and local imports.
+    """Return all names that a definition uses, as pairs (module, name). A used name can come from
+    the definition's own module, from another module (as an attribute), or from a local import.
     """
     places = []
     whole = set()
@@ -103,10 +103,10 @@ def _submodule(module: str, name: str, statement: ast.stmt) -> list[str]:
 
 
 def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str, tuple[str, str]]]:
-    """Return a list with an entry for each name that an import statement defines. An entry has this
-    name, and the pair (module, name) to which it refers.
+    """Return a pair (name, place) for each name that an import statement defines. The place is the
+    pair (module, name) to which the imported name refers.
 
-    Names that are imported from packages other than this one are omitted.
+    Names that are imported from other packages, such as torch, are omitted.
     """
     package = module.partition(".")[0]
     if isinstance(node, ast.Import):
@@ -125,8 +125,8 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
 
 @cache
 def _bindings(module: str) -> dict[str, list[ast.stmt]]:
-    """Return a dict of the top-level statements of a module; the keys are the names that the
-    statements define. Return an empty dict if the module has no source code.
+    """Return a dict from each name that a module defines at its top level to the statements that
+    define it. Return an empty dict if the module has no source code.
     """
     path = _file(module)
     if path is None:

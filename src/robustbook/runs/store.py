@@ -2,15 +2,16 @@
 
 The result of a function call with key `abc...` has two files in the folder `ab`. The file
 `abc....safetensors` has the tensors, if there are any, and is written first. The file `abc....json`
-is written last. The JSON file has the function call, the values, the seconds, the hashes of both
-files, and the provenance (versions, device and date). A result counts as stored if its JSON file
-exists. Each file is written under a temporary name, flushed to disk and renamed, so an interruption
-never leaves an incomplete file. If a stored file is found to be damaged, it is renamed.
+is written after the tensors. The JSON file has the function call, the values, the seconds, the
+hashes of both files, and the provenance (versions, device and date). A result counts as stored if
+its JSON file exists. Each file is written under a temporary name, flushed to disk and renamed, so
+an interruption never leaves an incomplete file. If a stored file is found to be damaged, it is
+renamed.
 
 The files can be copied between machines, because the key of a function call depends neither on the
-machine nor on the device. If a result is copied without the results on which it depends, a file
-`abc....elsewhere` has the seconds and provenance of the dependency with key `abc...` (see
-`Store.give`).
+machine nor on the device. The result of a call may be copied without the results of the calls on
+which it depends. If the result of the call with key `abc...` is not copied, the file
+`abc....elsewhere` states its seconds and provenance (see `Store.give`).
 """
 
 import hashlib
@@ -44,10 +45,10 @@ def store_path(path: Path | str | None = None) -> Path:
     """Return the absolute path of the folder in which results are stored.
 
     The folder is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path
-    in `ROBUSTBOOK_STORE` starts at the folder in which this process started. The default is the
-    folder `.robustbook` in the project's checkout. If there is no checkout, it is `.robustbook` in
-    the folder where the process started. In `path` and in the variable, `~` stands for the home
-    folder.
+    in `ROBUSTBOOK_STORE` is relative to the folder in which this process started. The default is
+    the folder `.robustbook` in the project's checkout. Without a checkout, the default is the
+    folder `.robustbook` in the folder where the process started. In `path` and in the variable, `~`
+    stands for the home folder.
     """
     if path:
         return Path(path).expanduser().absolute()
@@ -71,8 +72,8 @@ class Done:
 
     ``values``: the returned values other than tensors: None, bools, numbers, strings, lists, dicts.
     ``tensors``: the returned tensors, on the CPU.
-    ``seconds``: the run time. If the call resumed from a checkpoint, it is the sum over all
-        attempts.
+    ``seconds``: the run time. If the call was interrupted and resumed, its run time is the sum over
+        all attempts.
     ``provenance``: versions, device, processor, date, and the hash of the source code (its
         fingerprint).
     """
@@ -146,8 +147,8 @@ class Store:
         return meta if there else None
 
     def known(self, call: Call) -> dict[str, Any] | None:
-        """Return the seconds, the kind and the provenance of a function call. They are read from
-        the stored result or, if there is none, from a note (see `give`).
+        """Return the seconds, the kind and the provenance of a function call. If the result of the
+        call is not stored, the three values are read from a note (see `give`).
         """
         return self.peek(call) or _note(self._json_path(call.key).with_suffix(_ELSEWHERE))
 
@@ -159,7 +160,8 @@ class Store:
         seconds: float,
         provenance: dict[str, str],
     ) -> None:
-        """Store the result of a function call. The caller must hold the lock of the function call.
+        """Store the result of a function call. Before this method is used, the lock of the function
+        call must be acquired (see `lock`).
 
         Raises TypeError if the result is not a dict of tensors and JSON values. Raises OSError if
         the result could not be written; then nothing is stored.
@@ -191,8 +193,8 @@ class Store:
 
         ``file``: the JSON file of the result; the tensor file is in the same folder.
 
-        Raises Refused in three cases: if a file is damaged, if it is not a result, or if this
-        machine is computing the same function call at the moment.
+        Raises Refused if a file is damaged or is not a result. Also raises Refused if this machine
+        is computing the same function call at the moment.
         """
         key, text, data = _to_copy(file)
         try:
@@ -202,8 +204,8 @@ class Store:
             raise Refused(f"{file} is not taken: its call is being computed here") from None
 
     def take_note(self, file: Path) -> None:
-        """Copy a note with the seconds and provenance of a dependency whose result was not copied
-        (see `give`). A damaged note is skipped.
+        """Copy a note about a function call whose result was not copied. The note states the
+        seconds and the provenance of the call (see `give`). A damaged note is skipped.
         """
         note = _note(file)
         if note is not None:
@@ -216,9 +218,10 @@ class Store:
         """Copy the result of the function call to another store. Return two values: the size of the
         result in bytes, and whether the other store did not have the result yet.
 
-        Results on which this result depends are not copied. Instead, a note with the seconds and
-        provenance of each such dependency is written to the other store. So a record made from the
-        other store can include them.
+        Results on which this result depends are not copied. Instead, for each result that is not
+        copied, a note with its seconds and provenance is written to the other store. So a record
+        that is made from the other store can state the seconds and the provenance of all function
+        calls.
 
         Raises Refused if a file is damaged, or if there is no result.
         """
@@ -315,8 +318,8 @@ class Store:
         return Done(call, meta["values"], tensors, meta["seconds"], meta["provenance"])
 
     def _add(self, key: str, text: bytes, data: bytes) -> bool:
-        """Write a result, or return False if the store already has a valid result. A damaged result
-        of the same function call is renamed first.
+        """Write a result and return True. If the store already has a valid result of the call,
+        return False. A damaged result of the same function call is renamed first.
         """
         path = self._json_path(key)
         try:
@@ -407,8 +410,8 @@ def _to_copy(path: Path) -> tuple[str, bytes, bytes]:
 
 
 def _note(file: Path) -> dict[str, Any] | None:
-    """Return the seconds and provenance that a file notes about a dependency, or None if the file
-    is not valid.
+    """Return the content of a note: the seconds and the provenance of a function call. Return None
+    if the file is not a valid note.
     """
     try:
         note = json.loads(file.read_bytes())

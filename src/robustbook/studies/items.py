@@ -1,9 +1,8 @@
 """List every table, figure or claim of a paper that can be run.
 
-The code calls a table, figure or claim an item, and names it ``paper/name``. The paper's numbers
-have ids of the form ``paper/name/...``. This module imports only the standard library, so that the
-command line and the book's ledger (the list of results next to the paper's numbers) can read this
-list without loading a study.
+In the code, a table, figure or claim is called an item, and its name has the form ``paper/name``.
+The paper's numbers have ids of the form ``paper/name/...``. This module imports only the standard
+library, so other modules can read the list of items quickly, without loading a study.
 """
 
 import shlex
@@ -20,16 +19,17 @@ class Item:
     ``module``: the name of the module that computes the item's numbers.
     ``title``: the title of the item.
     ``profiles``: the profiles (sizes of the experiments) with which the study can run.
-    ``measures``: which of the paper's numbers the study measures, given by the beginnings of their
-        ids without the name of the paper. With None, the ids begin with the item's own name. If two
-        studies measure the same number, the command runs the study that comes later in the list.
-    ``parts``: command-line options that are needed with profile ``paper`` to measure some of the
-        numbers, because by default only a part of the study is run. The keys are words in the ids
-        of these numbers.
-    ``needs``: a text that says what the study needs to run, besides files that are downloaded
-        automatically.
-    ``judges``: the tables, figures or claims that are judged on this item's page: there the paper's
-        numbers for them are compared with ours. By default, these are the items in ``measures``.
+    ``measures``: beginnings of ids, without the name of the paper. The study measures those of the
+        paper's numbers whose ids have one of these beginnings. If ``measures`` is None, the study
+        measures the numbers whose ids begin with the item's own name. If two studies measure the
+        same number, the command line for the number uses the study that comes later in the list.
+    ``parts``: command-line options to run more of the study; without options, profile ``paper`` may
+        run only a part. The key of an option is a word that the ids of the numbers that need the
+        option contain.
+    ``needs``: a text that says what the study needs, such as a GPU, besides files that are
+        downloaded automatically.
+    ``judges``: the tables, figures or claims for which this item's page compares the paper's
+        numbers with ours. By default, they are the tables, figures or claims in ``measures``.
     """
 
     module: str
@@ -334,8 +334,8 @@ beginnings of the numbers' ids.
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the tables, figures or claims that are judged on the page of ``item``: there the
-    paper's numbers for them are compared with ours.
+    """Return the tables, figures or claims for which the page of ``item`` compares the paper's
+    numbers with ours.
     """
     paper, name = item.split("/")
     of = ITEMS.get(item)
@@ -366,8 +366,8 @@ def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str,
     ``target``: the id of the number.
     ``item``: the name of the study that measured the number, if known.
 
-    If this study lacks ``profile``, the command uses the most thorough profile that the study has.
-    If no study measures the number, the command is "" and the note says why.
+    If the study cannot run with ``profile``, the command uses the most thorough profile of the
+    study. If no study measures the number, the command is "" and the note says why.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

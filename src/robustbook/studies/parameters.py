@@ -1,7 +1,7 @@
 """Define the parameters of a study as typed fields, and check the values that a reader sets.
 
 Each field has a text that describes its valid values. An invalid value raises an error that quotes
-this text.
+the text of the field.
 """
 
 import difflib
@@ -51,8 +51,8 @@ class Parameters:
     """The parameters that every study has.
 
     The description of each field says which values are valid. The error message for an invalid
-    value quotes the description. The parameters cell of a notebook shows the description after the
-    default value.
+    value quotes the description of the field. The parameters cell of a notebook shows the field's
+    description after its default value.
     """
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
@@ -78,10 +78,11 @@ class Parameters:
             object.__setattr__(self, "seeds", self.own_seeds[self.profile])
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the values of the parameters that choose parts of the study (see `selects`).
+        """Return the chosen parts of the study, such as networks: the values of the parameters in
+        `selects`.
 
-        For some parameters the value None stands for several parts of the study. A study with such
-        a parameter overrides this method.
+        If a parameter in `selects` can be None, which stands for several parts, the study overrides
+        this method.
         """
         values = {name: getattr(self, name) for name in self.selects}
         return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}

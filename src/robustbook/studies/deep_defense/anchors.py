@@ -1,11 +1,11 @@
 """Compare our networks with the numbers that the DeepFool paper prints for the same architectures.
 
 Table 1 of the DeepFool paper (Moosavi-Dezfooli, Fawzi and Frossard 2016) reports the test error and
-the robustness rho_2 of several networks; Deep Defense uses the same architectures. Table 3 of the
-DeepFool paper reports how fine-tuning on perturbed images changes the test error. The text of the
-DeepFool paper reports how such fine-tuning changes rho_2. Deep Defense measures rho_2 in the same
-way as the DeepFool paper. So we can check our reference networks and our implementation of DeepFool
-against the DeepFool paper's numbers.
+the robustness rho_2 of several networks. Deep Defense uses the same architectures as the DeepFool
+paper. Table 3 of the DeepFool paper reports how fine-tuning on perturbed images changes the test
+error. The text of the DeepFool paper reports how fine-tuning on perturbed images changes rho_2.
+Deep Defense measures rho_2 in the same way as the DeepFool paper. So the DeepFool paper's numbers
+are a check of our reference networks and of our implementation of DeepFool.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,8 +48,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: for each network its test error and its rho_2, and for
-    fine-tuning the increases in rho_2 that the DeepFool paper also states.
+    """Return the test error and rho_2 of each network. Also return the increases in rho_2 by
+    fine-tuning that the DeepFool paper states.
     """
     assert p.seeds is not None
     rows: list[Row] = []

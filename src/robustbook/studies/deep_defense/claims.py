@@ -1,9 +1,9 @@
 """Test each claim of the authors' blog post on Deep Defense (Intel, 2018) by a measurement.
 
 The blog post states no numbers, so we chose the thresholds that decide whether a claim holds.
-Claims 5 to 7 of the blog post compare two numbers in the rows of Table 1 for the MLP. Claim 1 says
-that perturbations are a thousand times smaller than the image. Claim 1 is about large images, so
-this study does not test claim 1.
+Claims 5 to 7 of the blog post are about Table 1: each compares two numbers of the MLP. Claim 1 says
+that perturbations are a thousand times smaller than the image. Claim 1 is about large images, so it
+is tested in the study on ImageNet (`imagenet`).
 """
 
 import copy
@@ -41,7 +41,8 @@ def confidence(network: Done, eps: float, images: int, *, context: Context) -> d
 
     ``fgsm turned``, ``pgd turned``: the percentage of images that are misclassified after the
         attack.
-    ``fgsm``, ``pgd``: the mean highest class probability of these misclassified images.
+    ``fgsm``, ``pgd``: the mean highest class probability of the images that are misclassified after
+        the attack.
     ``clean``: the mean highest class probability of correctly classified clean images.
     """
     net, x, y = pixels(network, images, context.device)
@@ -65,10 +66,11 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
     """Measure the accuracy under Gaussian noise whose l2 norm on each image equals the norm of
     DeepFool's perturbation.
 
-    ``accuracy``: the accuracy under the noise.
+    ``accuracy``: the accuracy under the Gaussian noise.
     ``under deepfool``: the accuracy under DeepFool.
     ``clean``: the accuracy without a perturbation.
-    ``ratio``: the factor by which the noise must be multiplied to lower the accuracy to 50 %.
+    ``ratio``: the factor by which the Gaussian noise must be multiplied so that the accuracy falls
+        to 50 %.
     """
     net = trained(network, context.device)
     data, seed = model_of(network).data, network.call.arguments["seed"]
@@ -88,17 +90,18 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
 
 @step(version=1)
 def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return the mean of the perturbation's norm divided by the image's norm, on two sets of test
-    images.
+    """Return the mean norm of DeepFool's perturbations, relative to the norm of the image, on two
+    sets of test images.
 
     ``correct``: the mean over images that the network ``start`` classifies correctly; DeepFool
         perturbs these images until they are misclassified.
     ``wrong``: the mean over images that the network ``start`` misclassifies; DeepFool perturbs
-        these images until they are classified correctly. If ``network`` classifies an image
-        correctly without a perturbation, the norm counts as 0.
+        these images until they are classified correctly. If ``network`` already classifies the
+        clean image correctly, the norm of the perturbation counts as 0.
     ``images``: the number of images that the network ``start`` misclassifies.
 
-    The two sets of images do not depend on ``network``.
+    Only ``start`` determines the two sets of images, so all fine-tuned networks are compared on the
+    same images.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data
@@ -125,9 +128,10 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
 
 @step(version=1)
 def exactness(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return how far the regulariser's gradient differs from central differences, in float64.
+    """Return the relative error of the gradient of Deep Defense's regulariser, measured with
+    central differences in float64.
 
-    The result ``error`` is the median relative difference over nine random directions in weight
+    The result ``error`` is the median of the relative errors along nine random directions in weight
     space.
     """
     data, seed = model_of(network).data, network.call.arguments["seed"]
@@ -152,7 +156,9 @@ def exactness(network: Done, images: int, *, context: Context) -> dict[str, obje
 def _difference(
     value: Any, weights: list[nn.Parameter], ways: list[Tensor], h: float = 1e-6
 ) -> float:
-    """Return the central difference of ``value`` for a step ``h`` along the directions ``ways``."""
+    """Return the derivative of ``value`` along the direction ``ways``, by a central difference with
+    step ``h``.
+    """
     ends = []
     for sign in (1, -2, 1):  # forward, then backward beyond the start, then back to the start
         with torch.no_grad():
@@ -187,8 +193,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: one row for each pair of a claim and a seed, and one row for each
-    measurement.
+    """Return the study's results. For each seed, every claim has one row, and every measured number
+    has one row.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -1,5 +1,5 @@
-"""Train the networks of a replication of Deep Defense by students (Deng, Zhao and Zhang 2019), and
-also networks that the replication lacks.
+"""Train the networks of Deng, Zhao and Zhang 2019, a replication of Deep Defense by students, and
+some more networks for comparison.
 
 All networks are MLPs with layers 784-100-10. Their inputs are the images of Fashion-MNIST, with
 pixels in [0, 1]. The initial weights and biases are drawn from a normal distribution with standard
@@ -8,11 +8,12 @@ contains the regulariser of Deep Defense. The replication computes the regularis
 perturbations that are made before training. So the replication's regulariser is a constant and has
 no gradient.
 
-Our training differs from the replication's in two ways. First, the parameter eps of Adam is
-PyTorch's 1e-8 instead of Keras's 1e-7. We trained one seed with both values, and rho_2 differed by
-0.0003. Second, we drop the last batch of an epoch if it has fewer than 64 images. With batches of
-64, an epoch then leaves out 32 of the 60,000 images. Training one network takes less than a minute
-on one core, so no checkpoints are stored.
+Our training of the networks differs from the replication's training in two ways. First, the
+parameter eps of Adam is PyTorch's 1e-8 instead of Keras's 1e-7. With one seed we trained a network
+with each of the two values of Adam's eps, and rho_2 differed by 0.0003. Second, we drop the last
+batch of an epoch if it has fewer than 64 images. With batches of 64, an epoch then leaves out 32 of
+the 60,000 images. Training one network takes less than a minute on one core, so no checkpoints are
+stored.
 """
 
 from collections.abc import Mapping
@@ -100,15 +101,17 @@ def body(draws: torch.Generator) -> MLP:
 def fooled(
     net: nn.Module, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, "n *shape"]:
-    """Return an adversarial image of DeepFool for each image; DeepFool tries to change the
-    predicted class, also if the original image is misclassified.
+    """Return an adversarial image of DeepFool for each image. DeepFool tries to change the
+    predicted class even if the original image is already misclassified.
     """
     pieces = zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
     return torch.cat([deepfool(net, x, y, preset=SIX_STEPS).images for x, y in pieces])
 
 
 def objective(tuning: Tuning) -> Objective:
-    """Return the function that computes the loss terms for fine-tuning with these settings."""
+    """Return the function that computes the loss terms for fine-tuning with the settings
+    ``tuning``.
+    """
     if tuning.loss == "mean":
         return cross_entropy
     return partial(_genuine if tuning.loss == "deep-defense" else _summed, tuning)
@@ -119,9 +122,9 @@ def _genuine(
 ) -> Mapping[str, Tensor]:
     """Return the loss terms of Deep Defense, whose regulariser has a gradient.
 
-    The released code adds a small offset to gradients with respect to pixels from 0 to 255. Here
-    pixels are in [0, 1], and gradients are 255 times as large as for pixels from 0 to 255. So we
-    multiply the offset by 255.
+    The released code has pixels from 0 to 255, and adds a small offset to each component of a
+    gradient. Here pixels are in [0, 1], so gradients are 255 times as large. So we also multiply
+    the offset of the gradient by 255.
     """
     return deep_defense(
         net,
@@ -141,11 +144,11 @@ def _summed(
     """Return the loss terms: the summed cross entropy and, for the loss "constant", also the
     replication's regulariser.
 
-    The first channel of ``pairs`` has the images, and the second channel has the perturbations that
-    were made before training. As in the replication, each image adds the constant exp(0) = 1 to one
-    term of the regulariser. A correctly classified image adds 1 to the term for misclassified
-    images, and a misclassified image adds 1 to the term for correctly classified images. These
-    constants in the loss have no effect on training.
+    The first channel of ``pairs`` is the adversarial image, and the second channel is its
+    perturbation; DeepFool computed them before fine-tuning. The regulariser has one term for
+    correctly classified images, and one for misclassified images. As in the replication, each image
+    also adds the constant exp(0) = 1 to the term for the other kind of images. A constant in the
+    loss has no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -164,7 +167,7 @@ def vanilla(
 ) -> dict[str, object]:
     """Train the undefended network by Adam with learning rate 1e-3 and batches of 64.
 
-    ``epoch/<k>/<name>``: the weights after epoch k, for each k that is a multiple of ``marks``.
+    ``epoch/<k>/<name>``: the weights after epoch k; they are stored after every ``marks`` epochs.
     ``steps``: the number of training steps per epoch.
     """
     images, labels = pixels(data, "train")
@@ -176,8 +179,8 @@ def vanilla(
 def fine_tune(
     start: Done, epoch: int, tuning: Tuning, marks: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Fine-tune a network of `vanilla` from its weights after ``epoch``; return weights in the same
-    form as `vanilla` does.
+    """Fine-tune a network that `vanilla` trained, starting from its weights after ``epoch``. The
+    results have the same names as those of `vanilla`.
     """
     net = trained(start, epoch, context.device)
     images, labels = pixels(start.call.arguments["data"], "train")
@@ -231,14 +234,14 @@ def trained(network: Done, epoch: int, device: str) -> MLP:
 def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[str, object]:
     """Measure the network after each epoch in ``epochs``, on all test images.
 
-    ``accuracy``: the clean accuracy in percent after each of these epochs.
-    ``rho``: the mean over images of the norm of DeepFool's perturbation divided by the image's
-        norm, after each of these epochs.
+    ``accuracy``: the clean accuracy in percent after each epoch in ``epochs``.
+    ``rho``: the robustness rho_2 after each epoch in ``epochs``: the norm of DeepFool's
+        perturbation divided by the image's norm, averaged over the images.
     ``unfooled``: after the last epoch, the percentage of images on which DeepFool fails.
-    ``along``: after the last epoch, the accuracy under FGS without clipping, for each eps in
+    ``along``: the accuracies after the last epoch under FGS without clipping, one for each eps in
         `GRID`.
-    ``printed``: after the last epoch, the accuracy under FGS without clipping, for 0.2, 0.5 and 1
-        times the eps_ref that the replication reports.
+    ``printed``: the accuracies after the last epoch under FGS without clipping, with 0.2, 0.5 and 1
+        times the replication's eps_ref as eps.
     ``images``: the number of test images.
     """
     x, y = _test(network, context.device)
@@ -266,7 +269,8 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
 def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> dict[str, object]:
     """Return the accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
-    ``scale``: the result of `read` for the network that determines eps_ref.
+    ``scale``: the result of `read` for the network from whose accuracies under FGS eps_ref is
+        computed.
     """
     x, y = _test(network, context.device)
     net = trained(network, epoch, context.device)
@@ -275,8 +279,8 @@ def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> di
 
 
 def eps_ref(reading: Done) -> float:
-    """Return the eps of `GRID` at which the accuracy is nearest to one half; of equally near
-    values, return the smallest.
+    """Return eps_ref: the eps in `GRID` at which the accuracy under FGS is nearest to 50 %. If two
+    values of eps are equally near, return the smaller one.
     """
     return min(zip(GRID, reading.values["along"], strict=True), key=lambda at: abs(at[1] - 50))[0]
 

@@ -37,7 +37,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no computations, because no network has to be trained."""
+    """Return an empty dict, because this study trains no network."""
     return {}
 
 
@@ -69,7 +69,7 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def built(network: Networks) -> nn.Module:
-    """Return the network of this chapter without its preprocessing."""
+    """Return one of the networks of Deep Defense, without the preprocessing of its images."""
     return body(Model("mnist" if network in ("mlp", "lenet") else "cifar10", network), 0)
 
 
@@ -81,10 +81,8 @@ def image_shape(network: Networks) -> tuple[int, ...]:
 def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, ...], int]]:
     """Yield the layers in the order of a forward pass.
 
-    Yield six things for each layer. The first three are its name, its operation, and the
-    corresponding operation of the reverse network. The fourth says what the reverse operation needs
-    from the forward pass. The last two are the shape of the layer's output for one image, and the
-    layer's number of parameters.
+    For each layer, yield its name, the three descriptions from `reverse`, the shape of its output
+    for one image, and its number of parameters.
     """
     net = built(network).eval()
     met: list[tuple[str, nn.Module, tuple[int, ...]]] = []
@@ -106,8 +104,8 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
     """Return three descriptions in words: a layer's operation, the corresponding operation of the
     reverse network, and what this reverse operation needs from the forward pass.
 
-    For example, the reverse operation of a ReLU needs the ReLU's mask. If the reverse operation
-    needs nothing from the forward pass, the third description is empty.
+    For example, the reverse operation of a ReLU needs the ReLU's mask. If a layer's reverse
+    operation needs nothing from the forward pass, the last of the three descriptions is empty.
     """
     match layer:
         case nn.Linear():

@@ -2,10 +2,11 @@
 rho_2.
 
 We could not read from the figure which values of c, lambda and d the paper tried. This study
-combines three values of lambda with nine values of c, and trains 27 networks. When this study
-varies d, it keeps lambda and c at the defaults of the released code. We do not use d = 20, because
-training diverged twice: on MNIST with seed 0 in step 54, and on the digits of profile ``quick``
-with seed 2. With d = 20, a misclassified image with a large rho dominates the loss of its batch.
+fine-tunes LeNet with every pair of three values of lambda and nine values of c, which gives 27
+networks. When this study varies d, it keeps lambda and c at the defaults of the released code. We
+do not use d = 20, because fine-tuning diverged. It diverged on MNIST (seed 0, step 54), and on the
+digits of profile ``quick`` (seed 2). With d = 20, a single misclassified image with a large
+perturbation dominates the loss of its batch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,8 +41,8 @@ class Parameters(parameters.Parameters):
 
 
 def methods(profile: str) -> list[Method]:
-    """Return the settings of Deep Defense (`Method`) with which the figure's networks are
-    fine-tuned, each setting once.
+    """Return the different settings of Deep Defense (`Method`) with which LeNet is fine-tuned for
+    the figure.
     """
     cs, lams, ds = GRID[profile]
     grid = [replace(USUAL, c=c, lam=lam) for lam in lams for c in cs]
@@ -80,12 +81,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
-    """Yield, for each shape that the paper's curves have, whether our curves have this shape too.
+    """Yield the results of the tests whether our curves have the same shapes as the paper's curves.
 
-    The paper's curves have these shapes. As c rises from its smallest to its largest value, rho_2
-    falls and the accuracy does not fall. As lambda rises, rho_2 rises. The accuracy is lower with
-    the largest lambda than with the default lambda. A change of d changes rho_2 by no more than the
-    noise between seeds.
+    In the paper's curves, rho_2 falls and the accuracy does not fall as c rises from its smallest
+    to its largest value. As lambda rises, rho_2 rises. The accuracy is lower with the largest
+    lambda than with the default lambda. A change of d changes rho_2 by no more than the noise
+    between seeds.
     """
     cs, lams, ds = GRID[p.profile]
 

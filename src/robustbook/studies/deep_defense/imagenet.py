@@ -3,9 +3,9 @@ fine-tuning.
 
 The released code does not contain the ImageNet experiments. For ImageNet we use the learning rate,
 batch size, lambda and d of the released code for MNIST. Two numbers are from our memory of the
-paper, and we could not check them: the number of epochs, and the number of classes that DeepFool
-considers, which is ten. We chose c so that c times rho_2 lies between 2 and 3 before fine-tuning,
-as it does on MNIST and CIFAR-10.
+paper, and we could not check them: the number of epochs, and the ten classes that DeepFool
+considers. The product c rho_2 is an exponent in the regulariser. We chose c so that c rho_2 lies
+between 2 and 3 before fine-tuning, as on MNIST and CIFAR-10.
 """
 
 from collections.abc import Mapping
@@ -88,11 +88,11 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: our values for the numbers of Table 1, the increase in the
-    robustness rho_2 by Deep Defense, and the test of claim 1 of the authors' blog post.
+    """Return our values for Table 1, the factor by which Deep Defense increases rho_2, and the test
+    of claim 1 of the authors' blog post.
 
-    Claim 1 says that the image's norm is a thousand times the perturbation's norm. The claim is
-    tested on the network for which the ratio of these norms is largest.
+    Claim 1 says that the norm of an image is a thousand times the norm of its adversarial
+    perturbation. We test claim 1 on the reference network with the smallest rho_2.
     """
     assert p.seeds is not None
     rows: list[Row] = []

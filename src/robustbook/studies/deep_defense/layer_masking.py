@@ -1,8 +1,9 @@
-"""Reproduce Figure 4 of Deep Defense: LeNet fine-tuned with a regulariser that may change only one
-layer.
+"""Reproduce Figure 4 of Deep Defense: LeNet is fine-tuned, and the regulariser's gradient changes
+only one layer.
 
-The gradient of the cross entropy still changes all layers of LeNet. The study trains 20 networks,
-one for each of 4 layers and 5 values of c.
+The gradient of the cross entropy still changes all layers of LeNet. The study fine-tunes 20
+networks, one for each pair of a layer (of 4) and a value of c (of 5). For comparison, it fine-tunes
+5 networks in which the regulariser may change all layers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,8 +52,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy and rho_2 of each network, and for each layer the
-    rho_2 that is compared with the paper's number.
+    """Return the accuracy and rho_2 of each network. For each layer, also return the rho_2 that is
+    compared with the paper's number.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -69,8 +70,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _best(
     seed: int, of: Mapping[tuple[str, float], Mapping[str, float]], cs: tuple[float, ...]
 ) -> Iterator[Row]:
-    """Yield for each layer the largest robustness rho_2 over those values of c with which the
-    network keeps the accuracy.
+    """Yield for each layer the largest rho_2 of the networks that keep the accuracy of the
+    reference network.
 
     A network keeps the accuracy if its accuracy is at most 0.2 percentage points below the accuracy
     of the reference network. If no network keeps the accuracy, yield the rho_2 of the reference

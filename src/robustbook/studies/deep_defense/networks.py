@@ -58,7 +58,8 @@ def rates(model: Model) -> dict[str, float]:
     """Return for each parameter the factor by which MatConvNet's recipes for CIFAR-10 multiply the
     learning rate.
 
-    The factor depends on the layer and on whether the parameter is a weight or a bias.
+    The learning rate's factor depends on the layer, and on whether the parameter is a weight or a
+    bias.
     """
     if model.network not in ("convnet", "nin"):
         return {}
@@ -109,8 +110,8 @@ def fine_tune(
     """Fine-tune the network ``start``.
 
     ``weight/<name>``: the weights after the last epoch.
-    ``epoch/<k>/<name>``: the weights after epoch k, for each k that is a multiple of ``marks``.
-    ``history/<term>``: the mean of a loss term in each epoch.
+    ``epoch/<k>/<name>``: the weights after epoch k; they are stored after every ``marks`` epochs.
+    ``history/<term>``: for each term of the loss, its mean over the training steps of each epoch.
     """
     model = model_of(start)
     net = trained(start, context.device)
@@ -144,7 +145,7 @@ def fine_tune(
 
 @dataclass(frozen=True)
 class _Snapshots:
-    """Keep the weights after some epochs in files next to the checkpoint until training ends."""
+    """Until training ends, keep the weights after some epochs in files next to the checkpoint."""
 
     context: Context
     marks: int
@@ -162,7 +163,9 @@ class _Snapshots:
 
 
 def model_of(result: Done) -> Model:
-    """Return the `Model` of a result of ``reference`` or ``fine_tune``."""
+    """Return the `Model` (the network and its training set) of a result of ``reference`` or
+    ``fine_tune``.
+    """
     arguments = result.call.arguments
     model: Model = (
         arguments["model"] if "model" in arguments else arguments["start"].arguments["model"]
@@ -171,8 +174,8 @@ def model_of(result: Done) -> Model:
 
 
 def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
-    """Load the trained network from a result of ``reference`` or ``fine_tune``. Return the network
-    with its weights after ``epoch``; with None, after all epochs.
+    """Load the trained network from a result of ``reference`` or ``fine_tune``. The weights are
+    those after ``epoch``; if ``epoch`` is None, they are those after all epochs.
     """
     net = body(model_of(result), 0)
     prefix = "weight/" if epoch is None else f"epoch/{epoch}/"
@@ -185,7 +188,7 @@ def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, T
     """Return the trained network with its preprocessing in front, test images in [0, 1], and the
     labels of these images.
 
-    The test images are evenly spaced over the test set.
+    The returned test images are evenly spaced over the test set.
     """
     data = model_of(network).data
     net = Prepared(preprocess(data), trained(network, device)).to(device).eval()

@@ -33,13 +33,13 @@ OFFSET = 1e-5  # as in the released code for CIFAR-10; much smaller than the nor
 
 @dataclass(frozen=True)
 class Model:
-    """The pretrained network (see `imagenet_network`), and the photographs for training and
-    validation.
+    """A pretrained network (see `imagenet_network`), together with the photographs on which it is
+    fine-tuned and evaluated.
 
     The photographs are in the folders ``train`` and ``val`` of ``root`` and are cropped to ``crop``
-    pixels. If ``root`` is None, the folder `imagenet` among the data files is used. Stored results
-    are identified by the names of these folders and files. So if a photograph changes but keeps its
-    name, the stored result is used again.
+    pixels. If ``root`` is None, the folder `imagenet` among the data files is used. The key of a
+    stored result contains the paths in ``root`` and ``weights``, but not the content of the files.
+    So if a photograph changes, the old result is still used.
     """
 
     architecture: Architecture
@@ -73,7 +73,7 @@ def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> d
     """Fine-tune the pretrained network with Deep Defense.
 
     ``weight/<name>``: the weights after fine-tuning.
-    ``history/<term>``: the mean of a loss term in each epoch.
+    ``history/<term>``: for each term of the loss, its mean over the training steps of each epoch.
     """
     photographs = model.photographs("train")
     if photographs.classes != (shown := model.photographs("val").classes):
@@ -214,7 +214,7 @@ def under(
     model: Model, net: Prepared, images: int | None, sizes: Sequence[float], context: Context
 ) -> list[float]:
     """Return the accuracy in percent under FGS at each eps in ``sizes``. One gradient per image is
-    enough for all eps, so one pass over the images suffices.
+    enough for all values of eps, so each image is read only once.
     """
     seen, right = 0, [0] * len(sizes)
     for x, y in batches(model, net, images, context):
@@ -231,8 +231,8 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
 
     The search makes three passes over the images. In each pass, the function ``curve`` computes the
     accuracy in percent for several values of eps. The first pass tries powers of 2 as eps. The
-    second and the third pass each divide into 32 parts the interval in which the accuracy falls to
-    50 %. If the accuracy on clean images is already at most 50 %, return 0.
+    second and the third pass search the interval of eps in which the accuracy falls to 50 %,
+    divided into 32 parts. If the accuracy on clean images is already at most 50 %, return 0.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

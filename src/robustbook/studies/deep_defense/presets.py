@@ -1,7 +1,8 @@
 """Compare nine implementations of DeepFool on the same networks and the same images.
 
 The networks are the reference networks of Table 1. The preprocessing is part of these networks, so
-DeepFool changes pixels in [0, 1]. The constants in the implementations are meant for such pixels.
+DeepFool changes pixels in [0, 1]. The constants in the implementations are also meant for pixels in
+[0, 1].
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,13 +37,13 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def compare(network: Done, preset: str, images: int, *, context: Context) -> dict[str, object]:
-    """Attack test images with one implementation of DeepFool (``preset``); measure the
-    perturbations and the cost of the attack.
+    """Attack test images with one implementation of DeepFool (``preset``); measure its
+    perturbations, and count its steps and gradients.
 
-    ``distance``: the mean l2 norm, for pixels in [0, 1], of the successful perturbations of
-        correctly classified images.
-    ``shown``: the mean l2 norm as the implementation itself reports it, over all images, including
-        misclassified images and failed attacks.
+    ``distance``: the mean l2 norm of the perturbations for pixels in [0, 1]; only correctly
+        classified images on which the attack succeeds are counted.
+    ``shown``: the mean l2 norm of the perturbations over all images, as the implementation itself
+        reports it; misclassified images and failed attacks are also counted.
     ``fooled``: the percentage of correctly classified images on which the attack succeeds.
     ``steps``: the mean number of steps on correctly classified images.
     ``backwards``: the number of gradients that the attack computes per image.
@@ -75,9 +76,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results. For each network and each implementation of DeepFool, there is
-    one row for each quantity that `compare` measures. The paper has no numbers to compare with this
-    study.
+    """Return the study's results. Each quantity that `compare` measures has one row per network,
+    implementation of DeepFool and seed. The paper has no numbers to compare with this study.
     """
     assert p.seeds is not None
     rows = tuple(

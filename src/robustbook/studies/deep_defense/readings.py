@@ -25,7 +25,7 @@ def read(
 
     ``accuracy``: the accuracy on clean images, in percent.
     ``rho``: the mean ratio of the perturbation's norm to the image's norm, both after
-        preprocessing; the mean includes images that the network misclassifies without any attack.
+        preprocessing. Images that are misclassified without any attack are also counted.
     ``iterations``: the mean number of DeepFool steps.
     ``unfooled``: the percentage of images whose predicted class DeepFool did not change.
 
@@ -67,12 +67,12 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return eps_ref, the eps of FGS at which the accuracy is 50 %, in units of the preprocessed
-    images.
+    """Return eps_ref, the eps at which the network's accuracy under FGS is 50 %, in units of the
+    preprocessed images.
 
     ``eps``: eps_ref for FGS without clipping.
-    ``clipped``: eps_ref for FGS with clipping to the range of each pixel. For colour images this
-        result is missing, because their preprocessed pixels have no fixed range.
+    ``clipped``: eps_ref for FGS with clipping to the range of each pixel. For colour images
+        ``clipped`` is missing, because their preprocessed pixels have no fixed range.
     """
     net = trained(network, context.device)
     data = model_of(network).data
@@ -92,8 +92,8 @@ def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> d
     ``plain``: the accuracies under FGS with the gradient of the loss for the true label, without
         clipping.
     ``predicted``: the accuracies under FGS with the gradient of the loss for the predicted class.
-    ``clipped``: the accuracies under FGS with clipping to the range of each pixel, at multiples of
-        eps_ref for clipped FGS. For colour images this result is missing, because their
+    ``clipped``: the accuracies under FGS with clipping to the range of each pixel; here eps_ref is
+        also computed with clipping. For colour images ``clipped`` is missing, because their
         preprocessed pixels have no fixed range.
     """
     net = trained(network, context.device)

@@ -1,17 +1,19 @@
-"""Test what increases the robustness rho_2 in a replication of Deep Defense by students. The
-regulariser of this replication has no gradient.
+"""Test why the robustness rho_2 increases in a replication of Deep Defense by students. In this
+replication, the regulariser of Deep Defense has no gradient.
 
 The replication reports the clean accuracy, rho_2 and the accuracy under FGS for three MLPs on
 Fashion-MNIST. The first MLP of the replication is trained for 15 epochs. The second MLP is trained
 for 10 epochs, and then fine-tuned for five epochs on DeepFool's adversarial images of the training
-set. The third MLP is fine-tuned on the same images as the second MLP. Its loss was intended as the
-loss of Deep Defense.
+set. The third MLP is fine-tuned on the same images as the second MLP. The loss of the third MLP was
+intended as the loss of Deep Defense.
 
 In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
-no effect. The third MLP also differs from the second in three settings. Its batches have 100 images
-instead of 64, the order of the images is fixed, and the losses of a batch are summed instead of
-averaged. We also train networks that differ from the second MLP in only one of these three
-settings. One more network is trained with Deep Defense itself, whose regulariser has a gradient.
+no effect. The training of the third MLP also differs from the training of the second MLP in three
+settings. The third MLP's batches have 100 images instead of 64, and the order of the images is
+fixed. For the third MLP, the losses of a batch are summed instead of averaged. For comparison we
+train the third MLP without its constant regulariser. We also train variants of the second MLP: with
+batches of 100 images, with a lower learning rate, or on clean images. One more network is trained
+with Deep Defense itself, whose regulariser has a gradient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,8 +54,8 @@ class Setting:
     """The numbers of training epochs.
 
     ``first``: the number of epochs before fine-tuning.
-    ``more``: the number of epochs after these ``first`` epochs: in them all other networks are
-        fine-tuned, and the training of the undefended network "vanilla" continues.
+    ``more``: the number of epochs of fine-tuning. The undefended network "vanilla" is not
+        fine-tuned; its first training continues for ``more`` epochs.
     ``marks``: the network is stored and measured after each epoch whose number is a multiple of
         ``marks``.
     """
@@ -65,7 +67,7 @@ class Setting:
 
     def tunings(self) -> dict[str, Tuning]:
         """Return the settings of each fine-tuned network by name. The undefended network "vanilla"
-        is not among them, because its training continues unchanged.
+        has no such settings, because it is not fine-tuned.
         """
         return {
             "fine-tuned-deepfool-set": Tuning("deepfool", 64, self.more),
@@ -79,8 +81,8 @@ class Setting:
         }
 
     def networks(self, seed: int) -> dict[str, tuple[Call, tuple[int, ...]]]:
-        """Return by name the computation that trains each network, and the epochs after which the
-        network is measured.
+        """Return a dict from the name of each network to two things: the computation that trains
+        it, and the epochs after which it is measured.
         """
         last = self.first + self.more
         start = vanilla(self.data, last, self.marks, seed)
@@ -116,8 +118,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the replication's numbers, those
-    of the networks that the replication lacks, and the curves over the epochs.
+    """Return the results of the replication's three networks and of our additional networks, and
+    the curves over the epochs.
     """
     assert p.seeds is not None
     methods = list(SETTINGS[p.profile].networks(0))

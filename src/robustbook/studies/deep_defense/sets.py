@@ -1,11 +1,11 @@
 """Load the images of Deep Defense after MatConvNet's preprocessing; the networks receive images in
 this form.
 
-As in the released code, most computations of the chapter take place after the preprocessing. For
-gray images, the preprocessing subtracts the mean image from the grey levels (0 to 255). Colour
+As in the released code, most attacks and measurements of the chapter work on preprocessed images.
+For gray images, the preprocessing subtracts the mean image from the grey levels (0 to 255). Colour
 images are whitened. Perturbations, norms and eps are measured in units of the preprocessed images.
-The studies `today`, `presets` and `replication`, and one measurement of `claims`, use pixels in [0,
-1] instead.
+Only the studies `today`, `presets` and `replication`, and one measurement of `claims`, work on
+images with pixels in [0, 1].
 """
 
 import copy

@@ -5,8 +5,8 @@ A profile selects the size of the experiments:
 
 ``paper``: the reference networks are trained with MatConvNet's recipes, and fine-tuned with the
     defaults of the released code. We could not read the paper's own tables of settings.
-``reduced``: networks for CIFAR-10 that train on two CPU cores. These networks are narrower than the
-    paper's, and have fewer training images and fewer training steps.
+``reduced``: networks for CIFAR-10 that train on two CPU cores. The networks of profile ``reduced``
+    are narrower than the paper's, and have fewer training images and training steps.
 ``quick``: small networks on small image sets that need no download.
 """
 
@@ -89,16 +89,16 @@ class Parameters(parameters.Parameters):
         return {"networks": tuple(self.networks or OWN[self.profile])}
 
     def runs(self) -> Iterator[tuple[Networks, "Setting", int]]:
-        """Yield one triple (name, settings, seed) for each pair of a chosen network and one of its
-        seeds.
+        """Yield a triple (name, settings, seed) for each network that the reader chose and each
+        seed of this network.
         """
         for network, own in self.chosen().items():
             for seed in (self.seeds or ())[: own.seeds]:
                 yield network, own, seed
 
     def chosen(self) -> dict[Networks, "Setting"]:
-        """Return the settings of the chosen networks. Where the reader chose lam, c or d, the
-        settings have these values.
+        """Return the settings of the chosen networks. If the reader chose other values of lam, c or
+        d, the settings have the reader's values.
         """
         found = {n: setting(n, self.profile) for n in self.networks or OWN[self.profile]}
         return {
@@ -115,12 +115,14 @@ class Setting:
     ``tuning``: the recipe of fine-tuning, which is the same for all methods.
     ``epoch``: the number of training steps in one epoch of fine-tuning.
     ``marks``: weights are stored after each epoch whose number is a multiple of ``marks``.
-    ``c``: the parameter c of Deep Defense (see `Method`).
-    ``eps``: the radius of adversarial training (see `Method`).
+    ``c``: the parameter c in the regulariser of Deep Defense (see `Method`).
+    ``eps``: the l-infinity radius of the perturbations in adversarial training (see `Method`).
     ``beta``: the step size of Parseval training (see `Method`).
     ``test``: the number of test images on which networks are measured after the last epoch.
-    ``looked``: the number of test images on which networks are measured after earlier epochs.
-    ``seeds``: this network is run with at most this many of the chosen seeds.
+    ``looked``: a smaller number of test images, for measurements after earlier epochs and in
+        studies of many networks.
+    ``seeds``: the largest number of seeds with which this network is run, even if the reader chose
+        more seeds.
     """
 
     model: Model

@@ -1,13 +1,14 @@
 """Reproduce Table 1 of Deep Defense. For every network and method, the table lists the clean
 accuracy, the robustness rho_2, and the accuracy under FGS.
 
-The value eps_ref is the eps of FGS at which the accuracy of the Deep Defense network with the same
-seed is 50 %. So the accuracy of the Deep Defense network under FGS at eps_ref is 50 % by
-definition. If the Deep Defense network becomes more robust, eps_ref grows, and so the accuracies of
-all other methods at eps_ref fall. The study adds three methods to the paper's table: adversarial
-training II, Deep Defense combined with adversarial training II, and fine-tuning on clean images.
-The paper reports the two methods with adversarial training II only in a supplement that we could
-not read. Fine-tuning on clean images shows the effect of fine-tuning without a defense.
+The value eps_ref is the eps of FGS at which the Deep Defense network has an accuracy of 50 %; each
+seed has its own eps_ref. So the accuracy of the Deep Defense network under FGS at eps_ref is 50 %
+by definition. A more robust Deep Defense network has a larger eps_ref. At a larger eps_ref, the
+networks of all other methods have lower accuracies under FGS. The study adds three methods to the
+paper's table. Two of the added methods use adversarial training II, one of them alone and one
+combined with Deep Defense. The third added method is fine-tuning on clean images. The paper reports
+the two methods with adversarial training II only in a supplement that we could not read.
+Fine-tuning on clean images shows the effect of fine-tuning without a defense.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,8 +44,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and also all measurements that
-    the paper lacks.
+    """Return the results that are compared with the paper's numbers, and also the measurements
+    without a number in the paper.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -59,8 +60,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the measurements for one row of Table 1, and also the accuracies under variants of FGS
-    that the paper does not use.
+    """Yield the measurements of one network and method, which make one row of Table 1. The
+    accuracies under further variants of FGS, which the paper does not use, are also yielded.
     """
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
@@ -95,8 +96,8 @@ def _network(
 
 
 def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """Yield eps_ref, and those differences between a fine-tuned network and the reference network
-    that the paper's text states.
+    """Yield eps_ref, and the improvements over the reference network that the paper states in its
+    text.
     """
     name = NAMES[network]  # type: ignore[index]
     rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}

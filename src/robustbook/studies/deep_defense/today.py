@@ -1,12 +1,12 @@
 """Measure the robustness of Deep Defense's networks under attacks that are not used in training.
 
 Deep Defense increases DeepFool's estimate of the smallest perturbation. The attack DDN follows the
-curved class boundary for 300 steps. DDN tests whether the smallest perturbation itself became
-larger, and not only DeepFool's estimate. The accuracies under FGS in the paper's Table 1 suggest
-that the defense also helps against l-infinity perturbations. PGD and the gradient-free Square
-attack test the robustness to l-infinity perturbations. All norms are for pixels in [0, 1], because
-the preprocessing is part of the attacked network. All attacks clip images to [0, 1], except those
-whose names contain "free".
+curved class boundary for 300 steps. With DDN we test whether Deep Defense increases the smallest
+perturbation itself, and not only DeepFool's estimate of it. The accuracies under FGS in the paper's
+Table 1 suggest that Deep Defense also helps against l-infinity perturbations. PGD and the
+gradient-free Square attack test the robustness to l-infinity perturbations. All norms are for
+pixels in [0, 1], because the preprocessing is part of the attacked network. Attacks with "free" in
+their names do not clip; all other attacks clip images to [0, 1].
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,11 +63,11 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     """Return for each attack and image the l2 norm of the smallest perturbation that the attack
     found, for pixels in [0, 1].
 
-    The norm ``distance/<attack>`` is 0 if the network misclassifies the clean image, and infinite
-    if the attack fails. The attacks are ``deepfool`` and ``ddn``. Under the name ``best``, the
-    smaller of their two norms is returned for each image. On gray images, the two attacks are also
-    run without clipping: ``ddn free`` is DDN, and ``deepfool free`` is the released code's
-    DeepFool.
+    The norm ``distance/<attack>`` counts as 0 if the network misclassifies the clean image, and as
+    infinite if the attack fails. The two attacks are DeepFool (``deepfool``) and DDN (``ddn``). For
+    each image, ``distance/best`` is the smaller one of the norms that DeepFool and DDN found. On
+    gray images, the two attacks are also run without clipping: ``ddn free`` is DDN, and ``deepfool
+    free`` is the DeepFool of Deep Defense's released code.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -100,8 +100,8 @@ def bounded(
 ) -> dict[str, object]:
     """Return which images are still classified correctly under each attack in `ATTACKS`.
 
-    The result ``right/<attack>`` has the shape (sizes, images), with one row for each eps in
-    ``sizes``. PGD makes ``climb`` steps of size eps / 8.
+    The result ``right/<attack>`` is a matrix with one row for each eps in ``sizes`` and one column
+    for each image. The attack PGD makes ``climb`` steps of size eps / 8.
     """
     net, x, y = pixels(network, images, context.device)
     seed = network.call.arguments["seed"]
@@ -164,13 +164,13 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
-    """Yield the median norm of the smallest perturbations, over all test images and over the shared
-    images.
+    """Yield the median norm of the smallest perturbations, once over all test images and once over
+    the shared images.
 
-    The median over all test images is called ``median``; an image that the network misclassifies
-    without any attack counts as 0. The shared images are the images that the networks of all
-    methods classify correctly; their median is called ``shared median``. So the shared median
-    compares the methods on the same images and does not depend on the clean accuracy.
+    In ``median``, the median over all test images, an image that is misclassified without any
+    attack counts as 0. The shared images are the images that the networks of all methods classify
+    correctly; their median is called ``shared median``. The shared median compares the methods on
+    the same images, so it does not depend on the clean accuracy.
     """
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}

@@ -1,10 +1,11 @@
 """Measure how three training choices of Nayebi & Ganguli 2017 (Section 4) change the accuracy.
 
-The paper recommends three choices. First, the saturation penalty includes the last layer. Second,
-the weight lambda of the penalty rises slowly. Third, in adversarial training the loss on clean
-images has the weight alpha = 0.5. This study changes one choice at a time, with the same seed. In
-this study lambda rises faster than for Table 1, because training ten networks with the slow rise of
-Table 1 would take a day.
+The paper recommends three training choices. The first choice is that the saturation penalty
+includes the last layer. The second choice is that the weight lambda of the penalty rises slowly.
+The third choice is that, in adversarial training, the loss on clean images has the weight alpha =
+0.5. This study changes one of the three training choices at a time, with the same seed. In this
+study lambda rises faster than in the training for Table 1. With the slow rise of Table 1, training
+the ten networks of this study would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,8 +30,8 @@ with the first seed only; with profile ``quick`` they are not run.
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Return the settings of all trained networks; each key is a pair that says which choice is
-    changed, and how it is changed.
+    """Return the training settings of all networks as a dict. A key of the dict is a pair: the
+    changed training choice and its new value.
 
     ``every``: the number of optimiser steps between two increases of lambda.
     """
@@ -73,9 +74,10 @@ def rows(
     every: int,
     points: float,
 ) -> Iterator[Row]:
-    """Yield for each seed whether the three claims hold, and the accuracies that decide the claims.
+    """Yield for each seed the tests of the paper's claims about the three training choices, and the
+    accuracies of all networks.
 
-    ``points``: a difference of two accuracies is ignored if it is smaller than this number of
+    ``points``: a difference between two accuracies counts only if it is above this number of
         percentage points.
     """
     target, size = "saturating/text-4/claim", TEST[profile]
@@ -105,10 +107,10 @@ def rows(
 
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
-    """Return by how many percentage points accuracy is lower with a constant lambda than with a
+    """Return by how many percentage points a constant lambda lowers the accuracy, compared with a
     rising lambda.
 
-    Return the larger of two differences: that of the clean accuracies, and that of the accuracies
-    under FGSM.
+    The decreases of the clean accuracy and of the accuracy under FGSM are computed, and the larger
+    one is returned.
     """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

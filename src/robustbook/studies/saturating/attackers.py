@@ -32,7 +32,9 @@ SOFTER = (10.0, 20.0, 40.0)
 def bypass(
     network: Done, attacks: tuple[Attack, ...], images: int, *, context: Context
 ) -> dict[str, object]:
-    """Evaluate attacks whose backward pass skips the nonlinearity of the last hidden layer."""
+    """Measure the accuracy under attacks that compute gradients without the nonlinearity of the
+    last hidden layer.
+    """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     seed, view = network.call.arguments["seed"], bypassed(net)
@@ -52,10 +54,10 @@ def search(
     """Run the Square attack on some of the test images.
 
     ``images``: the number of test images, which are evenly spaced over the test set.
-    ``rows``: which of these test images are attacked, as a range (from, to) of their numbers.
+    ``rows``: the range (from, to) of the numbers of those test images that are attacked.
 
     ``correctly``: for each attacked image, whether the network still classifies it correctly.
-    ``queries``: for each attacked image, the number of queries.
+    ``queries``: for each attacked image, the number of queries that the Square attack made.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -78,12 +80,13 @@ def minimal(
     """Return for each attack and test image the l-infinity norm of the smallest perturbation that
     this attack found.
 
-    ``size/<attack>``: these norms for one attack, for the test images whose numbers are in
+    ``size/<attack>``: the norms for one attack, on the test images with numbers in the range
         ``rows``.
 
-    ``grey``: the number of attacked images whose true class is the class that the network predicts
-        for a uniformly grey image. An l-infinity attack with eps 0.5 can replace every image by the
-        grey image. So such an attack can succeed on all images whose true class is another one.
+    ``grey``: the number of attacked images that belong to the class that the network predicts for a
+        uniformly grey image. An l-infinity attack with eps 0.5 can replace every image by the grey
+        image. So an attack with eps 0.5 can succeed on all images that do not belong to the class
+        predicted for the grey image.
 
     ``source``: the network on which the transfer attack computes its adversarial images.
     """
@@ -106,8 +109,8 @@ def _strikes(
     """Return by name the attacks with which the curves of accuracy against eps are measured; all
     attacks clip images to [0, 1].
 
-    ``lead``: the median over all test images of the true class's logit minus the highest other
-        logit (see `median_lead`).
+    ``lead``: the true class's logit minus the highest other logit, as a median over all test images
+        (see `median_lead`).
     """
     climb = Attack("pgd", loss="margin", clip=True, steps=20)
     plain = replace(climb, loss="cross_entropy")

@@ -1,8 +1,9 @@
 """Test the quantitative claims that Nayebi & Ganguli 2017 make only in their text.
 
-The module `printed_settings` compares settings and error rates. The module `ablations` tests the
-three choices of Section 4. The module `descents` tests the attacks by Adam of Section 7. The attack
-of Section 7 with 30 million steps is tested in a separate study (`long_descent`).
+The module `printed_settings` compares our training settings and error rates with the paper's. The
+module `ablations` tests three training choices that Section 4 recommends. The module `descents`
+tests the claims of Section 7 about attacks by Adam. The attack of Section 7 with 30 million steps
+is tested in a separate study (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -46,8 +47,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study, as a dict whose keys begin with "ablation", "error",
-    "descents" or "apart".
+    """Return the computations of the study as a dict. The first word of a key says what is
+    computed: "ablation", "error", "descents" or "apart".
     """
     assert p.seeds is not None
     return {
@@ -58,8 +59,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and also the results of the
-    variants of training and attack that are not compared.
+    """Return the results that are compared with the paper's numbers, and also the results of
+    further variants of training and of the attack by Adam.
     """
     assert p.seeds is not None
     rows = (

@@ -3,11 +3,12 @@
 According to Brendel & Bethge 2017 (arXiv 1704.01547), the paper's attacks failed for a numerical
 reason: the gradients vanish in float32. The attacks of this study avoid vanishing gradients in
 different ways. The first group of attacks computes in float64, rescales the logits, or uses a
-difference of two logits as the loss. The second group changes the backward pass: it skips the last
-nonlinearity, or smooths all nonlinearities. The third group needs no gradients of the attacked
-network: it transfers adversarial images from another network, or queries only the network's
-outputs. The study also measures the norm of each image's smallest adversarial perturbation that any
-of the attacks finds. These norms give the accuracy under attack at every eps.
+difference of two logits as the loss. The second group of attacks changes the backward pass of the
+network: it skips the last nonlinearity, or smooths all nonlinearities. The third group of attacks
+needs no gradients of the attacked network: it transfers adversarial images from another network, or
+queries only the network's outputs. The study also measures the norm of each image's smallest
+adversarial perturbation that any of the attacks finds. The norms of all images' smallest
+perturbations give the accuracy under attack at every eps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -117,8 +118,8 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper's numbers, the accuracy
-    of each network under each attack, and the curves of accuracy against eps.
+    """Return the accuracy of each network under each attack, and the curves of accuracy against
+    eps. Also return the results that have a verdict in the book.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -176,10 +177,10 @@ def _accuracies(
 def _sizes(
     results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> tuple[dict[str, Tensor], int]:
-    """Return the norms of the smallest perturbations for one network, by the name of the attack,
-    and also the number ``grey`` (see `minimal`).
+    """Return a dict from the name of each attack to the norms of its smallest perturbations on one
+    network. Also return the number ``grey`` (see `minimal`).
 
-    Under the name ``all``, the norm for an image is the smallest over all attacks.
+    The norms with the name ``all`` are, for each image, the smallest norm of all attacks.
     """
     pieces = [done for k, done in results.items() if k[:4] == (*key, "minimal")]
     found = {
@@ -191,9 +192,7 @@ def _sizes(
 
 
 def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> Iterator[Row]:
-    """Yield the results that are compared with the paper's numbers; all these numbers are for the
-    saturated sigmoid network.
-    """
+    """Yield the results for the saturated sigmoid network that have a verdict in the book."""
 
     def row(name: str, value: float, holds: bool | None = None) -> Row:
         target = f"{PAPER}/{ITEM}/{name}"

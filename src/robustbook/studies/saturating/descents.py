@@ -3,10 +3,10 @@
 Adam changes each of ten source images until the network predicts a target class, for each of the
 nine other classes.
 
-As in the paper, the perturbation has no bound and pixels are not clipped. So the study asks only
-whether the network finally predicts the target class, not how large the perturbation is. The paper
-states no step size for Adam. For the comparison with the paper we fixed a step size of 0.01 before
-we saw any result.
+As in the paper, the perturbation by Adam has no bound, and pixels are not clipped. So the study
+asks only whether the network finally predicts the target class, not how large the perturbation is.
+The paper states no step size for Adam. For the comparison with the paper we fixed a step size of
+0.01 before we saw any result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ def descents(
     ``source``, ``target``: the class of the source image and the target class.
     ``found``: whether the attack succeeded.
     ``steps``: the number of Adam steps.
-    ``moved``: the mean absolute change of a pixel.
+    ``moved``: the absolute change of a pixel by the attack, as a mean over the pixels.
 
     The source images are chosen among ``images`` test images.
     """
@@ -71,12 +71,12 @@ def descents(
 
 @step(version=1)
 def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
-    """Return how far pixels change on average if, instead of an attack, each source image is
-    replaced by the source image of the target class.
+    """Return how much the pixels change on average if each source image is replaced by the source
+    image of the target class.
 
-    This replacement is always classified as the target class, so it is a baseline for the distance
-    that Adam needs. The result ``moved`` is the median over the pairs of the mean absolute change
-    of a pixel.
+    After this replacement, the network predicts the target class. So the replacement is a baseline
+    for the perturbations that Adam needs. The result ``moved`` is the mean absolute change of the
+    pixels of an image, as a median over all pairs.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -102,8 +102,8 @@ def calls(
 ) -> dict[tuple[Any, ...], Call]:
     """Return the computations of the study as a dict.
 
-    The keys are ("descents", method, rule, precision, step size, seed) and ("apart", method, rule,
-    seed).
+    The keys of the attacks are ("descents", method, rule, precision, step size, seed). The keys of
+    the baseline without an attack are ("apart", method, rule, seed).
     """
     networks, images = mlps(profile), TEST[profile]
     swapped = {
@@ -128,8 +128,8 @@ def calls(
 def rows(
     results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
 ) -> Iterator[Row]:
-    """Yield two kinds of results: those that test the four claims of Section 7 about Adam, and
-    those for each pair of a variant of Adam and a rule for choosing source images.
+    """Yield the results that test the four claims of Section 7 about Adam. Also yield the results
+    of each variant of Adam on each kind of source images.
     """
     for seed in seeds:
         found = {
@@ -166,11 +166,11 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Yield the results that test the claims, over the least and the most confident source images
-    together.
+    """Yield the results that test the paper's claims about Adam. Each result combines the least and
+    the most confident source images.
 
-    The paper says "either least or most" confident images, so Adam must fail on the saturated
-    network for both kinds of source images.
+    The paper says that Adam fails on "either least or most" confident images. So on the saturated
+    network, we count Adam's failures on the kind of source images where Adam fails less often.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]
@@ -186,7 +186,7 @@ def _claims(
 
 
 def _steps(values: Mapping[str, Any]) -> list[int]:
-    """Return the numbers of Adam steps for those pairs on which Adam reached the target class."""
+    """Return the number of Adam steps for each pair on which Adam reached the target class."""
     return [n for n, found in zip(values["steps"], values["found"], strict=True) if found]
 
 

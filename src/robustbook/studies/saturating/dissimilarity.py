@@ -2,10 +2,10 @@
 
 In layer l, the dissimilarity of two images is the mean squared difference of their activations
 phi(h^l), over the units of the layer (equation 9). The study takes 1000 test images, 100 of each
-class, and computes the dissimilarity of every two of them. The paper writes phi, the nonlinearity
-of the hidden layers, for all layers. So for the comparison with the paper we apply phi to the
-logits too. However, the network itself applies a softmax to the logits. So the study also measures
-the dissimilarity of the softmax outputs.
+class, and computes the dissimilarity of every two of them. In equation 9 the paper applies phi, the
+nonlinearity of the hidden layers, to all layers. So for the comparison with the paper, we apply phi
+also to the logits of the last layer. However, the network itself applies a softmax to the logits.
+So the study also measures the dissimilarity of the softmax outputs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,10 +53,8 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return three thresholds, in ascending order, for the dissimilarity within classes divided
-        by the dissimilarity between classes.
-
-        One of the thresholds is ``near_zero``.
+        """Return three thresholds, in ascending order, for the dissimilarity within classes as a
+        fraction of the dissimilarity between classes. One of the thresholds is ``near_zero``.
         """
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
@@ -83,8 +81,8 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
     ``within``: the mean dissimilarity of two images of the same class.
     ``between``: the mean dissimilarity of two images of different classes.
-    ``matrices``: for the figure, the dissimilarity matrices, averaged over ``SIDE`` x ``SIDE``
-        blocks.
+    ``matrices``: the dissimilarity matrices for the figure; each one is averaged over blocks, so
+        that it has ``SIDE`` rows and columns.
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -119,11 +117,11 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(
     item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
 ) -> Record:
-    """Return the study's results: the tests whether the paper's two patterns hold, the mean
-    dissimilarities in each layer, and the dissimilarity matrices of the first seed.
+    """Return the tests of the paper's two patterns, the mean dissimilarities in each layer, and the
+    dissimilarity matrices of the first seed.
 
-    The matrices are symmetric, so only their lower triangles with the diagonals are stored, row by
-    row.
+    A dissimilarity matrix is symmetric, so only the entries on and below its diagonal are stored,
+    row by row.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -143,7 +141,7 @@ def condense(
 def _over(a: float, b: float) -> float:
     """Return a / b, or 1 if b is 0.
 
-    The number b is a dissimilarity; it is 0 if a layer gives the same output for all images.
+    The dissimilarity b is 0 if a layer gives the same output for all images.
     """
     return a / b if b else 1.0
 
@@ -162,8 +160,10 @@ def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Ite
 def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
-    """Yield for each threshold whether the paper's two patterns hold, once with phi and once with
-    the softmax in the last layer.
+    """Yield the tests of the paper's two patterns, once with phi and once with the softmax in the
+    last layer. The first pattern is that the dissimilarity within classes is near zero, compared
+    with the dissimilarity between classes. The second pattern is that the dissimilarity grows with
+    the depth of the layer.
     """
     between, ratio = {}, {}
     for method, of in values.items():

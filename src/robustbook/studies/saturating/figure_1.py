@@ -3,9 +3,9 @@ saturated MLPs.
 
 The study measures the range, the excess kurtosis and a histogram of each layer's weights, without
 biases. Saturated networks are trained with more optimiser steps than vanilla networks, and more
-steps alone already change the weights. So with seed 0 the study also trains two vanilla networks
-with more optimiser steps than the other vanilla networks. The paper's penalty for the ReLU network
-is tiny, so the study also adds a ReLU network whose penalty is 100,000 times the paper's penalty.
+steps alone already change the weights. So with seed 0 the study also trains one vanilla sigmoid MLP
+and one vanilla ReLU MLP with more optimiser steps. The paper's penalty for the ReLU network is
+tiny, so the study also adds a ReLU network whose penalty is 100,000 times the paper's penalty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,11 +40,13 @@ class Parameters(parameters.Parameters):
 def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
     """Measure the weights of one network.
 
-    ``kurtosis``, ``min``, ``max``, ``sd``: the excess kurtosis, the smallest weight, the largest
-        weight and the standard deviation, for each layer.
-    ``density``: the histograms of the weights between ``min`` and ``max``, shape (layers, bins).
-    ``lit``: the excess kurtosis of the first layer, computed only over the weights of pixels that
-        are above 0 in some training image. All other weights of this layer are never trained.
+    ``kurtosis``: the excess kurtosis of the weights of each layer.
+    ``min``, ``max``: the smallest and the largest weight of each layer.
+    ``sd``: the standard deviation of the weights of each layer.
+    ``density``: for each layer, the histogram of the weights, with ``bins`` bins between ``min``
+        and ``max``.
+    ``lit``: the excess kurtosis of the first layer's weights for pixels that are above 0 in some
+        training image. Training never changes the other weights of the first layer.
     """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]
@@ -71,8 +73,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper, the measurements of
-    each layer, and the histograms of the first seed.
+    """Return the measurements of each layer, the results that are compared with the paper, and the
+    histograms of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -106,11 +108,12 @@ def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> 
 
 
 def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return a row that says whether, in each layer, the largest weight is larger and the smallest
-    weight is smaller than in the vanilla network.
+    """Return a row that says whether the saturated network's weights have a wider range in each
+    layer than the vanilla network's.
 
-    For each layer, the largest weight is divided by the largest weight of the vanilla network, and
-    the smallest weight by the smallest. The value of the row is the smallest of all these ratios.
+    For each layer, the saturated network's largest weight is divided by the vanilla network's
+    largest weight. The smallest weights of the two networks are divided in the same way. The value
+    of the row is the smallest ratio of all layers.
     """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
@@ -120,11 +123,13 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return a row that says whether, in each layer, the smallest weight has a larger absolute
-    value than two other weights: the largest weight, and the vanilla network's smallest weight.
+    """Return a row that says whether the saturated network has extreme negative weights in each
+    layer.
 
-    For each layer, the absolute value of the smallest weight is divided by each of the two other
-    absolute values. The value of the row is the smallest of all these ratios.
+    Two ratios are computed for each layer. The absolute value of the smallest weight is divided by
+    the largest weight, and by the absolute value of the vanilla network's smallest weight. The
+    value of the row is the smallest ratio of all layers; the weights count as extreme if the
+    smallest ratio is above 1.
     """
     factors = [
         factor

@@ -2,7 +2,7 @@
 units of a layer and the test images.
 
 The paper does not say which vanilla MLP the figure's first row shows, the sigmoid MLP or the ReLU
-MLP. So this study measures both vanilla MLPs.
+MLP. So this study measures the vanilla sigmoid MLP and the vanilla ReLU MLP.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,10 +52,10 @@ def activities(
     images.
 
     ``median``, ``median_abs``: the median of h, and the median of |h|.
-    ``beyond``: for each threshold, the fraction of pre-activations with |h| above it.
-    ``active``: the fraction of pre-activations with h > 0.
+    ``beyond``: for each threshold, the fraction of pre-activations with |h| above the threshold.
+    ``active``: the fraction of pre-activations h that are above 0.
     ``min``, ``max``: the range of the histogram.
-    ``density``: the histogram of h, shape (layers, bins).
+    ``density``: for each layer, the histogram of h with ``bins`` bins.
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -87,8 +87,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper, the measurements of
-    each layer, and the histograms of the first seed.
+    """Return the measurements of each layer, the results that are compared with the paper, and the
+    histograms of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -129,11 +129,11 @@ def _layers(
 
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return a row that says whether, in each layer, the median of |h| is larger in the saturated
-    network than in the vanilla network.
+    """Return a row that says whether the saturated network has a larger median of |h| in each layer
+    than the vanilla network.
 
-    For each layer, the median of the saturated network is divided by that of the vanilla network.
-    The value of the row is the smallest of these ratios.
+    For each layer, the saturated network's median of |h| is divided by the vanilla network's median
+    of |h|. The value of the row is the smallest ratio of all layers.
     """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
@@ -142,11 +142,11 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
 
 
 def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return a row that says whether, in each layer, the saturated network has a lower median of h
+    """Return a row that says whether the saturated network has, in each layer, a lower median of h
     and fewer active units than the vanilla network.
 
-    For each layer, the vanilla network's median of h is subtracted from the saturated network's.
-    The value of the row is the largest of these differences.
+    For each layer, the vanilla network's median of h is subtracted from the saturated network's
+    median of h. The value of the row is the largest difference of all layers.
     """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)

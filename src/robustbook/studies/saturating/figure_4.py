@@ -1,15 +1,16 @@
 """Reproduce Figure 4 of Nayebi & Ganguli 2017: how the outputs of sigmoid MLPs change on the way
 from one image to another.
 
-A straight path leads from the most confidently classified test image of one class to that of
-another class. Along this path, the figure shows the length element, the ten class probabilities,
-and the ten singular values of the Jacobian of the logits. The length element says how much the
-outputs change per unit of the path. The paper calls the length element "flat with sharp peaks". To
-test this claim, we measure on which fraction of the path the length element is below 1 % of its
-largest value, the peak. The paper also says that "only one singular value inflates". To test this
-second claim, we go to the peak of the length element, and count the singular values above half of
-the largest one. The two thresholds, 1 % and one half, are our choice, because the paper states
-none. So the study also uses other thresholds.
+A straight path leads from a test image of one class to a test image of another class. Both images
+are the most confidently classified ones of their class. Along this path, the figure shows the
+length element, the ten class probabilities, and the ten singular values of the Jacobian of the
+logits. The length element says how much the outputs change per unit of the path. The paper calls
+the length element "flat with sharp peaks". To test this claim, we measure the fraction of the path
+on which the length element is flat. The length element counts as flat where it is below 1 % of its
+peak. The paper also says that "only one singular value inflates". To test this second claim, we
+count the large singular values at the peak of the length element. A singular value counts as large
+if it is above half of the largest singular value. The paper states no thresholds for the two
+claims, so we chose 1 % and one half. The study also uses other values of both thresholds.
 """
 
 import math
@@ -81,16 +82,17 @@ class Parameters(parameters.Parameters):
 def geometry(
     network: Done, pairs: tuple[tuple[int, int], ...], points: int, images: int, *, context: Context
 ) -> dict[str, object]:
-    """Measure the network along the straight path for each pair of classes, in float64.
+    """Measure how the network's outputs change along the straight path for each pair of classes, in
+    float64.
 
     The images at both ends are chosen among ``images`` test images.
 
     The results with ``even`` in their names are measured at ``points`` evenly spaced points of the
-    path. For the results with ``resolved`` in their names, points are added where the class
+    path. The results with ``resolved`` in their names are measured at more points where the class
     probabilities change abruptly.
 
-    ``rows``: the numbers of both images in the test set.
-    ``confidence``: the network's confidence for both images.
+    ``rows``: for the two images at the ends of each path, their numbers in the test set.
+    ``confidence``: the network's confidence for the two images at the ends of the path.
     """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -155,8 +157,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper's numbers, those for
-    the thresholds that are not compared, and the curves of the first seed.
+    """Return the results that are compared with the paper's numbers, the results with other
+    thresholds, and the curves of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -184,7 +186,9 @@ def _name(pair: tuple[int, int]) -> str:
 
 
 def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
-    """Return the results of ``geometry`` for the pair of classes with index ``i``."""
+    """Return the results of ``geometry`` for one path: the path between the classes of pair number
+    ``i``.
+    """
     start = f"{i}/{grid}/"
     return {k.removeprefix(start): v for k, v in result.tensors.items() if k.startswith(start)}
 
@@ -192,8 +196,8 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the measurements on one path: the flat fraction and the number of large singular values
-    for each threshold, the height of the peak, and the length of the curve.
+    """Yield the measurements on one path, such as the flat fraction and the number of large
+    singular values for each threshold.
 
     A measurement that is compared with a number of the paper is stored with the id of this number.
     """
@@ -225,8 +229,8 @@ def _readings(
 
 
 def _apart(found: Mapping[str, Tensor]) -> float:
-    """Return the distance between two places, as a fraction of the path: the peak of the length
-    element, and the place where the probabilities change most steeply.
+    """Return how far the peak of the length element is from the point where the class probabilities
+    change most steeply. The returned distance is a fraction of the length of the path.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()
@@ -235,8 +239,8 @@ def _apart(found: Mapping[str, Tensor]) -> float:
 def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return at most DRAWN points of a path.
 
-    The path is divided into sections. In each section, only the point with the largest length
-    element is kept, so that no peak is lost.
+    The path is divided into sections of equally many points. In each section, only the point with
+    the largest length element is kept, so that no peak is lost.
     """
     stretches = torch.arange(len(found["t"])).chunk(DRAWN)
     kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])

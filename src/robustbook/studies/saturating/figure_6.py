@@ -5,7 +5,7 @@ Section 8 asks whether a linear classifier is more robust if its weights have hi
 The figure shows the scaled ratio of equation 14 for two random prototypes, which are vectors w1 and
 w2 of 20,000 components. The components are drawn from Pearson type VII distributions with several
 values of the excess kurtosis, or from the weights of trained networks. As in the paper, the ratio
-is scaled by the mean of |w1|. The study also scales the ratio by the median of |w1|.
+is divided by the mean of |w1|. The study also divides the ratio by the median of |w1|.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,10 +63,9 @@ class Parameters(parameters.Parameters):
 def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[str, object]:
     """Return the scaled ratio of equation 14 for each random pair of prototypes and each kurtosis.
 
-    The ratio is scaled once by the mean and once by the median of |w1|.
-
-    For each pair, the same uniform random numbers are used at every kurtosis. So the curve shows
-    only the effect of kurtosis.
+    The ratio is divided once by the mean and once by the median of |w1|. The prototypes of a pair
+    are computed from the same uniform random numbers at every kurtosis. So the curve shows only the
+    effect of kurtosis.
     """
     found: dict[str, Tensor] = {name: torch.empty(len(kurtoses), draws) for name in INTENSITIES}
     for i in range(draws):
@@ -79,11 +78,12 @@ def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[
 
 @step(version=1)
 def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
-    """Return for each layer and each random pair of prototypes the scaled ratio of equation 14.
-    Under the name ``cosine``, also return the absolute cosine of the angle between w1 and w2.
+    """Return the scaled ratio of equation 14 for random prototypes drawn from the weights of each
+    layer. The result ``cosine`` is the absolute cosine of the angle between the two prototypes w1
+    and w2.
 
     The components of w1 and w2 are drawn with replacement from the layer's weights, without biases.
-    The mean of the components is not subtracted.
+    The mean of the components of w1 and w2 is not subtracted.
     """
     layers = layer_weights(trained(network, "cpu"))
     found = {name: torch.empty(len(layers), draws) for name in (*INTENSITIES, "cosine")}
@@ -98,8 +98,8 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """Return the ratio of equation 14 for two normalised prototypes, once scaled by the mean and
-    once by the median of |w1|.
+    """Return the ratio of equation 14 for two prototypes that are first scaled to l2 norm 1. The
+    ratio is divided once by the mean and once by the median of |w1|.
     """
     w1, w2 = unit(w)
     return {
@@ -122,8 +122,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper's numbers, the mean
-    scaled ratios over all random pairs, and the two bounds on the l1 norm.
+    """Return the results that are compared with the paper's numbers, and the scaled ratios averaged
+    over all random pairs of prototypes.
     """
     assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]
@@ -141,8 +141,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _bounds(n: int) -> Iterator[tuple[str, float]]:
-    """Yield two bounds on the l1 norm of vectors whose l2 norm is 1: the l1 norm of the sparsest,
-    and that of the densest vector.
+    """Yield two bounds on the l1 norm of vectors whose l2 norm is 1. The lower bound is reached by
+    a vector with one nonzero component. The upper bound is reached by a vector whose components are
+    equal.
     """
     yield "lower", unit(torch.eye(1, n, dtype=torch.float64)).abs().sum().item()
     yield "upper", unit(torch.ones(1, n, dtype=torch.float64)).abs().sum().item()
@@ -168,10 +169,11 @@ def _of_the_curve(curves: Mapping[str, list[float]], seed: int) -> Iterator[Row]
 
 
 def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) -> bool:
-    """Return whether the curve rises from 1.11 to below 1.36 and is concave.
+    """Return whether the curve has the paper's shape: it starts at 1.11, rises, stays below 1.36
+    and is concave.
 
-    The curve is concave if no point lies below the line between its two neighbours. Each condition
-    may be violated by at most ``tolerance``.
+    The curve is concave if no point lies below the line between its two neighbours. In each
+    condition on the curve, an error of at most ``tolerance`` is allowed.
     """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))
@@ -209,8 +211,8 @@ def _of_own_weights(results: Mapping[tuple[Any, ...], Done], seed: int) -> Itera
 
 
 def _closed() -> dict[str, Any]:
-    """Return the curves that are expected for prototypes with infinitely many components; our
-    figure shows them too.
+    """Return the theoretical curves for prototypes with infinitely many components, which our
+    figure also shows.
     """
     kurtoses = [round(SHOWN * (i / 100) ** 3, 6) for i in range(101)]
     closed = {name: [expected_ratio(k, name) for k in kurtoses] for name in INTENSITIES}

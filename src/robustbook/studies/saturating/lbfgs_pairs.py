@@ -3,12 +3,13 @@
 L-BFGS changes each of ten source images until the network predicts a target class, for each of the
 nine other classes.
 
-In Figure 5, the source images are the least confident test images of each class. In Figure 8, they
-are the most confident test images. L-BFGS minimises the cross entropy of the target class. The
-paper mentions neither a bound on the distance nor clipping, so the attack has neither. The paper
-does not name the implementation of L-BFGS that it used. The comparison with the paper uses scipy's
-default tolerances and float32, a likely choice in 2017. We fixed these settings before we saw any
-result. The study also runs variants of L-BFGS with other settings than these.
+In Figure 5, the source images are the least confident test images of each class. In Figure 8, the
+source images are the most confident test images of each class. L-BFGS minimises the cross entropy
+of the target class. The paper mentions neither a bound on the distance nor clipping, so the attack
+has neither. The paper does not name the implementation of L-BFGS that it used. The comparison with
+the paper uses scipy's default tolerances and float32, a likely choice in 2017. We fixed the
+settings of L-BFGS for the comparison with the paper before we saw any result. The study also runs
+variants of L-BFGS: without tolerances, in float64, and with clipping.
 """
 
 import copy
@@ -41,7 +42,8 @@ class Search:
     """A variant of L-BFGS.
 
     ``precision``: the precision of all computations.
-    ``tolerances``: whether L-BFGS uses scipy's default tolerances, or none.
+    ``tolerances``: whether L-BFGS stops at scipy's default tolerances; if False, the tolerances are
+        0.
     ``clip``: whether images are clipped to [0, 1].
     """
 
@@ -96,21 +98,22 @@ def attack(
 ) -> dict[str, object]:
     """Run L-BFGS from each of ten source images towards the nine other classes.
 
-    The source images are the images numbered ``given``; with None, ``rule`` chooses them among
-    ``images`` test images.
+    The source images are the test images whose numbers are in ``given``. If ``given`` is None,
+    ``rule`` chooses the source images among ``images`` test images.
 
-    The first three results have one value for each variant of L-BFGS and each pair of a source
-    image and a target class.
+    The results ``found``, ``iterations`` and ``distance`` have one value for each variant of L-BFGS
+    and each pair of a source image and a target class.
 
     ``found``: whether the attack succeeded.
     ``iterations``: the number of iterations of L-BFGS.
     ``distance``: the l2 norm of the perturbation.
     ``sources``: the row numbers of the source images.
     ``images``: the adversarial images that the first variant found, by source and target class,
-        clipped to [0, 1] and rounded to 256 grey levels. The diagonal has the source images. If an
-        attack failed, the image is black.
-    ``straight``: for comparison, the l2 distance along a straight line to the nearest test image
-        that is classified as the target class (see `straight`).
+        clipped to [0, 1] and rounded to 256 grey levels. In this grid, the diagonal has the source
+        images, and a failed attack has a black image.
+    ``straight``: a comparison without gradients: the l2 norm of a perturbation on a straight line.
+        The straight line leads from the source image to the nearest test image of the target class
+        (see `straight`).
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -168,8 +171,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper's numbers, the numbers
-    of successes and failures of every variant of L-BFGS, and the images of the first seed.
+    """Return the results that are compared with the paper's numbers, and the images of the first
+    seed. Also return the numbers of successes and failures of every variant of L-BFGS.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -200,7 +203,7 @@ def _written(images: UInt8[Tensor, "k k h w"]) -> list[list[str]]:
 
 
 def _outcomes(done: Done) -> list[dict[str, list[Any]]]:
-    """Return for each variant of L-BFGS three tensors with one value per pair: ``found``,
+    """Return for each variant of L-BFGS three lists with one value per pair: ``found``,
     ``iterations`` and ``distance`` (see `attack`).
     """
     names = ("found", "iterations", "distance")
@@ -218,11 +221,12 @@ def _counts(
     seed: int,
     setting: dict[str, str | float | int | bool],
 ) -> Iterator[Row]:
-    """Yield the number of pairs for each outcome of L-BFGS: found, stalled, or out of iterations.
+    """Yield on how many pairs L-BFGS succeeded, stopped early without success, or ran out of
+    iterations.
 
-    On a pair, L-BFGS "stalled" if it failed and stopped before the maximum number of iterations.
-    L-BFGS stops early for one of three reasons: a tolerance was reached, the gradient is zero, or
-    the line search found no lower loss.
+    On a pair, L-BFGS counts as "stalled" if it failed and stopped before the maximum number of
+    iterations. L-BFGS stops early for one of three reasons: a tolerance was reached, the gradient
+    is zero, or the line search found no lower loss.
     """
     failed = _split(outcome, "iterations", False)
     ends = {
