@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from robustbook.ledger.build import entries
 from robustbook.networks import build
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import BadParameter, check
-from robustbook.studies.saturating import figure_4
+from robustbook.studies.saturating import figure_4, figure_4_relu
 from robustbook.studies.saturating.networks import Training, train
 from robustbook.studies.saturating.settings import mlps
 from robustbook.training import Recipe
@@ -52,23 +53,44 @@ def done(call: Call) -> Done:
     return Done(call, {"rows": [], "confidence": []}, tensors, 1.0, {})
 
 
-def condensed(**given: Any) -> ledger.Record:
-    p = figure_4.Parameters(**given)
-    return figure_4.condense(p, {key: done(call) for key, call in figure_4.calls(p).items()})
+def condensed(study: ModuleType = figure_4, **given: Any) -> ledger.Record:
+    p = study.Parameters(**given)
+    record: ledger.Record = study.condense(
+        p, {key: done(call) for key, call in study.calls(p).items()}
+    )
+    return record
 
 
+@pytest.mark.parametrize("study", [figure_4, figure_4_relu])
 @pytest.mark.parametrize("profile", ["quick", "paper"])
-def test_every_target_is_answered_in_its_unit(profile: str) -> None:
+def test_every_target_is_answered_in_its_unit(profile: str, study: ModuleType) -> None:
     """A target without a row would always be `not run`.
 
     A path as the paper describes it must be judged as reproduced.
     """
-    record = condensed(profile=profile)
-    wanted = {t.id: t for t in TARGETS.values() if (t.paper, t.item) == ("saturating", "figure-4")}
+    record = condensed(study, profile=profile)
+    relu = study is figure_4_relu
+    wanted = {
+        t.id: t
+        for t in TARGETS.values()
+        if (t.paper, t.item) == ("saturating", "figure-4") and ("/relu/" in t.id) == relu
+    }
     answered = {row.target: row.unit for row in record.rows if row.target is not None}
     assert answered == {name: t.unit for name, t in wanted.items()}
     verdicts = {e.verdict for e in entries(TARGETS, [record], {}, chosen=wanted.values())}
     assert verdicts == ({"reproduced"} if profile == "paper" else {"other setting"})
+
+
+def test_the_relu_networks_are_averaged_over_the_papers_paths() -> None:
+    """With other paths there is no average to compare, but each path is still measured."""
+    rows = {row.target: row.value for row in condensed(figure_4_relu, profile="quick").rows}
+    each = {row.target: row.value for row in condensed(profile="quick").rows}
+    for what in ("flat-share-saturated", "flat-share-vanilla", "singular-values-vanilla"):
+        pairs = [each[f"saturating/figure-4/s{a}-t{b}/{what}"] for a, b in figure_4.PAIRS]
+        assert rows[f"saturating/figure-4/relu/{what}"] == pytest.approx(sum(pairs) / 4)
+    other = condensed(figure_4_relu, profile="quick", pairs=[[4, 9]])
+    assert {row.target for row in other.rows} == {None}
+    assert "peak" in {row.name for row in other.rows}
 
 
 def test_the_readings_of_a_walk() -> None:

@@ -134,6 +134,11 @@ ITEMS: Mapping[str, Item] = {
     "saturating/figure-2": Item(_SATURATING + "figure_2", "Figure 2: pre-activations"),
     "saturating/figure-3": Item(_SATURATING + "figure_3", "Figure 3: dissimilarity, sigmoid MLP"),
     "saturating/figure-4": Item(_SATURATING + "figure_4", "Figure 4: paths between two digits"),
+    "saturating/figure-4-relu": Item(
+        _SATURATING + "figure_4_relu",
+        "Figure 4: a similar trend for the ReLU MLP",
+        measures=("figure-4/relu/",),
+    ),
     "saturating/figure-5": Item(
         _SATURATING + "figure_5", "Figure 5: L-BFGS, least confident images"
     ),

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from robustbook.ledger import Record, Row
 from robustbook.measures import resolve, walk
+from robustbook.networks import Name
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
@@ -143,13 +144,13 @@ def most_confident(
     return torch.tensor(rows), torch.tensor(best, dtype=torch.float64)
 
 
-def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+def calls(p: Parameters, network: Name = "sigmoid-mlp") -> dict[tuple[Any, ...], Call]:
     """Return the computations of the study as a dict with keys (method, seed)."""
     assert p.seeds is not None
     size = TEST[p.profile]
     return {
         (method, seed): geometry(
-            train(mlps(p.profile)["sigmoid-mlp", method], seed), p.pairs, p.points, size
+            train(mlps(p.profile)[network, method], seed), p.pairs, p.points, size
         )
         for method in COMPARED
         for seed in p.seeds
@@ -167,13 +168,15 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         for i, pair in enumerate(p.pairs):
             apart = []
             for method in COMPARED:
-                even = _walk(results[method, seed], i, "even")
-                rows += _readings(even, pair, method, seed, "even")
-                resolved = _walk(results[method, seed], i, "resolved")
-                rows += _readings(resolved, pair, method, seed, "resolved")
+                for grid in ("even", "resolved"):
+                    found = path(results[method, seed], i, grid)
+                    rows += readings(found, pair, method, seed, grid)
+                even = path(results[method, seed], i, "even")
+                if pair in PAIRS:
+                    rows += _compared(even, pair, method, seed)
                 apart.append(_apart(even))
                 if seed == p.seeds[0]:
-                    for name, curve in _drawn(even).items():
+                    for name, curve in drawn(even).items():
                         curves.setdefault(f"{method}/{name}", []).append(curve)
             if pair in PAIRS:
                 target, far = f"{_name(pair)}/length-follows-transition", max(apart)
@@ -185,7 +188,7 @@ def _name(pair: tuple[int, int]) -> str:
     return f"{PAPER}/{ITEM}/s{pair[0]}-t{pair[1]}"
 
 
-def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
+def path(result: Done, i: int, grid: str) -> dict[str, Tensor]:
     """Return the results of ``geometry`` for one path: the path between the classes of pair number
     ``i``.
     """
@@ -193,31 +196,23 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
     return {k.removeprefix(start): v for k, v in result.tensors.items() if k.startswith(start)}
 
 
-def _readings(
+def readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the measurements on one path, such as the flat fraction and the number of large
-    singular values for each threshold.
-
-    A measurement that is compared with a number of the paper is stored with the id of this number.
+    """Yield the measurements on one path: the flat fraction and the number of large singular values
+    for each threshold, the height of the peak, and the length of the curve.
     """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]
-    judged = pair in PAIRS and grid == "even"
     peak = length.argmax()
     at_peak = values[peak]
     for threshold in FLAT:
-        share = torch.trapezoid((length < threshold * length[peak]).to(t.dtype), t).item()
         setting = {**labels, "threshold": threshold}
-        yield Row(share, "fraction", None, "flat share", seed, setting=setting)
-        if judged and threshold == FLAT_OURS:
-            yield Row(share, "fraction", f"{_name(pair)}/flat-share-{method}", seed=seed)
+        yield Row(flat(found, threshold), "fraction", None, "flat share", seed, setting=setting)
     for threshold in LARGE:
-        count = int((at_peak > threshold * at_peak[0]).sum())
         setting = {**labels, "threshold": threshold}
+        count = large(found, threshold)
         yield Row(count, "count", None, "large singular values", seed, setting=setting)
-        if judged and threshold == LARGE_OURS:
-            yield Row(count, "count", f"{_name(pair)}/singular-values-{method}", seed=seed)
     of_path = (at_peak[0] / values[:, 0].max()).item()
     yield Row(of_path, "fraction", None, "largest at peak", seed, setting=labels)
     inflated = int((at_peak > 2 * values.median(0).values).sum())
@@ -228,6 +223,31 @@ def _readings(
     yield Row(len(t), "count", None, "points", seed, setting=labels)
 
 
+def _compared(
+    found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int
+) -> Iterator[Row]:
+    """Yield the two measurements on one path that are compared with the paper's claims."""
+    start = _name(pair)
+    yield Row(flat(found, FLAT_OURS), "fraction", f"{start}/flat-share-{method}", seed=seed)
+    yield Row(large(found, LARGE_OURS), "count", f"{start}/singular-values-{method}", seed=seed)
+
+
+def flat(found: Mapping[str, Tensor], threshold: float) -> float:
+    """Return the fraction of a path on which the length element is below ``threshold`` times the
+    largest length element of the path.
+    """
+    length, t = found["length"], found["t"]
+    return torch.trapezoid((length < threshold * length.max()).to(t.dtype), t).item()
+
+
+def large(found: Mapping[str, Tensor], threshold: float) -> int:
+    """Return how many singular values at the peak of the length element exceed ``threshold`` times
+    the largest singular value there.
+    """
+    at_peak = found["singular_values"][found["length"].argmax()]
+    return int((at_peak > threshold * at_peak[0]).sum())
+
+
 def _apart(found: Mapping[str, Tensor]) -> float:
     """Return how far the peak of the length element is from the point where the class probabilities
     change most steeply. The returned distance is a fraction of the length of the path.
@@ -236,7 +256,7 @@ def _apart(found: Mapping[str, Tensor]) -> float:
     return abs(peaks[1] - peaks[0]).item()
 
 
-def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
+def drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return at most DRAWN points of a path.
 
     The path is divided into sections of equally many points. In each section, only the point with
