@@ -33,9 +33,10 @@ def prediction_interval(
 
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
     `unit`). For shares, b = p (1 - p) / k, where p is the mean share. The term b is needed because
-    the paper may have used other test images than we did. If the values are not shares of test
-    images, b = 0. If the paper used the same test images as we did, the prediction interval is
-    wider than necessary, never too narrow. The prediction interval of shares is clipped to the
+    our k test images are a sample. If the values are not shares of test images, b = 0. If the paper
+    used the same test images as we did, the prediction interval is wider than necessary. If the
+    paper used other images, and few of them, the prediction interval is too narrow, because the
+    choice of the paper's images adds its own error. The prediction interval is clipped to the
     range of shares. With a single run, both ends of the interval are the value itself, because one
     run does not show how much runs vary.
     """
