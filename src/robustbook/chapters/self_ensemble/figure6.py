@@ -281,9 +281,11 @@ def crossings(records: Sequence[Record]) -> str:
         if not reached:
             continue
         images = names.counted(record, network)
+        means = {
+            x: [fmean(_equal(record, network, x, d)) for d in reached] for x in ("rse", "none")
+        }
         ours = [
-            _order(*(fmean(_equal(record, network, x, d)) for x in ("rse", "none")), images)
-            for d in reached
+            _order(rse, none, images) for rse, none in zip(means["rse"], means["none"], strict=True)
         ]
         theirs = [_their_order(network, d) for d in reached]
         parts.append(

@@ -2,6 +2,7 @@
 which networks and defenses a record (stored results of a run) contains.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -152,7 +153,7 @@ def clearly(first: float, second: float, images: int) -> bool:
     count, because the error of an accuracy of 0 or 100 % would otherwise be 0.
     """
     shares = [(share * images / 100 + 1) / (images + 2) for share in (first, second)]
-    error = sum(share * (1 - share) / images for share in shares) ** 0.5
+    error = math.sqrt(sum(share * (1 - share) / images for share in shares))
     return (first - second) / 100 > 2 * error
 
 

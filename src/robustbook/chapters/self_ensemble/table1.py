@@ -120,9 +120,9 @@ def _cell(record: Record, name: str) -> str:
 
 
 def _run(place: int, target: str) -> list[str]:
-    there, found = _number(printed(target) or 0), runs()
+    there, found = _number(printed(target) or 0.0), runs()
     return [
-        f"{there} / **{_number(found[n][place])}**" if n in found else f"{there} / -"
+        f"{there} / **{_number(float(found[n][place]))}**" if n in found else f"{there} / -"
         for n in NETWORKS
     ]
 

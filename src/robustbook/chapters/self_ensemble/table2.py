@@ -52,6 +52,18 @@ def answer(record: Record) -> str:
     return text
 
 
+def ran(record: Record) -> str:
+    """Return a sentence that states which network and images the shown results are from."""
+    shown = names.defenses(record, NETWORK, list(DEFENSES))
+    defenses = names.listed([DEFENSES[d] for d in shown])
+    return f"{names.ran(record, NETWORK)} The defenses are {defenses}."
+
+
+def baselines(record: Record) -> str:
+    """Return sentences that state how far the other defenses are from the authors' accuracies."""
+    return figure6.baselines([record])
+
+
 def accuracies(records: Sequence[Record]) -> Figure:
     """Draw accuracy against c, with a curve per defense. If RSE was run with its strongest noise in
     several places, a second panel has a curve for each place.

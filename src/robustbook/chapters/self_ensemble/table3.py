@@ -57,10 +57,15 @@ def ran(record: Record) -> str:
     image = "a ship" if comparable(record) else "a digit on a photograph"
     seeds = max(len(record.seeds), 1)
     return (
-        f"The stored results attack one image, {image}, on a {names.title(record, network)}, with "
+        f"The stored results attack one image, {image}, with a {_plain(record, network)}, "
         f"{steps:,} steps and {'one seed' if seeds == 1 else f'{seeds} seeds'}. The defenses are "
         f"{names.listed([DEFENSES[d] for d in _defenses(record)])}."
     )
+
+
+def _plain(record: Record, network: str) -> str:
+    """Return the network's name without its data set."""
+    return names.title(record, network).partition(",")[0]
 
 
 STEPS, QUICK_STEPS = 1000, 40

@@ -109,8 +109,9 @@ def bound_in_words(record: Record) -> str:
     wrong = mean(record, "misclassified", network=network)
     found = values(record, "confidence wrong", network=network)
     confidence = (
-        f" On the {wrong:.0f} % of images that are misclassified, the right side of the second "
-        f"inequality is {fmean(found):.2f} on average, although the prediction is wrong."
+        f" On the misclassified images ({wrong:.0f} % of {counted(record, network)}), the right "
+        f"side of the second inequality is {fmean(found):.2f} on average, although the prediction "
+        "is wrong."
         if found
         else ""
     )

@@ -74,7 +74,7 @@ def finding(record: Record) -> str:
     clean = accuracy(record, network, "clean", draws(record, network, "clean")[0])
     search = accuracy(record, network, "search", draws(record, network, "search")[-1])
     return whole_percent(
-        f"they lower the accuracy of RSE from {clean:.0f} to {search:.0f} % "
+        f"{search:.0f} % with RSE, and {clean:.0f} % without an attack "
         f"({title(record, network)}; {size(record, network)})."
     )
 

@@ -107,7 +107,7 @@ def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> I
 
 def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
     """Yield two settings of VGG16, the network of Table 2: the number of test images, and the
-    number of values of c including 0. Both are counted in the run, because a smaller run uses fewer.
+    number of values of c including 0. Both are counted in the run, because small runs use fewer.
     """
     of = {c: len(at.right) for (network, _, c), at in found.items() if network == "vgg16"}
     if of:
