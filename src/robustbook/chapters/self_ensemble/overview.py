@@ -42,7 +42,7 @@ def answer(record: Record) -> str:
         f"On VGG16 under the paper's attack {'yes' if sure else 'not clearly'}: with noise it "
         f"classifies {rse:.1f} % of the images correctly, without noise {none:.1f} % "
         f"({names.title(record, table2.NETWORK)}; {names.size(record, table2.NETWORK)}).{other} "
-        f"Under stronger attacks {today.finding(record_of(f'{PAPER}/today'))}"
+        f"Under stronger attacks the accuracy is {today.finding(record_of(f'{PAPER}/today'))}"
     )
 
 
