@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robustbook import page
-from robustbook.chapters.published import record_of, version_of
+from robustbook.chapters.published import mean, record_of, version_of
 from robustbook.chapters.self_ensemble import (
     figure2,
     figure3,
@@ -24,7 +24,7 @@ from robustbook.chapters.self_ensemble import (
 from robustbook.chapters.wording import beside
 from robustbook.figures import LOOKS
 from robustbook.ledger import Record, Row
-from robustbook.studies.self_ensemble import settings, sweep
+from robustbook.studies.self_ensemble import settings, sweep, table_3
 from robustbook.studies.self_ensemble import table_2 as study
 
 from .reading import body, numbers, ordered
@@ -108,21 +108,32 @@ def test_table_2() -> None:
     shown = record("table-2", "reduced", cells("vgg16", TABLE))
     rows = body(table2.printed_beside(version_of(shown)))
     assert [row[0] for row in rows] == list(names.DEFENSES.values())
-    assert numbers(rows[0][2].replace("**", ""))[:2] == [86.06, 65.5]
+    assert numbers(rows[0][3].replace("**", ""))[:2] == [86.06, 65.5]
+    assert rows[1][1].startswith("91.62 / **80.5**")  # the authors' data of Figure 6
     assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
     text = table2.answer(shown)
-    assert "RSE classifies 65.5 % of 400 test images correctly (86.06 in the paper)" in text
-    assert "Adv. retraining, classifies 60.5 % correctly (9.81 in the paper)." in text
+    assert text.startswith(
+        "The accuracy is higher with RSE than without defense: 65.5 against 45.5"
+    )
+    assert "(86.06 and 8.93 in the paper)" in text and "(400 images, 2 seeds)" in text
+    assert "At this size" not in text  # all are near the authors' clean accuracies
+    worse = {**TABLE, "brelu": falling(50, table2.CS)}
+    shown = record("table-2", "reduced", cells("vgg16", worse))
+    assert "At this size Robust Opt. + BReLU stay far below" in table2.answer(shown)
+    assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran(shown)
+    low = table2.baselines(shown)
+    assert "Robust Opt. + BReLU 50.5 % on clean images (90.3)" in low and "Adv." not in low
     few = record("table-2", "quick", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
-    assert "best other" not in table2.answer(few)
-    assert body(table2.printed_beside(version_of(few)))[1][1] == "27 / -"
+    assert "At this size" not in table2.answer(few) and table2.baselines(few) == ""
+    assert body(table2.printed_beside(version_of(few)))[1][2] == "27 / -"
     assert len(body(table2.distortions(version_of(shown)))) == 5
 
 
 def test_the_nearest_placement() -> None:
     """The mean over c of the distance to the printed row, smallest for the printed row itself."""
     theirs = {c: float(table2.printed(table2.target("rse", c)) or 0) for c in table2.CS}
-    far = {c: value - 5 for c, value in theirs.items()}
+    far = {0.0: 88.0, **{c: value - 5 for c, value in theirs.items()}}
+    theirs[0.0] = 88.0
     rows = cells("vgg16", {"rse": far, "rse code 0.2": theirs}, seeds=1)
     shown = record("table-2", "paper", rows)
     text = table2.nearest_placement(shown)
@@ -131,6 +142,10 @@ def test_the_nearest_placement() -> None:
     rows = body(table2.placements(version_of(shown)))
     assert [row[0] for row in rows] == ["0.4, as released", "0.2, as released", "printed"]
     assert len(table2.accuracies([shown]).axes) == 2
+    weak = {d: {**of, 0.0: 70.0} for d, of in (("rse", far), ("rse code 0.2", theirs))}
+    weak_record = record("table-2", "paper", cells("vgg16", weak, seeds=1))
+    text = table2.nearest_placement(weak_record)
+    assert "does not decide" in text and "70.0 and 70.0 % correctly" in text and "88.6 %" in text
     alone = record("table-2", "paper", cells("vgg16", {"rse": far}))
     assert table2.nearest_placement(alone).startswith("Only one placement")
     assert len(table2.of_one(alone).axes) == 1
@@ -172,10 +187,18 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert drawn == 2 * [7, 5, 5]  # the authors' five, and ours
     assert len(figure6.equal_distortion([paper]).axes) == 3
     text = figure6.answer([paper])
-    assert "50.5 %" in text and "distortion of 0.21, RSE classifies 60.0 % correctly" in text
-    assert "and the network without defense 70.0 %: the network without" in text
-    assert text.endswith("the network without defense is better.")
-    assert "at 0 of 2 distortions with Model A on STL-10" in figure6.crossings([paper])
+    assert text.startswith("*Model A on STL-10* (400 images, 2 seeds): at equal $c$ not ")
+    assert "50.5 % and no defense 50.5 % accuracy" in text
+    assert "at equal distortion RSE is worse" in text and "0.21, 60.0 and 70.0 %." in text
+    assert figure6.undecided([paper]) == ["Model A"]
+    text = figure6.crossings([paper])
+    assert "with Model A on STL-10 RSE is worse at 2 of 2 (the authors' points:" in text
+    assert "(the authors' points: RSE is worse at 2 of 2)" in text
+    assert "The defenses are RSE and No defense." in figure6.ran([paper])
+    gaps = figure6.distortion_gaps([paper])
+    assert "Model A on STL-10" in gaps and "RSE" in gaps
+    reduced = record("figure-6", "reduced", cells("vgg16", SMALL))
+    assert figure6.distortion_gaps([reduced]) == "" and figure6.baselines([reduced]) == ""
     assert figure6.clean_costs([paper]).endswith(", by 0.0 points (Model A on STL-10).")
     bare = record("figure-6", "paper", cells("model-a", SMALL))
     assert figure6.at_equal_distance(bare, "model-a") is None
@@ -190,9 +213,9 @@ def test_an_answer_has_the_networks_of_all_published_records() -> None:
     ]
     shown = page.Page(f"{PAPER}/figure-6", {}, records[0], tuple(records[1:]))
     text = shown.answers(figure6.answer, "vgg16/rse-above-none/c-0.1").data
-    assert text.count("RSE classifies") == 2 and "ResNeXt" not in text
-    assert text.index("Model A on STL-10") < text.index("narrow VGG16 on CIFAR-10")
-    assert text.startswith("**Answer.** With Model A") and text.count("verdict-badge") == 1
+    assert text.count("RSE has") == 2 and "ResNeXt" not in text
+    assert text.index("Model A on STL-10") < text.index("Narrow VGG16 on CIFAR-10")
+    assert text.startswith("**Answer.** *Model A") and text.count("verdict-badge") == 1
 
 
 def test_the_tables_of_figure_6() -> None:
@@ -221,10 +244,12 @@ def test_figure_2() -> None:
     of = {regime: falling(value, (0.01, 0.1)) for regime, value in start.items()}
     shown = record("figure-2", "reduced", cells("vgg16", of, seeds=1))
     text = figure2.answer([shown])
-    assert (
-        "only at test time leaves 20.0 % of the clean images" in text
-        and "classifies 70.0 % correctly with" in text
-    )
+    assert text.startswith("Both: under the attack at $c = 0.1$, RSE classifies 70.0 % of")
+    assert "only in training it is 50.0 %, and with noise only at test time 0.0 %" in text
+    assert "from 0.01 to 0.1, in 300 steps." in figure2.ran([shown])
+    same = {**of, "train only": of["rse"]}
+    text = figure2.answer([record("figure-2", "reduced", cells("vgg16", same, seeds=1))])
+    assert text.startswith("It needs noise in training: ")
     assert "50 % of the 40.0 points" in figure2.shares([shown])
     assert len(figure2.curves([shown]).axes[0].lines) == 4
     rows = body(figure2.accuracies(version_of(shown)))
@@ -240,15 +265,22 @@ def test_figure_3() -> None:
     of = {level: falling(value, (0.01, 0.1)) for level, value in start.items()}
     shown = record("figure-3", "reduced", cells("vgg16", of, seeds=1))
     text = figure3.answer(shown)
-    assert "level 0.18/0.2 changes the accuracy of one draw from 90.0 to 70.0 %" in text
-    assert "Under the attack at $c = 0.1$" in text
-    assert "noise changes the accuracy of one draw from 70.0 to 50.0 %" in text
-    assert figure3.best_level([shown]).count("no noise") == 3
+    assert text.startswith("No noise level clearly helps, and more noise lowers it again. At ")
+    assert "one draw classifies 70.0, 60.0, 50.0 and 40.0 % of the images correctly, with" in text
+    assert "without an attack it is 90.0, 80.0, 70.0 and 60.0 % (narrow VGG16 on CIFAR-10;" in text
+    best = figure3.best_level([shown])
+    assert best.startswith("*Best or tied everywhere: no noise.*") and best.count("no noise") == 4
+    assert best.endswith("two standard errors at 3 of these 3 points.")
+    assert figure3.ran([shown]).endswith("no noise, 0.12/0.1, 0.18/0.2 and 0.4/0.1 (Table 1).")
     assert body(figure3.accuracies(version_of(shown)))[0] == ["no noise", "90.0", "80.0", "70.0"]
     assert body(figure3.of_fifty(version_of(shown)))[0] == ["no noise", "93.0", "83.0", "73.0"]
     assert len(figure3.curves([shown]).axes[0].lines) == 4
     quick = record("figure-3", "quick", cells("vgg16", {"none": of["none"], "rse": of["rse"]}))
-    assert "noise of the level 0.2/0.05" in figure3.answer(quick)
+    assert "with no noise and 0.2/0.05;" in figure3.answer(quick)
+    assert "in 40 steps" in figure3.ran([quick])
+    of = {"none": {0.0: 96.0, 0.1: 12.0}, "rse paper 0.12/0.1": {0.0: 96.0, 0.1: 60.0}}
+    text = figure3.best_level([record("figure-3", "reduced", cells("vgg16", of, seeds=1))])
+    assert "has no noise and 0.12/0.1 on clean images" in text  # the tie is named
 
 
 def test_figure_4() -> None:
@@ -263,13 +295,18 @@ def test_figure_4() -> None:
     shown = record("figure-4", "reduced", rows)
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
-    assert "3.0 points higher" in text and "one draw at 1 of 3 values of $c$" in text
+    assert text.startswith(
+        "By sign yes under weak attacks, and no under the strongest. Narrow VGG16"
+    )
+    assert "50 draws gain 3.0 points on average for $c$ below 0.4, and lose from $c = 1$ on" in text
+    assert text.endswith("Of 4 differences, 0 exceed two standard errors.")
     assert "classifies 57 to 77 % correctly" in figure4.turning([shown])
     assert "draw classifies 14 %" in figure4.turning([shown])
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
-    assert "There is no $c$ at which" in figure4.answer([always])
+    assert "lose at no $c$" in figure4.answer([always])
+    assert "not always no under the strongest" in figure4.answer([always])
     assert figure4.turning([always]).endswith("better at every $c$.")
 
 
@@ -288,7 +325,10 @@ def test_figure_5() -> None:
     ]
     shown = record("figure-5", "paper", rows)
     text = figure5.answer([shown])
-    assert "80.5 % of 1,600 test images" in text and "changes by +0.0 points" in text
+    assert text.startswith(
+        "About ten draws: one draw classifies 80.5 % of the images correctly, 10"
+    )
+    assert "10 draws 85.0 %, and 50 draws 85.0 %" in text and "1,600 images, 2 seeds" in text
     assert ": +4.5 and +0.0 points with noise 0.4/0.1 (Table 1)" in figure5.gained([shown])
     assert body(figure5.accuracies(version_of(shown)))[1][1:] == [
         "80.5",
@@ -325,14 +365,56 @@ def targeted() -> Record:
 def test_table_3() -> None:
     shown = targeted()
     text = table3.answer(shown)
-    assert "distance of 2.50 with RSE and 2.50 without defense" in text
-    assert "(15.8 and 3.41 in the paper)" in text and "for 1 of 2 target classes" in text
+    assert "squared l2 norm of 2.50 with RSE and 2.50 without defense" in text
+    assert "the paper has 15.8 and 3.41)" in text and "for 1 of 2 target classes with RSE" in text
+    assert "So RSE is not shown to be harder to attack" in text
+    assert "one image, a ship, with a narrow ResNeXt, 1,000 steps" in table3.ran(shown)
     rows = body(table3.printed_beside(version_of(shown)))
     assert rows[0][1] == "12.87 / **4.00**" and rows[1][-1] == "0.31 / **3.00**"
     assert rows[0][2] == "2.58 / -" and rows[-1][0] == "mean"
     assert [row[1] for row in body(table3.reached(version_of(shown)))] == ["1", "1"]
     assert table3.orders(shown).startswith("RSE needs a larger distance than the network without")
     assert "in 1 of 2 attacks (2 target classes, 1 trained network)" in table3.orders(shown)
+
+
+def test_table_3_on_another_image() -> None:
+    """The paper's numbers are of a ship; beside a digit they would be no comparison."""
+    shown = record_of(f"{PAPER}/table-3")
+    rows = body(table3.printed_beside(version_of(shown)))
+    hits = [mean(shown, "targets reached", defense=d) for d in ("rse", "none")]
+    text = table3.answer(shown)
+    assert f"for {hits[0]:g} of 9 target classes with RSE and for {hits[1]:g} without" in text
+    if not table3.comparable(shown):
+        assert not any("/" in cell for row in rows for cell in row) and "the paper" not in text
+        assert "a digit on a photograph" in table3.ran(shown) and len(rows[0]) == 3
+
+
+def test_the_steps_are_those_of_the_studies() -> None:
+    assert settings.setting("vgg16", "quick").steps == names.QUICK_STEPS
+    assert settings.setting("vgg16", "reduced").steps == names.STEPS
+    assert settings.setting("model-a", "paper").steps == names.STEPS
+    assert table_3.STEPS == {"quick": table3.QUICK_STEPS} and table3.STEPS == 1000
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "images", "expected"),
+    [
+        (62.5, 12.5, 24, True),  # 15 and 3 of 24 images
+        (62.5, 45.8, 24, False),
+        (66.2, 64.7, 100, False),
+        (12.5, 62.5, 24, False),  # the other way round
+        (100.0, 87.5, 8, False),
+    ],
+)
+def test_two_accuracies_that_differ_clearly(
+    first: float, second: float, images: int, expected: bool
+) -> None:
+    assert names.clearly(first, second, images) is expected
+
+
+def test_lists_in_words() -> None:
+    found = [names.listed(parts) for parts in ([], ["a"], ["a", "b"], ["a", "b", "c"])]
+    assert found == ["", "a", "a and b", "a, b and c"]
 
 
 def test_figure_7_draws_the_size_of_the_change() -> None:
@@ -353,9 +435,14 @@ def test_table_1_from_its_record() -> None:
     """Nothing is trained, so the record has the paper's setting."""
     shown = record_of(f"{PAPER}/table-1")
     assert table1.sigmas(shown, "vgg16")[:3] == [0.1, 0.4, 0.1]
-    assert "in front of convolution 2" in table1.answer(shown)
+    text = table1.answer(shown)
+    assert "in front of convolution 2" in text and "15 of 15 settings" in text
+    images = sorted(count for count, _ in table1.runs().values())
+    assert f"attack {images[0]:,}" in text and text.endswith("instead of 1,600 images.")
     rows = body(table1.settings_table(version_of(shown)))
     assert rows[0][2] == "0.4 / **0.4**" and rows[4][2] == "14,728,266 / **14,728,266**"
+    model, cs = table1.runs()["model-a"]
+    assert rows[-2][1] == f"1,600 / **{model:,}**" and rows[-1][1] == f"17 / **{cs}**"
     assert body(table1.noise_table(version_of(shown)))[-1][-1] == "185,344"
     assert "between 0.1 and 0.3" in table1.largest_eps(shown)
     circles = [p for p in table1.layers(shown).axes[0].patches if hasattr(p, "radius")]
@@ -366,6 +453,9 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     """Each names a page of the chapter and items of the ledger."""
     rows = body(overview.claims())
     assert len(rows) == len(overview.CLAIMS)
-    assert all(finding.endswith(".") or finding == "see the page" for _, _, finding, _ in rows)
+    assert all(finding.endswith(".") and verdicts for _, _, finding, verdicts in rows)
     assert len(overview.accuracies().axes) == 3
-    assert overview.answer(record_of(f"{PAPER}/table-2")).startswith("With ")
+    text = overview.answer(record_of(f"{PAPER}/table-2"))
+    assert (
+        text.startswith("On VGG16 under the paper's attack ") and "Under stronger attacks" in text
+    )

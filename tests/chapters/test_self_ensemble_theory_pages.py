@@ -12,7 +12,7 @@ from robustbook.studies.self_ensemble import theory as theory_study
 from robustbook.studies.self_ensemble import today as today_study
 from robustbook.studies.self_ensemble import zoo as zoo_study
 
-from .reading import body, numbers
+from .reading import body
 
 
 def versions(item: str) -> list[Version]:
@@ -37,6 +37,10 @@ def test_today(version: Version) -> None:
     r = today.middle(record, first)
     left = today.within(record, first, "rse", "all", r)
     assert f"{left:.0f}" in today.answer(record) and f"{r:g}" in today.answer(record)
+    counts = {row.images for row in record.rows if row.name == "accuracy"}
+    assert all(f"{count:,} images" in today.ran([record]) for count in counts)
+    assert f"{min(counts):,} images" in today.answer(record)
+    assert f"{min(counts):,} images" in today.finding(record)
     seen = mean(record, "accuracy as seen", network=first, defense="rse", attack="off")
     assert f"{seen:.0f}" in today.noise_in_words([record])
     assert len(today.curves([record]).axes) >= 1
@@ -52,7 +56,13 @@ def test_theory(version: Version) -> None:
     text = theory.answer(record)
     assert "holds for every image" in text
     ratio = mean(record, "gap over norm", network="digits", scale=theory.SMALL)
-    assert ratio == pytest.approx(numbers(text)[1], abs=0.005)
+    assert f" and {ratio:.2f} times the prediction" in text
+    for defense in theory.DEFENSES:
+        found = mean(record, "rank correlation", network=networks(record)[0], defense=defense)
+        assert f"{found:.2f}" in theory.correlations_in_words(record)
+    bent = len(record.arrays[f"{networks(record)[0]}/rse/bent/trace"])
+    assert f"{bent} images" in theory.ran(record)
+    assert f"come from {bent} images" in theory.taylor_in_words(record)
     assert len(body(theory.bounds(version))) == 1 + len(theory_study.COUNTS)
     for row in body(theory.gaps(version)):
         assert row[1] or row[0].startswith("**")
@@ -71,7 +81,15 @@ def test_zoo(version: Version) -> None:
     assert len(body(zoo.numbers(version))) == 1 + len(zoo_study.STEPS)
     assert len(zoo.estimates(record).axes) == 2
     table = body(zoo.attacks(version))
-    assert [row[0] for row in table if row[3]] and "%" in zoo.answer(record)
+    assert [row[0] for row in table if row[3]]
+    images = {row.images for row in record.rows if row.name == "success"}
+    hits = max(zoo._success(record, network, "none").values()) * min(images) / 100
+    text = zoo.answer(record)
+    if len(record.seeds) == 1:
+        assert f"{hits:.3g} of {min(images)} without defense" in text
+    assert f"attacks {min(images)} images" in zoo.ran(record)
+    wide = zoo.widest(record, network)
+    assert wide in zoo_study.STEPS and wide >= zoo.MODERATE and f"h = {wide:g}" in text
 
 
 def test_constants_are_those_of_the_studies() -> None:
@@ -80,28 +98,38 @@ def test_constants_are_those_of_the_studies() -> None:
 
 
 def test_the_wording_follows_the_numbers() -> None:
-    """The answer says that RSE is not better where it is not."""
+    """The answer claims a lower accuracy only if the number of images carries it."""
 
-    def record(paper: float, left: float, bare: float) -> Record:
-        of = {"rse": {"paper": paper, "all": left}, "none": {"all": bare}}
+    def record(search: float, many: float) -> Record:
+        found = {
+            ("clean", 1): 90.0,
+            ("paper", 1): 60.0,
+            ("paper", 10): many,
+            ("search", 10): search,
+        }
+        of = {"network": "vgg16", "defense": "rse"}
         rows = [
             Row(
-                value,
+                v,
                 "percent",
                 None,
-                "accuracy within",
+                "accuracy",
                 0,
-                setting={"network": "vgg16", "defense": defense, "attack": attack, "eps": 0.5},
+                50,
+                setting={**of, "attack": a, "averaged": k, "eps": 0},
             )
-            for defense, found in of.items()
-            for attack, value in found.items()
+            for (a, k), v in found.items()
         ]
-        rows.append(Row(1.0, "percent", None, "accuracy", 0, setting={"network": "vgg16"}))
+        for attack, value in (("paper", 60.0), ("all", search)):
+            label = {**of, "attack": attack, "eps": 0.5}
+            rows.append(Row(value, "percent", None, "accuracy within", 0, setting=label))
+        rows.append(Row(2.0, "percent", None, "spread", 0, setting=of))
         return Record("self_ensemble", "today", "paper", {}, (0,), tuple(rows))
 
-    weak, same = today.answer(record(60.0, 10.0, 20.0)), today.answer(record(60.0, 58.0, 0.0))
-    assert "attack overstates" in weak and "This is not more than" in weak
-    assert "does not overstate" in same and "This is more than" in same
+    weak, same = today.answer(record(10.0, 20.0)), today.answer(record(88.0, 58.0))
+    assert weak.startswith("No: ") and "Averaging over 10 draws lowers it (60 and 20" in weak
+    assert same.startswith("This run cannot tell: ") and "alone does not clearly change" in same
+    assert "50 images, one seed; new noise alone changes an accuracy by up to 2 points" in same
 
 
 @pytest.mark.parametrize(

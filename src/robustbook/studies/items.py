@@ -171,13 +171,15 @@ ITEMS: Mapping[str, Item] = {
         _ENSEMBLE + "figure_6",
         "Figure 6: accuracy and distortion against c",
         _ALL,
-        ("figure-6/", "text-3/clean-cost", "text-4.3/"),
+        ("figure-6/", "text-3/clean-cost", "text-4.3/", "setup/test-images", "setup/c-values"),
         {"vgg16": 'networks=["vgg16"]', "resnext": 'networks=["resnext"]', **_OTHER_DEFENSES},
+        judges=("figure-6", "text-3", "text-4.3"),
     ),
     "self_ensemble/table-1": Item(
         _ENSEMBLE + "table_1",
         "Table 1: settings",
-        measures=("table-1/", "setup/", "figure-1/"),
+        measures=("table-1/", "setup/params-", "setup/attack-steps", "figure-1/"),
+        judges=("table-1", "setup", "figure-1"),
     ),
     "self_ensemble/table-2": Item(
         _ENSEMBLE + "table_2",

@@ -24,23 +24,33 @@ SMALL = 0.1
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that state accuracies with noise in training, at test time, in both, and in
-    neither. The accuracies are on clean images and under a weak attack.
+    """Return sentences that state whether RSE needs noise in training and at test time, with
+    accuracies under a weak attack.
     """
     return " ".join(_told(record, network) for record, network in names.best(records))
 
 
 def _told(record: Record, network: str) -> str:
-    clean = {r: names.at(record, network, r, 0.0) for r in REGIMES}
     under = {r: names.at(record, network, r, SMALL) for r in REGIMES}
+    rse, alone, late = (under[r] or 0.0 for r in ("rse", "train only", "test only"))
+    images = names.counted(record, network)
+    needed = [
+        words
+        for words, other in (("at test time", alone), ("in training", late))
+        if names.clearly(rse, other, images)
+    ]
+    lead = {2: "Both", 1: f"It needs noise {''.join(needed)}", 0: "These results cannot tell"}
     return (
-        f"With {names.full_title(record, network)}, noise only at test time leaves "
-        f"{clean['test only']:.1f} % of the clean images correctly classified, while the network "
-        f"without noise classifies {clean['none']:.1f} % correctly. Under the attack at "
-        f"$c = {SMALL:g}$, the network trained with noise classifies {under['rse']:.1f} % "
-        f"correctly with noise at test time, and {under['train only']:.1f} % without noise at test "
-        f"time. The network without any noise classifies {under['none']:.1f} % correctly."
+        f"{lead[len(needed)]}: under the attack at $c = {SMALL:g}$, RSE classifies {rse:.1f} % of "
+        f"the images correctly. With noise only in training it is {alone:.1f} %, and with noise "
+        f"only at test time {late:.1f} % ({names.full_title(record, network)}; "
+        f"{names.size(record, network)})."
     )
+
+
+def ran(records: Sequence[Record]) -> str:
+    """Return sentences that state which networks, images and attacks the shown results are from."""
+    return " ".join(names.ran(record, network) for record, network in names.best(records))
 
 
 def curves(records: Sequence[Record]) -> Figure:

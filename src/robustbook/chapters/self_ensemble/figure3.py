@@ -46,33 +46,46 @@ def levels(record: Record) -> dict[str, str]:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare two networks: without noise, and with the highest noise level.
-    The sentences state the accuracies of both networks on clean images and under attack.
+    """Return sentences that state whether some noise, and more noise, raises the accuracy under
+    attack. The sentences state the accuracies for all noise levels, on clean images and under
+    attack.
     """
-    text = []
-    for network in names.networks(record):
-        shown = names.defenses(record, network, list(LEVELS))
-        low, high = "none", [d for d in shown if d != "none"][_highest(shown)]
-        clean, under = (
-            [names.at(record, network, d, c, ONE) for d in (low, high)] for c in (0.0, STRONG)
-        )
-        text.append(
-            f"With {names.full_title(record, network)}, adding noise of the level "
-            f"{levels(record)[high]} changes the accuracy of one draw from {clean[0]:.1f} to "
-            f"{clean[1]:.1f} % on clean images. Under the attack at $c = {STRONG:g}$ the same "
-            f"noise changes the accuracy of one draw from {under[0]:.1f} to {under[1]:.1f} %."
-        )
-    return " ".join(text)
+    return " ".join(_told(record, network) for network in names.networks(record))
 
 
-def _highest(shown: Sequence[str]) -> int:
-    """Return the position of one noise level in the list of those ``shown`` defenses that have
-    noise. The noise level is the highest one in the authors' script. If the highest noise level was
-    not run, the last position of the list is returned.
+def _told(record: Record, network: str) -> str:
+    shown = names.defenses(record, network, list(LEVELS))
+    under, clean = (
+        {d: names.at(record, network, d, c, ONE) or 0.0 for d in shown} for c in (STRONG, 0.0)
+    )
+    noisy, images = [d for d in shown if d != "none"], names.counted(record, network)
+    some = any(names.clearly(under[d], under["none"], images) for d in noisy)
+    low, high = under[noisy[0]], under[noisy[-1]]
+    more = "lowers it again" if names.clearly(low, high, images) else "does not clearly raise it"
+    if names.clearly(high, low, images):
+        more = "raises it further"
+    lead = "Some noise raises the accuracy under attack" if some else "No noise level clearly helps"
+    if len(noisy) > 1:
+        lead += f", and more noise {more}"
+    words = names.listed([levels(record)[d] for d in shown])
+    first, second = (names.listed([f"{of[d]:.1f}" for d in shown]) + " %" for of in (under, clean))
+    return (
+        f"{lead}. At $c = {STRONG:g}$ one draw classifies {first} of the images correctly, with "
+        f"{words}; without an attack it is {second} ({names.full_title(record, network)}; "
+        f"{names.size(record, network)})."
+    )
+
+
+def ran(records: Sequence[Record]) -> str:
+    """Return sentences that state which noise levels, networks and images the shown results are
+    from.
     """
-    noisy = [d for d in shown if d != "none"]
-    wanted = "rse paper 0.18/0.2"
-    return noisy.index(wanted) if wanted in noisy else len(noisy) - 1
+    return " ".join(
+        f"{names.ran(record, network)} The noise levels are "
+        + names.listed([levels(record)[d] for d in names.defenses(record, network, list(LEVELS))])
+        + "."
+        for record, network in names.best(records)
+    )
 
 
 def curves(records: Sequence[Record]) -> Figure:
@@ -127,17 +140,31 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
 
 
 def best_level(records: Sequence[Record]) -> str:
-    """Return a sentence that states which noise level has the highest accuracy, on clean images and
-    under the attack with each value of c.
+    """Return sentences that state which noise levels have the highest accuracy, on clean images and
+    under the attack with each value of c. Levels with the same accuracy are all named.
     """
-    parts = []
-    for record, network in names.best(records):
-        words = levels(record)
-        shown = names.defenses(record, network, list(LEVELS))
-        for c in (0.0, *names.strengths(record, network, "rse")):
-            found = {d: names.at(record, network, d, c, ONE) for d in shown}
-            highest = max(value for value in found.values() if value is not None)
-            best = next(d for d, value in found.items() if value == highest)
-            where = "on clean images" if c == 0 else f"at $c = {c:g}$"
-            parts.append(f"{words[best]} {where}")
-    return f"These noise levels give the highest accuracy of one draw: {'; '.join(parts)}."
+    return " ".join(_best(record, network) for record, network in names.best(records))
+
+
+def _best(record: Record, network: str) -> str:
+    words, shown = levels(record), names.defenses(record, network, list(LEVELS))
+    images = names.counted(record, network)
+    winners: list[list[str]] = []
+    parts, clear = [], 0
+    for c in (0.0, *names.strengths(record, network, "rse")):
+        found = {d: names.at(record, network, d, c, ONE) or 0.0 for d in shown}
+        highest = max(found.values())
+        winners.append([d for d, value in found.items() if highest - value < 1e-9])
+        rest = [value for d, value in found.items() if d not in winners[-1]]
+        clear += bool(rest) and names.clearly(highest, max(rest), images)
+        where = "on clean images" if c == 0 else f"at $c = {c:g}$"
+        parts.append(f"{names.listed([words[d] for d in winners[-1]])} {where}")
+    always = [words[d] for d in shown if all(d in won for won in winners)]
+    lead = "*The best noise level depends on the attack.*"
+    if always:
+        lead = f"*Best or tied everywhere: {names.listed(always)}.*"
+    return (
+        f"{lead} The highest accuracy of one draw has {'; '.join(parts)} "
+        f"({names.full_title(record, network)}; {names.size(record, network)}). The lead over the "
+        f"next level exceeds two standard errors at {clear} of these {len(parts)} points."
+    )

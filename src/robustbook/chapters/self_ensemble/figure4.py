@@ -3,6 +3,7 @@ ensemble of 50 draws.
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -21,30 +22,53 @@ TURN = 0.4
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that compare the accuracies of predictions from 50 noise draws and from one
-    draw. The sentences state the mean difference of the accuracies under weak attacks, and for
-    which attacks 50 noise draws are less accurate.
+    """Return sentences that state whether 50 noise draws are more accurate than one draw: under
+    weak attacks, and under strong attacks.
     """
-    return " ".join(_told(record, network) for record, network in names.best(records))
+    best = names.best(records)
+    ends = [_ends(record, network) for record, network in best]
+    weak = all(gained > 0 for gained, _ in ends)
+    strong = all(gained < 0 for _, gained in ends)
+    told = " ".join(_told(record, network) for record, network in best)
+    clear = [c for each in best for c in _clear(*each)]
+    return (
+        f"By sign {'yes' if weak else 'not always'} under weak attacks, and "
+        f"{'no' if strong else 'not always no'} under the strongest. {told} Of "
+        f"{sum(len(gain(*each)) for each in best)} differences, {len(clear)} "
+        f"exceed{'s' * (len(clear) == 1)} two standard errors."
+    )
+
+
+def _ends(record: Record, network: str) -> tuple[float, float]:
+    """Return two differences, accuracy of 50 draws minus accuracy of one draw: the mean under weak
+    attacks, and the difference at the largest c.
+    """
+    gains = {c: fmean(each) for c, each in gain(record, network).items()}
+    return fmean(g for c, g in gains.items() if 0 < c < TURN), gains[max(gains)]
 
 
 def _told(record: Record, network: str) -> str:
-    gains = {c: sum(each) / len(each) for c, each in gain(record, network).items()}
-    weak = [g for c, g in gains.items() if 0 < c < TURN]
-    worse = [c for c, g in gains.items() if g < 0 and c > 0]
-    higher = sum(weak) / len(weak)
-    text = (
-        f"With {names.full_title(record, network)}, the accuracy of 50 draws is "
-        f"{abs(higher):.1f} points {'higher' if higher > 0 else 'lower'} than that of one draw, in "
-        f"the mean over the attacks with $c$ below {TURN:g}."
-    )
-    if not worse:
-        return f"{text} There is no $c$ at which the accuracy of 50 draws is lower."
-    count = f"{len(worse)} of {len(gains) - 1} values of $c$"
+    higher, _ = _ends(record, network)
+    worse = [c for c, each in gain(record, network).items() if c and fmean(each) < 0]
+    lower = f"lose from $c = {min(worse):g}$ on" if worse else "lose at no $c$"
+    if worse and worse != [c for c in gain(record, network) if c >= min(worse)]:
+        lower = f"lose at $c$ = {', '.join(f'{c:g}' for c in worse)}"
     return (
-        f"{text} The accuracy of 50 draws is lower than that of one draw at {count}, the smallest "
-        f"of which is {min(worse):g}."
+        f"{names.first_title(record, network)} ({names.size(record, network)}): 50 draws "
+        f"{'gain' if higher > 0 else 'lose'} {abs(higher):.1f} points on average for $c$ below "
+        f"{TURN:g}, and {lower}."
     )
+
+
+def _clear(record: Record, network: str) -> list[float]:
+    """Return the values of c at which the accuracies differ by more than two standard errors."""
+    images = names.counted(record, network)
+    found = []
+    for c in gain(record, network):
+        many, one = (names.at(record, network, "rse", c, name) or 0.0 for name in DRAWS)
+        if names.clearly(many, one, images) or names.clearly(one, many, images):
+            found.append(c)
+    return found
 
 
 def gain(record: Record, network: str) -> dict[float, list[float]]:

@@ -24,11 +24,13 @@ def answer(records: Sequence[Record]) -> str:
     text = []
     for record, network in names.best(records):
         one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
+        images = names.counted(record, network)
+        lead = "About ten draws" if not names.clearly(fifty, ten, images) else "More than ten draws"
+        sure = "" if names.clearly(ten, one, images) else ", a gain within two standard errors"
         text.append(
-            f"With {names.full_title(record, network)}, one draw classifies {one:.1f} % of "
-            f"{names.images(record, network)} correctly, {ENOUGH} draws {ten:.1f} % and {MOST} "
-            f"draws {fifty:.1f} %. From {ENOUGH} to {MOST} draws the accuracy changes by "
-            f"{minus(f'{fifty - ten:+.1f}')} points."
+            f"{lead}: one draw classifies {one:.1f} % of the images correctly, {ENOUGH} draws "
+            f"{ten:.1f} %{sure}, and {MOST} draws {fifty:.1f} % "
+            f"({names.full_title(record, network)}; {names.size(record, network)})."
         )
     return " ".join(text)
 

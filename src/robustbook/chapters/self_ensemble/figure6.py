@@ -25,6 +25,10 @@ compared.
 """
 CS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
 """The values of c in the tables; the figure shows all values of c."""
+THEIR_IMAGES = 1600
+"""The number of images behind each of the authors' points."""
+FAILED = 15
+"""A network failed to train if its accuracy is lower than the authors' by more points than this."""
 FAR = 1.0
 """The largest distortion that the figure of accuracy against distortion shows."""
 
@@ -38,20 +42,88 @@ def answer(records: Sequence[Record]) -> str:
 
 def _compared(record: Record, network: str) -> str:
     rse, none = at_equal_c(record, network)
-    text = (
-        f"With {names.full_title(record, network)}, RSE classifies {rse:.1f} % and the network "
-        f"without defense {none:.1f} % of {names.images(record, network)} correctly at "
-        f"$c = {AT:g}$."
-    )
+    images = names.counted(record, network)
     found = at_equal_distance(record, network)
-    if found is None:
-        return text
-    distance, rse, none = found
-    order = "RSE is better" if rse > none else "the network without defense is better"
-    return (
-        f"{text} At the same distortion of {distance:g}, RSE classifies {rse:.1f} % correctly and "
-        f"the network without defense {none:.1f} %: {order}."
+    orders = [_order(rse, none, images)]
+    text = f"At $c = {AT:g}$ RSE has {rse:.1f} % and no defense {none:.1f} % accuracy"
+    end = "."
+    if found is not None:
+        distance, rse, none = found
+        orders.append(_order(rse, none, images))
+        text += f"; at the same distortion of {distance:g}, {rse:.1f} and {none:.1f} %"
+        theirs = _their_order(network, distance)
+        if theirs != orders[-1]:
+            end = f". By the authors' points at this distortion, {theirs}."
+    lead = orders[0]
+    if len(set(orders)) > 1:
+        lead = f"at equal $c$ {orders[0]}, at equal distortion {orders[1]}"
+    where = f"*{names.first_title(record, network)}* ({names.size(record, network)})"
+    return f"{where}: {lead}. {text}{end}"
+
+
+BETTER, WORSE, OPEN = "RSE is better", "RSE is worse", "not distinguishable"
+
+
+def _order(rse: float, none: float, images: int) -> str:
+    """Return in words whether two accuracies differ by more than two standard errors."""
+    if names.clearly(rse, none, images):
+        return BETTER
+    return WORSE if names.clearly(none, rse, images) else OPEN
+
+
+def _their_order(network: str, distance: float) -> str:
+    """Return in words which of two networks is better at a distortion, by the authors' points."""
+    rse, none = (_there(network, defense, distance) or 0.0 for defense in ("rse", "none"))
+    return _order(rse, none, THEIR_IMAGES)
+
+
+def ran(records: Sequence[Record]) -> str:
+    """Return a list of what was attacked for the shown results: networks, images and defenses."""
+    return "\n".join(
+        f"- {names.ran(record, network)} The defenses are "
+        + names.listed([DEFENSES[d] for d in names.defenses(record, network, list(DEFENSES))])
+        + "."
+        for record, network in names.best(records)
     )
+
+
+def distortion_gaps(records: Sequence[Record]) -> str:
+    """Return sentences that state how far our distortions are from the authors' on networks of the
+    paper's size, because a different distortion moves the accuracy at equal distortion.
+    """
+    parts = []
+    for record, network in names.best(records):
+        if record.profile != "paper":
+            continue
+        none, rse = (_gaps(record, network, defense) for defense in ("none", "rse"))
+        parts.append(
+            f"On {names.full_title(record, network)} at $c$ of {AT:g} and more, our distortions "
+            f"are {min(none):.0f} to {max(none):.0f} % below the authors' without defense, and "
+            f"{min(rse):.0f} to {max(rse):.0f} % below them with RSE."
+        )
+        if min(none) > max(rse):
+            parts.append("This moves our comparison at equal distortion in favour of RSE.")
+    return " ".join(parts)
+
+
+def _gaps(record: Record, network: str, defense: str) -> list[float]:
+    """Return by how many per cent our distortions are below the authors', for each c of at least
+    0.1 that was run.
+    """
+    return [
+        100 * (1 - (names.at(record, network, defense, c, "distortion") or 0.0) / there)
+        for c, (_, there) in points()[network, defense].items()
+        if c >= AT and names.at(record, network, defense, c, "distortion") is not None
+    ]
+
+
+def undecided(records: Sequence[Record]) -> list[str]:
+    """Return the networks on which RSE and no defense are not distinguishable at equal c."""
+    return [
+        NETWORKS[network]
+        for record, network in names.best(records)
+        if _order(*at_equal_c(record, network), names.counted(record, network)) == OPEN
+    ]
 
 
 def at_equal_c(record: Record, network: str) -> tuple[float, float]:
@@ -199,27 +271,81 @@ def equal_table(version: Version) -> Table:
 
 
 def crossings(records: Sequence[Record]) -> str:
-    """Return sentences that count, for each network, the distortions at which RSE is more accurate
-    than the network without a defense.
+    """Return sentences that count, for each network, the distortions at which RSE is better, worse,
+    or not distinguishable from the network without a defense: in our runs, and by the authors'
+    points.
     """
     parts = []
     for record, network in names.best(records):
-        ahead = [
-            fmean(_equal(record, network, "rse", d)) > fmean(_equal(record, network, "none", d))
-            for d in EQUAL
-            if all(_equal(record, network, x, d) for x in ("rse", "none"))
+        reached = [d for d in EQUAL if all(_equal(record, network, x, d) for x in ("rse", "none"))]
+        if not reached:
+            continue
+        images = names.counted(record, network)
+        means = {
+            x: [fmean(_equal(record, network, x, d)) for d in reached] for x in ("rse", "none")
+        }
+        ours = [
+            _order(rse, none, images) for rse, none in zip(means["rse"], means["none"], strict=True)
         ]
-        if ahead:
-            parts.append(
-                f"at {sum(ahead)} of {len(ahead)} distortions with "
-                f"{names.full_title(record, network)}"
-            )
+        theirs = [_their_order(network, d) for d in reached]
+        parts.append(
+            f"with {names.full_title(record, network)} {_counts(ours)} "
+            f"(the authors' points: {_counts(theirs)})"
+        )
     if not parts:
         return "No distortion was reached both with RSE and without defense."
     return (
-        "At equal distortion, RSE has a higher accuracy than the network without defense "
-        f"{'; '.join(parts)}. We compare the two networks at those of the distortions "
-        f"{', '.join(f'{d:g}' for d in EQUAL)} that the attack reaches on both networks."
+        f"At the same distortion ({', '.join(f'{d:g}' for d in EQUAL)}, where both networks reach "
+        f"it), beside the network without defense: {'; '.join(parts)}."
+    )
+
+
+def _counts(orders: Sequence[str]) -> str:
+    return ", ".join(
+        f"{word} at {orders.count(word)} of {len(orders)}"
+        for word in (BETTER, WORSE, OPEN)
+        if word in orders
+    )
+
+
+def baselines(records: Sequence[Record]) -> str:
+    """Return sentences that state the accuracies of the other defenses on clean images and under
+    the weakest attack, next to the authors'. Most of these networks failed to train.
+    """
+    return " ".join(
+        told for record, network in names.best(records) if (told := _trained(record, network))
+    )
+
+
+def failed(record: Record, network: str) -> dict[str, float]:
+    """Return the other defenses whose networks failed to train, with the value of c that shows it.
+    Such a network is far less accurate than the authors', on clean images or under the weakest
+    attack.
+    """
+    found: dict[str, float] = {}
+    for defense in names.defenses(record, network, list(DEFENSES)):
+        for c in (0.0, CS[1]):
+            ours, there = names.at(record, network, defense, c), points()[network, defense][c][0]
+            if defense not in ("rse", "none") and ours is not None and ours < there - FAILED:
+                found.setdefault(defense, c)
+    return found
+
+
+def _trained(record: Record, network: str) -> str:
+    low = [
+        f"{DEFENSES[defense]} {names.at(record, network, defense, c):.1f} % "
+        f"{f'at $c = {c:g}$' if c else 'on clean images'} "
+        f"({points()[network, defense][c][0]:.1f})"
+        for defense, c in failed(record, network).items()
+    ]
+    if not low:
+        return ""
+    rse = names.at(record, network, "rse", 0.0) or 0.0
+    return (
+        f"With {names.full_title(record, network)} the other defenses are far below the authors' "
+        f"accuracies (in brackets): {'; '.join(low)}. RSE has {rse:.1f} % "
+        f"({points()[network, 'rse'][0.0][0]:.1f}) on clean images. These networks did not train "
+        "well at this size, so their rank says nothing about the defenses."
     )
 
 

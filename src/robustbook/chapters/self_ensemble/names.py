@@ -2,6 +2,7 @@
 which networks and defenses a record (stored results of a run) contains.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -30,6 +31,9 @@ noise; inside the network the standard deviation is always 0.1.
 
 NETWORKS: Mapping[str, str] = {"model-a": "Model A", "vgg16": "VGG16", "resnext": "ResNeXt"}
 """The networks, in the order of the columns of Figure 6."""
+
+STEPS, QUICK_STEPS = 300, 40
+"""The steps of the paper's attack: in all profiles but ``quick``, and in profile ``quick``."""
 
 PLACE_LOOKS: Mapping[str, Look] = {
     "rse": LOOKS["rse"],
@@ -82,6 +86,12 @@ def full_title(record: Record, network: str) -> str:
     return f"{_width(record)}{NETWORKS[network]} on {data}"
 
 
+def first_title(record: Record, network: str) -> str:
+    """Return a network's name with its data set, for the beginning of a sentence."""
+    text = full_title(record, network)
+    return f"{text[0].upper()}{text[1:]}"
+
+
 def _width(record: Record) -> str:
     return "" if record.profile == "paper" else "narrow "
 
@@ -108,6 +118,67 @@ def images(record: Record, network: str, defense: str | None = None) -> str:
         and defense in (None, row.setting.get("defense"))
     ]
     return f"{min(of):,} test images"
+
+
+def size(record: Record, network: str) -> str:
+    """Return, as text, the number of test images and the number of seeds, such as "200 images, one
+    seed".
+    """
+    seeds = len(record.seeds)
+    count = f"{counted(record, network):,} images"
+    return f"{count}, {'one seed' if seeds <= 1 else f'{seeds} seeds'}"
+
+
+def counted(record: Record, network: str) -> int:
+    """Return the smallest number of test images behind a network's accuracies or success rates."""
+    return min(
+        row.images
+        for row in record.rows
+        if row.name in ("accuracy", "success")
+        and row.images
+        and row.setting.get("network") == network
+    )
+
+
+def steps(record: Record) -> int:
+    """Return the number of steps of the paper's attack at the record's profile."""
+    return QUICK_STEPS if record.profile == "quick" else STEPS
+
+
+def clearly(first: float, second: float, images: int) -> bool:
+    """Return whether the first accuracy in per cent exceeds the second one by more than two
+    standard errors of the difference.
+
+    Each accuracy was measured on ``images`` images. One success and one failure are added to each
+    count, because the error of an accuracy of 0 or 100 % would otherwise be 0.
+    """
+    shares = [(share * images / 100 + 1) / (images + 2) for share in (first, second)]
+    error = math.sqrt(sum(share * (1 - share) / images for share in shares))
+    return (first - second) / 100 > 2 * error
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return the parts as an enumeration, such as "a, b and c"."""
+    if not parts:
+        return ""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def ran(record: Record, network: str) -> str:
+    """Return a sentence that states what was attacked for a page's results: network, images, seeds,
+    values of c, and steps of the attack.
+    """
+    found = sorted(
+        {
+            float(row.setting["c"])
+            for row in record.rows
+            if row.name == "distortion" and row.setting.get("network") == network
+        }
+    )
+    return (
+        f"The stored results attack {full_title(record, network)} ({size(record, network)}) with "
+        f"{len(found)} values of $c$, from {found[0]:g} to {found[-1]:g}, in {steps(record)} steps."
+    )
 
 
 def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:

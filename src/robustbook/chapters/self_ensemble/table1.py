@@ -7,30 +7,54 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, printed, values
+from robustbook.chapters.published import Version, mean, printed, records_of, values
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
+from . import names
 from .names import NETWORKS
 
+IMAGES, VALUES = (f"self-ensemble/setup/{name}" for name in ("test-images", "c-values"))
 NOISE = "noise of a layer"
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many of our settings agree with the paper's, and in front of
-    which convolution of VGG16 the noise is strongest.
+    """Return sentences that state in front of which convolution of VGG16 the noise is strongest,
+    and how many of our settings agree with the paper's.
     """
-    told = [(row.value, printed(row.target)) for row in record.rows if row.target]
+    told = [
+        (r.value, printed(r.target)) for r in record.rows if r.target and not _counted(r.target)
+    ]
     there = [(ours, theirs) for ours, theirs in told if theirs is not None]
     same = sum(ours == theirs for ours, theirs in there)
     noise = sigmas(record, "vgg16")
     place = noise.index(max(noise)) + 1
+    attacked = names.listed([f"{n:,}" for n in sorted({images for images, _ in runs().values()})])
     return (
-        f"{same} of the {len(there)} settings and counts that could be compared are the same in "
-        "our networks. In VGG16, the released code and our code put the strongest noise, of "
-        f"standard deviation {max(noise):g}, in front of convolution {place}. The text of the "
-        "paper puts this noise in front of the first convolution."
+        "The code has the paper's noise levels, but another place for VGG16: the strongest noise "
+        f"({max(noise):g}) is in front of convolution {place}, in the text in front of the first. "
+        f"We use {same} of {len(there)} settings as in the paper, but attack {attacked} instead of "
+        f"{printed(IMAGES):,.0f} images."
     )
+
+
+def _counted(target: str) -> bool:
+    """Return whether a setting is counted in the runs of Figure 6, which may use fewer images."""
+    return target in (IMAGES, VALUES)
+
+
+def runs() -> dict[str, tuple[int, int]]:
+    """Return two numbers for each network that was attacked for Figure 6: the number of test
+    images, and the number of values of c including 0.
+    """
+    best = names.best(records_of("self_ensemble/figure-6"))
+    return {
+        network: (
+            names.counted(record, network),
+            1 + len(names.strengths(record, network, "rse")),
+        )
+        for record, network in best
+    }
 
 
 def sigmas(record: Record, network: str) -> list[float]:
@@ -70,13 +94,14 @@ def settings_table(version: Version) -> Table:
         ["parameters", *_cells(record, "setup/params-{}")],
         ["noise layers", *_counts(record, "noise layers")],
         ["normal numbers for one image", *_counts(record, "normal numbers per pass")],
-        ["test images attacked", *_counts(record, "test images")],
         ["steps of the attack", *_counts(record, "attack steps")],
-        ["values of c, 0 included", *[_cell(record, "setup/c-values")] * 3],
+        ["test images attacked", *_run(0, IMAGES)],
+        ["values of c, 0 included", *_run(1, VALUES)],
     ]
     return table(
         f"{version.heading}: settings and counts, of the paper or its code / **ours**. A cell "
-        "without a slash has only our number.",
+        "without a slash has only our number. The networks are built at full width. The last two "
+        "rows are those of our stored results of Figure 6.",
         f"tab-rse-table-1-{version.tag}",
         ["", *NETWORKS.values()],
         rows,
@@ -92,6 +117,14 @@ def _cell(record: Record, name: str) -> str:
     (ours,) = (float(row.value) for row in record.rows if row.target == target)
     theirs = printed(target)
     return f"{'-' if theirs is None else _number(theirs)} / **{_number(ours)}**"
+
+
+def _run(place: int, target: str) -> list[str]:
+    there, found = _number(printed(target) or 0.0), runs()
+    return [
+        f"{there} / **{_number(float(found[n][place]))}**" if n in found else f"{there} / -"
+        for n in NETWORKS
+    ]
 
 
 def _counts(record: Record, name: str) -> list[str]:

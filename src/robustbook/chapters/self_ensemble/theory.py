@@ -15,7 +15,7 @@ from robustbook.chapters.wording import minus, spread, whole_percent
 from robustbook.figures import LOOKS, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import networks, title
+from .names import counted, listed, networks, title
 
 JENSEN = "self-ensemble/claim-jensen"
 TRACE = "self-ensemble/claim-taylor-trace"
@@ -25,18 +25,68 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 def answer(record: Record) -> str:
-    """Return sentences that answer whether two steps of the proof hold: Jensen's bound, and the
-    Taylor expansion. The sentences also explain why the last step of the proof fails.
+    """Return sentences that answer which steps of the proof hold: Jensen's bound, the Taylor
+    expansion, and the last step.
     """
     least, ratio = min(of_target(record, JENSEN)), fmean(of_target(record, TRACE))
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
     norm = mean(record, "gap over norm", network="digits", scale=SMALL)
     return minus(
-        f"The bound on the loss {bound}. The Taylor expansion holds with the trace of the Hessian: "
-        f"on a small smooth network, noise changes the mean loss by {ratio:.2f} times the "
-        "predicted change. With the norm of the Hessian in place of the trace, as in the paper's "
-        f"text, the factor is {norm:.2f}. Neither the trace nor the norm is a Lipschitz constant "
-        "of the loss, so the last step of section 3.1 does not follow."
+        f"Jensen's bound {bound}. The Taylor expansion holds with the trace of the Hessian and not "
+        f"with its norm: noise changes the mean loss by {ratio:.2f} and {norm:.2f} times the "
+        f"prediction, on a small smooth network ({_smooth(record)} images). The last step does not "
+        "follow, because neither trace nor norm is a Lipschitz constant of the loss."
+    )
+
+
+def _smooth(record: Record) -> int:
+    return len(record.arrays["digits/smooth/smooth/trace"])
+
+
+def ran(record: Record) -> str:
+    """Return sentences that state on which networks and how many images the steps were tested."""
+    seeds = max(len(record.seeds), 1)
+    parts = [
+        f"{title(record, network)} (bound and gradients: {counted(record, network)} images; Taylor "
+        f"expansion: {len(record.arrays[f'{network}/rse/bent/trace'])} images)"
+        for network in networks(record)
+    ]
+    return (
+        f"The stored results are for {listed(parts)}, and for the smooth network with "
+        f"{_smooth(record)} images. They have {'one seed' if seeds == 1 else f'{seeds} seeds'}."
+    )
+
+
+def taylor_in_words(record: Record) -> str:
+    """Return sentences that state the measured change of RSE's loss divided by its prediction, for
+    the smallest noise and for the noise of the training.
+    """
+    network = networks(record)[0]
+    scales = settings(record, "gap over trace", "scale", network=network)
+    small, *_, full = (mean(record, "gap over trace", network=network, scale=s) for s in scales)
+    count = len(record.arrays[f"{network}/rse/bent/trace"])
+    return minus(
+        f"For RSE the ratio of measured to predicted change is {small:.2f} at {scales[0]:g} times "
+        f"the noise of the training, and {full:.2f} at the full noise ({title(record, network)}). "
+        f"These ratios come from {count} images and few draws, so they do not tell whether the "
+        "expansion fails."
+    )
+
+
+def correlations_in_words(record: Record) -> str:
+    """Return a sentence that states the rank correlation of the Hessian's trace and the gradient
+    norm over the images.
+    """
+    parts = [
+        f"{mean(record, 'rank correlation', network=network, defense=defense):.2f} "
+        f"({title(record, network)}, {words})"
+        for network in networks(record)
+        for defense, words in DEFENSES.items()
+    ]
+    counts = {counted(record, network) for network in networks(record)}
+    return minus(
+        f"Over {listed(sorted(map(str, counts)))} images the rank correlation of trace and "
+        f"gradient norm is {listed(parts)}."
     )
 
 
@@ -59,8 +109,9 @@ def bound_in_words(record: Record) -> str:
     wrong = mean(record, "misclassified", network=network)
     found = values(record, "confidence wrong", network=network)
     confidence = (
-        f" On the {wrong:.0f} % of images that are misclassified, the right side of the second "
-        f"inequality is {fmean(found):.2f} on average, although the prediction is wrong."
+        f" On the misclassified images ({wrong:.0f} % of {counted(record, network)}), the right "
+        f"side of the second inequality is {fmean(found):.2f} on average, although the prediction "
+        "is wrong."
         if found
         else ""
     )

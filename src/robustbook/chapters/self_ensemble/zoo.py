@@ -2,6 +2,7 @@
 Self-Ensemble paper discusses.
 """
 
+import math
 from collections.abc import Iterator
 from statistics import fmean
 
@@ -13,7 +14,7 @@ from robustbook.chapters.wording import minus, spread, whole_percent
 from robustbook.figures import LOOKS, Look, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import networks, title
+from .names import counted, networks, title
 
 UNBIASED = "self-ensemble/text-3.3/zoo-unbiased"
 MODERATE = 0.1
@@ -32,17 +33,78 @@ def answer(record: Record) -> str:
     """
     network = networks(record)[0]
     ratio = fmean(of_target(record, UNBIASED))
+    error = mean(record, "standard error", network=network, h=MODERATE)
     needed = mean(record, "draws along a pixel", network=network, h=MODERATE)
-    best = max(_success(record, network, "rse").values())
-    bare = max(_success(record, network, "none").values())
-    return whole_percent(
-        f"Yes, but the estimates are too imprecise for single pixels. At h = {MODERATE:g} the mean "
-        f"of the estimates is {ratio:.2f} times the derivative of the noise-averaged loss. But "
-        f"along one pixel each output would have to be averaged over about {_power(needed)} draws "
-        "before the derivative exceeds the standard error of its estimate. With the same number of "
-        f"queries, ZOO succeeds on at most {best:.0f} % of the images with RSE, and on at most "
-        f"{bare:.0f} % without a defense ({title(record, network)})."
+    text = (
+        f"In the mean yes, but too imprecisely. At h = {MODERATE:g} the mean estimate is "
+        f"{ratio:.2f} times the derivative of the mean loss (standard error {error:.2f}). "
+        f"Along one pixel, such an estimate needs about {_power(needed)} draws per output"
     )
+    larger = widest(record, network)
+    if larger > MODERATE:
+        fewer = mean(record, "draws along a pixel", network=network, h=larger)
+        near = mean(record, "mean over derivative", network=network, h=larger)
+        text += f", at h = {larger:g} about {_power(fewer)} (mean {near:.2f})"
+    hits = [_hits(record, network, defense) for defense in ("rse", "none")]
+    return whole_percent(
+        f"{text}. With equally many queries ZOO succeeds on {hits[0]} images with RSE, and on "
+        f"{hits[1]} without defense ({title(record, network)})."
+    )
+
+
+def finding(record: Record) -> str:
+    """Return a sentence with the mean of ZOO's estimate, and how often ZOO succeeds on RSE."""
+    network = networks(record)[0]
+    ratio = fmean(of_target(record, UNBIASED))
+    hits = _hits(record, network, "rse")
+    return (
+        f"The mean estimate is {ratio:.2f} times the derivative, so the argument fails; but ZOO "
+        f"succeeded on {hits} images with RSE ({title(record, network)})."
+    )
+
+
+def widest(record: Record, network: str) -> float:
+    """Return the largest step h whose mean estimate agrees with that at ``MODERATE``, within two
+    standard errors of their difference.
+    """
+
+    def at(h: float) -> tuple[float, float]:
+        return (
+            mean(record, "mean over derivative", network=network, h=h),
+            mean(record, "standard error", network=network, h=h),
+        )
+
+    ratio, error = at(MODERATE)
+    steps = [float(h) for h in settings(record, "mean over derivative", "h", network=network)]
+    return max(
+        h
+        for h in steps
+        if h >= MODERATE and abs(at(h)[0] - ratio) <= 2 * math.hypot(at(h)[1], error)
+    )
+
+
+def _hits(record: Record, network: str, defense: str) -> str:
+    """Return the largest number of images on which ZOO succeeds, with the number of images. Each
+    image counts by the share of classifications with new noise that are wrong.
+    """
+    images = counted(record, network) * max(len(record.seeds), 1)
+    best = max(_success(record, network, defense).values()) * images / 100
+    return f"{best:.3g} of {images}"
+
+
+def ran(record: Record) -> str:
+    """Return a sentence that states how many images ZOO attacks, and with how many queries."""
+    parts = []
+    for network in networks(record):
+        of = {"network": network, "defense": "rse"}
+        draws = max(n for _, n in _success(record, network, "rse"))
+        parts.append(
+            f"ZOO attacks {counted(record, network)} images of {title(record, network)} with about "
+            f"{mean(record, 'queries', draws=1, h=MODERATE, **of):,.0f} queries each. The third "
+            f"variant averages over {draws} draws, and the estimates are from "
+            f"{len(record.arrays[f'{network}/rse/slope'])} images."
+        )
+    return " ".join(parts)
 
 
 def estimates(record: Record) -> Figure:

@@ -67,6 +67,7 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
                 for d, _ in of
             }
             rows += _equal(network, curves, seed)
+        rows += _size(found, seed)
         rows += _whole(found, seed)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
@@ -102,6 +103,17 @@ def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> I
         name = "clean-cost" if network == "vgg16" else f"clean-cost-{network}"
         cost = of["none", 0.0].accuracy - of["rse", 0.0].accuracy
         yield Row(cost, "percent", f"{TARGETS}/text-3/{name}", seed=seed)
+
+
+def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
+    """Yield two settings of VGG16, the network of Table 2: the number of test images, and the
+    number of values of c including 0. Both are counted in the run, because small runs use fewer.
+    """
+    of = {c: len(at.right) for (network, _, c), at in found.items() if network == "vgg16"}
+    if of:
+        setup = f"{TARGETS}/setup"
+        yield Row(min(of.values()), "count", f"{setup}/test-images", seed=seed)
+        yield Row(len(of), "count", f"{setup}/c-values", seed=seed)
 
 
 def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row]:
