@@ -264,7 +264,7 @@ def test_claims_in_words() -> None:
     assert claims.first(shown).startswith("**Claim 1**")
     text = claims.second_to_fourth(shown)
     assert text.count("\n\n") == 2 and text.count(" on LeNet, 3 seeds)") == 2
-    lost = numbers(claims.fifth_to_eighth().split("the accuracy, by ")[1])[:2]
+    lost = numbers(claims.fifth_to_eighth().split("the accuracy: by ")[1])[:2]
     assert min(lost) > 1.5 and "on 2 of 2 networks" in claims.fifth_to_eighth()
     assert claims.tenth(shown).startswith("**Claim 10.**")
     for name in ("fgsm turned", "pgd turned"):

@@ -128,7 +128,7 @@ def verdicts() -> Table:
         ours = "" if entry.ours is None else f"{entry.ours:.3g}"
         rows.append([f"{i}. {claim}", decides, ours, entry.verdict])
     return table(
-        "The claims, the test that decides each claim, our number, and the verdict.",
+        "The claims, the test that decides each claim, our number on one MLP, and the verdict.",
         "tab-dd-claims",
         ["Claim", "Decided by", "Ours", "Verdict"],
         rows,
@@ -205,7 +205,7 @@ def fifth_to_eighth() -> str:
     return (
         "The post speaks of three data sets, but our verdicts on **claims 5 to 8** come from the "
         "MLP on MNIST alone. On the networks for CIFAR-10 in our "
-        f"{page_link('table1')}, Deep Defense lowers the accuracy, by {lost}. For claim 7 we "
+        f"{page_link('table1')}, Deep Defense lowers the accuracy: by {lost}. For claim 7 we "
         "compare with adversarial training II, whose settings we chose. It has a larger "
         f"$\\rho_2$ than Deep Defense on {sum(ahead)} of {len(ahead)} networks for MNIST."
     )

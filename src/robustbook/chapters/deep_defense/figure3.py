@@ -65,8 +65,9 @@ def lost_in_words(record: Record) -> str:
     )
     better, worse = lost(*rest)
     return minus(
-        f"Over the {len(lams)} values of lambda, the accuracy is below that of the reference "
-        f"network by {told}. With larger c it differs by {-worse:+.2f} to {-better:+.2f} points. "
+        f"For the {len(lams)} values of lambda, the accuracy falls by {told}, compared with the "
+        "reference network. "
+        f"With larger c it changes by {-worse:+.2f} to {-better:+.2f} points. "
         "One of the 2,000 test images is 0.05 points."
     )
 

@@ -203,15 +203,15 @@ def _replicated() -> str:
 def _noisy() -> str:
     times = mean(record_of("deep_defense/claims"), "ratio", what="noise", network="mlp")
     return (
-        f"to fool half of the images, random noise has to be {times:.0f} times as large as "
-        "DeepFool's perturbation"
+        f"to fool one MLP on half of the images, random noise has to be {times:.0f} times as "
+        "large as DeepFool's perturbation"
     )
 
 
 CLAIMS = (
     Claim("The method: differentiate through DeepFool", "figure1", ("code-networks",), _exact),
     Claim(
-        "Deep Defense is more robust than the reference, adversarial training and Parseval "
+        "Deep Defense is more robust than the reference, adversarial training I and Parseval "
         "training, without loss of accuracy",
         "table1",
         ("table-1", "supplement", "text-results"),

@@ -66,8 +66,8 @@ def answer(record: Record) -> str:
         f"{'No' if apart == 0 else 'Partly'}: its gradient is zero. Without any regulariser, "
         "batches of 100 instead of 64 images already give "
         f"{_explained(record, LARGER):.0f} % of the difference in $\\rho_2$. With its gradient the "
-        f"regulariser makes $\\rho_2$ {times:.2f} times as large as the same training without it, "
-        f"and the clean accuracy is {ours:.1f} % instead of {clean:.1f} %."
+        f"regulariser makes $\\rho_2$ {times:.2f} times as large as the same training without it. "
+        f"The clean accuracy is then {ours:.1f} % instead of {clean:.1f} %."
     )
 
 

@@ -74,8 +74,8 @@ def accuracy_in_words(record: Record) -> str:
             f"({low:+.2f} to {high:+.2f})"
         )
     return minus(
-        f"Deep Defense changes the clean accuracy by {' and by '.join(parts)}, with the 95 % "
-        "confidence interval of the change in brackets. For the accuracy, the rule of the verdict "
+        "Deep Defense changes the clean accuracy (in brackets the 95 % confidence interval) by "
+        f"{' and by '.join(parts)}. For the accuracy, the rule of the verdict "
         f"is *not lower by more than {LOSS:g} points*, and not *greater*."
     )
 
