@@ -117,15 +117,33 @@ def test_the_gains_of_table_1() -> None:
 
 
 def test_the_answer_of_table_1() -> None:
-    """It has numbers of the table, and the number of networks on which a method leads."""
+    """It has the gains of the table, and the number of networks on which a method leads."""
     shown = record("table-1")
     text = table1.answer(shown)
     for network in names.networks(shown):
-        for method in ("reference", "deep-defense"):
-            assert f"{mean(shown, 'rho2', network=network, method=method):.3f}" in text
-    assert text.count(" 2 of 2") == 2
+        ours, start = (
+            mean(shown, "rho2", network=network, method=m) for m in ("deep-defense", "reference")
+        )
+        assert f"{ours / start:.2f}" in text
+    assert text.startswith("Yes") and text.count(" 2 of 2") == text.count("on 2 of 2") == 2
     leads = table1._leads
     assert not leads(shown, "mlp", ("adv-training-ii",)) and leads(shown, "mlp", table1.PRINTED)
+
+
+def test_the_accuracy_of_table_1_is_not_lower() -> None:
+    """On LeNet the interval contains 0, so the page must not claim an increase."""
+    text = table1.accuracy_in_words(record("table-1"))
+    by_network = [numbers(part)[:3] for part in text.split(" points on ")[1:]]
+    assert len(by_network) == 2
+    (low_mlp, _, *_), (low_lenet, high_lenet, *_) = by_network
+    assert low_mlp > 0 > low_lenet and high_lenet > 0
+
+
+def test_the_order_on_lenet_depends_on_c() -> None:
+    """With the smallest c Deep Defense is ahead of adversarial training II, with c = 25 behind."""
+    text = table1.by_c()
+    smallest, _, _, _, released, _, low, high = numbers(text.split(" is ", 1)[1])[:8]
+    assert smallest > high > low > released
 
 
 def test_today() -> None:
@@ -152,11 +170,23 @@ def test_the_answer_of_today() -> None:
     records = records_of(f"{PAPER}/today")
     text = today.answer(records[0])
     assert text.count(" times (") == len(names.networks(records[0]))
+    assert text.startswith("MLP yes, LeNet yes, narrow ConvNet yes, narrow NIN no:")
     assert "too high an estimate" in text  # under all attacks less than half is left
     assert len(today.networks_in_words(records).splitlines()) == len(names.each_network(records))
     assert today._yes_or_no({"a": True, "b": True}) == "yes"
     assert today._yes_or_no({"a": True, "b": False}) == "a yes, b no"
     assert len(today.distances(records).axes) >= len(names.each_network(records))
+
+
+def test_the_orders_of_deepfool_and_ddn() -> None:
+    """They differ on the narrow NIN only, where the first by DeepFool is not the first by DDN."""
+    records = records_of(f"{PAPER}/today")
+    text = today.orders_in_words(records)
+    assert "alike on: MLP, LeNet, narrow ConvNet." in text
+    (nin,) = [r for r, network in names.each_network(records) if network == "nin"]
+    by_deepfool, by_ddn = (today._order(nin, "nin", attack) for attack in ("deepfool", "ddn"))
+    assert next(iter(by_deepfool)) == "adv-training-ii" != next(iter(by_ddn))
+    assert list(by_ddn.values()) == sorted(by_ddn.values(), reverse=True)
 
 
 def test_the_replication() -> None:
@@ -166,7 +196,10 @@ def test_the_replication() -> None:
     assert replication._explained(shown, replication.THEIRS) == pytest.approx(100)
     assert replication._explained(shown, replication.TUNED) == 0
     share = replication._explained(shown, replication.LARGER)
-    assert f"give {share:.0f} % of the difference" in replication.answer(shown)
+    text = replication.answer(shown)
+    assert text.startswith("No:") and f"give {share:.0f} % of the difference" in text
+    ours, control = (mean(shown, "rho2", method=m) for m in ("deep-defense", "clean-100"))
+    assert f"{ours / control:.2f} times" in text
     rows = body(replication.methods_table(version(item)))
     assert [row[0] for row in rows] == list(replication.METHODS.values())
     assert "over all seeds, is 0." in replication.constant(shown)
@@ -176,6 +209,14 @@ def test_the_replication() -> None:
     text = replication.epochs_in_words(shown)
     assert f"{mean(shown, 'rho2', method='start'):.4f}" in text
     assert len(numbers(replication.with_gradient(shown))) >= 4
+
+
+def test_the_numbers_of_the_replication() -> None:
+    """All agree within their tolerances, but most lie outside our range, on the same side."""
+    text = replication.agreement(record("followup-brown-2019"))
+    within, of, outside, _, below, of_vanilla, above, sizes = numbers(text)
+    assert within == of == len(replication.PRINTED) * of_vanilla and below == of_vanilla == 5
+    assert of / 2 < outside < of and above == sizes == len(replication.SHARES)
 
 
 def test_the_figures_of_the_replication() -> None:
@@ -209,11 +250,11 @@ def test_ten_claims() -> None:
 
 
 def test_the_answer_and_the_figure_of_the_claims() -> None:
-    """Claim 9 fails for misclassified images, because their perturbations grow too."""
+    """Claim 7 fails against adversarial training II, and claim 9 for misclassified images."""
     text = claims.answer(record("claims"))
-    assert "of the 9 claims that were tested" in text
-    correct, wrong = numbers(text)[-2:]
-    assert correct > 1 and wrong > 1
+    assert "7 of the 9 claims that we tested" in text and "2 fail (claims 7 and 9)" in text
+    ours, rival, _, wrong = numbers(text)[-4:]
+    assert ours < rival and wrong > 1
     assert len(claims.strips(record("claims")).axes) == 2
 
 
@@ -221,7 +262,10 @@ def test_claims_in_words() -> None:
     """The sentences are numbered like the claims, and shares are percentages."""
     shown = record("claims")
     assert claims.first(shown).startswith("**Claim 1**")
-    assert claims.second_to_fourth(shown).count("\n\n") == 2
+    text = claims.second_to_fourth(shown)
+    assert text.count("\n\n") == 2 and text.count(" on LeNet, 3 seeds)") == 2
+    lost = numbers(claims.fifth_to_eighth().split("the accuracy: by ")[1])[:2]
+    assert min(lost) > 1.5 and "on 2 of 2 networks" in claims.fifth_to_eighth()
     assert claims.tenth(shown).startswith("**Claim 10.**")
     for name in ("fgsm turned", "pgd turned"):
         assert 0 <= claims._mean(shown, name, "confidence") <= 100
@@ -254,7 +298,10 @@ def test_the_answer_of_figure_2() -> None:
     text = figure2.answer(shown)
     assert all(f"{figure2.early(shown, each)[0]:.0f} % (" in text for each in ("mlp", "lenet"))
     assert figure2._leads(shown, "mlp", 0) and figure2._leads(shown, "lenet", -1)
-    assert not figure2._leads(shown, "lenet", 0) and "on 1 of 2 networks after the first" in text
+    assert not figure2._leads(shown, "lenet", 0) and "MLP yes, LeNet no." in text
+    assert "on 2 of 2 networks" in text
+    text = figure2.rival(shown)
+    assert text.index("3 of 3 seeds") < text.index("After the last") < text.index("0 of 3 seeds")
 
 
 def test_figure_3() -> None:
@@ -266,6 +313,8 @@ def test_figure_3() -> None:
     assert len(figure3.grid(shown).axes) == 4
     assert figure3.answer(shown).startswith("The parameter c changes rho2 most")
     assert len(figure3.grid_in_words(shown).splitlines()) == 4
+    lams, low, high, c, *_ = numbers(figure3.lost_in_words(shown))
+    assert (lams, c) == (3, 5) and 0.2 < low < high < 0.5
     low, high = (numbers(part)[0] for part in figure3.spanned()[4:].split(" and "))
     assert low < high
 
@@ -278,6 +327,10 @@ def test_figure_4() -> None:
     best, second = sorted(figure4.shares(shown).values())[:-3:-1]
     text = figure4.answer(shown)
     assert f"{best:.0f} % of the increase" in text and f"at most {second:.0f} %" in text
+    furthest, _, gain, whole, lower, of, _ = numbers(figure4.others_in_words(shown))
+    assert furthest < 0.01 and gain < whole / 4 and (lower, of) == (4, 5)
+    count, low, high, start = numbers(figure4.accuracies_in_words(shown))[:4]
+    assert count == 25 and low < start < high
     rows = body(figure4.layers_table(version("figure-4")))
     counts = [int(row[1].replace(",", "")) for row in rows[1:]]
     assert sum(counts[:-1]) == counts[-1]
@@ -286,7 +339,9 @@ def test_figure_4() -> None:
 
 
 def test_deepfool_by_name() -> None:
-    """Each implementation has a row; the range in the sentence is that of the table."""
+    """Each implementation has a row; the two ranges in the sentence are those of the table, and
+    they do not overlap.
+    """
     shown = record("deepfool")
     rows = body(deepfool.programs(version("deepfool")))
     assert len(rows) == len(deepfool.PROGRAMS) * len(names.networks(shown))
@@ -294,6 +349,9 @@ def test_deepfool_by_name() -> None:
     means = [numbers(row[1])[0] for row in rows[: len(deepfool.PROGRAMS)]]
     text = deepfool.answer(shown)
     assert f"{min(means):.3f}" in text and f"{max(means):.3f}" in text
+    without = [mean(shown, "distance", preset=preset) for preset in deepfool.UNCLIPPED]
+    assert len(without) == sum(each < 0.85 for each in means) == 3 and max(without) < 0.85
+    assert "torchattacks succeeds on only 67.8 %" in deepfool.failures(shown)
     assert len(deepfool.strips(shown).axes) >= len(names.networks(shown))
 
 
@@ -313,7 +371,9 @@ def test_the_answer_and_the_figure_of_the_anchors() -> None:
     """The DeepFool paper prints rho2 0.11 and 0.2; each row has a printed marker."""
     shown = record("anchors")
     text = anchors.answer(shown)
-    assert "(0.11)" in text and "(0.2)" in text
+    assert "(0.11)" in text and "(0.2)" in text and text.startswith("Yes")
+    printed, mlp, _, lenet, *_ = numbers(anchors.gain(shown).split(" by ", 1)[1])
+    assert printed == 50 > mlp > lenet > 20
     axes = anchors.strips(shown).axes
     assert len(axes) >= len(names.networks(shown))
     assert len(axes[0].collections) == 2 * len(anchors.METHODS)
@@ -329,11 +389,12 @@ def test_the_overview_counts_every_verdict_once() -> None:
 
 
 def test_the_answer_of_the_overview() -> None:
-    """The gains are those of the pages that it summarises."""
+    """The gains are those of the page with stronger attacks, both on the same images."""
     text = overview.answer(record("table-1"))
-    gains = [numbers(p)[-1] for p in table1.gains([version("table-1")]).split(": ")[1].split("; ")]
-    assert all(f"{gain:.2f} times as large" in text for gain in gains)
-    assert f"{today.nearest_gain(record('today'), 'mlp'):.2f} and" in text
+    attacked = record("today")
+    for attack in ("deepfool", "best"):
+        gains = [today.nearest_gain(attacked, n, attack=attack) for n in ("mlp", "lenet")]
+        assert " and ".join(f"{gain:.2f}" for gain in gains) in text
     assert text.endswith("on 2 of these 2 networks.")
 
 

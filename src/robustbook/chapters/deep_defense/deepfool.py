@@ -1,6 +1,7 @@
 """Compute the content of the page that compares nine implementations of DeepFool.
 
-All implementations attack the same networks and images.
+A preset of our function imitates each implementation. All presets attack the same networks and
+images.
 """
 
 from collections.abc import Iterator
@@ -27,19 +28,44 @@ PROGRAMS = {
     "ours": "ours",
     "free": "ours, only pixels free to move",
 }
+UNCLIPPED = ("authors", "matlab", "python")
+"""The implementations that do not clip images to [0, 1]."""
 COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
 """For each measured quantity, the number of digits that the table shows."""
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states for each network which implementation of DeepFool finds the
-    smallest mean distance, and which the largest.
+    """Return sentences that say when distances by two implementations of DeepFool can be compared.
+    The sentences state the range of the mean distances without and with clipping.
     """
-    parts = "; ".join(_range(record, network) for network in networks(record))
-    return (
-        f"Only with care: on the same images and the same network, {len(PROGRAMS)} implementations "
-        f"of DeepFool find mean distances {parts}."
+    parts = "; ".join(
+        f"on the {TITLES[network]} the {len(UNCLIPPED)} presets without clipping find mean "
+        f"distances from {_range(record, network, True)}, and the {len(PROGRAMS) - len(UNCLIPPED)} "
+        f"with clipping find {_range(record, network, False)}"
+        for network in networks(record)
     )
+    seeds = "one seed" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
+    return (
+        f"Only if both clip images to [0, 1] or neither does: {parts} ({seeds}, "
+        f"{record.parameters['images']} images)."
+    )
+
+
+def failures(record: Record) -> str:
+    """Return a sentence with the lowest success rate of an implementation, and the lowest of the
+    others.
+    """
+    parts = []
+    for network in networks(record):
+        (least, name), (next_least, _), *_ = sorted(
+            (fmean(values(record, "fooled", network=network, preset=preset)), title)
+            for preset, title in PROGRAMS.items()
+        )
+        parts.append(
+            f"On the {TITLES[network]} the preset {name} succeeds on only {least:.1f} % of the "
+            f"images, and every other preset on at least {next_least:.1f} %."
+        )
+    return " ".join(parts)
 
 
 def strips(record: Record) -> Figure:
@@ -70,13 +96,13 @@ def programs(version: Version) -> Table:
     )
 
 
-def _range(record: Record, network: str) -> str:
-    means = {
-        name: fmean(values(record, "distance", network=network, preset=preset))
-        for preset, name in PROGRAMS.items()
-    }
-    low, high = (end(means, key=lambda name: means[name]) for end in (min, max))
-    return f"from {means[low]:.3f} ({low}) to {means[high]:.3f} ({high}) on the {TITLES[network]}"
+def _range(record: Record, network: str, unclipped: bool) -> str:
+    means = [
+        fmean(values(record, "distance", network=network, preset=preset))
+        for preset in PROGRAMS
+        if (preset in UNCLIPPED) == unclipped
+    ]
+    return f"{min(means):.3f} to {max(means):.3f}"
 
 
 def _rows(record: Record) -> Iterator[list[str]]:

@@ -1,6 +1,7 @@
 """Compute what the page on Figure 2 shows: accuracy and rho2 after each epoch of fine-tuning."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -21,21 +22,43 @@ label of its axis.
 
 
 def answer(record: Record) -> str:
-    """Return text that states how much of the total increase in rho2 by Deep Defense happens in the
-    first epoch. The text also says whether Deep Defense has the largest rho2 after the first and
-    the last epoch.
+    """Return text that says on which networks Deep Defense has the largest rho2 after the first
+    epoch, and how much of its total increase in rho2 happens in the first epoch.
     """
     shown = names.networks(record)
+    leads = ", ".join(
+        f"{names.title(record, each)} {'yes' if _leads(record, each, 0) else 'no'}"
+        for each in shown
+    )
     shares = " and ".join(
         f"{early(record, each)[0]:.0f} % ({names.title(record, each)})" for each in shown
     )
-    first, last = (sum(_leads(record, each, place) for each in shown) for place in (0, -1))
+    last = sum(_leads(record, each, -1) for each in shown)
     return (
-        f"In the first epoch of Deep Defense, the robustness $\\rho_2$ increases by {shares} of "
-        "its final increase. Of the three methods in the figure, Deep Defense has the largest "
-        f"$\\rho_2$ on {first} of {len(shown)} networks after the first epoch, and on {last} after "
-        "the last epoch."
+        f"After the first epoch: {leads}. In this epoch the robustness $\\rho_2$ of Deep Defense "
+        f"grows by {shares} of its final increase. After the last epoch Deep Defense has the "
+        f"largest $\\rho_2$ on {last} of {len(shown)} networks."
     )
+
+
+def rival(record: Record) -> str:
+    """Return sentences that compare Deep Defense with adversarial training I on LeNet, after the
+    first and after the last epoch.
+    """
+    parts = []
+    for words, place in (("first", 0), ("last", -1)):
+        epoch = _marks(record, "lenet")[place]
+        ours, theirs = (
+            values(record, "rho2", network="lenet", method=method, epoch=epoch)
+            for method in ("deep-defense", "adv-training-i")
+        )
+        larger = sum(b > a for a, b in zip(ours, theirs, strict=True))
+        parts.append(
+            f"After the {words} epoch $\\rho_2$ is {fmean(theirs):.3f} with adversarial training I "
+            f"and {fmean(ours):.3f} with Deep Defense ({larger} of {len(ours)} seeds larger with "
+            "adversarial training I)."
+        )
+    return " ".join(parts)
 
 
 def early(record: Record, network: str) -> tuple[float, int, int]:

@@ -40,10 +40,46 @@ def answer(record: Record) -> str:
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
     return minus(
-        f"{WORDS[best].capitalize()}. If the regulariser trains this layer alone, $\\rho_2$ grows "
-        f"by {first:.0f} % of the increase that it reaches with all layers. If the regulariser "
-        f"trains any other single layer, $\\rho_2$ grows by at most {second:.0f} % of that "
-        "increase."
+        f"{WORDS[best].capitalize()}. On average over c, training this layer alone gives "
+        f"{first:.0f} % of the increase in $\\rho_2$ that all layers give. Any other single layer "
+        f"gives at most {second:.0f} % (one network per point)."
+    )
+
+
+def others_in_words(record: Record) -> str:
+    """Return sentences that compare rho2 with that of the reference network, if the regulariser may
+    change only a convolution or only the last layer.
+    """
+    start = mean(record, "rho2", layer="reference")
+
+    def changes(layer: str) -> dict[float, float]:
+        return {c: mean(record, "rho2", layer=layer, c=c) - start for c in _cs(record)}
+
+    furthest = max(abs(each) for name in ("conv1", "conv2") for each in changes(name).values())
+    last, whole, top = changes("fc2"), changes("all"), max(_cs(record))
+    lower = sum(each < 0 for each in last.values())
+    return (
+        "If the regulariser changes only one of the convolutions, $\\rho_2$ differs from that of "
+        f"the reference network by at most {furthest:.3f}. With c = {top:g} the second convolution "
+        f"gains {changes('conv2')[top]:.3f} of the {whole[top]:.3f} that all layers gain. If the "
+        f"regulariser changes only the last layer, $\\rho_2$ is lower for {lower} of {len(last)} "
+        f"values of c, by at most {-min(last.values()):.3f}."
+    )
+
+
+def accuracies_in_words(record: Record) -> str:
+    """Return a sentence with the lowest and the highest accuracy of the fine-tuned networks."""
+    found = [
+        each
+        for layer in LOOKS
+        for c in _cs(record)
+        for each in values(record, "accuracy", layer=layer, c=c)
+    ]
+    start = mean(record, "accuracy", layer="reference")
+    return (
+        f"The accuracies of the {len(found)} networks lie between {min(found):.2f} and "
+        f"{max(found):.2f} % (reference network {start:.2f} %; one of the 2,000 test images is "
+        "0.05 points)."
     )
 
 

@@ -47,6 +47,12 @@ def title(record: Record, network: str) -> str:
     return f"{'narrow ' if network in NARROW.get(record.profile, ()) else ''}{TITLES[network]}"
 
 
+def with_article(record: Record, network: str) -> str:
+    """Return a network's name for use in a sentence, such as ``the MLP`` or ``LeNet``."""
+    name = title(record, network)
+    return name if name == "LeNet" else f"the {name}"
+
+
 def sizes(record: Record, network: str) -> list[float]:
     """Return the l-infinity radii at which a network was attacked for the page with stronger
     attacks, in ascending order.

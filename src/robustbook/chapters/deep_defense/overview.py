@@ -34,7 +34,8 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of the overview's table: a claim, the page that tests the claim, and our finding.
+    """One row of the overview's table: a claim or one of our own questions, the page that tests it,
+    and our finding.
 
     ``items`` are the tables and figures of the paper whose numbers, compared with ours, decide the
     claim. ``find`` returns our finding as a phrase.
@@ -47,26 +48,25 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state by which factor Deep Defense increases the robustness rho2, and
-    by which factor the distance to the nearest adversarial image. The sentences also state on how
-    many networks adversarial training gives a larger rho2 than Deep Defense.
+    """Return sentences that state by which factor Deep Defense increases the median distance that
+    DeepFool finds, and the smallest distance that any attack finds. The sentences also state on how
+    many networks adversarial training II gives a larger rho2 than Deep Defense.
 
     ``record`` contains the stored results of Table 1. The distances come from the stored results of
     stronger attacks on the same networks.
     """
     attacked = record_of("deep_defense/today")
     shown = [each for each in names.networks(record) if each in names.networks(attacked)]
-    gains = [(each, _times(record, each, "deep-defense", "reference")) for each in shown]
+    gains = [nearest_gain(attacked, each, attack="deepfool") for each in shown]
     found = [nearest_gain(attacked, each) for each in shown]
     ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
+    most, least = (_and(f"{gain:.2f}" for gain in each) for each in (gains, found))
     return (
-        "After Deep Defense, DeepFool's perturbations are "
-        f"{_and(f'{gain:.2f} times as large ({names.TITLES[n]})' for n, gain in gains)} as before. "
-        "The nearest adversarial image that any attack finds lies "
-        f"{_and(f'{gain:.2f}' for gain in found)} times as far away as before. Adversarial "
-        "training with "
-        f"FGSM increases DeepFool's perturbations more than Deep Defense on {sum(ahead)} of these "
-        f"{len(ahead)} networks."
+        f"{'Yes' if min(*gains, *found) > 1 else 'Not always'}, on MNIST: the smallest distance "
+        f"that any attack finds becomes {least} times as large "
+        f"({_and(names.TITLES[n] for n in shown)}), and DeepFool's distance {most} times. But with "
+        f"the released c = {figure3.USUAL['c']:g}, adversarial training with FGSM increases "
+        f"$\\rho_2$ more on {sum(ahead)} of these {len(ahead)} networks."
     )
 
 
@@ -80,10 +80,10 @@ def claims() -> Table:
         return ledger.counts(line for line in lines if line.item in items)
 
     return table(
-        "What the paper and its authors claim, the page that tests the claim, what we find, and "
-        "the numbers of verdicts of each kind.",
+        "Claims of the paper and its authors, and our own questions (in italics): the page that "
+        "tests them, what we find, and the numbers of verdicts of each kind.",
         "tab-dd-overview",
-        ["Claim", "Page", "We find", "Verdicts"],
+        ["Claim or question", "Page", "We find", "Verdicts"],
         [
             [claim.words, page_link(claim.page), claim.find(), counted(claim.items)]
             for claim in CLAIMS
@@ -203,28 +203,28 @@ def _replicated() -> str:
 def _noisy() -> str:
     times = mean(record_of("deep_defense/claims"), "ratio", what="noise", network="mlp")
     return (
-        f"to fool half of the images, random noise has to be {times:.0f} times as large as "
-        "DeepFool's perturbation"
+        f"to fool one MLP on half of the images, random noise has to be {times:.0f} times as "
+        "large as DeepFool's perturbation"
     )
 
 
 CLAIMS = (
     Claim("The method: differentiate through DeepFool", "figure1", ("code-networks",), _exact),
     Claim(
-        "Deep Defense is more robust than the reference, adversarial training and Parseval "
+        "Deep Defense is more robust than the reference, adversarial training I and Parseval "
         "training, without loss of accuracy",
         "table1",
         ("table-1", "supplement", "text-results"),
         _compared,
     ),
     Claim(
-        "Deep Defense increases rho2 mostly in the first epoch",
+        "*How much of the increase in rho2 comes in the first epoch?*",
         "figure2",
         ("figure-convergence-mnist", "figure-convergence-cifar10"),
         _early,
     ),
     Claim(
-        "The parameters c, lambda and d of Deep Defense exchange accuracy for robustness",
+        "*How much do the parameters c, lambda and d change rho2?*",
         "figure3",
         ("figure-hyper-parameters",),
         figure3.spanned,
@@ -237,7 +237,7 @@ CLAIMS = (
         _masked,
     ),
     Claim(
-        "Our reference networks and our DeepFool give the numbers of the DeepFool paper",
+        "*Do our reference networks and our DeepFool give the numbers of the DeepFool paper?*",
         "anchors",
         ("anchor-deepfool-table-1", "anchor-deepfool-table-3", "anchor-deepfool-text"),
         _anchored,

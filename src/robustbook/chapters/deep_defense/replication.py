@@ -3,11 +3,13 @@ gradient.
 """
 
 from collections.abc import Iterator
+from itertools import product
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, array, mean, printed, values
+from robustbook.chapters.published import Version, array, entries, mean, printed, values
 from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -53,20 +55,43 @@ under FGS is shown.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare rho2 of two networks with rho2 of a network that is fine-tuned
-    without a regulariser. The two networks are the replication's Deep Defense, and Deep Defense
-    with its true gradient. The sentences also state the effect on rho2 of batches of 100 images
-    without any regulariser.
+    """Return sentences that say that the replication's regulariser has no effect. The sentences
+    state the effect of batches of 100 images without a regulariser. They also state how the
+    regulariser with its gradient changes rho2 and the accuracy.
     """
+    apart = max(values(record, "difference"))
+    ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
+    times = _rho(record, "deep-defense") / _rho(record, "clean-100")
     return (
-        "The network that the replication calls Deep Defense has "
-        f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the $\\rho_2$ of a network that "
-        "is fine-tuned on the same images. But the gradient of the replication's regulariser is "
-        "zero. Without any regulariser, batches of 100 instead of 64 images already give "
-        f"{_explained(record, LARGER):.0f} % of the difference in $\\rho_2$. With the gradient of "
-        "its regulariser, Deep Defense has "
-        f"{_rho(record, 'deep-defense') / _rho(record, TUNED):.2f} times the $\\rho_2$ of the "
-        "fine-tuned network."
+        f"{'No' if apart == 0 else 'Partly'}: its gradient is zero. Without any regulariser, "
+        "batches of 100 instead of 64 images already give "
+        f"{_explained(record, LARGER):.0f} % of the difference in $\\rho_2$. With its gradient the "
+        f"regulariser makes $\\rho_2$ {times:.2f} times as large as the same training without it. "
+        f"The clean accuracy is then {ours:.1f} % instead of {clean:.1f} %."
+    )
+
+
+def agreement(record: Record) -> str:
+    """Return sentences that state how the replication's numbers compare with the range of our
+    seeds, and whether they differ from our means in one direction.
+    """
+    measures = ("accuracy", "rho2", *(f"fgs-{share}" for share in SHARES))
+    outside, verdicts = 0, {entry.id: entry.verdict for entry in entries("deep_defense")}
+    above: dict[str, list[bool]] = {}
+    for method, measure in product(PRINTED, measures):
+        ours, number = _ours(record, method, measure), printed(f"{ITEM}/{method}/{measure}")
+        assert number is not None
+        outside += not min(ours) <= number <= max(ours)
+        above.setdefault(method, []).append(number > fmean(ours))
+    within = sum(
+        verdicts[f"{ITEM}/{m}/{each}"] == "reproduced" for m in PRINTED for each in measures
+    )
+    return (
+        f"{within} of the {len(PRINTED) * len(measures)} numbers of the replication agree with "
+        f"ours within their tolerance. But {outside} of them lie outside the range of our "
+        f"{len(record.seeds)} seeds. {above['vanilla'].count(False)} of the {len(measures)} "
+        "numbers of its vanilla network are below our means. Under FGS, the accuracy of its Deep "
+        f"Defense is above our mean at {sum(above[THEIRS][2:])} of {len(SHARES)} sizes."
     )
 
 
@@ -219,6 +244,13 @@ def _method_rows(record: Record) -> Iterator[list[str]]:
             cell("rho2", values(record, "rho2", method=method), 3),
             *(cell(f"fgs-{share}", _under(record, method, share), 1) for share in SHARES),
         ]
+
+
+def _ours(record: Record, method: str, measure: str) -> list[float]:
+    """Return for each seed our result for a measure that the replication reports."""
+    if measure.startswith("fgs-"):
+        return _under(record, method, float(measure.removeprefix("fgs-")))
+    return values(record, measure, method=method)
 
 
 def _under(record: Record, method: str, share: float) -> list[float]:

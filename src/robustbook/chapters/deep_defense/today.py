@@ -13,7 +13,17 @@ from robustbook.chapters.wording import spread, spread_or, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import METHODS, coloured, each_network, networks, shown_size, size_text, sizes, title
+from .names import (
+    METHODS,
+    coloured,
+    each_network,
+    networks,
+    shown_size,
+    size_text,
+    sizes,
+    title,
+    with_article,
+)
 
 NEAREST = {
     "deepfool free": "DeepFool, free",
@@ -28,6 +38,8 @@ attack does not clip images.
 BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD, margin", "square": "Square"}
 """Attacks of a given l-infinity radius."""
 DRAWN = {"DeepFool": "deepfool", "DDN": "ddn"}
+RANKED = ("adv-training-i", "adv-training-ii", "deep-defense", "combination")
+"""The defenses whose order by DeepFool is compared with their order by DDN."""
 LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-training-i"]}
 
 
@@ -50,13 +62,33 @@ def answer(record: Record) -> str:
     fair = not any(_flattered(record, each) for each in networks(record))
     answered = _yes_or_no(further)
     return whole_percent(
-        "Do the nearest adversarial images lie further away after Deep Defense? "
-        f"{answered[0].upper()}{answered[1:]}. Their distance is {' and '.join(gains)} as large as "
-        "for the reference network. The accuracy under FGSM is "
-        f"{'a fair estimate' if fair else 'too high an estimate'} of the robustness to "
-        f"l-infinity perturbations. On the {title(record, network)} at eps "
-        f"{size_text(network, shown_size(record, network))} the accuracy under FGSM is "
-        f"{single:.1f} %, and the accuracy under all attacks together is {together:.1f} %."
+        f"{answered[0].upper()}{answered[1:]}: the nearest adversarial images that any attack "
+        f"finds lie {' and '.join(gains)} as far away as without Deep Defense. For l-infinity "
+        f"perturbations FGSM gives {'a fair estimate' if fair else 'too high an estimate'}: "
+        f"{single:.1f} % on the {title(record, network)} at eps "
+        f"{size_text(network, shown_size(record, network))}, where {together:.1f} % remain under "
+        "all attacks."
+    )
+
+
+def orders_in_words(records: Sequence[Record]) -> str:
+    """Return sentences that say on which networks DeepFool and DDN rank the defenses in the same
+    order, and what changes on the other networks.
+    """
+    alike, others = [], []
+    for record, network in each_network(records):
+        by_deepfool, by_ddn = (_order(record, network, attack) for attack in DRAWN.values())
+        if list(by_deepfool) == list(by_ddn):
+            alike.append(title(record, network))
+            continue
+        best, digits = next(iter(by_deepfool)), 3 if coloured(network) else 2
+        others.append(
+            f"On {with_article(record, network)}, {METHODS[best]} is first of {len(RANKED)} by "
+            f"DeepFool (median distance {by_deepfool[best]:.{digits}f}) and number "
+            f"{list(by_ddn).index(best) + 1} by DDN ({by_ddn[best]:.{digits}f})."
+        )
+    return " ".join(
+        [f"DeepFool and DDN rank the {len(RANKED)} defenses alike on: {', '.join(alike)}.", *others]
     )
 
 
@@ -113,17 +145,28 @@ def bounded(version: Version) -> Table:
     )
 
 
-def nearest_gain(record: Record, network: str, method: str = "deep-defense") -> float:
-    """Return by which factor a training method increases the median distance to the nearest
-    adversarial image, compared with the reference network. The factor is a mean over the seeds.
+def nearest_gain(
+    record: Record, network: str, method: str = "deep-defense", attack: str = "best"
+) -> float:
+    """Return by which factor a training method increases the median distance that an attack finds,
+    compared with the reference network. The factor is a mean over the seeds. By default, the
+    distance is the smallest one that any attack finds.
     """
-    return fmean(_gains(record, network, method, "best"))
+    return fmean(_gains(record, network, method, attack))
 
 
 def _medians(
     record: Record, network: str, method: str, attack: str, name: str = "median"
 ) -> list[float]:
     return values(record, name, network=network, method=method, attack=attack)
+
+
+def _order(record: Record, network: str, attack: str) -> dict[str, float]:
+    """Return for each defense the mean over the seeds of the median distance that an attack finds,
+    with the largest first.
+    """
+    found = {m: fmean(_medians(record, network, m, attack, "shared median")) for m in RANKED}
+    return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
 
 def _gains(record: Record, network: str, method: str, attack: str) -> list[float]:

@@ -28,7 +28,6 @@ from .sets import numbers
 from .settings import PAPER, Parameters
 
 ITEM = "claims"
-JOINT = ("networks",)  # claim 4 is about the network whose training is slowest
 MAIN = "mlp"  # the network on which the claims are tested
 SURE = 0.7  # a mean confidence in a wrong class above this value counts as high
 LESS_HARM = 5.0  # claim 3 holds if noise needs at least so many times DeepFool's norm
@@ -205,18 +204,13 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     for seed in p.seeds:
         of = {key[2:]: d.values for key, d in results.items() if key[:2] == (MAIN, seed)}
         if of:
-            steps = [
-                done.values["iterations"]
-                for key, done in results.items()
-                if key[1:] == (seed, "read", "reference")
-            ]
-            rows += _verdicts(seed, of, max(steps))
+            rows += _verdicts(seed, of)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
 
-def _verdicts(
-    seed: int, of: Mapping[tuple[str, str], Mapping[str, Any]], steps: float
-) -> Iterator[Row]:
+def _verdicts(seed: int, of: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[Row]:
+    """Yield one row for each claim that is tested. All rows measure the same network, `MAIN`."""
+
     def row(claim: int, value: float, unit: str, holds: bool | None = None) -> Row:
         return Row(value, unit, f"{PAPER}/claim-{claim}/check", seed=seed, holds=holds)
 
@@ -225,6 +219,7 @@ def _verdicts(
     yield row(2, sure, "fraction", bool(sure >= SURE))
     longer = of["noise", "reference"]["ratio"]
     yield row(3, longer, "ratio", bool(longer >= LESS_HARM))
+    steps = of["read", "reference"]["iterations"]
     yield row(4, 1 / steps, "fraction", bool(steps < 3))
     yield row(5, rho["deep-defense"], "ratio")
     yield row(6, of["read", "deep-defense"]["accuracy"], "percent")

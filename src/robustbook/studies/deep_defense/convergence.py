@@ -35,8 +35,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return two kinds of results: the points of the curves, and the tests whether our curves have
-    the shapes that the paper describes.
+    """Return two kinds of results: the points of the curves, and the rows for the paper's figure,
+    which have the values after the last epoch.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -46,28 +46,23 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         rows.append(Row(done.values["rho"], "ratio", None, "rho2", seed, setting=labels))
     for network, setting, seed in p.runs():
         of = {key[1::2]: d.values for key, d in results.items() if key[::2] == (network, seed)}
-        rows += _shapes(network, seed, of, setting.kept)
+        rows += _last(network, seed, of, setting.kept)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
 
-def _shapes(
+def _last(
     network: str, seed: int, of: Mapping[tuple[str, int], Mapping[str, Any]], kept: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Yield the results of the tests whether our curves have the same shapes as the paper's curves.
+    """Yield rho_2 and the accuracy of Deep Defense after the last epoch.
 
-    The first shape is that, after every epoch, rho_2 is larger with Deep Defense than with the
-    other two methods of the figure. The second shape is that, with Deep Defense, rho_2 after the
-    first epoch is at least four fifths of the final rho_2. The third shape is that, after the last
-    epoch of Deep Defense, the accuracy is not below that of the reference network. A decrease of
-    the accuracy as small as the noise between seeds is ignored.
+    The row of the accuracy says whether the accuracy is not below that of the reference network,
+    as the authors claim. A decrease of the accuracy as small as the noise between seeds is ignored.
+    The row of rho_2 does not say whether a pattern holds, because we could not read the curves of
+    rho_2 in the paper's figure.
     """
     name = NAMES[network]  # type: ignore[index]
     target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"
-    rho = {method: [of[method, epoch]["rho"] for epoch in kept] for method in METHODS}
-    ours = rho.pop("deep-defense")
-    above = all(a > max(others) for a, *others in zip(ours, *rho.values(), strict=True))
-    holds = above and ours[0] >= 0.8 * ours[-1]
-    yield Row(ours[-1], "ratio", f"{target}/rho2", seed=seed, holds=bool(holds))
-    end = of["deep-defense", kept[-1]]["accuracy"]
-    kept_up = end >= of["reference", 0]["accuracy"] - LOSS[network]
-    yield Row(end, "percent", f"{target}/accuracy", seed=seed, holds=bool(kept_up))
+    end = of["deep-defense", kept[-1]]
+    yield Row(end["rho"], "ratio", f"{target}/rho2", seed=seed)
+    kept_up = end["accuracy"] >= of["reference", 0]["accuracy"] - LOSS[network]
+    yield Row(end["accuracy"], "percent", f"{target}/accuracy", seed=seed, holds=bool(kept_up))

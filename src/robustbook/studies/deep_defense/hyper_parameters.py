@@ -9,7 +9,7 @@ digits of profile ``quick`` (seed 2). With d = 20, a single misclassified image 
 perturbation dominates the loss of its batch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -30,7 +30,6 @@ GRID = {  # for each profile: the values of c, the values of lambda, the values 
     "quick": ((5.0, 25.0, 45.0), (5.0, 15.0), (5.0, 10.0)),
     "paper": (tuple(5.0 * i for i in range(1, 10)), (5.0, 15.0, 25.0), (1.0, 2.5, 5.0, 10.0)),
 }
-WEAK = 0.01  # a difference of rho_2 of at most this size counts as noise between seeds
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -62,8 +61,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy and rho_2 of each network, and the tests whether our
-    curves have the shapes that the paper describes.
+    """Return the study's results: the accuracy and rho_2 of each network. The rows for the paper's
+    figure have rho_2 with the parameters of the released code.
+
+    We could not read the paper's figure, so these rows do not say whether a pattern holds.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -74,32 +75,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         rows.append(Row(done.values["accuracy"], "percent", None, "accuracy", seed, setting=labels))
         rows.append(Row(done.values["rho"], "ratio", None, "rho2", seed, setting=labels))
     for seed in p.seeds:
-        rows += _shapes(
-            seed, {key[0]: done.values for key, done in results.items() if key[1] == seed}, p
-        )
+        usual = results[USUAL, seed].values["rho"]
+        for name in ("c", "lambda", "d"):
+            target = f"{PAPER}/figure-hyper-parameters/lenet-{name}/rho2"
+            rows.append(Row(usual, "ratio", target, seed=seed))
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
-
-
-def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
-    """Yield the results of the tests whether our curves have the same shapes as the paper's curves.
-
-    In the paper's curves, rho_2 falls and the accuracy does not fall as c rises from its smallest
-    to its largest value. As lambda rises, rho_2 rises. The accuracy is lower with the largest
-    lambda than with the default lambda. A change of d changes rho_2 by no more than the noise
-    between seeds.
-    """
-    cs, lams, ds = GRID[p.profile]
-
-    def at(**changed: Any) -> Mapping[str, float]:
-        return of[replace(USUAL, **changed)]
-
-    usual = of[USUAL]["rho"]
-    low, high = at(c=cs[0]), at(c=cs[-1])
-    falls = low["rho"] > high["rho"] and low["accuracy"] <= high["accuracy"]
-    less, more = at(lam=lams[0]), at(lam=lams[-1])
-    rises = less["rho"] < more["rho"] and more["accuracy"] <= of[USUAL]["accuracy"]
-    over_d = [at(d=d)["rho"] for d in ds]
-    weak = max(over_d) - min(over_d) <= WEAK
-    for name, holds in (("c", falls), ("lambda", rises), ("d", weak)):
-        target = f"{PAPER}/figure-hyper-parameters/lenet-{name}/rho2"
-        yield Row(usual, "ratio", target, seed=seed, holds=bool(holds))
