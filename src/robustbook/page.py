@@ -159,7 +159,7 @@ class Page:
                 unit = " %" if entry.unit == "percent" else ""
                 target = targets[entry.id]
                 said = "claimed" if target.kind == "claim" else "printed"
-                printed = f"{said} {_asked(entry, target.compare)}{unit}"
+                printed = f"{said} {_asked(entry, target)}{unit}"
                 if entry.printed is None:
                     printed = "no number printed"
                 ours = "" if entry.ours is None else f", ours {_number(entry.ours)}{unit}"
@@ -197,7 +197,7 @@ class Page:
             [
                 [
                     self._short(row.id),
-                    _asked(row, targets[row.id].compare),
+                    _asked(row, targets[row.id]),
                     _number(row.ours),
                     _interval(row),
                     "" if row.seeds is None else str(row.seeds),
@@ -407,14 +407,15 @@ def _interval(entry: ledger.Entry) -> str:
     return f"{_number(entry.low)} to {_number(entry.high)}" if entry.seeds else ""
 
 
-def _asked(entry: ledger.Entry, compare: str) -> str:
-    """Return as text what the paper states: a number, a bound, or one word (greater, less or
-    pattern).
+def _asked(entry: ledger.Entry, target: ledger.Target) -> str:
+    """Return as text what the paper states: a number, a bound, or a word (greater, less, not lower
+    or pattern).
     """
     if entry.printed is None:
         words = {"greater_than": "greater", "less_than": "less", "shape": "pattern"}
-        return "" if entry.verdict == "no printed number" else words.get(compare, "")
-    bound = {"at_most": "at most ", "at_least": "at least "}.get(compare, "")
+        words |= {"greater_than": "not lower"} if target.no_loss else {}
+        return "" if entry.verdict == "no printed number" else words.get(target.compare, "")
+    bound = {"at_most": "at most ", "at_least": "at least "}.get(target.compare, "")
     return f"{bound}{_number(entry.printed)}"
 
 
