@@ -113,12 +113,27 @@ def test_every_target_of_the_survey_has_a_page_or_a_reason() -> None:
 
 
 def test_overview_answer_and_figure() -> None:
-    """The sentence has the numbers of three records; each defense has a row with two marks."""
+    """The sentences have the numbers of two records; each defense has a row with two marks."""
     text = overview.answer(record_of("survey/madry"))
-    assert len(numbers(text)) >= 6 and all(0 <= number <= 100 for number in numbers(text))
+    found = numbers(text.replace("ResNet-18", "").replace("CIFAR-10", ""))
+    assert len(found) >= 6 and all(0 <= number <= 100 for number in found)
+    kept = overview.kept()
+    assert len({kept[name].network for name in ("pgd", "pairing", "squeezing")}) == 1
     drawn = overview.accuracies()
     assert len(drawn.axes) == 2
     assert all(len(axis.collections) >= 4 for axis in drawn.axes)
+
+
+def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words follow the comparison of the page on logit pairing, and PGD's accuracy."""
+    monkeypatch.setattr(overview.pairing, "inconclusive", lambda record: True)
+    monkeypatch.setattr(overview.pairing, "has_fallen", lambda record, method: method == "at50")
+    assert numbers(overview.on_training()) == [1, 4]
+    monkeypatch.setattr(overview.pairing, "inconclusive", lambda record: False)
+    assert "only the penalties" in overview.on_training()
+    for left, words in ((1.0, "PGD needs no knowledge"), (40.0, "PGD needs knowledge")):
+        monkeypatch.setattr(overview.transformations, "accuracy", lambda *_, left=left: left)
+        assert words in overview.on_transformations()
 
 
 def test_overview_costs() -> None:
