@@ -87,7 +87,9 @@ def test_the_sentences_on_szegedy(first: Record) -> None:
     # 18 of the 30 pairs have an error of 10 %, which 20 images do not tell from one of 4 %.
     text = szegedy.transfer(first)
     assert text.startswith("In 0 of the 30 pairs") and "binomial error of 20 images" in text
-    assert "decay 1 misclassifies 4.5 % of the clean test images. On the images of 3" in text
+    assert (
+        "decay 1 misclassifies 4.5 % of the clean test images. On the images of 3 of the 5" in text
+    )
     many = [
         replace(row, images=2000) if row.name in ("transfer error", "found") else row
         for row in first.rows

@@ -280,13 +280,13 @@ def fgsm_trained(record: Record) -> str:
     leak = [u for u, before, after in zip(units, clean, fgsm, strict=True) if after > before]
     told = (
         f"With {listed(units)} hidden units, the networks trained on FGSM's images classify "
-        f"{_told(fgsm)} % of the test images correctly under FGSM, but {_told(pgd)} % under PGD. On "
-        f"clean images the accuracy is {_told(clean)} %."
+        f"{_told(fgsm)} % of the test images correctly under FGSM, but {_told(pgd)} % under PGD. "
+        f"On clean images the accuracy is {_told(clean)} %."
     )
     if better:
         told += (
-            f" With {listed(better)} units, training on FGSM's images gives a higher accuracy under "
-            "PGD than training on PGD's images with equally many training steps."
+            f" With {listed(better)} units, training on FGSM's images gives a higher accuracy "
+            "under PGD than training on PGD's images with equally many training steps."
         )
     if leak:
         told += (
@@ -313,8 +313,8 @@ def capacity_in_words(record: Record) -> str:
         f"After training on PGD's images, the networks with {listed(units)} hidden units classify "
         f"{_told(clean)} % of the clean images correctly, and {_told(pgd)} % under PGD. {trend}, "
         f"and there is only {runs} of each width. So the figure "
-        f"{'cannot confirm' if seeds == 1 else 'only suggests'} the paper's statement that training "
-        "on PGD's images needs wide networks."
+        f"{'cannot confirm' if seeds == 1 else 'only suggests'} the paper's statement that "
+        "training on PGD's images needs wide networks."
     )
 
 

@@ -183,9 +183,10 @@ def on_transformations() -> str:
     far, near = (mean(record, "median distance", attack=a) for a in ("pgd", "deepfool"))
     needs = "needs no" if alone < transformations.BROKEN else "needs"
     return (
-        f"On our network, PGD {needs} knowledge of JPEG: it leaves {alone:.1f} % of the images "
-        f"without this knowledge. Its perturbations have a median l2 norm of {far:.2f}. JPEG undoes "
-        f"the perturbations of DeepFool, with a median of {near:.2f}, on {weak:.0f} % of the images."
+        f"On our network, PGD {needs} knowledge of JPEG: without it, PGD lowers the accuracy to "
+        f"{alone:.1f} %. PGD's perturbations have a median l2 norm of {far:.2f}. DeepFool's have a "
+        f"median of {near:.2f}, and behind JPEG {weak:.0f} % of its images are classified "
+        "correctly."
     )
 
 

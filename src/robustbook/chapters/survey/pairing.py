@@ -115,9 +115,9 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def inconclusive(record: Record) -> bool:
-    """Return whether the networks cannot show that only the penalties on logits fail: a network with
-    a penalty was not robust under the baseline attack already, or the accuracy after adversarial
-    training falls too.
+    """Return whether the networks cannot show that only the penalties on logits fail. This is so if
+    a network with a penalty was not robust under the baseline attack already, or if the accuracy
+    after adversarial training falls too.
     """
     there = methods(record)
     return any(not looks_robust(record, method) for method in FALLEN if method in there) or any(
@@ -135,12 +135,13 @@ def _fall(record: Record, method: str) -> str:
     beside_ = f"({there[0]} % and {there[1]} % printed)"
     if looks_robust(record, method):
         return (
-            f"With {words}, the accuracy falls from {before:.0f} % under PGD to {after:.0f} % under "
-            f"several stronger attacks together {beside_}."
+            f"With {words}, the accuracy falls from {before:.0f} % under PGD to {after:.0f} % "
+            f"under several stronger attacks together {beside_}."
         )
     return (
         f"With {words}, it is {before:.0f} % under PGD already, not clearly better than "
-        f"guessing, and {after:.0f} % under the stronger attacks {beside_}. So a fall cannot be seen."
+        f"guessing, and {after:.0f} % under the stronger attacks {beside_}. So a fall "
+        "cannot be seen."
     )
 
 
@@ -316,8 +317,8 @@ def roughness(record: Record) -> str:
             "training (Plain)."
             if rougher
             else f" So {' and '.join(METHODS[m] for m in penalised)} do not make the loss surface "
-            "rougher than ordinary training (Plain) does. Here, roughness does not explain why weak "
-            "attacks fail."
+            "rougher than ordinary training (Plain) does. Here, roughness does not explain why "
+            "weak attacks fail."
         )
     return f"The mean roughness of the loss surfaces is {', '.join(told)}.{conclusion}"
 
@@ -355,7 +356,8 @@ def certain(record: Record) -> str:
 
 def groups(record: Record, attack: str) -> list[list[str]]:
     """Return the methods of training in groups of similar accuracy under an attack, the best group
-    first. The accuracies of a group do not differ from its best one by more than the binomial error.
+    first. The accuracies of a group do not differ from its best one by more than the binomial
+    error.
     """
     rest = sorted(methods(record), key=lambda method: -at(record, method, attack))
     found: list[list[str]] = []
@@ -391,8 +393,8 @@ def ranking(records: Sequence[Record]) -> str:
             "worse under the strongest attack."
         )
     return (
-        f"For {title(record)}, we group the ways of training whose accuracies do not differ by more "
-        f"than the binomial error. {' '.join(told)}"
+        f"For {title(record)}, we group the ways of training whose accuracies do not differ by "
+        f"more than the binomial error. {' '.join(told)}"
     )
 
 

@@ -60,8 +60,8 @@ DECIDING = (
         if source not in (name, "ae400-10")
     ),
 )
-"""The ids of the paper's numbers that the page's answer is about: all distortions, and the errors of
-the networks whose columns we know, on images that were made for another network.
+"""The ids of the paper's numbers that the page's answer is about: all distortions, and the errors
+of the networks whose columns we know, on images that were made for another network.
 """
 
 
@@ -289,9 +289,9 @@ def smaller(record: Record) -> str:
     less = [100 * (1 - own / there) for own, there in found.values() if own < there]
     span = f", by {min(less):.0f} to {max(less):.0f} %" if less else ""
     return (
-        f"For {len(less)} of the {len(found)} networks our distortion is smaller than the printed "
-        f"one{span}. The tolerance of 30 % hides such a common difference. It is this large because "
-        "the paper states neither the target class nor the search for $c$."
+        f"For {len(less)} of the {len(found)} networks our distortion is smaller than the "
+        f"printed one{span}. The tolerance of 30 % hides such a common difference. It is this "
+        "large because the paper states neither the target class nor the search for $c$."
     )
 
 
@@ -312,9 +312,10 @@ def transfer(record: Record) -> str:
     own = [error for (_, b), error in made.items() if b == _LARGEST_DECAY]
     near = [error for error in own if not apart(error, clean, images, tests)]
     told = (
-        f" FC10 with decay 1 misclassifies {clean:.1f} % of the clean test images. On the images of "
-        f"{len(near)} of the {len(own)} other networks its error does not differ from this by more "
-        f"than the binomial error ({min(near):.1f} to {max(near):.1f} %), so no transfer is visible."
+        f" FC10 with decay 1 misclassifies {clean:.1f} % of the clean test images. On the images "
+        f"of {len(near)} of the {len(own)} other networks its error is {min(near):.1f} to "
+        f"{max(near):.1f} %. This does not differ from the error on clean images by more than the "
+        "binomial error, so no transfer is visible."
         if near
         else ""
     )
@@ -396,6 +397,6 @@ def found(record: Record) -> str:
     images = _attacked(record)
     share = f"all {images}" if lowest == 100 else f"at least {lowest:.1f} % of the {images}"
     return (
-        f"On every network, the attack found an image of the target class for {share} attacked test "
-        "images."
+        f"On every network, the attack found an image of the target class for {share} attacked "
+        "test images."
     )
