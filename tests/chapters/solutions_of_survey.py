@@ -58,10 +58,8 @@ SURVEY: Mapping[str, Callable[[dict[str, Any]], bool]] = {
     "ex-survey-gain": lambda s: (
         s["ratios"][0] == approx(0.1, rel=0.4) and s["ratios"][1] > 1.3 * s["ratios"][0]
     ),
-    "ex-survey-post-alpha": lambda s: (
-        s["weighted"][1.0] == approx(s["loss"].item())
-        and s["weighted"][0.0] == approx(s["adversarial"].item())
-        and s["weighted"][0.0] > s["weighted"][0.5] > s["weighted"][1.0]
+    "ex-survey-offset": lambda s: (
+        s["shifted"][0] > 1.5 * s["shifted"][1] > 7 * s["shifted"][10] > 0
     ),
     "ex-survey-patterns": lambda s: (
         s["patterns"][37][0] == 90
@@ -80,6 +78,8 @@ SURVEY: Mapping[str, Callable[[dict[str, Any]], bool]] = {
         )
         and s["needed"][1.0] < 100 < s["needed"][0.5] < 1000
         and s["needed"][0.25] > 200_000
+        and s["factors"][0] == approx(7.5, abs=0.1)
+        and 700 < s["factors"][1] < 750
     ),
     "ex-survey-abstain": lambda s: all(
         beta.ppf(0.001, k, n - k + 1) > 0.5 >= beta.ppf(0.001, k - 1, n - k + 2)

@@ -50,3 +50,13 @@ def test_the_loss_of_logit_pairing(name: str) -> None:
     ours = sum(terms.values())
     theirs = shown["loss"](lambda images: images @ W.T, x, other, y, *astuple(weights))
     torch.testing.assert_close(ours, theirs)
+
+
+def test_a_large_constant_keeps_the_class() -> None:
+    """The page's example needs a c that fails, beside the three that succeed."""
+    perturb = idea("survey/szegedy")["perturb"]
+    draws = torch.Generator().manual_seed(0)
+    W, x = torch.randn(10, 20, generator=draws).double(), torch.rand(20, generator=draws).double()
+    t = (W @ x).argsort()[-2].item()
+    found = {c: (W @ perturb(W, x, t, c)).argmax().item() == t for c in (100, 10, 1, 0.1)}
+    assert found == {100: False, 10: True, 1: True, 0.1: True}

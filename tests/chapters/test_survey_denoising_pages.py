@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 from pytest import approx
+from torch import nn
 
 from robustbook.chapters.published import version_of
 from robustbook.chapters.survey import denoising, post
-from robustbook.defenses import adversarial_training
 from robustbook.defenses.denoising import Denoising
 from robustbook.ledger import Record, Row
+from robustbook.measures import feature_noise
 from robustbook.randomness import generator
 from robustbook.studies.survey import denoising_networks as study
 
@@ -173,10 +174,12 @@ def test_the_figures_draw_every_variant_and_stage() -> None:
 
 def test_the_sentences_of_the_post() -> None:
     own = record("post")
-    assert numbers(post.answer(own))[-3:] == [10, 80, 40]
+    assert numbers(post.answer(own))[-3:] == [8, 4, 4]
+    assert "(one for each training) do not show" in post.answer(own)
     assert numbers(post.grew(own)) == [8, 4] and "falls at stage 4." in post.grew(own)
-    assert numbers(post.random_against_attack(own)) == [4, 4]
-    assert numbers(post.unseen(own))[-2:] == [20, 30]
+    assert numbers(post.random_against_attack(own)) == [80, 20, 40, 10]
+    text = post.unseen(own).replace("l2", "")
+    assert numbers(text) == [20, 400, 30, 400] and "is more than" in text
     assert numbers(post.clean_drop(own)) == [70, 50, -20]
     assert numbers(post.winner(own)) == [50.6, 48]
     noises = body(post.noises(version_of(own)))
@@ -206,10 +209,14 @@ def test_the_block() -> None:
     torch.testing.assert_close(block.filter(x).view(c, n), shown["gaussian"](shown["x"]))
 
 
-def test_the_equation() -> None:
-    """The page's loss is that of the package's adversarial training."""
+def test_the_relative_noise() -> None:
+    """The page's numbers are those of the package's measure, for the same small network."""
     shown = idea("survey/post")
-    terms = adversarial_training(
-        shown["net"], shown["x"].detach(), shown["y"], eps=shown["eps"], alpha=shown["alpha"]
-    )
-    torch.testing.assert_close(sum(terms.values()), shown["L_adv"])
+    layers: list[nn.Module] = []
+    for weight in shown["weights"]:
+        layer = nn.Linear(100, 100, bias=False)
+        layer.weight.data = weight
+        layers.append(nn.Sequential(layer, nn.Tanh()))
+    x, z = torch.randn(2, 100, generator=generator(0))
+    found = feature_noise(nn.Sequential(*layers).eval(), x[None], z[None], ["0", "1", "2", "3"])
+    assert [value.item() for value in found.values()] == approx(shown["relative_noise"](x, z))

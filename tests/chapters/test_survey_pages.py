@@ -1,6 +1,7 @@
 """The content of the survey's pages, from made-up records."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -39,7 +40,7 @@ def record() -> Record:
 
 def test_madry_answer(record: Record) -> None:
     """PGD is the second attack on A, and the worst one is behind the eight of the table."""
-    assert numbers(madry.answer(record)) == [88.5, 40, 93.2, 81.5, 10.5, 40]
+    assert numbers(madry.answer(record)) == [88.5, 400, 40, 93.2, 400, 81.5, 10.5, 400, 40]
 
 
 def test_madry_table(record: Record) -> None:
@@ -59,13 +60,42 @@ def test_madry_schedules_are_sorted_by_length(record: Record) -> None:
 
 
 def test_madry_sentences(record: Record) -> None:
-    """The width of a range is the mean over images, and the widest network is the one told."""
+    """The width of a range is the mean over images, and every width is told."""
     assert numbers(madry.concentration(record)) == [10, 35, 0, 1.5]
-    assert numbers(madry.fgsm_trained(record)) == [63.5, 62.5]
+    text = madry.fgsm_trained(record)
+    assert numbers(text) == [64, 128, 31.5, 63.5, 30.5, 62.5, 32.5, 64.5]
+    assert "label leaking" not in text and "higher accuracy" not in text
+    text = madry.capacity_in_words(record)
+    assert numbers(text) == [64, 128, 32.5, 64.5, 30.5, 62.5, 2]
+    assert "rises with the width" in text and "only suggests" in text
+
+
+def test_madry_sentences_on_a_leak(record: Record) -> None:
+    """At one width FGSM's training is better under PGD; at the other its label leaks."""
+    keys = "units", "training", "attack"
+    changed = {(64, "fgsm", "pgd-40"): 80.0, (128, "fgsm", "fgsm"): 95.0}
+    rows = [
+        replace(row, value=changed.get(tuple(row.setting.get(key) for key in keys), row.value))
+        for row in record.rows
+        if row.seed == 0
+    ]
+    other = replace(record, rows=tuple(rows), seeds=(0,))
+    text = madry.fgsm_trained(other)
+    assert "With 64 units, training on FGSM's images gives a higher accuracy" in text
+    assert "With 128 units, the accuracy under FGSM is higher" in text
+    wide = {("pgd", "pgd-40"): 1.0}
+    rows = [
+        replace(row, value=wide.get(tuple(row.setting.get(key) for key in keys[1:]), row.value))
+        for row in rows
+    ]
+    text = madry.capacity_in_words(replace(other, rows=tuple(rows)))
+    assert "does not rise" in text and "only one network of each width" in text
 
 
 def test_madry_figures(record: Record) -> None:
     """A panel per training, with a curve per test; a panel per network, with a row per image."""
+    left, right = madry.attacks(record).axes
+    assert len(left.get_yticklabels()) == 1 + 8 + 1 and len(right.get_yticklabels()) == 3
     swept = madry.capacity(record)
     assert [len(axis.lines) for axis in swept.axes] == [3, 3, 3]
     dots = madry.starts(record)
@@ -83,12 +113,27 @@ def test_every_target_of_the_survey_has_a_page_or_a_reason() -> None:
 
 
 def test_overview_answer_and_figure() -> None:
-    """The sentence has the numbers of three records; each defense has a row with two marks."""
+    """The sentences have the numbers of two records; each defense has a row with two marks."""
     text = overview.answer(record_of("survey/madry"))
-    assert len(numbers(text)) >= 6 and all(0 <= number <= 100 for number in numbers(text))
+    found = numbers(text.replace("ResNet-18", "").replace("CIFAR-10", ""))
+    assert len(found) >= 6 and all(0 <= number <= 100 for number in found)
+    kept = overview.kept()
+    assert len({kept[name].network for name in ("pgd", "pairing", "squeezing")}) == 1
     drawn = overview.accuracies()
     assert len(drawn.axes) == 2
     assert all(len(axis.collections) >= 4 for axis in drawn.axes)
+
+
+def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words follow the comparison of the page on logit pairing, and PGD's accuracy."""
+    monkeypatch.setattr(overview.pairing, "inconclusive", lambda record: True)
+    monkeypatch.setattr(overview.pairing, "has_fallen", lambda record, method: method == "at50")
+    assert numbers(overview.on_training()) == [1, 4]
+    monkeypatch.setattr(overview.pairing, "inconclusive", lambda record: False)
+    assert "only the penalties" in overview.on_training()
+    for left, words in ((1.0, "PGD needs no knowledge"), (40.0, "PGD needs knowledge")):
+        monkeypatch.setattr(overview.transformations, "accuracy", lambda *_, left=left: left)
+        assert words in overview.on_transformations()
 
 
 def test_overview_costs() -> None:

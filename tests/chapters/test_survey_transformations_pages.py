@@ -140,10 +140,17 @@ def test_the_tables_of_certificates(certificates: list[Record]) -> None:
 
 
 def test_the_sentences_on_certificates(certificates: list[Record]) -> None:
+    # 100 images: 72.5 and 50 % differ, 47.5 and 43.75 % do not, 22.5 and 37.5 % do.
     text = certified.best_in_words(certificates)
+    assert "At radius 0 the certified accuracy is highest with sigma 0.25." in text
+    assert "At radius 0.25 no sigma is clearly the best on 100 test images." in text
+    assert "At radius 0.5 to 1.75 the certified accuracy is highest with sigma 1." in text
     assert text.endswith(
-        "highest with sigma 0.25 at radius 0 to 0.25, with sigma 1 at radius 0.5 to 1.75."
+        "0.12 at radius 0, 0.25 at radius 0.25 to 0.5, 0.5 at radius 0.75 to 1, "
+        "1 at radius 1.25 to 2."
     )
+    text = certified.origin(certificates)
+    assert "profile `reduced`" in text and "100 test images, and one network for each sigma" in text
     found = numbers(certified.limit_in_words(certificates))
     assert found == [1000, 2.46, 100_000, 3.81, 6, 0.25, 25, 1]
 

@@ -93,7 +93,7 @@ def test_text_fits_a_terminal_and_counts_every_target_once(ledger):
 
 def test_text_lists_context_apart_and_what_would_run(ledger):
     counted, quoted = text_table(ledger).split("Quoted for context")
-    assert quoted.count("survey/") == 209
+    assert quoted.count("survey/") == 213
     assert "to run: robustbook run saturating/figure-5 --profile paper" in counted
     # The needs of a run are printed once below the lines of an item, not below each line.
     assert counted.count("needs a GPU, and ImageNet's photographs") == 3

@@ -14,6 +14,8 @@ from robustbook.chapters.wording import spread, whole_percent
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
 from robustbook.ledger import Record
 
+from .shares import apart
+
 START = "survey/cohen-cifar10"
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 LAST: Mapping[float, float] = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
@@ -170,21 +172,62 @@ def limit_in_words(records: Sequence[Record]) -> str:
 
 
 def best_in_words(records: Sequence[Record]) -> str:
-    """Return a sentence that states which standard deviation of the noise gives the highest
-    certified accuracy at each radius.
+    """Return sentences that state at which radii the test images suffice to tell which standard
+    deviation of the noise gives the highest certified accuracy, and the best one in the paper.
     """
     record = measured(records)
-    best: list[tuple[float, float]] = []
+    images = min(row.images for row in record.rows if row.images)
+    best: list[tuple[float | None, float]] = []
     for r in RADII:
-        found = {sigma: certified(record, sigma, r) for sigma in sigmas(record)}
-        if max(found.values()) > 0:
-            best.append((max(found, key=lambda sigma: found[sigma]), r))
+        found = {sigma: 100 * certified(record, sigma, r) for sigma in sigmas(record)}
+        top = max(found, key=lambda sigma: found[sigma])
+        rivals = [v for sigma, v in found.items() if sigma != top]
+        if found[top] > 0:
+            clear = all(apart(found[top], value, images) for value in rivals)
+            best.append((top if clear else None, r))
     told = []
     for sigma, group in groupby(best, key=lambda pair: pair[0]):
-        radii = [f"{r:g}" for _, r in group]
-        span = radii[0] if len(radii) == 1 else f"{radii[0]} to {radii[-1]}"
-        told.append(f"with sigma {sigma:g} at radius {span}")
-    return f"The certified accuracy is highest {', '.join(told)}."
+        span = _radii([r for _, r in group])
+        told.append(
+            f"At radius {span} no sigma is clearly the best on {images} test images."
+            if sigma is None
+            else f"At radius {span} the certified accuracy is highest with sigma {sigma:g}."
+        )
+    there = [(_best_printed(r), r) for r in RADII]
+    paper = [
+        f"{sigma:g} at radius {_radii([r for _, r in group])}"
+        for sigma, group in groupby(there, key=lambda pair: pair[0])
+    ]
+    return (
+        "We compare the networks with the binomial error of the accuracies. "
+        f"{' '.join(told)} In the paper, the best sigma is {', '.join(paper)}."
+    )
+
+
+def _radii(radii: Sequence[float]) -> str:
+    first, last = f"{radii[0]:g}", f"{radii[-1]:g}"
+    return first if first == last else f"{first} to {last}"
+
+
+def _best_printed(radius: float) -> float:
+    """Return the standard deviation of the noise for which the paper prints the highest certified
+    accuracy at a radius.
+    """
+    there = {s: float(printed(target(s, radius)) or 0) for s in LAST if radius <= LAST[s]}
+    return max(there, key=lambda sigma: there[sigma])
+
+
+def origin(records: Sequence[Record]) -> str:
+    """Return a sentence that states from which experiment the accuracies of the page come. The
+    record of the largest experiment may contain only the largest radii.
+    """
+    record = measured(records)
+    seeds = len(record.seeds)
+    runs = "one network" if seeds == 1 else f"{seeds} networks"
+    return (
+        f"The accuracies on this page come from the profile `{record.profile}`: "
+        f"{_network(record)}, {_images(record)}, and {runs} for each sigma."
+    )
 
 
 def certified(record: Record, sigma: float, radius: float) -> float:

@@ -13,6 +13,8 @@ from robustbook.chapters.wording import beside, spread_or
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
+from .shares import images_of
+
 TABLE = "survey/madry-table-1"
 ATTACKS: Mapping[str, str] = {
     "fgsm": "FGSM",
@@ -65,6 +67,14 @@ TESTS: Mapping[str, tuple[str, str]] = {
     "fgsm": ("FGSM", "adv"),
     "pgd-40": ("PGD, 40 steps", "none"),
 }
+NATURAL = {
+    "clean": "survey/madry-mnist/naturally-trained/accuracy",
+    "fgsm": "survey/madry-mnist/naturally-trained/fgsm-accuracy",
+}
+"""For clean images and for FGSM, the id of the accuracy that the paper prints for the network
+trained on clean images.
+"""
+MARKS = {"printed": LOOKS["none"], "ours": LOOKS["adv"]}
 TRAININGS = {"natural": "on clean images", "fgsm": "on FGSM's images", "pgd": "on PGD's images"}
 
 
@@ -81,45 +91,79 @@ def network(record: Record) -> str:
 def answer(record: Record) -> str:
     """Return sentences that compare two accuracies under PGD: after adversarial training, and after
     training on clean images. For the adversarially trained network, the sentences also state the
-    accuracy under all strong attacks together.
+    accuracy under all strong attacks together, which come from fewer images.
     """
     natural, defended = (
         mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
     )
     worst = mean(record, "accuracy", source="white", attack="worst")
+    many, few = (
+        images_of(record, "accuracy", source="white", attack=attack)
+        for attack in ("pgd-40", "worst")
+    )
     there = printed(f"{TABLE}/white-box/pgd-40-1-accuracy")
     return (
-        f"After adversarial training, {network(record)} classifies {defended:.1f} % of the test "
-        f"images correctly under PGD with 40 steps ({there} % printed). For "
-        f"{worst:.1f} % of the test images all of our strong attacks fail. After training on "
-        f"clean images instead, the network classifies {natural:.1f} % correctly under PGD "
-        "with 40 steps."
+        f"After adversarial training, {network(record)} classifies {defended:.1f} % of {many:,} "
+        f"test images correctly under PGD with 40 steps ({there} % printed). Of the first {few:,} "
+        f"of these images, it classifies {worst:.1f} % correctly under all of our strong attacks. "
+        f"After training on clean images instead, the network classifies {natural:.1f} % of the "
+        f"{many:,} images correctly under PGD with 40 steps."
     )
+
+
+def attacks(record: Record) -> Figure:
+    """Draw the accuracy of network A on clean images and under each attack that uses its own
+    gradients, beside the accuracy printed in the paper. A second panel shows the network trained on
+    clean images.
+    """
+    _, ids = SOURCES["white"]
+    defended = {"clean images": _marks(record, "white", "clean", f"{TABLE}/natural/accuracy")}
+    for attack, words in ATTACKS.items():
+        defended[words] = _marks(record, "white", attack, f"{TABLE}/{ids[attack]}-accuracy")
+    defended["worst of all"] = _marks(record, "white", "worst", None)
+    natural = {
+        words: _marks(record, "natural", attack, NATURAL.get(attack))
+        for attack, (words, _) in TESTS.items()
+    }
+    shown = {"trained on PGD's images": defended, "trained on clean images": natural}
+    figure = figures.strips(shown, MARKS, "accuracy (%)", own_rows=True)
+    for axis in figure.axes:  # the same scale for both panels
+        axis.set_xlim(-3, 103)
+    return figure
+
+
+def _marks(
+    record: Record, source: str, attack: str, target: str | None
+) -> dict[str, Sequence[float]]:
+    there = None if target is None else printed(target)
+    return {
+        "printed": [] if there is None else [there],
+        "ours": values(record, "accuracy", source=source, attack=attack),
+    }
 
 
 def printed_beside(version: Version) -> Table:
     """Return the paper's Table 1. In each row of the table, the number printed in the paper stands
     before our number.
     """
-    rows = [
-        ["A", "none (clean images)", _cell(version.record, "white", "clean", "natural/accuracy")]
-    ]
+    record = version.record
+    rows = [["A", "none (clean images)", *_cells(record, "white", "clean", "natural/accuracy")]]
     for source, (name, ids) in SOURCES.items():
         for attack, words in ATTACKS.items():
             if attack in ids:
-                rows.append(
-                    [name, words, _cell(version.record, source, attack, f"{ids[attack]}-accuracy")]
-                )
-    worst = values(version.record, "accuracy", source="white", attack="worst")
-    rows.append(["A", "worst of all attacks with restarts and Square", beside(worst, None)])
+                cells = _cells(record, source, attack, f"{ids[attack]}-accuracy")
+                rows.append([name, words, *cells])
+    worst = "worst of all attacks with restarts and Square"
+    rows.append(["A", worst, *_cells(record, "white", "worst", None)])
     return table(
         f"{version.heading}: accuracy in per cent of the adversarially trained network A, printed "
         "/ **ours** (range over the seeds). The attack uses the gradients of A itself, of an "
-        "independently trained copy A', or of another architecture B.",
+        "independently trained copy A', or of another architecture B. We used the first images of "
+        "the test set. So rows with different numbers of images cannot be compared exactly.",
         f"tab-survey-madry-{version.tag}",
-        ["Gradients of", "Attack", "Accuracy"],
+        ["Gradients of", "Attack", "Our images", "Accuracy"],
         rows,
-        align="llr",
+        align="llrr",
     )
 
 
@@ -127,24 +171,19 @@ def natural(version: Version) -> Table:
     """Return a table of accuracies under several attacks, for the network that was trained on clean
     images.
     """
-    ids = {"clean": "accuracy", "fgsm": "fgsm-accuracy"}
+    record = version.record
+    rows = []
+    for attack, (words, _) in TESTS.items():
+        target = NATURAL.get(attack)
+        found = values(record, "accuracy", source="natural", attack=attack)
+        rows.append([words, beside(found, printed(target) if target else None)])
+    images = images_of(record, "accuracy", source="natural")
     return table(
         f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
-        "/ **ours** (range over the seeds).",
+        f"/ **ours** (range over the seeds), on our first {images:,} test images.",
         f"tab-survey-madry-natural-{version.tag}",
         ["Attack", "Accuracy"],
-        [
-            [
-                words,
-                beside(
-                    values(version.record, "accuracy", source="natural", attack=attack),
-                    printed(f"survey/madry-mnist/naturally-trained/{ids[attack]}")
-                    if attack in ids
-                    else None,
-                ),
-            ]
-            for attack, (words, _) in TESTS.items()
-        ],
+        rows,
     )
 
 
@@ -230,24 +269,81 @@ def concentration(record: Record) -> str:
 
 
 def fgsm_trained(record: Record) -> str:
-    """Return a sentence that states two accuracies of a network trained on images of FGSM: under
-    FGSM, and under PGD.
+    """Return sentences on the networks of each width that were trained on images of FGSM: their
+    accuracies on clean images, under FGSM, and under PGD. The sentences also state whether a
+    network trained on PGD's images is better under PGD, and whether labels may leak.
     """
-    units = max(settings(record, "accuracy", "units", training="fgsm"))
-    fgsm, pgd = (
-        mean(record, "accuracy", units=units, training="fgsm", attack=attack)
-        for attack in ("fgsm", "pgd-40")
+    units = _units(record, "fgsm")
+    clean, fgsm, pgd = (_by_width(record, "fgsm", attack) for attack in TESTS)
+    other = _by_width(record, "pgd", "pgd-40")
+    better = [u for u, own, there in zip(units, pgd, other, strict=True) if own > there]
+    leak = [u for u, before, after in zip(units, clean, fgsm, strict=True) if after > before]
+    told = (
+        f"With {listed(units)} hidden units, the networks trained on FGSM's images classify "
+        f"{_told(fgsm)} % of the test images correctly under FGSM, but {_told(pgd)} % under PGD. "
+        f"On clean images the accuracy is {_told(clean)} %."
+    )
+    if better:
+        told += (
+            f" With {listed(better)} units, training on FGSM's images gives a higher accuracy "
+            "under PGD than training on PGD's images with equally many training steps."
+        )
+    if leak:
+        told += (
+            f" With {listed(leak)} units, the accuracy under FGSM is higher than on clean images, "
+            "which shows label leaking."
+        )
+    return told
+
+
+def capacity_in_words(record: Record) -> str:
+    """Return sentences that state the accuracies of the networks of each width that were trained on
+    PGD's images, and whether the accuracy under PGD rises with the width.
+    """
+    units = _units(record, "pgd")
+    clean, _, pgd = (_by_width(record, "pgd", attack) for attack in TESTS)
+    seeds = len(record.seeds)
+    runs = "one network" if seeds == 1 else f"{seeds} networks"
+    trend = (
+        "Under PGD the accuracy rises with the width"
+        if pgd == sorted(pgd) and pgd[0] < pgd[-1]
+        else "Under PGD the accuracy does not rise from width to width"
     )
     return (
-        f"The widest network that was trained on FGSM's images classifies {fgsm:.1f} % of the test "
-        f"images correctly under FGSM, and {pgd:.1f} % under PGD."
+        f"After training on PGD's images, the networks with {listed(units)} hidden units classify "
+        f"{_told(clean)} % of the clean images correctly, and {_told(pgd)} % under PGD. {trend}, "
+        f"and there is only {runs} of each width. So the figure "
+        f"{'cannot confirm' if seeds == 1 else 'only suggests'} the paper's statement that "
+        "training on PGD's images needs wide networks."
     )
 
 
-def _cell(record: Record, source: str, attack: str, target: str) -> str:
-    return beside(
-        values(record, "accuracy", source=source, attack=attack), printed(f"{TABLE}/{target}")
-    )
+def _units(record: Record, training: str) -> list[int]:
+    return sorted(settings(record, "accuracy", "units", training=training))
+
+
+def _by_width(record: Record, training: str, attack: str) -> list[float]:
+    return [
+        mean(record, "accuracy", units=units, training=training, attack=attack)
+        for units in _units(record, training)
+    ]
+
+
+def listed(each: Sequence[object]) -> str:
+    """Return the items as a list in words, such as "64, 128 and 256"."""
+    *first, last = map(str, each)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _told(percents: Sequence[float]) -> str:
+    return listed([f"{percent:.1f}" for percent in percents])
+
+
+def _cells(record: Record, source: str, attack: str, target: str | None) -> list[str]:
+    """Return the number of our images, and the printed accuracy beside ours."""
+    images = images_of(record, "accuracy", source=source, attack=attack)
+    found = values(record, "accuracy", source=source, attack=attack)
+    return [f"{images:,}", beside(found, printed(f"{TABLE}/{target}") if target else None)]
 
 
 def _curve(record: Record, units: Sequence[int], look: str, **setting: str) -> Curve:

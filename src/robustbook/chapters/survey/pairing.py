@@ -14,6 +14,8 @@ from robustbook.chapters.wording import beside, spread_or
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 
+from .shares import apart, images_of
+
 TARGETS = "survey/mosbach-mnist"
 METHODS: Mapping[str, str] = {
     "plain": "Plain",
@@ -41,7 +43,12 @@ LOOK = {
     "baseline attack": LOOKS["none"],
     "strongest attack": LOOKS["adv"],
 }
-FALLEN = ("clp", "lsq")
+FALLEN: Mapping[str, str] = {"clp": "clean logit pairing", "lsq": "logit squeezing"}
+"""The two methods of the page's answer, with their names in words."""
+ADVERSARIAL = ("at100", "at100-alp", "at50", "at50-alp")
+"""The methods that train on adversarial images."""
+GUESSING = 10.0
+"""The accuracy of random guessing among ten classes, in per cent."""
 START = "one start"
 
 
@@ -79,20 +86,97 @@ def heading(record: Record) -> str:
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return a sentence for each of two methods, clean logit pairing and logit squeezing. Each
-    sentence states the accuracies under the baseline attack and under the strongest attack.
+    """Return sentences that state how far the accuracy falls from the baseline attack to the
+    strongest attack: with clean logit pairing, with logit squeezing, and after adversarial
+    training. All accuracies of an answer come from the same images.
+
+    The answer begins with "Inconclusive" if a network was not robust under the baseline attack
+    already, or if the accuracy after adversarial training falls too.
     """
     record = next((each for each, there in best(records) if set(FALLEN) <= set(there)), records[0])
-    told = []
-    for method in (m for m in FALLEN if m in methods(record)):
-        baseline, strongest = (at(record, method, kind) for kind in ("baseline", "strongest"))
-        there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
+    trained = [method for method in ADVERSARIAL if method in methods(record)]
+    told = [_fall(record, method) for method in FALLEN if method in methods(record)]
+    if trained:
+        before, after = ([end(record, m) for m in trained] for end in (at_baseline, at_strongest))
+        falls = any(has_fallen(record, method) for method in trained)
         told.append(
-            f"A network trained with {METHODS[method]} has an accuracy of {baseline:.1f} % under "
-            f"the baseline attack, and of {strongest:.1f} % under the strongest attack (the paper "
-            f"prints {there[0]} % and {there[1]} %)."
+            f"After adversarial training, the accuracy {'falls too' if falls else 'hardly falls'}: "
+            f"from {_span(before)} to {_span(after)} ({len(trained)} "
+            f"network{'s' if len(trained) > 1 else ''})."
         )
-    return " ".join([*told, f"Our numbers are for {title(record)}."])
+    images = images_of(record, "accuracy", attack="strongest")
+    seeds = len(record.seeds)
+    runs = "a single training" if seeds == 1 else f"{seeds} trainings"
+    lead = "Inconclusive for our networks. " if inconclusive(record) else ""
+    return (
+        f"{lead}{' '.join(told)} Each number is for {title(record)}, the same {images} test images "
+        f"and {runs}."
+    )
+
+
+def inconclusive(record: Record) -> bool:
+    """Return whether the networks cannot show that only the penalties on logits fail. This is so if
+    a network with a penalty was not robust under the baseline attack already, or if the accuracy
+    after adversarial training falls too.
+    """
+    there = methods(record)
+    return any(not looks_robust(record, method) for method in FALLEN if method in there) or any(
+        has_fallen(record, method) for method in ADVERSARIAL if method in there
+    )
+
+
+def _fall(record: Record, method: str) -> str:
+    """Return a sentence that states how far the accuracy of a method falls, or that it was low
+    already under the baseline attack.
+    """
+    words = FALLEN[method]
+    before, after = at_baseline(record, method), at_strongest(record, method)
+    there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
+    beside_ = f"({there[0]} % and {there[1]} % printed)"
+    if looks_robust(record, method):
+        return (
+            f"With {words}, the accuracy falls from {before:.0f} % under PGD to {after:.0f} % "
+            f"under several stronger attacks together {beside_}."
+        )
+    return (
+        f"With {words}, it is {before:.0f} % under PGD already, not clearly better than "
+        f"guessing, and {after:.0f} % under the stronger attacks {beside_}. So a fall "
+        "cannot be seen."
+    )
+
+
+def at_strongest(record: Record, method: str) -> float:
+    """Return the accuracy of a method under the strongest attack, as the mean over the seeds."""
+    return at(record, method, "strongest")
+
+
+def at_baseline(record: Record, method: str) -> float:
+    """Return the accuracy of a method under the baseline attack, on the images of the strongest
+    attack, as the mean over the seeds.
+    """
+    return at_strongest(record, method) + mean(record, "fall", network=method)
+
+
+def looks_robust(record: Record, method: str) -> bool:
+    """Return whether the accuracy of a method under the baseline attack is higher than that of
+    guessing, by more than the binomial error.
+    """
+    images = images_of(record, "accuracy", network=method, attack="strongest")
+    before = at_baseline(record, method)
+    return before > GUESSING and apart(before, GUESSING, images)
+
+
+def has_fallen(record: Record, method: str) -> bool:
+    """Return whether the accuracy of a method falls from the baseline to the strongest attack, by
+    more than the binomial error.
+    """
+    images = images_of(record, "accuracy", network=method, attack="strongest")
+    return apart(at_baseline(record, method), at_strongest(record, method), images)
+
+
+def _span(percents: Sequence[float]) -> str:
+    low, high = f"{min(percents):.0f}", f"{max(percents):.0f}"
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def at(record: Record, method: str, attack: str) -> float:
@@ -102,19 +186,26 @@ def at(record: Record, method: str, attack: str) -> float:
 
 def accuracies(records: Sequence[Record]) -> Figure:
     """Draw three accuracies of the network trained by each method: on clean images, under the
-    baseline attack, and under the strongest attack.
+    baseline attack, and under the strongest attack. Both attacks are drawn for the same images.
     """
     shown = {
-        heading(record): {
-            METHODS[method]: {
-                words: values(record, "accuracy", network=method, attack=attack)
-                for attack, words in ATTACKS.items()
-            }
-            for method in there
-        }
+        heading(record): {METHODS[method]: marks(record, method) for method in there}
         for record, there in best(records)
     }
     return figures.strips(shown, LOOK, "accuracy (%)", own_rows=len(shown) > 1)
+
+
+def marks(record: Record, method: str) -> dict[str, list[float]]:
+    """Return three accuracies of a method, one number per seed: on clean images, and under the
+    baseline and the strongest attack on the same images.
+    """
+    clean, strongest = (
+        values(record, "accuracy", network=method, attack=attack)
+        for attack in ("clean", "strongest")
+    )
+    falls = values(record, "fall", network=method)
+    baseline = [left + fall for left, fall in zip(strongest, falls, strict=True)]
+    return dict(zip(ATTACKS.values(), (clean, baseline, strongest), strict=True))
 
 
 def of_one(record: Record) -> Figure:
@@ -212,13 +303,24 @@ def loss_surfaces(record: Record) -> Figure:
 
 
 def roughness(record: Record) -> str:
-    """Return a sentence that states how rough the loss surface is after each method of training."""
-    told = [
-        f"{value:.3f} ({METHODS[m]})"
-        for m in methods(record)
-        for value in [fmean(values(record, "roughness", network=m))]
-    ]
-    return f"The mean roughness of the loss surfaces is {', '.join(told)}."
+    """Return sentences that state how rough the loss surfaces are, and whether the penalties of CLP
+    and LSQ make them rougher than ordinary training does.
+    """
+    found = {m: fmean(values(record, "roughness", network=m)) for m in methods(record)}
+    told = [f"{value:.3f} ({METHODS[m]})" for m, value in found.items()]
+    penalised = [m for m in FALLEN if m in found]
+    conclusion = ""
+    if penalised and "plain" in found:
+        rougher = [METHODS[m] for m in penalised if found[m] > found["plain"]]
+        conclusion = (
+            f" So the loss surface is rougher with {' and '.join(rougher)} than with ordinary "
+            "training (Plain)."
+            if rougher
+            else f" So {' and '.join(METHODS[m] for m in penalised)} do not make the loss surface "
+            "rougher than ordinary training (Plain) does. Here, roughness does not explain why "
+            "weak attacks fail."
+        )
+    return f"The mean roughness of the loss surfaces is {', '.join(told)}.{conclusion}"
 
 
 def starts(record: Record) -> Figure:
@@ -252,20 +354,47 @@ def certain(record: Record) -> str:
     )
 
 
+def groups(record: Record, attack: str) -> list[list[str]]:
+    """Return the methods of training in groups of similar accuracy under an attack, the best group
+    first. The accuracies of a group do not differ from its best one by more than the binomial
+    error.
+    """
+    rest = sorted(methods(record), key=lambda method: -at(record, method, attack))
+    found: list[list[str]] = []
+    while rest:
+        leader = at(record, rest[0], attack)
+        images = images_of(record, "accuracy", network=rest[0], attack=attack)
+        group = [m for m in rest if not apart(leader, at(record, m, attack), images)]
+        found.append(group)
+        rest = [m for m in rest if m not in group]
+    return found
+
+
 def ranking(records: Sequence[Record]) -> str:
-    """Return sentences that rank the methods of training twice: by the accuracy under the baseline
-    attack, and by the accuracy under the strongest attack.
+    """Return sentences that name the groups of training methods whose accuracies the number of test
+    images can tell apart: under the baseline attack, and under the strongest attack.
     """
     record, there = max(best(records), key=lambda pair: len(pair[1]))
-    orders = [
-        sorted(there, key=lambda m: -at(record, m, kind)) for kind in ("baseline", "strongest")
-    ]
-    first, second = (", ".join(METHODS[m] for m in each) for each in orders)
-    same = "is the same" if orders[0] == orders[1] else "differs"
+    told, beside_at = [], []
+    for attack in ("baseline", "strongest"):
+        images = images_of(record, "accuracy", attack=attack)
+        named = [
+            f"{', '.join(METHODS[m] for m in group)} "
+            f"({_span([at(record, m, attack) for m in group])})"
+            for group in groups(record, attack)
+        ]
+        told.append(f"Under the {ATTACKS[attack]} ({images} images): {'; then '.join(named)}.")
+        (mates,) = [group for group in groups(record, attack) if "at100" in group] or [[]]
+        beside_at.append(set(mates))
+    left = [METHODS[m] for m in there if m in beside_at[0] - beside_at[1]]
+    if "at100" in there and left:
+        told.append(
+            f"So {', '.join(left)} cannot be told from 100 % AT under the baseline attack, but is "
+            "worse under the strongest attack."
+        )
     return (
-        f"For {title(record)}, the order of the ways of training by accuracy under the baseline "
-        f"attack is, from the best: {first}. "
-        f"The order under the strongest attack {same}: {second}."
+        f"For {title(record)}, we group the ways of training whose accuracies do not differ by "
+        f"more than the binomial error. {' '.join(told)}"
     )
 
 

@@ -17,6 +17,7 @@ from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
 from robustbook.ledger import Record
 
 from .denoising import network
+from .shares import apart, images_of
 
 LAYERS: Mapping[str, str] = {
     "images": "image",
@@ -40,18 +41,32 @@ def noise(record: Record, training: str, layer: str, perturbation: str = "attack
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state by how many per cent the attack changes the image, and the
-    feature maps after the last stage of the network. The change of the feature maps is stated after
-    training on clean images, and after adversarial training.
+    """Return sentences that state how much more the attack changes the last feature maps of a
+    network than random signs do: after training on clean images, and after adversarial training.
+    Both numbers compare two perturbations of one network.
     """
     start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
-    after = noise(record, "adversarial", "stage4")
-    return (
-        f"For {network(record)}, trained on clean images, the attack changes the image by "
-        f"{100 * start:.0f} % of its Euclidean norm, and the feature maps after the last stage by "
-        f"{100 * end:.0f} % of their norm. After adversarial training, the attack changes the last "
-        f"feature maps by {100 * after:.0f} % of their norm."
+    clean, adversarial = (times_random(record, training) for training in TRAININGS)
+    each = "one for each training" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
+    lower = (
+        f"So our networks ({each}) do not show that adversarial training reduces the growth."
+        if adversarial >= clean
+        else f"So in our networks ({each}), this factor is smaller after adversarial training."
     )
+    return (
+        f"In {network(record)}, trained on clean images, the attack's relative change is "
+        f"{end / start:.1f} times as large in the last feature maps as in the image. There, the "
+        f"attack changes the feature maps {clean:.1f} times as much as random signs of the same "
+        f"size. After adversarial training, this factor is {adversarial:.1f}. {lower}"
+    )
+
+
+def times_random(record: Record, training: str) -> float:
+    """Return how many times as much the attack changes the last feature maps as random signs of the
+    same size do.
+    """
+    attack, random = (noise(record, training, "stage4", kind) for kind in PERTURBATIONS)
+    return attack / random
 
 
 def growth(record: Record) -> Figure:
@@ -191,30 +206,34 @@ def caveats(version: Version) -> Table:
 
 
 def random_against_attack(record: Record) -> str:
-    """Return sentences that state how much more the attack changes the last feature maps than
-    random signs of the same size do.
+    """Return sentences that state by how many per cent the attack and random signs change the last
+    feature maps, and that these numbers of two networks can hardly be compared.
     """
     said = []
     for training, words in TRAININGS.items():
         attack, random = (noise(record, training, "stage4", kind) for kind in PERTURBATIONS)
         said.append(
-            f"*{words[0].upper()}{words[1:]}*: the attack changes the last feature maps "
-            f"{attack / random:.1f} times as much as random signs do."
+            f"*{words[0].upper()}{words[1:]}*: the attack changes the last feature maps by "
+            f"{100 * attack:.0f} % of their norm, and random signs by {100 * random:.0f} %."
         )
     return " ".join(said)
 
 
 def unseen(record: Record) -> str:
-    """Return a sentence that states two accuracies under the l2 attack: after adversarial training
-    in the l-infinity norm, and after adversarial training in l2.
+    """Return sentences that state two accuracies under the l2 attack: after adversarial training in
+    the l-infinity norm, and after adversarial training in l2. The sentences also state whether the
+    number of test images tells these accuracies apart.
     """
     linf, l2 = (
         fmean(values(record, "accuracy", training=training, attack="l2"))
         for training in ("adversarial", "l2")
     )
+    images = images_of(record, "accuracy", training="l2", attack="l2")
+    differ = "more" if apart(linf, l2, images) else "no more"
     return (
         f"Under the l2 attack, the network trained with l-infinity attacks classifies {linf:.1f} % "
-        f"of the test images correctly, and the network trained with l2 attacks {l2:.1f} %."
+        f"of {images} test images correctly, and the network trained with l2 attacks {l2:.1f} %. "
+        f"The difference is {differ} than the binomial error of {images} images."
     )
 
 
