@@ -13,6 +13,7 @@ from robustbook.defenses import goodfellow as weights_of
 from robustbook.defenses import inner_fgsm, inner_fgsm_rs, inner_n_fgsm, weighted_training
 from robustbook.ledger import Record, Row
 from robustbook.randomness import generator
+from robustbook.studies.survey import fast as fast_study
 
 from .reading import body, numbers
 from .test_ideas import idea
@@ -26,7 +27,8 @@ def rows_of_goodfellow() -> Iterator[Row]:
 
         def row(value: float, target: str | None = None, name: str = "error", **labels: str) -> Row:
             of = target and f"survey/goodfellow/{target}"
-            return Row(value, "percent", of, name, seed, setting=dict(labels))  # noqa: B023
+            images = 300 if labels.get("attack") in ("pgd-40", "worst") else 10_000
+            return Row(value, "percent", of, name, seed, images, setting=dict(labels))  # noqa: B023
 
         for alpha in (0.0, 0.5, 1.0) if seed == 0 else (0.5, 1.0):
             for i, attack in enumerate(goodfellow.TESTS):
@@ -40,6 +42,8 @@ def rows_of_goodfellow() -> Iterator[Row]:
         for name in goodfellow.RUBBISH:
             yield row(60 + seed, f"rubbish/{name}/error", rubbish=name)
         yield row(90, None, "confidence", network="maxout 1", attack="fgsm")
+        target = "survey/goodfellow/claim/fgsm-training-not-pgd-robust"
+        yield Row(60, "percent", target, "accuracy", seed, 300, seed == 0)
 
 
 @pytest.fixture
@@ -48,12 +52,16 @@ def mixed() -> Record:
 
 
 def test_goodfellow_answer(mixed: Record) -> None:
-    assert numbers(goodfellow.answer(mixed)) == [10_000, 50.5, 89.4, 30.5, 17.9, 40, 40.5]
+    assert numbers(goodfellow.answer(mixed)) == [
+        *(10_000, 10_000, 50.5, 89.4, 2, 30.5, 17.9, 40, 40.5, 300)
+    ]
 
 
 def test_goodfellow_tables(mixed: Record) -> None:
     """Each printed number stands beside ours; a number that was not measured is a dash."""
-    table = dict(body(goodfellow.printed_beside(version_of(mixed))))
+    rows = body(goodfellow.printed_beside(version_of(mixed)))
+    assert {images for *_, images in rows} == {"10,000"}
+    table = {name: cell for name, cell, _ in rows}
     assert len(table) == len(goodfellow.ERRORS)
     assert table["maxout, FGSM"].startswith("89.4 / **50.5**")
     assert table["maxout with the adversarial loss, FGSM"].startswith("- / **50.5**")
@@ -65,12 +73,15 @@ def test_goodfellow_tables(mixed: Record) -> None:
     alphas = body(goodfellow.alphas(version_of(mixed)))
     assert [row[0] for row in alphas] == ["0", "0.5", "1"]
     assert numbers(alphas[1][2])[0] == 30.5
+    heads = goodfellow.alphas(version_of(mixed)).markdown
+    assert heads.count("(10,000 images)") == heads.count("(300 images)") == 2
 
 
 def test_goodfellow_sentences_and_figure(mixed: Record) -> None:
     """The figure has the first seed, which alone has all values of alpha."""
-    assert numbers(goodfellow.control(mixed)) == [80.5, 80.5, 30.5]
-    assert numbers(goodfellow.strongest(mixed)) == [0.5, 30, 50]
+    assert numbers(goodfellow.control(mixed)) == [10_000, 80.5, 80.5, 30.5]
+    told = goodfellow.strongest(mixed)
+    assert numbers(told) == [0.5, 30, 10_000, 300, 40, 1, 2, 40, 10, 300]
     (axis,) = goodfellow.sweep(mixed).axes
     assert [list(line.get_ydata()) for line in axis.lines][0] == [0, 20, 40]
     assert len(axis.lines) == 4
@@ -86,7 +97,8 @@ def rows_of_fast() -> Iterator[Row]:
                     if eps == 0.3 or attack in ("clean", "pgd-50"):
                         labels = {"set": "mnist", "method": method, "eps": eps, "attack": attack}
                         value = 90 - 10 * i - j + seed
-                        yield Row(value, "percent", None, "accuracy", seed, setting=labels)
+                        images = 1000 if attack in ("clean", "pgd-50") else 300
+                        yield Row(value, "percent", None, "accuracy", seed, images, setting=labels)
     yield Row(0.3, "ratio", None, "time ratio", 0, setting={"set": "mnist"})
 
 
@@ -97,39 +109,78 @@ def single() -> Record:
         for method in fast.METHODS
         for attack in fast.TESTED
     }
+    arrays |= {"mnist/fgsm/0.2/fgsm": [40, 60, 90], "mnist/fgsm/0.2/pgd": [30, 50, 5]}
     return Record("survey", "fast", "paper", {}, (0, 1), tuple(rows_of_fast()), arrays)
 
 
-def test_fast_answer(single: Record) -> None:
-    """FGSM with a random start is the second method, and has two seeds."""
-    assert numbers(fast.answer(single)) == [80.5, 78.5, 50, 88.77, 88]
-
-
-def test_fast_tables(single: Record) -> None:
-    table = body(fast.printed_beside(version_of(single)))
-    assert [cell.split(" / ")[0] for cell in table[1][1:]] == ["98.5", "-", "88.77", "82.93"]
-    assert all(cell.startswith("- / ") for cell in table[0][1:])
-    radii = body(fast.radii(version_of(single)))
-    assert len(radii) == len(fast.METHODS) and numbers(radii[1][1])[0] == 79.5
-    claims = body(fast.claims(version_of(single)))
-    assert {cell for _, cell in claims} == {"not run"}
-
-
-def test_fast_sentences_and_figure(single: Record) -> None:
-    assert numbers(fast.collapse(single)) == [60, 40, 50, 1, 2]
-    assert numbers(fast.gap(single)) == [77.5, 78.5, 82.93, 88.77]
-    told = fast.others(single)
-    assert "guessing" not in told and numbers(told)[0] == 0.3
+def with_failed_pgd(record: Record) -> Record:
+    """Return the record with an accuracy of 12 % on clean images after training with PGD."""
     rows = [
         replace(row, value=12.0)
         if row.setting.get("method") == "pgd" and row.setting.get("attack") == "clean"
         else row
-        for row in single.rows
+        for row in record.rows
     ]
-    assert "close to guessing" in fast.others(replace(single, rows=tuple(rows)))
-    assert numbers(fast.time_ratio(single)) == [0.3, 0.25, 7]
+    return replace(record, rows=tuple(rows))
+
+
+def test_fast_answer(single: Record) -> None:
+    """FGSM with a random start has two seeds; a reference that learned nothing is named."""
+    text = fast.answer(single)
+    assert numbers(text) == [78.5, 300, 50, 88.77, 2, 88, 68, 58]
+    assert "reference" not in text
+    failed = fast.answer(with_failed_pgd(single))
+    assert numbers(failed)[-2:] == [12, 1000] and failed.endswith("no working reference.")
+
+
+def test_fast_tables(single: Record) -> None:
+    version = version_of(single)
+    table = body(fast.printed_beside(version))
+    assert [cell.split(" / ")[0] for cell in table[1][1:]] == ["98.5", "-", "88.77", "82.93"]
+    assert all(cell.startswith("- / ") for cell in table[0][1:])
+    heads = fast.printed_beside(version).markdown
+    assert heads.count("(1,000 images)") == heads.count("(300 images)") == 2
+    radii = body(fast.radii(version))
+    assert len(radii) == len(fast.METHODS) and numbers(radii[1][1])[0] == 79.5
+    claims = body(fast.claims(version))
+    assert {cell for _, cell in claims} == {"not run"}
+
+
+def test_fast_sentences_and_figure(single: Record) -> None:
+    """At radius 0.3 the accuracy falls by 10 points, which is too little; at 0.2 by 45."""
+    told = fast.collapse(single)
+    assert numbers(told) == [0.3, 60, 40, 500, 50, 0.2, 50, 2, 5, 3, 60, 90]
+    assert "no fall is seen" in told
+    assert numbers(fast.gap(single)) == [300, 78.5, 77.5, 88.77, 82.93]
+    assert numbers(fast.others(single)) == [0.3, 70, 1000, 68, 300, 0.2, 69, 50, 79.5, 58]
+    assert "did not test" in fast.others(with_failed_pgd(single))
+    assert numbers(fast.time_ratio(single)) == [0.3, 10, 2, 11, 0.18, 1]
     left, right = fast.epochs(single).axes
     assert len(left.lines) == len(right.lines) == len(fast.METHODS)
+    assert "500 images" in left.get_ylabel()
+
+
+def test_a_random_start_matters_where_the_accuracies_differ_by_more_than_their_error(
+    single: Record,
+) -> None:
+    """On 1,000 images, 89 and 79.5 % differ, and 79 and 79.5 % do not."""
+    text = fast.start_matters(single)
+    assert "told apart" not in text
+    assert numbers(text) == [50, 1000, 89, 79.5, 0.2, 89, 79.5, 0.3]
+    rows = [
+        replace(row, value=79.0)
+        if row.setting.get("method") == "fgsm" and row.setting["eps"] == 0.2
+        else row
+        for row in single.rows
+    ]
+    text = fast.start_matters(replace(single, rows=tuple(rows)))
+    assert "told apart: 79.0 % and 79.5 % at radius 0.2. " in text
+
+
+def test_the_numbers_that_records_lack_are_those_of_the_study() -> None:
+    """The images that are attacked after each epoch, and the PGD steps in training."""
+    assert {key: own.followed for key, own in fast_study.SETTINGS.items()} == fast.FOLLOWED
+    assert {key: own.inner for key, own in fast_study.SETTINGS.items()} == fast.INNER
 
 
 # The ideas.
@@ -161,12 +212,14 @@ def test_the_mixed_loss() -> None:
 
 
 def test_one_step_from_a_random_start() -> None:
-    """From the same random numbers, both forms of the page give the package's images."""
+    """From the same random numbers, both forms of the page give the package's images. On MNIST the
+    start of FGSM is not clipped, and the start of N-FGSM is.
+    """
     shown = idea("survey/fast")
     net, x = network(), torch.rand(5, 1, 4, 4, generator=generator(1))
     y = torch.tensor([0, 1, 2, 3, 0])
     for attack, options in (
-        (inner_fgsm_rs(0.1), {"step_size": 0.125}),
+        (inner_fgsm_rs(0.1, clip_start=False), {"step_size": 0.125}),
         (inner_n_fgsm(0.1), {"step_size": 0.1, "k": 2.0, "project": False}),
     ):
         torch.manual_seed(3)

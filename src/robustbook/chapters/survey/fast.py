@@ -1,6 +1,7 @@
 """Compute what the page on training with one FGSM step shows (Wong et al. 2020, and N-FGSM)."""
 
 from collections.abc import Mapping
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -9,6 +10,8 @@ from robustbook.chapters.published import Version, array, mean, of_target, print
 from robustbook.chapters.wording import beside, spread_or
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
+
+from .sizes import seeds_in_words, tested, with_images
 
 METHODS: Mapping[str, tuple[str, str]] = {
     "fgsm": ("FGSM", "adv"),
@@ -31,11 +34,33 @@ PRINTED: Mapping[str, Mapping[str, str]] = {
     },
 }
 ATTACKS = {
-    "clean": "clean images",
+    "clean": "clean",
     "pgd-50": "PGD, 50 steps",
     "pgd-50-10": "PGD, 50 steps, restarts",
     "worst": "worst of PGD, margin and Square",
 }
+FOLLOWED: Mapping[tuple[str, str], int] = {
+    ("quick", "mnist"): 50,
+    ("reduced", "mnist"): 200,
+    ("paper", "mnist"): 500,
+    ("paper", "cifar10"): 200,
+}
+"""The number of test images that are attacked after each epoch, by profile and data set. The record
+does not contain this number; a test compares it with the study.
+"""
+INNER: Mapping[tuple[str, str], int] = {
+    ("quick", "mnist"): 3,
+    ("reduced", "mnist"): 5,
+    ("paper", "mnist"): 10,
+    ("paper", "cifar10"): 7,
+}
+"""The number of PGD steps in a training step, by profile and data set; a test compares it with the
+study.
+"""
+FALL = 20.0
+"""By how many percentage points the accuracy under PGD must fall from its highest value to count as
+catastrophic overfitting. The binomial error of an accuracy on 200 images is at most 7 points.
+"""
 
 
 def first_set(record: Record) -> str:
@@ -60,30 +85,45 @@ def data(record: Record) -> str:
         return "the embedded digits"
     if record.profile == "reduced":
         return "10,000 images of MNIST"
-    return {"mnist": "MNIST", "cifar10": "CIFAR-10"}[first_set(record)]
+    return {"mnist": "all of MNIST", "cifar10": "all of CIFAR-10"}[first_set(record)]
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies of two networks: trained on FGSM with a random
-    start, and trained on FGSM without a random start.
+    """Return sentences that state the accuracies under PGD of four networks: trained on FGSM with
+    and without a random start, with N-FGSM, and with PGD. If the network trained with PGD learned
+    nothing, the sentences say that the comparison has no working reference.
     """
-    eps = main_radius(record)
-    ours, clean, plain = (
-        mean(record, "accuracy", set=first_set(record), eps=eps, method=method, attack=attack)
-        for method, attack in (
-            ("fgsm-rs", "pgd-50-10"),
-            ("fgsm-rs", "clean"),
-            ("fgsm", "pgd-50-10"),
-        )
-    )
-    of = PRINTED[first_set(record)]
-    there = printed(f"survey/{of['pgd-50-10']}")
+    name, eps = first_set(record), main_radius(record)
+    seeds = {
+        method: values(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50-10")
+        for method in ("fgsm-rs", "fgsm", "n-fgsm")
+    }
+    random, plain, noisy = (fmean(found) for found in seeds.values())
+    images = tested(record, "accuracy", set=name, eps=eps, attack="pgd-50-10")
+    there = printed(f"survey/{PRINTED[name]['pgd-50-10']}")
     return (
-        f"On {data(record)}, a network trained on FGSM with a random start has an "
-        f"accuracy of {clean:.1f} % on clean images, and {ours:.1f} % under PGD with 50 steps and "
-        f"restarts ({there} % printed). A network trained on FGSM without a random start has an "
-        f"accuracy of {plain:.1f} % under the same attack."
+        f"The networks were trained on {data(record)}. After training on FGSM with a random start, "
+        f"{random:.1f} % of {images:,} test images are classified correctly under PGD with 50 "
+        f"steps and restarts ({there} % printed; {seeds_in_words(len(seeds['fgsm-rs']))}). Without "
+        f"the random start, {plain:.1f} % are left, and with N-FGSM {noisy:.1f} %. "
+        f"{_reference(record)}"
     )
+
+
+def _reference(record: Record) -> str:
+    """Return a sentence about the network trained with PGD, the reference of the comparison."""
+    name, eps = first_set(record), main_radius(record)
+    clean, pgd = (
+        mean(record, "accuracy", set=name, eps=eps, method="pgd", attack=attack)
+        for attack in ("clean", "pgd-50-10")
+    )
+    if clean < GUESSING:
+        images = tested(record, "accuracy", set=name, eps=eps, method="pgd", attack="clean")
+        return (
+            f"The network trained with PGD learned nothing: it classifies {clean:.1f} % of "
+            f"{images:,} clean images correctly. So the comparison has no working reference."
+        )
+    return f"With PGD in training, {pgd:.1f} % are left."
 
 
 def epochs(record: Record) -> Figure:
@@ -101,7 +141,9 @@ def epochs(record: Record) -> Figure:
                 y = array(record, key)
                 x = [float(i + 1) for i in range(len(y))]
                 curves[told] = Curve(x, [y], LOOKS[look])
-        panels.append(Panel(words, "epochs of training", "accuracy (%)", curves, {}))
+        images = FOLLOWED[record.profile, name]
+        y_label = f"accuracy on {images} images (%)"
+        panels.append(Panel(words, "epochs of training", y_label, curves, {}))
     return figures.lines(panels, columns=2, height=2.8)
 
 
@@ -113,9 +155,11 @@ def radii(version: Version) -> Table:
     name = first_set(record)
     at = sorted(settings(record, "accuracy", "eps", set=name))
     unit = "/255" if name == "cifar10" else ""
+    images = tested(record, "accuracy", set=name, attack="pgd-50")
     return table(
-        f"{version.heading}: accuracy in per cent under PGD with 50 steps, by the radius of "
-        "both training and attack (range over the seeds).",
+        f"{version.heading}: accuracy in per cent on {images:,} test images under PGD with 50 "
+        "steps, by the radius of both training and attack (range over the seeds). Without a range, "
+        "the number is from one network.",
         f"tab-survey-fast-radii-{version.tag}",
         ["Training", *(f"eps {eps:g}{unit}" for eps in at)],
         [
@@ -161,26 +205,80 @@ def printed_beside(version: Version) -> Table:
         )
     return table(
         f"{version.heading}: accuracy in per cent, printed / **ours** (range over the seeds), of "
-        "networks trained and attacked with the same radius. In the last column, the printed "
-        "number is for AutoAttack.",
+        f"networks trained and attacked with radius {eps:g}. A column with fewer images uses the "
+        "first images of the test set. In the last column, the printed number is for AutoAttack.",
         f"tab-survey-fast-{version.tag}",
-        ["Training", *ATTACKS.values()],
+        [
+            "Training",
+            *(
+                with_images(words, tested(record, "accuracy", set=name, eps=eps, attack=attack))
+                for attack, words in ATTACKS.items()
+            ),
+        ],
         rows,
     )
 
 
 def collapse(record: Record) -> str:
-    """Return sentences that state two accuracies of the network trained on FGSM without a random
-    start: under FGSM, and under PGD. The accuracies are measured after the last epoch.
+    """Return sentences that say whether catastrophic overfitting was seen in training on FGSM
+    without a random start. The accuracy under PGD must fall by `FALL` points or more.
     """
     name, eps = first_set(record), main_radius(record)
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
-    best = max(pgd)
-    return (
-        f"After the last epoch, the network trained on FGSM without a random start has an accuracy "
-        f"of {fgsm[-1]:.1f} % under FGSM and {pgd[-1]:.1f} % under PGD. Its highest accuracy under "
-        f"PGD was {best:.1f} %, after epoch {pgd.index(best) + 1} of {len(pgd)}."
+    images = FOLLOWED[record.profile, name]
+    text = (
+        f"At radius {eps:g}, the network trained on FGSM without a random start ends with an "
+        f"accuracy of {fgsm[-1]:.1f} % under FGSM and {pgd[-1]:.1f} % under PGD, on {images} test "
+        f"images. Its highest accuracy under PGD is {max(pgd):.1f} %. "
     )
+    if not _falls(pgd):
+        text += "So no fall is seen at this radius. "
+    rest = []
+    for radius in sorted(settings(record, "accuracy", "eps", set=name, method="fgsm")):
+        key = f"{name}/fgsm/{radius:g}"
+        if radius == eps or f"{key}/pgd" not in record.arrays:
+            continue
+        fgsm, pgd = (array(record, f"{key}/{attack}") for attack in TESTED)
+        best = pgd.index(max(pgd))
+        if _falls(pgd) and fgsm[-1] > fgsm[best]:
+            rest.append(
+                f"At radius {radius:g}, the accuracy under PGD falls from {pgd[best]:.1f} % after "
+                f"epoch {best + 1} to {pgd[-1]:.1f} % after epoch {len(pgd)}. The accuracy under "
+                f"FGSM rises from {fgsm[best]:.1f} % to {fgsm[-1]:.1f} %."
+            )
+    return (text + " ".join(rest)).strip()
+
+
+def _falls(accuracies: list[float]) -> bool:
+    """Return whether an accuracy falls by `FALL` points or more after its highest value."""
+    return max(accuracies) - accuracies[-1] >= FALL
+
+
+def start_matters(record: Record) -> str:
+    """Return sentences that compare, for each radius, the accuracies under PGD after training on
+    FGSM without and with a random start. A difference within twice its binomial error does not
+    count.
+    """
+    name = first_set(record)
+    images = tested(record, "accuracy", set=name, attack="pgd-50")
+    same, apart = [], []
+    for eps in sorted(settings(record, "accuracy", "eps", set=name, attack="pgd-50")):
+        plain, random = (
+            mean(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50")
+            for method in ("fgsm", "fgsm-rs")
+        )
+        error = sum(share * (100 - share) / images for share in (plain, random)) ** 0.5
+        told = f"{plain:.1f} % and {random:.1f} % at radius {eps:g}"
+        (apart if abs(random - plain) > 2 * error else same).append(told)
+    text = (
+        f"Under PGD with 50 steps, we compare training on FGSM without and with a random start on "
+        f"{images:,} test images. "
+    )
+    if same:
+        text += f"The accuracies are too close to be told apart: {', '.join(same)}. "
+    if apart:
+        text += f"The accuracies differ clearly: {', '.join(apart)}."
+    return text.strip()
 
 
 GUESSING = 20.0
@@ -192,23 +290,36 @@ nothing. Random guessing has an accuracy of 10 %.
 def others(record: Record) -> str:
     """Return sentences that state the accuracies after training with N-FGSM and with PGD."""
     name, eps = first_set(record), main_radius(record)
-    noisy, clean, pgd = (
-        mean(record, "accuracy", set=name, eps=eps, method=method, attack=attack)
-        for method, attack in (("n-fgsm", "pgd-50-10"), ("pgd", "clean"), ("pgd", "pgd-50-10"))
+    noisy, clean = (
+        mean(record, "accuracy", set=name, eps=eps, method="n-fgsm", attack=attack)
+        for attack in ("pgd-50-10", "clean")
+    )
+    many, few = (
+        tested(record, "accuracy", set=name, eps=eps, attack=attack)
+        for attack in ("clean", "pgd-50-10")
     )
     text = (
-        f"At the radius of {eps:g}, the network trained with N-FGSM classifies {noisy:.1f} % "
-        "of the images correctly under PGD with restarts. "
+        f"At radius {eps:g}, the network trained with N-FGSM classifies {clean:.1f} % of {many:,} "
+        f"clean images correctly, and {noisy:.1f} % of {few:,} images under PGD with restarts. "
     )
-    if clean < GUESSING:
-        return text + (
-            f"The network trained with PGD classifies {clean:.1f} % of the clean images correctly, "
-            "which is close to guessing. The training schedule is too short for training with PGD."
+    smaller = [
+        eps_
+        for eps_ in sorted(settings(record, "accuracy", "eps", set=name, attack="pgd-50"))
+        if eps_ < eps
+    ]
+    if smaller:
+        there, random = (
+            mean(record, "accuracy", set=name, eps=smaller[-1], method=method, attack="pgd-50")
+            for method in ("n-fgsm", "fgsm-rs")
         )
-    return text + (
-        f"The network trained with PGD classifies {pgd:.1f} % of the images correctly under PGD "
-        "with restarts."
-    )
+        text += (
+            f"At radius {smaller[-1]:g}, N-FGSM reaches {there:.1f} % under PGD with 50 steps, and "
+            f"FGSM with a random start {random:.1f} %. "
+        )
+    text += _reference(record)
+    if mean(record, "accuracy", set=name, eps=eps, method="pgd", attack="clean") < GUESSING:
+        text += " We did not test whether a longer schedule mends this."
+    return text
 
 
 def gap(record: Record) -> str:
@@ -220,27 +331,30 @@ def gap(record: Record) -> str:
         mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
         for attack in ("pgd-50-10", "worst")
     )
+    images = tested(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack="worst")
     there = [printed(f"survey/{PRINTED[name][attack]}") for attack in ("pgd-50-10", "worst")]
     return (
-        "The network trained on FGSM with random start classifies "
-        f"{worst:.1f} % of the images correctly under the worst of our attacks for each image, and "
-        f"{pgd:.1f} % under PGD with restarts. The printed accuracies are {there[1]} % under "
-        f"AutoAttack and {there[0]} % under PGD."
+        f"Of the same {images:,} images, the network trained on FGSM with random start classifies "
+        f"{pgd:.1f} % correctly under PGD with restarts, and {worst:.1f} % under the worst of our "
+        f"attacks for each image. The printed accuracies are {there[0]} % under PGD and "
+        f"{there[1]} % under AutoAttack."
     )
 
 
 def time_ratio(record: Record) -> str:
     """Return sentences that state the time of an epoch of training with FGSM, divided by the time
-    of an epoch of training with PGD.
+    of an epoch of training with PGD, and the factor that the numbers of passes predict.
     """
-    found = values(record, "time ratio", set=first_set(record))
-    there = printed("survey/wong/claim/time")
+    name = first_set(record)
+    found = values(record, "time ratio", set=name)
     if not found:
         return "The time of an epoch was not measured in this record."
+    k = INNER[record.profile, name]
     return (
-        f"An epoch with FGSM from a random start took {found[0]:.2f} times as long as an epoch "
-        "with PGD, including the measurement after each epoch. From the number of forward and "
-        f"backward passes, one expects a factor of {there} if the training uses 7 PGD steps."
+        f"An epoch with FGSM from a random start took {fmean(found):.2f} times as long as an epoch "
+        f"with PGD of {k} steps. One expects 2 / {k + 1} = {2 / (k + 1):.2f} from the forward and "
+        "backward passes. The measured times include the attacks after each epoch. These attacks "
+        "and all other costs that both trainings share bring the measured factor closer to 1."
     )
 
 

@@ -12,6 +12,8 @@ from robustbook.chapters.wording import beside, spread_or
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
+from .sizes import seeds_in_words, tested, with_images
+
 TARGETS = "survey/goodfellow"
 TESTS: Mapping[str, tuple[str, str]] = {
     "clean": ("clean images", "clean"),
@@ -56,7 +58,7 @@ def data(record: Record) -> str:
     return {
         "quick": "the embedded digits",
         "reduced": "10,000 images of MNIST",
-        "paper": "MNIST",
+        "paper": "all of MNIST",
     }[record.profile]
 
 
@@ -73,13 +75,18 @@ def answer(record: Record) -> str:
             ("maxout 0.5", "pgd-40"),
         )
     )
+    many, few = (
+        tested(record, "error", network="maxout 0.5", attack=attack)
+        for attack in ("fgsm", "pgd-40")
+    )
     there = printed(f"{TARGETS}/maxout/fgsm-error")
     then = printed(f"{TARGETS}/maxout-large-adversarial/fgsm-error")
     return (
-        f"On {data(record)}, a maxout network trained on clean images has an error of "
-        f"{plain:.1f} % under FGSM ({there} % printed). After training with the adversarial loss, "
-        f"the error under FGSM is {trained:.1f} % ({then} % printed for a larger network). The "
-        f"error under PGD with 40 steps is {pgd:.1f} %."
+        f"Maxout networks were trained on {data(record)}. On {many:,} test images, the error under "
+        f"FGSM is {plain:.1f} % after training on clean images ({there} % printed; "
+        f"{seeds_in_words(len(record.seeds))}). After training with the adversarial loss, it is "
+        f"{trained:.1f} % ({then} % printed for a larger network). PGD with 40 steps leads to an "
+        f"error of {pgd:.1f} % on the first {few:,} test images."
     )
 
 
@@ -91,11 +98,18 @@ def sweep(record: Record) -> Figure:
         if network.startswith("maxout ")
     )
     curves = {
-        words: Curve(alphas, [_errors(record, alphas, attack)], LOOKS[look])
-        for attack, (words, look) in TESTS.items()
+        _heading(record, attack): Curve(alphas, [_errors(record, alphas, attack)], LOOKS[look])
+        for attack, (_, look) in TESTS.items()
     }
     panel = Panel("", "alpha, the weight of the clean loss", "error (%)", curves, {})
     return figures.lines([panel], columns=1, height=3.2)
+
+
+def _heading(record: Record, attack: str) -> str:
+    """Return the name of an attack with the number of test images on which it was run."""
+    words, _ = TESTS[attack]
+    images = tested(record, "error", network="maxout 0.5", attack=attack)
+    return with_images(words.removesuffix(" images"), images)
 
 
 def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
@@ -113,16 +127,17 @@ def printed_beside(version: Version) -> Table:
     """
     rows = []
     for target, words in ERRORS.items():
-        ours = of_target(version.record, f"{TARGETS}/{target}")
-        theirs = printed(f"{TARGETS}/{target}")
+        wanted = f"{TARGETS}/{target}"
+        ours, theirs = of_target(version.record, wanted), printed(wanted)
         if ours or theirs is not None:
-            rows.append([words, beside(ours, theirs)])
+            images = {row.images for row in version.record.rows if row.target == wanted}
+            rows.append([words, beside(ours, theirs), ", ".join(f"{n:,}" for n in images if n)])
     return table(
         f"{version.heading}: error in per cent, printed / **ours** (range over the seeds). FGSM "
         "has a radius of 0.25 and does not clip images. The weight alpha of the adversarial loss "
         "is 0.5.",
         f"tab-survey-goodfellow-{version.tag}",
-        ["Network and images", "Error"],
+        ["Network and images", "Error", "Test images"],
         rows,
     )
 
@@ -164,10 +179,11 @@ def rubbish(version: Version) -> Table:
         ]
         for name, words in RUBBISH.items()
     ]
+    images = tested(version.record, "error", rubbish="maxout-softmax")
     return table(
-        f"{version.heading}: percentage of images of normal noise (mean 0, standard deviation 1) "
-        "for which some class has a probability above one half, printed / **ours** (range over the "
-        "seeds).",
+        f"{version.heading}: percentage of {images:,} images of normal noise (mean 0, standard "
+        "deviation 1) for which some class has a probability above one half, printed / **ours** "
+        "(range over the seeds).",
         f"tab-survey-goodfellow-rubbish-{version.tag}",
         ["Network", "Classified as a digit"],
         rows,
@@ -188,7 +204,7 @@ def alphas(version: Version) -> Table:
         f"{version.heading}: error in per cent of maxout networks by the weight alpha of the clean "
         "loss (range over the seeds). Only the first seed has every alpha.",
         f"tab-survey-goodfellow-alpha-{version.tag}",
-        ["alpha", *(words for words, _ in TESTS.values())],
+        ["alpha", *(_heading(record, attack) for attack in TESTS)],
         [
             [
                 network.split()[1],
@@ -203,28 +219,42 @@ def alphas(version: Version) -> Table:
 
 
 def control(record: Record) -> str:
-    """Return a sentence that compares errors under FGSM after two kinds of training: on images with
+    """Return sentences that compare errors under FGSM after two kinds of training: on images with
     random noise, and with the adversarial loss.
     """
     sign, uniform, trained = (
         mean(record, "error", network=network, attack="fgsm")
         for network in ("noise sign", "noise uniform", "maxout 0.5")
     )
+    images = tested(record, "error", network="noise sign", attack="fgsm")
     return (
-        "After training on images with random noise of the same size, the error under FGSM is "
-        f"{sign:.1f} % (random signs) and {uniform:.1f} % (uniform noise), compared with "
-        f"{trained:.1f} % after training with the adversarial loss."
+        f"Training on images with random noise of the same size leads to these errors under FGSM "
+        f"on {images:,} test images: {sign:.1f} % (random signs) and {uniform:.1f} % (uniform "
+        f"noise). After training with the adversarial loss, the error is {trained:.1f} %."
     )
 
 
 def strongest(record: Record) -> str:
     """Return sentences that state two errors: under FGSM alone, and under several strong attacks
-    together. Under several attacks, an image counts as an error if any attack succeeds.
+    together. Under several attacks, an image counts as an error if any attack succeeds. As the two
+    errors are measured on different numbers of images, the sentences also compare FGSM and PGD on
+    the same images.
     """
-    worst = values(record, "error", network="maxout 0.5", attack="worst")[0]
-    fgsm = values(record, "error", network="maxout 0.5", attack="fgsm")[0]
+    fgsm, worst = (
+        values(record, "error", network="maxout 0.5", attack=attack)[0]
+        for attack in ("fgsm", "worst")
+    )
+    many, few = (
+        tested(record, "error", network="maxout 0.5", attack=attack) for attack in ("fgsm", "worst")
+    )
+    target = f"{TARGETS}/claim/fgsm-training-not-pgd-robust"
+    holds = [bool(row.holds) for row in record.rows if row.target == target]
+    where = f"For {sum(holds)} of {len(holds)} seeds, " if len(holds) > 1 else ""
+    size = "at least" if any(holds) else "not"
     return (
-        f"After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM. On {worst:.1f} % of "
-        "the images at least one of three attacks succeeds: PGD with restarts on the cross "
-        "entropy, PGD on the margin, and the Square attack."
+        f"After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM on {many:,} test "
+        f"images. On the first {few:,} of these images, at least one of three attacks succeeds for "
+        f"{worst:.1f} %: PGD with restarts on the cross entropy, PGD on the margin, or the Square "
+        f"attack. {where}PGD with 40 steps leads to an error {size} 10 points larger than FGSM on "
+        f"the same {few:,} images."
     )

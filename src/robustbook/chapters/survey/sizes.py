@@ -1,0 +1,35 @@
+"""Say on how many test images and with how many seeds a number of the survey's pages was measured."""
+
+from typing import Any
+
+from robustbook.ledger import Record
+
+
+def tested(record: Record, name: str, /, **setting: Any) -> int:
+    """Return the number of test images behind a measurement in a record (a file of stored
+    results).
+
+    A row of the record is used if it has the given ``name`` and the given labels (``setting``). If
+    the rows have different numbers of images, the function returns the smallest number. Raise
+    ValueError if no row states a number of images.
+    """
+    found = [
+        row.images
+        for row in record.rows
+        if row.name == name
+        and row.images
+        and all(row.setting.get(k) == v for k, v in setting.items())
+    ]
+    if not found:
+        raise ValueError(f"the record of {record.item} has no images for {name} with {setting}")
+    return min(found)
+
+
+def with_images(words: str, images: int) -> str:
+    """Return the heading of a column or the name of a curve, with the number of test images."""
+    return f"{words} ({images:,} images)"
+
+
+def seeds_in_words(count: int) -> str:
+    """Return a number of seeds as text, such as "one seed" or "3 seeds"."""
+    return "one seed" if count == 1 else f"{count} seeds"
