@@ -81,7 +81,7 @@ def test_goodfellow_sentences_and_figure(mixed: Record) -> None:
     """The figure has the first seed, which alone has all values of alpha."""
     assert numbers(goodfellow.control(mixed)) == [10_000, 80.5, 80.5, 30.5]
     told = goodfellow.strongest(mixed)
-    assert numbers(told) == [0.5, 30, 10_000, 300, 40, 1, 2, 40, 10, 300]
+    assert numbers(told) == [0.5, 30, 10_000, 300, 50, 1, 2, 40, 10, 300]
     (axis,) = goodfellow.sweep(mixed).axes
     assert [list(line.get_ydata()) for line in axis.lines][0] == [0, 20, 40]
     assert len(axis.lines) == 4

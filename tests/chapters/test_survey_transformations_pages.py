@@ -1,6 +1,7 @@
 """The pages on input transformations and on certified accuracy, from made-up records."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import pytest
 
@@ -39,23 +40,32 @@ def test_names_are_those_of_the_studies() -> None:
     """A transformation or sigma without a name would be left out."""
     assert tuple(transformations.FRONTS) == transformations_study.FRONTS
     assert tuple(transformations.UNAWARE) == transformations_study.UNAWARE
+    assert float(Fraction(transformations.EPS)) == transformations_study.EPS
     assert certified.RADII == certified_study.RADII
     assert certified.LAST == certified_study.PRINTED
     assert set(certified.LOOKS) == set(certified_study.SIGMAS)
 
 
 def test_the_answer_on_transformations(transformed: Record) -> None:
-    """FGSM on the network alone, and the strongest attack through each transformation."""
+    """PGD on the network alone beside the strongest PGD through each transformation."""
     text = transformations.answer(transformed)
-    assert text.startswith("No.")
-    assert numbers(text.replace("ResNet-18", "").replace("CIFAR-10", "")) == [60.5, 200, 70.5, 1, 2]
-    strong = [
-        Row(50.0, "percent", None, "accuracy", 0, 200, setting=row.setting)
-        for row in transformed.rows
-        if row.seed == 0 and row.name == "accuracy"
-    ]
-    other = Record("survey", "transformations", "reduced", {}, (0,), tuple(strong))
-    assert not transformations.answer(other).startswith("No.")
+    assert text.startswith("No.") and "already" not in text and text.endswith("DeepFool misleads.")
+    plain = text.replace("ResNet-18", "").replace("CIFAR-10", "")
+    assert numbers(plain) == [200, 2, 8, 255, 20.5, 30.5, 1, 2, 40.5, 50.5]
+
+    def with_all(value: float) -> Record:
+        rows = [
+            Row(value, "percent", None, "accuracy", 0, 200, setting=row.setting)
+            for row in transformed.rows
+            if row.seed == 0 and row.name == "accuracy"
+        ]
+        return Record("survey", "transformations", "reduced", {}, (0,), tuple(rows))
+
+    assert transformations.answer(with_all(50)).startswith("In part.")
+    text = transformations.answer(with_all(5))
+    assert text.startswith("No.") and "already leaves" in text and "misleads" not in text
+    assert "without knowing them" in transformations.pgd_in_words(with_all(5))
+    assert "depends on whether" in transformations.pgd_in_words(transformed)
 
 
 def test_the_table_of_transformations(transformed: Record) -> None:

@@ -3,6 +3,8 @@ networks with different denoising blocks.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -12,6 +14,8 @@ from robustbook.chapters.published import Version, printed, settings, values
 from robustbook.chapters.wording import minus, spread, spread_or
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record, difference_interval
+
+from .sizes import seeds_in_words, tested, with_images
 
 FILTERS: Mapping[str, str] = {
     "mean": "mean 3 x 3",
@@ -27,7 +31,9 @@ ABLATIONS: Mapping[str, str] = {
 }
 NAMES = {**CONTROLS, **FILTERS, **ABLATIONS}
 AGAINST = {"baseline": "minus the network without blocks", "null": "minus the null block"}
-MARKS = {"baseline": LOOKS["none"], "null": LOOKS["rse"]}
+WHOLE = "nonlocal-gaussian"
+"""The network whose blocks are complete. The networks in `ABLATIONS` are compared with it."""
+MARKS = {"baseline": LOOKS["none"], "null": LOOKS["rse"], WHOLE: LOOKS["adv"]}
 ATTACKS = {"clean": "clean", "pgd-20": "PGD, 20 steps", "worst": "worst of all attacks"}
 STEPS = {
     "clean": "clean images",
@@ -38,6 +44,29 @@ STEPS = {
 IMAGENET = "survey/denoise-imagenet"
 Interval = tuple[float, float, float]
 """A difference of two accuracies, and the two ends of its confidence interval."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """The size of the networks and of their training for one profile; a test compares it with the
+    study.
+
+    ``divisor``: by which number the numbers of channels of ResNet-18 are divided.
+    ``images``: the number of training images, or None for all images.
+    ``steps``, ``batch``: the number of training steps, and the number of images in a step.
+    """
+
+    divisor: int
+    images: int | None
+    steps: int
+    batch: int
+
+
+TRAININGS: Mapping[str, Training] = {
+    "quick": Training(8, None, 16, 32),
+    "reduced": Training(8, 10_000, 312, 64),
+    "paper": Training(1, None, 11_700, 128),
+}
 
 
 def network(record: Record) -> str:
@@ -63,21 +92,35 @@ def accuracy(record: Record, variant: str, attack: str, training: str = "adversa
     return fmean(values(record, "accuracy", training=training, variant=variant, attack=attack))
 
 
-def difference(record: Record, variant: str, against: str) -> Interval:
+def _by_seed(record: Record, variant: str) -> dict[int | None, float]:
+    """Return the accuracies under PGD of an adversarially trained network, one for each seed."""
+    wanted = {"training": "adversarial", "variant": variant, "attack": "pgd-20"}
+    return {
+        row.seed: float(row.value)
+        for row in record.rows
+        if row.name == "accuracy" and all(row.setting.get(k) == v for k, v in wanted.items())
+    }
+
+
+def difference(record: Record, variant: str, against: str) -> Interval | None:
     """Return the difference of the accuracies of two networks under PGD, and its 95 % confidence
-    interval.
+    interval. Return None if the record does not determine an interval.
 
     The difference is the accuracy of ``variant`` minus the accuracy of ``against``. With several
     seeds, the interval is computed by Student's distribution from the difference for each seed.
     With one seed, the interval is computed from the predictions of both networks for each test
-    image.
+    image. The record contains the intervals over test images only for some pairs of networks.
     """
+    ours, theirs = _by_seed(record, variant), _by_seed(record, against)
+    changes = [value - theirs[seed] for seed, value in ours.items() if seed in theirs]
+    if len(changes) > 1:
+        low, high = difference_interval(changes, [0.0] * len(changes), paired=True)
+        return fmean(changes), low, high
+    halves = values(record, "half width", variant=variant, against=against)
+    if not halves:
+        return None
     found = values(record, "difference", variant=variant, against=against)
-    if len(found) > 1:
-        low, high = difference_interval(found, [0.0] * len(found), paired=True)
-        return fmean(found), low, high
-    (half,) = values(record, "half width", variant=variant, against=against)
-    return found[0], found[0] - half, found[0] + half
+    return found[0], found[0] - halves[0], found[0] + halves[0]
 
 
 def resolved(interval: Interval) -> bool:
@@ -86,43 +129,131 @@ def resolved(interval: Interval) -> bool:
     return low > 0 or high < 0
 
 
+def apart(record: Record, variant: str, against: str) -> bool:
+    """Return whether the accuracies of two networks under PGD can be told apart.
+
+    Without an interval of their difference, the difference must exceed the 95 % interval for two
+    independent samples of test images. Both networks see the same images, so this interval is
+    usually too wide.
+    """
+    interval = difference(record, variant, against)
+    if interval is not None:
+        return resolved(interval)
+    shares = [accuracy(record, name, "pgd-20") / 100 for name in (variant, against)]
+    error = sum(share * (1 - share) / _images(record) for share in shares) ** 0.5
+    return abs(shares[0] - shares[1]) > 1.96 * error
+
+
+def _images(record: Record, attack: str = "pgd-20") -> int:
+    """Return the number of test images under an attack."""
+    return tested(record, "accuracy", attack=attack)
+
+
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies under PGD of three networks: with the best filter,
-    without denoising blocks, and with blocks that have no filter. The two networks without a filter
-    are the controls. The sentences also state how many filters are better than both controls.
+    """Return sentences that state the accuracies under PGD of the networks with filters and of the
+    two controls: the network without denoising blocks, and the network with blocks that have no
+    filter. The sentences also state which filters can be told apart from the controls and from each
+    other.
     """
     shown = [name for name in variants(record) if name in FILTERS]
-    best = max(shown, key=lambda name: accuracy(record, name, "pgd-20"))
-    there = {name: f"{accuracy(record, name, 'pgd-20'):.1f} %" for name in (best, *CONTROLS)}
-    above = [
-        name for name in shown if all(difference(record, name, each)[1] > 0 for each in AGAINST)
-    ]
-    if len(shown) == 1:
-        count = "The filter beats" if above else "The filter does not beat"
-    else:
-        verb = "beats" if len(above) < 2 else "beat"
-        count = f"{len(above) or 'None'} of the {len(shown)} filters {verb}"
-    over = "seeds" if len(record.seeds) > 1 else "test images"
-    which = "filter that was run" if len(shown) == 1 else "best filter"
-    return (
-        f"For {network(record)}, attacked by PGD with 20 steps, the {which} is *{FILTERS[best]}* "
-        f"with an accuracy of {there[best]}. The accuracy is {there['baseline']} without blocks "
-        f"and {there['null']} with null blocks, which have no filter. {count} both controls "
-        f"significantly (95 % confidence intervals over {over})."
+    found = sorted(accuracy(record, name, "pgd-20") for name in shown)
+    baseline, null = (accuracy(record, name, "pgd-20") for name in CONTROLS)
+    filters = (
+        f"and {found[0]:.1f} % with the filter *{FILTERS[shown[0]]}*"
+        if len(shown) == 1
+        else f"and {found[0]:.1f} % to {found[-1]:.1f} % with the {len(shown)} filters"
     )
+    return (
+        f"We train {network(record)} ({seeds_in_words(len(record.seeds))}). Under PGD with 20 "
+        f"steps, the accuracy on {_images(record):,} test images is {baseline:.1f} % without "
+        f"blocks, {null:.1f} % with null blocks, {filters}. {_ranking(record, shown)} "
+        f"{_scope(record)}"
+    )
+
+
+def _ranking(record: Record, shown: list[str]) -> str:
+    """Return a sentence that states which filters can be told apart from both controls, and how
+    many pairs of filters can be told apart.
+    """
+    above = [
+        name
+        for name in shown
+        if all(apart(record, name, each) for each in AGAINST)
+        and all(
+            accuracy(record, name, "pgd-20") > accuracy(record, each, "pgd-20") for each in AGAINST
+        )
+    ]
+    clear = [name for name in shown if any(apart(record, name, each) for each in AGAINST)]
+    pairs = list(combinations(shown, 2))
+    distinct = sum(apart(record, *pair) for pair in pairs)
+    if above:
+        names = ", ".join(f"*{FILTERS[name]}*" for name in above)
+        text = f"These filters have a higher accuracy than both controls: {names}"
+    elif clear:
+        names = ", ".join(f"*{FILTERS[name]}*" for name in clear)
+        text = f"No filter beats both controls; these filters differ from one or both: {names}"
+    elif pairs and not distinct:
+        return "No filter can be told apart from the controls, nor from another filter."
+    else:
+        text = "No filter can be told apart from the controls"
+    if not pairs:
+        return f"{text}."
+    return f"{text}. Of {len(pairs)} pairs of filters, {distinct} can be told apart."
+
+
+def _scope(record: Record) -> str:
+    """Return a sentence that says what the confidence intervals describe."""
+    if len(record.seeds) > 1:
+        return f"The 95 % intervals describe the variation over {len(record.seeds)} seeds."
+    return (
+        "The 95 % intervals describe the choice of the test images. With one seed, they leave out "
+        "the variation between trainings."
+    )
+
+
+def size_in_words(record: Record) -> str:
+    """Return sentences that state the size of the networks, of their training and of their test,
+    and the accuracy on clean images that this training reaches.
+    """
+    own = TRAININGS[record.profile]
+    images = "all images" if own.images is None else f"the first {own.images:,} training images"
+    width = "the width" if own.divisor == 1 else f"1/{own.divisor} of the channels"
+    passes = (
+        "" if own.images is None else f" (about {own.steps * own.batch / own.images:.0f} epochs)"
+    )
+    return (
+        f"The networks of the stored results have {width} of ResNet-18. Each was trained for "
+        f"{own.steps:,} steps of {own.batch} images{passes} on {images}. Each was tested on "
+        f"{_images(record):,} images, and on {_images(record, 'worst'):,} of them under the "
+        f"stronger attacks. The network without blocks classifies "
+        f"{accuracy(record, 'baseline', 'clean'):.1f} % of the clean images correctly."
+    )
+
+
+def _compared(name: str) -> tuple[str, ...]:
+    """Return the networks with which a network is compared: both controls and, for a network with
+    an incomplete block, the network with the whole block.
+    """
+    return (*AGAINST, WHOLE) if name in ABLATIONS else tuple(AGAINST)
 
 
 def effects(record: Record) -> Figure:
     """Draw differences of accuracies under PGD, with 95 % confidence intervals. The accuracies of
     two control networks are subtracted from the accuracy with each filter. One control network has
-    no denoising blocks, the other has blocks without a filter.
+    no denoising blocks, the other has blocks without a filter. From the accuracies with an
+    incomplete block, the accuracy with the whole block is subtracted too.
     """
+    named = {**AGAINST, WHOLE: "minus the whole Gaussian block"}
     rows = {
-        NAMES[name]: {words: difference(record, name, each) for each, words in AGAINST.items()}
+        NAMES[name]: {
+            named[each]: interval
+            for each in _compared(name)
+            if (interval := difference(record, name, each)) is not None
+        }
         for name in variants(record)
         if name not in CONTROLS
     }
-    looks = {words: MARKS[each] for each, words in AGAINST.items()}
+    looks = {words: MARKS[each] for each, words in named.items()}
     return figures.differences(rows, looks, "difference of the accuracies under PGD (points)")
 
 
@@ -142,13 +273,15 @@ def accuracies(version: Version) -> Table:
             ]
             if any(cells):
                 rows.append([NAMES[name], *(spread_or(each) for each in cells)])
-    few = min(row.images or 0 for row in record.rows if row.setting.get("attack") == "worst")
     return table(
         f"{version.heading}: accuracy in per cent of {network(record)} (range over the seeds). The "
-        f"last column is the share of the first {few:,} images that are classified correctly under "
-        "PGD and under stronger attacks.",
+        "last column is the share of the first test images that are classified correctly under PGD "
+        "and under stronger attacks.",
         f"tab-survey-denoising-accuracies-{version.tag}",
-        ["Blocks", *ATTACKS.values()],
+        [
+            "Blocks",
+            *(with_images(words, _images(record, attack)) for attack, words in ATTACKS.items()),
+        ],
         rows,
     )
 
@@ -174,7 +307,8 @@ def printed_beside(version: Version) -> Table:
         )
     for attack in ("clean", "pgd-20"):
         ours = [accuracy(record, name, attack) for name in ("baseline", "nonlocal-gaussian")]
-        where = f"ours, {'PGD, 20 steps' if attack == 'pgd-20' else 'clean images'}"
+        where = f"ours, {'PGD, 20 steps' if attack == 'pgd-20' else 'clean'}"
+        where = with_images(where, _images(record, attack))
         told = [f"**{value:.1f}**" for value in ours]
         rows.append([where, *told, minus(f"**{ours[1] - ours[0]:+.1f}**")])
     return table(
@@ -190,26 +324,41 @@ def printed_beside(version: Version) -> Table:
 def paired(version: Version) -> Table:
     """Return a table of differences of accuracies, with confidence intervals. The accuracies of two
     control networks are subtracted from the accuracy with each filter. One control network has no
-    denoising blocks, the other has blocks without a filter.
+    denoising blocks, the other has blocks without a filter. The last column compares incomplete
+    blocks with the whole block.
     """
     record = version.record
     rows = []
     for name in (each for each in variants(record) if each not in CONTROLS):
-        cells = []
-        for against in AGAINST:
-            mean, low, high = difference(record, name, against)
-            mark = "" if resolved((mean, low, high)) else ", not resolved"
-            cells.append(minus(f"{mean:+.1f} [{low:.1f}, {high:.1f}]{mark}"))
+        cells = [
+            _cell(record, name, each) if each in _compared(name) else "-"
+            for each in (*AGAINST, WHOLE)
+        ]
         rows.append([NAMES[name], *cells])
-    how = "between seeds" if len(record.seeds) > 1 else "of one seed, over test images"
+    seeds = len(record.seeds)
+    how = f"over {seeds} seeds" if seeds > 1 else "of one seed, over test images"
     return table(
-        f"{version.heading}: accuracy under PGD of the network with each kind of block minus the "
-        "accuracy of the network without blocks or with null blocks, in percentage points, with "
-        f"the 95 % confidence interval {how}. Not resolved: the interval contains 0.",
+        f"{version.heading}: accuracy under PGD on {_images(record):,} images of the network with "
+        "each kind of block minus the accuracy of the network without blocks, with null blocks or "
+        f"with whole Gaussian blocks, in percentage points, with the 95 % confidence interval "
+        f"{how}. Not resolved: the interval contains 0.",
         f"tab-survey-denoising-paired-{version.tag}",
-        ["Blocks", "minus no block", "minus null block"],
+        ["Blocks", "minus no block", "minus null block", "minus whole block"],
         rows,
     )
+
+
+def _cell(record: Record, name: str, against: str) -> str:
+    """Return the text of a table cell: a difference of two accuracies and, if the record determines
+    it, the confidence interval.
+    """
+    interval = difference(record, name, against)
+    if interval is None:
+        change = accuracy(record, name, "pgd-20") - accuracy(record, against, "pgd-20")
+        return minus(f"{change:+.1f}") + " (no interval)"
+    mean, low, high = interval
+    mark = "" if resolved(interval) else ", not resolved"
+    return minus(f"{mean:+.1f} [{low:.1f}, {high:.1f}]{mark}")
 
 
 def noise(version: Version) -> Table:
@@ -266,21 +415,32 @@ def control(record: Record) -> str:
     ]
     return (
         "After training on clean images, the networks classify "
-        f"{' and '.join(told)} of the test images correctly under all of our attacks."
+        f"{' and '.join(told)} of {_images(record, 'worst'):,} test images correctly under all of "
+        "our attacks."
     )
 
 
 def ablated(record: Record) -> str:
-    """Return a sentence that states the accuracies under PGD of networks with incomplete Gaussian
-    blocks. In an incomplete block, either the 1 x 1 convolution is left out, or the input is not
-    added to the output.
+    """Return sentences that compare the accuracies under PGD of networks with incomplete Gaussian
+    blocks with the accuracy of the network with whole blocks. In an incomplete block, either the
+    1 x 1 convolution is left out, or the input is not added to the output.
     """
     shown = [name for name in variants(record) if name in ABLATIONS]
     if not shown:
         return "Networks with an incomplete block have not been run for this profile."
-    full = accuracy(record, "nonlocal-gaussian", "pgd-20")
-    told = [f"{accuracy(record, name, 'pgd-20'):.1f} % ({ABLATIONS[name]})" for name in shown]
+    full = accuracy(record, WHOLE, "pgd-20")
+    told, clear = [], []
+    for name in shown:
+        own = accuracy(record, name, "pgd-20")
+        told.append(f"{own:.1f} % ({ABLATIONS[name]}; {minus(f'{own - full:+.1f}')} points)")
+        clear += [ABLATIONS[name]] * apart(record, name, WHOLE)
+    verdict = (
+        f"These differ clearly from the whole block: {', '.join(clear)}."
+        if clear
+        else "No incomplete block can be told apart from the whole block."
+    )
     return (
-        f"The accuracy under PGD is {full:.1f} % with the whole Gaussian block, and "
-        f"{' and '.join(told)}."
+        f"On {_images(record):,} test images ({seeds_in_words(len(record.seeds))}), the accuracy "
+        f"under PGD is {full:.1f} % with the whole Gaussian block, and {' and '.join(told)}. "
+        f"{verdict}"
     )

@@ -12,6 +12,8 @@ from robustbook.chapters.wording import spread, spread_or, whole_percent
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 
+from .sizes import seeds_in_words
+
 FRONTS: Mapping[str, str] = {
     "none": "no transformation",
     "8 bits": "rounding to 8 bits",
@@ -27,9 +29,11 @@ UNAWARE: Mapping[str, str] = {
     "pgd": "PGD",
 }
 AWARE = "pgd aware"
+EPS = "8/255"
+"""The l-infinity radius of FGSM and PGD, for all profiles; a test compares it with the study."""
 BROKEN = 10.0
 """The accuracy in percent below which a defense counts as broken. It is the accuracy of random
-guessing.
+guessing. An attack that leaves at least twice this accuracy counts as too weak.
 """
 MARKS: Mapping[str, Look] = {
     "no attack": LOOKS["clean"],
@@ -39,22 +43,24 @@ MARKS: Mapping[str, Look] = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies behind random resizing and behind JPEG under two
-    attacks. FGSM attacks the network alone, and PGD attacks the network together with the
-    transformation.
+    """Return sentences that state the accuracies behind random resizing and behind JPEG under PGD
+    on the network alone, and under PGD through the transformation. The last sentence states the
+    accuracies under DeepFool, which attacks the network alone.
     """
-    most = draws(record)[-1]
-    found = {
-        name: (accuracy(record, name, "fgsm"), aware(record, name, k))
-        for name, k in (("resize-pad", most), ("jpeg", 1))
-    }
-    broken = max(left for _, left in found.values()) < BROKEN
-    (resized, resized_aware), (jpeg, jpeg_aware) = found.values()
+    through = {"resize-pad": aware(record, "resize-pad", draws(record)[-1])}
+    through["jpeg"] = aware(record, "jpeg", 1)
+    resized, jpeg = (accuracy(record, name, "pgd") for name in through)
+    already = max(resized, jpeg) < BROKEN
+    broken = already or max(through.values()) < BROKEN
+    weak = [accuracy(record, name, "deepfool") for name in through]
     return whole_percent(
-        f"{'No' if broken else 'In part'}. With {network(record)}, random resizing leaves "
-        f"{resized:.1f} % of {images(record)} correctly classified under FGSM on the network "
-        f"alone, and JPEG leaves {jpeg:.1f} %. Under PGD through the transformation, random "
-        f"resizing leaves {resized_aware:.1f} % and JPEG leaves {jpeg_aware:.1f} %."
+        f"{'No' if broken else 'In part'}. We test {network(record)} with {images(record)} "
+        f"({seeds_in_words(len(record.seeds))}). PGD with radius {EPS} on the network "
+        f"alone{already * ' already'} leaves {resized:.1f} % of them correctly classified behind random resizing, and "
+        f"{jpeg:.1f} % behind JPEG. PGD through the transformation leaves "
+        f"{through['resize-pad']:.1f} % and {through['jpeg']:.1f} %. DeepFool on the network alone "
+        f"leaves {weak[0]:.1f} % and {weak[1]:.1f} %"
+        f"{', so DeepFool misleads' * (broken and min(weak) >= 2 * BROKEN)}."
     )
 
 
@@ -127,20 +133,24 @@ def rounding_in_words(record: Record) -> str:
 
 def pgd_in_words(record: Record) -> str:
     """Return sentences that state the accuracies behind each transformation under two attacks: PGD
-    on the network alone, and PGD through the transformation.
+    on the network alone, and PGD through the transformation. The last sentence says whether PGD
+    has to know the transformation.
     """
-    alone = " and ".join(
-        f"{accuracy(record, name, 'pgd'):.1f} % behind {FRONTS[name]}"
-        for name in ("resize-pad", "jpeg")
-    )
+    found = [accuracy(record, name, "pgd") for name in ("resize-pad", "jpeg")]
     through = " and ".join(
         f"{aware(record, 'resize-pad', k):.1f} % with {'one draw' if k == 1 else f'{k} draws'}"
         for k in draws(record)
     )
+    last = (
+        "So at this radius PGD defeats both transformations without knowing them."
+        if max(found) < BROKEN
+        else "So at this radius the result depends on whether PGD knows the transformation."
+    )
     return whole_percent(
-        f"Under PGD on the network alone, the accuracy is {alone}. Under PGD through random "
-        f"resizing, the accuracy is {through} in each step. Under PGD through JPEG, the accuracy "
-        f"is {aware(record, 'jpeg', 1):.1f} %."
+        f"Under PGD on the network alone, the accuracy is {found[0]:.1f} % behind random resizing "
+        f"and {found[1]:.1f} % behind JPEG. Under PGD through random resizing, the accuracy is "
+        f"{through} in each step. Under PGD through JPEG, the accuracy is "
+        f"{aware(record, 'jpeg', 1):.1f} %. {last}"
     )
 
 
