@@ -51,12 +51,12 @@ class Training:
     """The size of the networks and of their training for one profile; a test compares it with the
     study.
 
-    ``divisor``: by which number the numbers of channels of ResNet-18 are divided.
+    ``narrow``: by which number the numbers of channels of ResNet-18 are divided.
     ``images``: the number of training images, or None for all images.
     ``steps``, ``batch``: the number of training steps, and the number of images in a step.
     """
 
-    divisor: int
+    narrow: int
     images: int | None
     steps: int
     batch: int
@@ -163,8 +163,10 @@ def answer(record: Record) -> str:
         if len(shown) == 1
         else f"and {found[0]:.1f} % to {found[-1]:.1f} % with the {len(shown)} filters"
     )
+    few = TRAININGS[record.profile].images
+    size = "" if few is None else f"{few:,} training images; "
     return (
-        f"We train {network(record)} ({seeds_in_words(len(record.seeds))}). Under PGD with 20 "
+        f"We train {network(record)} ({size}{seeds_in_words(len(record.seeds))}). Under PGD with 20 "
         f"steps, the accuracy on {_images(record):,} test images is {baseline:.1f} % without "
         f"blocks, {null:.1f} % with null blocks, {filters}. {_ranking(record, shown)} "
         f"{_scope(record)}"
@@ -217,7 +219,7 @@ def size_in_words(record: Record) -> str:
     """
     own = TRAININGS[record.profile]
     images = "all images" if own.images is None else f"the first {own.images:,} training images"
-    width = "the width" if own.divisor == 1 else f"1/{own.divisor} of the channels"
+    width = "the width" if own.narrow == 1 else f"1/{own.narrow} of the channels"
     passes = (
         "" if own.images is None else f" (about {own.steps * own.batch / own.images:.0f} epochs)"
     )

@@ -124,16 +124,18 @@ def _accuracies(of: Results, seed: int) -> Iterator[Row]:
 
 def _differences(of: Results, seed: int) -> Iterator[Row]:
     """Yield for each variant two differences: the variant's accuracy under PGD minus that of the
-    network without blocks, and minus that of the network with null blocks.
+    network without blocks, and minus that of the network with null blocks. For the variants whose
+    Gaussian blocks lack a part, yield also the difference to the network with whole Gaussian
+    blocks.
 
     The two accuracies of a difference are measured on the same test images. Yield also half the
     width of the 95 % confidence interval of each difference. The interval describes the random
     choice of the test images.
     """
     right = {name: each.double() for name, each in _under_pgd(of).items()}
-    for against in ("baseline", "null"):
+    for against in ("baseline", "null", "nonlocal-gaussian"):
         for name in right:
-            if name == against:
+            if name == against or (against == "nonlocal-gaussian" and name not in ABLATIONS):
                 continue
             change = right[name] - right[against]
             half = 196 * change.std().item() / len(change) ** 0.5
