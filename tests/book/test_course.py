@@ -1,4 +1,4 @@
-"""The page for teachers names every exercise of the first chapter, and no session is too long or short."""
+"""The page for teachers names every exercise of the first chapter, and no session is too long."""
 
 import re
 from pathlib import Path

@@ -141,7 +141,7 @@ def apart(record: Record, variant: str, against: str) -> bool:
         return resolved(interval)
     shares = [accuracy(record, name, "pgd-20") / 100 for name in (variant, against)]
     error = sum(share * (1 - share) / _images(record) for share in shares) ** 0.5
-    return abs(shares[0] - shares[1]) > 1.96 * error
+    return bool(abs(shares[0] - shares[1]) > 1.96 * error)
 
 
 def _images(record: Record, attack: str = "pgd-20") -> int:
@@ -159,16 +159,16 @@ def answer(record: Record) -> str:
     found = sorted(accuracy(record, name, "pgd-20") for name in shown)
     baseline, null = (accuracy(record, name, "pgd-20") for name in CONTROLS)
     filters = (
-        f"and {found[0]:.1f} % with the filter *{FILTERS[shown[0]]}*"
+        f"{found[0]:.1f} % with the filter *{FILTERS[shown[0]]}*"
         if len(shown) == 1
-        else f"and {found[0]:.1f} % to {found[-1]:.1f} % with the {len(shown)} filters"
+        else f"{found[0]:.1f} % to {found[-1]:.1f} % with the {len(shown)} filters"
     )
     few = TRAININGS[record.profile].images
     size = "" if few is None else f"{few:,} training images; "
     return (
-        f"We train {network(record)} ({size}{seeds_in_words(len(record.seeds))}). Under PGD with 20 "
-        f"steps, the accuracy on {_images(record):,} test images is {baseline:.1f} % without "
-        f"blocks, {null:.1f} % with null blocks, {filters}. {_ranking(record, shown)} "
+        f"We train {network(record)} ({size}{seeds_in_words(len(record.seeds))}). Under PGD with "
+        f"20 steps, the accuracy on {_images(record):,} test images is {baseline:.1f} % without "
+        f"blocks and {null:.1f} % with null blocks. It is {filters}. {_ranking(record, shown)} "
         f"{_scope(record)}"
     )
 

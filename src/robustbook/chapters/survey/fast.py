@@ -227,9 +227,9 @@ def collapse(record: Record) -> str:
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
     images = FOLLOWED[record.profile, name]
     text = (
-        f"At radius {eps:g}, the network trained on FGSM without a random start ends with an "
-        f"accuracy of {fgsm[-1]:.1f} % under FGSM and {pgd[-1]:.1f} % under PGD, on {images} test "
-        f"images. Its highest accuracy under PGD is {max(pgd):.1f} %. "
+        f"All accuracies here are on {images} test images. At radius {eps:g}, the network trained "
+        f"on FGSM without a random start ends with {fgsm[-1]:.1f} % under FGSM and {pgd[-1]:.1f} % "
+        f"under PGD. Its highest accuracy under PGD is {max(pgd):.1f} %. "
     )
     if not _falls(pgd):
         text += "So no fall is seen at this radius. "
@@ -261,7 +261,8 @@ def start_matters(record: Record) -> str:
     """
     name = first_set(record)
     images = tested(record, "accuracy", set=name, attack="pgd-50")
-    same, apart = [], []
+    same: list[str] = []
+    apart: list[str] = []
     for eps in sorted(settings(record, "accuracy", "eps", set=name, attack="pgd-50")):
         plain, random = (
             mean(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50")

@@ -254,7 +254,7 @@ def strongest(record: Record) -> str:
     return (
         f"After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM on {many:,} test "
         f"images. On the first {few:,} of these images, at least one of three attacks succeeds for "
-        f"{worst:.1f} %: PGD with restarts on the cross entropy, PGD on the margin, or the Square "
-        f"attack. {where}PGD with 40 steps leads to an error {size} 10 points larger than FGSM on "
-        f"the same {few:,} images."
+        f"{worst:.1f} %. The three attacks are PGD with restarts on the cross entropy, PGD on the "
+        f"margin, and the Square attack. {where}PGD with 40 steps leads to an error {size} 10 "
+        f"points larger than FGSM on the same {few:,} images."
     )

@@ -1,4 +1,4 @@
-"""Say on how many test images and with how many seeds a number of the survey's pages was measured."""
+"""Say on how many test images and with how many seeds the survey's numbers were measured."""
 
 from typing import Any
 

@@ -56,8 +56,8 @@ def answer(record: Record) -> str:
     return whole_percent(
         f"{'No' if broken else 'In part'}. We test {network(record)} with {images(record)} "
         f"({seeds_in_words(len(record.seeds))}). PGD with radius {EPS} on the network "
-        f"alone{already * ' already'} leaves {resized:.1f} % of them correctly classified behind random resizing, and "
-        f"{jpeg:.1f} % behind JPEG. PGD through the transformation leaves "
+        f"alone{already * ' already'} leaves {resized:.1f} % of them correctly classified behind "
+        f"random resizing, and {jpeg:.1f} % behind JPEG. PGD through the transformation leaves "
         f"{through['resize-pad']:.1f} % and {through['jpeg']:.1f} %. DeepFool on the network alone "
         f"leaves {weak[0]:.1f} % and {weak[1]:.1f} %"
         f"{', so DeepFool misleads' * (broken and min(weak) >= 2 * BROKEN)}."
