@@ -1,5 +1,6 @@
 """The pages of feature denoising and of the post: content, ideas and solutions."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -136,30 +137,34 @@ def test_the_answer_ranks_only_what_the_intervals_rank() -> None:
     assert "No filter can be told apart from the controls. The" in denoising.answer(alone)
 
 
-def test_with_several_seeds_the_interval_is_over_the_seeds() -> None:
-    """0 and half a point: mean 2.25, and Student's half width with one degree of freedom."""
+def test_the_interval_covers_the_test_images_and_the_seeds() -> None:
+    """The made-up half-width over images is 2.5. The mean filter has 0 and half a point more, so
+    Student's half-width with one degree of freedom is added. The median has equal differences.
+    """
     two = record("denoising", 2)
-    found = denoising.difference(two, "mean", "baseline")
-    assert found is not None
-    mean, low, high = found
-    assert (mean, high - mean, mean - low) == approx((2.25, 12.706 * 0.25, 12.706 * 0.25), rel=1e-3)
-    assert not denoising.resolved(found)
-    assert denoising.difference(two, "median", "baseline") == (3, 3, 3)
+    mean, low, high = denoising.difference(two, "mean", "baseline")
+    half = math.hypot(12.706 * 0.25, 2.5)
+    assert (mean, high - mean, mean - low) == approx((2.25, half, half), rel=1e-3)
+    assert not denoising.apart(two, "mean", "baseline")
+    assert denoising.difference(two, "median", "baseline") == approx((3, 0.5, 5.5))
     assert denoising.difference(record("denoising"), "mean", "baseline") == (2, -0.5, 4.5)
     text = denoising.answer(two)
-    assert text.endswith("variation over 2 seeds.") and "Of 10 pairs of filters, 7 can" in text
+    assert text.endswith("variation over 2 seeds.") and "Of 10 pairs of filters, 0 can" in text
 
 
 def test_incomplete_blocks_are_compared_with_the_whole_block() -> None:
-    """With several seeds by an interval; with one seed only if the record has an interval."""
-    one, two = record("denoising"), record("denoising", 2)
-    assert denoising.difference(one, "no-1x1", denoising.WHOLE) is None
-    assert denoising.difference(two, "no-1x1", denoising.WHOLE) == (1, 1, 1)
+    """Without a half-width in the record, by that of two independent samples of images."""
+    one = record("denoising")
+    half = 196 * ((0.26 * 0.74 + 0.28 * 0.72) / 400) ** 0.5
+    found = denoising.difference(one, "no-residual", denoising.WHOLE)
+    assert found == approx((2, 2 - half, 2 + half))
     rows = body(denoising.paired(version_of(one)))
-    assert [cells[3] for cells in rows[-3:]] == ["-", "+1.0 (no interval)", "+2.0 (no interval)"]
-    assert numbers(body(denoising.paired(version_of(two)))[-1][3]) == [2, 2, 2]
+    assert rows[-3][3] == "-" and numbers(rows[-1][3])[0] == 2
     assert "No incomplete block can be told apart" in denoising.ablated(one)
-    assert "differ clearly" in denoising.ablated(two)
+    label = {"variant": "no-residual", "against": denoising.WHOLE}
+    known = replace(one, rows=(*one.rows, row("half width", 1.5, 0, **label)))
+    assert denoising.difference(known, "no-residual", denoising.WHOLE) == (2, 0.5, 3.5)
+    assert "differ clearly" in denoising.ablated(known)
 
 
 def test_the_sizes_are_those_of_the_study() -> None:

@@ -5,6 +5,7 @@ networks with different denoising blocks.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from math import hypot, sqrt
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -102,25 +103,39 @@ def _by_seed(record: Record, variant: str) -> dict[int | None, float]:
     }
 
 
-def difference(record: Record, variant: str, against: str) -> Interval | None:
+def difference(record: Record, variant: str, against: str) -> Interval:
     """Return the difference of the accuracies of two networks under PGD, and its 95 % confidence
-    interval. Return None if the record does not determine an interval.
+    interval.
 
-    The difference is the accuracy of ``variant`` minus the accuracy of ``against``. With several
-    seeds, the interval is computed by Student's distribution from the difference for each seed.
-    With one seed, the interval is computed from the predictions of both networks for each test
-    image. The record contains the intervals over test images only for some pairs of networks.
+    The difference is the accuracy of ``variant`` minus the accuracy of ``against``. The half-width
+    of the interval has two parts, whose squares are added. The first part describes the choice of
+    the test images. The second part needs several seeds: it is Student's half-width of the
+    differences for each seed. Two seeds can have the same difference by chance, so the second part
+    alone could be 0.
     """
     ours, theirs = _by_seed(record, variant), _by_seed(record, against)
     changes = [value - theirs[seed] for seed, value in ours.items() if seed in theirs]
+    half = _over_images(record, variant, against)
     if len(changes) > 1:
         low, high = difference_interval(changes, [0.0] * len(changes), paired=True)
-        return fmean(changes), low, high
-    halves = values(record, "half width", variant=variant, against=against)
-    if not halves:
-        return None
-    found = values(record, "difference", variant=variant, against=against)
-    return found[0], found[0] - halves[0], found[0] + halves[0]
+        half = hypot(half, (high - low) / 2)
+    mean = fmean(changes)
+    return mean, mean - half, mean + half
+
+
+def _over_images(record: Record, variant: str, against: str) -> float:
+    """Return the half-width of the 95 % interval of a difference over the choice of test images.
+
+    The record contains the half-width for some pairs of networks, from the predictions of both
+    networks for each test image. For the other pairs, the half-width is computed for two
+    independent samples of test images. Both networks see the same images, so this half-width is
+    usually too large.
+    """
+    found = values(record, "half width", variant=variant, against=against)
+    if found:
+        return fmean(found)
+    shares = [accuracy(record, name, "pgd-20") / 100 for name in (variant, against)]
+    return 196 * sqrt(sum(share * (1 - share) / _images(record) for share in shares))
 
 
 def resolved(interval: Interval) -> bool:
@@ -130,18 +145,8 @@ def resolved(interval: Interval) -> bool:
 
 
 def apart(record: Record, variant: str, against: str) -> bool:
-    """Return whether the accuracies of two networks under PGD can be told apart.
-
-    Without an interval of their difference, the difference must exceed the 95 % interval for two
-    independent samples of test images. Both networks see the same images, so this interval is
-    usually too wide.
-    """
-    interval = difference(record, variant, against)
-    if interval is not None:
-        return resolved(interval)
-    shares = [accuracy(record, name, "pgd-20") / 100 for name in (variant, against)]
-    error = sum(share * (1 - share) / _images(record) for share in shares) ** 0.5
-    return bool(abs(shares[0] - shares[1]) > 1.96 * error)
+    """Return whether the accuracies of two networks under PGD can be told apart."""
+    return resolved(difference(record, variant, against))
 
 
 def _images(record: Record, attack: str = "pgd-20") -> int:
@@ -206,10 +211,13 @@ def _ranking(record: Record, shown: list[str]) -> str:
 def _scope(record: Record) -> str:
     """Return a sentence that says what the confidence intervals describe."""
     if len(record.seeds) > 1:
-        return f"The 95 % intervals describe the variation over {len(record.seeds)} seeds."
+        return (
+            f"The 95 % intervals cover the choice of the test images, and the variation over "
+            f"{len(record.seeds)} seeds."
+        )
     return (
-        "The 95 % intervals describe the choice of the test images. With one seed, they leave out "
-        "the variation between trainings."
+        "The 95 % intervals cover the choice of the test images. With one seed, they leave out the "
+        "variation between trainings."
     )
 
 
@@ -245,13 +253,9 @@ def effects(record: Record) -> Figure:
     no denoising blocks, the other has blocks without a filter. From the accuracies with an
     incomplete block, the accuracy with the whole block is subtracted too.
     """
-    named = {**AGAINST, WHOLE: "minus the whole Gaussian block"}
+    named = {**AGAINST, WHOLE: "minus the whole block"}
     rows = {
-        NAMES[name]: {
-            named[each]: interval
-            for each in _compared(name)
-            if (interval := difference(record, name, each)) is not None
-        }
+        NAMES[name]: {named[each]: difference(record, name, each) for each in _compared(name)}
         for name in variants(record)
         if name not in CONTROLS
     }
@@ -338,7 +342,9 @@ def paired(version: Version) -> Table:
         ]
         rows.append([NAMES[name], *cells])
     seeds = len(record.seeds)
-    how = f"over {seeds} seeds" if seeds > 1 else "of one seed, over test images"
+    how = (
+        f"over {seeds} seeds and the test images" if seeds > 1 else "of one seed, over test images"
+    )
     return table(
         f"{version.heading}: accuracy under PGD on {_images(record):,} images of the network with "
         "each kind of block minus the accuracy of the network without blocks, with null blocks or "
@@ -351,15 +357,11 @@ def paired(version: Version) -> Table:
 
 
 def _cell(record: Record, name: str, against: str) -> str:
-    """Return the text of a table cell: a difference of two accuracies and, if the record determines
-    it, the confidence interval.
+    """Return the text of a table cell: a difference of two accuracies, its confidence interval, and
+    whether the interval contains 0.
     """
-    interval = difference(record, name, against)
-    if interval is None:
-        change = accuracy(record, name, "pgd-20") - accuracy(record, against, "pgd-20")
-        return minus(f"{change:+.1f}") + " (no interval)"
-    mean, low, high = interval
-    mark = "" if resolved(interval) else ", not resolved"
+    mean, low, high = difference(record, name, against)
+    mark = "" if resolved((mean, low, high)) else ", not resolved"
     return minus(f"{mean:+.1f} [{low:.1f}, {high:.1f}]{mark}")
 
 

@@ -21,6 +21,8 @@ TESTS: Mapping[str, tuple[str, str]] = {
     "pgd-40": ("PGD, 40 steps", "none"),
     "worst": ("worst of PGD, margin and Square", "distill"),
 }
+SHORT = {"clean": "clean", "worst": "worst of three"}
+"""Shorter names for the legend of the figure."""
 ERRORS: Mapping[str, str] = {
     "softmax-regression/fgsm-error": "softmax regression, FGSM",
     "logistic-3-vs-7/clean-error": "3 against 7, clean images",
@@ -91,15 +93,19 @@ def answer(record: Record) -> str:
 
 
 def sweep(record: Record) -> Figure:
-    """Draw the error against alpha, the weight of the clean loss, with a curve for each attack."""
+    """Draw the error against alpha, the weight of the clean loss, with a curve for each attack. The
+    legend has the number of test images in brackets.
+    """
     alphas = sorted(
         float(network.split()[1])
         for network in settings(record, "error", "network", attack="worst")
         if network.startswith("maxout ")
     )
     curves = {
-        _heading(record, attack): Curve(alphas, [_errors(record, alphas, attack)], LOOKS[look])
-        for attack, (_, look) in TESTS.items()
+        f"{SHORT.get(attack, words)} ({_images(record, attack):,})": Curve(
+            alphas, [_errors(record, alphas, attack)], LOOKS[look]
+        )
+        for attack, (words, look) in TESTS.items()
     }
     panel = Panel("", "alpha, the weight of the clean loss", "error (%)", curves, {})
     return figures.lines([panel], columns=1, height=3.2)
@@ -108,8 +114,12 @@ def sweep(record: Record) -> Figure:
 def _heading(record: Record, attack: str) -> str:
     """Return the name of an attack with the number of test images on which it was run."""
     words, _ = TESTS[attack]
-    images = tested(record, "error", network="maxout 0.5", attack=attack)
-    return with_images(words.removesuffix(" images"), images)
+    return with_images(words.removesuffix(" images"), _images(record, attack))
+
+
+def _images(record: Record, attack: str) -> int:
+    """Return the number of test images of the maxout networks under an attack."""
+    return tested(record, "error", network="maxout 0.5", attack=attack)
 
 
 def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
