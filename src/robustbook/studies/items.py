@@ -237,7 +237,7 @@ ITEMS: Mapping[str, Item] = {
     ),
     "survey/denoising": Item(
         _SURVEY + "denoising",
-        "Feature denoising: seven networks",
+        "Feature denoising: eleven networks",
         _ALL,
         ("denoise-cifar/",),
     ),
