@@ -13,7 +13,7 @@ from robustbook.attacks import fgsm, pgd
 from robustbook.defenses import Noisy, ensemble
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, lines, table
 
-from .networks import accuracy, digits, network
+from .networks import accuracy, apart, digits, in_order, network
 
 EPS = 0.1
 COUNT = 120
@@ -137,28 +137,19 @@ def compared(shown: Study) -> str:
     """
     most = AVERAGED[-1]
     best = shown.attacked[PGD, most].many
-    lost, won = _apart(shown.attacked[FGSM, 1].many, best)
-    others = [
-        _apart(shown.attacked[key].many, best)
-        for key in ((PGD, 1), (FGSM, most), (PGD, AVERAGED[1]), (FGSM, AVERAGED[1]))
-    ]
-    gaps = [
-        abs(float(of.own.sum()) - float(of.single.sum()) / len(of.single))
-        for (name, averaged), of in shown.attacked.items()
-        if name in LOOKS and (name, averaged) != (FGSM, 1)
-    ]
+    lost, won = apart(shown.attacked[FGSM, 1].many, best)
+    rest = {
+        key: of for key, of in shown.attacked.items() if key[0] in LOOKS and key != (FGSM, 1)
+    }
+    others = [apart(of.many, best) for of in rest.values()]
+    gaps = [abs(int(of.own.sum()) - float(of.single.sum()) / JUDGES) for of in rest.values()]
+    ranked = "" if any(map(in_order, others)) else ", too few to rank them"
     return (
-        f"Of the images that survive FGSM with one draw, PGD with {most} draws fools {lost}; the "
-        f"reverse holds for {won}. The other attacks with averaging or many steps differ from PGD "
-        f"with {most} draws on at most {max(map(sum, others))} images, so we do not rank them. "
-        f"For them, the own draw and a new draw differ by less than {int(max(gaps)) + 1} images "
-        "on average."
+        f"{lost} images survive only FGSM with one draw, and {won} survive only PGD with {most} "
+        f"draws. The other attacks in the figure differ from PGD with {most} draws on at most "
+        f"{max(map(sum, others))} images{ranked}. For them, the own draw and new draws differ by "
+        f"less than {int(max(gaps)) + 1} images on average."
     )
-
-
-def _apart(one: Tensor, other: Tensor) -> tuple[int, int]:
-    """Return how many images are correct only in ``one``, and how many only in ``other``."""
-    return int((one & ~other).sum()), int((other & ~one).sum())
 
 
 def draws(shown: Study) -> Figure:
