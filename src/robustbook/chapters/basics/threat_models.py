@@ -183,7 +183,7 @@ def crossing(shown: Study) -> str:
     only = apart(*right)
     plain, trained = (shown.curves[math.inf][name] for name in NETWORKS)
     order = "" if in_order(only) else ", too few to show an order"
-    ahead = [i for i in range(1, len(plain)) if trained[i] > plain[i]][0]
+    ahead = next(i for i in range(1, len(plain)) if trained[i] > plain[i])
     return (
         f"Without an attack the plain network classifies {plain[0]:.1f} % of {len(shown.labels)} "
         f"images correctly, and the adversarially trained network {trained[0]:.1f} %. The two "
