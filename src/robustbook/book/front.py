@@ -138,9 +138,12 @@ def _is_apart(entry: Entry) -> bool:
 
 
 def _apart(target: Target, entry: Entry) -> str:
-    """Return the paper's number and our mean, with the setting of the experiment in front."""
-    setting = target.id.split("/")[-2]
-    return f"({setting}: paper {_stated(target)}, our mean {_text(entry.ours)})"
+    """Return the paper's number and our mean, with what is measured in front."""
+    metric, unit = target.metric.replace("_", " "), " %" if target.unit == "percent" else ""
+    return (
+        f"({target.id.split('/')[-2]}, {metric}: paper {_stated(target)}{unit}, "
+        f"our mean {_text(entry.ours)}{unit})"
+    )
 
 
 def _stated(target: Target) -> str:
@@ -168,8 +171,8 @@ def _ours(target: Target, entry: Entry) -> str:
 
 
 def _text(value: float | None) -> str:
-    """Return a number with three digits, and with a minus sign instead of a hyphen."""
-    return "" if value is None else f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+    """Return a number with four digits, and with a minus sign instead of a hyphen."""
+    return "" if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
 def badge(status: str) -> str:

@@ -130,9 +130,9 @@ def answer(shown: Study) -> str:
         f"**Answer.** No. Under PGD with eps {EPS:g} the masked network of this page has an "
         f"accuracy of {masked['many_steps']:.0f} %, and a plain network only "
         f"{plain['many_steps']:.0f} %. But the gradient of the masked network is exactly zero on "
-        f"{masked['zero_gradients']:.0f} % of the {COUNT} images. A diagnosis of the masked network "
-        f"gives {red} warnings. Only {left['masked network']:.0f} % of the images survive all "
-        f"attacks of this page on the masked network, and {left['plain network']:.0f} % on the "
+        f"{masked['zero_gradients']:.0f} % of the {COUNT} images. A diagnosis of the masked "
+        f"network gives {red} warnings. Only {left['masked network']:.0f} % of the images survive "
+        f"all attacks of this page on the masked network, and {left['plain network']:.0f} % on the "
         "plain network."
     )
 

@@ -297,9 +297,9 @@ def minimal_table(shown: Study) -> Table:
     rows.append(["grid search", f"{shown.exact[2.0].median():.3f}", "1", "1", "0"])
     return table(
         "*Distance*: the median over the test points of the l2 distance to the adversarial point "
-        "that the attack finds. *Ratio*: this distance divided by the distance that the grid search "
-        "finds. It may lie below 1, because an adversarial point between two grid points may be "
-        "nearer. *Gradients*: the number of gradients per test point.",
+        "that the attack finds. *Ratio*: this distance divided by the distance that the grid "
+        "search finds. It may lie below 1, because an adversarial point between two grid points "
+        "may be nearer. *Gradients*: the number of gradients per test point.",
         "tab-many-steps-minimal",
         ["Attack", "Distance", "Ratio, median", "Ratio, largest", "Gradients"],
         rows,

@@ -140,9 +140,7 @@ def growth(net: nn.Module, image: Tensor, label: Tensor, eps: float) -> Growth:
         (gradient,) = torch.autograd.grad(start, leaf)
         moved = margin(net(leaf + eps * gradient.sign()), label).sum()
     each = eps * gradient.abs()
-    return Growth(
-        start.item(), each.max().item(), each.sum().item(), moved.item() - start.item()
-    )
+    return Growth(start.item(), each.max().item(), each.sum().item(), moved.item() - start.item())
 
 
 def add_up(shown: Study) -> str:

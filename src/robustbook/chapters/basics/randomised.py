@@ -138,9 +138,7 @@ def compared(shown: Study) -> str:
     most = AVERAGED[-1]
     best = shown.attacked[PGD, most].many
     lost, won = apart(shown.attacked[FGSM, 1].many, best)
-    rest = {
-        key: of for key, of in shown.attacked.items() if key[0] in LOOKS and key != (FGSM, 1)
-    }
+    rest = {key: of for key, of in shown.attacked.items() if key[0] in LOOKS and key != (FGSM, 1)}
     others = [apart(of.many, best) for of in rest.values()]
     gaps = [abs(int(of.own.sum()) - float(of.single.sum()) / JUDGES) for of in rest.values()]
     ranked = "" if any(map(in_order, others)) else ", too few to rank them"
