@@ -63,6 +63,7 @@ def test_every_paper_is_written_or_listed_as_missing(whole: ledger.Ledger, root:
 
 
 def test_each_claim_has_a_line_with_its_page_and_status(whole: ledger.Ledger) -> None:
+    targets = ledger.read_targets(catalogue.BOOK / "targets")
     verdicts = {entry.id: entry.verdict for entry in whole.entries}
     held = next(id_ for id_, verdict in verdicts.items() if verdict == "reproduced")
     small = next(id_ for id_, verdict in verdicts.items() if verdict == "other setting")
@@ -71,13 +72,46 @@ def test_each_claim_has_a_line_with_its_page_and_status(whole: ledger.Ledger) ->
         Claim("deep_defense", "Elsewhere", "deep_defense/table1", (small,)),
         Claim("survey", "Later", "", ("survey/none",)),
     )
-    _, _, _, first, _, second, _, third = front.claims_table(claims, whole.entries).splitlines()
+    table = front.claims_table(claims, whole.entries, targets)
+    _, _, _, first, _, second, _, third = table.splitlines()
     assert first == (
         "| It holds | [Table 1](../notebooks/saturating/table1.ipynb) | "
-        '<span class="verdict-badge survives">survives</span> |'
+        '<span class="verdict-badge survives">survives</span> | 1 of 1 |'
     )
-    assert "untested</span> (only run at a smaller size) |" in second
-    assert third.startswith("| Later |  | ") and third.endswith("untested</span> |")
+    assert "untested</span> (only run at a smaller size) | 0 of 1 |" in second
+    assert third.startswith("| Later |  | ") and third.endswith("untested</span> | 0 of 1 |")
+
+
+def test_a_mean_outside_the_tolerance_stands_beside_the_status(whole: ledger.Ledger) -> None:
+    targets = ledger.read_targets(catalogue.BOOK / "targets")
+    entry = next(e for e in whole.entries if e.id.endswith("sigmoid-saturated/clean-loss"))
+    claim = Claim("saturating", "It costs little", "", (entry.id,))
+    assert entry.ours is not None and entry.printed == 0.59
+    *_, line = front.claims_table((claim,), whole.entries, targets).splitlines()
+    assert entry.verdict == "reproduced"
+    assert entry.ours > entry.printed + targets[entry.id].tolerance
+    ours = f"our mean {entry.ours:.4g} %"
+    assert f"(sigmoid-saturated, accuracy drop: paper at most 0.59 %, {ours})" in line
+
+
+def test_the_comparisons_of_each_claim_are_listed(whole: ledger.Ledger) -> None:
+    targets = ledger.read_targets(catalogue.BOOK / "targets")
+    claims = ledger.read_claims(catalogue.BOOK / "claims.csv", targets)
+    text = front.deciding_table(claims, whole.entries, targets)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert {len(row) for row in rows} == {4}
+    verdicts = {entry.id: entry.verdict for entry in whole.entries}
+    listed = [row for row in rows if "?text=" in row[0]]
+    ids = [id_ for claim in claims for id_ in claim.targets if id_ in verdicts]
+    assert [row[3] for row in listed] == [verdicts[id_] for id_ in ids]
+    found = dict(zip(ids, listed, strict=True))
+    assert found["saturating/figure-5/relu-saturated/successes"][1:3] == [
+        "at most 44",
+        "90; holds in 0 of 5 runs",
+    ]
+    pattern = found["saturating/figure-2/relu/extreme-preactivations"]
+    assert pattern[1:3] == ["pattern", "holds in 5 of 5 runs"]
+    assert found["saturating/critique/transfer-fgsm"][1] == "difference below 0"
 
 
 def test_pages_are_listed_with_what_became_of_their_targets(

@@ -4,6 +4,7 @@ The cells of a page are run once, in their order and in one namespace. All pages
 that each network is trained once.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +57,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         return spaces[name]
 
     return run
+
+
+def _page(name: str) -> str:
+    """Return the text of a page's source."""
+    return (notebooks.ROOT / "notebooks" / "basics" / f"{name}.md").read_text(encoding="utf-8")
 
 
 # The networks
@@ -120,8 +126,24 @@ def test_solutions_of_one_gradient(ran: Ran) -> None:
         ours = page["targeted"](page["net"], page["x"], t_, 0.1)
         package = fgsm(page["net"], page["x"], page["y"], eps=0.1, targets=t_).images
         assert torch.equal(ours, package)
-    (promised, true), *_, (promised_far, true_far) = page["growths"]
+    growths = page["growths"]
+    promised, true = growths[page["cross_entropy"], 0.0001]
+    promised_far, true_far = growths[page["cross_entropy"], 0.1]
     assert true == pytest.approx(promised, rel=0.02) and true_far > 5 * promised_far
+    promised, true = growths[page["attacks"].margin, 0.1]
+    assert true == pytest.approx(promised, rel=0.1), "the margin is nearly linear"
+
+
+def test_the_margin_grows_by_many_small_changes(ran: Ran) -> None:
+    shown = ran("one_gradient")["shown"]
+    one = slice(one_gradient.IMAGE, one_gradient.IMAGE + 1)
+    found = one_gradient.growth(shown.net, shown.images[one], shown.labels[one], one_gradient.EPS)
+    assert found.pixel < 0.05 * found.predicted and found.start + found.true > 0
+    said = numbers(one_gradient.add_up(shown))
+    assert said[0] == round(found.start, 1) and said[3:] == [
+        round(found.predicted, 1),
+        round(found.true, 1),
+    ]
 
 
 # Threat models
@@ -165,6 +187,10 @@ def test_the_curves_fall_and_training_against_attacks_helps(ran: Ran) -> None:
     at = threat_models.SIZES[math.inf].index(0.1)
     assert said[0] == 0.1
     assert said[1:3] == [round(of[at]) for of in shown.curves[math.inf].values()]
+    said = numbers(threat_models.crossing(shown))
+    assert said[:3] == [shown.curves[math.inf]["plain"][0], 200, 93.0]
+    assert said[3] > said[4] and "too few to show an order" in threat_models.crossing(shown)
+    assert said[5:] == [0.05, shown.curves[math.inf]["plain"][2], 86.0]
     legend = threat_models.curves(shown).legends[0].get_texts()
     assert {text.get_text() for text in legend} == {*threat_models.NETWORKS, "guessing"}
 
@@ -235,8 +261,18 @@ def test_the_minimal_norm_attacks_in_words(ran: Ran) -> None:
     assert ratios["DeepFool"] > 1.1 and ratios["DDN"] <= 1.1 and ratios["Carlini-Wagner"] <= 1.1
     said = numbers(many_steps.answer(shown))
     assert said[-2:] == [ratios["DeepFool"], ratios["Carlini-Wagner"]]
-    rows = {row[0]: float(row[1]) for row in body(many_steps.budget_table(shown))}
-    assert said[1] == rows["FGSM, one step"] and rows["exhaustive search"] in said
+    rows = [float(row[1]) for row in body(many_steps.budget_table(shown))]
+    assert [said[i] for i in (1, 4, 5, 6, 8)] == rows, "all five accuracies of the table"
+
+
+def test_attacks_are_compared_point_by_point(ran: Ran) -> None:
+    one = torch.tensor([True, True, True, False])
+    other = torch.tensor([False, True, False, True])
+    assert networks.apart(one, other) == (2, 1)
+    assert not networks.in_order((5, 0)) and networks.in_order((6, 0))
+    assert not networks.in_order((0, 0)) and not networks.in_order((6, 5))
+    text = many_steps.compared(ran("many_steps")["shown"])
+    assert text.count("no clear order") == 2 and text.count("(an order)") == 1
 
 
 def test_the_drawn_point_shows_what_the_caption_says(ran: Ran) -> None:
@@ -298,9 +334,22 @@ def test_the_diagnosis_sees_through_the_mask(ran: Ran) -> None:
     said = numbers(gradient_masking.answer(shown))
     assert said[1:4] == [masked["many_steps"], plain["many_steps"], masked["zero_gradients"]]
     rows = body(gradient_masking.findings(shown))
-    assert sum(row[2] == "**red**" for row in rows) == len(red) == said[4]
+    assert sum(row[2] == "**red**" for row in rows) == len(red) == said[5]
+    assert "FGSM succeeds *less* often" in _page("gradient_masking")
+    assert plain["rescaled"] > plain["one_step"] + 5, "the red answer of the plain network"
     attacks = {row[0]: row[1:] for row in body(gradient_masking.broken(shown))}
     assert attacks["no attack"] == [f"{plain['clean']:.0f}", f"{masked['clean']:.0f}"]
+    together = [float(cell) for cell in attacks.pop("all together")]
+    for column, left in enumerate(together):
+        assert left <= min(float(row[column]) for row in attacks.values())
+    assert together[::-1] == said[6:], "masked first in the sentence"
+
+
+def test_the_captions_name_the_limits_of_the_diagnosis() -> None:
+    defaults = inspect.signature(diagnose).parameters
+    assert (defaults["points"].default, defaults["share"].default) == (5.0, 1.0)
+    words = " ".join(_page("gradient_masking").split())
+    assert "above 1 % the answer is red" in words and "their limit is 5 percentage points" in words
 
 
 def test_each_question_has_its_picture(ran: Ran) -> None:
@@ -346,7 +395,17 @@ def test_judging_by_the_draw_that_was_attacked_is_wrong(ran: Ran) -> None:
     averaged = networks.accuracy(shown.attacked[randomised.PGD, 16].many)
     assert averaged < many - 4
     said = numbers(randomised.answer(shown))
-    assert [said[0], said[3], said[5]] == [round(each) for each in (many, averaged, own)]
+    keys = ((randomised.FGSM, 16), (randomised.PGD, 1))
+    step, climb = (int(shown.attacked[key].many.sum()) for key in keys)
+    first, last = int(one.many.sum()), int(shown.attacked[randomised.PGD, 16].many.sum())
+    assert [said[i] for i in (1, 4, 6, 7)] == [first, step, climb, last]
+    assert first - step > (first - last) / 2 and first - climb >= (first - last) / 2
+    new = one.single.sum(1)
+    assert said[8:11] == [int(one.own.sum()), int(new.min()), int(new.max())]
+    assert one.own.sum() < new.min(), "the own draw is below each new draw"
+    text = randomised.compared(shown)
+    assert numbers(text)[:2] == [11, 0] and "too few to rank them" in text
+    assert numbers(text)[-1] <= 3, "the page says that other attacks show no adaptation"
     off = networks.accuracy(shown.attacked[randomised.OFF, 0].many)
     plain = body(one_gradient.controls(ran("one_gradient")["shown"]))[2][1]
     assert off > float(plain) + 5, "the page says that something remains"
@@ -361,7 +420,7 @@ def test_solutions_of_randomised_defenses(ran: Ran) -> None:
     changed = page["changed"]
     assert changed[1] >= changed[5] >= changed[25] and changed[1] > changed[25]
     assert page["always"] < page["mean"] - 10
-    assert abs(page["left"]["never"] - page["left"]["always"]) <= 15
+    assert 0 < page["left"]["always"] - page["left"]["never"] <= 15, "fewer without noise"
     assert page["net"].when == "always"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from robustbook import catalogue, ledger, notebooks
 from robustbook.chapters import front
 from robustbook.figures import addition
-from robustbook.ledger import Claim, Entry, Ledger
+from robustbook.ledger import Claim, Entry, Ledger, Target
 
 SUBJECTS = {
     "saturating": "Nayebi and Ganguli, 2017 {cite}`nayebi2017`: a penalty keeps every unit in the "
@@ -84,23 +84,95 @@ def cards(whole: Ledger, root: Path) -> str:
     return "\n".join([":::::{grid} 1 1 2 2", ":gutter: 3", "", *blocks, ":::::", ""])
 
 
-def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
-    """Return a markdown table of the papers' claims, with the page that tests each claim and the
-    claim's status, such as "survives".
+def claims_table(
+    claims: tuple[Claim, ...], entries: tuple[Entry, ...], targets: Mapping[str, Target]
+) -> str:
+    """Return a markdown table of the papers' claims. A row has the claim, the page that tests the
+    claim, the claim's status, such as "survives", and how many comparisons decide the status.
+
+    The status is followed by each number that counts as reproduced although our mean differs from
+    the paper's number by more than the tolerance. ``targets``: the papers' numbers, by their ids.
     """
-    verdicts = {entry.id: entry.verdict for entry in entries}
-    lines = ["| Claim | Page | Status |", "| :-- | :-- | :-- |"]
+    found = {entry.id: entry for entry in entries}
+    verdicts = {id_: entry.verdict for id_, entry in found.items()}
+    lines = ["| Claim | Page | Status | Decided by |", "| :-- | :-- | :-- | :-- |"]
     paper = ""
     for claim in claims:
         if claim.paper != paper:
             paper = claim.paper
-            lines.append(f"| **{ledger.TITLES[paper]}** | | |")
+            lines.append(f"| **{ledger.TITLES[paper]}** | | | |")
         page = f"[{page_name(claim.page)}](../notebooks/{claim.page}.ipynb)" if claim.page else ""
         status = ledger.status(claim, verdicts)
-        smaller = any(verdicts.get(each) == "other setting" for each in claim.targets)
-        note = " (only run at a smaller size)" if status == "untested" and smaller else ""
-        lines.append(f"| {claim.words} | {page} | {badge(status)}{note} |")
+        own = [(targets[each], found[each]) for each in claim.targets if each in found]
+        words = [badge(status)]
+        if status == "untested" and any(e.verdict == "other setting" for _, e in own):
+            words.append("(only run at a smaller size)")
+        words += [_apart(target, entry) for target, entry in own if _is_apart(entry)]
+        run = sum(entry.verdict in ledger.VERDICTS[:3] for _, entry in own)
+        count = f"{run} of {len(claim.targets)}"
+        lines.append(f"| {claim.words} | {page} | {' '.join(words)} | {count} |")
     return "\n".join([*lines, ""])
+
+
+def deciding_table(
+    claims: tuple[Claim, ...], entries: tuple[Entry, ...], targets: Mapping[str, Target]
+) -> str:
+    """Return a markdown table of the comparisons that decide the papers' claims. Each claim is
+    followed by its comparisons, which link to the ledger.
+    """
+    found = {entry.id: entry for entry in entries}
+    lines = ["| Comparison | Paper | Ours | Verdict |", "| :-- | :-- | :-- | :-- |"]
+    for claim in claims:
+        lines.append(f"| **{claim.words}** | | | |")
+        for id_ in claim.targets:
+            if id_ in found:
+                link = f'<a href="ledger.html?text={id_}">{id_.partition("/")[2]}</a>'
+                cells = (_stated(targets[id_]), _ours(targets[id_], found[id_]))
+                lines.append(f"| {link} | {' | '.join(cells)} | {found[id_].verdict} |")
+    return "\n".join([*lines, ""])
+
+
+def _is_apart(entry: Entry) -> bool:
+    """Return whether only the prediction interval, and not our mean, agrees with the paper."""
+    return entry.verdict == "reproduced" and "our mean differs by more than" in entry.reason
+
+
+def _apart(target: Target, entry: Entry) -> str:
+    """Return the paper's number and our mean, with what is measured in front."""
+    metric, unit = target.metric.replace("_", " "), " %" if target.unit == "percent" else ""
+    return (
+        f"({target.id.split('/')[-2]}, {metric}: paper {_stated(target)}{unit}, "
+        f"our mean {_text(entry.ours)}{unit})"
+    )
+
+
+def _stated(target: Target) -> str:
+    """Return the paper's number, bound or ordering as text."""
+    if target.compare in ("greater_than", "less_than"):
+        return f"difference {'above' if target.compare == 'greater_than' else 'below'} 0"
+    if target.printed is None or target.compare == "shape":
+        return "pattern"
+    bound = {"at_most": "at most ", "at_least": "at least "}.get(target.compare, "")
+    return f"{bound}{target.printed:g}"
+
+
+def _ours(target: Target, entry: Entry) -> str:
+    """Return our result as text, with the interval or the number of runs that decide the verdict.
+    For an ordering, our result is the difference of the means.
+    """
+    held = re.search(r"holds in \d+ of \d+ runs", entry.reason)
+    if entry.verdict == "not run":
+        return ""
+    if held:
+        return held[0] if target.compare == "shape" else f"{_text(entry.ours)}; {held[0]}"
+    middle, low, high = entry.difference or (entry.ours, entry.low, entry.high)
+    ends = f"{_text(low)} to {_text(high)}"
+    return _text(middle) if low == high else f"{_text(middle)} ({ends})"
+
+
+def _text(value: float | None) -> str:
+    """Return a number with four digits, and with a minus sign instead of a hyphen."""
+    return "" if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
 def badge(status: str) -> str:

@@ -111,13 +111,13 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
     times = here / "times.json"
     whole = catalogue.whole_ledger(here / "book")
     judged = front.judged(root)
-    claims = ledger.read_claims(
-        here / "book" / "claims.csv", ledger.read_targets(here / "book" / "targets")
-    )
+    targets = ledger.read_targets(here / "book" / "targets")
+    claims = ledger.read_claims(here / "book" / "claims.csv", targets)
     return {
         "example.html": front.example_html(example()),
         "cards.md": front.cards(whole, root),
-        "claims.md": front.claims_table(claims, whole.entries),
+        "claims.md": front.claims_table(claims, whole.entries, targets),
+        "deciding.md": front.deciding_table(claims, whole.entries, targets),
         "unwritten.md": front.unwritten(whole, root),
         "summary.md": ledger.summary(whole) + "\n",
         "pages.md": front.pages_table(whole, judged),

@@ -20,7 +20,7 @@ from robustbook.figures import Paths, Plane, Table, table
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
 
-from .networks import accuracy
+from .networks import accuracy, apart, in_order
 
 SIDE = 301
 """The number of grid points along each side of the unit square; neighbouring points are 1/300
@@ -62,7 +62,7 @@ class Study:
     ``exact``: for each norm, the distance from each test point to the nearest grid point for which
         the network predicts another class than the test point's.
     ``budget``: for each attack, whether each test point is still classified correctly after the
-        attack with radius `EPS`. The entry for the exhaustive search says whether the grid has no
+        attack with radius `EPS`. The entry for the grid search says whether the grid has no
         adversarial point within `EPS`.
     ``minimal``: the result of each minimal-norm attack; keys are the names of the attacks.
     """
@@ -89,7 +89,7 @@ def study() -> Study:
         f"PGD, {STEPS} steps from the point": ~climb(random_start=False).found,
         f"PGD, {STEPS} steps, one random start": ~climb().found,
         f"PGD, {STEPS} steps, {STARTS} random starts": ~climb(restarts=STARTS).found,
-        "exhaustive search": exact[math.inf] > EPS,
+        "grid search": exact[math.inf] > EPS,
     }
     minimal = {
         "DeepFool": deepfool(net, x, y),
@@ -228,30 +228,49 @@ def paths(shown: Study) -> Figure:
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that state four accuracies: under an attack with one step, under PGD with
-    one random start, under PGD with several random starts, and under an exhaustive search.
+    """Return sentences that state five accuracies: under an attack with one step, under PGD from
+    the point, from one random start and from several random starts, and under a search of a grid.
     """
-    one, _, start, starts, truth = (accuracy(right) for right in shown.budget.values())
+    one, point, start, starts, truth = (accuracy(right) for right in shown.budget.values())
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
     return (
         f"**Answer.** Within the l-infinity radius {EPS:g}, an attack with one step leaves "
-        f"{one:.0f} % of the points correctly classified. PGD with {STEPS} steps leaves "
-        f"{start:.0f} % from one random start and {starts:.0f} % from {STARTS} random starts. An "
-        f"exhaustive search, which is possible in two dimensions, leaves {truth:.0f} %. Other "
-        "attacks look for the nearest adversarial point. The distance that they find, divided by "
-        f"the true distance, has a median of {ratios['DeepFool']:.1f} for DeepFool and "
+        f"{one:.0f} % of {len(shown.points)} points correctly classified. PGD with {STEPS} steps "
+        f"leaves {point:.0f} % if it starts at the point itself, {start:.0f} % from one random "
+        f"start and {starts:.0f} % from {STARTS} random starts. A search of a fine grid, which is "
+        f"possible in two dimensions, leaves {truth:.0f} %. Other attacks look for the nearest "
+        "adversarial point. The distance that they find, divided by the distance on the grid, has "
+        f"a median of {ratios['DeepFool']:.1f} for DeepFool and "
         f"{ratios['Carlini-Wagner']:.1f} for Carlini-Wagner."
     )
 
 
+def compared(shown: Study) -> str:
+    """Return sentences that compare one step with many steps point by point: from the point, from
+    one random start, and from several random starts.
+    """
+    one, *many, _ = shown.budget.values()
+    wins = [apart(one, right) for right in many]
+    point, start, starts = (
+        f"{more} and {fewer} ({'an order' if in_order((more, fewer)) else 'no clear order'})"
+        for more, fewer in wins
+    )
+    return (
+        "We count the points on which only PGD succeeds, and those on which only FGSM succeeds. "
+        f"From the same start, these are {point}. From one random start they are {start}, and "
+        f"with {STARTS} random starts {starts}. The words in brackets are the result of a sign "
+        "test."
+    )
+
+
 def budget_table(shown: Study) -> Table:
-    """Return a table of the accuracy under each attack with radius eps, and of the exact robust
-    accuracy.
+    """Return a table of the accuracy under each attack with radius eps, and under a search of the
+    grid.
     """
     rows = [[name, f"{accuracy(right):.0f}"] for name, right in shown.budget.items()]
     return table(
         f"Percentage of {len(shown.points)} test points that are classified correctly within the "
-        f"l-infinity radius {EPS:g}. The exhaustive search tries all points of a grid with spacing "
+        f"l-infinity radius {EPS:g}. The grid search tries all points of a grid with spacing "
         f"1/{SIDE - 1}.",
         "tab-many-steps-budget",
         ["Attack", "Correct"],
@@ -261,7 +280,7 @@ def budget_table(shown: Study) -> Table:
 
 def minimal_table(shown: Study) -> Table:
     """Return a table of the distances that minimal-norm attacks find, and of the ratios of these
-    distances to the exact distances.
+    distances to the distances on the grid.
     """
     rows = []
     for name, result in shown.minimal.items():
@@ -275,11 +294,12 @@ def minimal_table(shown: Study) -> Table:
                 f"{result.backwards / len(shown.points):.0f}",
             ]
         )
-    rows.append(["exhaustive search", f"{shown.exact[2.0].median():.3f}", "1", "1", "0"])
+    rows.append(["grid search", f"{shown.exact[2.0].median():.3f}", "1", "1", "0"])
     return table(
         "*Distance*: the median over the test points of the l2 distance to the adversarial point "
-        "that the attack finds. *Ratio*: this distance divided by the distance that the exhaustive "
-        "search finds. *Gradients*: the number of gradients per test point.",
+        "that the attack finds. *Ratio*: this distance divided by the distance that the grid "
+        "search finds. It may lie below 1, because an adversarial point between two grid points "
+        "may be nearer. *Gradients*: the number of gradients per test point.",
         "tab-many-steps-minimal",
         ["Attack", "Distance", "Ratio, median", "Ratio, largest", "Gradients"],
         rows,
@@ -287,9 +307,9 @@ def minimal_table(shown: Study) -> Table:
 
 
 def _ratio(shown: Study, name: str) -> Float[Tensor, " n"]:
-    """Return for test points the distance that an attack finds, divided by the exact distance. The
-    result leaves out points on which the attack fails, and points whose exact distance is at most
-    two spacings of the grid.
+    """Return for test points the distance that an attack finds, divided by the distance on the
+    grid. The result leaves out points on which the attack fails, and points whose distance on the
+    grid is at most two spacings of the grid.
     """
     result, exact = shown.minimal[name], shown.exact[2.0]
     rows = result.found & (exact > 2 / (SIDE - 1))

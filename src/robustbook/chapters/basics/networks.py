@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from robustbook.data import as_float, load
 from robustbook.defenses import Noisy, adversarial_training, noisy
+from robustbook.ledger.intervals import binomial_tail
 from robustbook.networks import draw_first_weights, relu_mlp
 from robustbook.randomness import generator
 from robustbook.runs import Context, run, step
@@ -129,3 +130,17 @@ def _inner(net: nn.Module) -> nn.Module:
 def accuracy(correct: Tensor) -> float:
     """Return the percentage of images for which ``correct`` is true."""
     return 100 * correct.double().mean().item()
+
+
+def apart(one: Tensor, other: Tensor) -> tuple[int, int]:
+    """Return how many images are correct only in ``one``, and how many only in ``other``."""
+    return int((one & ~other).sum()), int((other & ~one).sum())
+
+
+def in_order(counts: tuple[int, int]) -> bool:
+    """Return whether the images on which two attacks or networks differ show an order of the two.
+
+    ``counts``: the result of `apart`. A sign test at the level 5 % decides: if no order existed,
+    each of these images would be on either side with probability 1/2.
+    """
+    return sum(counts) > 0 and 2 * binomial_tail(max(counts), sum(counts), 0.5) <= 0.05

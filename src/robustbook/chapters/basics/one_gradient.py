@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from robustbook.attacks import fgsm, random_signs
+from robustbook.attacks import fgsm, margin, random_signs
 from robustbook.figures import (
     Frame,
     Picture,
@@ -110,9 +110,50 @@ def answer(shown: Study) -> str:
             f"{wrong.eps:.2f} of its range, the network predicts a {wrong.answer}."
         )
     return (
-        f"**Answer.** A very small change is enough. {own} An attack finds such a change with the "
+        f"**Answer.** A small change is enough. {own} An attack finds such a change with the "
         f"gradient of the loss. After the attack FGSM with eps {EPS:g}, {left:.0f} % of the test "
         "images are still classified correctly."
+    )
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How the margin grows if each pixel changes by eps along the sign of the margin's gradient.
+
+    ``start``: the margin of the unchanged image.
+    ``pixel``: the largest growth that a single pixel contributes in the linear approximation.
+    ``predicted``: the growth in the linear approximation.
+    ``true``: the growth of the margin.
+    """
+
+    start: float
+    pixel: float
+    predicted: float
+    true: float
+
+
+def growth(net: nn.Module, image: Tensor, label: Tensor, eps: float) -> Growth:
+    """Return the growth of an image's margin, predicted and true. The image is not clipped."""
+    with torch.enable_grad():
+        leaf = image.detach().clone().requires_grad_()
+        start = margin(net(leaf), label).sum()
+        (gradient,) = torch.autograd.grad(start, leaf)
+        moved = margin(net(leaf + eps * gradient.sign()), label).sum()
+    each = eps * gradient.abs()
+    return Growth(start.item(), each.max().item(), each.sum().item(), moved.item() - start.item())
+
+
+def add_up(shown: Study) -> str:
+    """Return sentences that state by how much each pixel and all pixels together increase the
+    margin of the page's image.
+    """
+    one = slice(IMAGE, IMAGE + 1)
+    found = growth(shown.net, shown.images[one], shown.labels[one], EPS)
+    return (
+        f"For the image of the slider the margin is {_signed(found.start)}. Change each pixel by "
+        f"{EPS:g} along the sign of the margin's derivative, without clipping. Then no pixel adds "
+        f"more than {found.pixel:.2f} to the margin in the linear approximation. All pixels "
+        f"together add {found.predicted:.1f}, and the margin truly grows by {found.true:.1f}."
     )
 
 
@@ -185,6 +226,10 @@ def _words(name: str, moved: Moved) -> str:
     """Return the HTML below an image: its name, the predicted class and its probability."""
     said = f"<b>{moved.answer}</b> ({_percent(moved.probability)})"
     return f"{name}<br>answer: {said}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _percent(probability: float) -> str:

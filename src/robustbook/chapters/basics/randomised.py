@@ -13,7 +13,7 @@ from robustbook.attacks import fgsm, pgd
 from robustbook.defenses import Noisy, ensemble
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, lines, table
 
-from .networks import accuracy, digits, network
+from .networks import accuracy, apart, digits, in_order, network
 
 EPS = 0.1
 COUNT = 120
@@ -38,12 +38,12 @@ class Judged:
     different noise draws.
 
     ``own``: which images are classified correctly with the first noise draw that the attack used.
-    ``single``: which images are classified correctly with one new noise draw.
+    ``single``: which images are classified correctly with each of `JUDGES` new noise draws.
     ``many``: which images are classified correctly with the average over `JUDGES` new noise draws.
     """
 
     own: Bool[Tensor, " n"]
-    single: Bool[Tensor, " n"]
+    single: Bool[Tensor, "draws n"]
     many: Bool[Tensor, " n"]
 
 
@@ -96,31 +96,57 @@ def judged(
     images: Float[Tensor, "n 1 28 28"],
     labels: Int[Tensor, " n"],
 ) -> Judged:
-    """Classify attacked images in three ways: with the first noise draw of the attack, with one new
-    noise draw, and with the average over `JUDGES` new noise draws.
+    """Classify attacked images in three ways: with the first noise draw of the attack, with each of
+    `JUDGES` new noise draws, and with the average over these new noise draws.
     """
     keys = torch.arange(len(images))
+    new = [net.at(keys, FRESH + j)(moved).argmax(1) == labels for j in range(JUDGES)]
     return Judged(
         own=net.at(keys, 0)(moved).argmax(1) == labels,
-        single=net.at(keys, FRESH)(moved).argmax(1) == labels,
+        single=torch.stack(new),
         many=ensemble(net, moved, keys, draws=JUDGES, start=FRESH).argmax(1) == labels,
     )
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that state the accuracy under PGD with gradients averaged over noise draws,
-    and under FGSM with one noise draw. For FGSM, the sentences also state the accuracy that is
-    measured with the noise draw that the attack used.
+    """Return sentences that state how many images are classified correctly after FGSM with one
+    noise draw, after FGSM with averaged gradients, and after PGD with one noise draw. The sentences
+    also state the result for FGSM with the noise draw that the attack used.
     """
-    one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
+    most = AVERAGED[-1]
+    one = shown.attacked[FGSM, 1]
+    step, averaged, climb, both = (
+        int(shown.attacked[key].many.sum())
+        for key in ((FGSM, 1), (FGSM, most), (PGD, 1), (PGD, most))
+    )
+    own, new = int(one.own.sum()), one.single.sum(1)
     return (
-        "**Answer.** The attack averages its gradients over draws of the noise, and new draws "
-        "decide whether the attack succeeded. After FGSM with the gradient of one draw, "
-        f"{accuracy(one.many):.0f} % of the test images are classified correctly at eps {EPS:g}. "
-        f"After PGD with gradients averaged over {AVERAGED[-1]} draws, {accuracy(best.many):.0f} % "
-        f"are. For both accuracies each prediction averages over {JUDGES} new draws. If FGSM were "
-        f"evaluated with the draw that it has used, the accuracy would be {accuracy(one.own):.0f} "
-        "%, which is too low, because the attack has adapted to this draw."
+        "**Answer.** The attack averages its gradients over draws of the noise, or takes many "
+        f"steps with new noise. Of {len(shown.labels)} test images, {step} are classified "
+        f"correctly after FGSM with one draw at eps {EPS:g}. Averaging the gradient over {most} "
+        f"draws lowers this number to {averaged}, and {STEPS} steps of PGD lower it to {climb}; "
+        f"both together lower it to {both}. New draws decide whether the attack succeeded. With "
+        f"the draw that FGSM has used, {own} images are correct, and with a single new draw "
+        f"{int(new.min())} to {int(new.max())} ({JUDGES} draws, one network)."
+    )
+
+
+def compared(shown: Study) -> str:
+    """Return sentences that say on how many images the results of attacks differ, and for how many
+    images it matters whether the own draw of an attack or a new draw decides.
+    """
+    most = AVERAGED[-1]
+    best = shown.attacked[PGD, most].many
+    lost, won = apart(shown.attacked[FGSM, 1].many, best)
+    rest = {key: of for key, of in shown.attacked.items() if key[0] in LOOKS and key != (FGSM, 1)}
+    others = [apart(of.many, best) for of in rest.values()]
+    gaps = [abs(int(of.own.sum()) - float(of.single.sum()) / JUDGES) for of in rest.values()]
+    ranked = "" if any(map(in_order, others)) else ", too few to rank them"
+    return (
+        f"{lost} images survive only FGSM with one draw, and {won} survive only PGD with {most} "
+        f"draws. The other attacks in the figure differ from PGD with {most} draws on at most "
+        f"{max(map(sum, others))} images{ranked}. For them, the own draw and new draws differ by "
+        f"less than {int(max(gaps)) + 1} images on average."
     )
 
 
@@ -163,7 +189,7 @@ def draws(shown: Study) -> Figure:
 
 def judges(shown: Study) -> Table:
     """Return a table of the accuracy after each attack, with a column for each of the three
-    evaluations in `Judged`.
+    evaluations in `Judged`. With single new draws, the accuracy is the mean over the draws.
     """
     names = {"none": "none", FGSM: FGSM, PGD: PGD, OFF: OFF}
     rows = []
@@ -175,8 +201,9 @@ def judges(shown: Study) -> Table:
         )
     return table(
         f"Accuracy in percent of {COUNT} test images at eps {EPS:g}, measured with the first draw "
-        f"that the attack has used, with one new draw, and with the mean of {JUDGES} new draws.",
+        f"that the attack has used, with single new draws (mean of {JUDGES} accuracies), and with "
+        f"predictions averaged over {JUDGES} new draws.",
         "tab-randomised-judges",
-        ["Attack", "Own draw", "One new", f"{JUDGES} new"],
+        ["Attack", "Own draw", "A new draw", f"Average of {JUDGES}"],
         rows,
     )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from robustbook.attacks import Adversarial, fgsm, pgd
 from robustbook.figures import LOOKS, Curve, Panel, Picture, Table, lines, pictures, table
 
-from .networks import accuracy, digits, network
+from .networks import accuracy, apart, digits, in_order, network
 from .one_gradient import EPS, IMAGE
 
 SIZES: Mapping[float, tuple[float, ...]] = {
@@ -171,6 +171,25 @@ def measured(shown: Study) -> Table:
         "tab-threat-models-sizes",
         ["Attack", "l-infinity", "l2", "Pixels", "Correct"],
         rows,
+    )
+
+
+@torch.no_grad()
+def crossing(shown: Study) -> str:
+    """Return sentences that compare both networks on clean images and at the first eps from which
+    on the adversarially trained network is more accurate.
+    """
+    right = (net(shown.images).argmax(1) == shown.labels for net in shown.nets.values())
+    only = apart(*right)
+    plain, trained = (shown.curves[math.inf][name] for name in NETWORKS)
+    order = "" if in_order(only) else ", too few to show an order"
+    ahead = next(i for i in range(1, len(plain)) if trained[i] > plain[i])
+    return (
+        f"Without an attack the plain network classifies {plain[0]:.1f} % of {len(shown.labels)} "
+        f"images correctly, and the adversarially trained network {trained[0]:.1f} %. The two "
+        f"differ on {only[0]} images that only the plain network gets right, and {only[1]} that "
+        f"only the other gets right{order}. At l-infinity eps {SIZES[math.inf][ahead]:g} the "
+        f"accuracies are {plain[ahead]:.1f} % and {trained[ahead]:.1f} %."
     )
 
 

@@ -92,8 +92,9 @@ def answer() -> str:
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
         "**Answer.** A paper prints the result of one run. So we ask where the result of *one more "
-        "run* of ours would fall. After the five quiet runs below, one more run would fall between "
-        f"{low:.1f} and {high:.1f} % in 95 of 100 cases. So the verdict on a printed 93 % is "
+        "run* of ours would fall. The five quiet runs below give the prediction interval "
+        f"{low:.1f} to {high:.1f} %. If all runs were repeated many times, 95 of 100 such "
+        "intervals would contain the result of one more run. So the verdict on a printed 93 % is "
         f"*{quiet}*. The noisy runs have the same mean, but for them the verdict on a printed 93 % "
         f"is *{noisy}*, because their interval contains nearly any printed number."
     )
