@@ -67,7 +67,7 @@ def controls(record: Record) -> str:
         "In the first layer of the ReLU MLP the excess kurtosis is "
         f"{vanilla:.1f} in the vanilla network and {saturated:.1f} in the saturated network. A "
         f"vanilla network that was trained as long as the saturated one ({seeds} seed"
-        f"{'s' * (seeds > 1)}) has {longer:.1f}. So {share:.0f} % of the increase remain if both "
+        f"{'s' * (seeds > 1)}) has {longer:.1f}. So {share:.0f} % of the increase remains if both "
         "networks train equally long."
     )
 

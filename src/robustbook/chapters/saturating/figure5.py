@@ -45,7 +45,8 @@ def effect() -> str:
     tried, varied = record_of("saturating/table-1-search"), "relu, vanilla, epochs"
     of = {"network": "relu-mlp", "layer": 1}
     tails = [
-        mean(weights, "kurtosis", method=method, **of) for method in ("vanilla, longer", "saturated")
+        mean(weights, "kurtosis", method=method, **of)
+        for method in ("vanilla, longer", "saturated")
     ]
     longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
     accuracies = [

@@ -25,7 +25,9 @@ def fgsm_verdicts() -> str:
     """Return the verdicts on the FGSM accuracies of the saturated networks, each after the name of
     its network.
     """
-    return labelled({title: fgsm_target(network, "saturated") for network, title in NETWORKS.items()})
+    return labelled(
+        {title: fgsm_target(network, "saturated") for network, title in NETWORKS.items()}
+    )
 
 
 def labelled(deciding: Mapping[str, str]) -> str:

@@ -98,9 +98,7 @@ CLAIMS = (
         r"critique/.*",
     ),
 )
-REST = (
-    "*No claim of this table*: settings, layer sizes, formulas, and networks without the penalty"
-)
+REST = "*No claim of this table*: settings, layer sizes, formulas, and networks without the penalty"
 """The words of the last row, which counts the comparisons that decide none of the claims."""
 ATTACKS = {
     "float32": "the paper's attack: one step, gradient in float32",

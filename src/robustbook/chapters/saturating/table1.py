@@ -305,8 +305,8 @@ def _images(record: Record) -> int:
 
 
 def _above_signs(found: dict[str, list[float]], ending: str) -> float:
-    """Return by how much the accuracy after FGSM exceeds the accuracy after random signs. A positive
-    number means that the gradient misleads the attack.
+    """Return by how much the accuracy after FGSM exceeds the accuracy after random signs. If the
+    number is positive, the gradient misleads the attack.
     """
     return fmean(found[f"float32{ending}"]) - fmean(found[f"signs{ending}"])
 
