@@ -183,8 +183,8 @@ def attacks() -> Table:
     """Return a table of the accuracy of the sigmoid networks under attacks with the same eps."""
     record = record_of("saturating/table-1")
     return table(
-        "Accuracy of the sigmoid network in per cent under attacks with eps = 0.25; mean (range "
-        "over the seeds).",
+        f"Accuracy of the sigmoid network in per cent on {record.parameters['controls']:,} test "
+        "images under attacks with eps = 0.25; mean (range over the seeds).",
         "tab-saturating-asked",
         ["Attack", "Vanilla", "Adversarial", "Saturated"],
         [

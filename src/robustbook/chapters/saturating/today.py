@@ -115,14 +115,19 @@ def summary(version: Version) -> Table:
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent at size {record.parameters['eps']:g}. FGSM: "
-        "paper / **ours** (range over the seeds), one step in float32, not clipped. Square attack "
-        "and all attacks together: clipped to [0, 1]. *Half at*: the size at which half of the "
-        "images are misclassified. *Times vanilla*: this size divided by that of the vanilla "
-        "network.",
+        f"paper / **ours** (range over the seeds), one step in float32 on {_most_images(record):g} "
+        "images, not clipped. Square attack and all attacks together: clipped to [0, 1]. *Half "
+        "at*: the size at which half of the images are misclassified. *Times vanilla*: this size "
+        "divided by that of the vanilla network.",
         f"tab-critique-summary-{version.origin}",
         ["Network", "FGSM", "Square", "All together", "Half at", "Times vanilla"],
         list(_summary_rows(record)),
     )
+
+
+def _most_images(record: Record) -> float:
+    """Return the number of test images for attacks on the MLPs. It is smaller for the CNN."""
+    return float(max(row.value for row in record.rows if row.name == "images"))
 
 
 def free_attacks(version: Version) -> Table:
