@@ -125,7 +125,7 @@ ITEMS: Mapping[str, Item] = {
     "saturating/claims": Item(
         _SATURATING + "claims",
         "The claims of the text",
-        measures=("text-1/", "text-4/", "text-7/", "text-8/"),
+        measures=("text-1/", "text-4/", "text-7/"),
     ),
     "saturating/critique": Item(
         _SATURATING + "critique", "Saturating networks under attacks of today"

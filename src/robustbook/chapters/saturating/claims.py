@@ -7,6 +7,7 @@ Adam.
 
 from collections.abc import Callable, Iterator, Sequence
 from math import log
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import spread, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record, counts
+
+from .names import labelled
 
 ERROR, CLAIM, ADAM = (
     "saturating/text-1/error-range",
@@ -53,8 +56,8 @@ CLAIMED = {
     ),
     f"{CLAIM}/alpha-half-best": (
         "Adversarial training works best with alpha = 0.5",
-        "by how many percentage points the FGSM accuracy is lower than with the best alpha; this "
-        "must be at most `points`",
+        "by how many percentage points the FGSM accuracy of the sigmoid MLP is lower than with the "
+        "best alpha; this must be at most `points`",
     ),
     f"{ADAM}/vanilla-success": (
         "Adam always fools the vanilla network",
@@ -66,11 +69,12 @@ CLAIMED = {
     ),
     f"{ADAM}/saturated-failures": (
         "Adam fails on the saturated network in several cases",
-        "number of pairs (of 90) on which Adam fails, which must be at least the paper's number",
+        "number of pairs (of 90) on which {steps:,} steps of Adam fail, which must be at least the "
+        "paper's number; the paper took up to {full:,} steps",
     ),
     f"{ADAM}/saturated-3-to-7": (
         "Adam does not change a 3 into a 7 on the saturated network",
-        "share of the seeds with which Adam changes the 3 into a 7",
+        "share of the seeds with which {steps:,} steps of Adam change the 3 into a 7",
     ),
 }
 """For each target number (a number or pattern in the paper) two texts: the claim in our words, and
@@ -108,11 +112,18 @@ def answer(record: Record) -> str:
     """
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     failed = spread(of_target(record, f"{ADAM}/saturated-failures"), 0)
+    steps, long = record.parameters["steps"], record_of("saturating/long-descent")
+    badges = labelled(
+        {
+            "Adam does not change a 3 into a 7": f"{ADAM}/saturated-3-to-7",
+            f"Adam fails in several cases (within {steps:,} steps)": f"{ADAM}/saturated-failures",
+        }
+    )
     return (
-        f"On the saturated network, attacks with {record.parameters['steps']:,} steps of Adam fail "
-        f"for {failed} of 90 pairs of a source image and a target class. But Adam changes a 3 into "
-        f"a 7 with {sum(map(bool, threes))} of {len(threes)} seeds. "
-        f"{_arrived(record_of('saturating/long-descent'))}"
+        f"With {steps:,} steps, Adam changes a 3 into a 7 with {sum(map(bool, threes))} of "
+        f"{len(threes)} seeds. {_arrived(long)} {_counted(record, long)} For {failed} of 90 pairs "
+        f"of a source image and a target class, {steps:,} steps of Adam fail, but more steps may "
+        f"succeed. {badges}"
     )
 
 
@@ -121,14 +132,16 @@ def verdicts() -> Table:
     claim, the paper's number, our number, and the verdict.
     """
     found = {entry.id: entry for entry in entries("saturating")}
+    steps = record_of("saturating/claims").parameters["steps"]
     same = [entry for name, entry in found.items() if name.startswith("saturating/text-4/settings")]
     rows = [
         [
             claim,
-            decides,
+            decides.format(steps=steps, full=FULL),
             "" if found[name].printed is None else f"{found[name].printed:g}",
             "" if (ours := found[name].ours) is None else f"{ours:.3g}",
-            found[name].verdict,
+            found[name].verdict
+            + (f" (for {steps:,} steps)" if name == f"{ADAM}/saturated-failures" else ""),
         ]
         for name, (claim, decides) in CLAIMED.items()
     ]
@@ -229,13 +242,14 @@ def undone_in_words(record: Record) -> str:
             f"the two differences. This difference exceeds {some} points with "
             f"{_counts(lost, lambda n, p: n > p)}. Perhaps a strong penalty from the first step "
             "saturates units before they have learned anything, so that their slopes vanish.",
-            f"*The weight alpha.* With alpha = 0.5 the FGSM accuracy is {spread(behind)} "
-            f"percentage points lower than with the best alpha. The difference is at most {some} "
-            f"points with {_counts(behind, lambda n, p: n <= p)}. With alpha = 0.5 the paper "
-            f"reports for its sigmoid network a clean accuracy of {clean:g} % and an FGSM accuracy "
-            f"of {fgsm:g} %. The two accuracies of our network are {at_alpha('0.5')} with alpha = "
-            f"0.5, and {at_alpha('0.1')} with alpha = 0.1. With alpha = 0.1 nine tenths of the "
-            "loss are computed on adversarial images.",
+            "*The weight alpha.* With alpha = 0.5 the FGSM accuracy of the sigmoid network is "
+            f"{spread(behind)} percentage points lower than with the best alpha. The difference is "
+            f"at most {some} points with {_counts(behind, lambda n, p: n <= p)}. "
+            f"{_alpha_of_relu(record)} "
+            f"With alpha = 0.5 the paper reports for its sigmoid network a clean accuracy of "
+            f"{clean:g} % and an FGSM accuracy of {fgsm:g} %. The two accuracies of our sigmoid "
+            f"network are {at_alpha('0.5')} with alpha = 0.5, and {at_alpha('0.1')} with alpha = "
+            "0.1.",
         ]
     )
 
@@ -375,13 +389,50 @@ def _arrived(record: Record) -> str:
     rows = [row for row in record.rows if row.name == "iterations"]
     steps = [int(row.value) for row in rows if row.setting["ended"] == "reached"]
     precisions = len({row.setting["precision"] for row in rows})
+    limit = round(1.1 * record_of("saturating/claims").parameters["steps"])
+    soon = sum(n <= limit for n in steps)
     share = f"all {len(rows)}" if len(steps) == len(rows) else f"{len(steps)} of {len(rows)}"
     among = (
         f"{share} longer runs of Adam on one network (two source images, {precisions} precisions) "
         "reach the target class"
     )
-    after = f", after {min(steps):,} to {max(steps):,} steps" if steps else ""
+    after = ""
+    if steps:
+        after = f", after {min(steps):,} to {max(steps):,} steps ({soon} within {limit:,} steps)"
     return f"{among[0].upper()}{among[1:]}{after}; the paper took up to {FULL:,} steps."
+
+
+def _counted(record: Record, long: Record) -> str:
+    """Return a sentence that says whether the network of the long runs is one of those in which the
+    shorter attack changes a 3 into a 7.
+    """
+    (seed,) = long.seeds
+    (found,) = (
+        row.value
+        for row in record.rows
+        if (row.target, row.seed) == (f"{ADAM}/saturated-3-to-7", seed)
+    )
+    steps = record.parameters["steps"]
+    ends = "succeeds" if found else "fails"
+    return f"On this network (seed {seed}) the attack with {steps:,} steps {ends}."
+
+
+def _alpha_of_relu(record: Record) -> str:
+    """Return a sentence that compares the FGSM accuracies of the ReLU network for the values of
+    alpha. The ReLU network was trained with fewer seeds than the sigmoid network.
+    """
+    of = {"varied": ALPHA["ReLU"], "reading": "float32"}
+    found = {
+        str(alpha): values(record, "accuracy", how=alpha, **of)
+        for alpha in settings(record, "accuracy", "how", **of)
+    }
+    half = fmean(found.pop("0.5"))
+    other, most = max(((k, fmean(v)) for k, v in found.items()), key=lambda pair: pair[1])
+    seeds = len(found[other])
+    return (
+        f"But for the ReLU network ({seeds} seed{'s' * (seeds > 1)}) the FGSM accuracy is "
+        f"{half:.1f} % with alpha = 0.5, and at most {most:.1f} % with the other values."
+    )
 
 
 def _common(lines: Sequence[Entry]) -> str:

@@ -52,6 +52,26 @@ def answer(record: Record) -> str:
     )
 
 
+def controls(record: Record) -> str:
+    """Return sentences that compare the kurtosis of the first-layer weights of three ReLU networks:
+    vanilla, vanilla with longer training, and saturated. The comparison separates the effect of
+    longer training from the effect of the penalty.
+    """
+    networks = ("vanilla", "vanilla, longer", "saturated")
+    vanilla, longer, saturated = (
+        fmean(_kurtosis(record, "relu-mlp", method, 1)) for method in networks
+    )
+    seeds = len(_kurtosis(record, "relu-mlp", "vanilla, longer", 1))
+    share = 100 * (saturated - longer) / (saturated - vanilla)
+    return (
+        "In the first layer of the ReLU MLP the excess kurtosis is "
+        f"{vanilla:.1f} in the vanilla network and {saturated:.1f} in the saturated network. A "
+        f"vanilla network that was trained as long as the saturated one ({seeds} seed"
+        f"{'s' * (seeds > 1)}) has {longer:.1f}. So {share:.0f} % of the increase remains if both "
+        "networks train equally long."
+    )
+
+
 def weights(record: Record, *, in_deviations: bool = False) -> Figure:
     """Draw histograms of the weights, or of the weights divided by the standard deviation of their
     layer.

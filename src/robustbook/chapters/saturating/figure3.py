@@ -34,6 +34,26 @@ def answer(record: Record) -> str:
     )
 
 
+def longer(record: Record) -> str:
+    """Return sentences that compare the dissimilarity between classes in the first layer of three
+    networks: vanilla, vanilla with longer training, and saturated. All have the first seed, because
+    the network with longer training has no other.
+    """
+    vanilla, longest, saturated = (
+        _found(record, "between", method, LAYERS[0])[0]
+        for method in ("vanilla", "vanilla, longer", "saturated")
+    )
+    share = 100 * (longest - vanilla) / (saturated - vanilla)
+    most = "most" if share > 50 else "a part"
+    return (
+        f"With seed {record.seeds[0]} the dissimilarity between classes in layer 1 is "
+        f"{vanilla:.3f} in the vanilla network and {saturated:.3f} in the saturated network. A "
+        f"vanilla network with longer training reaches {longest:.3f}, which is {share:.0f} % of "
+        f"this increase. So on this one seed longer training alone explains {most} of the increase "
+        "in layer 1."
+    )
+
+
 def collapsed(record: Record) -> str:
     """Return a sentence that counts the saturated networks whose last sigmoid layer has the same
     outputs for all images.

@@ -14,8 +14,9 @@ from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import COMPARED
+from .names import COMPARED, labelled
 
+ITEM = "saturating/figure-4"
 FLAT, LARGE = 0.01, 0.5
 """The thresholds that decide the verdicts. FLAT is a share of the path's highest length element,
 and LARGE a share of the largest singular value.
@@ -24,19 +25,30 @@ and LARGE a share of the largest singular value.
 
 def answer(record: Record) -> str:
     """Return sentences that state on which share of a path the class probabilities hardly change.
-    The sentences also count the large singular values of the Jacobian where the class probabilities
-    change fastest.
+    The sentences also count singular values of the Jacobian where the class probabilities change
+    fastest: those that are large, and those that have grown. The verdicts follow.
     """
     flat, large = (
         [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
         for name, at in (("flat share", FLAT), ("large singular values", LARGE))
     )
+    grown = [_grown(record, method) for method in COMPARED]
+    opposite = grown[1] > grown[0]
+    badges = labelled(
+        {
+            "constant on most of the path": f"{ITEM}/s1-t7/flat-share-saturated",
+            "only one singular value grows": f"{ITEM}/grown-singular-values-saturated",
+        }
+    )
+    growth = "the opposite holds" if opposite else "the same holds"
     return (
         "On average the class probabilities of a saturated network are nearly constant on "
         f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on {100 * flat[0]:.0f} "
-        "% of a path. Where the class probabilities change fastest, the Jacobian has on average "
-        f"{large[1]:.1f} large singular values in the saturated network and {large[0]:.1f} in the "
-        "vanilla network."
+        "%. Where the class probabilities change fastest, "
+        f"{large[1]:.1f} singular values of the Jacobian exceed half of the largest one in the "
+        f"saturated networks, and {large[0]:.1f} in the vanilla networks. But counted by growth, "
+        f"{growth}: {grown[1]:.1f} singular values exceed twice their median along the path in the "
+        f"saturated networks, and {grown[0]:.1f} in the vanilla networks. {badges}"
     )
 
 
@@ -99,19 +111,27 @@ def peaks_in_words(record: Record) -> str:
 
 
 def doubled_in_words(record: Record) -> str:
-    """Return sentences that count singular values of the Jacobian at the point of a path where the
-    class probabilities change fastest. A singular value is counted if it exceeds twice its own
-    median along the path.
+    """Return sentences that count the singular values of the Jacobian that grow where the class
+    probabilities change fastest, and compare the largest singular value with its maximum.
     """
-    vanilla, saturated = (
-        mean(record, "inflated singular values", grid="resolved", method=method)
-        for method in COMPARED
-    )
+    vanilla, saturated = (_grown(record, method) for method in COMPARED)
+    paths = [of for _, of in _paths(record) if of["method"] == "saturated"]
+    shares = [mean(record, "largest at peak", grid="resolved", **of) for of in paths]
     return (
         "At the peak of the length element, we count how many of the ten singular values exceed "
         f"twice their own median along the path. On average these are {saturated:.1f} singular "
-        f"values in the saturated networks, and {vanilla:.1f} in the vanilla networks."
+        f"values in the saturated networks, and {vanilla:.1f} in the vanilla networks. Even with "
+        "added points, the largest singular value of the saturated networks is at this peak only "
+        f"{min(shares):.2f} to {max(shares):.2f} times its maximum on the path (means of the four "
+        "paths)."
     )
+
+
+def _grown(record: Record, method: str) -> float:
+    """Return the mean number of singular values that exceed twice their own median along the path,
+    at the peak of the length element. The verdict uses the same evenly spaced points.
+    """
+    return mean(record, "inflated singular values", grid="even", method=method)
 
 
 def thresholds(record: Record) -> Table:
@@ -124,8 +144,8 @@ def thresholds(record: Record) -> Table:
         "1 and 0.1 % of the peak, at evenly spaced points. The next four columns show how "
         "many singular values at the peak exceed a half or a tenth of the largest singular value, "
         "at evenly spaced points or with added points (resolved). *Doubled*: the number of "
-        "singular values that are, at the peak, above twice their own median along the path. Mean "
-        "over the seeds (range).",
+        "singular values that are, at the peak, above twice their own median along the path "
+        "(evenly spaced points). Mean over the seeds (range).",
         "tab-figure-4-thresholds",
         ["Path", "< 10 %", "< 1 %", "< 0.1 %", "> 1/2", "> 1/10"]
         + ["> 1/2, resolved", "> 1/10, resolved", "doubled"],
@@ -153,7 +173,7 @@ def _threshold_rows(record: Record) -> Iterator[list[str]]:
             for grid in ("even", "resolved")
             for h in (0.5, 0.1)
         ]
-        doubled = values(record, "inflated singular values", grid="resolved", **of)
+        doubled = values(record, "inflated singular values", grid="even", **of)
         yield [
             name,
             *(spread([100 * x for x in shares], 0) for shares in flat),

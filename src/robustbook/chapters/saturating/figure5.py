@@ -2,6 +2,7 @@
 image that the network classifies with the lowest confidence.
 """
 
+from robustbook.chapters.published import mean, record_of, settings
 from robustbook.ledger import Record
 
 from .lbfgs_pairs import PAIRS, count, without_tolerances
@@ -33,6 +34,30 @@ def relu(record: Record) -> str:
         f"On the vanilla ReLU network L-BFGS succeeds for {plain[0]} of {PAIRS} pairs, and on the "
         f"saturated ReLU network for {saturated[0]}. The median number of iterations is {plain[1]} "
         f"on the vanilla and {saturated[1]} on the saturated network."
+    )
+
+
+def effect() -> str:
+    """Return a sentence that compares the saturated ReLU network with a vanilla ReLU network that
+    was trained equally long. The penalty changes the weights and the accuracy under FGSM.
+    """
+    weights, table = record_of("saturating/figure-1"), record_of("saturating/table-1")
+    tried, varied = record_of("saturating/table-1-search"), "relu, vanilla, epochs"
+    of = {"network": "relu-mlp", "layer": 1}
+    tails = [
+        mean(weights, "kurtosis", method=method, **of)
+        for method in ("vanilla, longer", "saturated")
+    ]
+    longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
+    accuracies = [
+        mean(tried, "accuracy", varied=varied, how=longest, reading="float32"),
+        mean(table, "accuracy", network="relu-mlp", method="saturated", reading="float32"),
+    ]
+    return (
+        "Compared with a vanilla ReLU network that was trained equally long, the excess kurtosis "
+        f"of the first layer's weights is {tails[1]:.1f} instead of {tails[0]:.1f} ([Figure "
+        f"1](./figure1.ipynb)). The accuracy under FGSM is {accuracies[1]:.0f} % instead of "
+        f"{accuracies[0]:.0f} % ([Table 1](./table1.ipynb))."
     )
 
 

@@ -28,6 +28,8 @@ END, EXAMPLE = 100.0, 1.4
 """END is the excess kurtosis at which the figure ends. EXAMPLE is the ratio that the paper's
 caption gives as an example.
 """
+NEAR = 0.05
+"""The largest difference from EXAMPLE with which the verdict is *reproduced*."""
 GAIN, OWN_GAIN = "saturating/text-8/pearson/gain", "saturating/text-8/own-weights/gain"
 """The ids of two target numbers (numbers printed in the paper). Both are increases of the scaled
 ratio that Section 8 of the paper states.
@@ -94,6 +96,20 @@ def own_weights(record: Record) -> Table:
         "tab-figure-6-own",
         ["Layer", "Vanilla", "Saturated", "Gain, mean", "Gain, median", "Cosine"],
         list(_own_rows(record)),
+    )
+
+
+def chosen_limit(record: Record) -> str:
+    """Return sentences that mark the verdict on the paper's value 1.4: the kurtosis that decides it
+    was chosen after the results had been seen. At the end of the figure fewer seeds agree.
+    """
+    found = values(record, "scaled ratio", intensity="mean", kurtosis=END)
+    near = sum(abs(ratio - EXAMPLE) <= NEAR for ratio in found)
+    return (
+        f"In the row `pearson/y-example`, the ratio must come within {NEAR:g} of {EXAMPLE:g}, the "
+        "value in the paper's caption. *After* we had seen the results, we chose the limit of "
+        f"infinite kurtosis for this verdict. At a kurtosis of {END:g} the ratio comes so near "
+        f"with {near} of {len(found)} seeds."
     )
 
 

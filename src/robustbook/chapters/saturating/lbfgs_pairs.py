@@ -12,7 +12,7 @@ from jaxtyping import Bool, UInt8
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import values
+from robustbook.chapters.published import record_of, values
 from robustbook.chapters.wording import spread, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -106,6 +106,50 @@ def straight(record: Record) -> str:
         f"network. On the saturated sigmoid network the median distance is {spread(saturated)}, "
         f"which is {times:.2f} times as far."
     )
+
+
+def bounds() -> Table:
+    """Return a table of upper bounds on the distance to the nearest image of the target class, by
+    network and by the network's confidence about the source image.
+    """
+    return table(
+        "Upper bounds on the l2 distance from the source image to the nearest image that the "
+        f"network classifies as the target class. Each bound is the median over {PAIRS} pairs of "
+        "the distances that bisection finds; mean (range over the seeds).",
+        "tab-lbfgs-bounds",
+        ["Network", "From the least confident images", "From the most confident images"],
+        [
+            [f"sigmoid MLP, {method}", *(spread(_distances(item, method)) for item in CONFIDENCE)]
+            for method in COMPARED
+        ],
+    )
+
+
+def bounds_in_words() -> str:
+    """Return sentences that compare the upper bounds from the most confident source images with
+    those from the least confident ones, for both networks.
+    """
+    texts = []
+    for method in COMPARED:
+        least, most = (_distances(item, method) for item in CONFIDENCE)
+        ahead = sum(b > a for a, b in zip(least, most, strict=True))
+        change = 100 * (fmean(most) / fmean(least) - 1)
+        texts.append(
+            f"{change:+.0f} % on the {method} network (larger with {ahead} of {len(most)} seeds)"
+        )
+    return (
+        "From the least to the most confident images, the mean of these upper bounds changes by "
+        f"{' and by '.join(texts)}."
+    )
+
+
+CONFIDENCE = ("saturating/figure-5", "saturating/figure-8")
+"""The studies that attack the least and the most confident images."""
+
+
+def _distances(item: str, method: str) -> list[float]:
+    of = {"network": "sigmoid-mlp", "reading": STRAIGHT, "method": method}
+    return values(record_of(item), "distance, found", **of)
 
 
 def searches(record: Record) -> Table:

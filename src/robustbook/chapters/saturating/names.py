@@ -1,4 +1,11 @@
-"""List the names of networks and training methods for the pages on Nayebi & Ganguli 2017."""
+"""List the names of networks and training methods for the pages on Nayebi & Ganguli 2017,
+and write verdicts beside the names of what they judge.
+"""
+
+from collections.abc import Mapping
+
+from robustbook.chapters.published import verdicts
+from robustbook.page import badge
 
 MLPS = {"sigmoid-mlp": "Sigmoid MLP", "relu-mlp": "ReLU MLP"}
 NETWORKS = {**MLPS, "cnn": "CNN"}
@@ -12,3 +19,20 @@ def fgsm_target(network: str, method: str) -> str:
     one network.
     """
     return f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/fgsm-accuracy"
+
+
+def fgsm_verdicts() -> str:
+    """Return the verdicts on the FGSM accuracies of the saturated networks, each after the name of
+    its network.
+    """
+    return labelled(
+        {title: fgsm_target(network, "saturated") for network, title in NETWORKS.items()}
+    )
+
+
+def labelled(deciding: Mapping[str, str]) -> str:
+    """Return verdicts as coloured words, each after the words that say what it judges. ``deciding``
+    maps these words to the id of the paper's number.
+    """
+    found = verdicts("saturating")
+    return "; ".join(f"*{words}*: {badge(found[target])}" for words, target in deciding.items())

@@ -24,7 +24,7 @@ from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import METHODS, NETWORKS, fgsm_target
+from .names import METHODS, NETWORKS, fgsm_target, fgsm_verdicts
 
 ATTACKS = {
     "float32": "FGSM, float32, logits",
@@ -89,10 +89,12 @@ def answer(record: Record) -> str:
         )
     left = max(fmean(found[network]["saturated"]["pgd softened"]) for network in NETWORKS)
     return (
-        "After one step of FGSM the accuracy of the saturated networks is "
-        f"{', '.join(kept[:-1])} and {kept[-1]}. After PGD with a smoothed backward pass no "
-        f"saturated network has an accuracy above {left:.1f} %. So adversarial images exist, but "
-        "FGSM misses many of them on the MLPs, whose gradients often vanish."
+        f"On {_images(record):,} test images the accuracy of the saturated networks after one step "
+        f"of FGSM is {', '.join(kept[:-1])} and {kept[-1]}. After PGD with a smoothed backward "
+        f"pass, on {record.parameters['controls']:,} test images, no saturated network has an "
+        f"accuracy above {left:.1f} %. So adversarial images exist, but FGSM misses many of them "
+        f"on the MLPs, whose gradients often vanish. The paper's FGSM accuracies: "
+        f"{fgsm_verdicts()}"
     )
 
 
@@ -234,15 +236,33 @@ def longer_vanilla(record: Record, tried: Record) -> str:
     longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
     plain, wide = (_of(tried, varied, longest, reading) for reading in ("float32", "float64"))
     ours = accuracies(record)["relu-mlp"]["saturated"]
+    seeds = len(tried.seeds)
     return (
         "*The effect of the longer training.* A vanilla ReLU network, trained without any penalty "
-        f"for as many epochs as the saturated network ({longest}), classifies {plain} % of the "
-        f"images correctly under FGSM in float32, and {wide} % in float64. With the penalty of the "
+        f"for as many epochs as the saturated network ({longest}), classifies {plain} % of "
+        f"{record.parameters['controls']:,} test images correctly under FGSM in float32, and "
+        f"{wide} % in float64 ({seeds} seeds). With the penalty of the "
         f"paper the ReLU network classifies {spread(ours['float32'])} % correctly in float32, and "
         f"{spread(ours['float64'])} % in float64. So in float32 the long training alone raises the "
         "FGSM accuracy, because it saturates the softmax without any penalty. The penalty raises "
         "the FGSM accuracy further. A likely cause is that Adam turns even a tiny gradient of the "
         "penalty into steps once the gradient of the cross entropy has vanished."
+    )
+
+
+def overfitted(record: Record, ending: str = "") -> str:
+    """Return sentences that show that the adversarially trained networks resist one step of FGSM
+    but not PGD. With ``ending`` ", clipped" the images of FGSM are clipped to [0, 1].
+    """
+    found = {network: each["adversarial"] for network, each in accuracies(record).items()}
+    network = max(found, key=lambda each: _above_signs(found[each], ending))
+    single, signs = (fmean(found[network][f"{name}{ending}"]) for name in ("float32", "signs"))
+    left = max(fmean(each["pgd"]) for each in found.values())
+    return (
+        f"The {NETWORKS[network]} that was trained on FGSM images classifies {single:.1f} % of "
+        f"{record.parameters['controls']:,} test images correctly after FGSM, and {signs:.1f} % "
+        "after random signs of the same size. After 20 steps of PGD in float32 no network that was "
+        f"trained on FGSM images has an accuracy above {left:.1f} %."
     )
 
 
@@ -276,6 +296,19 @@ def heavier_cnn(tried: Record) -> str:
         "gradient vanishes. But in our short training such a penalty also lowers the clean "
         "accuracy."
     )
+
+
+def _images(record: Record) -> int:
+    """Return the number of test images on which the verdicts' FGSM accuracies were measured."""
+    target = fgsm_target("sigmoid-mlp", "saturated")
+    return min(row.images for row in record.rows if row.target == target and row.images)
+
+
+def _above_signs(found: dict[str, list[float]], ending: str) -> float:
+    """Return by how much the accuracy after FGSM exceeds the accuracy after random signs. If the
+    number is positive, the gradient misleads the attack.
+    """
+    return fmean(found[f"float32{ending}"]) - fmean(found[f"signs{ending}"])
 
 
 def _cell(record: Record, network: str, method: str, measure: str) -> str:

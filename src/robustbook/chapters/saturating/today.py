@@ -15,7 +15,13 @@ from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import METHODS, NETWORKS, fgsm_target
+from .names import METHODS, NETWORKS, fgsm_target, labelled
+
+TRANSFER, SOFTENED = (
+    "saturating/critique/transfer-fgsm",
+    "saturating/critique/surrogate-slope-pgd",
+)
+"""The ids of two of our own predictions."""
 
 FREE = {
     "signs": "random signs (for comparison)",
@@ -83,13 +89,22 @@ def answer(record: Record) -> str:
     )
     stands = all(least > one / 2 for least, one in zip(worst, single, strict=True))
     times = [fmean(_times(record, network, "saturated")) for network in NETWORKS]
+    images = [mean(record, "images", network=each, method="saturated") for each in NETWORKS]
+    badges = labelled(
+        {
+            "our prediction that FGSM images of the vanilla network succeed more often": TRANSFER,
+            "our prediction that softened slopes succeed more often": SOFTENED,
+        }
+    )
     return (
         f"**The saturated networks are{'' if stands else ' not'} robust.** After one FGSM step of "
         f"size {record.parameters['eps']:g} in float32 the saturated sigmoid MLP, ReLU MLP and CNN "
-        f"classify {_listed(single)} % of the images correctly. If an image counts as correct "
-        f"only if all attacks fail, the three networks classify {_listed(worst)} % correctly. To "
-        "make a saturated network misclassify half of the images, attacks need "
-        f"{_listed(times, 2)} times the perturbation size that suffices for the vanilla network."
+        f"classify {_listed(single)} % of {record.parameters['controls']:,} test images correctly. "
+        f"If an image counts as correct only if all attacks fail, the three networks classify "
+        f"{_listed(worst)} % correctly. To make a saturated network misclassify half of the "
+        f"images, attacks need {_listed(times, 2)} times the perturbation size that suffices for "
+        f"the vanilla network. The last two results for the CNN rest on {images[-1]:.0f} images "
+        f"per seed. {badges}"
     )
 
 
@@ -100,14 +115,19 @@ def summary(version: Version) -> Table:
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent at size {record.parameters['eps']:g}. FGSM: "
-        "paper / **ours** (range over the seeds), one step in float32, not clipped. Square attack "
-        "and all attacks together: clipped to [0, 1]. *Half at*: the size at which half of the "
-        "images are misclassified. *Times vanilla*: this size divided by that of the vanilla "
-        "network.",
+        f"paper / **ours** (range over the seeds), one step in float32 on {_most_images(record):g} "
+        "images, not clipped. Square attack and all attacks together: clipped to [0, 1]. *Half "
+        "at*: the size at which half of the images are misclassified. *Times vanilla*: this size "
+        "divided by that of the vanilla network.",
         f"tab-critique-summary-{version.origin}",
         ["Network", "FGSM", "Square", "All together", "Half at", "Times vanilla"],
         list(_summary_rows(record)),
     )
+
+
+def _most_images(record: Record) -> float:
+    """Return the number of test images for attacks on the MLPs. It is smaller for the CNN."""
+    return float(max(row.value for row in record.rows if row.name == "images"))
 
 
 def free_attacks(version: Version) -> Table:
