@@ -138,6 +138,18 @@ def test_a_captured_step_is_the_plain_step(
     assert captured[2].num_batches_tracked.item() == STEPS * (2 if objective is hardened else 1)
 
 
+class Zero:
+    """The coefficient 0 until step ``stop``. A checkpoint names only this type, not the step."""
+
+    def __init__(self, stop: int = -1) -> None:
+        self.stop = stop
+
+    def __call__(self, step: int) -> float:
+        if step == self.stop:
+            raise KeyboardInterrupt
+        return 0.0
+
+
 @EACH
 def test_a_run_stopped_at_any_step_ends_bit_the_same(
     recipe: Recipe, objective: Objective, noise: bool, tmp_path: Path
@@ -146,19 +158,12 @@ def test_a_run_stopped_at_any_step_ends_bit_the_same(
     whole = network(noise=noise)
     expected = run(whole, recipe, objective).terms
     file = tmp_path / "a.safetensors"
+    options: dict[str, Any] = {"checkpoint": file, "every": 0.0}
     for stop in (2, 7):
-
-        def ask(step: int, stop: int = stop) -> float:
-            if step == stop:
-                raise KeyboardInterrupt
-            return 0.0
-
         with pytest.raises(KeyboardInterrupt):
-            run(
-                network(noise=noise), recipe, objective, coefficient=ask, checkpoint=file, every=0.0
-            )
-    resumed = network(9, noise=noise)
-    terms = run(resumed, recipe, objective, checkpoint=file).terms
+            run(network(noise=noise), recipe, objective, coefficient=Zero(stop), **options)
+    resumed = network(noise=noise)
+    terms = run(resumed, recipe, objective, coefficient=Zero(), **options).terms
     assert_same(states(resumed), states(whole))
     assert_same(terms, expected)
 

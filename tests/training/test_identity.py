@@ -1,12 +1,15 @@
 """A checkpoint continues only its own run; a flipped bit is detected."""
 
+import copy
 import dataclasses
+import inspect
 import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,18 +17,18 @@ from torch import Tensor, nn
 
 from robustbook.defenses import adversarial_training
 from robustbook.randomness import generator
-from robustbook.training import Recipe, fit
+from robustbook.training import Recipe, fit, loop
 from robustbook.training.identity import described, fingerprint
 from robustbook.training.state import State
 
 RECIPE = Recipe(4, 4, 0.1, "sgd")
 
 
-def build(frozen: bool = False) -> nn.Module:
+def build(frozen: bool = False, scale: float = 1.0) -> nn.Module:
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2), nn.BatchNorm1d(2), nn.Linear(2, 3))
     with torch.no_grad():
         for p in net.parameters():
-            p.normal_(generator=generator(0))
+            p.normal_(std=scale, generator=generator(0))
     net[1].requires_grad_(not frozen)
     return net
 
@@ -91,6 +94,14 @@ FOREIGN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"objective": lambda net, x, y, c: adversarial_training(net, x, y, eps=0.2)},
         "objective",
     ),
+    "coefficient": ({"coefficient": lambda s: 0.0}, {"coefficient": lambda s: 5.0}, "coefficient"),
+    "retraction": ({}, {"retract": lambda weights: weights["3.bias"].zero_()}, "retract"),
+    "first weights": ({}, {"networks": [build(scale=100.0)]}, "initial weights"),
+    "numpy scalar": (
+        {"objective": partial(scaled, np.float32(0.25))},
+        {"objective": partial(scaled, np.float32(0.5))},
+        "objective",
+    ),
     "name": ({"identity": "a"}, {"identity": "b"}, r"objective \(a there, b here\)"),
 }
 
@@ -132,6 +143,23 @@ def test_a_function_that_refers_to_itself_is_described() -> None:
         return again(count - 1) if count else None
 
     described(again)
+
+
+def test_values_and_code_are_described_by_their_contents() -> None:
+    """Objects of one type, and functions with the same constants, are told apart."""
+    pairs: list[tuple[object, object]] = [
+        (np.float32(0.25), np.float32(0.5)),
+        (torch.tensor(1.0), torch.tensor(2.0)),
+        (np.zeros(2), np.ones(2)),
+        ({1, 2}, {1, 3}),
+        (1j, 2j),
+        (b"a", b"b"),
+    ]
+    for one, other in pairs:
+        assert described(one) == described(copy.deepcopy(one)) != described(other), one
+    assert described(np.float64(0.5)) == described(0.5)
+    plus, minus = described(lambda a, b: a + b), described(lambda a, b: a - b)
+    assert plus[1:] != minus[1:]
 
 
 def test_each_bit_of_a_set_counts() -> None:
@@ -180,7 +208,10 @@ def test_any_flipped_bit_is_noticed(tmp_path: Path) -> None:
         "shuffle": True,
         "rates": {},
         "objective": described(loss),
+        "coefficient": described(inspect.signature(fit).parameters["coefficient"].default),
+        "retract": None,
         "data": fingerprint(images, labels),
+        "initial weights": [loop._weights(build())],
     }
     fresh = State([build()], RECIPE, {}, identity)
     for place in range(0, len(good), 3):

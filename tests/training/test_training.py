@@ -54,6 +54,18 @@ def rising(step: int) -> float:
     return 0.01 * step
 
 
+class Coefficient:
+    """A function of the step. A checkpoint names only this type, so a run that the function stops
+    can resume with another function.
+    """
+
+    def __init__(self, function: Callable[[int], float] = rising) -> None:
+        self.function = function
+
+    def __call__(self, step: int) -> float:
+        return self.function(step)
+
+
 class Shift(nn.Module):
     """A constant in a buffer, like a mean image."""
 
@@ -70,7 +82,7 @@ class Shift(nn.Module):
 def run(
     networks: Sequence[nn.Module], recipe: Recipe, objective: Objective = penalised, **options: Any
 ) -> Fitted:
-    options = {"coefficient": rising, "seeds": range(len(networks)), **options}
+    options = {"coefficient": Coefficient(), "seeds": range(len(networks)), **options}
     return fit(networks, *data(), objective, recipe, **options)
 
 
@@ -276,7 +288,7 @@ def test_a_run_stopped_at_any_step_ends_bit_the_same(
                 run(
                     [network(seed) for seed in range(networks)],
                     recipe,
-                    coefficient=partial(interrupted, stop),
+                    coefficient=interrupted(stop),
                     checkpoint=file,
                     every=0.0,
                 )
@@ -290,10 +302,13 @@ def test_a_run_stopped_at_any_step_ends_bit_the_same(
         }
 
 
-def interrupted(stop: int, step: int) -> float:
-    if step == stop:
-        raise KeyboardInterrupt
-    return rising(step)
+def interrupted(stop: int) -> Coefficient:
+    def function(step: int) -> float:
+        if step == stop:
+            raise KeyboardInterrupt
+        return rising(step)
+
+    return Coefficient(function)
 
 
 def test_a_finished_run_resumed_gives_the_same(tmp_path: Path) -> None:
@@ -301,7 +316,7 @@ def test_a_finished_run_resumed_gives_the_same(tmp_path: Path) -> None:
 
     Then no training is left, but weights and history must be restored.
     """
-    file, first, again = tmp_path / "a.safetensors", network(), network(9)
+    file, first, again = tmp_path / "a.safetensors", network(), network()
     expected = run([first], ADAM, checkpoint=file).terms
     terms = run([again], ADAM, checkpoint=file).terms
     assert same(weights(first), weights(again))
@@ -339,9 +354,9 @@ def killed(instant: str, at: int, file: Path) -> None:
         path.write_bytes(kept)
 
     whole = state.save_file
-    coefficient = rising
+    coefficient = Coefficient()
     if instant == "in a step":
-        coefficient = around(rising, first=False)
+        coefficient = Coefficient(around(rising, first=False))
     elif instant == "in a write":
         state.save_file = torn
     elif instant == "before the flush":
@@ -424,7 +439,7 @@ def test_a_bad_number_stops_the_run_where_it_arose(value: float, tmp_path: Path)
         return value if step == 7 else rising(step)
 
     with pytest.raises(Diverged, match=rf"penalty became -?{abs(value)} at step 7 .*checkpoint"):
-        run([network()], ADAM, coefficient=bad, checkpoint=file, every=0.0)
+        run([network()], ADAM, coefficient=Coefficient(bad), checkpoint=file, every=0.0)
     run([net], ADAM, checkpoint=file)
     assert same(weights(net), weights(whole))
 
@@ -441,11 +456,21 @@ def test_a_bad_gradient_stops_the_run_although_the_loss_is_finite(tmp_path: Path
     def zero_once(step: int) -> float:
         return 0.0 if step == 6 else 1.0
 
+    def one(step: int) -> float:
+        return 1.0
+
     file = tmp_path / "a.safetensors"
     with pytest.raises(Diverged, match=r"weight layers.* became NaN or infinite at step 6"):
-        run([network()], ADAM, kinked, coefficient=zero_once, checkpoint=file, every=0.0)
-    run([net := network()], ADAM, kinked, coefficient=lambda step: 1.0, checkpoint=file)
-    run([whole := network()], ADAM, kinked, coefficient=lambda step: 1.0)
+        run(
+            [network()],
+            ADAM,
+            kinked,
+            coefficient=Coefficient(zero_once),
+            checkpoint=file,
+            every=0.0,
+        )
+    run([net := network()], ADAM, kinked, coefficient=Coefficient(one), checkpoint=file)
+    run([whole := network()], ADAM, kinked, coefficient=one)
     assert same(weights(net), weights(whole))
     with pytest.raises(Diverged, match="at step 0"):
         run([network()], Recipe(1, BATCH, 0.1), kinked, coefficient=lambda step: 0.0)
@@ -480,7 +505,7 @@ def test_denormal_numbers_are_flushed_in_training_and_not_after() -> None:
     run([network()], ADAM, note)
     assert inside == [True] * STEPS and not flushes()
     with pytest.raises(KeyboardInterrupt):
-        run([network()], ADAM, note, coefficient=partial(interrupted, 2))
+        run([network()], ADAM, note, coefficient=interrupted(2))
     assert not flushes()
 
 
@@ -559,7 +584,7 @@ def test_what_a_step_draws_is_drawn_anew_in_a_resumed_run(tmp_path: Path) -> Non
     options: dict[str, Any] = {"static": False, "checkpoint": file, "every": 0.0}
     stream = torch.get_rng_state()
     with pytest.raises(KeyboardInterrupt):
-        run([network()], SGD, dropped, coefficient=partial(interrupted, 7), **options)
+        run([network()], SGD, dropped, coefficient=interrupted(7), **options)
     resumed = network()
     terms = run([resumed], SGD, dropped, **options).terms
     assert torch.equal(stream, torch.get_rng_state())
@@ -688,7 +713,7 @@ def test_the_graph_is_the_plain_step(
             run(resumed, recipe, objective, **options)
         else:
             with pytest.raises(KeyboardInterrupt):
-                coefficient = partial(interrupted, stop)
+                coefficient = interrupted(stop)
                 run(resumed, recipe, objective, coefficient=coefficient, **options)
     monkeypatch.setattr(loop, "graphed", lambda lift, state, n, *_: steps.plain(lift, state, n))
     direct = [network(seed) for seed in range(networks)]

@@ -5,11 +5,12 @@ objective, and hashes of tensors.
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,12 +45,20 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
     if their descriptions differ.
 
     The description of a function contains its name, defaults, closure and partial arguments, and
-    the constants and names in its code. The description of a function does not include values of
-    global variables. Plain data is returned unchanged; an object of any other kind is described by
-    its type.
+    its code with constants and names. The description of a function does not include values of
+    global variables. Plain data is returned unchanged; tensors and arrays are described by a hash.
+    An object of any other kind is described by its type.
     """
+    if isinstance(thing, np.generic):
+        thing = thing.item()
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing
+    if isinstance(thing, complex | bytes):
+        return repr(thing)
+    if isinstance(thing, Tensor):
+        return digest({"": thing})
+    if isinstance(thing, np.ndarray):
+        return [str(thing.dtype), thing.shape, hashlib.sha256(thing.tobytes()).hexdigest()]
     if id(thing) in inside:
         return "itself"
     of = functools.partial(described, inside=(*inside, id(thing)))
@@ -59,10 +68,12 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
         return {str(key): of(value) for key, value in thing.items()}
     if isinstance(thing, Sequence):
         return [of(value) for value in thing]
+    if isinstance(thing, Set):
+        return sorted((of(value) for value in thing), key=json.dumps)
     if isinstance(thing, MethodType):
         return [of(thing.__func__), of(thing.__self__)]
     if isinstance(thing, CodeType):
-        return [of(thing.co_consts), of(thing.co_names)]
+        return [thing.co_code.hex(), of(thing.co_consts), of(thing.co_names)]
     name = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
     if isinstance(thing, FunctionType):
         around = [_content(cell) for cell in thing.__closure__ or ()]

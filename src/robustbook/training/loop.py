@@ -36,7 +36,7 @@ from robustbook.arithmetic import arithmetic
 from robustbook.randomness import generator
 
 from .batches import Batches, Images
-from .identity import described, fingerprint
+from .identity import described, digest, fingerprint
 from .recipe import Recipe
 from .state import Diverged, State, layout
 from .steps import Lift, Objective, Step, graphed, plain
@@ -101,8 +101,9 @@ def fit(
         numbers from the CPU. With ``static`` False only one network can be trained.
     ``checkpoint``: the file to which the state is written about every ``every`` seconds; if the
         file exists, the run resumes from it. An error is raised if the checkpoint belongs to a
-        different run: if the network, recipe, seeds, image order, objective or data set differs. A
-        damaged checkpoint is renamed, and a warning is given.
+        different run: if the network, its initial weights, the recipe, seeds, image order,
+        objective, ``coefficient``, ``retract`` or data set differs. A damaged checkpoint is
+        renamed, and a warning is given.
     ``identity``: a description of the objective, which is stored in the checkpoint; by default the
         name, constants and closure of the objective.
     ``progress``: a function that is called about once a second with the number of completed steps
@@ -140,7 +141,10 @@ def fit(
         "shuffle": shuffle,
         "rates": dict(rates or {}),
         "objective": described(objective) if identity is None else identity,
+        "coefficient": described(coefficient),
+        "retract": described(retract),
         "data": fingerprint(images, labels) if checkpoint is not None else None,
+        "initial weights": [_weights(net) for net in networks if checkpoint is not None],
     }
     for net in networks:
         net.to(device).train()
@@ -233,6 +237,11 @@ def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int]
                 own.manual_seed(generator(seed, "step", step).initial_seed())
 
         yield begin
+
+
+def _weights(net: nn.Module) -> str:
+    """Return a hash of the parameters and buffers."""
+    return digest(dict([*net.named_parameters(), *net.named_buffers()]))
 
 
 def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
