@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook.defenses import adversarial_training, saturation, sigmoid_penalty
+from robustbook.defenses import adversarial_training, parseval, saturation, sigmoid_penalty
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
 from robustbook.training import Diverged, Fitted, Objective, Recipe, fit, loop, state, steps
@@ -660,6 +660,17 @@ def test_weights_are_retracted_after_every_step_and_seen_after_every_epoch() -> 
     run([net], recipe, retract=clip, each_epoch=look)
     assert net.layers[0].weight.abs().max().item() == pytest.approx(0.1)
     assert list(seen) == [1, 2] and all(size.item() == pytest.approx(0.1) for size in seen.values())
+
+
+def test_networks_side_by_side_are_retracted_one_by_one() -> None:
+    """Parseval's random rows are also those of a network that is trained alone."""
+    retract = partial(parseval, beta=0.1, share=0.5)
+    alone, pair = [network(0), network(1)], [network(0), network(1)]
+    for i, net in enumerate(alone):
+        run([net], SGD, seeds=[i], retract=retract)
+    run(pair, SGD, seeds=[0, 1], retract=retract)
+    for one, other in zip(pair, alone, strict=True):
+        torch.testing.assert_close(weights(one), weights(other))
 
 
 def test_a_loss_that_refuses_its_numbers_is_located() -> None:

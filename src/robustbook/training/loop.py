@@ -87,7 +87,7 @@ def fit(
         that ``rates`` does not name, the factor of the learning rate is 1.
     ``retract``: a function that is called after each step with a dictionary from parameter names to
         weights. ``retract`` changes the weights in place, for example to project the weights onto a
-        set.
+        set. If several networks are trained, ``retract`` is called once for each network.
     ``each_epoch``: a function that is called after each complete epoch with the number of completed
         epochs and the ``state_dict`` (weights and buffers). If several networks are trained, the
         first axis of each tensor in the ``state_dict`` is the index of the network. A resumed run
@@ -158,7 +158,7 @@ def fit(
     with (
         arithmetic(device, precision, flush=not cuda),
         layout(networks, recipe.channels_last),
-        _own_draws(seeds[0], device) as seed,
+        _own_draws(device) as seed,
     ):
         lift = Lift(networks[0], objective)
         state = State(networks, recipe, rates or {}, names)
@@ -174,7 +174,7 @@ def fit(
         first, began = state.step, time.monotonic()
         saved = told = began
         while state.step < recipe.steps:
-            seed(state.step)
+            seed(state.step, seeds[0])
             values = _located(
                 state.step,
                 compute,
@@ -182,9 +182,14 @@ def fit(
                 coefficient(state.step),
                 recipe.lr_at(state.step),
             )
-            if retract is not None:
+            if retract is not None and len(networks) == 1:
                 with torch.no_grad():
                     retract(state.weights)
+            elif retract is not None:
+                for i, own in enumerate(seeds):
+                    seed(state.step, own)  # as if network i were trained alone
+                    with torch.no_grad():
+                        retract({name: p[i] for name, p in state.weights.items()})
             state.names = lift.names
             if state.step == first:
                 state.refuse_unlike_buffers()
@@ -219,8 +224,8 @@ def fit(
 
 
 @contextlib.contextmanager
-def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int], None]]:
-    """Yield a function that seeds torch's global generators by (seed, step). When the context ends,
+def _own_draws(device: str | torch.device) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that seeds torch's global generators by (step, seed). When the context ends,
     restore the state that torch's generators had before. Layers such as dropout can only draw from
     torch's global generators.
     """
@@ -232,7 +237,7 @@ def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int]
             index = torch.cuda.current_device() if place.index is None else place.index
             generators.append(torch.cuda.default_generators[index])
 
-        def begin(step: int) -> None:
+        def begin(step: int, seed: int) -> None:
             for own in generators:
                 own.manual_seed(generator(seed, "step", step).initial_seed())
 
