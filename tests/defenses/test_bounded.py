@@ -30,6 +30,12 @@ def test_every_relu_is_replaced_in_a_copy(make: object, layers: int) -> None:
     assert list(net.state_dict()) == list(plain.state_dict())
 
 
+def test_a_relu_with_two_names_is_bounded_at_both() -> None:
+    relu = nn.ReLU()
+    net = bounded(nn.Sequential(relu, nn.Flatten(0), relu))
+    assert [type(layer) for layer in net] == [BoundedReLU, nn.Flatten, BoundedReLU]  # type: ignore[attr-defined]
+
+
 def test_bad_input_is_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="bound must be a finite number above 0, got 0.0"):
         bounded(nn.ReLU(), bound=0.0)

@@ -37,7 +37,7 @@ def bounded(net: nn.Module, *, bound: float = 1.0) -> nn.Module:
     found = copy.deepcopy(net)
     count = 0
     for module in list(found.modules()):
-        for name, layer in module.named_children():
+        for name, layer in list(module._modules.items()):  # also names that share one layer
             if isinstance(layer, nn.ReLU):
                 setattr(module, name, BoundedReLU(bound))
                 count += 1
