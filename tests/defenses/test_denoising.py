@@ -240,6 +240,25 @@ def test_blocks_stand_where_they_are_asked_for() -> None:
     assert inner(torch.rand(1, 3, 32, 32)).shape == (1, 10)
 
 
+@pytest.mark.parametrize("names", [("stage1", "stage1.1"), ("stage1.1", "stage1")])
+def test_nested_submodules_get_one_block_each(names: tuple[str, ...]) -> None:
+    """The outer block also fits if the inner block ends with a convolution to half the channels."""
+    net = resnet18(generator(0), 8)
+    found = denoised(net, "gaussian", generator(1), after=names, convolution=False)
+    blocks = [name for name, m in found.named_modules() if isinstance(m, Denoising)]
+    assert blocks == ["stage1.layers.1.denoising", "stage1.denoising"]
+    calls: list[nn.Module] = []
+    for name in blocks:
+        found.get_submodule(name).register_forward_hook(lambda m, *rest: calls.append(m))
+    found(torch.rand(1, 3, 32, 32))
+    assert calls == [found.get_submodule(name) for name in blocks]
+
+
+def test_the_block_has_the_dtype_of_its_layers() -> None:
+    found = denoised(resnet18(generator(0), 8).double(), "dot", generator(1), after=("stage4",))
+    assert found(torch.rand(1, 3, 32, 32).double()).dtype == torch.float64
+
+
 @pytest.mark.parametrize("kind", ["mean", "median", "bilateral"])
 def test_feature_maps_smaller_than_the_filter_are_an_error(kind: str) -> None:
     """Images of 16 x 16 leave 2 x 2 positions after the fourth stage."""
@@ -263,6 +282,8 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
             denoised(net, "mean", g, after=(name,))
     with pytest.raises(ValueError, match="after must name submodules with convolutions, got 'rel"):
         denoised(net, "mean", g, after=("relu",))
+    with pytest.raises(ValueError, match="after must name each submodule once, got stage1, stage1"):
+        denoised(net, "mean", g, after=("stage1", "stage1"))
     with pytest.raises(ValueError, match="after must name submodules of Linear, got None"):
         denoised(nn.Linear(2, 2), "mean", g)
     with pytest.raises(ValueError, match="channels must be even .* got 3"):

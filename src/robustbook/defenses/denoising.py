@@ -197,24 +197,29 @@ def denoised(
         after = [name for name, _ in net.named_children() if name.startswith("stage")]
         if not after:
             raise ValueError(f"after must name submodules of {type(net).__name__}, got None")
+    if len(set(after)) < len(after):
+        raise ValueError(f"after must name each submodule once, got {', '.join(after)}")
     found = copy.deepcopy(net)
     known = dict(found.named_modules())
+    blocks = {}
     for name in after:
         if name not in known or not name:
             raise ValueError(f"after must name submodules of the network, got {name!r}")
-        layers = known[name]
-        convolutions = [layer for layer in layers.modules() if isinstance(layer, nn.Conv2d)]
+        convolutions = [layer for layer in known[name].modules() if isinstance(layer, nn.Conv2d)]
         if not convolutions:
             raise ValueError(f"after must name submodules with convolutions, got {name!r}")
-        block = Denoising(
+        blocks[name] = Denoising(
             convolutions[-1].out_channels,
             kind,
             generator,
             convolution=convolution,
             residual=residual,
-        ).to(convolutions[-1].weight.device)
+        ).to(convolutions[-1].weight)
+    # A submodule moves to another name, so the submodules inside it get their blocks first.
+    for name in sorted(blocks, key=lambda name: -name.count(".")):
+        layers = known[name]
         place, _, last = name.rpartition(".")
-        joined = nn.Sequential(OrderedDict[str, nn.Module](layers=layers, denoising=block))
+        joined = nn.Sequential(OrderedDict[str, nn.Module](layers=layers, denoising=blocks[name]))
         setattr(found.get_submodule(place), last, joined.train(layers.training))
     return found
 
