@@ -1,5 +1,6 @@
 """The saturation penalty (Nayebi & Ganguli 2017, eqs. 7 and 8) compared with its formulas."""
 
+import inspect
 import math
 from collections.abc import Callable
 
@@ -142,3 +143,14 @@ def test_the_gradient_against_finite_differences(penalty: Callable[[Tensor], Ten
 
     assert names == ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]
     assert torch.autograd.gradcheck(total, tuple(net.parameters()))
+
+
+def test_bad_input_is_refused_in_a_sentence() -> None:
+    """An unknown choice would silently leave out the logits; called past the type hook."""
+    bare = inspect.unwrap(saturation)
+    penalties = {"hidden": relu_penalty, "readout": relu_penalty}
+    images, labels = random(2, 2), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="layers must be one of all, hidden, got 'al'"):
+        bare(tiny(), images, labels, 0.1, layers="al", **penalties)
+    with pytest.raises(ValueError, match="net must have a method preactivations.*, got Linear"):
+        bare(torch.nn.Linear(2, 2), images, labels, 0.1, **penalties)

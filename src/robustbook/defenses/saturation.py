@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from robustbook.attacks.checks import check_choice
+
 Penalty = Callable[[Tensor], Tensor]
 
 
@@ -67,6 +69,11 @@ def saturation(
     With ``layers="hidden"`` the logits are not penalised; Section 4 of the paper compares this
     penalty with the penalty on all layers.
     """
+    check_choice("layers", layers, ("all", "hidden"))
+    if not hasattr(net, "preactivations"):
+        raise ValueError(
+            f"net must have a method preactivations, as an MLP has, got {type(net).__name__}"
+        )
     *hs, logits = net.preactivations(images)
     penalty = sum((hidden(h).sum() for h in hs), start=logits.new_zeros(()))
     if layers == "all":
