@@ -61,6 +61,7 @@ def test_the_key_of_a_recipe_of_before_is_what_it_was() -> None:
             [1 / 4, 1 / 4, 3 / 8, 0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1],
         ),
         ({"schedule": "linear", "warmup": 0.9}, [k / 10 for k in range(1, 11)]),
+        ({"schedule": "linear", "warmup": 0.99}, [k / 11 for k in range(1, 11)]),
     ],
 )
 def test_the_rate_of_each_step(change: dict[str, Any], factors: list[float]) -> None:
@@ -142,6 +143,14 @@ def test_decay_spares_the_same_where_networks_are_side_by_side() -> None:
         ({"warmup": 1.0}, r"warmup must be a fraction of the steps in \[0, 1\), got 1"),
         ({"warmup": -0.1}, "warmup must be .*, got -0.1"),
         ({"warmup": float("nan")}, "warmup must be .*, got nan"),
+        ({"steps": 2.5}, "steps must be a whole number, got 2.5"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number, got 1.5"),
+        ({"schedule": (100, 0.1)}, r"schedule must be .* pairs .*, got \(100, 0.1\)"),
+        ({"schedule": ((6, 0.1), (1, 0.5))}, "schedule must be .* increasing steps, got"),
+        ({"schedule": ((1, 0.5), (1, 0.1))}, "schedule must be .* increasing steps, got"),
+        ({"schedule": ((1, float("nan")),)}, "schedule must be .*, got"),
+        ({"schedule": ((1.5, 0.1),)}, "schedule must be .*, got"),
+        ({"schedule": [(1, 0.5)]}, "schedule must be .*, got"),
         ({"decay": "none"}, "decay must be all or weights, got 'none'"),
         ({"augmentation": "mirror"}, "augmentation must be an Augmentation or None, got 'mirror'"),
     ],

@@ -1,7 +1,10 @@
 """Store the hyperparameters of a training run as plain data, which identify a stored result."""
 
+import itertools
+import math
+import numbers
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from robustbook.arithmetic import Precision
 from robustbook.runs import later
@@ -53,12 +56,15 @@ class Recipe:
         for name in ("steps", "batch_size", "lr"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
+        for name in ("steps", "batch_size"):
+            if not isinstance(getattr(self, name), numbers.Integral):
+                raise ValueError(f"{name} must be a whole number, got {getattr(self, name)}")
         if self.optimizer not in ("adam", "sgd"):
             raise ValueError(f"optimizer must be adam or sgd, got {self.optimizer!r}")
-        if not isinstance(self.schedule, tuple) and self.schedule not in ("constant", "linear"):
+        if self.schedule not in ("constant", "linear") and not _stairs(self.schedule):
             raise ValueError(
-                "schedule must be constant, linear or pairs of a step and a factor, "
-                f"got {self.schedule!r}"
+                "schedule must be constant, linear or pairs of a step and a factor, with "
+                f"increasing steps, got {self.schedule!r}"
             )
         if self.precision not in get_args(Precision):
             raise ValueError(
@@ -88,7 +94,23 @@ class Recipe:
             passed = [factor for first, factor in self.schedule if first <= step]
             lr = self.lr * (passed[-1] if passed else 1.0)
         elif self.schedule == "linear":
-            lr = self.lr * (1 - max(0, step - rising) / (self.steps - rising))
+            lr = self.lr * (1 - max(0, step - rising) / max(1, self.steps - rising))
         else:
             lr = self.lr
         return lr * (step + 1) / (rising + 1) if step < rising else lr
+
+
+def _stairs(schedule: Any) -> bool:
+    """Return whether the schedule consists of pairs of a whole number and a finite factor, 0 or
+    more, and whether the whole numbers increase.
+    """
+    if not isinstance(schedule, tuple):
+        return False
+    for pair in schedule:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            return False
+        if not isinstance(pair[0], numbers.Integral) or not isinstance(pair[1], numbers.Real):
+            return False
+        if not 0 <= pair[1] < math.inf:
+            return False
+    return all(one[0] < other[0] for one, other in itertools.pairwise(schedule))
