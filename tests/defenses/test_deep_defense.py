@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from robustbook.attacks import deepfool
 from robustbook.attacks.deepfool import AUTHORS
 from robustbook.data import as_float, load
-from robustbook.defenses import Frozen, deep_defense
+from robustbook.defenses import Frozen, deep_defense, noisy, smoothed
 from robustbook.networks import (
     MLP,
     GreyLevels,
@@ -656,6 +656,20 @@ def test_masks_are_dropouts() -> None:
             assert torch.equal(out, out[:, :, :1, :1].expand_as(out))
 
 
+def test_a_dropout_of_all_units_gives_zeros() -> None:
+    with Frozen(nn.Dropout(1.0), generator(0)) as frozen:
+        assert torch.equal(frozen(torch.ones(2, 3)), torch.zeros(2, 3))
+
+
+def test_a_subclass_of_dropout_drops_single_units() -> None:
+    class Own(nn.Dropout):
+        pass
+
+    ones = torch.ones(4, 3, 5, 5)
+    with Frozen(nn.Dropout(0.5), generator(0)) as usual, Frozen(Own(0.5), generator(0)) as own:
+        assert torch.equal(own(ones), usual(ones))
+
+
 def test_the_network_is_afterwards_as_it_was() -> None:
     """Modes, statistics, hooks and the global random numbers are restored, even if the loss
     fails.
@@ -691,7 +705,12 @@ def test_what_is_not_positive_is_refused(name: str, value: float) -> None:
         nn.FractionalMaxPool2d(2, 2),
         nn.LSTM(4, 4, 2, dropout=0.5),
         nn.MultiheadAttention(4, 2, dropout=0.1),
+        nn.BatchNorm2d(3, track_running_stats=False).eval(),
+        smoothed(nn.Flatten(), 0.5),
+        noisy(nn.Conv2d(1, 1, 1)),
+        noisy(nn.Conv2d(1, 1, 1)).net.noise,
     ],
+    ids=lambda layer: type(layer).__name__,
 )
 def test_a_layer_that_cannot_be_frozen_is_refused(layer: nn.Module) -> None:
     """It would be another function at every iteration, so the gradient would be wrong."""

@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+
+from .self_ensemble import Noise
 
 REFUSED = (
     nn.AlphaDropout,
@@ -52,11 +55,10 @@ class Frozen:
         self._rows: Tensor | None = None
         self._count: int | None = None
         for module, training in self._modes:
-            active = training or isinstance(module, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d)
-            if active and isinstance(module, REFUSED) and _is_random(module):
+            if varies(module, training):
                 raise ValueError(
-                    f"net must have layers that can be frozen (dropout, batch norm, and "
-                    f"layers that work equally in training and evaluation), "
+                    f"net must have layers that can be frozen (dropout, batch norm with running "
+                    f"statistics, and layers that work equally in training and evaluation), "
                     f"got a {type(module).__name__}"
                 )
         self._dropouts = [
@@ -115,19 +117,25 @@ class Frozen:
 
     def _mask(self, layer: Any, output: Tensor) -> Tensor:
         """Return a dropout mask per image: each entry is 0 with probability p, else 1 / (1 - p)."""
-        units = output.shape[1:] if type(layer) is nn.Dropout else output.shape[1:2]
+        units = output.shape[1:] if isinstance(layer, nn.Dropout) else output.shape[1:2]
         draw = torch.rand(
             (self._count, *units),
             generator=self.generator,
             dtype=output.dtype,
             device=output.device if self.generator is None else self.generator.device,
         )
-        keep: Tensor = (draw >= layer.p).to(output) / (1 - layer.p)
+        keep: Tensor = (draw >= layer.p).to(output) / (1 - layer.p or 1)  # with p 1 all are 0
         return keep.reshape(keep.shape + (1,) * (output.ndim - keep.ndim))
 
 
-def _is_random(module: nn.Module) -> bool:
-    """Return whether the layer is random; recurrent and attention layers are random only if they
-    have dropout.
+def varies(module: nn.Module, training: bool) -> bool:
+    """Return whether the output of the layer is random or depends on the other images, although
+    batch norm uses running statistics and dropout masks are fixed. Recurrent and attention layers
+    are random only if they have dropout.
     """
-    return float(getattr(module, "dropout", 1.0)) > 0
+    if isinstance(module, _BatchNorm):
+        return module.running_mean is None
+    if isinstance(module, Noise) or hasattr(module, "at"):
+        return True
+    active = training or isinstance(module, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d)
+    return active and isinstance(module, REFUSED) and float(getattr(module, "dropout", 1.0)) > 0
