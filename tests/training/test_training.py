@@ -561,9 +561,41 @@ def test_bad_arguments_are_refused_before_any_work() -> None:
         run([network(), network()], ADAM, static=False)
     with pytest.raises(ValueError, match=r"rates must name parameters .*, got 'bias'"):
         run([network()], ADAM, rates={"bias": 2.0})
+    with pytest.raises(ValueError, match="networks must be different objects, got one network tw"):
+        run([net := network(), net], ADAM, seeds=[0, 1])
+    images, labels = data()
+    bare = inspect.unwrap(fit)
+    for net, given in (
+        (network().double(), images),
+        (network(), images / torch.tensor(255.0).double()),
+    ):
+        with pytest.raises(
+            ValueError, match="networks must have the dtype of the batches, torch.f"
+        ):
+            bare([net], given, labels, plain, ADAM, seeds=[0])
+    with pytest.raises(ValueError, match="labels must be int64 numbers or .*, got torch.int32"):
+        bare([network()], images, labels.int(), plain, ADAM, seeds=[0])
     shifted = [nn.Sequential(Shift(float(i)), network()) for i in range(2)]
     with pytest.raises(ValueError, match="must have the same buffers"):
         fit(shifted, *data(), plain, ADAM, seeds=[0, 1])
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+def test_a_loss_of_each_image_is_refused(networks: int) -> None:
+    """Its sum would be minimised in place of its mean."""
+
+    def each(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        return {"entropy": F.cross_entropy(net(x), y, reduction="none")}
+
+    with pytest.raises(ValueError, match=r"objective must .* got entropy of shape \(4,\)"):
+        run([network(i) for i in range(networks)], ADAM, inspect.unwrap(each))
+
+
+def test_the_folder_of_a_checkpoint_is_made(tmp_path: Path) -> None:
+    """A name may also be a string."""
+    file = tmp_path / "new" / "folder" / "a.safetensors"
+    run([network()], ADAM, checkpoint=str(file))
+    assert file.exists()
 
 
 # Options of a step.

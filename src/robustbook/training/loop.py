@@ -69,7 +69,7 @@ def fit(
     shuffle: bool = True,
     static: bool = True,
     device: str | torch.device = "cpu",
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     every: float = 60.0,
     identity: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -125,6 +125,8 @@ def fit(
         raise ValueError(
             f"seeds must have one seed per network, got {len(seeds)} for {len(networks)}"
         )
+    if len(set(map(id, networks))) < len(networks):
+        raise ValueError("networks must be different objects, got one network twice")
     if len(networks) > 1 and not static:
         raise ValueError(f"networks must be one where static is False, got {len(networks)}")
     if len(networks) > 1 and recipe.channels_last:
@@ -135,6 +137,20 @@ def fit(
         raise ValueError(
             f"batch_size must be at most {len(images)} images, got {recipe.batch_size}"
         )
+    if labels.dtype != torch.int64 and not labels.is_floating_point():
+        raise ValueError(f"labels must be int64 numbers or float probabilities, got {labels.dtype}")
+    number = torch.float32
+    if isinstance(images, Tensor) and images.is_floating_point():
+        number = images.dtype
+    for dtype in (p.dtype for net in networks for p in net.parameters()):
+        if number != dtype and torch.float64 in (number, dtype):
+            raise ValueError(
+                f"networks must have the dtype of the batches, {number}, got {dtype}; float images "
+                "keep their dtype, and bytes become float32"
+            )
+    if checkpoint is not None:
+        checkpoint = Path(checkpoint)
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
     names = {
         "recipe": dataclasses.asdict(recipe),
         "seeds": list(seeds),

@@ -33,6 +33,12 @@ class Lift(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
         terms = self.objective(self.net, images, labels, coefficient)
+        for name, term in terms.items():
+            if term.ndim:
+                raise ValueError(
+                    "objective must return terms that are single numbers, such as means over the "
+                    f"batch, got {name} of shape {tuple(term.shape)}"
+                )
         self.names = list(terms)
         return torch.stack(list(terms.values()))
 
