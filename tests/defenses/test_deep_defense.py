@@ -733,6 +733,14 @@ def test_dropout_needs_a_generator() -> None:
         deep_defense(Noisy(), images, labels)
 
 
+def test_empty_batches_and_no_candidates_are_refused() -> None:
+    net, (images, labels) = small(), batch()
+    with pytest.raises(ValueError, match="images must hold one image or more, got none"):
+        deep_defense(net, images[:0], labels[:0])
+    with pytest.raises(ValueError, match="candidates must be None, or 1 or more, got 0"):
+        deep_defense(net, images, labels, candidates=0)
+
+
 def test_divergence_names_the_term_and_the_batchs_rho() -> None:
     """exp(d rho) overflows if one wrong image is very far from its class."""
     net, (images, _) = small(), batch()

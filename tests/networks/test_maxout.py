@@ -17,6 +17,10 @@ def test_a_unit_is_the_largest_of_its_pieces() -> None:
     torch.testing.assert_close(layer(x), expected)
 
 
+def test_no_images_give_no_logits() -> None:
+    assert maxout(generator(0), 8)(torch.empty(0, 1, 28, 28)).shape == (0, 10)
+
+
 def test_the_numbers_of_parameters() -> None:
     """Two layers of five pieces, and a linear layer."""
 

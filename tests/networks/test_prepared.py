@@ -142,6 +142,11 @@ def test_narrowed_networks(
         make(GreyLevels(torch.zeros(shape)), generator(0), 3)
 
 
+def test_no_images_have_no_mean() -> None:
+    with pytest.raises(ValueError, match="images must hold one image or more, got none"):
+        mean_image(torch.empty(0, 1, 2, 2, dtype=torch.uint8))
+
+
 def test_a_deviation_for_each_layer() -> None:
     with pytest.raises(ValueError, match="deviations must name one number per layer, got 2 for 1"):
         draw_normal(nn.Linear(2, 2), generator(0), (0.1, 0.1))

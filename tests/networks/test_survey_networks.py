@@ -236,6 +236,7 @@ def test_the_networks_of_madry_for_cifar10(wide: int, parameters: int) -> None:
 def test_madry_standardises_each_image() -> None:
     """Brightness and contrast of an image do not matter, and a constant image gives no NaN."""
     net = madry_resnet(generator(0), 2).double().eval()
+    assert net(torch.empty(0, 3, 32, 32).double()).shape == (0, 10)
     x = images(3).double()
     torch.testing.assert_close(net(x), net(0.5 * x + 0.2))
     x[0] = 0.5

@@ -153,6 +153,10 @@ def deep_defense(
             raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, got {steps!r}")
+    if candidates is not None and candidates < 1:
+        raise ValueError(f"candidates must be None, or 1 or more, got {candidates!r}")
+    if not len(images):
+        raise ValueError("images must hold one image or more, got none")
     if form not in get_args(Form):
         raise ValueError(f"form must be one of {', '.join(get_args(Form))}, got {form!r}")
     if form == "auto":

@@ -68,6 +68,8 @@ class PerImage(nn.Module):
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        if not len(images):
+            return images
         variance, mean = torch.var_mean(images, dim=(1, 2, 3), keepdim=True, correction=0)
         # The minimum of the variance also keeps the gradient of a constant image finite.
         return (images - mean) / variance.clamp(min=1 / images[0].numel()).sqrt()

@@ -74,6 +74,8 @@ def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
     whole numbers, so the mean is exact.
     """
     refuse_other_than_bytes(images)
+    if not len(images):
+        raise ValueError("images must hold one image or more, got none")
     return (images.sum(0, dtype=torch.int64).double() / len(images)).float()
 
 
