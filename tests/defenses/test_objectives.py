@@ -23,6 +23,7 @@ from robustbook.defenses import (
     inner_pgd,
     inner_trades,
     pool_training,
+    smoothed,
     trades,
     weighted_training,
 )
@@ -188,6 +189,8 @@ SHARED = [
     (inner_pgd(0.1, 3, 0.05, start="image"), network(), 0.0, 4),
     (inner_fgsm(0.1), network(), 0.1, 3),
     (inner_fgsm(0.1), network(nn.Dropout(0.5)), 0.0, 3),
+    (inner_fgsm(0.1), network(nn.RReLU()), 0.0, 3),
+    (inner_fgsm(0.1), smoothed(network(), 0.1).eval(), 0.0, 3),
     (inner_fgsm(0.1), normed(), 0.0, 3),
     (inner_fgsm(0.1), normed().eval(), 0.0, 2),
     (PGD, network(), 0.0, 5),

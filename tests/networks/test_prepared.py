@@ -177,6 +177,25 @@ def test_a_patch_convolution_is_a_convolution(padding: int, bias: bool) -> None:
     assert torch.equal(ours(images), theirs(images))  # and without a gradient, torch's own
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding_mode": "circular", "padding": 1},
+        {"padding": "same"},
+        {"stride": 2},
+        {"dilation": 2},
+        {"groups": 2},
+    ],
+    ids=str,
+)
+def test_a_patch_convolution_with_options_has_torchs_gradient(options: dict[str, Any]) -> None:
+    ours, theirs = PatchConv2d(2, 4, 3, **options), nn.Conv2d(2, 4, 3, **options)
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.rand(2, 2, 7, 7, generator=generator(1)).requires_grad_()
+    one, other = (torch.autograd.grad(f(images).square().sum(), images) for f in (ours, theirs))
+    torch.testing.assert_close(one, other)
+
+
 def test_a_patch_convolution_under_vmap() -> None:
     """Networks of one shape are trained side by side."""
     layer = PatchConv2d(1, 3, 3).double()

@@ -27,6 +27,8 @@ from robustbook.attacks.checks import check_choice, check_count, check_eps, chec
 from robustbook.attacks.inner import climb
 from robustbook.attacks.losses import Loss
 
+from .freezing import varies
+
 Network = Callable[[Tensor], Tensor]
 InnerAttack = Callable[[Network, Tensor, Tensor], Tensor]
 Start = Literal["image", "uniform", "gaussian"]
@@ -274,10 +276,13 @@ def same_while_attacking(net: object) -> bool:
     """Return whether the network gives the same logits during the attack and in the training loss.
 
     The logits are the same if no batch norm layer and no dropout layer of the network is in
-    training mode.
+    training mode, and if no layer is random.
     """
     modules = net.modules() if isinstance(net, nn.Module) else ()
-    return not any(m.training and isinstance(m, _NormBase | _DropoutNd) for m in modules)
+    return not any(
+        (m.training and isinstance(m, _NormBase | _DropoutNd)) or varies(m, m.training)
+        for m in modules
+    )
 
 
 def _training_norms(net: object) -> list[_NormBase]:

@@ -19,11 +19,17 @@ class PatchConv2d(nn.Conv2d):
     `PatchConv2d` multiplies the gradient of its output by the kernels and adds up the products
     patch by patch. `PatchConv2d` computes the input gradient in less than half of torch's time.
     Attacks such as DeepFool need the input gradient for every class at every step; ordinary
-    training does not need this gradient. On a GPU the layer uses torch's own convolution.
+    training does not need this gradient. On a GPU the layer uses torch's own convolution. It also
+    does so with strides, dilation, groups, padding given as a word, or padding other than zeros.
+
+    The images are a constant in the gradient with respect to the weights. So the derivative of the
+    weight gradient with respect to the images is missing.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
-        if images.is_cuda or not images.requires_grad:
+        ordinary = (self.stride, self.dilation, self.groups) == ((1, 1), (1, 1), 1)
+        ordinary = ordinary and self.padding_mode == "zeros" and isinstance(self.padding, tuple)
+        if images.is_cuda or not images.requires_grad or not ordinary:
             return super().forward(images)
         out = super().forward(images.detach())
         joined: Tensor = _Patches.apply(out, images, self.weight, self.padding)  # type: ignore[no-untyped-call]
