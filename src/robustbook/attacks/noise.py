@@ -54,9 +54,9 @@ def uniform(
 
     Float64 numbers have 53 random bits; numbers of other dtypes use the first 24 of these bits.
     """
-    start = _start(seed, keys, stream)
+    start = starts(seed, keys, stream)
     counter = torch.arange(1, count + 1, device=keys.device)
-    bits = _mix(start[:, None] + counter * _GAMMA)
+    bits = mix(start[:, None] + counter * _GAMMA)
     digits, exact = (53, torch.float64) if dtype == torch.float64 else (24, torch.float32)
     return (_shift(bits, 64 - digits).to(exact) * 2.0**-digits).to(dtype)
 
@@ -102,7 +102,7 @@ def normal(
     count = math.prod(shape)
     half = (count + 1) // 2
     exact = torch.float64 if dtype == torch.float64 else torch.float32
-    words = _start(seed, keys, draws).view(torch.int32).view(-1, 2)
+    words = starts(seed, keys, draws).view(torch.int32).view(-1, 2)
     place = torch.arange(half, dtype=torch.int32, device=keys.device)
     numbers = torch.empty(len(keys), 2 * half, dtype=exact, device=keys.device)
     rows = max(len(keys) if keys.is_cuda else _PAIRS_AT_ONCE // max(half, 1), 1)
@@ -128,13 +128,13 @@ def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
     torch.mul(angle.sin_(), radius, out=out[:, half:])
 
 
-def _start(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
+def starts(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
     """Return the initial state of each row's sequence of random numbers."""
     # Python integers do not overflow, but the integers of a tensor wrap around.
     state = stream * _GAMMA + _mixed(seed)
     if isinstance(state, int):
-        return _mix(keys * _GAMMA + _mixed(state))
-    return _mix(keys * _GAMMA + _mix(state))
+        return mix(keys * _GAMMA + _mixed(state))
+    return mix(keys * _GAMMA + mix(state))
 
 
 def _mixed(state: int) -> int:
@@ -150,7 +150,8 @@ def _signed(state: int) -> int:
     return (state + 2**63) % 2**64 - 2**63
 
 
-def _mix(bits: Tensor) -> Tensor:
+def mix(bits: Tensor) -> Tensor:
+    """Apply splitmix64's mixing function, a bijection of 64-bit integers."""
     bits = (bits ^ _shift(bits, 30)) * _MIX_1
     bits = (bits ^ _shift(bits, 27)) * _MIX_2
     return bits ^ _shift(bits, 31)

@@ -19,13 +19,14 @@ number.
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
+
+from robustbook.attacks.noise import mix, starts
 
 _GAMMA = 0x9E3779B97F4A7C15
 _MIXES = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
@@ -34,9 +35,6 @@ _BLOCK = 32_768
 """The number of 64-bit words that are computed at a time on a CPU, so that they fit into its
 level-2 cache.
 """
-
-
-Bits = TypeVar("Bits", int, Tensor)
 
 
 @dataclass
@@ -65,11 +63,7 @@ def streams(seed: int, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]) -
     """Return a sequence of numbers for each row. The seed, the key and the draw number determine
     the sequence, which is the same on every device.
     """
-    seeded = _mixed(seed)
-    # A draw number that all rows share is a Python integer, which needs no work on the device.
-    if isinstance(draw, int):
-        return Stream(_mixed(_mixed(seeded + _steps(draw)) + _steps(keys)))
-    return Stream(_mixed(_mixed(seeded + _steps(draw)) + _steps(keys)))
+    return Stream(starts(seed, keys, draw))
 
 
 def fresh(rows: int) -> Stream:
@@ -110,7 +104,7 @@ def _counter(position: int, words: int) -> NDArray[np.uint64]:
 def on_gpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Float[Tensor, "n m"]:
     """Return the same random numbers as `_on_cpu`, computed in torch on any device."""
     counter = torch.arange(position + 1, position + words + 1, device=starts.device)
-    bits = _mixed(starts[:, None] + _steps(counter))
+    bits = mix(starts[:, None] + counter * (_GAMMA - 2**64))
     places = bits.view(torch.uint16).to(torch.int32)
     found = values(dtype, str(starts.device)).index_select(0, places.view(-1))
     return found.view(len(starts), -1)
@@ -126,28 +120,3 @@ def values(dtype: torch.dtype, device: str) -> Float[Tensor, "65536"]:
     means = density[:-1] - density[1:]
     means = (means - means.flip(0)) / 2  # exactly symmetric
     return (means / means.square().mean().sqrt()).to(device, dtype)
-
-
-def _steps(count: Bits) -> Bits:
-    """Return the increment of splitmix64's counter after ``count`` steps."""
-    return _wrapped(count * _signed(_GAMMA))
-
-
-def _mixed(bits: Bits) -> Bits:
-    """Apply splitmix64's mixing function, a bijection of 64-bit integers."""
-    bits = _wrapped(bits)
-    for shift, factor in _MIXES:
-        # Shifting a signed number right fills with its sign bit, so these bits are masked.
-        bits = _wrapped((bits ^ ((bits >> shift) & ((1 << (64 - shift)) - 1))) * _signed(factor))
-    return bits
-
-
-def _wrapped(bits: Bits) -> Bits:
-    """Reduce a Python integer modulo 2**64, as torch does with its integers."""
-    return _signed(bits) if isinstance(bits, int) else bits
-
-
-def _signed(number: int) -> int:
-    """Return the signed 64-bit integer that has the same bits as ``number``."""
-    number %= 2**64
-    return number - 2**64 if number >= 2**63 else number

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from .convolution import ChannelsLast
+from .first_weights import check_narrow
 from .prepared import Prepared, draw_normal
 
 
@@ -23,8 +24,7 @@ def convnet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) 
     ``narrow`` divides the numbers of filters 32, 32, 64, 64 of the hidden layers. ``narrow`` is 1,
     2, 4 or 8; with 1 the network is the paper's.
     """
-    if narrow not in (1, 2, 4, 8):
-        raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")
+    check_narrow(narrow)
     conv = partial(nn.utils.skip_init, nn.Conv2d)
     few, many = 32 // narrow, 64 // narrow
     body = nn.Sequential(

@@ -10,6 +10,7 @@ cent. So if images were not divided by the standard deviations, the ratio of per
 image norm would change by at most two per cent.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal, get_args
@@ -32,16 +33,18 @@ torchvision.
 
 class Normalised(nn.Module):
     """Normalise images in [0, 1]: subtract the mean of each channel, and divide by the channel's
-    standard deviation.
+    standard deviation. The default values are those of ImageNet.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self) -> None:
+    def __init__(
+        self, mean: Sequence[float] = MEAN, deviation: Sequence[float] = DEVIATION
+    ) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
         if not images.is_floating_point():

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from .convolution import ChannelsLast
+from .first_weights import check_narrow
 from .prepared import Prepared, draw_normal
 
 
@@ -25,8 +26,7 @@ def nin(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> P
     192, 160 and 96 of the hidden layers. ``narrow`` is 1, 2, 4 or 8; with 1 the network is the
     paper's.
     """
-    if narrow not in (1, 2, 4, 8):
-        raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")
+    check_narrow(narrow)
     wide, middle, slim = 192 // narrow, 160 // narrow, 96 // narrow
     body = nn.Sequential(
         OrderedDict(

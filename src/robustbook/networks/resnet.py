@@ -31,7 +31,7 @@ def resnet18(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     555 million multiply-adds per image.
     """
     stages = _stages(Block, (64, 128, 256, 512), 2, narrow)
-    start = {"normalise": PerChannel(MEAN, DEVIATION), **_first(64, narrow), **_relu(64, narrow)}
+    start = {"normalise": Normalised(MEAN, DEVIATION), **_first(64, narrow), **_relu(64, narrow)}
     return _network({**start, **stages}, 512 // narrow, generator)
 
 
@@ -47,7 +47,7 @@ def resnet110(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     if narrow not in (1, 2):
         raise ValueError(f"narrow must be 1 or 2, got {narrow}")
     stages = _stages(Block, (16, 32, 64), 18, narrow)
-    normalise = PerChannel(MEAN, (0.2023, 0.1994, 0.2010))
+    normalise = Normalised(MEAN, (0.2023, 0.1994, 0.2010))
     start = {"normalise": normalise, **_first(16, narrow), **_relu(16, narrow)}
     return _network({**start, **stages}, 64 // narrow, generator)
 
@@ -60,7 +60,7 @@ def preact18(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     555 million multiply-adds per image.
     """
     stages = _stages(PreactBlock, (64, 128, 256, 512), 2, narrow)
-    start = {"normalise": PerChannel(MEAN, DEVIATION), **_first(64, narrow)}
+    start = {"normalise": Normalised(MEAN, DEVIATION), **_first(64, narrow)}
     return _network({**start, **stages, **_relu(512, narrow)}, 512 // narrow, generator)
 
 
@@ -82,17 +82,6 @@ def preact20(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     stages = _stages(block, (64, 128, 256), 3, narrow, convolved=True)
     layers = {**_first(64, narrow), **stages, "relu": nn.ReLU()}
     return _network(layers, 256 // narrow, generator)
-
-
-class PerChannel(Normalised):
-    """Subtract the given mean of each channel from images in [0, 1] and divide by the given
-    standard deviation.
-    """
-
-    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
-        super().__init__()
-        self.mean = torch.tensor(mean)[:, None, None]
-        self.deviation = torch.tensor(deviation)[:, None, None]
 
 
 class Block(nn.Module):
