@@ -34,7 +34,7 @@ def test_rows_are_torchvisions_preprocessing(tree: Path) -> None:
     """The reference networks were measured with it; classes are sorted by name, and labels
     agree.
     """
-    photos = FolderSet(tree)
+    photos = FolderSet(str(tree))
     assert photos.classes == ("n01", "n02") and photos.labels.tolist() == [0, 0, 1, 1, 1]
     assert len(photos) == 5 and isinstance(photos, Images)
     weights = AlexNet_Weights.IMAGENET1K_V1.transforms()

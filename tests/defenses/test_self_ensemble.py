@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -229,6 +230,15 @@ def test_bfloat16_activations_get_bfloat16_noise() -> None:
         passed = seen(net, images(2))
     (first,), (second,) = passed.values()
     assert first[1].dtype == torch.float32 and second[1].dtype == second[0].dtype == torch.bfloat16
+
+
+def test_small_integers_and_numpys_number_a_draw_too() -> None:
+    """The hash needs 64 bits."""
+    net, x, keys = small(), images(3), torch.arange(3)
+    expected = net.at(keys, 7)(x)
+    for one in (keys.int(), keys.to(torch.uint8)):
+        for draw in (np.int64(7), torch.full((3,), 7, dtype=torch.int32)):
+            assert torch.equal(net.at(one, draw)(x), expected)
 
 
 def test_bad_input_is_refused_in_a_sentence() -> None:

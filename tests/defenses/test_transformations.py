@@ -215,6 +215,10 @@ def test_gray_images_have_one_channel() -> None:
     assert found.shape == x.shape and float((found[0] - theirs).abs().max()) < 1.5 / 255
 
 
+def test_a_quality_may_be_a_number_of_numpy() -> None:
+    assert torch.equal(jpeg(pooled(), np.int64(60))(images(2)), jpeg(pooled(), 60)(images(2)))
+
+
 def test_quality_is_closeness() -> None:
     """Quality 100 at full colour changes pixels by a few levels, and lower qualities change
     more. Half colour resolution changes noise more than full resolution.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -174,6 +175,13 @@ def test_a_bad_recipe_is_refused(change: dict[str, Any], message: str) -> None:
 def test_a_bad_augmentation_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(Augmentation.__init__)(object.__new__(Augmentation), **change)
+
+
+def test_padding_may_be_a_number_of_numpy() -> None:
+    """It becomes Python's, as the key of a recipe needs."""
+    made = object.__new__(Augmentation)
+    inspect.unwrap(Augmentation.__init__)(made, True, np.int64(4))
+    assert made == Augmentation(True, 4) and type(made.padding) is int
 
 
 # Augmentation.

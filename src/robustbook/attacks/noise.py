@@ -14,6 +14,8 @@ one 32-bit hash for every two numbers.
 """
 
 import math
+import operator
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
@@ -45,7 +47,7 @@ def seed_from(generator: torch.Generator | None) -> int:
 def uniform(
     seed: int,
     keys: Int[Tensor, " n"],
-    stream: int | Int[Tensor, " n"],
+    stream: SupportsIndex | Int[Tensor, " n"],
     count: int,
     dtype: torch.dtype,
 ) -> Float[Tensor, "n {count}"]:
@@ -80,7 +82,7 @@ def in_ball(
 def normal(
     seed: int,
     keys: Int[Tensor, " n"],
-    draws: int | Int[Tensor, " n"],
+    draws: SupportsIndex | Int[Tensor, " n"],
     shape: tuple[int, ...],
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "n ..."]:
@@ -128,8 +130,10 @@ def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
     torch.mul(angle.sin_(), radius, out=out[:, half:])
 
 
-def starts(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
+def starts(seed: int, keys: Int[Tensor, " n"], stream: SupportsIndex | Tensor) -> Int[Tensor, " n"]:
     """Return the initial state of each row's sequence of random numbers."""
+    keys = keys.long()
+    stream = stream.long() if isinstance(stream, Tensor) else operator.index(stream)
     # Python integers do not overflow, but the integers of a tensor wrap around.
     state = stream * _GAMMA + _mixed(seed)
     if isinstance(state, int):

@@ -40,9 +40,10 @@ class FolderSet:
     labels: Int[Tensor, " n"]
     classes: tuple[str, ...]
 
-    def __init__(self, root: Path, crop: int = 224) -> None:
+    def __init__(self, root: Path | str, crop: int = 224) -> None:
         if crop < 1:
             raise ValueError(f"crop must be 1 or more, got {crop}")
+        root = Path(root)
         if not root.is_dir():
             raise DataError(f"{root} is no folder: {ACCEPTED}")
         folders = sorted(

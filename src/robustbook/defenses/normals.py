@@ -19,6 +19,7 @@ number.
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import SupportsIndex
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ class Stream:
         return found[:, :count]
 
 
-def streams(seed: int, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]) -> Stream:
+def streams(seed: int, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]) -> Stream:
     """Return a sequence of numbers for each row. The seed, the key and the draw number determine
     the sequence, which is the same on every device.
     """

@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, SupportsIndex, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -100,7 +100,7 @@ class Noisy(nn.Module):
         return logits
 
     def at(
-        self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
+        self, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n *shape"]], Float[Tensor, "n k"]]:
         """Return the network with fixed noise, as a function from n images to logits; ``keys`` and
         ``draw`` determine the noise.

@@ -8,6 +8,7 @@ randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model.
 
 import math
 from collections.abc import Callable
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
@@ -38,7 +39,7 @@ class Smoothed(nn.Module):
         return logits
 
     def at(
-        self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
+        self, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n *shape"]], Float[Tensor, "n k"]]:
         """Return the network with fixed noise, as a function from n images to logits; ``keys`` and
         ``draw`` determine the noise.

@@ -15,8 +15,9 @@ arXiv 1802.00420).
 """
 
 import io
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, SupportsIndex, get_args
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class ResizedPadded(nn.Module):
         return self._answer(images, torch.rand(len(images), 3, dtype=torch.float64))
 
     def at(
-        self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
+        self, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n k"]]:
         """Return the network with fixed sizes and positions of the images, as a function from n
         images to logits. ``keys`` and ``draw`` determine the sizes and positions.
@@ -67,7 +68,7 @@ class ResizedPadded(nn.Module):
         return lambda images: self._answer(images, numbers)
 
     def layout(
-        self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
+        self, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]
     ) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"]]:
         """Return three numbers for each image: its size, the number of zero rows above it, and the
         number of zero columns left of it.
@@ -75,12 +76,12 @@ class ResizedPadded(nn.Module):
         return self._layout(self._numbers(keys, draw))
 
     def transformed(
-        self, images: Float[Tensor, "n c h w"], keys: Int[Tensor, " n"], draw: int = 0
+        self, images: Float[Tensor, "n c h w"], keys: Int[Tensor, " n"], draw: SupportsIndex = 0
     ) -> Float[Tensor, "n c size size"]:
         """Return the resized and padded images, as the network receives them."""
         return resized_padded(images, *self.layout(keys, draw), self.size)
 
-    def _numbers(self, keys: Tensor, draw: int | Tensor) -> Tensor:
+    def _numbers(self, keys: Tensor, draw: SupportsIndex | Tensor) -> Tensor:
         return uniform(self._seed, keys, draw, 3, torch.float64)
 
     def _layout(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -195,7 +196,7 @@ class Compressed(nn.Module):
         return found
 
 
-def jpeg(net: nn.Module, quality: int = 75, *, subsampling: str = "4:2:0") -> Compressed:
+def jpeg(net: nn.Module, quality: SupportsIndex = 75, *, subsampling: str = "4:2:0") -> Compressed:
     """Return ``net`` behind JPEG compression.
 
     ``quality``: the quality on the scale of libjpeg, 1 to 100.
@@ -208,12 +209,12 @@ def jpeg(net: nn.Module, quality: int = 75, *, subsampling: str = "4:2:0") -> Co
     a quality outside 1..100 or an unknown subsampling.
     """
     _check_codec(quality, subsampling)
-    return Compressed(net, quality, subsampling)
+    return Compressed(net, operator.index(quality), subsampling)
 
 
 @torch.no_grad()
 def compressed(
-    images: Float[Tensor, "n c h w"], quality: int = 75, *, subsampling: str = "4:2:0"
+    images: Float[Tensor, "n c h w"], quality: SupportsIndex = 75, *, subsampling: str = "4:2:0"
 ) -> Float[Tensor, "n c h w"]:
     """Return the images after rounding to 8 bits, compression to JPEG and decompression.
 
@@ -224,6 +225,7 @@ def compressed(
     The codec is libjpeg in Pillow. Images on a GPU are copied to the CPU and back.
     """
     _check_codec(quality, subsampling)
+    quality = operator.index(quality)
     if images.shape[1] not in (1, 3):
         raise ValueError(
             f"images must be gray or RGB for JPEG, so with 1 or 3 channels, got {images.shape[1]}"
@@ -264,8 +266,8 @@ class _StraightThrough(torch.autograd.Function):
         return gradient, None, None
 
 
-def _check_codec(quality: int | float, subsampling: str) -> None:
-    if not (isinstance(quality, int) and 1 <= quality <= 100):
+def _check_codec(quality: Any, subsampling: str) -> None:
+    if not (isinstance(quality, SupportsIndex) and 1 <= operator.index(quality) <= 100):
         raise ValueError(f"quality must be a whole number from 1 to 100, got {quality}")
     if subsampling not in get_args(Subsampling):
         known = ", ".join(get_args(Subsampling))

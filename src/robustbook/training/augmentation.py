@@ -5,7 +5,9 @@ augmentation of an image. So the augmentation does not depend on the batch, on t
 step at which an interrupted run resumes.
 """
 
+import operator
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +32,12 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not isinstance(self.mirror, bool):
             raise ValueError(f"mirror must be True or False, got {self.mirror!r}")
-        if type(self.padding) is not int or self.padding < 0:
+        whole = isinstance(self.padding, SupportsIndex) and not isinstance(self.padding, bool)
+        if not whole or self.padding < 0:
             raise ValueError(f"padding must be a whole number, 0 or more, got {self.padding!r}")
+        object.__setattr__(
+            self, "padding", operator.index(self.padding)
+        )  # a whole number of numpy, too
 
     def drawn(
         self, seed: int, epoch: int, count: int, device: torch.device
