@@ -64,6 +64,22 @@ def test_small_numbers_are_flushed_on_request() -> None:
     assert torch.tensor(SMALL) * 1 != 0
 
 
+def test_every_entry_of_a_large_tensor_is_flushed() -> None:
+    """Torch's setting acts on the calling thread, so other threads would keep their entries."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        many = torch.full((100_000,), SMALL)
+        assert (many * 1).all()  # starts the second thread, which would inherit the setting
+        with arithmetic("cpu", flush=True):
+            assert not (many * 1).any()
+        assert torch.get_num_threads() == 2
+        with arithmetic("cpu"):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="precision must be one of float32, tf32, bfloat16, got"):
         arithmetic("cpu", "float16").__enter__()

@@ -30,7 +30,7 @@ def arithmetic(
     ``bfloat16``: torch's autocast to bfloat16. The weights, their gradients and the losses stay in
         float32.
     ``flush``: whether denormal numbers (below 1.2e-38) are treated as zero, which is possible only
-        on a CPU.
+        on a CPU. Torch then uses one thread, because its setting acts on the calling thread only.
 
     cuDNN uses deterministic algorithms and does not choose algorithms by measured time, so repeated
     runs are bitwise equal. Raises ValueError for an unknown precision, and for ``flush`` on a GPU.
@@ -56,12 +56,16 @@ def arithmetic(
     # torch cannot report whether it flushes denormals, so a computation tests it.
     flushed = _flushes()
     torch.set_flush_denormal(flush)
+    threads = torch.get_num_threads()
+    if flush:
+        torch.set_num_threads(1)
     try:
         # Autocast's cache of cast weights is off, because it would keep the weights from before an
         # optimiser step.
         with torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False):
             yield
     finally:
+        torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
         _set(*before)
 
