@@ -180,6 +180,26 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other
 
 
+class Shifted(Network):
+    """A network that first subtracts 1/2, in place or not."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+
+    def preactivations(self, x: Tensor) -> list[Tensor]:
+        return super().preactivations(x.sub_(0.5) if self.in_place else x - 0.5)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_network_may_change_its_input_in_place(name: str) -> None:
+    """The caller's images stay, and the numbers are those of the same network without that."""
+    net, other, x, y = Shifted(True).eval(), Shifted(False).eval(), X.clone(), torch.arange(12) % 3
+    other.load_state_dict(net.state_dict())
+    assert_same(MEASURES[name](net, x, y), MEASURES[name](other, X, y))
+    assert torch.equal(x, X)
+
+
 @contextlib.contextmanager
 def weights(net: Network, value: float) -> Iterator[Network]:
     with torch.no_grad():

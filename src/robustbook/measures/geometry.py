@@ -158,7 +158,7 @@ def jacobian(
     """
     with unchanged(net), torch.inference_mode(False), torch.enable_grad():
         point = x.detach().clone().requires_grad_()
-        out = net(point)
+        out = net(point.clone())  # a network may change its input in place
         basis = torch.eye(out.shape[1], dtype=out.dtype, device=out.device)
         each = basis[:, None].expand(-1, *out.shape)
         (rows,) = torch.autograd.grad(out, point, each, is_grads_batched=True)
