@@ -229,6 +229,18 @@ def test_distances_of_probabilities_by_hand() -> None:
     assert length_element(p[1], torch.tensor([3.0, 1.0]).double()).item() == 1.0
 
 
+def test_small_distances_keep_their_digits() -> None:
+    """The arccosine near 1 would give 5e-4 for a distance of 0 in float32."""
+    p = (3 * torch.randn(500, 10, generator=generator(0, "test"))).softmax(1)
+    assert not fisher_distance(p, p).any()
+    image = torch.ones(1)
+    layer = nn.Linear(1, 10)
+    assert not resolve(layer, image, image, torch.linspace(0, 1, 2001))[1].any()
+    angle = torch.tensor([1e-3, 0.1, 2.0, 3.1])  # of (1, 0) and (cos^2, sin^2) of half of it
+    q = torch.stack([(angle / 2).cos().square(), (angle / 2).sin().square()], 1)
+    torch.testing.assert_close(fisher_distance(torch.tensor([1.0, 0.0]).expand(4, 2), q), angle)
+
+
 def test_singular_values_are_as_many_as_the_smaller_side() -> None:
     """With two pixels and three logits there are two values, those of the matrix."""
     layer = nn.Linear(2, 3).double()
