@@ -2,6 +2,8 @@
 afterwards.
 """
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -33,6 +35,36 @@ def test_the_callers_settings_come_back(precision: str) -> None:
     finally:
         torch.set_flush_denormal(False)
         torch.backends.cuda.matmul.allow_tf32, _, _, torch.backends.cudnn.benchmark = before
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+@pytest.mark.parametrize("product", ["cuda.matmul", "cudnn.conv", "cudnn.rnn"])
+@pytest.mark.parametrize("mine", ["ieee", "tf32"])
+def test_torchs_newer_setting_of_tf32_may_be_used(product: str, mine: str, precision: str) -> None:
+    """After it was written, torch raises an error where allow_tf32 is read."""
+    cudnn: Any = torch.backends.cudnn
+    products = {
+        "cuda.matmul": torch.backends.cuda.matmul,
+        "cudnn.conv": cudnn.conv,
+        "cudnn.rnn": cudnn.rnn,
+    }
+
+    def now() -> list[str]:
+        return [each.fp32_precision for each in products.values()]
+
+    before = now()
+    try:
+        products[product].fp32_precision = mine
+        set_by_caller = now()
+        with arithmetic("cpu", precision):
+            assert [each == "tf32" for each in now()] == 3 * [precision == "tf32"]
+            assert settings()[:2] == 2 * (precision == "tf32",)
+        assert now() == set_by_caller
+    finally:
+        for each, earlier in zip(products.values(), before, strict=True):
+            each.fp32_precision = earlier
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
+    assert settings()[:2] == (False, True)
 
 
 def test_products_are_in_the_precision_that_was_asked_for() -> None:

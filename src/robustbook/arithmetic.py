@@ -7,7 +7,7 @@ lower precision, its recipe states this explicitly.
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -45,13 +45,10 @@ def arithmetic(
             "flush must be False on a GPU, where torch's setting for denormals does nothing, got "
             f"device {device}"
         )
-    backends = torch.backends
-    before = (
-        backends.cuda.matmul.allow_tf32,
-        backends.cudnn.allow_tf32,
-        backends.cudnn.deterministic,
-        backends.cudnn.benchmark,
-    )
+    cudnn: Any = torch.backends.cudnn
+    products = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    precisions = [product.fp32_precision for product in products]
+    before = cudnn.deterministic, cudnn.benchmark
     _set(precision == "tf32", precision == "tf32", True, False)
     # torch cannot report whether it flushes denormals, so a computation tests it.
     flushed = _flushes()
@@ -67,10 +64,14 @@ def arithmetic(
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
-        _set(*before)
+        _set(precisions[0] == "tf32", precisions[1] == "tf32", *before)
+        for product, earlier in zip(products, precisions, strict=True):
+            product.fp32_precision = earlier
 
 
 def _set(matmul: bool, convolution: bool, deterministic: bool, benchmark: bool) -> None:
+    # Writing allow_tf32 writes fp32_precision too. Torch refuses to read allow_tf32 after
+    # fp32_precision alone was written, and torch.compile reads it.
     torch.backends.cuda.matmul.allow_tf32 = matmul
     torch.backends.cudnn.allow_tf32 = convolution
     torch.backends.cudnn.deterministic = deterministic
