@@ -105,7 +105,7 @@ NETWORKLESS = {
     *("activity", "battery", "class_means", "diagnose", "dissimilarity", "surviving"),
     *("epsilon_min", "expected_ratio", "pearson_vii", "resampled", "scaled_ratio", "unit"),
     *("excess_kurtosis", "histogram", "layer_weights"),
-    *("fisher", "fisher_distance", "length_element", "pull_back", "straight_path"),
+    *("fisher_distance", "length_element", "straight_path"),
     *("bypassed", "rescaled", "softened"),  # they do not run a network; see test_views
     *("Curvature", "certified", "curvature", "lower_limit", "votes"),  # counts, or a function
     "survival",

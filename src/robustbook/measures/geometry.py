@@ -169,20 +169,6 @@ def jacobian(
     return out.detach(), rows.transpose(0, 1).contiguous()
 
 
-def fisher(p: Float[Tensor, "*n k"]) -> Float[Tensor, "*n k k"]:
-    """Return the Fisher metric of a softmax in its logits, diag(p) - p p^T (eq. 10)."""
-    return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
-
-
-def pull_back(
-    metric: Float[Tensor, "*n k k"], jacobian: Float[Tensor, "*n k d"]
-) -> Float[Tensor, "*n d d"]:
-    """Return the metric J^T G J on inputs (eq. 11), given a ``metric`` G on outputs and the
-    Jacobian J of the outputs.
-    """
-    return jacobian.mT @ metric @ jacobian
-
-
 def length_element(p: Float[Tensor, "*n k"], v: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
     """Return sqrt(v^T G^F v), the rate of change of the probabilities if the logits change at rate
     ``v``.
