@@ -1,5 +1,5 @@
-"""Write verdicts and numbers as text, such as a mean with its range. Some functions prevent a line break between
-a number and its sign or its percent sign.
+"""Write verdicts and numbers as text, such as a mean with its range. Some functions prevent a line
+break between a number and its sign or its percent sign.
 """
 
 import re
