@@ -164,8 +164,8 @@ def _minimised(
             searches.only((~searches.done).nonzero().squeeze(1))
             continue
         for _ in range(every):
+            spent[searches.rows] += ~searches.done
             searches.trial(steps)
-            spent[searches.rows] += 1
     return last, spent
 
 
