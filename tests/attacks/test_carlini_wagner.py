@@ -116,15 +116,34 @@ def test_a_sweep_over_c_is_a_repeated_batch() -> None:
         torch.testing.assert_close(both.images[20 * i : 20 * i + 20], alone.images)
 
 
-def test_pixels_at_the_ends_stay_and_do_not_spoil_the_others() -> None:
-    net, x, y = linear()
+def test_the_released_code_leaves_pixels_of_0_and_1_as_they_are() -> None:
+    net, x, _ = linear()
     x[:, 0] = torch.tensor([0.0, 1.0], dtype=x.dtype).repeat(10)
     y = net(x).argmax(1)
     found = carlini_wagner(
-        net, x, y, c=5.0, steps=30, step_size=1e-2, preset=CarliniWagner(keep="last")
+        net, x, y, c=5.0, steps=30, step_size=1e-2, preset=RANDOM_SELF_ENSEMBLE
     )
     assert torch.equal(found.images[:, 0], x[:, 0])
     assert bool(found.images.isfinite().all()) and not torch.equal(found.images, x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pixels_of_0_and_1_move(dtype: torch.dtype) -> None:
+    """A third pixel is 0 or 1, and only this pixel has an effect: the distance to the boundary is
+    its margin divided by its weight. Pixels without effect keep their exact values.
+    """
+    x = torch.rand(20, 3, dtype=dtype, generator=torch.Generator().manual_seed(1)).round()
+    w = torch.tensor([0.0, 0.0, 2.0], dtype=dtype)
+    y = (x[:, 2] > 0.4).long()
+
+    def net(x: Tensor) -> Tensor:
+        return torch.stack([0.8 - x @ w, x @ w - 0.8], 1)
+
+    found = carlini_wagner(net, x, y, c=1.0, steps=500, step_size=5e-2)
+    assert bool(found.found.all()) and torch.equal(found.images[:, :2], x[:, :2])
+    assert 0 <= float(found.images.min()) and float(found.images.max()) <= 1
+    ratio = found.distance / torch.where(y == 1, 0.6, 0.4)
+    assert 1 - 1e-6 < float(ratio.min()) and float(ratio.max()) < 1.02
 
 
 def test_as_near_as_foolbox(make_curved: Make, make_images: Make) -> None:
