@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     import foolbox
 
 from robustbook.attacks import carlini_wagner
-from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, CarliniWagner
+from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE
 
 Make = Callable[..., Any]
 
@@ -105,6 +105,24 @@ def test_the_nearest_point_of_a_linear_model() -> None:
     assert float(ratio.median()) < 1.001 and float(ratio.max()) < 1.05
 
 
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("searches", [1, 4])
+def test_a_confidence_is_kept(searches: int, targeted: bool) -> None:
+    """The nearest iterate is the nearest one whose margin is at least kappa, for each search."""
+    net, x, y = linear()
+    targets = (y + 1) % 3 if targeted else None
+    given: dict[str, Any] = {"c": 10.0, "steps": 60, "step_size": 1e-2, "searches": searches}
+    plain, sure = (
+        carlini_wagner(net, x, y, targets=targets, kappa=kappa, **given) for kappa in (0.0, 0.2)
+    )
+    assert bool(sure.found.any()) and bool((sure.distance >= plain.distance).all())
+    logits = net(sure.images[sure.found]).detach()
+    hot = nn.functional.one_hot(y if targets is None else targets, 3).bool()[sure.found]
+    own, others = (logits.masked_fill(mask, -math.inf).amax(1) for mask in (~hot, hot))
+    margins = own - others if targeted else others - own
+    assert 0.2 <= float(margins.min()) < 0.3
+
+
 def test_a_sweep_over_c_is_a_repeated_batch() -> None:
     net, x, y = linear()
     sizes = torch.tensor([0.01, 0.1, 1.0], dtype=x.dtype)
@@ -120,9 +138,7 @@ def test_the_released_code_leaves_pixels_of_0_and_1_as_they_are() -> None:
     net, x, _ = linear()
     x[:, 0] = torch.tensor([0.0, 1.0], dtype=x.dtype).repeat(10)
     y = net(x).argmax(1)
-    found = carlini_wagner(
-        net, x, y, c=5.0, steps=30, step_size=1e-2, preset=RANDOM_SELF_ENSEMBLE
-    )
+    found = carlini_wagner(net, x, y, c=5.0, steps=30, step_size=1e-2, preset=RANDOM_SELF_ENSEMBLE)
     assert torch.equal(found.images[:, 0], x[:, 0])
     assert bool(found.images.isfinite().all()) and not torch.equal(found.images, x)
 

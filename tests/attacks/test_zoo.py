@@ -80,6 +80,17 @@ def test_the_nearest_point_of_a_linear_model(make_linear: Make) -> None:
     )
 
 
+def test_a_confidence_is_kept(make_linear: Make) -> None:
+    model = make_linear(classes=2)
+    x = 0.4 + 0.2 * torch.rand(10, 2, 6, 6, dtype=torch.float64)
+    labels = model(x).argmax(1)
+    found = zoo(model, x, labels, c=5.0, steps=40, coordinates=72, step_size=0.01, kappa=0.5)
+    assert bool(found.found.all())
+    logits = model(found.images).detach()
+    margins = (logits[:, 1] - logits[:, 0]) * (1 - 2 * labels)
+    assert float(margins.min()) >= 0.5
+
+
 def test_as_near_as_with_gradients(make_curved: Make, make_images: Make) -> None:
     """All coordinates in each step make it Adam on nearly exact gradients."""
     images, _ = make_images(12)

@@ -30,7 +30,7 @@ for the GPU.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -103,8 +103,9 @@ def carlini_wagner(
         successful c. The original code tries 9 values, from 1e-3.
     ``abandon``: whether the attack on an image stops early, as in the original code. With
         ``abandon``, the attack stops if the loss has not fallen by 0.01 % in a tenth of the steps.
-    ``kappa``: by how much the highest logit of a wrong class should exceed the label's logit, 0 or
-        above.
+    ``kappa``: by how much the highest logit of a wrong class must exceed the label's logit, 0 or
+        above. The attack succeeds on an iterate only with this margin. With targets, the margin is
+        that of the target's logit. The final evaluation ignores kappa.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``preset``: the version of the attack, which says which hinge is used, which iterate is returned
         and which pixels can change (see `CarliniWagner`).
@@ -120,7 +121,7 @@ def carlini_wagner(
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     If the attack should return the nearest adversarial image but finds none, it returns the clean
-    image and the distance infinity. A clean image that the model already misclassifies has distance
+    image and the distance infinity. A clean image on which the attack already succeeds has distance
     0. With a preset whose `keep` is "last", the attack returns the last iterate for the last value
     of c, and the distance of this iterate.
 
@@ -161,6 +162,7 @@ def carlini_wagner(
             rate,
             abandon,
             clip,
+            confidence,
             _END if preset.ends == "move" else 0.0,
             search * (steps + 1),
         )
@@ -201,6 +203,7 @@ def _search(
     rate: float,
     abandon: bool,
     clip: bool,
+    kappa: float,
     end: float,
     first: int,
 ) -> _Found:
@@ -234,7 +237,7 @@ def _search(
         here, at = goal.rows(rows), images[rows]
         logits, gain, gradient = _active(propagation, here, point, first + step, active)
         active = gain != 0
-        distance = note(rows, point, here.reached(logits))
+        distance = note(rows, point, succeeds(here, logits, kappa))
         if abandon and step % max(steps // 10, 1) == 0:
             now = distance.square() - weight[rows] * gain
             going = now <= 0.9999 * loss[rows]
@@ -258,7 +261,8 @@ def _search(
     if len(rows):
         last[rows] = point
         here = goal.rows(rows)
-        note(rows, point, here.reached(propagation.logits(point, here, first + steps)))
+        logits = propagation.logits(point, here, first + steps)
+        note(rows, point, succeeds(here, logits, kappa))
     return _Found(last, best, nearest, spent)
 
 
@@ -288,6 +292,12 @@ def _active(
     more, gained, gradient[needed] = propagation.both(images[needed], goal.rows(needed), step)
     order = torch.cat([quiet, needed]).argsort()
     return torch.cat([logits, more])[order], torch.cat([gain, gained])[order], gradient
+
+
+def succeeds(goal: Goal, logits: Float[Tensor, "n k"], kappa: float) -> Bool[Tensor, " n"]:
+    """Return whether the attack succeeds on each image, and the logits have the margin kappa."""
+    sure = replace(goal, loss=hinge("logits", kappa, goal.targets is not None))
+    return goal.reached(logits) & (sure.gain(logits) == 0)
 
 
 def hinge(kind: str, kappa: float, targeted: bool) -> Loss:
