@@ -119,6 +119,7 @@ def test_what_it_costs(make_curved: Make, make_images: Make, counting: type) -> 
     [
         ({"c": 0.0}, "c must be a finite number above 0, got 0.0"),
         ({"h": 0}, "h must be a finite number above 0, got 0"),
+        ({"h": 1e-17}, "h must be above 5.55e-17, or 1 - h is 1 in torch.float64, got 1e-17"),
         ({"coordinates": 0}, "coordinates must be a whole number, 1 or more, got 0"),
         ({"kappa": -1.0}, "kappa must be a finite number, 0 or above, got -1.0"),
     ],
@@ -127,3 +128,19 @@ def test_refusals(given: dict[str, Any], sentence: str, make_linear: Make) -> No
     images, labels = torch.rand(2, 72, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
     with pytest.raises(ValueError, match=sentence):
         zoo(make_linear(), images, labels, **{"c": 1.0, **given})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_smallest_h_still_changes_every_pixel(dtype: torch.dtype, make_linear: Make) -> None:
+    """Just above the limit, the two images of a difference differ, whatever the value of the
+    pixel; at the limit, they are equal for a pixel of 1.
+    """
+    limit = torch.finfo(dtype).eps / 4
+    x = torch.tensor([[0.0, 0.5, 0.75, 1 - 2 * limit, 1.0]], dtype=dtype)
+    model, label = make_linear(pixels=5, dtype=dtype), torch.zeros(1, dtype=torch.long)
+    propagation, goal, x = prepare(model, x, label, loss="margin")
+    for h, finite in ((1.01 * limit, True), (limit, False)):
+        found = differences(propagation, goal, x, every_coordinate(x), h)
+        assert bool(found.isfinite().all()) == finite
+    with pytest.raises(ValueError, match="h must be above"):
+        zoo(model, x, label, c=1.0, h=limit)

@@ -104,6 +104,11 @@ def zoo(
         judge=judge,
         generator=generator,
     )
+    limit = torch.finfo(images.dtype).eps / 4
+    if half <= limit:
+        raise ValueError(
+            f"h must be above {limit:.3g}, or 1 - h is 1 in {images.dtype}, got {half!r}"
+        )
     weight = check_positive("c", c, images)
     weight = torch.as_tensor(weight, dtype=images.dtype, device=images.device).expand(len(images))
     keys = goal.keys
