@@ -24,7 +24,7 @@ def test_a_difference_is_the_derivative(make_curved: Make, make_images: Make) ->
     """To the order of h^2 inside, and of h at pixels of 0 and 1, where it is one-sided."""
     images, labels = make_images(5)
     propagation, goal, images = prepare(make_curved(), images, labels, loss="margin")
-    _, exact = propagation.gradient(images, goal)
+    _, _, exact = propagation.both(images, goal)
     found = differences(propagation, goal, images, every_coordinate(images), 1e-4)
     edge = (images.flatten(1) <= 0) | (images.flatten(1) >= 1)
     error = (found - exact.flatten(1)).abs()
@@ -38,7 +38,7 @@ def test_coordinates_are_those_asked_for(make_linear: Make, make_images: Make) -
     model = make_linear()
     propagation, goal, images = prepare(model, 0.3 + 0.4 * images, labels, loss="margin")
     order = torch.stack([torch.randperm(72)[:9] for _ in range(4)])
-    _, exact = propagation.gradient(images, goal)
+    _, _, exact = propagation.both(images, goal)
     found = differences(propagation, goal, images, order, 0.01)
     torch.testing.assert_close(found, exact.flatten(1).gather(1, order))
 

@@ -142,6 +142,7 @@ def carlini_wagner(
         targets,
         keys,
         loss=hinge(preset.hinge, confidence, targets is not None),
+        clip=clip,
         draws=draws,
         average=average,
         judge=judge,

@@ -112,6 +112,7 @@ def lbfgs(
         targets,
         keys,
         loss=loss,
+        clip=clip,
         draws=draws,
         average=average,
         judge=judge,
