@@ -74,7 +74,7 @@ def saturation(
         raise ValueError(
             f"net must have a method preactivations, as an MLP has, got {type(net).__name__}"
         )
-    *hs, logits = net.preactivations(images)
+    *hs, logits = net.preactivations(images.clone())
     penalty = sum((hidden(h).sum() for h in hs), start=logits.new_zeros(()))
     if layers == "all":
         penalty = penalty + readout(logits).sum()

@@ -24,7 +24,7 @@ class Maxout(nn.Module):
 
     def forward(self, x: Float[Tensor, "n inputs"]) -> Float[Tensor, "n units"]:
         all_pieces: Tensor = self.linear(x)
-        return all_pieces.unflatten(1, (-1, self.pieces)).amax(2)
+        return all_pieces.view(len(x), all_pieces.shape[1] // self.pieces, self.pieces).amax(2)
 
 
 def maxout(generator: torch.Generator, narrow: int = 1, units: int = 240) -> nn.Sequential:

@@ -111,6 +111,6 @@ def _stairs(schedule: Any) -> bool:
             return False
         if not isinstance(pair[0], numbers.Integral) or not isinstance(pair[1], numbers.Real):
             return False
-        if not 0 <= pair[1] < math.inf:
+        if not 0 <= float(pair[1]) < math.inf:
             return False
     return all(one[0] < other[0] for one, other in itertools.pairwise(schedule))
