@@ -430,14 +430,20 @@ OBJECTIVES: dict[str, Callable[..., dict[str, Tensor]]] = {
 }
 
 
-def trained(name: str, stop: int | None = None, checkpoint: Path | None = None) -> Tensor:
-    """Train for 9 steps, or until the step ``stop``; return all weights and buffers in a row."""
+class Zero:
+    """The coefficient 0 until step ``stop``. A checkpoint names only this type, not the step."""
 
-    def coefficient(step: int) -> float:
-        if step == stop:
+    def __init__(self, stop: int | None = None) -> None:
+        self.stop = stop
+
+    def __call__(self, step: int) -> float:
+        if step == self.stop:
             raise KeyboardInterrupt
         return 0.0
 
+
+def trained(name: str, stop: int | None = None, checkpoint: Path | None = None) -> Tensor:
+    """Train for 9 steps, or until the step ``stop``; return all weights and buffers in a row."""
     net: nn.Module = normed().float()
     net = Pooled(net, 8, (1, 4, 4)) if name == "pool" else net
     images, labels = batch(20)
@@ -453,7 +459,7 @@ def trained(name: str, stop: int | None = None, checkpoint: Path | None = None) 
         objective,
         recipe,
         seeds=[0],
-        coefficient=coefficient,
+        coefficient=Zero(stop),
         checkpoint=checkpoint,
         every=0.0,
         static=name not in ("package", "pool"),
