@@ -27,9 +27,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from robustbook.data.images import refuse_other_than_bytes
-
-from .prepared import mean_image, refuse_other_images
+from .prepared import mean_image, refuse_other_images, refuse_other_than_bytes
 
 DEVIATION_FLOOR = 40.0  # grey levels; images with a smaller standard deviation are divided by this
 SPECTRUM_FLOOR = 10.0  # the smallest sqrt(d), in grey levels
