@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import fields, replace
+from statistics import fmean
 
 import pytest
 
@@ -93,6 +94,35 @@ def test_mirrors_are_found_beside_measurements_that_are_equal_by_chance(book):
     first = {}
     same = [_earlier(first, target, targets, equal) for target in targets.values()]
     assert same == ["", one.id, "", "c"]
+
+
+def test_an_ordering_compares_two_numbers_of_one_profile(book):
+    """The difference is that of the two measurements with the line's profile."""
+    targets = read_targets(book / "targets")
+    found = measurements(targets, read_records(book / "records"))
+    orderings = [entry for entry in build(book).entries if targets[entry.id].partner]
+    compared = [entry for entry in orderings if entry.difference is not None]
+    assert len(compared) > 50
+    for entry in orderings:
+        shared = found.get(entry.id, {}).keys() & found.get(targets[entry.id].partner, {}).keys()
+        assert bool(shared) == (entry.difference is not None), entry.id
+    for entry in compared:
+        ids = entry.id, targets[entry.id].partner
+        ours, theirs = (fmean(found[id_][entry.profile].values) for id_ in ids)
+        assert entry.difference[0] == pytest.approx(ours - theirs, abs=1e-4), entry.id
+
+
+def test_an_ordering_waits_for_a_profile_that_has_both_numbers(mine):
+    """A better measurement of only one number does not replace a comparison."""
+    publish(mine, row(5.0, TRANSFER), item="critique", profile="quick")
+    publish(mine, row(90.0, SATURATED))
+    found = line(mine, TRANSFER)
+    assert (found.verdict, found.ours, found.profile) == ("not run", 5, "quick")
+    assert found.command.startswith("robustbook run saturating/critique ")
+    publish(mine, row(80.0, SATURATED), profile="quick")
+    assert line(mine, TRANSFER).difference[0] == -75
+    publish(mine, row(6.0, TRANSFER), item="critique")
+    assert line(mine, TRANSFER).difference[0] == -84
 
 
 def test_a_missing_reason_is_found(mine):

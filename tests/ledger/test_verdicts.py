@@ -236,8 +236,15 @@ def test_other_profiles_claim_nothing_but_say_the_direction(target, measured):
     for value, direction in [(50, "comparison holds"), (60, "does not hold; our result is above")]:
         judged = judge(asked, measured(value, profile="quick"))
         assert judged.verdict == "other setting" and direction in judged.note
-    mixed = judge(ordering(target), measured(60), measured(50, profile="reduced"))
-    assert mixed.verdict == "other setting"
+    reduced = [measured(value, profile="reduced") for value in (60, 50)]
+    assert judge(ordering(target), *reduced).verdict == "other setting"
+
+
+def test_two_profiles_are_not_compared(target, measured):
+    """8 images with one recipe and 200 images with another differ in more than the defense."""
+    judged = judge(ordering(target), measured(60), measured(50, profile="reduced"))
+    assert (judged.verdict, judged.difference) == ("not run", None)
+    assert judged.note.endswith("saturating/b, which has not been run with profile paper")
 
 
 def test_nothing_measured_is_not_run(target):
