@@ -125,6 +125,20 @@ def test_an_ordering_waits_for_a_profile_that_has_both_numbers(mine):
     assert line(mine, TRANSFER).difference[0] == -84
 
 
+def test_orderings_without_seeds_are_the_same_only_with_equal_numbers(book, measured):
+    """Orderings of two tables are compared by their numbers, also if these are not random."""
+    real = read_targets(book / "targets")
+    one = real["deep_defense/table-1/mnist-mlp/reference/rho2"]
+    other = replace(one, id="c", item="other", partner="d")
+    partners = [replace(one, id=each.partner, item=each.item) for each in (one, other)]
+    targets = {target.id: target for target in (one, other, *partners)}
+    for value, same in [(3.0, one.id), (4.0, "")]:
+        values = {one.id: 3.0, one.partner: 1.0, "c": value, "d": 1.0}
+        found = {id_: {"paper": measured(v, seeds=[None])} for id_, v in values.items()}
+        first = {}
+        assert [_earlier(first, each, targets, found) for each in (one, other)] == ["", same]
+
+
 def test_a_missing_reason_is_found(mine):
     """The test above must be able to fail."""
     publish(mine, row(50.0))

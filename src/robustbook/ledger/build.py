@@ -217,7 +217,7 @@ def _values(target: Target, found: Measurement | None) -> Hashable:
     flip = target.metric.endswith("error")
     numbers = (float(rounded(100 - v if flip else v)) for v in found.values)
     return (
-        tuple(zip(found.seeds, numbers, strict=False)),
+        tuple(zip((row.seed for row in found.rows), numbers, strict=True)),
         target.metric.replace("error", "accuracy"),
     )
 
