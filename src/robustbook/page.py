@@ -262,7 +262,8 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     The same holds for the cell that papermill inserts after the parameters cell. With profile
     ``published``, which shows the results that come with the book, values must equal those in the
     book's record. For a wrong value, ``BadParameter`` is raised before any computation. Names in
-    ``globals()`` that other cells have set are ignored, so a page can be run twice in one kernel.
+    ``globals()`` that other cells have set are ignored, unless they are names of parameters. So a
+    page can be begun twice in one kernel if no cell after the parameters cell sets a parameter.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
