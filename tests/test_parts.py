@@ -17,7 +17,7 @@ from robustbook.cli import commands, main
 from robustbook.ledger import Conflict
 from robustbook.ledger.records import merge
 from robustbook.ledger.targets import COLUMNS
-from robustbook.runs import Store, execute, graph, plan, run
+from robustbook.runs import DamagedResult, Store, execute, graph, plan, run
 from robustbook.studies import items
 
 TINY = "saturating/tiny"
@@ -331,6 +331,21 @@ def test_what_rests_on_several_parts_needs_them_all(
     words = "rows of this item compare all networks"
     refused(cli, compute("c", "0", "large") + " --store c", words)
     assert published(cli, compute("c", "1") + " --store c")["seeds"] == [0, 1]
+
+
+def test_publishing_computes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan reads no tensors, so only publishing finds one flipped bit in the weights."""
+    options = compute("here", "0")
+    usual, parameters = tiny_parts.calls, tiny_parts.Parameters(profile="paper")  # type: ignore[call-arg]
+    trainings = {key: call.dependencies[0] for key, call in usual(parameters).items()}
+    monkeypatch.setattr(tiny_parts, "calls", lambda p: {("small", 0): trainings["small", 0]})
+    path = next(Path("here").glob(f"??/{trainings['small', 0].key}.safetensors"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.warns(DamagedResult, match="altered"):
+        result = cli(f"publish {options} --store here")
+    assert result.exit_code != 0 and not Path("book/records").exists()
+    assert "is damaged or missing; compute it first" in result.stderr
+    assert Store("here").load(trainings["small", 0]) is None
 
 
 def test_another_setting_is_not_merged(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
