@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_parts
@@ -14,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from robustbook import catalogue, ledger, publishing
 from robustbook.cli import commands, main
-from robustbook.ledger import Conflict
+from robustbook.ledger import Conflict, Record
 from robustbook.ledger.records import merge
 from robustbook.ledger.targets import COLUMNS
 from robustbook.runs import DamagedResult, Store, execute, graph, plan, run
@@ -248,6 +249,24 @@ def test_parts_need_not_be_all_seeds_of_all_networks(cli: Cli) -> None:
     seeds = {row["seed"] for row in record["rows"] if row.get("setting") == {"network": "large"}}
     assert seeds == {1} and len(record["rows"]) == 15 + 2
     assert record["provenance"]["parts"][1]["of"] == [{"seeds": [1], "networks": ["large"]}]
+
+
+def test_a_part_is_added_once(cli: Cli) -> None:
+    """One run of three seeds would have only two of the large network."""
+    published(cli, compute("a", "0,1", "large") + " --store a")
+    third = compute("b", "2", "large") + " --store b"
+    record = published(cli, third)
+    assert [part["of"][0]["seeds"] for part in record["provenance"]["parts"]] == [[0, 1], [2]]
+    assert published(cli, third) == record
+
+
+def test_a_study_without_parts_has_its_seeds() -> None:
+    """Its cells are the seeds alone."""
+    parts = [{"of": [{"seeds": [0, 1]}]}, {"of": [{"seeds": [2]}]}]
+    record = Record("saturating", "tiny", "paper", {}, (0, 1, 2), (), {}, {"parts": parts})
+    whole = SimpleNamespace(parts=dict)
+    cells = publishing._published_cells(tiny_parts, whole, record)  # type: ignore[arg-type]
+    assert cells == [(0, ()), (1, ()), (2, ())]
 
 
 def test_parts_are_chosen_by_two_parameters(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

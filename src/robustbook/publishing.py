@@ -209,21 +209,20 @@ def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> 
     """Return the cells of the book's record. A cell is a seed together with a chosen part of the
     study, such as a network.
 
-    A record that was made from several runs may lack some pairs of a seed and a network. The
-    provenance of the record says which pairs it has.
+    A record that was made from several runs may lack some pairs of a seed and a network, or have
+    more than one run of all its seeds would have. The provenance of the record says which pairs it
+    has.
     """
-    found = list(_cells(of, earlier))
     if "parts" not in published.provenance:
-        return found
+        return list(_cells(of, earlier))
     names = list(earlier.parts())
-    held = {
+    return [
         (seed, values)
         for part in published.provenance["parts"]
         for group in part["of"]
-        for values in zip(*(group[name] for name in names), strict=True)
+        for values in (zip(*(group[name] for name in names), strict=True) if names else [()])
         for seed in group["seeds"]
-    }
-    return [cell for cell in found if cell in held]
+    ]
 
 
 def _rectangles(cells: Iterable[Cell], parameters: Parameters) -> list[dict[str, list[Any]]]:
