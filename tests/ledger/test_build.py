@@ -273,10 +273,11 @@ def test_a_record_that_answers_nothing_known_is_refused(mine):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,why\n", "must have the columns id,reason"),
+        ("id,why\n", "columns must be one of .*'id', 'reason'"),
         ("id,reason\nsaturating/table-1/nothing,because\n", "no target has the id"),
         (f"id,reason\n{ACCURACY},  \n", "has an empty reason"),
-        (f"id,reason\n{ACCURACY}\n", "has an empty reason"),
+        (f"id,reason\n{ACCURACY}\n", "reasons.csv, line 2: a row must have 2 fields"),
+        (f"id,reason\n{ACCURACY},few, as we think\n", "line 2: a row must have 2 fields"),
         (f"id,reason\n{ACCURACY},a\n{ACCURACY},b\n", "stands there twice"),
     ],
 )

@@ -5,7 +5,6 @@ The papers' numbers are in `book/targets`, our measurements in `book/records`, a
 explanations in `book/reasons.csv`. No file is written.
 """
 
-import csv
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .records import PROFILES, Record, Row, read_records, rounded
-from .targets import PAPERS, TALLIES, Target, read_targets
+from .targets import PAPERS, TALLIES, Target, read_rows, read_targets
 from .verdicts import Measurement, judge
 
 Command = Callable[[str, str, str, str], tuple[str, str]]
@@ -301,18 +300,14 @@ def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
     if not path.exists():
         return {}
     reasons: dict[str, str] = {}
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle)
-        if reader.fieldnames != ["id", "reason"]:
-            raise ValueError(f"{path} must have the columns id,reason, got {reader.fieldnames}")
-        for row in reader:
-            id_, reason = row["id"], (row["reason"] or "").strip()
-            if id_ not in targets:
-                raise ValueError(f"{path}: no target has the id {id_!r}{_nearest(id_, targets)}")
-            if id_ in reasons or not reason:
-                fault = "stands there twice" if id_ in reasons else "has an empty reason"
-                raise ValueError(f"{path}: {id_} {fault}")
-            reasons[id_] = reason
+    for where, row in read_rows(path, ("id", "reason")):
+        id_, reason = row["id"], row["reason"].strip()
+        if id_ not in targets:
+            raise ValueError(f"{where}: no target has the id {id_!r}{_nearest(id_, targets)}")
+        if id_ in reasons or not reason:
+            fault = "stands there twice" if id_ in reasons else "has an empty reason"
+            raise ValueError(f"{where}: {id_} {fault}")
+        reasons[id_] = reason
     return reasons
 
 
