@@ -2,6 +2,8 @@
 afterwards.
 """
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -35,6 +37,36 @@ def test_the_callers_settings_come_back(precision: str) -> None:
         torch.backends.cuda.matmul.allow_tf32, _, _, torch.backends.cudnn.benchmark = before
 
 
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+@pytest.mark.parametrize("product", ["cuda.matmul", "cudnn.conv", "cudnn.rnn"])
+@pytest.mark.parametrize("mine", ["ieee", "tf32"])
+def test_torchs_newer_setting_of_tf32_may_be_used(product: str, mine: str, precision: str) -> None:
+    """After it was written, torch raises an error where allow_tf32 is read."""
+    cudnn: Any = torch.backends.cudnn
+    products = {
+        "cuda.matmul": torch.backends.cuda.matmul,
+        "cudnn.conv": cudnn.conv,
+        "cudnn.rnn": cudnn.rnn,
+    }
+
+    def now() -> list[str]:
+        return [each.fp32_precision for each in products.values()]
+
+    before = now()
+    try:
+        products[product].fp32_precision = mine
+        set_by_caller = now()
+        with arithmetic("cpu", precision):
+            assert [each == "tf32" for each in now()] == 3 * [precision == "tf32"]
+            assert settings()[:2] == 2 * (precision == "tf32",)
+        assert now() == set_by_caller
+    finally:
+        for each, earlier in zip(products.values(), before, strict=True):
+            each.fp32_precision = earlier
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
+    assert settings()[:2] == (False, True)
+
+
 def test_products_are_in_the_precision_that_was_asked_for() -> None:
     a = torch.ones(2, 2)
     with arithmetic("cpu", "bfloat16"):
@@ -62,6 +94,22 @@ def test_small_numbers_are_flushed_on_request() -> None:
     with arithmetic("cpu", flush=True):
         assert torch.tensor(SMALL) * 1 == 0
     assert torch.tensor(SMALL) * 1 != 0
+
+
+def test_every_entry_of_a_large_tensor_is_flushed() -> None:
+    """Torch's setting acts on the calling thread, so other threads would keep their entries."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        many = torch.full((100_000,), SMALL)
+        assert (many * 1).all()  # starts the second thread, which would inherit the setting
+        with arithmetic("cpu", flush=True):
+            assert not (many * 1).any()
+        assert torch.get_num_threads() == 2
+        with arithmetic("cpu"):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_refusals() -> None:

@@ -1,5 +1,6 @@
 """Every draw of the package depends on these streams, so they must never change."""
 
+import pytest
 import torch
 
 from robustbook.randomness import generator
@@ -13,6 +14,12 @@ def test_a_stream_depends_on_its_arguments_alone() -> None:
     for name, draw in draws.items():
         assert torch.equal(draw, torch.rand(8, generator=generator(*name)))
     assert len({tuple(draw.tolist()) for draw in draws.values()}) == len(names)
+
+
+def test_a_word_with_a_slash_is_refused() -> None:
+    """The purposes "a/b" and ("a", "b") would share numbers."""
+    with pytest.raises(ValueError, match="purpose must be words without a slash, got 'a/b'"):
+        generator(0, "a/b")
 
 
 def test_the_first_numbers_stay_as_they_are() -> None:

@@ -7,7 +7,7 @@ lower precision, its recipe states this explicitly.
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -30,7 +30,7 @@ def arithmetic(
     ``bfloat16``: torch's autocast to bfloat16. The weights, their gradients and the losses stay in
         float32.
     ``flush``: whether denormal numbers (below 1.2e-38) are treated as zero, which is possible only
-        on a CPU.
+        on a CPU. Torch then uses one thread, because its setting acts on the calling thread only.
 
     cuDNN uses deterministic algorithms and does not choose algorithms by measured time, so repeated
     runs are bitwise equal. Raises ValueError for an unknown precision, and for ``flush`` on a GPU.
@@ -45,28 +45,33 @@ def arithmetic(
             "flush must be False on a GPU, where torch's setting for denormals does nothing, got "
             f"device {device}"
         )
-    backends = torch.backends
-    before = (
-        backends.cuda.matmul.allow_tf32,
-        backends.cudnn.allow_tf32,
-        backends.cudnn.deterministic,
-        backends.cudnn.benchmark,
-    )
+    cudnn: Any = torch.backends.cudnn
+    products = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    precisions = [product.fp32_precision for product in products]
+    before = cudnn.deterministic, cudnn.benchmark
     _set(precision == "tf32", precision == "tf32", True, False)
     # torch cannot report whether it flushes denormals, so a computation tests it.
     flushed = _flushes()
     torch.set_flush_denormal(flush)
+    threads = torch.get_num_threads()
+    if flush:
+        torch.set_num_threads(1)
     try:
         # Autocast's cache of cast weights is off, because it would keep the weights from before an
         # optimiser step.
         with torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False):
             yield
     finally:
+        torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
-        _set(*before)
+        _set(precisions[0] == "tf32", precisions[1] == "tf32", *before)
+        for product, earlier in zip(products, precisions, strict=True):
+            product.fp32_precision = earlier
 
 
 def _set(matmul: bool, convolution: bool, deterministic: bool, benchmark: bool) -> None:
+    # Writing allow_tf32 writes fp32_precision too. Torch refuses to read allow_tf32 after
+    # fp32_precision alone was written, and torch.compile reads it.
     torch.backends.cuda.matmul.allow_tf32 = matmul
     torch.backends.cudnn.allow_tf32 = convolution
     torch.backends.cudnn.deterministic = deterministic

@@ -69,8 +69,11 @@ def diagnose(
     The default values of points, share and rise are our choice.
 
     Raises ValueError for an unknown name (the message suggests the most similar known name), and
-    for a value of the wrong kind.
+    for a value of the wrong kind, also of points, share and rise.
     """
+    for name, value in (("points", points), ("share", share), ("rise", rise)):
+        if not _is_percentage(value):
+            raise ValueError(f"{name} must be a percentage in [0, 100], got {value!r}")
     e = _checked(evidence)
     return [*_gradients(e, points, share), *_attacks(e, points, rise), *_outputs(e, share)]
 
@@ -89,7 +92,7 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
     if _has(e, "one_step", "random_signs"):
         yield Finding(
             "Does the attack beat random signs?",
-            one > e["random_signs"] - points,
+            one > max(e["random_signs"] - points, 0),
             f"one step leaves an accuracy of {one:.1f} %, random signs of the same size leave "
             f"{e['random_signs']:.1f} %",
         )

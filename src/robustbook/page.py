@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from robustbook import catalogue, ledger
 from robustbook.chapters.published import Version, entries, records_of, version_of
+from robustbook.chapters.wording import badge
 from robustbook.durations import duration
 from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
@@ -366,12 +367,6 @@ def published(item: str) -> Page:
     that come before the parameters cell use the page from this function.
     """
     return begin(item, {})
-
-
-def badge(verdict: str) -> str:
-    """Return a verdict such as "reproduced" as a coloured word in HTML."""
-    kind = verdict.replace(" ", "-")
-    return f'<span class="verdict-badge {kind}">{verdict}</span>'
 
 
 def svg(figure: Figure) -> SVG:

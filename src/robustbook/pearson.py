@@ -8,9 +8,11 @@ not import torch, which takes seconds.
 """
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 from scipy import special
+
+Intensity = Literal["mean", "median"]
 
 
 def degrees(kurtosis: float) -> float:
@@ -23,7 +25,13 @@ def degrees(kurtosis: float) -> float:
     return 4 + 6 / kurtosis if kurtosis else math.inf
 
 
-def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean") -> float:
+def check_intensity(intensity: str) -> None:
+    """Raise ValueError unless the intensity is "mean" or "median"."""
+    if intensity not in get_args(Intensity):
+        raise ValueError(f"intensity must be one of mean, median, got {intensity!r}")
+
+
+def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
     """Return the ratio eps_min / intensity in the limit of many dimensions, for weights from a
     Pearson VII distribution.
 
@@ -31,8 +39,9 @@ def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean
         of |w1|. For independent weights x, x1 and x2, the limit is E[x^2] / (E|x1 - x2| E|x|). With
         the median, E|x| is replaced by the median of |x|.
 
-    Raises ValueError for a negative excess kurtosis.
+    Raises ValueError for a negative excess kurtosis, and for another intensity.
     """
+    check_intensity(intensity)
     nu = degrees(kurtosis)
     if math.isinf(nu):
         difference, mean = 2 / math.sqrt(math.pi), math.sqrt(2 / math.pi)

@@ -14,8 +14,12 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
     numbers are used for (``purpose``).
 
     Generators for different purposes give independent random numbers. The same arguments give the
-    same random numbers on every machine.
+    same random numbers on every machine. In the purpose, a number and its digits as a word are the
+    same. Raises ValueError for a word with a slash, because slashes separate the words.
     """
+    for word in purpose:
+        if "/" in str(word):
+            raise ValueError(f"purpose must be words without a slash, got {word!r}")
     words = "/".join(str(word) for word in (seed, *purpose))
     digest = hashlib.sha256(words.encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

@@ -111,3 +111,19 @@ def test_looking_less_often_changes_nothing(
     seldom = adam(make_curved(), images, labels, steps=40)
     torch.testing.assert_close(seldom.images, often.images, rtol=0, atol=1e-12)
     assert torch.equal(seldom.steps, often.steps) and torch.equal(seldom.found, often.found)
+
+
+def test_success_on_a_randomised_model_is_kept(
+    make_linear: Make, make_images: Make, noisy: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that succeeded once stays where it is, also if new noise would say otherwise."""
+    images, _ = make_images(12)
+    model = make_linear()
+    labels = model(images).argmax(1)
+    found = []
+    for every in (1, 10):
+        monkeypatch.setitem(propagation.LOOK_EVERY, "cpu", every)
+        found.append(adam(noisy(model, 0.5), images, labels, steps=40, step_size=0.005))
+    often, seldom = found
+    torch.testing.assert_close(seldom.images, often.images, rtol=0, atol=1e-12)
+    assert torch.equal(seldom.steps, often.steps) and torch.equal(seldom.found, often.found)

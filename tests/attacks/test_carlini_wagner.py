@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     import foolbox
 
 from robustbook.attacks import carlini_wagner
-from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, CarliniWagner
+from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE
 
 Make = Callable[..., Any]
 
@@ -105,6 +105,24 @@ def test_the_nearest_point_of_a_linear_model() -> None:
     assert float(ratio.median()) < 1.001 and float(ratio.max()) < 1.05
 
 
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("searches", [1, 4])
+def test_a_confidence_is_kept(searches: int, targeted: bool) -> None:
+    """The nearest iterate is the nearest one whose margin is at least kappa, for each search."""
+    net, x, y = linear()
+    targets = (y + 1) % 3 if targeted else None
+    given: dict[str, Any] = {"c": 10.0, "steps": 60, "step_size": 1e-2, "searches": searches}
+    plain, sure = (
+        carlini_wagner(net, x, y, targets=targets, kappa=kappa, **given) for kappa in (0.0, 0.2)
+    )
+    assert bool(sure.found.any()) and bool((sure.distance >= plain.distance).all())
+    logits = net(sure.images[sure.found]).detach()
+    hot = nn.functional.one_hot(y if targets is None else targets, 3).bool()[sure.found]
+    own, others = (logits.masked_fill(mask, -math.inf).amax(1) for mask in (~hot, hot))
+    margins = own - others if targeted else others - own
+    assert 0.2 <= float(margins.min()) < 0.3
+
+
 def test_a_sweep_over_c_is_a_repeated_batch() -> None:
     net, x, y = linear()
     sizes = torch.tensor([0.01, 0.1, 1.0], dtype=x.dtype)
@@ -116,15 +134,32 @@ def test_a_sweep_over_c_is_a_repeated_batch() -> None:
         torch.testing.assert_close(both.images[20 * i : 20 * i + 20], alone.images)
 
 
-def test_pixels_at_the_ends_stay_and_do_not_spoil_the_others() -> None:
-    net, x, y = linear()
+def test_the_released_code_leaves_pixels_of_0_and_1_as_they_are() -> None:
+    net, x, _ = linear()
     x[:, 0] = torch.tensor([0.0, 1.0], dtype=x.dtype).repeat(10)
     y = net(x).argmax(1)
-    found = carlini_wagner(
-        net, x, y, c=5.0, steps=30, step_size=1e-2, preset=CarliniWagner(keep="last")
-    )
+    found = carlini_wagner(net, x, y, c=5.0, steps=30, step_size=1e-2, preset=RANDOM_SELF_ENSEMBLE)
     assert torch.equal(found.images[:, 0], x[:, 0])
     assert bool(found.images.isfinite().all()) and not torch.equal(found.images, x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pixels_of_0_and_1_move(dtype: torch.dtype) -> None:
+    """A third pixel is 0 or 1, and only this pixel has an effect: the distance to the boundary is
+    its margin divided by its weight. Pixels without effect keep their exact values.
+    """
+    x = torch.rand(20, 3, dtype=dtype, generator=torch.Generator().manual_seed(1)).round()
+    w = torch.tensor([0.0, 0.0, 2.0], dtype=dtype)
+    y = (x[:, 2] > 0.4).long()
+
+    def net(x: Tensor) -> Tensor:
+        return torch.stack([0.8 - x @ w, x @ w - 0.8], 1)
+
+    found = carlini_wagner(net, x, y, c=1.0, steps=500, step_size=5e-2)
+    assert bool(found.found.all()) and torch.equal(found.images[:, :2], x[:, :2])
+    assert 0 <= float(found.images.min()) and float(found.images.max()) <= 1
+    ratio = found.distance / torch.where(y == 1, 0.6, 0.4)
+    assert 1 - 1e-6 < float(ratio.min()) and float(ratio.max()) < 1.02
 
 
 def test_as_near_as_foolbox(make_curved: Make, make_images: Make) -> None:

@@ -191,6 +191,23 @@ def test_looking_less_often_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     assert torch.equal(seldom.steps, often.steps) and torch.equal(seldom.found, often.found)
 
 
+def test_finished_rows_of_a_randomised_model_do_no_harm(
+    make_linear: Make, make_images: Make, noisy: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their steps must not shrink until they round to 0, which would give 0/0."""
+    images, _ = make_images(40, torch.float32)
+    images = 0.3 + 0.4 * images
+    model = make_linear(dtype=torch.float32)
+    labels = model(images).argmax(1)
+    found = []
+    for every in (1, 10):
+        monkeypatch.setitem(propagation.LOOK_EVERY, "cpu", every)
+        found.append(lbfgs(noisy(model, 1.0), images, labels, targets=(labels + 1) % 5, clip=False))
+    often, seldom = found
+    torch.testing.assert_close(seldom.images, often.images)
+    assert torch.equal(seldom.steps, often.steps) and torch.equal(seldom.found, often.found)
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e20])
 def test_the_size_of_the_loss_does_not_matter(size: float, bowls: tuple[Tensor, Tensor]) -> None:
     """In float32 the squares of gradients of 1e-30 are 0, so a saturated network would seem

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbook.attacks import penalised_lbfgs
+from robustbook.attacks import penalised_lbfgs, propagation
 
 Make = Callable[..., nn.Module]
 MakeImages = Callable[..., tuple[Tensor, Tensor]]
@@ -70,6 +70,30 @@ def test_a_misclassified_image_stays(make_curved: Make, make_images: MakeImages)
     result = penalised_lbfgs(model, images, wrong)
     assert torch.equal(result.images, images) and float(result.distance.max()) == 0
     assert bool(result.found.all()) and int(result.steps.sum()) == result.backwards == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_looking_less_often_changes_nothing(
+    dtype: torch.dtype, make_linear: Make, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU finished rows stay in the batch for a while. They must not move further, not even by
+    steps that float32 rounds to 0, and their gradients are not counted.
+    """
+    images, _ = make_images(16, dtype)
+    images = 0.3 + 0.4 * images
+    model = nn.Sequential(make_linear(16, 72, dtype), nn.Sigmoid(), make_linear(5, 16, dtype))
+    labels = model(images).argmax(1)
+    found = []
+    for every in (1, 10):
+        monkeypatch.setitem(propagation.LOOK_EVERY, "cpu", every)
+        found.append(
+            penalised_lbfgs(model, images, labels, targets=(labels + 1) % 5, searches=1, steps=20)
+        )
+    often, seldom = found
+    torch.testing.assert_close(seldom.images, often.images, rtol=0, atol=1e-3)
+    assert torch.equal(seldom.found, often.found)
+    if dtype == torch.float64:  # in float32 the size of the batch may change the steps
+        assert torch.equal(seldom.steps, often.steps)
 
 
 @pytest.mark.parametrize("given", [{"c": 0}, {"searches": 0}, {"steps": 0}, {"gtol": -1}])

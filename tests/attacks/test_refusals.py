@@ -131,6 +131,23 @@ def test_is_refused_before_the_model_is_asked(name: str) -> None:
         getattr(attacks, name)(model, IMAGES, LABELS, **(GIVEN[name] | wrong))
 
 
+CLIPPING = [
+    name
+    for name in attacks.__all__
+    if {"images", "clip"} <= set(inspect.signature(getattr(attacks, name)).parameters)
+]
+
+
+@pytest.mark.parametrize("name", CLIPPING)
+def test_clip_is_true_or_false(name: str) -> None:
+    """A string such as "no" would clip."""
+    attack = inspect.unwrap(getattr(attacks, name))
+    needed = {"eps": 0.1, "steps": 2, "step_size": 0.1, "c": 1.0}
+    given = {key: needed[key] for key in inspect.signature(attack).parameters if key in needed}
+    with pytest.raises(ValueError, match="clip must be one of True, False, got 'no'"):
+        attack(lambda x: x @ WEIGHT, IMAGES, LABELS, clip="no", **given)
+
+
 def test_an_l2_budget_may_exceed_the_width_of_a_pixel() -> None:
     result = attacks.pgd(
         lambda x: x @ WEIGHT, IMAGES, LABELS, eps=1.5, steps=1, step_size=1.0, norm=2

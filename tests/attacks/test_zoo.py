@@ -24,7 +24,7 @@ def test_a_difference_is_the_derivative(make_curved: Make, make_images: Make) ->
     """To the order of h^2 inside, and of h at pixels of 0 and 1, where it is one-sided."""
     images, labels = make_images(5)
     propagation, goal, images = prepare(make_curved(), images, labels, loss="margin")
-    _, exact = propagation.gradient(images, goal)
+    _, _, exact = propagation.both(images, goal)
     found = differences(propagation, goal, images, every_coordinate(images), 1e-4)
     edge = (images.flatten(1) <= 0) | (images.flatten(1) >= 1)
     error = (found - exact.flatten(1)).abs()
@@ -38,7 +38,7 @@ def test_coordinates_are_those_asked_for(make_linear: Make, make_images: Make) -
     model = make_linear()
     propagation, goal, images = prepare(model, 0.3 + 0.4 * images, labels, loss="margin")
     order = torch.stack([torch.randperm(72)[:9] for _ in range(4)])
-    _, exact = propagation.gradient(images, goal)
+    _, _, exact = propagation.both(images, goal)
     found = differences(propagation, goal, images, order, 0.01)
     torch.testing.assert_close(found, exact.flatten(1).gather(1, order))
 
@@ -80,6 +80,17 @@ def test_the_nearest_point_of_a_linear_model(make_linear: Make) -> None:
     )
 
 
+def test_a_confidence_is_kept(make_linear: Make) -> None:
+    model = make_linear(classes=2)
+    x = 0.4 + 0.2 * torch.rand(10, 2, 6, 6, dtype=torch.float64)
+    labels = model(x).argmax(1)
+    found = zoo(model, x, labels, c=5.0, steps=40, coordinates=72, step_size=0.01, kappa=0.5)
+    assert bool(found.found.all())
+    logits = model(found.images).detach()
+    margins = (logits[:, 1] - logits[:, 0]) * (1 - 2 * labels)
+    assert float(margins.min()) >= 0.5
+
+
 def test_as_near_as_with_gradients(make_curved: Make, make_images: Make) -> None:
     """All coordinates in each step make it Adam on nearly exact gradients."""
     images, _ = make_images(12)
@@ -108,6 +119,7 @@ def test_what_it_costs(make_curved: Make, make_images: Make, counting: type) -> 
     [
         ({"c": 0.0}, "c must be a finite number above 0, got 0.0"),
         ({"h": 0}, "h must be a finite number above 0, got 0"),
+        ({"h": 1e-17}, "h must be above 5.55e-17, or 1 - h is 1 in torch.float64, got 1e-17"),
         ({"coordinates": 0}, "coordinates must be a whole number, 1 or more, got 0"),
         ({"kappa": -1.0}, "kappa must be a finite number, 0 or above, got -1.0"),
     ],
@@ -116,3 +128,19 @@ def test_refusals(given: dict[str, Any], sentence: str, make_linear: Make) -> No
     images, labels = torch.rand(2, 72, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
     with pytest.raises(ValueError, match=sentence):
         zoo(make_linear(), images, labels, **{"c": 1.0, **given})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_smallest_h_still_changes_every_pixel(dtype: torch.dtype, make_linear: Make) -> None:
+    """Just above the limit, the two images of a difference differ, whatever the value of the
+    pixel; at the limit, they are equal for a pixel of 1.
+    """
+    limit = torch.finfo(dtype).eps / 4
+    x = torch.tensor([[0.0, 0.5, 0.75, 1 - 2 * limit, 1.0]], dtype=dtype)
+    model, label = make_linear(pixels=5, dtype=dtype), torch.zeros(1, dtype=torch.long)
+    propagation, goal, x = prepare(model, x, label, loss="margin")
+    for h, finite in ((1.01 * limit, True), (limit, False)):
+        found = differences(propagation, goal, x, every_coordinate(x), h)
+        assert bool(found.isfinite().all()) == finite
+    with pytest.raises(ValueError, match="h must be above"):
+        zoo(model, x, label, c=1.0, h=limit)

@@ -255,7 +255,7 @@ def test_the_gradient_averaged_over_draws() -> None:
     goal = Goal(torch.tensor([1]), None, cross_entropy, torch.tensor([0]))
     for k in (1, 10, 50):
         found = Propagation(Drawn(logits), 1, draws=k)
-        _, gradient = found.gradient(shown["x"][None], goal)
+        _, _, gradient = found.both(shown["x"][None], goal)
         torch.testing.assert_close(gradient[0], shown["g"][:k].mean(0))
     near = [torch.cosine_similarity(shown["g"][:k].mean(0), shown["g"].mean(0), 0) for k in (1, 50)]
     assert near[0] < near[1] < 1

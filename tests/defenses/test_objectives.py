@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from robustbook.defenses import (
     Pooled,
     SignedSteps,
     Weights,
+    deep_defense,
+    distillation,
     goodfellow,
     inner_attack,
     inner_fgsm,
@@ -23,6 +26,9 @@ from robustbook.defenses import (
     inner_pgd,
     inner_trades,
     pool_training,
+    relu_penalty,
+    saturation,
+    soft_targets,
     trades,
     weighted_training,
 )
@@ -489,6 +495,48 @@ def test_networks_may_be_trained_together(name: str) -> None:
     for net, found in zip(nets, together, strict=True):
         alone = torch.stack(list(objective(net, images, labels).values()))
         torch.testing.assert_close(found, alone)
+
+
+class Shifted(nn.Module):
+    """A network that first subtracts 1/2, in place or not."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.net, self.in_place = network(), in_place
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.net(x.sub_(0.5) if self.in_place else x - 0.5)
+        return logits
+
+    def preactivations(self, x: Tensor) -> list[Tensor]:
+        return [self(x)]
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        OBJECTIVES["goodfellow"],
+        OBJECTIVES["alp"],
+        OBJECTIVES["trades"],
+        OBJECTIVES["pool"],
+        partial(deep_defense, form="rows"),
+        partial(deep_defense, form="fixed"),
+        partial(saturation, lam=1.0, hidden=relu_penalty, readout=relu_penalty),
+        lambda net, x, y: distillation(net, x, soft_targets(net, x)),
+    ],
+)
+def test_a_network_may_change_its_input_in_place(objective: Callable[..., Any]) -> None:
+    """The batch stays, and the terms are those of the same network without that."""
+    terms = []
+    for in_place in (True, False):
+        images, labels = batch()
+        net: nn.Module = Shifted(in_place)
+        torch.manual_seed(0)
+        if objective is OBJECTIVES["pool"]:
+            net = Pooled(net, 8, (1, 4, 4)).double()
+        terms.append(objective(net, images, labels))
+        assert torch.equal(images, batch()[0])
+    torch.testing.assert_close(*terms)
 
 
 # The pool.

@@ -1,5 +1,6 @@
 """Certified radii: closed forms of the limits, and a classifier whose true radius is known."""
 
+import inspect
 import math
 
 import pytest
@@ -96,3 +97,8 @@ def test_bad_input_is_refused() -> None:
         certified(counts.expand(2, 2), torch.tensor([[3, 7], [3, 6]]), sigma=1.0)
     with pytest.raises(ValueError, match="draws must be 1 or more, got 0"):
         votes(HalfSpace(1.0), torch.zeros(1, 2), torch.tensor([0]), draws=0)
+    with pytest.raises(ValueError, match="images must be one or more, got none"):
+        votes(HalfSpace(1.0), torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), draws=1)
+    unchecked = inspect.unwrap(votes)  # without the tests' type checks
+    with pytest.raises(ValueError, match="model must be a randomised model"):
+        unchecked(lambda x: x, torch.zeros(1, 2), torch.tensor([0]), draws=1)

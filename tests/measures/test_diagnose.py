@@ -69,6 +69,7 @@ def test_each_question_turns_red_alone(change: dict[str, Any], question: str) ->
         ({"zero_gradients": 1.0}, {}),
         ({"zero_gradients": 1.5}, {"share": 1.5}),
         ({"random_signs": 35.0}, {}),
+        ({"one_step": 0.0, "random_signs": 0.0, "float64": 0.0, "rescaled": 0.0}, {}),
         ({"many_steps": 37.0, "repaired": 37.0, "gradient_free": 37.0}, {}),
         ({"float64": 35.0, "rescaled": 25.0}, {}),
         ({"transfer": 27.0}, {}),
@@ -130,3 +131,12 @@ def test_the_sentences_hold_the_numbers() -> None:
 def test_other_evidence_is_refused(evidence: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         diagnose(evidence)
+
+
+@pytest.mark.parametrize("name", ["points", "share", "rise"])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0, True])
+def test_a_threshold_that_would_hide_every_red_is_refused(name: str, wrong: Any) -> None:
+    with pytest.raises(
+        ValueError, match=rf"{name} must be a percentage in \[0, 100\], got {wrong}"
+    ):
+        diagnose(SOUND, **{name: wrong})

@@ -163,6 +163,8 @@ def test_the_attacks_are_the_callers_choice() -> None:
     chosen = {name: battery(0.3)[name] for name in ("one_step", "many_steps")}
     found = evidence(net, x, y, 0.3, attacks=chosen, sizes=(1.0, 3.0, 4.0))
     assert list(found["curve"]) == [0.3, 3.0 * 0.3, 1.0] and "clean" not in found
+    none = evidence(net, x, y, 0.3, attacks={})
+    assert list(none) == ["chance", "changed_answers", "repeats"]
     weak = {"many_steps": replace(chosen["many_steps"], steps=1, step_size=1e-3)}
     assert evidence(net, x, y, 0.3, attacks=weak)["many_steps"] > found["many_steps"]
     with pytest.raises(ValueError, match="did you mean 'one_step'"):

@@ -36,12 +36,23 @@ def test_feature_maps_are_the_outputs_of_the_stages() -> None:
     assert not any(layer._forward_hooks for layer in net.modules())
 
 
+def test_a_later_layer_in_place_does_not_change_a_feature_map() -> None:
+    """Otherwise a layer before a ReLU in place would seem to have no negative output."""
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(inplace=True)).eval()
+    net[0].weight.data = torch.diag(torch.tensor([1.0, -3.0]))
+    found = feature_maps(net, torch.ones(1, 2), ("0", "1"))
+    assert found["0"].tolist() == [[1.0, -3.0]] and found["1"].tolist() == [[1.0, 0.0]]
+
+
 def test_bad_input_is_refused() -> None:
-    """Unknown names, and features that are 0."""
+    """Unknown names, layers that are not called, and features that are 0."""
     net = nn.Sequential(nn.Linear(2, 2, bias=False)).eval()
     images = torch.ones(1, 2)
     with pytest.raises(ValueError, match="layers must name submodules of the network, got 'stage'"):
         feature_maps(net, images, ("stage",))
+    net[0].unused = nn.ReLU()
+    with pytest.raises(ValueError, match="layers must name .* that the network calls, got '0.unus"):
+        feature_maps(net, images, ("0.unused",))
     net[0].weight.data.zero_()
     with pytest.raises(ValueError, match="feature maps must not be 0 everywhere, got 0 after 0"):
         feature_noise(net, images, images, ("0",))

@@ -7,11 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from robustbook.measures import (
-    fisher,
     fisher_distance,
     jacobian,
     length_element,
-    pull_back,
     resolve,
     straight_path,
     walk,
@@ -35,6 +33,11 @@ def net() -> MLP:
     net = MLP((16, 12, 9, 5), torch.sigmoid)
     initialise(net, "normal", generator(0, "test"))
     return net.double()
+
+
+def fisher(p: Tensor) -> Tensor:
+    """Return the Fisher metric of a softmax in its logits, diag(p) - p p^T (eq. 10)."""
+    return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
 
 
 class Plain(nn.Module):
@@ -116,7 +119,7 @@ def test_the_metric_of_the_input(net: MLP) -> None:
     p = logits.softmax(1)
     score = torch.eye(5, dtype=torch.float64) - p[:, None, :]  # [n, k, i]: d log p_k / d z_i
     torch.testing.assert_close(fisher(p), torch.einsum("nk,nki,nkj->nij", p, score, score))
-    metric = pull_back(fisher(p), j)
+    metric = j.mT @ fisher(p) @ j
     eigenvalues = torch.linalg.eigvalsh(metric)
     assert eigenvalues.min() > -1e-12 * eigenvalues.max()
     assert (eigenvalues > 1e-9 * eigenvalues.max()).sum(1).max() == 4
@@ -225,8 +228,19 @@ def test_distances_of_probabilities_by_hand() -> None:
     p = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.2, 0.8]], dtype=torch.float64)
     q = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.2, 0.8]], dtype=torch.float64)
     assert fisher_distance(p, q).tolist() == pytest.approx([math.pi, math.pi / 2, 0.0], abs=1e-7)
-    assert fisher(p[1]).tolist() == [[0.25, -0.25], [-0.25, 0.25]]
     assert length_element(p[1], torch.tensor([3.0, 1.0]).double()).item() == 1.0
+
+
+def test_small_distances_keep_their_digits() -> None:
+    """The arccosine near 1 would give 5e-4 for a distance of 0 in float32."""
+    p = (3 * torch.randn(500, 10, generator=generator(0, "test"))).softmax(1)
+    assert not fisher_distance(p, p).any()
+    image = torch.ones(1)
+    layer = nn.Linear(1, 10)
+    assert not resolve(layer, image, image, torch.linspace(0, 1, 2001))[1].any()
+    angle = torch.tensor([1e-3, 0.1, 2.0, 3.1])  # of (1, 0) and (cos^2, sin^2) of half of it
+    q = torch.stack([(angle / 2).cos().square(), (angle / 2).sin().square()], 1)
+    torch.testing.assert_close(fisher_distance(torch.tensor([1.0, 0.0]).expand(4, 2), q), angle)
 
 
 def test_singular_values_are_as_many_as_the_smaller_side() -> None:

@@ -1,5 +1,6 @@
 """The two-prototype classifier: closed forms, the attack itself, and the distributions."""
 
+import inspect
 import math
 
 import numpy as np
@@ -133,3 +134,14 @@ def test_a_negative_kurtosis_is_refused() -> None:
             expected_ratio(wrong)
     with pytest.raises(ValueError, match="kurtosis must be"):
         pearson_vii(-1.0, (2,), generator(0))
+
+
+def test_an_unknown_intensity_is_refused() -> None:
+    """It would silently mean the median."""
+    unchecked = inspect.unwrap(scaled_ratio)  # without the tests' type checks
+    for ask in (
+        lambda: expected_ratio(1.0, "Mean"),
+        lambda: unchecked(torch.ones(2), -torch.ones(2), "Mean"),
+    ):
+        with pytest.raises(ValueError, match="intensity must be one of mean, median, got 'Mean'"):
+            ask()

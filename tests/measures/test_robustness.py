@@ -201,16 +201,30 @@ def test_pgd_leaves_no_more_than_one_clipped_step() -> None:
 
 
 def test_the_median_lead() -> None:
-    """It is the label's logit minus the best other one, negative where misclassified.
+    """It is the size of the label's logit minus the best other one.
 
     It is never below 1e-6, because logits are divided by it.
     """
     logits = torch.tensor([[3.0, 1.0, 0.0], [0.0, 5.0, 4.5], [2.0, 9.0, 0.0]])
     labels = torch.tensor([0, 1, 0])
     # leads: 2, 0.5, -7
-    assert median_lead(lambda x: logits, torch.zeros(3, 1), labels) == pytest.approx(0.5)
-    wrong = torch.tensor([2, 2, 2])
-    assert median_lead(lambda x: logits, torch.zeros(3, 1), wrong) == 1e-6
+    assert median_lead(lambda x: logits, torch.zeros(3, 1), labels) == pytest.approx(2)
+    wrong = torch.tensor([2, 2, 2])  # leads: -3, -0.5, -9
+    assert median_lead(lambda x: logits, torch.zeros(3, 1), wrong) == pytest.approx(3)
+    assert median_lead(lambda x: 0 * logits, torch.zeros(3, 1), wrong) == 1e-6
+
+
+def test_rescaling_helps_a_network_that_is_wrong_on_most_images_too() -> None:
+    """The median of signed leads is negative there; dividing by it would saturate the softmax."""
+    x, w = images(), random(16)
+    net = Linear(w, b=-float(w.sum()) / 2)
+    answers = predict(net, x)
+    labels = torch.where(torch.arange(len(x)) < 120, 1 - answers, answers)
+    assert survival(net, x, labels, Attack("none")).accuracy == 40
+    plain, other = (
+        survival(net, x, labels, Attack("fgsm", 0.05, rescale=r)) for r in (False, True)
+    )
+    assert other.unmoved == 0 and torch.equal(other.correct, plain.correct)
 
 
 def test_gradient_sizes_on_a_linear_model() -> None:

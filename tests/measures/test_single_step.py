@@ -55,6 +55,15 @@ def test_what_cannot_be_halved_is_refused() -> None:
         eps_leaving(linear(), images, labels, torch.zeros(5, 3))
 
 
+@pytest.mark.parametrize("name", ["start", "tolerance"])
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan")])
+def test_a_search_that_would_not_end_is_refused(name: str, wrong: float) -> None:
+    images, labels, _ = distances()
+    ways, options = torch.tensor([-1.0, 1.0, -1.0]).expand(5, 3), {name: wrong}
+    with pytest.raises(ValueError, match=f"{name} must be a finite number above 0, got {wrong}"):
+        eps_leaving(linear(), images, labels, ways, **options)
+
+
 def test_the_search_by_hand() -> None:
     """Images 1 to 5 are misclassified from 0.5, 1, 1.5, 2, 2.5, so two fifths are left at 1.5.
 

@@ -105,7 +105,7 @@ NETWORKLESS = {
     *("activity", "battery", "class_means", "diagnose", "dissimilarity", "surviving"),
     *("epsilon_min", "expected_ratio", "pearson_vii", "resampled", "scaled_ratio", "unit"),
     *("excess_kurtosis", "histogram", "layer_weights"),
-    *("fisher", "fisher_distance", "length_element", "pull_back", "straight_path"),
+    *("fisher_distance", "length_element", "straight_path"),
     *("bypassed", "rescaled", "softened"),  # they do not run a network; see test_views
     *("Curvature", "certified", "curvature", "lower_limit", "votes"),  # counts, or a function
     "survival",
@@ -178,6 +178,26 @@ def assert_same(one: Any, other: Any) -> None:
         assert_same(list(vars(one).values()), list(vars(other).values()))
     else:
         assert one == other
+
+
+class Shifted(Network):
+    """A network that first subtracts 1/2, in place or not."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+
+    def preactivations(self, x: Tensor) -> list[Tensor]:
+        return super().preactivations(x.sub_(0.5) if self.in_place else x - 0.5)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_network_may_change_its_input_in_place(name: str) -> None:
+    """The caller's images stay, and the numbers are those of the same network without that."""
+    net, other, x, y = Shifted(True).eval(), Shifted(False).eval(), X.clone(), torch.arange(12) % 3
+    other.load_state_dict(net.state_dict())
+    assert_same(MEASURES[name](net, x, y), MEASURES[name](other, X, y))
+    assert torch.equal(x, X)
 
 
 @contextlib.contextmanager

@@ -73,6 +73,13 @@ def test_values_that_are_all_the_same_are_refused(measure) -> None:  # type: ign
         measure(torch.full((10,), 0.1))
 
 
+@pytest.mark.parametrize("measure", [excess_kurtosis, lambda values: histogram(values, 5)])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(measure, wrong: float) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=f"values must be finite, got values from .* to {wrong}"):
+        measure(torch.tensor([0.0, 1.0, wrong]))
+
+
 def test_layer_weights_are_in_order_and_without_biases() -> None:
     """A bias among the weights would change the tails."""
     net = sigmoid_mlp(7)

@@ -99,6 +99,7 @@ def adam(
         targets,
         keys,
         loss=loss,
+        clip=clip,
         draws=draws,
         average=average,
         judge=judge,
@@ -111,10 +112,11 @@ def adam(
     # The images on which the attack has not succeeded yet.
     rows = torch.arange(len(images), device=images.device)
     iterate, first, second = images.clone(), torch.zeros_like(images), torch.zeros_like(images)
+    done = torch.zeros_like(goal.labels, dtype=torch.bool)
     every = LOOK_EVERY.get(images.device.type, 10)
     for step in range(1, steps + 1):
         logits, _, gain = propagation.both(iterate, aim, step)
-        reached = aim.reached(logits)
+        done |= aim.reached(logits)
         first.lerp_(gain, 1 - betas[0])  # the gain is minus the loss, so the step is added below
         second.mul_(betas[1]).addcmul_(gain, gain, value=1 - betas[1])
         root = (second.sqrt() / (1 - betas[1] ** step) ** 0.5).add_(epsilon)
@@ -125,12 +127,12 @@ def adam(
             moved = torch.addcdiv(iterate, first, root, value=length)
         if clip:
             moved.clamp_(0, 1)
-        iterate = torch.where(per_image(reached, iterate), iterate, moved)
-        spent[rows] += ~reached
-        if step % every == 0 and bool(reached.any()):
+        iterate = torch.where(per_image(done, iterate), iterate, moved)
+        spent[rows] += ~done
+        if step % every == 0 and bool(done.any()):
             adversarial[rows] = iterate
-            stay = (~reached).nonzero().squeeze(1)
-            rows, aim, rate = rows[stay], aim.rows(stay), pick(rate, stay)
+            stay = (~done).nonzero().squeeze(1)
+            rows, done, aim, rate = rows[stay], done[stay], aim.rows(stay), pick(rate, stay)
             iterate, first, second = iterate[stay], first[stay], second[stay]
             if not len(rows):
                 break

@@ -7,9 +7,10 @@ over w the sum of the squared distance and c times a hinge:
     || x(w) - x0 ||^2 + c max(Z_y - max_(i != y) Z_i + kappa, 0),   x(w) = (tanh(w) + 1) / 2,
 
 With a target t the hinge is max(max_(i != t) Z_i - Z_t + kappa, 0). Since x(w) lies in [0, 1] for
-every w, no clipping is needed. For a pixel of exactly 0 or 1 there is no finite w, so the attack
-does not change such pixels. With `clip` False, the attack minimises over the image x instead of w,
-and pixels may leave [0, 1].
+every w, no clipping is needed. For a pixel of exactly 0 or 1 there is no finite w. The original
+code multiplies 2 x0 - 1 by 0.999999, so such pixels get a finite w and can change. This code clips
+2 x0 - 1 to [-0.999999, 0.999999], so all other pixels keep their exact w. With `clip` False, the
+attack minimises over the image x instead of w, and pixels may leave [0, 1].
 
 Carlini and Wagner search for the smallest c with which the attack succeeds (argument `searches`).
 With `searches` = 1 the value of c is fixed. The argument c may have one number for each image. So
@@ -18,8 +19,9 @@ image.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
 nearest adversarial image. The released code of Liu et al. also replaces the label's logit Z_y by
-max(Z_y, 0). The preset `RANDOM_SELF_ENSEMBLE` follows the released code of Liu et al. The program
-of Liu et al. for Table 3 (`gallery.py`) minimises over the pixels instead of the variable w.
+max(Z_y, 0), and never changes pixels of exactly 0 or 1. The preset `RANDOM_SELF_ENSEMBLE` follows
+the released code of Liu et al. The program of Liu et al. for Table 3 (`gallery.py`) minimises over
+the pixels instead of the variable w.
 
 The gradient of the distance has a closed form, and the gradient of the hinge is zero for images
 whose hinge is 0. So on a CPU the backward pass leaves out all images whose hinge is 0. On a GPU the
@@ -28,7 +30,7 @@ for the GPU.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -51,14 +53,19 @@ class CarliniWagner:
         paper, and "clamped" means max(Z_y, 0).
     ``keep``: which iterate is returned: "nearest" (the nearest iterate at which the attack
         succeeds) or "last" (the last iterate).
+    ``ends``: whether pixels of exactly 0 or 1 "move", as in the original code, or stay "fixed". If
+        `clip` is False, all pixels move.
     """
 
     hinge: Literal["logits", "clamped"] = "logits"
     keep: Literal["nearest", "last"] = "nearest"
+    ends: Literal["move", "fixed"] = "move"
 
 
-RANDOM_SELF_ENSEMBLE = CarliniWagner(hinge="clamped", keep="last")
+RANDOM_SELF_ENSEMBLE = CarliniWagner(hinge="clamped", keep="last", ends="fixed")
 """The attack in the released code of Random Self-Ensemble (commit 91130dd, `cw.py`)."""
+
+_END = 5e-7  # x at 2 x - 1 = -0.999999, where the original code starts for pixels of 0
 
 
 @torch.inference_mode(False)
@@ -96,11 +103,12 @@ def carlini_wagner(
         successful c. The original code tries 9 values, from 1e-3.
     ``abandon``: whether the attack on an image stops early, as in the original code. With
         ``abandon``, the attack stops if the loss has not fallen by 0.01 % in a tenth of the steps.
-    ``kappa``: by how much the highest logit of a wrong class should exceed the label's logit, 0 or
-        above.
+    ``kappa``: by how much the highest logit of a wrong class must exceed the label's logit, 0 or
+        above. The attack succeeds on an iterate only with this margin. With targets, the margin is
+        that of the target's logit. The final evaluation ignores kappa.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
-    ``preset``: the version of the attack, which says which hinge is used and which iterate is
-        returned (see `CarliniWagner`).
+    ``preset``: the version of the attack, which says which hinge is used, which iterate is returned
+        and which pixels can change (see `CarliniWagner`).
     ``clip``: whether images stay in [0, 1]. With True, the attack minimises over the variable w of
         the module's formula; with False, over the pixels.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
@@ -113,7 +121,7 @@ def carlini_wagner(
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     If the attack should return the nearest adversarial image but finds none, it returns the clean
-    image and the distance infinity. A clean image that the model already misclassifies has distance
+    image and the distance infinity. A clean image on which the attack already succeeds has distance
     0. With a preset whose `keep` is "last", the attack returns the last iterate for the last value
     of c, and the distance of this iterate.
 
@@ -134,6 +142,7 @@ def carlini_wagner(
         targets,
         keys,
         loss=hinge(preset.hinge, confidence, targets is not None),
+        clip=clip,
         draws=draws,
         average=average,
         judge=judge,
@@ -146,7 +155,17 @@ def carlini_wagner(
     last, spent = images, torch.zeros_like(goal.labels)
     for search in range(searches):
         found = _search(
-            propagation, goal, images, weight, steps, rate, abandon, clip, search * (steps + 1)
+            propagation,
+            goal,
+            images,
+            weight,
+            steps,
+            rate,
+            abandon,
+            clip,
+            confidence,
+            _END if preset.ends == "move" else 0.0,
+            search * (steps + 1),
         )
         last, spent = found.last, spent + found.steps
         succeeded = found.nearest < math.inf
@@ -185,10 +204,14 @@ def _search(
     rate: float,
     abandon: bool,
     clip: bool,
+    kappa: float,
+    end: float,
     first: int,
 ) -> _Found:
-    """Run the attack from the clean images with one value of c for each image. Steps are numbered
-    from ``first``, because the number of a step determines its noise draws.
+    """Run the attack from the clean images with one value of c for each image.
+
+    ``end``: the distance from 0 and 1 at which pixels of 0 and 1 start; with 0, they never move.
+    ``first``: the number of the first step. The number of a step determines its noise draws.
     """
     last, best = images.clone(), images.clone()
     nearest = torch.full_like(weight, math.inf)
@@ -203,7 +226,7 @@ def _search(
         return distance
 
     rows = torch.arange(len(images), device=images.device)
-    w = torch.atanh(2 * images - 1) if clip else images
+    w = torch.atanh(2 * images.clamp(end, 1 - end) - 1) if clip else images
     fixed = ~w.isfinite()
     w = w.masked_fill(fixed, 0)
     mean, square = torch.zeros_like(w), torch.zeros_like(w)  # Adam's two moments
@@ -215,7 +238,7 @@ def _search(
         here, at = goal.rows(rows), images[rows]
         logits, gain, gradient = _active(propagation, here, point, first + step, active)
         active = gain != 0
-        distance = note(rows, point, here.reached(logits))
+        distance = note(rows, point, succeeds(here, logits, kappa))
         if abandon and step % max(steps // 10, 1) == 0:
             now = distance.square() - weight[rows] * gain
             going = now <= 0.9999 * loss[rows]
@@ -227,7 +250,8 @@ def _search(
             point, at, active, gradient = (each[kept] for each in (point, at, active, gradient))
         slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # see `hinge`
         if clip:
-            slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
+            x = point.clamp(end, 1 - end)
+            slope = (slope * 2 * x * (1 - x)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
         mean.lerp_(slope, 0.1)
         square.mul_(0.999).addcmul_(slope, slope, value=0.001)
         root = (square.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
@@ -238,7 +262,8 @@ def _search(
     if len(rows):
         last[rows] = point
         here = goal.rows(rows)
-        note(rows, point, here.reached(propagation.logits(point, here, first + steps)))
+        logits = propagation.logits(point, here, first + steps)
+        note(rows, point, succeeds(here, logits, kappa))
     return _Found(last, best, nearest, spent)
 
 
@@ -268,6 +293,12 @@ def _active(
     more, gained, gradient[needed] = propagation.both(images[needed], goal.rows(needed), step)
     order = torch.cat([quiet, needed]).argsort()
     return torch.cat([logits, more])[order], torch.cat([gain, gained])[order], gradient
+
+
+def succeeds(goal: Goal, logits: Float[Tensor, "n k"], kappa: float) -> Bool[Tensor, " n"]:
+    """Return whether the attack succeeds on each image, and the logits have the margin kappa."""
+    sure = replace(goal, loss=hinge("logits", kappa, goal.targets is not None))
+    return goal.reached(logits) & (sure.gain(logits) == 0)
 
 
 def hinge(kind: str, kappa: float, targeted: bool) -> Loss:

@@ -34,7 +34,8 @@ def prepare(
     keys: Any = None,
     *,
     loss: str | Loss = cross_entropy,
-    clip: bool = True,
+    clip: Any = True,
+    box: Any = True,
     draws: Any = 1,
     average: Any = "loss",
     judge: Any = 1,
@@ -43,7 +44,7 @@ def prepare(
     """Check the arguments that all attacks share. Return three results: a `Propagation` that counts
     the model's passes, the `Goal` of the attack (labels, targets and loss), and the images.
 
-    If `clip` is False, pixels may have any finite value. The returned images are detached from the
+    If `box` is False, pixels may have any finite value. The returned images are detached from the
     autograd graph. Without `keys`, the key of an image is its row number.
     """
     if not callable(model) and not isinstance(model, Drawing):
@@ -67,6 +68,7 @@ def prepare(
                 f"images must be on the model's device, got {images.device} "
                 f"for a model on {', '.join(map(str, places))}"
             )
+    check_choice("clip", clip, (True, False))
     check_choice("average", average, ("loss", "probability"))
     chosen = named_loss(loss)
     if average == "probability" and chosen is not cross_entropy:
@@ -76,7 +78,7 @@ def prepare(
         )
     draws, judge = check_count("draws", draws), check_count("judge", judge)
     check_generator(generator)
-    highest = _check_values(images, labels, targets, clip)
+    highest = _check_values(images, labels, targets, box)
     images, labels, targets = _usable(images), _usable(labels), _usable(targets)
     keys = torch.arange(len(images), device=images.device) if keys is None else _usable(keys)
     propagation = Propagation(model, highest, draws, average, judge, generator)
@@ -92,7 +94,7 @@ def _usable(given: Tensor | None) -> Any:
     return given.clone() if given.is_inference() else given.detach()
 
 
-def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: bool) -> int:
+def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, box: bool) -> int:
     """Raise ValueError for pixels, labels or targets outside their range; return the highest class
     number. If the images are on a GPU, the CPU waits for the GPU once.
     """
@@ -103,8 +105,8 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: 
     if targets is not None:
         facts.append((targets == labels).sum())
     low, high, *classes = torch.stack([fact.double() for fact in facts]).tolist()
-    if not (low >= 0 and high <= 1) if clip else not math.isfinite(high - low):  # true for NaN too
-        where = "lie in [0, 1]" if clip else "be finite"
+    if not (low >= 0 and high <= 1) if box else not math.isfinite(high - low):  # true for NaN too
+        where = "lie in [0, 1]" if box else "be finite"
         raise ValueError(f"images must {where}, got values from {low:g} to {high:g}")
     for name, lowest in zip(("labels", "targets"), classes[0:4:2], strict=False):
         if lowest < 0:

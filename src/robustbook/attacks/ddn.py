@@ -95,6 +95,7 @@ def ddn(
         keys,
         loss=loss,
         clip=clip,
+        box=clip,
         draws=draws,
         average=average,
         judge=judge,

@@ -252,6 +252,7 @@ def deepfool(
         targets,
         keys,
         clip=variant.clip,
+        box=variant.clip,
         draws=draws,
         judge=judge,
         generator=generator,

@@ -80,6 +80,7 @@ def fgsm(
         targets,
         keys,
         loss=loss,
+        clip=clip,
         draws=draws,
         average=average,
         judge=judge,
@@ -87,7 +88,7 @@ def fgsm(
     )
     size = each(check_eps(eps, images), images)
 
-    _, gradient = propagation.gradient(images, goal)
+    _, _, gradient = propagation.both(images, goal)
     adversarial = images + size * gradient.sign()
     if clip:
         adversarial = adversarial.clamp(0, 1)

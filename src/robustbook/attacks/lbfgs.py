@@ -112,6 +112,7 @@ def lbfgs(
         targets,
         keys,
         loss=loss,
+        clip=clip,
         draws=draws,
         average=average,
         judge=judge,
@@ -228,6 +229,9 @@ class Searches:
         self.alpha = torch.where(new, 1.0, alpha)
         self.low, self.high = torch.where(new, 0.0, low), torch.where(new, torch.inf, high)
         self.tries.masked_fill_(new, 0)
+        # A finished image stays where it is until it is removed; smaller and smaller steps would
+        # end in 0/0.
+        self.alpha.masked_fill_(self.done, 0)
 
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:
         """Return two results for each image: the search direction, and whether all gradient

@@ -23,7 +23,6 @@ from .checks import (
     Count,
     Number,
     PerImage,
-    check_choice,
     check_count,
     check_positive,
     check_tolerance,
@@ -100,7 +99,6 @@ def penalised_lbfgs(
     gradient at the clean image and one for each trial step of L-BFGS. Each gradient costs a forward
     and a backward pass. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
-    check_choice("clip", clip, (True, False))
     searches, steps = check_count("searches", searches), check_count("steps", steps)
     history = check_count("history", history)
     tolerances = check_tolerance("gtol", gtol), check_tolerance("ftol", ftol)
@@ -111,6 +109,7 @@ def penalised_lbfgs(
         targets,
         keys,
         loss=loss,
+        clip=clip,
         draws=draws,
         average=average,
         judge=judge,
@@ -164,8 +163,8 @@ def _minimised(
             searches.only((~searches.done).nonzero().squeeze(1))
             continue
         for _ in range(every):
+            spent[searches.rows] += ~searches.done
             searches.trial(steps)
-            spent[searches.rows] += 1
     return last, spent
 
 

@@ -115,6 +115,7 @@ def pgd(
         targets,
         keys,
         loss=loss,
+        clip=clip,
         draws=draws,
         average=average,
         judge=judge,

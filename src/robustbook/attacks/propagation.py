@@ -96,13 +96,6 @@ class Propagation:
         with torch.no_grad():
             return self._answer(images, goal, self._number(0) + JUDGE, self._judge)[0]
 
-    def gradient(
-        self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """Return for each image the objective that the attack increases, and its gradient."""
-        _, gain, gradient = self.both(images, goal, step)
-        return gain, gradient
-
     def both(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:

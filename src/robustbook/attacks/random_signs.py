@@ -51,7 +51,7 @@ def random_signs(
     Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     propagation, goal, images = prepare(
-        model, images, labels, targets, keys, judge=judge, generator=generator
+        model, images, labels, targets, keys, clip=clip, judge=judge, generator=generator
     )
     size = each(check_eps(eps, images), images)
 

@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .carlini_wagner import hinge
+from .carlini_wagner import hinge, succeeds
 from .checks import Count, Number, PerImage, check_count, check_positive, check_tolerance, prepare
 from .goal import Goal
 from .noise import uniform
@@ -71,8 +71,8 @@ def zoo(
     ``h``: half the distance between the two images of a symmetric difference, in units of the pixel
         values; 1e-4 in the paper.
     ``step_size``: Adam's learning rate for pixel values; 0.01 in the paper.
-    ``kappa``: by how much the highest logit of a wrong class should exceed the label's logit, 0 or
-        above.
+    ``kappa``: by how much the highest logit of a wrong class must exceed the label's logit, 0 or
+        above (see `carlini_wagner`).
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``draws``: for a randomised model, the number of noise draws of each evaluation. The softmax
         probabilities are averaged over the noise draws. Each evaluation of a randomised model uses
@@ -84,7 +84,7 @@ def zoo(
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
     If no iterate is adversarial, the attack returns the clean image and the distance infinity. A
-    clean image that the model already misclassifies has distance 0. The field `steps` of the result
+    clean image on which the attack already succeeds has distance 0. The field `steps` of the result
     counts the steps of Adam. Each step costs two forward passes for each of its `coordinates` and
     one for the iterate, all times the number of noise draws. Raises ValueError for an invalid
     argument, or a model that returns NaN.
@@ -104,6 +104,11 @@ def zoo(
         judge=judge,
         generator=generator,
     )
+    limit = torch.finfo(images.dtype).eps / 4
+    if half <= limit:
+        raise ValueError(
+            f"h must be above {limit:.3g}, or 1 - h is 1 in {images.dtype}, got {half!r}"
+        )
     weight = check_positive("c", c, images)
     weight = torch.as_tensor(weight, dtype=images.dtype, device=images.device).expand(len(images))
     keys = goal.keys
@@ -122,7 +127,8 @@ def zoo(
         point = x.view_as(images)
         distance = size(point - images, 2.0)
         logits = propagation.logits(point, goal, step * (2 * count + 1))
-        best, nearest = nearer(best, nearest, point, distance, goal.reached(logits))
+        reached = succeeds(goal, logits, confidence)
+        best, nearest = nearer(best, nearest, point, distance, reached)
 
     for step in range(steps):
         note(step)

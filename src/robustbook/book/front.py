@@ -9,6 +9,7 @@ from pathlib import Path
 
 from robustbook import catalogue, ledger, notebooks
 from robustbook.chapters import front
+from robustbook.chapters.wording import badge
 from robustbook.figures import addition
 from robustbook.ledger import Claim, Entry, Ledger, Target
 
@@ -173,11 +174,6 @@ def _ours(target: Target, entry: Entry) -> str:
 def _text(value: float | None) -> str:
     """Return a number with four digits, and with a minus sign instead of a hyphen."""
     return "" if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
-
-
-def badge(status: str) -> str:
-    """Return the status of a claim, such as "survives", as a coloured word in HTML."""
-    return f'<span class="verdict-badge {status.replace(" ", "-")}">{status}</span>'
 
 
 def unwritten(whole: Ledger, root: Path) -> str:

@@ -1,9 +1,14 @@
-"""Write numbers as text, such as a mean with its range. Some functions prevent a line break between
-a number and its sign or its percent sign.
+"""Write verdicts and numbers as text, such as a mean with its range. Some functions prevent a line
+break between a number and its sign or its percent sign.
 """
 
 import re
 from collections.abc import Sequence
+
+
+def badge(words: str) -> str:
+    """Return a verdict, or the status of a claim, as a coloured word in HTML."""
+    return f'<span class="verdict-badge {words.replace(" ", "-")}">{words}</span>'
 
 
 def spread(numbers: Sequence[float], digits: int = 1) -> str:

@@ -37,7 +37,7 @@ def distillation(
     factor.
     """
     _refuse(temperature)
-    return {"cross_entropy": F.cross_entropy(net(images) / temperature, targets)}
+    return {"cross_entropy": F.cross_entropy(net(images.clone()) / temperature, targets)}
 
 
 @torch.no_grad()
@@ -51,7 +51,7 @@ def soft_targets(
     mode (training or evaluation).
     """
     _refuse(temperature)
-    return (net(images) / temperature).softmax(1)
+    return (net(images.clone()) / temperature).softmax(1)
 
 
 def _refuse(temperature: float) -> None:

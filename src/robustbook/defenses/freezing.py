@@ -83,7 +83,7 @@ class Frozen:
             self._count = len(images)
         self._rows = rows
         self._calls.clear()
-        out: Tensor = self.net(images)
+        out: Tensor = self.net(images.clone())
         return out
 
     def __enter__(self) -> "Frozen":

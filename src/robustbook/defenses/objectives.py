@@ -163,7 +163,7 @@ def weighted_training(
 
 
 def _noisy(images: Tensor, noise: float) -> Tensor:
-    return (images + noise * torch.randn_like(images)).clamp(0, 1) if noise else images
+    return (images + noise * torch.randn_like(images)).clamp(0, 1) if noise else images.clone()
 
 
 def _halves_apart(logits: Tensor) -> Tensor:
@@ -201,12 +201,13 @@ def trades(
     if attack.loss != "divergence":
         raise ValueError("attack must increase the divergence, as inner_trades does; got another")
     if same_while_attacking(net) or attack.statistics == "batch":
-        clean = net(images)
+        clean = net(images.clone())  # a network may change its input in place
         adversarial = attack(net, images, clean.detach().log_softmax(1))
     else:
         with running_statistics(net), torch.no_grad():
-            goal = net(images).log_softmax(1)
+            goal = net(images.clone()).log_softmax(1)
         adversarial = attack(net, images, goal)
-        clean = net(images)  # after the attack, as this pass updates the running statistics
+        # After the attack, as this pass updates the running statistics.
+        clean = net(images.clone())
     apart = divergence(net(adversarial), clean.log_softmax(1)).mean()
     return {"clean": F.cross_entropy(clean, labels), "divergence": beta * apart}

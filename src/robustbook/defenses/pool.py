@@ -93,6 +93,6 @@ def pool_training(
     net.store(attack(net.net, images[:replaced], labels[:replaced]), labels[:replaced])
     drawn, classes = net.draw(len(images))
     return {
-        "clean": (1 - share) * F.cross_entropy(net(images), labels),
+        "clean": (1 - share) * F.cross_entropy(net(images.clone()), labels),
         "pool": share * F.cross_entropy(net(drawn), classes),
     }

@@ -67,7 +67,7 @@ def saturation(
     With ``layers="hidden"`` the logits are not penalised; Section 4 of the paper compares this
     penalty with the penalty on all layers.
     """
-    *hs, logits = net.preactivations(images)
+    *hs, logits = net.preactivations(images.clone())
     penalty = sum((hidden(h).sum() for h in hs), start=logits.new_zeros(()))
     if layers == "all":
         penalty = penalty + readout(logits).sum()

@@ -3,7 +3,7 @@ of overstated robustness.
 """
 
 from robustbook.diagnosis import Finding, diagnose
-from robustbook.pearson import expected_ratio
+from robustbook.pearson import Intensity, expected_ratio
 
 from .answers import logits_of, predict
 from .certificate import certified, lower_limit, votes
@@ -12,24 +12,15 @@ from .evidence import battery, evidence
 from .features import feature_maps, feature_noise
 from .geometry import (
     Walk,
-    fisher,
     fisher_distance,
     jacobian,
     length_element,
-    pull_back,
     resolve,
     straight_path,
     walk,
 )
 from .minimal import Strike, smallest, surviving
-from .prototypes import (
-    Intensity,
-    epsilon_min,
-    pearson_vii,
-    resampled,
-    scaled_ratio,
-    unit,
-)
+from .prototypes import epsilon_min, pearson_vii, resampled, scaled_ratio, unit
 from .representations import Activity, activity, class_means, dissimilarity, preactivations
 from .robustness import Attack, Survival, gradient_sizes, median_lead, strike, survival
 from .single_step import accuracy_along, eps_leaving, gradient_signs
@@ -62,7 +53,6 @@ __all__ = [
     "expected_ratio",
     "feature_maps",
     "feature_noise",
-    "fisher",
     "fisher_distance",
     "gradient_signs",
     "gradient_sizes",
@@ -76,7 +66,6 @@ __all__ = [
     "pearson_vii",
     "preactivations",
     "predict",
-    "pull_back",
     "resampled",
     "rescaled",
     "resolve",

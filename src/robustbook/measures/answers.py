@@ -130,12 +130,14 @@ def asked(
     keys: Int[Tensor, " n"] | None = None,
     draw: int = 0,
 ) -> Float[Tensor, "n k"]:
-    """Return the model's logits for one batch, after checking their shape but not their values."""
+    """Return the model's logits for one batch, after checking their shape but not their values. The
+    model gets a copy of the images, which it may change in place.
+    """
     function: Any = model
     if isinstance(model, Drawing):
         function = model.at(rows_of(images) if keys is None else keys, draw)
     try:
-        logits: Any = function(images)
+        logits: Any = function(images.clone())
     except RuntimeError as error:
         parameters = model.parameters() if isinstance(model, nn.Module) else ()
         held = {(parameter.dtype, parameter.device) for parameter in parameters}

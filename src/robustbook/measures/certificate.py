@@ -40,8 +40,13 @@ def votes(
     """Return for each image how often the model predicts each class over ``draws`` noise draws. The
     first noise draw has the number ``start``.
 
-    Raises ValueError if ``draws`` is below 1, or logits are NaN.
+    Raises ValueError if the model is not randomised, if there are no images, if ``draws`` is below
+    1, or if logits are NaN.
     """
+    if not isinstance(model, Drawing):
+        raise ValueError(f"model must be a randomised model (a Drawing), got {model!r:.60}")
+    if not len(images):
+        raise ValueError("images must be one or more, got none")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     rows = torch.arange(len(images), device=images.device).repeat_interleave(draws)

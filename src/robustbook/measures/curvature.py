@@ -59,7 +59,7 @@ def curvature(
         raise ValueError(f"probes must be 2 or more, for a standard error, got {probes}")
     with torch.enable_grad():
         leaf = points.detach().clone().requires_grad_()
-        values = function(leaf)
+        values = function(leaf.clone())  # it may change its input in place
         if values.shape != points.shape[:1]:
             raise ValueError(
                 f"function must return one number per point, shape ({len(points)},), got "

@@ -80,7 +80,9 @@ def evidence(
     """
     check_set(images, labels)
     check_eps(eps, images)
-    chosen = dict(attacks or _allowed(model, images, labels, battery(eps, queries)))
+    if attacks is None:
+        attacks = _allowed(model, images, labels, battery(eps, queries))
+    chosen = dict(attacks)
     check_names(chosen)
     first, second = _asked_twice(model, images)
     found: dict[str, Any] = {

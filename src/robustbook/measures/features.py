@@ -26,12 +26,14 @@ def feature_maps(
     ``images``: the input of the network.
     ``layers``: names of submodules.
 
-    Raises ValueError for a name that ``net`` does not have, and for feature maps with NaN or
-    infinity.
+    Raises ValueError for a submodule that ``net`` does not have or does not call, and for feature
+    maps with NaN or infinity.
     """
     with unchanged(net), _outputs(net, layers) as found:
         net(images.clone())  # a network may change its input in place
     for name in layers:
+        if name not in found:
+            raise ValueError(f"layers must name submodules that the network calls, got {name!r}")
         if not bool(found[name].isfinite().all()):
             raise ValueError(f"feature maps must be finite, got NaN or infinity after {name}")
     return {name: found[name] for name in layers}
@@ -54,8 +56,8 @@ def feature_noise(
     ``perturbed``: the perturbed images.
     ``layers``: names of submodules.
 
-    Raises ValueError for a name that ``net`` does not have, and if the output of a layer for a
-    clean image is 0 everywhere.
+    Raises ValueError for a submodule that ``net`` does not have or does not call, and if the output
+    of a layer for a clean image is 0 everywhere.
     """
     clean = {"images": images, **feature_maps(net, images, layers)}
     moved = {"images": perturbed, **feature_maps(net, perturbed, layers)}
@@ -81,7 +83,7 @@ def _outputs(net: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor
             raise ValueError(f"layers must name submodules of the network, got {name!r}")
 
         def keep(_: nn.Module, __: object, output: Tensor, name: str = name) -> None:
-            found[name] = output
+            found[name] = output.clone()  # a later layer may change it in place
 
         hooks.append(known[name].register_forward_hook(keep))
     try:

@@ -143,8 +143,12 @@ def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float
     distance is pi if no class has a positive probability in both distributions. If the network
     assigns two images to different classes with probabilities near 1, every path between the two
     images has a length of at least about pi.
+
+    The distance is computed as 4 arcsin(||sqrt(p) - sqrt(q)|| / 2), which is the same number. Near
+    1, the arccosine would lose half of the digits.
     """
-    return 2 * (p.sqrt() * q.sqrt()).sum(-1).clamp(max=1).arccos()
+    chord: Tensor = torch.linalg.vector_norm(p.sqrt() - q.sqrt(), dim=-1)
+    return 4 * (chord / 2).clamp(max=0.5**0.5).arcsin()
 
 
 def jacobian(
@@ -158,25 +162,11 @@ def jacobian(
     """
     with unchanged(net), torch.inference_mode(False), torch.enable_grad():
         point = x.detach().clone().requires_grad_()
-        out = net(point)
+        out = net(point.clone())  # a network may change its input in place
         basis = torch.eye(out.shape[1], dtype=out.dtype, device=out.device)
         each = basis[:, None].expand(-1, *out.shape)
         (rows,) = torch.autograd.grad(out, point, each, is_grads_batched=True)
     return out.detach(), rows.transpose(0, 1).contiguous()
-
-
-def fisher(p: Float[Tensor, "*n k"]) -> Float[Tensor, "*n k k"]:
-    """Return the Fisher metric of a softmax in its logits, diag(p) - p p^T (eq. 10)."""
-    return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
-
-
-def pull_back(
-    metric: Float[Tensor, "*n k k"], jacobian: Float[Tensor, "*n k d"]
-) -> Float[Tensor, "*n d d"]:
-    """Return the metric J^T G J on inputs (eq. 11), given a ``metric`` G on outputs and the
-    Jacobian J of the outputs.
-    """
-    return jacobian.mT @ metric @ jacobian
 
 
 def length_element(p: Float[Tensor, "*n k"], v: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:

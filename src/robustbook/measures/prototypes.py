@@ -19,15 +19,12 @@ sqrt((nu - 2) / nu). For g = 0 the distribution is the Gaussian.
 """
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustbook.pearson import degrees
-
-Intensity = Literal["mean", "median"]
+from robustbook.pearson import Intensity, check_intensity, degrees
 
 
 def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[Tensor, "*s"]:
@@ -43,8 +40,9 @@ def scaled_ratio(
 
     The ratio does not change if both prototypes are multiplied by the same number. For an even
     number of components, the median is the smaller of the two middle components. Raises ValueError
-    if all components of w1 are 0.
+    if all components of w1 are 0, and for another intensity.
     """
+    check_intensity(intensity)
     _refuse_zero("w1", w1)
     sizes = torch.where(w1 != 0, w1.abs(), torch.nan)
     typical = sizes.nanmean(-1) if intensity == "mean" else sizes.nanmedian(-1).values

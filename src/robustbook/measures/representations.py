@@ -53,13 +53,13 @@ def preactivations(
     finite.
     """
     with unchanged(net):
-        depth = len(net.preactivations(images[:2]))
+        depth = len(net.preactivations(images[:2].clone()))
     chosen = range(1, depth + 1) if layers is None else layers
     for layer in chosen:
         if not 1 <= layer <= depth:
             raise ValueError(f"layers must be in 1..{depth}, the layers of the net, got {layer}")
     with unchanged(net):
-        batches = [net.preactivations(batch) for batch in torch.split(images, batch_size)]
+        batches = [net.preactivations(x.clone()) for x in torch.split(images, batch_size)]
     found = [torch.cat([hs[layer - 1].flatten(1) for hs in batches]) for layer in chosen]
     for h in found:
         refuse_not_finite("pre-activations", h)

@@ -277,13 +277,14 @@ def _launch(
 
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
-    """Return the median lead of all images; the lead is the label's logit minus the highest logit
-    of all wrong classes. The returned median is at least 1e-6, because the caller divides logits by
+    """Return the median size of the lead over all images; the lead is the label's logit minus the
+    highest logit of all wrong classes. The sign is left out, because the lead of a misclassified
+    image is negative. The returned median is at least 1e-6, because the caller divides logits by
     the median.
     """
     check_set(images, labels)
-    leads = -margin(logits_of(net, images), labels)
-    return max(leads.median().item(), 1e-6)
+    sizes = margin(logits_of(net, images), labels).abs()
+    return max(sizes.median().item(), 1e-6)
 
 
 def gradient_sizes(

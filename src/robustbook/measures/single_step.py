@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from robustbook.attacks.checks import check_positive
+
 from .answers import PIECE, Model, check_set, gradients, predict, rows_of
 
 Box = tuple[Tensor, Tensor]
@@ -65,10 +67,11 @@ def eps_leaving(
 
     The eps is found by doubling from ``start`` and then by bisection, with a relative error of at
     most ``tolerance``. If the accuracy does not always decrease with eps, it may cross ``accuracy``
-    at several values of eps; one of these values is returned. Raises ValueError if the accuracy on
-    clean images is already at most ``accuracy``, or if the accuracy is above ``accuracy`` at every
-    eps that was tried.
+    at several values of eps; one of these values is returned. Raises ValueError if ``start`` or
+    ``tolerance`` is not a finite number above 0. Also raises ValueError if the accuracy on clean
+    images is already at most ``accuracy``, or is above ``accuracy`` at every eps that was tried.
     """
+    start, tolerance = check_positive("start", start), check_positive("tolerance", tolerance)
 
     def reached(eps: float) -> bool:
         return accuracy_along(model, images, labels, directions, eps, box) <= accuracy

@@ -4,6 +4,7 @@ The measurements follow Section 5 and Figure 1 of Nayebi & Ganguli 2017 (arXiv 1
 are excluded; the paper does not mention biases.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +30,7 @@ def excess_kurtosis(values: Float[Tensor, "..."]) -> float:
     """Return the excess kurtosis m4 / m2^2 - 3, computed from the central moments of all values.
 
     The excess kurtosis is 0 for a Gaussian, and it is at least -2. Raises ValueError if all values
-    are equal, because the kurtosis is then 0 / 0.
+    are equal, because the kurtosis is then 0 / 0, and for NaN or infinity.
     """
     _ends(values)
     wide = values.double()
@@ -41,7 +42,7 @@ def histogram(values: Float[Tensor, "..."], bins: int) -> Histogram:
     """Return the histogram of the values as a density: ``bins`` bins of equal width reach from the
     smallest to the largest value.
 
-    Raises ValueError if all values are equal.
+    Raises ValueError if all values are equal, and for NaN or infinity.
     """
     low, high = _ends(values)
     counts = torch.histc(values.double(), bins, low, high)
@@ -50,6 +51,8 @@ def histogram(values: Float[Tensor, "..."], bins: int) -> Histogram:
 
 def _ends(values: Tensor) -> tuple[float, float]:
     low, high = (end.item() for end in torch.aminmax(values))
+    if not math.isfinite(high - low):
+        raise ValueError(f"values must be finite, got values from {low:g} to {high:g}")
     if low == high:
         raise ValueError(f"values must not all be equal, got {values.numel()} times {low:g}")
     return low, high

@@ -118,7 +118,8 @@ def fit(
 
     On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
     gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long as
-    with ordinary numbers. All arithmetic settings are restored at the end of training.
+    with ordinary numbers. Training on a CPU therefore uses one thread (see `arithmetic`). All
+    arithmetic settings are restored at the end of training.
     """
     if len(networks) != len(seeds) or not networks:
         raise ValueError(

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from robustbook import ledger
+from robustbook.chapters.wording import badge
 from robustbook.figures import (
     BRIGHT,
     Curve,
@@ -113,9 +114,7 @@ def _frame(printed: float) -> str:
     words = {name: judged(runs, printed).verdict for name, runs in RUNS.items()}
     alt = f"A line at {printed:g} %, two rows of five dots, and bars: a short and a long one."
     badges = "<br>".join(
-        f'printed {printed:g} %, {name}: <span class="verdict-badge {verdict.replace(" ", "-")}">'
-        f"{verdict}</span>"
-        for name, verdict in words.items()
+        f"printed {printed:g} %, {name}: {badge(verdict)}" for name, verdict in words.items()
     )
     return f'{drawing(_strip(printed), alt)}<p class="frame-words">{badges}</p>'
 

@@ -5,7 +5,7 @@ and write verdicts beside the names of what they judge.
 from collections.abc import Mapping
 
 from robustbook.chapters.published import verdicts
-from robustbook.page import badge
+from robustbook.chapters.wording import badge
 
 MLPS = {"sigmoid-mlp": "Sigmoid MLP", "relu-mlp": "ReLU MLP"}
 NETWORKS = {**MLPS, "cnn": "CNN"}

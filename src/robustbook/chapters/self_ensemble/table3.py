@@ -30,17 +30,20 @@ def answer(record: Record) -> str:
     of = len(_classes(record))
     there = [printed(f"self-ensemble/table-3/mean/{d}") for d in _ENDS]
     theirs = f"; the paper has {there[0]:g} and {there[1]:g}" if comparable(record) else ""
-    harder = (
-        "So RSE is not shown to be harder to attack"
-        if hits[0] >= hits[1]
-        else "So RSE also lets fewer attacks succeed"
+    verdict = (
+        "RSE also lets fewer attacks succeed."
+        if hits[0] < hits[1]
+        else "So RSE is not shown to be harder to attack."
+        if min(hits) < of or rse <= none
+        else ""
     )
+    failed = " Failed attacks count in both means." if min(hits) < of else ""
     return (
         f"On one image, the attack's perturbation has a mean squared l2 norm of {rse:.2f} with RSE "
-        f"and {none:.2f} without defense ({names.full_title(record, network)}{theirs}). But it "
+        f"and {none:.2f} without defense ({names.full_title(record, network)}{theirs}). The attack "
         f"succeeds for {hits[0]:g} of {of} target classes with RSE and for {hits[1]:g} without "
-        f"defense. {harder}; failed attacks count in both means."
-    )
+        f"defense. {verdict}{failed}"
+    ).rstrip()
 
 
 def comparable(record: Record) -> bool:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbook.attacks import pgd, square
-from robustbook.attacks.carlini_wagner import CarliniWagner, carlini_wagner
+from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
 from robustbook.attacks.result import nearer
 from robustbook.measures import votes
 from robustbook.runs import Context, Done, step
@@ -40,6 +40,8 @@ differs by this distance.
 @dataclass(frozen=True)
 class Strike:
     """The settings of an attack.
+
+    As in the released code, Carlini-Wagner does not change pixels of exactly 0 or 1.
 
     ``kind``: the kind of attack. With ``none``, images stay unchanged. With ``search``, the
         Carlini-Wagner attack also searches for the weight c (see `searched`). All other values of
@@ -166,7 +168,7 @@ def searched(
             steps=strike.steps,
             step_size=strike.step_size,
             kappa=strike.kappa,
-            preset=CarliniWagner(strike.hinge, "last"),
+            preset=replace(RANDOM_SELF_ENSEMBLE, hinge=strike.hinge),
             draws=strike.averaged,
             keys=keys,
             generator=torch.Generator().manual_seed(search),
@@ -205,7 +207,7 @@ def _moved(
                 images,
                 labels,
                 c=strike.c,
-                preset=CarliniWagner(strike.hinge, strike.keep),
+                preset=replace(RANDOM_SELF_ENSEMBLE, hinge=strike.hinge, keep=strike.keep),
                 judge=draws,
                 **sized,
             ).images
