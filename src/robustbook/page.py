@@ -23,7 +23,7 @@ from robustbook.chapters.wording import badge
 from robustbook.durations import duration
 from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
-from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
+from robustbook.studies.parameters import BadParameter, Parameters, check
 
 OWN = {"seeds", "networks"}
 """The names of parameters whose default is None, which stands for the value of the chosen profile
@@ -420,20 +420,3 @@ def _number(value: float | int | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"
-
-
-def parameters_table(item: str) -> Table:
-    """Return a table of the parameters of a table, figure or claim, with defaults and accepted
-    values.
-    """
-    of = catalogue.study(item)
-    defaults = of.Parameters()
-    return table(
-        "Parameters.",
-        f"tab-{item.replace('/', '-')}-parameters".replace("_", "-"),
-        ["Name", "Default", "Accepted"],
-        [
-            [f"`{k}`", f"`{getattr(defaults, k)}`", text]
-            for k, text in accepted(of.Parameters).items()
-        ],
-    )
