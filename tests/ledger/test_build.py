@@ -109,7 +109,7 @@ def test_an_ordering_compares_two_numbers_of_one_profile(book):
     for entry in compared:
         ids = entry.id, targets[entry.id].partner
         ours, theirs = (fmean(found[id_][entry.profile].values) for id_ in ids)
-        assert entry.difference[0] == pytest.approx(ours - theirs, abs=1e-4), entry.id
+        assert entry.difference[0] == pytest.approx(ours - theirs, rel=1e-5), entry.id
 
 
 def test_an_ordering_waits_for_a_profile_that_has_both_numbers(mine):
