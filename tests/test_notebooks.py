@@ -317,12 +317,18 @@ def test_execution_injects_parameters_and_goes_on_after_a_failure(tmp_path: Path
     parameters = new_code_cell('profile: str = "published"', metadata={"tags": ["parameters"]})
     good = new_notebook(cells=[parameters, new_code_cell("print(profile)")])
     bad = new_notebook(cells=[new_code_cell("raise ValueError('eps must be positive')")])
-    for notebook in (good, bad):
+    dead = new_notebook(cells=[new_code_cell("import os\nos._exit(1)")])
+    for notebook in (good, bad, dead):
         notebook.metadata.kernelspec = nbformat.from_dict(notebooks.KERNEL)
-    times, failures = notebooks.execute_each({"a/bad": bad, "a/good": good}, tmp_path, "quick")
-    assert failures == {"a/bad": "ValueError: eps must be positive"}
+    pages = {"a/bad": bad, "a/dead": dead, "a/good": good}
+    times, failures = notebooks.execute_each(pages, tmp_path, "quick")
+    assert failures == {
+        "a/bad": "ValueError: eps must be positive",
+        "a/dead": "DeadKernelError: the kernel died, perhaps because memory ran out",
+    }
     assert {name: entry["profile"] for name, entry in times.items()} == {
         "a/bad": "",
+        "a/dead": "",
         "a/good": "quick",
     }
     done = json.loads((tmp_path / "a" / "good.ipynb").read_text())

@@ -294,10 +294,3 @@ def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path:
     made = publishing.compute(table_2, p, store=Store(tmp_path), progress=False)
     assert made.provenance["seconds"] == 0
     assert replace(made, provenance={}) == plain
-
-
-def test_the_parameters_table_has_every_parameter() -> None:
-    """The page prints this table below the parameters cell."""
-    text = page.parameters_table(ITEM).markdown
-    for name in ("profile", "seeds", "eps", "controls"):
-        assert f"`{name}`" in text

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_parts
@@ -14,10 +15,10 @@ from click.testing import CliRunner, Result
 
 from robustbook import catalogue, ledger, publishing
 from robustbook.cli import commands, main
-from robustbook.ledger import Conflict
+from robustbook.ledger import Conflict, Record
 from robustbook.ledger.records import merge
 from robustbook.ledger.targets import COLUMNS
-from robustbook.runs import Store, execute, graph, plan, run
+from robustbook.runs import DamagedResult, Store, execute, graph, plan, run
 from robustbook.studies import items
 
 TINY = "saturating/tiny"
@@ -109,7 +110,8 @@ def test_no_weights_are_given_and_none_are_needed(cli: Cli) -> None:
     options = compute("there", "0:3")
     cli(f"give parcel {options} --store there")
     assert not list(Path("parcel").glob("**/*.safetensors"))
-    assert {path.suffix for path in Path("parcel").glob("??/*")} == {".json", ".elsewhere"}
+    files = [path for path in Path("parcel").glob("??/*") if path.suffix != ".lock"]
+    assert {path.suffix for path in files} == {".json", ".elsewhere"}
     cli("take parcel --store here")
     parameters = tiny_parts.Parameters(profile="paper")  # type: ignore[call-arg]
     calls = list(tiny_parts.calls(parameters).values())
@@ -250,6 +252,24 @@ def test_parts_need_not_be_all_seeds_of_all_networks(cli: Cli) -> None:
     assert record["provenance"]["parts"][1]["of"] == [{"seeds": [1], "networks": ["large"]}]
 
 
+def test_a_part_is_added_once(cli: Cli) -> None:
+    """One run of three seeds would have only two of the large network."""
+    published(cli, compute("a", "0,1", "large") + " --store a")
+    third = compute("b", "2", "large") + " --store b"
+    record = published(cli, third)
+    assert [part["of"][0]["seeds"] for part in record["provenance"]["parts"]] == [[0, 1], [2]]
+    assert published(cli, third) == record
+
+
+def test_a_study_without_parts_has_its_seeds() -> None:
+    """Its cells are the seeds alone."""
+    parts = [{"of": [{"seeds": [0, 1]}]}, {"of": [{"seeds": [2]}]}]
+    record = Record("saturating", "tiny", "paper", {}, (0, 1, 2), (), {}, {"parts": parts})
+    whole = SimpleNamespace(parts=dict)
+    cells = publishing._published_cells(tiny_parts, whole, record)  # type: ignore[arg-type]
+    assert cells == [(0, ()), (1, ()), (2, ())]
+
+
 def test_parts_are_chosen_by_two_parameters(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """The record does not claim combinations that were not run, so these can still be added."""
     monkeypatch.setattr(catalogue, "ITEMS", {TINY: "tiny_grid"})
@@ -331,6 +351,21 @@ def test_what_rests_on_several_parts_needs_them_all(
     words = "rows of this item compare all networks"
     refused(cli, compute("c", "0", "large") + " --store c", words)
     assert published(cli, compute("c", "1") + " --store c")["seeds"] == [0, 1]
+
+
+def test_publishing_computes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan reads no tensors, so only publishing finds one flipped bit in the weights."""
+    options = compute("here", "0")
+    usual, parameters = tiny_parts.calls, tiny_parts.Parameters(profile="paper")  # type: ignore[call-arg]
+    trainings = {key: call.dependencies[0] for key, call in usual(parameters).items()}
+    monkeypatch.setattr(tiny_parts, "calls", lambda p: {("small", 0): trainings["small", 0]})
+    path = next(Path("here").glob(f"??/{trainings['small', 0].key}.safetensors"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.warns(DamagedResult, match="altered"):
+        result = cli(f"publish {options} --store here")
+    assert result.exit_code != 0 and not Path("book/records").exists()
+    assert "is damaged or missing; compute it first" in result.stderr
+    assert Store("here").load(trainings["small", 0]) is None
 
 
 def test_another_setting_is_not_merged(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ import nbformat
 import papermill
 from filelock import FileLock
 from jupytext.config import load_jupytext_configuration_file
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from robustbook.files import write_whole
@@ -272,6 +273,10 @@ def _page(
             execute(notebook, output, parameters, **options)
         except papermill.PapermillExecutionError as error:
             message = f"{error.ename}: {error.evalue}"
+        except DeadKernelError:
+            message = "DeadKernelError: the kernel died, perhaps because memory ran out"
+        except CellTimeoutError:
+            message = "CellTimeoutError: a cell ran longer than allowed"
     seconds = time.perf_counter() - start
     click.echo(f"{place}: {'FAILED, ' if message else ''}{seconds:.1f} s", err=True)
     return name, {"profile": parameters.get("profile", ""), "seconds": round(seconds, 1)}, message

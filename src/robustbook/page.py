@@ -23,7 +23,7 @@ from robustbook.chapters.wording import badge
 from robustbook.durations import duration
 from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
-from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
+from robustbook.studies.parameters import BadParameter, Parameters, check
 
 OWN = {"seeds", "networks"}
 """The names of parameters whose default is None, which stands for the value of the chosen profile
@@ -263,7 +263,8 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     The same holds for the cell that papermill inserts after the parameters cell. With profile
     ``published``, which shows the results that come with the book, values must equal those in the
     book's record. For a wrong value, ``BadParameter`` is raised before any computation. Names in
-    ``globals()`` that other cells have set are ignored, so a page can be run twice in one kernel.
+    ``globals()`` that other cells have set are ignored, unless they are names of parameters. So a
+    page can be begun twice in one kernel if no cell after the parameters cell sets a parameter.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -419,20 +420,3 @@ def _number(value: float | int | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"
-
-
-def parameters_table(item: str) -> Table:
-    """Return a table of the parameters of a table, figure or claim, with defaults and accepted
-    values.
-    """
-    of = catalogue.study(item)
-    defaults = of.Parameters()
-    return table(
-        "Parameters.",
-        f"tab-{item.replace('/', '-')}-parameters".replace("_", "-"),
-        ["Name", "Default", "Accepted"],
-        [
-            [f"`{k}`", f"`{getattr(defaults, k)}`", text]
-            for k, text in accepted(of.Parameters).items()
-        ],
-    )

@@ -17,7 +17,7 @@ from typing import Any
 from robustbook import catalogue, ledger
 from robustbook.ledger import Record
 from robustbook.ledger.records import Conflict, compare, merge, named
-from robustbook.runs import Call, Store, graph, plan, ran_on, run
+from robustbook.runs import Call, Done, Store, graph, plan, ran_on, run
 from robustbook.studies.parameters import BadParameter, Parameters, check
 
 
@@ -80,8 +80,8 @@ def publishable(
     network is in only one entry of ``parts``. So the seed and the network of a row tell where the
     row was computed.
 
-    Raises Conflict if a value of the old record would be lost or changed; the message says what to
-    do.
+    Raises Conflict if a value of the old record would be lost or changed, or if a stored result is
+    damaged or missing; the message says what to do.
     """
     if published is None:
         return _condensed(of, parameters, store)
@@ -125,15 +125,27 @@ def publishable(
 
 
 def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
-    """Return the record that is made from a study's stored results.
+    """Return the record that is made from a study's stored results. Nothing is computed.
 
     The record leaves out the run time of this process, so that the same results always give the
     same record.
+
+    Raises Conflict if a result is damaged or missing.
     """
-    record = compute(of, parameters, store=store, progress=False)
-    provenance = {k: v for k, v in record.provenance.items() if k != "wall_seconds"}
+    calls: Mapping[Any, Call] = of.calls(parameters)
+    results = {name: _stored(call, store) for name, call in calls.items()}
+    provenance = _provenance(calls.values(), store)
     parts = _parts(_cells(of, parameters), parameters, store)
+    record: Record = of.condense(parameters, results)
     return replace(record, provenance=provenance | ({"parts": parts} if len(parts) > 1 else {}))
+
+
+def _stored(call: Call, store: Store) -> Done:
+    """Return a stored result. Raises Conflict if the result is damaged or missing."""
+    done = store.load(call)
+    if done is None:
+        raise Conflict(f"the result of {call!r:.200} is damaged or missing; compute it first")
+    return done
 
 
 def _published_parameters(of: ModuleType, asked: Parameters, published: Record) -> Parameters:
@@ -197,21 +209,20 @@ def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> 
     """Return the cells of the book's record. A cell is a seed together with a chosen part of the
     study, such as a network.
 
-    A record that was made from several runs may lack some pairs of a seed and a network. The
-    provenance of the record says which pairs it has.
+    A record that was made from several runs may lack some pairs of a seed and a network, or have
+    more than one run of all its seeds would have. The provenance of the record says which pairs it
+    has.
     """
-    found = list(_cells(of, earlier))
     if "parts" not in published.provenance:
-        return found
+        return list(_cells(of, earlier))
     names = list(earlier.parts())
-    held = {
+    return [
         (seed, values)
         for part in published.provenance["parts"]
         for group in part["of"]
-        for values in zip(*(group[name] for name in names), strict=True)
+        for values in (zip(*(group[name] for name in names), strict=True) if names else [()])
         for seed in group["seeds"]
-    }
-    return [cell for cell in found if cell in held]
+    ]
 
 
 def _rectangles(cells: Iterable[Cell], parameters: Parameters) -> list[dict[str, list[Any]]]:

@@ -51,6 +51,19 @@ def test_a_visible_cell_is_short(name: str) -> None:
         assert tags & HIDDEN or len(text.splitlines()) <= LINES, text
 
 
+@pytest.mark.parametrize("name", notebooks.names())
+def test_no_other_cell_stores_a_parameter(name: str) -> None:
+    """`page.begin` reads the parameters from the kernel, also when it runs a second time."""
+    stored = [
+        ("parameters" in tags, node.id)
+        for tags, tree, _ in code(name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+    own, others = ({n for mine, n in stored if mine == kind} for kind in (True, False))
+    assert not own & others
+
+
 def test_the_modules_of_the_pages_import_no_torch(root: Path) -> None:
     """A published page would otherwise take seconds to open."""
     names = modules(root)

@@ -1,10 +1,15 @@
 """Reading published results: selecting numbers by label, and writing them as text."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from robustbook import catalogue
 from robustbook.chapters.published import (
     Version,
     accuracies,
+    entries,
     mean,
     of_target,
     printed,
@@ -30,6 +35,20 @@ def test_values_are_those_of_one_name_and_setting() -> None:
     assert of_target(one, "saturating/table-1/cnn-vanilla/accuracy") == [4.0]
     assert values(one, "accuracy", network="mlp") == []
     assert printed("saturating/table-1/cnn-vanilla/accuracy") == 99.35
+
+
+def test_the_ledger_is_built_again_after_an_edit(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reasons and the targets are edited by hand, while a page is open."""
+    shutil.copytree(root / "book" / "targets", tmp_path / "targets")
+    monkeypatch.setattr(catalogue, "BOOK", tmp_path)
+    target = "saturating/table-1/cnn-vanilla/accuracy"
+    for reason in ("", "another network"):
+        if reason:
+            (tmp_path / "reasons.csv").write_text(f"id,reason\n{target},{reason}\n")
+        (entry,) = (each for each in entries("saturating", "table-1") if each.id == target)
+        assert entry.reason == reason
 
 
 def test_a_spread_is_given_only_where_there_is_one() -> None:

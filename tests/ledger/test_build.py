@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import fields, replace
+from statistics import fmean
 
 import pytest
 
@@ -93,6 +94,49 @@ def test_mirrors_are_found_beside_measurements_that_are_equal_by_chance(book):
     first = {}
     same = [_earlier(first, target, targets, equal) for target in targets.values()]
     assert same == ["", one.id, "", "c"]
+
+
+def test_an_ordering_compares_two_numbers_of_one_profile(book):
+    """The difference is that of the two measurements with the line's profile."""
+    targets = read_targets(book / "targets")
+    found = measurements(targets, read_records(book / "records"))
+    orderings = [entry for entry in build(book).entries if targets[entry.id].partner]
+    compared = [entry for entry in orderings if entry.difference is not None]
+    assert len(compared) > 50
+    for entry in orderings:
+        shared = found.get(entry.id, {}).keys() & found.get(targets[entry.id].partner, {}).keys()
+        assert bool(shared) == (entry.difference is not None), entry.id
+    for entry in compared:
+        ids = entry.id, targets[entry.id].partner
+        ours, theirs = (fmean(found[id_][entry.profile].values) for id_ in ids)
+        assert entry.difference[0] == pytest.approx(ours - theirs, rel=1e-5), entry.id
+
+
+def test_an_ordering_waits_for_a_profile_that_has_both_numbers(mine):
+    """A better measurement of only one number does not replace a comparison."""
+    publish(mine, row(5.0, TRANSFER), item="critique", profile="quick")
+    publish(mine, row(90.0, SATURATED))
+    found = line(mine, TRANSFER)
+    assert (found.verdict, found.ours, found.profile) == ("not run", 5, "quick")
+    assert found.command.startswith("robustbook run saturating/critique ")
+    publish(mine, row(80.0, SATURATED), profile="quick")
+    assert line(mine, TRANSFER).difference[0] == -75
+    publish(mine, row(6.0, TRANSFER), item="critique")
+    assert line(mine, TRANSFER).difference[0] == -84
+
+
+def test_orderings_without_seeds_are_the_same_only_with_equal_numbers(book, measured):
+    """Orderings of two tables are compared by their numbers, also if these are not random."""
+    real = read_targets(book / "targets")
+    one = real["deep_defense/table-1/mnist-mlp/reference/rho2"]
+    other = replace(one, id="c", item="other", partner="d")
+    partners = [replace(one, id=each.partner, item=each.item) for each in (one, other)]
+    targets = {target.id: target for target in (one, other, *partners)}
+    for value, same in [(3.0, one.id), (4.0, "")]:
+        values = {one.id: 3.0, one.partner: 1.0, "c": value, "d": 1.0}
+        found = {id_: {"paper": measured(v, seeds=[None])} for id_, v in values.items()}
+        first = {}
+        assert [_earlier(first, each, targets, found) for each in (one, other)] == ["", same]
 
 
 def test_a_missing_reason_is_found(mine):
@@ -229,10 +273,11 @@ def test_a_record_that_answers_nothing_known_is_refused(mine):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,why\n", "must have the columns id,reason"),
+        ("id,why\n", "columns must be one of .*'id', 'reason'"),
         ("id,reason\nsaturating/table-1/nothing,because\n", "no target has the id"),
         (f"id,reason\n{ACCURACY},  \n", "has an empty reason"),
-        (f"id,reason\n{ACCURACY}\n", "has an empty reason"),
+        (f"id,reason\n{ACCURACY}\n", "reasons.csv, line 2: a row must have 2 fields"),
+        (f"id,reason\n{ACCURACY},few, as we think\n", "line 2: a row must have 2 fields"),
         (f"id,reason\n{ACCURACY},a\n{ACCURACY},b\n", "stands there twice"),
     ],
 )

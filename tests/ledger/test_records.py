@@ -131,6 +131,10 @@ def test_rows_at_fault_are_refused(change, message):
         ({"profile": "published"}, "profile must be one of .* got 'published'"),
         ({"seeds": (0,)}, r"seed of saturating/a must be one of \(0,\), got 1"),
         ({"rows": RECORD.rows[:1] * 2}, "saturating/a has two rows for seed 0"),
+        (
+            {"rows": (Row(1.0, "percent", name="steps", seed=0),) * 2},
+            "steps.* has two rows for seed 0",
+        ),
     ],
 )
 def test_records_at_fault_are_refused(change, message):

@@ -196,6 +196,16 @@ def test_a_single_run_must_exceed_the_tolerance(target, measured):
     assert judge(asked, measured(54, 54), measured(50, 50)).verdict == YES  # noise was measured
 
 
+def test_a_difference_that_equals_the_tolerance_is_not_above_it(target, measured):
+    """In binary 99.4 - 99.3 is not 0.1, and neither is 0.3 - 0.2."""
+    for more, less in [(99.4, 99.3), (0.3, 0.2)]:
+        asked = ordering(target, tolerance=0.1)
+        assert judge(asked, measured(more), measured(less)).verdict == NO
+        kept = ordering(target, tolerance=0.1, note="Claim is no loss of accuracy: ...")
+        assert judge(kept, measured(less), measured(more)).verdict == YES
+        assert judge(kept, measured(less, less), measured(more, more)).verdict == YES
+
+
 def test_equal_values_are_no_ordering(target, measured):
     assert judge(ordering(target), measured(50), measured(50)).verdict == NO
     assert judge(ordering(target), measured(50, 50), measured(50, 50)).verdict == NO
@@ -236,8 +246,15 @@ def test_other_profiles_claim_nothing_but_say_the_direction(target, measured):
     for value, direction in [(50, "comparison holds"), (60, "does not hold; our result is above")]:
         judged = judge(asked, measured(value, profile="quick"))
         assert judged.verdict == "other setting" and direction in judged.note
-    mixed = judge(ordering(target), measured(60), measured(50, profile="reduced"))
-    assert mixed.verdict == "other setting"
+    reduced = [measured(value, profile="reduced") for value in (60, 50)]
+    assert judge(ordering(target), *reduced).verdict == "other setting"
+
+
+def test_two_profiles_are_not_compared(target, measured):
+    """8 images with one recipe and 200 images with another differ in more than the defense."""
+    judged = judge(ordering(target), measured(60), measured(50, profile="reduced"))
+    assert (judged.verdict, judged.difference) == ("not run", None)
+    assert judged.note.endswith("saturating/b, which has not been run with profile paper")
 
 
 def test_nothing_measured_is_not_run(target):

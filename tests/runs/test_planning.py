@@ -148,6 +148,15 @@ def test_wall_time_is_the_longest_chain_or_the_shared_work(tmp_path: Path) -> No
     assert plan([top], store, known, device="cpu", workers=1).wall == 35.0
 
 
+def test_without_workers_the_calls_run_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 workers is a choice, and not the default number."""
+    monkeypatch.setattr(planning, "default_workers", lambda device: 8)
+    for given, used in {0: 1, 1: 1, 3: 3, None: 8}.items():
+        assert plan([], Store(tmp_path), device="cpu", workers=given).workers == used
+
+
 def test_description(tmp_path: Path) -> None:
     store = Store(tmp_path)
     keep(store, s.leaf(LOG, 0), 100.0)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import pytest
 import sample_steps as s
 import torch
 
-from robustbook.runs import DamagedResult, Done, StepFailed, Store, run, store_path
+from robustbook.runs import DamagedResult, Done, Refused, StepFailed, Store, run, store_path
+from robustbook.runs import store as store_module
 
 
 def one(call: s.Call, store: Store) -> Done:
@@ -222,3 +224,38 @@ def test_a_relative_store_is_meant_from_where_the_process_started(tmp_path: Path
         check=True,
     ).stdout
     assert out.split() == [str(tmp_path / "res")] * 2
+
+
+def test_a_note_outlives_saving_the_same_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saving removes files that a killed process left half written, but no other's new note."""
+    leaf = s.leaf(os.devnull, 0)
+    here, there, parcel = (Store(tmp_path / name) for name in ("here", "there", "parcel"))
+    top = s.total(os.devnull, (leaf,))
+    for call in (leaf, top):
+        here.save(call, {"x": 1}, seconds=1.0, provenance={})
+    here.give(top, parcel)
+    (note,) = parcel.path.glob("??/*.elsewhere")
+    usual = os.fsync
+
+    def save_meanwhile(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", usual)
+        there.save(leaf, {"x": 1}, seconds=1.0, provenance={})
+
+    monkeypatch.setattr(os, "fsync", save_meanwhile)
+    there.take_note(note)
+    assert next(there.path.glob("??/*.elsewhere")).name == note.name
+
+
+def test_nothing_is_given_while_the_call_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_BUSY", 0.1)
+    call = s.leaf(os.devnull, 0)
+    here, there = (Store(tmp_path / name) for name in ("here", "there"))
+    here.save(call, {"x": 1}, seconds=1.0, provenance={})
+    with there.lock(call), ThreadPoolExecutor(1) as pool:
+        with pytest.raises(Refused, match="is being computed in .*there"):
+            pool.submit(here.give, call, there).result()
+    assert here.give(call, there)[1]

@@ -134,7 +134,7 @@ def _targets(folder: Path) -> dict[str, ledger.Target]:
 
 def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
     """Return the rows of the ledger for a paper, or for one of its tables or figures (``item``)."""
-    return _entries(catalogue.BOOK, _stamps(catalogue.BOOK / "records"), paper, item)
+    return _entries(catalogue.BOOK, _stamps(catalogue.BOOK), paper, item)
 
 
 Stamps = tuple[tuple[Path, int], ...]
@@ -142,7 +142,13 @@ Stamps = tuple[tuple[Path, int], ...]
 
 
 def _stamps(folder: Path) -> Stamps:
-    return tuple((path, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*.json")))
+    """Return the times of the files in the book's folder from which the ledger is built."""
+    files = [
+        *folder.glob("records/*/*.json"),
+        *folder.glob("targets/*.csv"),
+        *folder.glob("reasons.csv"),
+    ]
+    return tuple((path, path.stat().st_mtime_ns) for path in sorted(files))
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,6 @@ The papers' numbers are in `book/targets`, our measurements in `book/records`, a
 explanations in `book/reasons.csv`. No file is written.
 """
 
-import csv
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .records import PROFILES, Record, Row, read_records, rounded
-from .targets import PAPERS, TALLIES, Target, read_targets
+from .targets import PAPERS, TALLIES, Target, read_rows, read_targets
 from .verdicts import Measurement, judge
 
 Command = Callable[[str, str, str, str], tuple[str, str]]
@@ -153,15 +152,15 @@ def entries(
     lines = []
     first: dict[Hashable, str] = {}
     for target in chosen:
-        found = measured.get(target.id)
-        partner = measured.get(target.partner) if target.partner else None
+        found, partner = _pair(target, measured)
         verdict = judge(target, found, partner)
         reason = reasons.get(
             target.id, "reason unknown" if verdict.verdict == "not reproduced" else ""
         )
         unrun = verdict.verdict == "not run"
         # If only the other number of an ordering is not measured, the command measures that number.
-        asked = targets[target.partner] if found and unrun and target.partner else target
+        lacking = found and target.partner and target.partner not in measured
+        asked = targets[target.partner] if lacking and target.partner else target
         item = f"{target.paper}/{found.item}" if found and not unrun else ""
         line, needs = command(asked.id, asked.paper, profile, item)
         lines.append(
@@ -189,17 +188,35 @@ def entries(
     return tuple(lines)
 
 
-def _values(target: Target, measured: Mapping[str, Measurement]) -> Hashable:
-    """Return our measurements of one of the papers' numbers, with errors converted to accuracies.
-    If the number was not measured, return the id of the number instead.
+Measured = Mapping[str, Mapping[str, Measurement]]
+"""Our measurements by the id of the paper's number and by profile."""
+
+
+def _pair(target: Target, measured: Measured) -> tuple[Measurement | None, Measurement | None]:
+    """Return our best measurement of one of the papers' numbers, and None. For an ordering, return
+    the measurements of both numbers with the best profile that has both.
+
+    Two profiles differ in more than the two numbers, so their difference says nothing. If no
+    profile has both numbers of an ordering, the second measurement is None.
     """
-    found = measured.get(target.id)
+    ours = measured.get(target.id, {})
+    theirs = measured.get(target.partner or "", {})
+    shared = [profile for profile in PROFILES if profile in ours and profile in theirs]
+    if shared:
+        return ours[shared[0]], theirs[shared[0]]
+    return next((ours[profile] for profile in PROFILES if profile in ours), None), None
+
+
+def _values(target: Target, found: Measurement | None) -> Hashable:
+    """Return a measurement of one of the papers' numbers, with errors converted to accuracies. If
+    the number was not measured, return the id of the number instead.
+    """
     if found is None:
         return target.id.replace("error", "accuracy")
     flip = target.metric.endswith("error")
     numbers = (float(rounded(100 - v if flip else v)) for v in found.values)
     return (
-        tuple(zip(found.seeds, numbers, strict=False)),
+        tuple(zip((row.seed for row in found.rows), numbers, strict=True)),
         target.metric.replace("error", "accuracy"),
     )
 
@@ -208,7 +225,7 @@ def _earlier(
     first: dict[Hashable, str],
     target: Target,
     targets: Mapping[str, Target],
-    measured: Mapping[str, Measurement],
+    measured: Measured,
 ) -> str:
     """Return the id of the first number in the ledger that makes the same comparison as ``target``.
     Return "" if no earlier number in the ledger makes the same comparison.
@@ -218,12 +235,13 @@ def _earlier(
     order the same measurements. An error and an accuracy make the same comparison if they add up to
     100 %, both in the paper and in our measurement for each seed.
     """
+    found, other = _pair(target, measured)
     if target.partner is not None:
         partner = targets[target.partner]
         mirror = target.no_loss, frozenset((target.id, partner.id))
         if mirror in first:
             return first[mirror]
-        pair = _values(target, measured), _values(partner, measured)
+        pair = _values(target, found), _values(partner, other)
         if target.compare == "greater_than":
             pair = pair[1], pair[0]
         earlier = first.setdefault((target.paper, target.no_loss, pair), target.id)
@@ -235,22 +253,23 @@ def _earlier(
         return ""
     flip = target.metric.endswith("error")
     accuracy = round(100 - target.printed if flip else target.printed, 6)
-    same = target.paper, accuracy, _values(target, measured)
+    same = target.paper, accuracy, _values(target, found)
     first.setdefault((flip, *same), target.id)
     return first.get((not flip, *same), "")
 
 
 def measurements(
     targets: Mapping[str, Target], records: Iterable[Record]
-) -> dict[str, Measurement]:
-    """Return our measurements of each of the papers' numbers. The measurements of a number are
-    taken from the best record (file of results) that contains any.
+) -> dict[str, dict[str, Measurement]]:
+    """Return our measurements of each of the papers' numbers, by id and by profile ("paper",
+    "reduced" or "quick"). All measurements of a number with one profile are taken from the same
+    record (file of results).
 
-    The best record is that of the largest experiment (paper, else reduced, else quick). The record
-    of one table or figure may also contain measurements for another table or figure. If several
-    records are equally good, the record of the number's own table or figure is used.
+    The record of one table or figure may also contain measurements for another table or figure. If
+    several records of a profile measure a number, the record of the number's own table or figure is
+    used.
     """
-    best: dict[str, tuple[tuple[int, bool, str], Measurement]] = {}
+    found: dict[str, dict[str, Measurement]] = {}
     for record in records:
         where = f"the record {record.paper}/{record.item}.{record.profile}"
         rows: dict[str, list[Row]] = {}
@@ -262,10 +281,14 @@ def measurements(
             if target is None or target.paper != record.paper:
                 hint = _nearest(id_, targets)
                 raise ValueError(f"{where} answers {id_}, no target of {record.paper}{hint}")
-            rank = PROFILES.index(record.profile), record.item != target.item, record.item
-            if id_ not in best or rank < best[id_][0]:
-                best[id_] = rank, Measurement(record.item, record.profile, tuple(own))
-    return {id_: measurement for id_, (_, measurement) in best.items()}
+            new = Measurement(record.item, record.profile, tuple(own))
+            held = found.setdefault(id_, {})
+            held[record.profile] = min(
+                held.get(record.profile, new),
+                new,
+                key=lambda each: (each.item != target.item, each.item),
+            )
+    return found
 
 
 def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
@@ -277,18 +300,14 @@ def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
     if not path.exists():
         return {}
     reasons: dict[str, str] = {}
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle)
-        if reader.fieldnames != ["id", "reason"]:
-            raise ValueError(f"{path} must have the columns id,reason, got {reader.fieldnames}")
-        for row in reader:
-            id_, reason = row["id"], (row["reason"] or "").strip()
-            if id_ not in targets:
-                raise ValueError(f"{path}: no target has the id {id_!r}{_nearest(id_, targets)}")
-            if id_ in reasons or not reason:
-                fault = "stands there twice" if id_ in reasons else "has an empty reason"
-                raise ValueError(f"{path}: {id_} {fault}")
-            reasons[id_] = reason
+    for where, row in read_rows(path, ("id", "reason")):
+        id_, reason = row["id"], row["reason"].strip()
+        if id_ not in targets:
+            raise ValueError(f"{where}: no target has the id {id_!r}{_nearest(id_, targets)}")
+        if id_ in reasons or not reason:
+            fault = "stands there twice" if id_ in reasons else "has an empty reason"
+            raise ValueError(f"{where}: {id_} {fault}")
+        reasons[id_] = reason
     return reasons
 
 

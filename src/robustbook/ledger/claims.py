@@ -15,12 +15,11 @@ The function `status` computes whether the claim survives from the verdicts on t
     untested         no number was measured with the paper's setting
 """
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .targets import PAPERS, Target
+from .targets import PAPERS, Target, read_rows
 from .verdicts import JUDGED
 
 STATUSES = ("survives", "only in float32", "inconclusive", "fails", "untested")
@@ -56,24 +55,19 @@ def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
     claim without ids.
     """
     claims: dict[str, Claim] = {}
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path} must have the columns {COLUMNS}, got {reader.fieldnames}")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            lists = (tuple(row[name].split()) for name in COLUMNS[3:])
-            claim = Claim(row["paper"], row["claim"], row["page"], *lists)
-            if claim.paper not in PAPERS:
-                raise ValueError(f"{where}: paper must be one of {PAPERS}, got {claim.paper!r}")
-            if claim.words in claims:
-                raise ValueError(f"{where}: the claim {claim.words!r} stands there twice")
-            if not (claim.supported_by or claim.refuted_by):
-                raise ValueError(f"{where}: no target supports or refutes {claim.words!r}")
-            for target in claim.targets:
-                if target not in targets:
-                    raise ValueError(f"{where}: no target has the id {target!r}")
-            claims[claim.words] = claim
+    for where, row in read_rows(path, COLUMNS):
+        lists = (tuple(row[name].split()) for name in COLUMNS[3:])
+        claim = Claim(row["paper"], row["claim"], row["page"], *lists)
+        if claim.paper not in PAPERS:
+            raise ValueError(f"{where}: paper must be one of {PAPERS}, got {claim.paper!r}")
+        if claim.words in claims:
+            raise ValueError(f"{where}: the claim {claim.words!r} stands there twice")
+        if not (claim.supported_by or claim.refuted_by):
+            raise ValueError(f"{where}: no target supports or refutes {claim.words!r}")
+        for target in claim.targets:
+            if target not in targets:
+                raise ValueError(f"{where}: no target has the id {target!r}")
+        claims[claim.words] = claim
     return tuple(claims.values())
 
 

@@ -100,9 +100,10 @@ class Record:
                 raise ValueError(
                     f"seed of {row.target or row.name} must be one of {self.seeds}, got {row.seed}"
                 )
-            if row.target is not None and (row.target, row.seed) in seen:
-                raise ValueError(f"{row.target} has two rows for seed {row.seed}, one is accepted")
-            seen.add((row.target, row.seed))
+            what = row.target or _line([row.name, row.setting])
+            if (what, row.seed) in seen:
+                raise ValueError(f"{what} has two rows for seed {row.seed}, one is accepted")
+            seen.add((what, row.seed))
 
 
 def rounded(value: float | int) -> float | int:

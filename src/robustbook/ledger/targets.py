@@ -18,6 +18,7 @@ chosen.
 import csv
 import math
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,20 +113,36 @@ def read_targets(folder: Path) -> dict[str, Target]:
     """
     targets: dict[str, Target] = {}
     for file in sorted(folder.glob("*-targets.csv")):
-        with file.open(encoding="utf-8", newline="") as handle:
-            reader = csv.DictReader(handle)
-            _accept(file.name, "columns", tuple(reader.fieldnames or ()), (COLUMNS,))
-            for row in reader:
-                target = _target(row, f"{file.name}, line {reader.line_num}")
-                if target.id in targets:
-                    raise ValueError(f"{file.name}: the id {target.id} stands there twice")
-                targets[target.id] = target
+        for where, row in read_rows(file, COLUMNS):
+            target = _target(row, where)
+            if target.id in targets:
+                raise ValueError(f"{file.name}: the id {target.id} stands there twice")
+            targets[target.id] = target
     if not targets:
         raise ValueError(f"no *-targets.csv found in {folder}")
     for target in targets.values():
         if target.partner is not None and target.partner not in targets:
             raise ValueError(f"{target.id} is compared with {target.partner}, which no target has")
     return dict(sorted(targets.items(), key=lambda pair: PAPERS.index(pair[1].paper)))
+
+
+def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the rows of a CSV file, each with its file and line.
+
+    Raises ValueError if the file has other columns, or if a row has fewer or more fields. A row has
+    more fields if a text with a comma is not quoted.
+    """
+    with file.open(encoding="utf-8", newline="") as handle:
+        reader = csv.DictReader(handle)
+        _accept(file.name, "columns", tuple(reader.fieldnames or ()), (tuple(columns),))
+        for row in reader:
+            where = f"{file.name}, line {reader.line_num}"
+            if None in row or None in row.values():
+                raise ValueError(
+                    f"{where}: a row must have {len(columns)} fields, with quotes around a text "
+                    f"that contains a comma, got {row}"
+                )
+            yield where, row
 
 
 def _target(row: dict[str, str], where: str) -> Target:

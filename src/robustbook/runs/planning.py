@@ -231,7 +231,9 @@ def plan(
     """
     store = store or Store()
     device = device or runs_on("auto")
-    workers = workers or max(default_workers("cpu" if device == "cpu" else "cuda"), 1)
+    if workers is None:
+        workers = default_workers("cpu" if device == "cpu" else "cuda")
+    workers = max(workers, 1)  # with 0 workers the calls run one by one in this process
     every = graph(calls)
     states = _states(every, store)
     needed = _needed(calls, states)

@@ -29,6 +29,8 @@ import safetensors.torch
 from filelock import BaseFileLock, FileLock, Timeout
 from torch import Tensor
 
+from robustbook.files import write_whole
+
 from .calls import Call, canonical, digest
 
 _START = Path.cwd()
@@ -169,11 +171,12 @@ class Store:
         values, tensors = _split(result)
         path = self._json_path(call.key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left_by_a_kill in path.parent.glob(f"{call.key}.*.tmp"):
-            left_by_a_kill.unlink()
+        for file in (path, _tensor_path(path)):
+            for left_by_a_kill in path.parent.glob(f".{file.name}.*"):
+                left_by_a_kill.unlink()
         data = safetensors.torch.save(tensors) if tensors else b""
         if tensors:
-            _write(_tensor_path(path), data)
+            write_whole(_tensor_path(path), data)
         meta = {
             "call": call.content,
             "kind": call.kind,
@@ -182,7 +185,7 @@ class Store:
             "seconds": seconds,
             "provenance": provenance,
         }
-        _write(path, _signed(meta))
+        write_whole(path, _signed(meta))
 
     def take(self, file: Path) -> bool:
         """Copy a result from another machine's store. Return False if this store already has the
@@ -196,12 +199,7 @@ class Store:
         Raises Refused if a file is damaged or is not a result. Also raises Refused if this machine
         is computing the same function call at the moment.
         """
-        key, text, data = _to_copy(file)
-        try:
-            with self._lock(key).acquire(timeout=_BUSY):
-                return self._add(key, text, data)
-        except Timeout:
-            raise Refused(f"{file} is not taken: its call is being computed here") from None
+        return self._copy(file)[1]
 
     def take_note(self, file: Path) -> None:
         """Copy a note about a function call whose result was not copied. The note states the
@@ -212,7 +210,7 @@ class Store:
             path = self._json_path(digest(note["call"])).with_suffix(_ELSEWHERE)
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, _signed(note))
+                write_whole(path, _signed(note))
 
     def give(self, call: Call, other: "Store") -> tuple[int, bool]:
         """Copy the result of the function call to another store. Return two values: the size of the
@@ -225,10 +223,9 @@ class Store:
 
         Raises Refused if a file is damaged, or if there is no result.
         """
-        key, text, data = _to_copy(self._json_path(call.key))
-        new = other._add(key, text, data)
+        size, new = other._copy(self._json_path(call.key))
         self._give_notes(call, other)
-        return len(text) + len(data), new
+        return size, new
 
     def _give_notes(self, call: Call, other: "Store") -> None:
         for below in call.dependencies:
@@ -236,7 +233,7 @@ class Store:
             known = None if path.exists() else self.known(below)
             if known is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, _signed({name: known[name] for name in _OF_A_NOTE}))
+                write_whole(path, _signed({name: known[name] for name in _OF_A_NOTE}))
             self._give_notes(below, other)
 
     def lock(self, call: Call) -> BaseFileLock:
@@ -317,6 +314,19 @@ class Store:
         tensors = safetensors.torch.load(data) if data else {}
         return Done(call, meta["values"], tensors, meta["seconds"], meta["provenance"])
 
+    def _copy(self, file: Path) -> tuple[int, bool]:
+        """Copy a result from another store into this store. Return the size of the result in
+        bytes, and whether this store did not have the result yet.
+        """
+        key, text, data = _to_copy(file)
+        try:
+            with self._lock(key).acquire(timeout=_BUSY):
+                return len(text) + len(data), self._add(key, text, data)
+        except Timeout:
+            raise Refused(
+                f"{file} is not copied: its call is being computed in {self.path}"
+            ) from None
+
     def _add(self, key: str, text: bytes, data: bytes) -> bool:
         """Write a result and return True. If the store already has a valid result of the call,
         return False. A damaged result of the same function call is renamed first.
@@ -329,8 +339,8 @@ class Store:
             _set_aside(path, damage, "the one that is taken is in its place")
         path.parent.mkdir(parents=True, exist_ok=True)
         if data:
-            _write(_tensor_path(path), data)
-        _write(path, text)
+            write_whole(_tensor_path(path), data)
+        write_whole(path, text)
         return True
 
 
@@ -440,25 +450,6 @@ def _numbered(path: Path) -> Iterator[Path]:
     while True:
         yield path.with_name(f"{path.name}.damaged-{number}")
         number += 1
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write the data to the path atomically, so that no incomplete file can remain."""
-    temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # flushing the folder makes the rename durable
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _split(result: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Tensor]]:
