@@ -462,6 +462,21 @@ def test_figure_4() -> None:
     assert "the opposite holds" in figure4.answer(shown)
 
 
+def test_the_relu_network_is_judged_by_the_two_patterns_of_figure_4() -> None:
+    """Each pattern holds or not by itself, and one network is not called several."""
+    rows = [
+        Row(value, unit, None, name, 0, setting={"method": method, "grid": "even", "threshold": at})
+        for name, unit, at, values in (
+            ("flat share", "fraction", 0.01, (0.3, 0.6)),
+            ("large singular values", "count", 0.5, (2, 3)),
+        )
+        for method, value in zip(("vanilla", "saturated"), values, strict=True)
+    ]
+    text = figure4.relu(Record("saturating", "figure-4-relu", "paper", {}, (0,), tuple(rows)))
+    assert "one network each" in text and "60 % of a path" in text and "30 %" in text
+    assert "So only the first pattern holds." in text
+
+
 def test_growth_of_singular_values_is_that_of_the_verdict() -> None:
     """The sentences and the verdict count at the same points."""
     shown = record("figure-4")

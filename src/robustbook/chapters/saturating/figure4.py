@@ -52,6 +52,31 @@ def answer(record: Record) -> str:
     )
 
 
+def relu(record: Record) -> str:
+    """Return sentences that compare the saturated with the vanilla ReLU MLP in the two patterns of
+    Figure 4. ``record`` has the results of the study of the ReLU MLP.
+    """
+    flat, large = (
+        [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
+        for name, at in (("flat share", FLAT), ("large singular values", LARGE))
+    )
+    count = len(record.seeds)
+    networks = f"{count} networks for each training method" if count > 1 else "one network each"
+    first, second = flat[1] > flat[0], large[1] < large[0]
+    verdict = (
+        "So both patterns hold"
+        if first and second
+        else f"So {['no', 'only the second', 'only the first'][2 * first + second]} pattern holds"
+    )
+    return (
+        f"We measured the same four paths ({networks}). The saturated ReLU MLP is flat on "
+        f"{100 * flat[1]:.0f} % of a path, and the vanilla ReLU MLP on {100 * flat[0]:.0f} %. At "
+        f"the peak of the length element, {large[1]:.1f} singular values exceed half of the "
+        f"largest one in the saturated network, and {large[0]:.1f} in the vanilla network. "
+        f"{verdict}. The vanilla ReLU MLP was trained for far fewer epochs."
+    )
+
+
 def walks(record: Record) -> Figure:
     """Draw three quantities along each path: the class probabilities, the speed at which they
     change (length element), and the singular values of the Jacobian.
