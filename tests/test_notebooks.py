@@ -39,6 +39,15 @@ def test_pair_agrees_and_holds_only_content(name: str) -> None:
     assert notebooks.faults(name) == []
 
 
+def test_inline_formulas_stay_on_one_line(root: Path) -> None:
+    """After a line break, a formula's `+` or `-` would begin a list and leave its `$` unpaired."""
+    code = re.compile(r"^```.*?^```|`[^`\n]*`", re.M | re.S)
+    pages = [*root.glob("notebooks/*/*.md"), *root.glob("book/*.md")]
+    texts = {page.name: code.sub("", page.read_text()) for page in pages}
+    lines = [f"{page}: {line}" for page, text in texts.items() for line in text.splitlines()]
+    assert [line for line in lines if len(re.findall(r"(?<!\\)\$", line)) % 2] == []
+
+
 def listed(entries: list[dict[str, Any]]) -> Iterator[str]:
     """Return the files of a table of contents; the pages of the package are given by a pattern."""
     for entry in entries:
