@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Shells start background jobs with Ctrl-C ignored, which processes inherit. Some tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# `fit` computes with one thread, and some tests compare it bit by bit with a loop written out.
+torch.set_num_threads(1)
 
 
 @pytest.fixture

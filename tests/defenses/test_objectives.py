@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_coefficient import Zero
 from torch import Tensor, nn
 
 from robustbook.attacks import carlini_wagner, fgsm, lbfgs, pgd
@@ -428,18 +429,6 @@ OBJECTIVES: dict[str, Callable[..., dict[str, Tensor]]] = {
     "trades": partial(trades, attack=inner_trades(0.1, 2, 0.05)),
     "pool": partial(pool_training, attack=inner_attack(lbfgs, steps=5), replaced=3),
 }
-
-
-class Zero:
-    """The coefficient 0 until step ``stop``. A checkpoint names only this type, not the step."""
-
-    def __init__(self, stop: int | None = None) -> None:
-        self.stop = stop
-
-    def __call__(self, step: int) -> float:
-        if step == self.stop:
-            raise KeyboardInterrupt
-        return 0.0
 
 
 def trained(name: str, stop: int | None = None, checkpoint: Path | None = None) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from robustbook import catalogue
+from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE
 from robustbook.defenses import ensemble
 from robustbook.ledger import read_targets
 from robustbook.runs import Call, Context, Done
@@ -86,7 +87,9 @@ def test_a_network_without_noise_is_attacked_without_averages() -> None:
     assert {s.averaged for s in noisy.values()} == {1, 10, 50}
     assert {s.noise for s in noisy.values()} == {"fresh", "frozen", "off"}
     paper = noisy["paper", 1, 0.0]
-    assert (paper.steps, paper.step_size, paper.hinge, paper.keep) == (300, 1e-3, "clamped", "last")
+    assert (paper.steps, paper.step_size, paper.preset) == (300, 1e-3, RANDOM_SELF_ENSEMBLE)
+    others = [s.preset for (name, *_), s in noisy.items() if name != "paper"]
+    assert all((one.hinge, one.ends) == ("logits", "move") for one in others)
 
 
 def outcome(right: list[list[int]], distance: list[float]) -> Outcome:

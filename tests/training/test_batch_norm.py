@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_coefficient import Zero
 from torch import Tensor, nn
 
 from robustbook.defenses import adversarial_training, distillation, soft_targets
@@ -96,18 +97,6 @@ CASES: dict[str, tuple[Recipe, Objective, bool]] = {
     "adversarial": (SGD, hardened, False),
     "bfloat16": (replace(ADAM, precision="bfloat16", channels_last=True), loss, False),
 }
-
-
-class Zero:
-    """The coefficient 0 until step ``stop``. A checkpoint names only this type, not the step."""
-
-    def __init__(self, stop: int | None = None) -> None:
-        self.stop = stop
-
-    def __call__(self, step: int) -> float:
-        if step == self.stop:
-            raise KeyboardInterrupt
-        return 0.0
 
 
 @pytest.mark.parametrize(("recipe", "objective", "dropout"), CASES.values(), ids=CASES)

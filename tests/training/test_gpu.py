@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_coefficient import Zero
 from torch import Tensor, nn
 
 from robustbook.attacks.inner import climb
@@ -136,18 +137,6 @@ def test_a_captured_step_is_the_plain_step(
         close = 0.02 if lower else 1e-4
         torch.testing.assert_close(values, expected[name], rtol=close, atol=close)
     assert captured[2].num_batches_tracked.item() == STEPS * (2 if objective is hardened else 1)
-
-
-class Zero:
-    """The coefficient 0 until step ``stop``. A checkpoint names only this type, not the step."""
-
-    def __init__(self, stop: int = -1) -> None:
-        self.stop = stop
-
-    def __call__(self, step: int) -> float:
-        if step == self.stop:
-            raise KeyboardInterrupt
-        return 0.0
 
 
 @EACH

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbook.attacks import pgd, square
-from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
+from robustbook.attacks.carlini_wagner import CarliniWagner, carlini_wagner
 from robustbook.attacks.result import nearer
 from robustbook.measures import votes
 from robustbook.runs import Context, Done, step
@@ -41,8 +41,6 @@ differs by this distance.
 class Strike:
     """The settings of an attack.
 
-    As in the released code, Carlini-Wagner does not change pixels of exactly 0 or 1.
-
     ``kind``: the kind of attack. With ``none``, images stay unchanged. With ``search``, the
         Carlini-Wagner attack also searches for the weight c (see `searched`). All other values of
         ``kind`` name an attack of the module `robustbook.attacks`.
@@ -50,8 +48,8 @@ class Strike:
     ``noise``: whether the attacked network has new noise in each step (``fresh``), the same noise
         in all steps (``frozen``), or no noise (``off``).
     ``c``: the weight of the hinge loss in the Carlini-Wagner attack.
-    ``hinge``: the form of the hinge loss in the Carlini-Wagner attack (see `carlini_wagner`).
-    ``keep``: which iterate the Carlini-Wagner attack returns (see `carlini_wagner`).
+    ``preset``: the version of the Carlini-Wagner attack. With ``search``, the version must keep the
+        last iterate.
     ``eps``: the radius of PGD and of the Square attack.
     ``steps``: the number of steps; for the Square attack, the number of queries.
     ``searches``: the number of values of c that the function `searched` tries.
@@ -64,8 +62,7 @@ class Strike:
     averaged: int = 1
     noise: Literal["fresh", "frozen", "off"] = "fresh"
     c: float = 1.0
-    hinge: Literal["logits", "clamped"] = "logits"
-    keep: Literal["nearest", "last"] = "last"
+    preset: CarliniWagner = CarliniWagner(keep="last")
     eps: float = 0.0
     searches: int = 1
     kappa: float = 0.0
@@ -85,7 +82,7 @@ class Frozen:
         return found
 
 
-@step(version=1)
+@step(version=2)
 def struck(
     network: Done,
     strike: Strike,
@@ -168,7 +165,7 @@ def searched(
             steps=strike.steps,
             step_size=strike.step_size,
             kappa=strike.kappa,
-            preset=replace(RANDOM_SELF_ENSEMBLE, hinge=strike.hinge),
+            preset=strike.preset,
             draws=strike.averaged,
             keys=keys,
             generator=torch.Generator().manual_seed(search),
@@ -207,7 +204,7 @@ def _moved(
                 images,
                 labels,
                 c=strike.c,
-                preset=replace(RANDOM_SELF_ENSEMBLE, hinge=strike.hinge, keep=strike.keep),
+                preset=strike.preset,
                 judge=draws,
                 **sized,
             ).images

@@ -24,6 +24,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 from torch import Tensor
 
+from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, CarliniWagner
 from robustbook.ledger import Record, Row
 from robustbook.measures import certified
 from robustbook.runs import Call, Done
@@ -168,14 +169,16 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
     noisy = defense.startswith("rse")
     counts = size.averaged if noisy else (1,)
     several = counts[min(1, len(counts) - 1)]
-    paper = Strike("carlini-wagner", own.steps, 1e-3, c=size.c, hinge="clamped")
+    paper = Strike("carlini-wagner", own.steps, 1e-3, c=size.c, preset=RANDOM_SELF_ENSEMBLE)
     large = Strike("carlini-wagner", size.steps, c=size.c)
     found = {("clean", 1, 0.0): Strike("none"), ("paper", 1, 0.0): paper}
     for k in counts:
         found["large steps", k, 0.0] = replace(large, averaged=k)
     if noisy:
         found["paper", several, 0.0] = replace(paper, averaged=several)
-    found["nearest", several, 0.0] = replace(large, averaged=several, keep="nearest")
+    found["nearest", several, 0.0] = replace(
+        large, averaged=several, preset=CarliniWagner(keep="nearest")
+    )
     found["search", several, 0.0] = replace(
         large, kind="search", averaged=several, searches=size.searches
     )
