@@ -123,12 +123,15 @@ def test_the_wording_follows_the_numbers() -> None:
         for attack, value in (("paper", 60.0), ("all", search)):
             label = {**of, "attack": attack, "eps": 0.5}
             rows.append(Row(value, "percent", None, "accuracy within", 0, setting=label))
+        label = {**of, "defense": "none", "attack": "all", "eps": 0.5}
+        rows.append(Row(1.0, "percent", None, "accuracy within", 0, setting=label))
         rows.append(Row(2.0, "percent", None, "spread", 0, setting=of))
         return Record("self_ensemble", "today", "paper", {}, (0,), tuple(rows))
 
     weak, same = today.answer(record(10.0, 20.0)), today.answer(record(88.0, 58.0))
     assert weak.startswith("No: ") and "Averaging over 10 draws lowers it (60 and 20" in weak
     assert same.startswith("This run cannot tell: ") and "alone does not clearly change" in same
+    assert "without a defense keeps 1\N{NO-BREAK SPACE}% under all attacks together" in weak
     assert "50 images, one seed; new noise alone changes an accuracy by up to 2 points" in same
 
 

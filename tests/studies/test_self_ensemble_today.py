@@ -103,7 +103,19 @@ def test_an_attack_counts_within_its_radius() -> None:
     assert today.within(clean, one, 1.0).tolist() == [[False, True, True]]
 
 
-def test_the_judgement_that_selects_an_attack_does_not_count() -> None:
+@pytest.mark.parametrize("radius", [0.25, 0.5, 1.0])
+def test_pgd_counts_at_its_own_radius_in_spite_of_rounding(radius: float) -> None:
+    """The norm of a perturbation that was scaled to the radius is often larger by rounding."""
+    moves = torch.randn(500, 3, 32, 32).renorm(2, 0, radius)
+    distance = moves.flatten(1).norm(dim=1)
+    assert (distance > radius).any()
+    clean, one = (Outcome(torch.full((2, 500), right), distance) for right in (True, False))
+    assert not today.within(clean, one, radius).any()
+    assert not today.together(clean, [one], radius).any()
+    assert today.together(clean, [one], 0.999 * radius).all()
+
+
+def test_an_evaluation_does_not_choose_its_own_attack() -> None:
     """A coin as judge: twenty attacks that do nothing would seem to succeed on every image."""
     chance = torch.Generator().manual_seed(0)
     n = 2000
@@ -117,9 +129,23 @@ def test_the_judgement_that_selects_an_attack_does_not_count() -> None:
 def test_all_attacks_together_are_at_least_as_strong_as_each() -> None:
     clean = outcome([[1, 1], [1, 1]], [0, 0])
     first, second = outcome([[0, 1], [0, 1]], [1, 1]), outcome([[1, 0], [1, 0]], [1, 2])
-    assert today.together(clean, [first, second], 1.0).tolist() == [[False, True]]
-    assert today.together(clean, [first, second], 2.0).tolist() == [[False, False]]
-    assert today.together(clean, [first, second], 0.5).tolist() == [[True, True]]
+    assert today.together(clean, [first, second], 1.0).tolist() == 2 * [[False, True]]
+    assert today.together(clean, [first, second], 2.0).tolist() == 2 * [[False, False]]
+    for radius in (0.5, 0.0):
+        assert today.together(clean, [first, second], radius).tolist() == 2 * [[True, True]]
+
+
+def test_an_attack_that_succeeds_by_chance_hides_none_that_always_succeeds() -> None:
+    """Images on the boundary are misclassified half of the time, images behind it always."""
+    n = 2000
+    chance = torch.Generator().manual_seed(0)
+    clean = Outcome(torch.ones(3, n, dtype=torch.bool), torch.zeros(n))
+    boundary = Outcome(torch.rand(3, n, generator=chance) < 0.5, torch.full((n,), 0.5))
+    behind = Outcome(torch.zeros(3, n, dtype=torch.bool), torch.ones(n))
+    for others in ([boundary, behind], [behind, boundary]):
+        assert not today.together(clean, others, 1.0).any()
+        left = today.together(clean, others, 0.7).double().mean().item()
+        assert left == pytest.approx(0.5, abs=0.03)
 
 
 def test_the_certificate_is_of_the_noise_on_the_image() -> None:

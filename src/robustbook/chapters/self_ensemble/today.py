@@ -45,11 +45,13 @@ BOUNDS = {
 
 def answer(record: Record) -> str:
     """Return sentences that state RSE's accuracy on clean images, under the paper's attack with and
-    without averaging over the noise, and under the search over c and all attacks together.
+    without averaging over the noise, and under the search over c and all attacks together. The
+    last number is for a network without a defense.
     """
     network = networks(record)[0]
     r, images = middle(record, network), counted(record, network)
     paper, left = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
+    plain = within(record, network, "none", "all", r)
     clean = accuracy(record, network, "clean", draws(record, network, "clean")[0])
     counts = draws(record, network, "paper")
     one, many = (accuracy(record, network, "paper", k) for k in (counts[0], counts[-1]))
@@ -62,8 +64,9 @@ def answer(record: Record) -> str:
     return whole_percent(
         f"{lead}: a search over $c$ lowers the accuracy from {clean:.0f} to {search:.0f} %. "
         f"Averaging over {counts[-1]} draws {averaging} ({one:.0f} and {many:.0f} %). Within the "
-        f"l2 radius {r:g}, {left:.0f} % remain under all attacks together, and {paper:.0f} % under "
-        f"the paper's attack ({title(record, network)}; {size(record, network)}; new noise alone "
+        f"l2 radius {r:g}, RSE keeps {left:.0f} % under all attacks together, and {paper:.0f} % "
+        f"under the paper's attack; a network without a defense keeps {plain:.0f} % under all "
+        f"attacks together ({title(record, network)}; {size(record, network)}; new noise alone "
         f"changes an accuracy by up to {most:.0f} points)."
     )
 

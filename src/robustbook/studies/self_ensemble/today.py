@@ -17,6 +17,7 @@ accuracy under the strongest possible attack.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -246,6 +247,12 @@ class Outcome:
     distance: Tensor
     seen: Tensor | None = None
 
+    def inside(self, radius: float) -> Tensor:
+        """Return which images were changed by an l2 distance of at most ``radius``. An attack with
+        this radius can exceed it by rounding, so the distance may be larger by a millionth.
+        """
+        return self.distance <= radius * (1 + 1e-6)
+
     @property
     def accuracies(self) -> list[float]:
         """Return the accuracy in each evaluation, in percent."""
@@ -303,23 +310,26 @@ def within(clean: Outcome, one: Outcome, radius: float) -> Tensor:
     If the attack changed an image by more than ``radius``, the result without an attack is used for
     this image.
     """
-    return torch.where(one.distance <= radius, one.right, clean.right)
+    return torch.where(one.inside(radius), one.right, clean.right)
 
 
 def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor:
-    """Return which images are classified correctly under the strongest of all attacks that change
-    the image by an l2 distance of at most ``radius``.
+    """Return for each evaluation which images are classified correctly under the strongest of all
+    attacks that change the image by an l2 distance of at most ``radius``; shape (repeats, images).
 
-    For each image, the first evaluation of the attacked images decides which attack is the
-    strongest. The other evaluations measure whether the image is classified correctly under its
-    strongest attack. With separate evaluations, an image does not count as misclassified only
-    because one of many noisy evaluations was wrong by chance.
+    In each evaluation, the other evaluations choose the attack on an image: the attack under which
+    they classify the image correctly least often. Of several such attacks, the one with the largest
+    distance is chosen. An evaluation never chooses its own attack. Otherwise an image would count
+    as misclassified because one of many noisy evaluations was wrong by chance.
     """
-    chosen = clean.right
-    for other in others:
-        better = chosen[0] & (other.distance <= radius) & ~other.right[0]
-        chosen = torch.where(better, other.right, chosen)
-    return chosen[1:]
+    inside = torch.stack([other.inside(radius) for other in others])
+    tried = torch.where(inside[:, None], torch.stack([o.right for o in others]), clean.right)
+    right = torch.cat([clean.right[None], tried])  # attacks, repeats, images
+    moved = torch.where(inside, torch.stack([o.distance for o in others]), 0.0)
+    distance = torch.cat([clean.distance[None], moved])
+    elsewhere = right.sum(1, keepdim=True) - right.int()  # correct in the other evaluations
+    order = elsewhere + 1 / (1 + distance[:, None])  # the fraction decides between equal counts
+    return right.gather(0, order.argmin(0)[None])[0]
 
 
 def _outcome(parts: Sequence[Done]) -> Outcome:
@@ -354,6 +364,9 @@ def _struck(
 def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, list[float]]:
     """Return two curves of the accuracy in percent at each l2 radius: one under the paper's attack,
     and one under all l2 attacks together.
+
+    An attack within a larger radius may also return the images of an attack within a smaller
+    radius. So the value at each radius is the lowest accuracy up to this radius.
     """
     clean, elsewhere = found["clean", 1, 0.0], ("clean", "pgd linf", "square")
     bounded = [one for (name, _, _), one in found.items() if name not in elsewhere]
@@ -362,10 +375,11 @@ def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, l
     def percent(right: Tensor) -> float:
         return 100 * right.double().mean().item()
 
-    return {
+    curves = {
         "paper": [percent(within(clean, paper, r)) for r in radii],
         "all": [percent(together(clean, bounded, r)) for r in radii],
     }
+    return {name: list(accumulate(values, min)) for name, values in curves.items()}
 
 
 def _certified(
