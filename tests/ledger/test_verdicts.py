@@ -196,6 +196,37 @@ def test_a_single_run_must_exceed_the_tolerance(target, measured):
     assert judge(asked, measured(54, 54), measured(50, 50)).verdict == YES  # noise was measured
 
 
+def test_a_single_run_on_few_images_refutes_nothing_that_their_choice_explains(target, measured):
+    """29 of 100 images are compatible with 20 % of all images, but not 2,900 of 10,000."""
+    asked = target(compare="equal", printed=20.0, tolerance=5.0)
+    assert judge(asked, measured(29, images=100)).verdict == UNSURE
+    assert "choice of our 100 test images" in judge(asked, measured(29, images=100)).note
+    assert judge(asked, measured(29, images=10_000)).verdict == NO
+    assert judge(asked, measured(29)).verdict == NO
+    assert judge(asked, measured(24, images=100)).verdict == YES
+    none = target(compare="equal", printed=3.0, tolerance=1.0)
+    assert judge(none, measured(0, images=100)).verdict == UNSURE  # no success is no certainty
+    assert judge(none, measured(0, images=10_000)).verdict == NO
+
+
+@pytest.mark.parametrize(("compare", "sign"), [("greater_than", 1), ("less_than", -1)])
+def test_a_single_run_on_few_images_decides_no_order_that_their_choice_explains(
+    target, measured, compare, sign
+):
+    asked = ordering(target, compare)
+    few, many = {"images": 100}, {"images": 10_000}
+    near, far, base = 50 + sign * 8, 50 + sign * 30, 50
+    assert judge(asked, measured(near, **few), measured(base, **few)).verdict == UNSURE
+    assert judge(asked, measured(near, **many), measured(base, **many)).verdict == YES
+    assert judge(asked, measured(far, **few), measured(base, **few)).verdict == YES
+    assert judge(asked, measured(base, **few), measured(far, **few)).verdict == NO
+    assert judge(asked, measured(base, **few), measured(near, **few)).verdict == UNSURE
+    wider = ordering(target, compare, tolerance=10.0)  # the tolerance must be exceeded too
+    assert judge(wider, measured(near, **many), measured(base, **many)).verdict == NO
+    mean, low, high = judge(asked, measured(near, **few), measured(base, **few)).difference
+    assert low < 0 < high and mean == pytest.approx((low + high) / 2, abs=1e-3)
+
+
 def test_a_difference_that_equals_the_tolerance_is_not_above_it(target, measured):
     """In binary 99.4 - 99.3 is not 0.1, and neither is 0.3 - 0.2."""
     for more, less in [(99.4, 99.3), (0.3, 0.2)]:

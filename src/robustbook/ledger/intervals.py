@@ -69,6 +69,19 @@ def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
     return FULL[unit] * quantile(n - 1) * math.sqrt(share * (1 - share) / images)
 
 
+def sampling_error(value: float, unit: str, images: int | None) -> float:
+    """Return the half-width of the 95 % interval of a single run, if only the choice of test images
+    is random. Return 0 for a value that is not a share of ``images`` test images.
+
+    The interval is that of Agresti and Coull 1998, which counts two more successes and two more
+    failures. So the half-width is not 0 for a share of 0 or 1.
+    """
+    if images is None:
+        return 0.0
+    share = (value / FULL[unit] * images + 2) / (images + 4)
+    return FULL[unit] * quantile(math.inf) * math.sqrt(share * (1 - share) / (images + 4))
+
+
 def binomial_tail(k: int, n: int, probability: float) -> float:
     """Return the probability of k or more successes in n trials; k is 1 or more."""
     return float(bdtrc(k - 1, n, probability))

@@ -29,21 +29,34 @@ confidence interval of their difference is paired by seed; otherwise Welch's int
 ordering is *reproduced* if the whole interval of the difference lies on the claimed side of 0. An
 ordering is *inconclusive* if the interval of the difference contains 0 but reaches beyond the
 tolerance on the claimed side. All other orderings are *not reproduced*: no difference in the
-interval exceeds the tolerance on the claimed side. If one of the two numbers comes from a single
-run, there is no interval, and the difference of the means must exceed the tolerance. A few
+interval exceeds the tolerance on the claimed side. A few
 orderings only claim that the first number is not worse than the second. For an ordering that only
 claims "not worse", the rule of `at_least` is applied to the difference of the means, with the bound
 0.
+
+A single run does not show how much runs vary, so it has no prediction interval, and only the
+tolerance applies. But if a number is a share of test images, the choice of the test images has an
+error, even in a single run. If this error may explain why a number differs by more than the
+tolerance, the verdict is *inconclusive*. For an ordering, the error of both numbers gives the
+interval of the difference; for an ordering to be *reproduced*, the difference must also exceed the
+tolerance.
 
 If ``compare`` is `shape` but no run says whether the pattern holds, the verdict is `no printed
 number`. The ledger then shows our number without a comparison, because the paper has no number.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from .intervals import binomial_error, binomial_tail, difference_interval, prediction_interval
+from .intervals import (
+    binomial_error,
+    binomial_tail,
+    difference_interval,
+    prediction_interval,
+    sampling_error,
+)
 from .records import Row, rounded
 from .targets import ORDERINGS, Target
 
@@ -78,6 +91,11 @@ class Measurement:
     @property
     def seeds(self) -> list[int]:
         return [row.seed for row in self.rows if row.seed is not None]
+
+    @property
+    def images(self) -> int | None:
+        """Return the smallest number of test images of which a row is a share, if there is one."""
+        return min((row.images for row in self.rows if row.images), default=None)
 
 
 @dataclass(frozen=True)
@@ -116,7 +134,7 @@ def judge(
     for row in measured.rows:
         if row.unit != target.unit:
             raise ValueError(f"{target.id} is asked for in {target.unit}, got {row.unit}")
-    images = min((row.images for row in measured.rows if row.images), default=None)
+    images = measured.images
     interval = prediction_interval(measured.values, unit=target.unit, images=images)
     # The verdict is based on the rounded numbers, because these are shown.
     ours, low, high = (float(rounded(x)) for x in (fmean(measured.values), *interval))
@@ -142,8 +160,7 @@ def judge(
     elif _whole(target, measured):
         verdict, note = _outcomes([_beyond(target, v, v) == 0 for v in measured.values])
     else:
-        error = binomial_error(fmean(measured.values), len(measured.rows), target.unit, images)
-        verdict, note = _bound(target, ours, low, high, len(measured.rows), error)
+        verdict, note = _bound(target, measured, ours, low, high)
     if verdict in JUDGED and measured.profile != "paper":
         where = "at this setting the comparison " + DIRECTION[verdict]
         verdict, note = "other setting", f"{where}; {note}" if note else where
@@ -197,17 +214,17 @@ def _beyond(target: Target, bottom: float, top: float) -> float:
 
 
 def _bound(
-    target: Target, ours: float, low: float, high: float, n: int, error: float
+    target: Target, measured: Measurement, ours: float, low: float, high: float
 ) -> tuple[str, str]:
     """Return two things: the verdict on a number or a bound of a paper, and a note that explains
-    the verdict. ``error`` is the contribution of the choice of test images to the half-width of the
-    prediction interval (see `binomial_error`).
+    the verdict. ``low`` and ``high`` are the ends of the prediction interval.
     """
     bound = {
         "at_most": "the paper states an upper bound",
         "at_least": "the paper states a lower bound",
     }
     notes = [bound[target.compare]] if target.compare in bound else []
+    n, images = len(measured.rows), measured.images
     gap, verdict = _beyond(target, low, high), "reproduced"
     if gap:
         assert target.printed is not None
@@ -215,8 +232,12 @@ def _bound(
         limit = "the tolerance allows" if n == 1 else "the interval and the tolerance allow"
         notes.append(f"our result is {side} the paper's number, by {gap:.3g} more than {limit}")
         verdict = "not reproduced"
+        if n == 1 and gap <= sampling_error(ours, target.unit, images):
+            notes.append(f"the choice of our {images} test images may explain this")
+            verdict = "inconclusive"
     elif _beyond(target, ours, ours):
         notes.append("our mean differs by more than the tolerance")
+        error = binomial_error(fmean(measured.values), n, target.unit, images)
         widest = (WIDE * target.tolerance + error) * (1 + 1e-5)  # low and high are rounded
         if max(high - ours, ours - low) > widest:
             notes.append("the interval contains the printed number only because it is wide")
@@ -236,25 +257,32 @@ def _ordering(
     ours, partners, paired = _aligned(measured, partner)
     low, high = difference_interval(ours, partners, paired=paired)
     mean = fmean(ours) - fmean(partners)
+    single = min(len(ours), len(partners)) < 2
+    if single:
+        error = math.hypot(
+            *(sampling_error(fmean(m.values), target.unit, m.images) for m in (measured, partner))
+        )
+        low, high = mean - error, mean + error
     # In binary, 99.4 - 99.3 exceeds 0.1.
     mean, low, high = (float(rounded(x)) for x in (mean, low, high))
     bottom, top = sorted((sign * low, sign * high))  # the claim is a difference above 0
-    single = min(len(ours), len(partners)) < 2
     if target.no_loss:
         lost = -sign * mean > target.tolerance
         wide = (high - low) / 2 > WIDE * target.tolerance
         failed = top < -target.tolerance
         verdict = "not reproduced" if failed else "inconclusive" if lost and wide else "reproduced"
-    elif bottom > (target.tolerance if single else 0):
+    elif bottom > 0 and (not single or sign * mean > target.tolerance):
         verdict = "reproduced"
-    elif not single and bottom <= 0 < top and top > target.tolerance:
+    elif bottom <= 0 < top and top > target.tolerance:
         verdict = "inconclusive"
     else:
         verdict = "not reproduced"
     asked = "not below" if target.no_loss else target.compare.replace("_", " ")
     text = f"claimed: {asked} {target.partner}; our difference is {mean:.3g}"
+    if single and low == high:
+        return verdict, f"{text}, a single run", (mean, low, high)
     if single:
-        return verdict, f"{text}, a single run", (mean, mean, mean)
+        return verdict, f"{text} [{low:.3g}, {high:.3g}], a single run", (mean, low, high)
     how = "paired" if paired else "unpaired"
     return verdict, f"{text} [{low:.3g}, {high:.3g}], {how}", (mean, low, high)
 
