@@ -209,6 +209,7 @@ def test_table_3_in_made_up_distances() -> None:
     assert of["self-ensemble/table-3/rse-largest-count"] == 9
     assert of["self-ensemble/table-3/none/truck"] == pytest.approx(0.1**2)
     assert of["self-ensemble/table-3/rse-above-none/truck"] == pytest.approx(0.2**2)
+    assert of["self-ensemble/figure-7/more-spots"] == 1
     squares = [k**2 for k in range(1, 11) if k != 9]
     assert of["self-ensemble/table-3/mean/none"] == pytest.approx(1e-4 * sum(squares) / 9)
     reached = [row.value for row in record.rows if row.name == "targets reached"]

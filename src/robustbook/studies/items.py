@@ -188,7 +188,10 @@ ITEMS: Mapping[str, Item] = {
         ("table-2/", "abstract/"),
     ),
     "self_ensemble/table-3": Item(
-        _ENSEMBLE + "table_3", "Table 3: distortion of targeted attacks", _ALL
+        _ENSEMBLE + "table_3",
+        "Table 3: distortion of targeted attacks",
+        _ALL,
+        ("table-3/", "figure-7/"),
     ),
     "self_ensemble/theory": Item(
         _ENSEMBLE + "theory",

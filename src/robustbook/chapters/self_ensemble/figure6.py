@@ -342,10 +342,10 @@ def _trained(record: Record, network: str) -> str:
         return ""
     rse = names.at(record, network, "rse", 0.0) or 0.0
     return (
-        f"With {names.full_title(record, network)} the other defenses are far below the authors' "
-        f"accuracies (in brackets): {'; '.join(low)}. RSE has {rse:.1f} % "
-        f"({points()[network, 'rse'][0.0][0]:.1f}) on clean images. These networks did not train "
-        "well at this size, so their rank says nothing about the defenses."
+        f"With {names.full_title(record, network)} the following accuracies are far below the "
+        f"authors' (in brackets): {'; '.join(low)}. RSE has {rse:.1f} % "
+        f"({points()[network, 'rse'][0.0][0]:.1f}) on clean images. So our training is too short "
+        "or the network too narrow for these defenses, and their rank says little about them."
     )
 
 

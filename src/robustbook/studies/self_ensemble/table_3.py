@@ -137,6 +137,11 @@ def _compared(
     if {"rse", "none"} <= far.keys() and photographs:
         for name, value in far["rse"].items():
             yield Row(value, "none", f"{start}/rse-above-none/{name}", seed=seed)
+        # Figure 7's caption claims that perturbations of RSE show more change. We test whether they
+        # are larger for most target classes.
+        share = fmean(value > far["none"][name] for name, value in far["rse"].items())
+        target = f"{TARGETS}/figure-7/more-spots"
+        yield Row(share, "fraction", target, seed=seed, holds=share > 0.5)
     if set(DEFENSES) <= far.keys():
         largest = [value == max(far[d][k] for d in DEFENSES) for k, value in far["rse"].items()]
         yield Row(sum(largest), "count", f"{start}/rse-largest-count", seed=seed)
