@@ -1,13 +1,14 @@
 """The icons of the theme, cut down to those in use."""
 
 import io
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from fontTools.ttLib import TTFont
 
-from robustbook.book.icons import cut, embed_icons, used_glyphs
+from robustbook.book.icons import FAMILIES, cut, embed_icons, used_glyphs
 
 CSS = '.fa-sun:before{content:"\\f185"}.fa-bars:before,.fa-navicon:before{content:"\\f0c9"}'
 
@@ -53,8 +54,18 @@ def test_pages_load_neither_the_script_nor_the_fonts(tmp_path: Path) -> None:
     embed_icons(tmp_path)
     assert page.read_text() == kept + '<i class="fa-solid fa-sun"></i>'
     css = (target / "css" / "all.min.css").read_text()
-    assert "webfonts/" not in css and css.count("data:font/ttf;base64,") == 2
+    assert "webfonts/" not in css and css.count("data:font/ttf;base64,") == 4
     assert list(target.rglob("*.*")) == [target / "css" / "all.min.css"]
+
+
+@pytest.mark.parametrize("theme", ["pydata_sphinx_theme", "sphinx_book_theme"])
+def test_each_font_that_the_theme_names_is_embedded(theme: str) -> None:
+    """Without its font, an icon is an empty box."""
+    spec = find_spec(theme)
+    assert spec is not None and spec.origin is not None
+    styles = [p for p in Path(spec.origin).parent.rglob("*.css") if "fontawesome" not in p.parts]
+    text = "".join(path.read_text(encoding="utf-8") for path in styles).replace("\\", "")
+    assert styles and set(re.findall(r"Font Awesome \d \w+", text)) <= set(FAMILIES)
 
 
 @pytest.mark.parametrize("name", ["fa-solid-900", "fa-regular-400"])

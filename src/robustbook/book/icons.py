@@ -18,6 +18,8 @@ from fontTools.ttLib import TTFont
 FOLDER = Path("_static", "vendor", "fontawesome")
 FONTS = {"fa-solid-900": 900, "fa-regular-400": 400}
 """The fonts from which icons are kept, and their font weights in the style sheet."""
+FAMILIES = ("Font Awesome 6 Free", "Font Awesome 5 Free")
+"""The names of the fonts in style sheets. The theme calls the font of one icon by its old name."""
 _TAG = re.compile(
     r"[ \t]*<(?:link|script)[^>]*vendor/fontawesome/[^>]*?(?:webfonts|js)/[^>]*>(?:</script>)?\n?"
 )
@@ -71,11 +73,12 @@ def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
     faces = []
     for name, weight in FONTS.items():
         data = base64.b64encode(cut(fonts / f"{name}.ttf", codes)).decode()
-        faces.append(
-            '@font-face{font-family:"Font Awesome 6 Free";font-style:normal;'
+        faces += [
+            f'@font-face{{font-family:"{family}";font-style:normal;'
             f"font-weight:{weight};font-display:block;"
             f'src:url("data:font/ttf;base64,{data}") format("truetype")}}'
-        )
+            for family in FAMILIES
+        ]
     return kept + "\n" + "\n".join(faces) + "\n"
 
 
