@@ -244,7 +244,7 @@ def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
         shown = here.run().data
         assert here.shown.profile == "paper" and here.fresh is None
         assert "`paper`" in shown and "seeds 0, 1" in shown
-        assert [version.heading for version in here.records] == ["Published (paper)"]
+        assert [version.heading for version in here.records] == ["Stored results (profile paper)"]
     assert record_of(ITEM).rows == here.shown.rows
 
 

@@ -221,8 +221,8 @@ class Page:
             return Markdown("No target number of this page has the verdict *not reproduced*.")
         if not lines:
             return Markdown(
-                "No target number of this page has a verdict, because a verdict needs a run "
-                "with the paper's setting."
+                "We call none of these numbers reproduced or not reproduced, because that needs a "
+                "run with the paper's setting."
             )
         head = "These target numbers were not reproduced; each has our best explanation:"
         return Markdown("\n".join([head, "", *lines]))

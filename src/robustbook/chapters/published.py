@@ -43,7 +43,7 @@ class Version:
 
 def version_of(record: Record) -> Version:
     """Return a `Version` for a record of the book, with the heading for tables."""
-    return Version(record, f"Published ({record.profile})")
+    return Version(record, f"Stored results (profile {record.profile})")
 
 
 def values(record: Record, name: str, /, **setting: Any) -> list[float]:
