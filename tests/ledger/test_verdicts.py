@@ -201,7 +201,12 @@ def test_a_single_run_on_few_images_refutes_nothing_that_their_choice_explains(t
     asked = target(compare="equal", printed=20.0, tolerance=5.0)
     assert judge(asked, measured(29, images=100)).verdict == UNSURE
     assert "choice of our 100 test images" in judge(asked, measured(29, images=100)).note
-    assert judge(asked, measured(29, images=10_000)).verdict == NO
+    assert judge(asked, measured(29, images=9_000)).verdict == NO
+    near = measured(25.2, images=9_000), measured(25.2, images=10_000)
+    assert [judge(asked, run).verdict for run in near] == [
+        UNSURE,
+        NO,
+    ]  # a whole test set is no choice
     assert judge(asked, measured(29)).verdict == NO
     assert judge(asked, measured(24, images=100)).verdict == YES
     none = target(compare="equal", printed=3.0, tolerance=1.0)
@@ -214,7 +219,7 @@ def test_a_single_run_on_few_images_decides_no_order_that_their_choice_explains(
     target, measured, compare, sign
 ):
     asked = ordering(target, compare)
-    few, many = {"images": 100}, {"images": 10_000}
+    few, many = {"images": 100}, {"images": 9_000}
     near, far, base = 50 + sign * 8, 50 + sign * 30, 50
     assert judge(asked, measured(near, **few), measured(base, **few)).verdict == UNSURE
     assert judge(asked, measured(near, **many), measured(base, **many)).verdict == YES
