@@ -122,7 +122,8 @@ def errors(version: Version) -> Table:
     """
     return table(
         f"{version.heading}. Test error in per cent and rho2: paper / **ours** (range over the "
-        "seeds). The DeepFool paper reports rho2 only for networks before fine-tuning.",
+        "seeds). The DeepFool paper prints rho2 only for networks before fine-tuning, and draws "
+        "the curves after fine-tuning in its Figure 6.",
         f"tab-dd-anchors-{version.tag}",
         ["Network in the paper and here", "error", "rho2"],
         list(_rows(version.record)),
