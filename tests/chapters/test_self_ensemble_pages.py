@@ -119,7 +119,7 @@ def test_table_2() -> None:
     assert "At this size" not in text  # all are near the authors' clean accuracies
     worse = {**TABLE, "brelu": falling(50, table2.CS)}
     shown = record("table-2", "reduced", cells("vgg16", worse))
-    assert "At this size Robust Opt. + BReLU stay far below" in table2.answer(shown)
+    assert "At this size Robust Opt. + BReLU are far below" in table2.answer(shown)
     assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran(shown)
     low = table2.baselines(shown)
     assert "Robust Opt. + BReLU 50.5 % on clean images (90.3)" in low and "Adv." not in low
@@ -250,7 +250,7 @@ def test_figure_2() -> None:
     same = {**of, "train only": of["rse"]}
     text = figure2.answer([record("figure-2", "reduced", cells("vgg16", same, seeds=1))])
     assert text.startswith("It needs noise in training: ")
-    assert "50 % of the 40.0 points" in figure2.shares([shown])
+    assert "20.0 of 40.0 points" in figure2.shares([shown])
     assert len(figure2.curves([shown]).axes[0].lines) == 4
     rows = body(figure2.accuracies(version_of(shown)))
     assert rows[1] == ["training and test (RSE)", "90.0", "80.0", "70.0"]
@@ -457,5 +457,6 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert len(overview.accuracies().axes) == 3
     text = overview.answer(record_of(f"{PAPER}/table-2"))
     assert (
-        text.startswith("On VGG16 under the paper's attack ") and "Under stronger attacks" in text
+        text.startswith("On narrow VGG16 on CIFAR-10 under the paper's attack at ")
+        and "Stronger attacks" in text
     )

@@ -129,8 +129,8 @@ def test_the_wording_follows_the_numbers() -> None:
         return Record("self_ensemble", "today", "paper", {}, (0,), tuple(rows))
 
     weak, same = today.answer(record(10.0, 20.0)), today.answer(record(88.0, 58.0))
-    assert weak.startswith("No: ") and "Averaging over 10 draws lowers it (60 and 20" in weak
-    assert same.startswith("This run cannot tell: ") and "alone does not clearly change" in same
+    assert weak.startswith("No: ") and "averages over 10 draws, this lowers it (60 and 20" in weak
+    assert same.startswith("This run cannot tell: ") and "this does not clearly change" in same
     assert "without a defense keeps 1\N{NO-BREAK SPACE}% under all attacks together" in weak
     assert "50 images, one seed; new noise alone changes an accuracy by up to 2 points" in same
 

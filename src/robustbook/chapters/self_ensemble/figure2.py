@@ -99,9 +99,8 @@ def shares(records: Sequence[Record]) -> str:
         )
         if rse is None or alone is None or none is None or rse <= none:
             continue
-        share = 100 * (alone - none) / (rse - none)
         parts.append(
-            f"{share:.0f} % of the {rse - none:.1f} points ({names.full_title(record, network)})"
+            f"{alone - none:.1f} of {rse - none:.1f} points ({names.full_title(record, network)})"
         )
     if not parts:
         return (
@@ -110,6 +109,6 @@ def shares(records: Sequence[Record]) -> str:
         )
     return (
         f"At $c = {SMALL:g}$ RSE has a higher accuracy under attack than the network without "
-        "noise. If the noise is switched off at test time, the following share of this difference "
-        f"in accuracy remains: {' and '.join(parts)}."
+        "noise. If the noise is switched off at test time, a part of this difference remains: "
+        f"{' and '.join(parts)}."
     )

@@ -32,17 +32,23 @@ PAPER = "self_ensemble"
 
 def answer(record: Record) -> str:
     """Return sentences that state the accuracies under the paper's attack (the stored results of
-    Table 2, ``record``) and under stronger attacks.
+    Table 2, ``record``) and under all attacks of today together.
     """
     rse, none = (names.at(record, table2.NETWORK, d, table2.AT) or 0.0 for d in ("rse", "none"))
     sure = names.clearly(rse, none, names.counted(record, table2.NETWORK))
     same = names.listed(figure6.undecided(records_of(f"{PAPER}/figure-6")))
-    other = f" On {same} the results with and without noise are too close to tell." if same else ""
+    other = (
+        f" On {same} at $c = {figure6.AT:g}$ the accuracies with and without noise are too close "
+        "to tell."
+        if same
+        else ""
+    )
     return (
-        f"On VGG16 under the paper's attack {'yes' if sure else 'not clearly'}: with noise it "
-        f"classifies {rse:.1f} % of the images correctly, without noise {none:.1f} % "
-        f"({names.title(record, table2.NETWORK)}; {names.size(record, table2.NETWORK)}).{other} "
-        f"Under stronger attacks the accuracy is {today.finding(record_of(f'{PAPER}/today'))}"
+        f"On {names.full_title(record, table2.NETWORK)} under the paper's attack at "
+        f"$c = {table2.AT:g}$ {'yes' if sure else 'not clearly'}: {rse:.1f} % of the images are "
+        f"classified correctly with noise, and {none:.1f} % without "
+        f"({names.size(record, table2.NETWORK)}).{other} "
+        f"{today.finding(record_of(f'{PAPER}/today'))}"
     )
 
 
@@ -70,7 +76,7 @@ def claims() -> Table:
 
 CLAIMS = (
     Claim(
-        "The settings, with noise in front of every convolution",
+        "The settings (copied from the text or the code), with noise in front of every convolution",
         "table1",
         ("table-1", "setup", "figure-1"),
         of_best(table1.answer, f"{PAPER}/table-1"),

@@ -46,8 +46,9 @@ def answer(record: Record) -> str:
     failed = figure6.failed(record, NETWORK)
     if failed:
         text += (
-            f" At this size {names.listed([DEFENSES[d] for d in failed])} stay far below the "
-            "authors' accuracies, so we do not rank them."
+            f" At this size {names.listed([DEFENSES[d] for d in failed])} are far below the "
+            "authors' accuracies on clean images or under the weakest attack, so we do not rank "
+            "them."
         )
     return text
 

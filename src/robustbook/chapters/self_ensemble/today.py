@@ -59,11 +59,12 @@ def answer(record: Record) -> str:
     most = max(values(record, "spread", network=network, defense="rse"))
     lead = "No" if clearly(clean, search, images) else "This run cannot tell"
     averaging = (
-        "lowers it" if clearly(one, many, images) else "alone does not clearly change the accuracy"
+        "lowers it" if clearly(one, many, images) else "does not clearly change the accuracy"
     )
     return whole_percent(
-        f"{lead}: a search over $c$ lowers the accuracy from {clean:.0f} to {search:.0f} %. "
-        f"Averaging over {counts[-1]} draws {averaging} ({one:.0f} and {many:.0f} %). Within the "
+        f"{lead}: a search over $c$, with no limit on the distortion, lowers the accuracy from "
+        f"{clean:.0f} to {search:.0f} %. If the paper's attack averages over {counts[-1]} draws, "
+        f"this {averaging} ({one:.0f} and {many:.0f} %). Within the "
         f"l2 radius {r:g}, RSE keeps {left:.0f} % under all attacks together, and {paper:.0f} % "
         f"under the paper's attack; a network without a defense keeps {plain:.0f} % under all "
         f"attacks together ({title(record, network)}; {size(record, network)}; new noise alone "
@@ -72,13 +73,15 @@ def answer(record: Record) -> str:
 
 
 def finding(record: Record) -> str:
-    """Return a sentence with RSE's accuracy on clean images and under the search over c."""
+    """Return a sentence with the accuracies under all attacks within the middle l2 radius, with RSE
+    and without a defense.
+    """
     network = networks(record)[0]
-    clean = accuracy(record, network, "clean", draws(record, network, "clean")[0])
-    search = accuracy(record, network, "search", draws(record, network, "search")[-1])
+    r = middle(record, network)
+    rse, none = (within(record, network, defense, "all", r) for defense in ("rse", "none"))
     return whole_percent(
-        f"{search:.0f} % with RSE, and {clean:.0f} % without an attack "
-        f"({title(record, network)}; {size(record, network)})."
+        f"Stronger attacks within the l2 radius {r:g} leave RSE {rse:.0f} % and a network without "
+        f"a defense {none:.0f} % ({title(record, network)}; {size(record, network)})."
     )
 
 
