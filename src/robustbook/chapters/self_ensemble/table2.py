@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, printed, values
+from robustbook.chapters.published import Version, mean, printed, values
 from robustbook.chapters.wording import beside
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
@@ -32,15 +32,18 @@ def target(defense: str, c: float) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state two accuracies at c = 0.03: with RSE, and without a defense. The
-    other defenses are not ranked if their networks failed to train.
+    """Return sentences that state two accuracies at c = 0.03, with RSE and without a defense, and
+    the distortions. The other defenses are not ranked if their networks failed to train.
     """
     rse, none = (_mean(record, d, AT) for d in ("rse", "none"))
     images = names.counted(record, NETWORK)
     order = "is higher with RSE" if names.clearly(rse, none, images) else "is not clearly higher"
     text = (
         f"The accuracy {order} than without defense: {rse:.1f} against {none:.1f} % at "
-        f"$c = {AT:g}$ ({_there('rse')} and {_there('none')} in the paper). This is "
+        f"$c = {AT:g}$ ({_there('rse')} and {_there('none')} in the paper). But at this $c$ the "
+        f"attack changes images by {_distortion(record, 'rse', AT):.2f} with RSE, and by "
+        f"{_distortion(record, 'none', AT):.2f} without defense (root mean square l2 distance). "
+        "This is "
         f"{names.full_title(record, NETWORK)} ({names.size(record, NETWORK)})."
     )
     failed = figure6.failed(record, NETWORK)
@@ -99,7 +102,7 @@ def printed_beside(version: Version) -> Table:
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
         f"{names.images(record, NETWORK)}. Accuracy in per cent under the attack, printed / "
         "**ours** (range over the seeds). Table 2 prints no clean accuracies; those shown are the "
-        "authors' data of Figure 6.",
+        "authors' data of Figure 6, from another run than Table 2.",
         f"tab-rse-table-2-{version.tag}",
         ["Defense", "clean", *(f"c = {c:g}" for c in CS)],
         [
@@ -161,6 +164,11 @@ def nearest_placement(record: Record) -> str:
     theirs = points()[NETWORK, "rse"][0.0][0]
     told = ", ".join(f"{value:.1f} points ({PLACES[d]})" for d, value in off.items())
     text = f"The mean difference between our accuracies of RSE and the printed ones is {told}."
+    far, near = (_distortion(record, d, CS[-1]) for d in list(off)[:2])
+    text += (
+        f" At $c = {CS[-1]:g}$ the attack changes images by {far:.2f} ({PLACES[list(off)[0]]}) and "
+        f"{near:.2f} ({PLACES[list(off)[1]]})."
+    )
     if max(clean.values()) < theirs - CLOSE:
         accuracy = names.listed([f"{value:.1f}" for value in clean.values()])
         return (
@@ -200,6 +208,10 @@ def _mean(record: Record, defense: str, c: float) -> float:
     found = names.at(record, NETWORK, defense, c)
     assert found is not None
     return found
+
+
+def _distortion(record: Record, defense: str, c: float) -> float:
+    return mean(record, "distortion", network=NETWORK, defense=defense, c=c)
 
 
 def _there(defense: str) -> str:
