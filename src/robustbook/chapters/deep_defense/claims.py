@@ -92,7 +92,9 @@ def answer(record: Record) -> str:
     )
     return (
         f"On one MLP, {tested.count('reproduced')} of the {len(tested)} claims that we tested pass "
-        f"our tests, and {len(failed)} fail (claims {' and '.join(failed)}). Claim 7: Deep Defense "
+        f"our tests, and {len(failed)} fail (claims {' and '.join(failed)}). The test of claim 4 "
+        "only shows agreement with the claim, and not that the stated cause is right. Claim 7: "
+        "Deep Defense "
         f"has a $\\rho_2$ of {ours:.3f}, and adversarial training II one of {rival:.3f}. Claim 9: "
         f"Deep Defense makes the perturbations of misclassified images {after / before:.2f} times "
         "as large, and not smaller."
