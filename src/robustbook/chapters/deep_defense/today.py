@@ -59,15 +59,16 @@ def answer(record: Record) -> str:
     ]
     network = networks(record)[0]
     single, together = _single_and_all(record, network)
+    without = _reference(record, network)
     fair = not any(_flattered(record, each) for each in networks(record))
     answered = _yes_or_no(further)
     return whole_percent(
         f"{answered[0].upper()}{answered[1:]}: the nearest adversarial images that any attack "
         f"finds lie {' and '.join(gains)} as far away as without Deep Defense. For l-infinity "
-        f"perturbations FGSM gives {'a fair estimate' if fair else 'too high an estimate'}: "
-        f"{single:.1f} % on the {title(record, network)} at eps "
-        f"{size_text(network, shown_size(record, network))}, where {together:.1f} % remain under "
-        "all attacks."
+        f"perturbations of eps {size_text(network, shown_size(record, network))} the "
+        f"{title(record, network)} keeps {together:.1f} % under all attacks with Deep Defense, and "
+        f"{without:.1f} % without. FGSM alone gives "
+        f"{'a fair' if fair else 'too high an'} estimate: {single:.1f} %."
     )
 
 
@@ -194,6 +195,12 @@ def _single_and_all(record: Record, network: str) -> tuple[float, float]:
     )
 
 
+def _reference(record: Record, network: str) -> float:
+    """Return the accuracy of the reference network under all attacks together."""
+    of = {"network": network, "method": "reference", "eps": shown_size(record, network)}
+    return mean(record, "accuracy", attack="worst", **of)
+
+
 def _further(record: Record, network: str) -> bool:
     """Return whether Deep Defense, with every seed, increases the median distance to the nearest
     adversarial images.
@@ -235,7 +242,8 @@ def _network_in_words(record: Record, network: str) -> str:
     return whole_percent(
         f"{title(record, network)}: {grown}. At eps "
         f"{size_text(network, shown_size(record, network))} the accuracy of Deep Defense is "
-        f"{single:.1f} % under FGSM and {together:.1f} % under all attacks together."
+        f"{single:.1f} % under FGSM and {together:.1f} % under all attacks together, where the "
+        f"reference network keeps {_reference(record, network):.1f} %."
     )
 
 
