@@ -33,11 +33,11 @@ def answer(record: Record) -> str:
     shares = " and ".join(
         f"{early(record, each)[0]:.0f} % ({names.title(record, each)})" for each in shown
     )
-    last = sum(_leads(record, each, -1) for each in shown)
+    last = [names.title(record, each) for each in shown if _leads(record, each, -1)]
     return (
-        f"After the first epoch: {leads}. In this epoch the robustness $\\rho_2$ of Deep Defense "
-        f"grows by {shares} of its final increase. After the last epoch Deep Defense has the "
-        f"largest $\\rho_2$ on {last} of {len(shown)} networks."
+        f"After one epoch: {leads}. The first epoch gives {shares} of the whole increase in the "
+        "robustness $\\rho_2$. After the last epoch Deep Defense has the largest "
+        f"$\\rho_2$ on these networks: {', '.join(last) or 'none'}."
     )
 
 
