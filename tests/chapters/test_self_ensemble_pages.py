@@ -326,7 +326,7 @@ def test_figure_5() -> None:
     shown = record("figure-5", "paper", rows)
     text = figure5.answer([shown])
     assert text.startswith(
-        "About ten draws: one draw classifies 80.5 % of the images correctly, 10"
+        "About ten draws. One draw classifies 80.5 % of the images correctly, 10"
     )
     assert "10 draws 85.0 %, and 50 draws 85.0 %" in text and "1,600 images, 2 seeds" in text
     assert ": +4.5 and +0.0 points with noise 0.4/0.1 (Table 1)" in figure5.gained([shown])

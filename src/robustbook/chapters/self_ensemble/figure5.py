@@ -20,19 +20,29 @@ MOST, ENOUGH = 50, 10
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return a sentence with the accuracies on clean images for 1, 10 and 50 noise draws."""
-    text = []
+    """Return sentences with the accuracies on clean images for 1, 10 and 50 noise draws. If too few
+    images were classified to tell these accuracies apart, the sentences say so.
+    """
+    text, leads = [], []
     for record, network in names.best(records):
         one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
         images = names.counted(record, network)
-        lead = "About ten draws" if not names.clearly(fifty, ten, images) else "More than ten draws"
-        sure = "" if names.clearly(ten, one, images) else ", a gain within two standard errors"
+        if names.clearly(fifty, ten, images):
+            leads.append("More than ten draws.")
+        elif names.clearly(ten, one, images):
+            leads.append("About ten draws.")
+        else:
+            leads.append(
+                "These runs cannot tell, because the gains are within two standard errors."
+            )
         text.append(
-            f"{lead}: one draw classifies {one:.1f} % of the images correctly, {ENOUGH} draws "
-            f"{ten:.1f} %{sure}, and {MOST} draws {fifty:.1f} % "
+            f"One draw classifies {one:.1f} % of the images correctly, {ENOUGH} draws {ten:.1f} %, "
+            f"and {MOST} draws {fifty:.1f} % "
             f"({names.full_title(record, network)}; {names.size(record, network)})."
         )
-    return " ".join(text)
+    if len(set(leads)) == 1:
+        return " ".join([leads[0], *text])
+    return " ".join(f"{lead} {each}" for lead, each in zip(leads, text, strict=True))
 
 
 def curves(records: Sequence[Record]) -> Figure:
