@@ -153,8 +153,8 @@ def answer(_: Record) -> str:
         f"adversarial training. It falls from {paired.weak:.0f} % to {paired.strong:.0f} % with "
         f"clean logit pairing, and from {squeezing.weak:.0f} % to {squeezing.strong:.0f} % with "
         f"logit squeezing.{low} Behind JPEG, the accuracy of {jpeg.network} is {jpeg.weak:.0f} % "
-        f"under DeepFool and {jpeg.strong:.0f} % under PGD, although both attacks do not know "
-        f"JPEG. Under PGD that knows JPEG it is {aware:.0f} %."
+        f"under DeepFool and {jpeg.strong:.0f} % under PGD, which both attack the network without "
+        f"JPEG. Under PGD on the network with JPEG it is {aware:.0f} %."
     )
 
 
