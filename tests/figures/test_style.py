@@ -19,6 +19,7 @@ from robustbook.figures import (
     panels,
     style,
 )
+from robustbook.figures.style import legend_below
 
 
 def draw() -> bytes:
@@ -129,3 +130,15 @@ def test_printed_values_are_open_and_black() -> None:
     assert line.get_xydata().tolist() == [[0, 97.6], [1, 92.27]]  # type: ignore[union-attr]
     assert line.get_linestyle() == "None" and line.get_markerfacecolor() == "none"
     assert to_rgba(line.get_markeredgecolor()) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("length", [3, 20, 40])
+def test_a_legend_is_no_wider_than_its_figure(length: int) -> None:
+    """Otherwise the file cuts off its first and last names."""
+    with style():
+        figure, (axes,) = panels(height=2.0)
+        (line,) = axes.plot([0, 1])
+        legend_below(figure, {f"{i}" + "n" * length: line for i in range(8)})
+        box = figure.legends[0].get_window_extent()
+        assert len(figure.legends) == 1 and box.width <= figure.bbox.width
+        assert (figure.legends[0]._ncols == 4) == (length == 3)

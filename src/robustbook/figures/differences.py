@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from .style import WIDTH, Look, panels, style
+from .style import WIDTH, Look, legend_below, panels, style
 
 Interval = tuple[float, float, float]
 """A difference, and the ends of its confidence interval."""
@@ -38,5 +38,5 @@ def differences(
         axis.set_yticks(range(len(values)), list(values))
         axis.set(ylim=(len(values) - 0.5, -0.5), xlabel=x_label)
         axis.grid(True, axis="x")
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4)
+        legend_below(figure, named)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .style import WIDTH, Look, panels, style
+from .style import WIDTH, Look, legend_below, panels, style
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,7 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
         named = {**named, **{name: pale for name, pale in behind.items() if name not in named}}
         if behind:
             named[PRINTED] = Line2D([], [], color="0.5", **PALE)
-        figure.legend(
-            named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))
-        )
+        legend_below(figure, named)
     return figure
 
 
@@ -157,7 +155,5 @@ def strips(
         for axis in lowest[1:2] if columns == 3 else lowest:  # one of three panels is too narrow
             axis.set_xlabel(x_label)  # a label of the figure would overlap the legend
         if len(named) > 1:
-            figure.legend(
-                named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))
-            )
+            legend_below(figure, named)
     return figure

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from .style import WIDTH, Look, panels, style
+from .style import WIDTH, Look, legend_below, panels, style
 
 Line = tuple[Sequence[float], Sequence[float]]
 """The x and y values of a line."""
@@ -73,7 +73,5 @@ def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6)
             axis.grid(True)
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
-        figure.legend(
-            named.values(), named.keys(), loc="outside lower center", ncols=min(5, len(named))
-        )
+        legend_below(figure, named, columns=5)
     return figure

@@ -8,6 +8,7 @@ Schemes, SRON/EPS/TN/09-002), which colour-blind readers can tell apart. Curves 
 markers and dashes.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from cycler import cycler
 from jaxtyping import Real
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 WIDTH = 7.0  # inches, a figure as wide as the text
@@ -29,7 +31,7 @@ BRIGHT = {
     "yellow": "#CCBB44",
     "cyan": "#66CCEE",
     "purple": "#AA3377",
-    "grey": "#BBBBBB",
+    "grey": "#888888",  # darker than in the scheme, so that thin lines are seen
 }
 
 
@@ -105,6 +107,20 @@ def panels(
     """Return a figure of `width` x `height` inches, and the axes of its panels row by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def legend_below(figure: Figure, named: Mapping[str, Any], columns: int = 4) -> None:
+    """Draw one legend below all panels, with at most ``columns`` columns. If the legend would be
+    wider than the figure, it has fewer columns.
+    """
+    canvas: Any = FigureCanvasAgg(figure)
+    for count in range(min(columns, len(named)), 0, -1):
+        legend = figure.legend(
+            named.values(), named.keys(), loc="outside lower center", ncols=count
+        )
+        if count == 1 or legend.get_window_extent(canvas.get_renderer()).width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def draw_seeds(

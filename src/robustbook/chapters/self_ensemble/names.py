@@ -37,9 +37,9 @@ STEPS, QUICK_STEPS = 300, 40
 
 PLACE_LOOKS: Mapping[str, Look] = {
     "rse": LOOKS["rse"],
-    "rse code 0.2": LOOKS["train only"],
-    "rse paper 0.4": LOOKS["adv"],
-    "rse paper 0.2": LOOKS["distill"],
+    "rse code 0.2": LOOKS["reference"],
+    "rse paper 0.4": LOOKS["train only"],
+    "rse paper 0.2": LOOKS["test only"],
 }
 
 
