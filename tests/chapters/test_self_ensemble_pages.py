@@ -51,6 +51,11 @@ def cells(
                     yield Row(c**0.5, "l2", None, "distortion", seed, setting=labels)
 
 
+def spaced(text: str) -> str:
+    """The text with plain spaces in place of no-break spaces."""
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def record(item: str, profile: str, rows: Iterator[Row] | list[Row], **arrays: Any) -> Record:
     return Record(PAPER, item, profile, {}, (0, 1), tuple(rows), arrays)
 
@@ -116,15 +121,23 @@ def test_table_2() -> None:
         "The accuracy is higher with RSE than without defense: 65.5 against 45.5"
     )
     assert "(86.06 and 8.93 in the paper)" in text and "(400 images, 2 seeds)" in text
-    assert "At this size" not in text  # all are near the authors' clean accuracies
+    assert "do not rank" not in text  # all are near the authors' clean accuracies
     worse = {**TABLE, "brelu": falling(50, table2.CS)}
     shown = record("table-2", "reduced", cells("vgg16", worse))
-    assert "At this size Robust Opt. + BReLU are far below" in table2.answer(shown)
+    text = table2.answer(shown)
+    assert "RSE is 3.1 points and no defense 26.5 points less accurate" in text
+    assert "Robust Opt. + BReLU is further below these data" in text and "do not rank" in text
     assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran(shown)
-    low = table2.baselines(shown)
-    assert "Robust Opt. + BReLU 50.5 % on clean images (90.3)" in low and "Adv." not in low
+    low = spaced(table2.baselines(shown))
+    assert "Robust Opt. + BReLU 50.5 (90.3)" in low and "RSE 85.5 (88.6)" in low
+    assert "for 6 epochs, the authors for 200 or more" in low and "fair comparison" in low
+    assert "points below them" not in low  # it is far below at every c
+    unequal = {**TABLE, "distill": {**TABLE["distill"], 0.0: 86.0, 0.01: 4.0}}
+    low = spaced(table2.baselines(record("table-2", "reduced", cells("vgg16", unequal))))
+    assert "Distillation has a higher accuracy than RSE on clean images, but only 4.5 %" in low
+    assert "Distillation from $c = 0.03$ on" in low and "its training did not fail" in low
     few = record("table-2", "quick", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
-    assert "At this size" not in table2.answer(few) and table2.baselines(few) == ""
+    assert "do not rank" not in table2.answer(few) and table2.baselines(few) == ""
     assert body(table2.printed_beside(version_of(few)))[1][2] == "27 / -"
     assert len(body(table2.distortions(version_of(shown)))) == 5
 
@@ -137,15 +150,16 @@ def test_the_nearest_placement() -> None:
     rows = cells("vgg16", {"rse": far, "rse code 0.2": theirs}, seeds=1)
     shown = record("table-2", "paper", rows)
     text = table2.nearest_placement(shown)
-    assert "5.0 points (0.4, as released), 0.0 points (0.2, as released)" in text
+    assert "are 5.0 points (0.4, as released) and 0.0 points (0.2, as released) from" in text
+    assert table2.flat_line(shown) == ""
     assert text.endswith("nearest to ours with the noise 0.2, as released.")
     rows = body(table2.placements(version_of(shown)))
     assert [row[0] for row in rows] == ["0.4, as released", "0.2, as released", "printed"]
     assert len(table2.accuracies([shown]).axes) == 2
     weak = {d: {**of, 0.0: 70.0} for d, of in (("rse", far), ("rse code 0.2", theirs))}
     weak_record = record("table-2", "paper", cells("vgg16", weak, seeds=1))
-    text = table2.nearest_placement(weak_record)
-    assert "does not decide" in text and "70.0 and 70.0 % correctly" in text and "88.6 %" in text
+    text = spaced(table2.nearest_placement(weak_record))
+    assert "too weak to decide" in text and "70.0 and 70.0 % correctly" in text and "88.6 %" in text
     alone = record("table-2", "paper", cells("vgg16", {"rse": far}))
     assert table2.nearest_placement(alone).startswith("Only one placement")
     assert len(table2.of_one(alone).axes) == 1
@@ -154,7 +168,7 @@ def test_the_nearest_placement() -> None:
 def test_the_caption_of_table_2() -> None:
     low = {d: {c: (20.0 if c > 0.05 else 40.0) for c in table2.CS} for d in FIVE}
     shown = record("table-2", "paper", cells("vgg16", low, seeds=1))
-    caption = table2.caption_claim(shown)
+    caption = spaced(table2.caption_claim(shown))
     assert "from $c = 0.06$ on. At this $c$ the accuracy of RSE is 20.0 %" in caption
     high = record("table-2", "paper", cells("vgg16", TABLE))
     assert "At none of these c" in table2.caption_claim(high)
@@ -238,19 +252,37 @@ def test_the_tables_of_figure_6() -> None:
     assert rows == [["Model A on STL-10", "1.2", "-", "-", "-", "-"]]
 
 
+def test_the_noise_on_the_image_hardly_moves_the_images() -> None:
+    of = {"rse": TABLE["rse"], "none": TABLE["none"]}
+    flat = {**of, "rse paper 0.4": dict.fromkeys((0.0, *table2.CS), 58.0)}
+    text = spaced(table2.flat_line(record("table-2", "reduced", cells("vgg16", flat, seeds=1))))
+    assert "the accuracy stays at 58.0 % at all five $c$" in text
+    assert "at $c = 0.03$ by 0.173, against 0.173 with the released placement" in text
+
+
 def test_figure_2() -> None:
     """The share of the gain that the weights give: halfway between no noise and RSE."""
     start = {"rse": 90.0, "train only": 70.0, "test only": 20.0, "none": 50.0}
     of = {regime: falling(value, (0.01, 0.1)) for regime, value in start.items()}
     shown = record("figure-2", "reduced", cells("vgg16", of, seeds=1))
-    text = figure2.answer([shown])
+    text = spaced(figure2.answer([shown]))
     assert text.startswith("Both: under the attack at $c = 0.1$, RSE classifies 70.0 % of")
+    assert text.endswith("RSE has 90.0 %, and the network without noise 50.0 %.")
+    assert figure2.needs_both(shown, "vgg16")
     assert "only in training it is 50.0 %, and with noise only at test time 0.0 %" in text
     assert "from 0.01 to 0.1, in 300 steps." in figure2.ran([shown])
     same = {**of, "train only": of["rse"]}
     text = figure2.answer([record("figure-2", "reduced", cells("vgg16", same, seeds=1))])
     assert text.startswith("It needs noise in training: ")
-    assert "20.0 of 40.0 points" in figure2.shares([shown])
+    assert not figure2.needs_both(record("figure-2", "reduced", cells("vgg16", same)), "vgg16")
+    text = spaced(figure2.shares([shown]))
+    assert "RSE gains 40.0 points over the network without noise; 20.0 of them" in text
+    assert "off costs 20.0 points under the attack. Without an attack it costs 20.0" in text
+    assert "is 0.32 (training and test (RSE)), 0.32 (training only), 0" in figure2.moved([shown])
+    assert body(figure2.distortions(version_of(shown)))[1][1:] == ["0.100", "0.316"]
+    strong = {**of, "rse": {**of["rse"], 1.0: 2.0}, "train only": {**of["train only"], 1.0: 9.0}}
+    text = spaced(figure2.answer([record("figure-2", "reduced", cells("vgg16", strong, seeds=1))]))
+    assert text.endswith("At $c = 1$ RSE (2.0 %) is below noise in training only (9.0 %).")
     assert len(figure2.curves([shown]).axes[0].lines) == 4
     rows = body(figure2.accuracies(version_of(shown)))
     assert rows[1] == ["training and test (RSE)", "90.0", "80.0", "70.0"]
@@ -394,6 +426,14 @@ def test_the_steps_are_those_of_the_studies() -> None:
     assert settings.setting("vgg16", "reduced").steps == names.STEPS
     assert settings.setting("model-a", "paper").steps == names.STEPS
     assert table_3.STEPS == {"quick": table3.QUICK_STEPS} and table3.STEPS == 1000
+
+
+@pytest.mark.parametrize(("profile", "network"), names.EPOCHS)
+def test_the_epochs_are_those_of_the_studies(profile: str, network: Any) -> None:
+    own = settings.setting(network, profile)
+    size = {"cifar10": 50_000, "stl10": 5_000, "scenes": 2_794}[own.model.data]
+    steps = (own.model.images or size) // own.recipe.batch_size
+    assert own.recipe.steps == names.EPOCHS[profile, network] * steps
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version
+from robustbook.chapters.wording import whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -25,9 +26,12 @@ SMALL = 0.1
 
 def answer(records: Sequence[Record]) -> str:
     """Return sentences that state whether RSE needs noise in training and at test time, with
-    accuracies under a weak attack.
+    accuracies under a weak attack. The sentences also state what RSE costs on clean images, and at
+    which c it is not the best.
     """
-    return " ".join(_told(record, network) for record, network in names.best(records))
+    return whole_percent(
+        " ".join(_told(record, network) for record, network in names.best(records))
+    )
 
 
 def _told(record: Record, network: str) -> str:
@@ -44,8 +48,43 @@ def _told(record: Record, network: str) -> str:
         f"{lead[len(needed)]}: under the attack at $c = {SMALL:g}$, RSE classifies {rse:.1f} % of "
         f"the images correctly. With noise only in training it is {alone:.1f} %, and with noise "
         f"only at test time {late:.1f} % ({names.full_title(record, network)}; "
-        f"{names.size(record, network)})."
+        f"{names.size(record, network)}).{_clean(record, network)}{_behind(record, network)}"
     )
+
+
+def needs_both(record: Record, network: str) -> bool:
+    """Return whether RSE is clearly more accurate under a weak attack than with noise only in
+    training, and than with noise only at test time.
+    """
+    images = names.counted(record, network)
+    rse, alone, late = (
+        names.at(record, network, r, SMALL) or 0.0 for r in ("rse", "train only", "test only")
+    )
+    return names.clearly(rse, alone, images) and names.clearly(rse, late, images)
+
+
+def _clean(record: Record, network: str) -> str:
+    rse, none = (names.at(record, network, r, 0.0) for r in ("rse", "none"))
+    if rse is None or none is None:
+        return ""
+    return f" On clean images RSE has {rse:.1f} %, and the network without noise {none:.1f} %."
+
+
+def _behind(record: Record, network: str) -> str:
+    """Return a sentence for each c at which RSE is less accurate than another use of noise."""
+    told, images = "", names.counted(record, network)
+    for c in names.strengths(record, network, "rse"):
+        found = {r: names.at(record, network, r, c) or 0.0 for r in REGIMES}
+        rse = found.pop("rse")
+        higher = {r: value for r, value in found.items() if value > rse}
+        if higher:
+            which = names.listed([f"{REGIMES[r]} ({value:.1f} %)" for r, value in higher.items()])
+            sure = any(names.clearly(value, rse, images) for value in higher.values())
+            told += (
+                f" At $c = {c:g}$ RSE ({rse:.1f} %) is below noise in {which}"
+                f"{'' if sure else ', but within two standard errors'}."
+            )
+    return told
 
 
 def ran(records: Sequence[Record]) -> str:
@@ -87,10 +126,46 @@ def accuracies(version: Version) -> Table:
     )
 
 
+def distortions(version: Version) -> Table:
+    """Return a table of the distortion of the attacked images, with one row for each use of noise
+    and one column for each c.
+    """
+    record = version.record
+    cs = names.strengths(record, names.networks(record)[0], "rse")
+    rows: list[list[str]] = []
+    for network in names.networks(record):
+        rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
+        rows += sweeps.rows(record, network, REGIMES, cs, "distortion", 3)
+    return table(
+        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images "
+        "(range over the seeds). Pixels are in [0, 1].",
+        f"tab-rse-figure-2-distortion-{version.tag}",
+        ["Network, noise", *(f"c = {c:g}" for c in cs)],
+        rows,
+    )
+
+
+def moved(records: Sequence[Record]) -> str:
+    """Return sentences that state how far the weak attack moves the images, for each use of
+    noise.
+    """
+    return " ".join(
+        f"With {names.full_title(record, network)} at $c = {SMALL:g}$ the distortion is "
+        + names.listed(
+            [
+                f"{names.at(record, network, r, SMALL, 'distortion') or 0.0:.2f} ({words})"
+                for r, words in REGIMES.items()
+            ]
+        )
+        + "."
+        for record, network in names.best(records)
+    )
+
+
 def shares(records: Sequence[Record]) -> str:
     """Return sentences that state how much more accurate RSE is under a weak attack than the
-    network without noise. The sentences also state which share of RSE's advantage remains if the
-    noise is switched off at test time.
+    network without noise, and how much of this advantage remains without noise at test time. The
+    last sentence states what switching the noise off costs on clean images.
     """
     parts = []
     for record, network in names.best(records):
@@ -100,15 +175,30 @@ def shares(records: Sequence[Record]) -> str:
         if rse is None or alone is None or none is None or rse <= none:
             continue
         parts.append(
-            f"{alone - none:.1f} of {rse - none:.1f} points ({names.full_title(record, network)})"
+            f"With {names.full_title(record, network)} at $c = {SMALL:g}$, RSE gains "
+            f"{rse - none:.1f} points over the network without noise; {alone - none:.1f} of them "
+            f"remain without noise at test time.{_lost(record, network)}"
         )
     if not parts:
         return (
             f"At $c = {SMALL:g}$ RSE does not have a higher accuracy under attack than the network "
             "without noise."
         )
+    return whole_percent(" ".join(parts))
+
+
+def _lost(record: Record, network: str) -> str:
+    """Return a sentence that states how much accuracy is lost if the noise is switched off: under
+    the weak attack, and on clean images.
+    """
+    under, clean = (
+        [names.at(record, network, r, c) or 0.0 for r in ("rse", "train only")]
+        for c in (SMALL, 0.0)
+    )
+    if under[0] <= under[1] or clean[0] <= clean[1]:
+        return ""
     return (
-        f"At $c = {SMALL:g}$ RSE has a higher accuracy under attack than the network without "
-        "noise. If the noise is switched off at test time, a part of this difference remains: "
-        f"{' and '.join(parts)}."
+        f" Switching the noise off costs {under[0] - under[1]:.1f} points under the attack. "
+        f"Without an attack it costs {clean[0] - clean[1]:.1f} points ({clean[0]:.1f} to "
+        f"{clean[1]:.1f} %)."
     )

@@ -10,6 +10,19 @@ from robustbook.chapters.published import values
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
 
+THEIR_EPOCHS = 200
+"""The epochs of training in the authors' released code. Adversarial retraining takes 300 epochs."""
+EPOCHS: Mapping[tuple[str, str], int] = {
+    ("quick", "vgg16"): 8,
+    ("quick", "resnext"): 4,
+    ("reduced", "vgg16"): 6,
+    ("reduced", "resnext"): 8,
+    ("paper", "vgg16"): 24,
+    ("paper", "resnext"): 24,
+    ("paper", "model-a"): 24,
+}
+"""The epochs of our training, for each profile and network."""
+
 DEFENSES: Mapping[str, str] = {
     "rse": "RSE",
     "adv": "Adv. retraining",
@@ -143,6 +156,11 @@ def counted(record: Record, network: str) -> int:
 def steps(record: Record) -> int:
     """Return the number of steps of the paper's attack at the record's profile."""
     return QUICK_STEPS if record.profile == "quick" else STEPS
+
+
+def epochs(record: Record, network: str) -> int:
+    """Return for how many epochs the networks of a record were trained."""
+    return EPOCHS[record.profile, network]
 
 
 def clearly(first: float, second: float, images: int) -> bool:
