@@ -476,12 +476,16 @@ def test_table_1_from_its_record() -> None:
     shown = record_of(f"{PAPER}/table-1")
     assert table1.sigmas(shown, "vgg16")[:3] == [0.1, 0.4, 0.1]
     text = table1.answer(shown)
-    assert "in front of convolution 2" in text and "15 of 15 settings" in text
+    assert text.startswith("No, for VGG16: ") and "before convolution 2; the text" in text
+    assert "All 15 settings" in text and "reproduces no result" in text
     images = sorted(count for count, _ in table1.runs().values())
     assert f"attack {images[0]:,}" in text and text.endswith("instead of 1,600 images.")
+    assert f"We train for {min(table1.epochs().values())} and" in text
+    assert "Model A on STL-10: 24 epochs, " in table1.shorter()
     rows = body(table1.settings_table(version_of(shown)))
     assert rows[0][2] == "0.4 / **0.4**" and rows[4][2] == "14,728,266 / **14,728,266**"
     model, cs = table1.runs()["model-a"]
+    assert rows[-3][1] == f"200 / **{table1.epochs()['model-a']}**"
     assert rows[-2][1] == f"1,600 / **{model:,}**" and rows[-1][1] == f"17 / **{cs}**"
     assert body(table1.noise_table(version_of(shown)))[-1][-1] == "185,344"
     assert "between 0.1 and 0.3" in table1.largest_eps(shown)

@@ -8,8 +8,10 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, printed, records_of, values
+from robustbook.chapters.wording import whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+from robustbook.studies.self_ensemble.printed import points
 
 from . import names
 from .names import NETWORKS
@@ -20,7 +22,7 @@ NOISE = "noise of a layer"
 
 def answer(record: Record) -> str:
     """Return sentences that state in front of which convolution of VGG16 the noise is strongest,
-    and how many of our settings agree with the paper's.
+    how many of our settings are copied from the paper or its code, and which settings are smaller.
     """
     told = [
         (r.value, printed(r.target)) for r in record.rows if r.target and not _counted(r.target)
@@ -30,12 +32,37 @@ def answer(record: Record) -> str:
     noise = sigmas(record, "vgg16")
     place = noise.index(max(noise)) + 1
     attacked = names.listed([f"{n:,}" for n in sorted({images for images, _ in runs().values()})])
+    trained = names.listed([str(n) for n in sorted(set(epochs().values()))])
+    count = f"All {same}" if same == len(there) else f"{same} of {len(there)}"
     return (
-        "The code has the paper's noise levels, but another place for VGG16: the strongest noise "
-        f"({max(noise):g}) is in front of convolution {place}, in the text in front of the first. "
-        f"We use {same} of {len(there)} settings as in the paper, but attack {attacked} instead of "
-        f"{printed(IMAGES):,.0f} images."
+        f"No, for VGG16: the code adds the strongest noise ({max(noise):g}) before convolution "
+        f"{place}; the text says before convolution 1. For Model A and ResNeXt, code and text "
+        f"agree. {count} settings of the paper or its code are ours too, because we copied them; "
+        f"this reproduces no result. We train for {trained} instead of {names.THEIR_EPOCHS} "
+        f"epochs, and attack {attacked} instead of {printed(IMAGES):,.0f} images."
     )
+
+
+def epochs() -> dict[str, int]:
+    """Return for how many epochs each network was trained for Figure 6."""
+    best = names.best(records_of("self_ensemble/figure-6"))
+    return {network: names.epochs(record, network) for record, network in best}
+
+
+def shorter() -> str:
+    """Return sentences that state, for each network of Figure 6, the epochs of training and the
+    accuracies on clean images, with the authors' numbers.
+    """
+    told = []
+    for record, network in names.best(records_of("self_ensemble/figure-6")):
+        rse, none = (names.at(record, network, d, 0.0) or 0.0 for d in ("rse", "none"))
+        there = [points()[network, d][0.0][0] for d in ("rse", "none")]
+        told.append(
+            f"{names.first_title(record, network)}: {names.epochs(record, network)} epochs, "
+            f"{rse:.1f} % with RSE ({there[0]:.1f} % in the authors' data) and {none:.1f} % "
+            f"without ({there[1]:.1f} %; {names.size(record, network)})."
+        )
+    return whole_percent(" ".join(told))
 
 
 def _counted(target: str) -> bool:
@@ -89,19 +116,20 @@ def settings_table(version: Version) -> Table:
     rows = [
         ["RSE: initial noise", *_cells(record, "table-1/rse-{}/init-noise")],
         ["RSE: noise inside", *_cells(record, "table-1/rse-{}/inner-noise")],
-        ["RSE: draws for one answer", *_cells(record, "table-1/rse-{}/n")],
+        ["RSE: draws per prediction", *_cells(record, "table-1/rse-{}/n")],
         *([words, *[_cell(record, name)] * 3] for words, name in shared.items()),
         ["parameters", *_cells(record, "setup/params-{}")],
         ["noise layers", *_counts(record, "noise layers")],
-        ["normal numbers for one image", *_counts(record, "normal numbers per pass")],
+        ["Gaussian values drawn per image", *_counts(record, "normal numbers per pass")],
         ["steps of the attack", *_counts(record, "attack steps")],
+        ["epochs of training", *_epochs()],
         ["test images attacked", *_run(0, IMAGES)],
         ["values of c, 0 included", *_run(1, VALUES)],
     ]
     return table(
         f"{version.heading}: settings and counts, of the paper or its code / **ours**. A cell "
-        "without a slash has only our number. The networks are built at full width. The last two "
-        "rows are those of our stored results of Figure 6.",
+        "without a slash has only our number. The networks are built at full width. The last "
+        "three rows are those of our stored results of Figure 6, whose VGG16 is narrow.",
         f"tab-rse-table-1-{version.tag}",
         ["", *NETWORKS.values()],
         rows,
@@ -117,6 +145,11 @@ def _cell(record: Record, name: str) -> str:
     (ours,) = (float(row.value) for row in record.rows if row.target == target)
     theirs = printed(target)
     return f"{'-' if theirs is None else _number(theirs)} / **{_number(ours)}**"
+
+
+def _epochs() -> list[str]:
+    found, there = epochs(), names.THEIR_EPOCHS
+    return [f"{there} / **{found[n]}**" if n in found else f"{there} / -" for n in NETWORKS]
 
 
 def _run(place: int, target: str) -> list[str]:
@@ -158,7 +191,7 @@ def noise_table(version: Version, network: str = "vgg16") -> Table:
     return table(
         f"{version.heading}: the noise layers of {NETWORKS[network]}, in their order.",
         f"tab-rse-noise-{network}-{version.tag}",
-        ["Convolution", "Standard deviation", "Normal numbers"],
+        ["Convolution", "Standard deviation", "Gaussian values"],
         [
             *(
                 [f"`{row.setting['layer']}`", f"{row.setting['sigma']:g}", f"{row.value:,}"]
