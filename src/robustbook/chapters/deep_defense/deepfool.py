@@ -41,13 +41,21 @@ def answer(record: Record) -> str:
     parts = "; ".join(
         f"on the {TITLES[network]} the {len(UNCLIPPED)} presets without clipping find mean "
         f"distances from {_range(record, network, True)}, and the {len(PROGRAMS) - len(UNCLIPPED)} "
-        f"with clipping find {_range(record, network, False)}"
+        f"with clipping find {_range(record, network, False)} where they succeed"
         for network in networks(record)
     )
-    seeds = "one seed" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
     return (
-        f"Only if both clip images to [0, 1] or neither does: {parts} ({seeds}, "
+        f"Only if both clip images to [0, 1] or neither does: {parts} ({_seeds(record)}, "
         f"{record.parameters['images']} images)."
+    )
+
+
+def attacked(record: Record) -> str:
+    """Return a sentence that states the networks, seeds and images of the stored results."""
+    shown = " and ".join(TITLES[network] for network in networks(record))
+    return (
+        f"The stored results are for the {shown}, with {_seeds(record)} and "
+        f"{record.parameters['images']} test images."
     )
 
 
@@ -69,7 +77,7 @@ def failures(record: Record) -> str:
 
 
 def strips(record: Record) -> Figure:
-    """Draw the mean distance that each implementation finds, with a dot per seed."""
+    """Draw the mean distance that each implementation finds, with a mark per seed."""
     found = {
         TITLES[network]: {
             name: {"distance": values(record, "distance", network=network, preset=preset)}
@@ -87,13 +95,17 @@ def programs(version: Version) -> Table:
     """
     return table(
         f"{version.heading}. *Distance*: the mean distance over correctly classified images on "
-        "which the attack succeeds. *Shown*: the mean distance that the implementation itself "
+        "which the attack succeeds. *Reported*: the mean distance that the implementation itself "
         "reports, which may include misclassified images and failures. *Fooled*: the share of "
         "images on which the attack succeeds (%). Steps and gradients are per image.",
         f"tab-dd-deepfool-{version.tag}",
-        ["Implementation", "distance", "shown", "fooled", "steps", "gradients"],
+        ["Implementation", "distance", "reported", "fooled", "steps", "gradients"],
         list(_rows(version.record)),
     )
+
+
+def _seeds(record: Record) -> str:
+    return "one seed" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
 
 
 def _range(record: Record, network: str, unclipped: bool) -> str:

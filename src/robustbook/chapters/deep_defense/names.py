@@ -1,6 +1,6 @@
 """List the names of networks and methods for the pages on Deep Defense."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from robustbook.chapters.published import settings
 from robustbook.ledger import Record
@@ -45,6 +45,16 @@ def coloured(network: str) -> bool:
 def title(record: Record, network: str) -> str:
     """Return a network's name, such as ``narrow ConvNet`` if it is narrower than the paper's."""
     return f"{'narrow ' if network in NARROW.get(record.profile, ()) else ''}{TITLES[network]}"
+
+
+def counted(holds: Sequence[bool], noun: str = "networks") -> str:
+    """Return text that says for how many of several things a statement holds, such as ``both
+    networks``, ``all 3 seeds`` or ``1 of 3 seeds``.
+    """
+    of = len(holds)
+    if all(holds):
+        return f"both {noun}" if of == 2 else f"all {of} {noun}"
+    return f"{sum(holds)} of {of} {noun}" if any(holds) else f"none of the {of} {noun}"
 
 
 def with_article(record: Record, network: str) -> str:
