@@ -16,6 +16,7 @@ from robustbook.chapters.self_ensemble import (
     figure6,
     names,
     overview,
+    survivors,
     sweeps,
     table1,
     table2,
@@ -328,17 +329,18 @@ def test_figure_4() -> None:
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
     assert text.startswith(
-        "By sign yes under weak attacks, and no under the strongest. Narrow VGG16"
+        "By sign, 50 draws are better under weak attacks and worse under the strongest, as the "
+        "paper claims; only 0 of 4 differences exceed two standard errors"
     )
+    assert ". Narrow VGG16" in text
     assert "50 draws gain 3.0 points on average for $c$ below 0.4, and lose from $c = 1$ on" in text
-    assert text.endswith("Of 4 differences, 0 exceed two standard errors.")
     assert "classifies 57 to 77 % correctly" in figure4.turning([shown])
     assert "draw classifies 14 %" in figure4.turning([shown])
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
     assert "lose at no $c$" in figure4.answer([always])
-    assert "not always no under the strongest" in figure4.answer([always])
+    assert figure4.answer([always]).startswith("Not all signs agree with the paper's claim")
     assert figure4.turning([always]).endswith("better at every $c$.")
 
 
@@ -504,3 +506,30 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
         text.startswith("On narrow VGG16 on CIFAR-10 under the paper's attack at ")
         and "Stronger attacks" in text
     )
+
+
+def test_the_overview_says_where_two_networks_are_too_close() -> None:
+    """At c = 0.1 and at the same distortion; a larger c tells them apart."""
+    of = {"rse": {0.0: 70.0, 0.1: 68.0, 0.4: 65.0}, "none": {0.0: 74.0, 0.1: 65.0, 0.4: 30.0}}
+    rows = [*cells("model-a", of, seeds=1), *equal("model-a", 64.0, 65.0)]
+    text = overview._too_close(record("figure-6", "paper", rows), "model-a")
+    assert "too close to tell at $c = 0.1$ and at the same distortion (0.21); at $c = 0.4$" in text
+    assert text.endswith("they are 65.0 % with noise and 30.0 % without.")
+    apart = [*cells("model-a", of, seeds=1), *equal("model-a", 40.0, 65.0)]
+    assert "distortion" not in overview._too_close(record("figure-6", "paper", apart), "model-a")
+
+
+def test_the_overview_names_both_attacks_that_average() -> None:
+    shown = record_of(f"{PAPER}/today")
+    text = overview.averaging(shown)
+    assert text.count("two standard errors") == 2 and "/255 does the same" in text
+
+
+def test_each_claim_is_in_one_group() -> None:
+    """A difference within two standard errors leaves a claim open."""
+    lines = survivors.sorted_claims().splitlines()
+    heads = [line for line in lines if not line.startswith("  ")]
+    assert set(heads) <= {f"- *{words}*" for words in survivors.GROUPS.values()}
+    assert len(lines) - len(heads) == len(list(survivors._judged()))
+    pairs = ((90.0, 10.0, True), (10.0, 90.0, False), (50.0, 48.0, None))
+    assert all(survivors._compared(a, b, 100) is expected for a, b, expected in pairs)

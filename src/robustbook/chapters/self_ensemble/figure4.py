@@ -31,11 +31,16 @@ def answer(records: Sequence[Record]) -> str:
     strong = all(gained < 0 for _, gained in ends)
     told = " ".join(_told(record, network) for record, network in best)
     clear = [c for each in best for c in _clear(*each)]
+    lead = (
+        "By sign, 50 draws are better under weak attacks and worse under the strongest, as the "
+        "paper claims"
+        if weak and strong
+        else "Not all signs agree with the paper's claim"
+    )
     return (
-        f"By sign {'yes' if weak else 'not always'} under weak attacks, and "
-        f"{'no' if strong else 'not always no'} under the strongest. {told} Of "
-        f"{sum(len(gain(*each)) for each in best)} differences, {len(clear)} "
-        f"exceed{'s' * (len(clear) == 1)} two standard errors."
+        f"{lead}; only {len(clear)} of "
+        f"{sum(len(gain(*each)) for each in best)} differences "
+        f"exceed{'s' * (len(clear) == 1)} two standard errors. {told}"
     )
 
 

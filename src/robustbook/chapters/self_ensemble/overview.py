@@ -6,7 +6,15 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
-from robustbook.chapters.published import record_of, records_of
+from robustbook.chapters.published import (
+    mean,
+    printed,
+    record_of,
+    records_of,
+    settings,
+    values,
+)
+from robustbook.chapters.wording import whole_percent
 from robustbook.figures import Table
 from robustbook.ledger import Record
 
@@ -36,20 +44,111 @@ def answer(record: Record) -> str:
     """
     rse, none = (names.at(record, table2.NETWORK, d, table2.AT) or 0.0 for d in ("rse", "none"))
     sure = names.clearly(rse, none, names.counted(record, table2.NETWORK))
-    same = names.listed(figure6.undecided(records_of(f"{PAPER}/figure-6")))
-    other = (
-        f" On {same} at $c = {figure6.AT:g}$ the accuracies with and without noise are too close "
-        "to tell."
-        if same
-        else ""
+    other = "".join(
+        _too_close(each, network)
+        for each, network in names.best(records_of(f"{PAPER}/figure-6"))
+        if names.NETWORKS[network] in figure6.undecided([each])
     )
-    return (
+    return whole_percent(
         f"On {names.full_title(record, table2.NETWORK)} under the paper's attack at "
         f"$c = {table2.AT:g}$ {'yes' if sure else 'not clearly'}: {rse:.1f} % of the images are "
         f"classified correctly with noise, and {none:.1f} % without "
         f"({names.size(record, table2.NETWORK)}).{other} "
         f"{today.finding(record_of(f'{PAPER}/today'))}"
     )
+
+
+def _too_close(record: Record, network: str) -> str:
+    """Return a sentence about a network on which c = 0.1 does not tell RSE from no defense. The
+    sentence adds the comparison at the same distortion, and the first c with a clear difference.
+    """
+    images = names.counted(record, network)
+    where = f"$c = {figure6.AT:g}$"
+    found = figure6.at_equal_distance(record, network)
+    if found and not any(names.clearly(*pair, images) for pair in (found[1:], found[:0:-1])):
+        where += f" and at the same distortion ({found[0]:g})"
+    text = (
+        f" On {names.full_title(record, network)} ({names.size(record, network)}) the accuracies "
+        f"with and without noise are too close to tell at {where}"
+    )
+    for c in names.strengths(record, network, "rse"):
+        rse, none = (names.at(record, network, d, c) or 0.0 for d in ("rse", "none"))
+        if names.clearly(rse, none, images):
+            return (
+                f"{text}; at $c = {c:g}$ they are {rse:.1f} % with noise and {none:.1f} % without."
+            )
+    return f"{text}."
+
+
+def averaging(record: Record) -> str:
+    """Return sentences that state what averaging over the noise changes: for the paper's attack,
+    and for PGD within the largest l-infinity radius.
+    """
+    network = names.networks(record)[0]
+    eps = max(map(float, settings(record, "accuracy", "eps", network=network, attack="pgd linf")))
+    told = []
+    for attack, radius in (("paper", 0.0), ("pgd linf", eps)):
+        counts = today.draws(record, network, attack)
+        one, many = (
+            today.accuracy(record, network, attack, k, radius) for k in (counts[0], counts[-1])
+        )
+        sure = names.clearly(one, many, names.counted(record, network))
+        told.append(
+            f"from {one:.1f} to {many:.1f} %. The difference is "
+            f"{'more' if sure else 'no more'} than two standard errors"
+        )
+    return whole_percent(
+        f"If the paper's attack averages over {counts[-1]} draws instead of one, RSE's accuracy "
+        f"changes {told[0]}. If PGD with the l-infinity radius {255 * eps:.0f}/255 does the same, "
+        f"the accuracy changes {told[1]} ({names.title(record, network)}; "
+        f"{names.size(record, network)})."
+    )
+
+
+def levels(record: Record) -> str:
+    """Return sentences that state the accuracy of each noise level, on clean images and under a
+    weak attack.
+    """
+    parts = []
+    for network in names.networks(record):
+        each = "; ".join(
+            f"{figure3.levels(record)[d]}: "
+            + " and ".join(
+                f"{names.at(record, network, d, c, figure3.ONE) or 0.0:.1f}"
+                for c in (0.0, figure3.STRONG)
+            )
+            for d in names.defenses(record, network, list(figure3.LEVELS))
+        )
+        parts.append(
+            f"{figure3.answer(record).partition('. ')[0]}. One draw classifies, in per cent on "
+            f"clean images and at $c = {figure3.STRONG:g}$: {each} "
+            f"({names.full_title(record, network)}; {names.size(record, network)})."
+        )
+    return " ".join(parts)
+
+
+def one_image(record: Record) -> str:
+    """Return the answer of Table 3, and how far the network without defense is from the printed
+    distance.
+    """
+    text, there = table3.answer(record), printed("self-ensemble/table-3/mean/none")
+    if not table3.comparable(record) or not there:
+        return text
+    of = {"network": table3.main_network(record), "defense": "none"}
+    ours = mean(record, f"mean {table3.SQUARED}", **of)
+    return f"{text} Without defense, our mean is {ours / there:.1f} times the printed one."
+
+
+def black_box(record: Record) -> str:
+    """Return the finding on ZOO, and how often ZOO succeeds without a defense."""
+    network = names.networks(record)[0]
+    images = names.counted(record, network)
+    of = {"network": network, "defense": "none"}
+    hits = max(values(record, "success", **of)) * images / 100
+    text = zoo.finding(record)
+    if "without" in text:
+        return text
+    return f"{text} Without defense it succeeded on {hits:.3g} of {images} images."
 
 
 def accuracies() -> Figure:
@@ -76,7 +175,7 @@ def claims() -> Table:
 
 CLAIMS = (
     Claim(
-        "The settings (copied from the text or the code), with noise in front of every convolution",
+        "The settings, with noise in front of every convolution",
         "table1",
         ("table-1", "setup", "figure-1"),
         of_best(table1.answer, f"{PAPER}/table-1"),
@@ -91,13 +190,13 @@ CLAIMS = (
         "Noise is needed both in training and at test time",
         "figure2",
         ("figure-2",),
-        of_all(figure2.shares, f"{PAPER}/figure-2"),
+        of_all(figure2.answer, f"{PAPER}/figure-2"),
     ),
     Claim(
         "More noise makes RSE more robust and lowers its clean accuracy",
         "figure3",
         ("figure-3",),
-        of_best(figure3.answer, f"{PAPER}/figure-3"),
+        of_best(levels, f"{PAPER}/figure-3"),
     ),
     Claim(
         "An ensemble of 50 draws is better than one draw under weak attacks, and worse under "
@@ -123,7 +222,7 @@ CLAIMS = (
         "A targeted attack on one image needs a larger distortion with RSE than without",
         "table3",
         ("table-3",),
-        of_best(table3.answer, f"{PAPER}/table-3"),
+        of_best(one_image, f"{PAPER}/table-3"),
     ),
     Claim(
         "Training with noise minimises a bound on the ensemble's loss and a Lipschitz constant",
@@ -135,7 +234,7 @@ CLAIMS = (
         "A black-box attack by finite differences does not converge",
         "zoo",
         ("text-3.3",),
-        of_best(zoo.finding, f"{PAPER}/zoo"),
+        of_best(black_box, f"{PAPER}/zoo"),
     ),
     Claim(
         "Our question, which the paper does not ask: does RSE resist stronger attacks?",

@@ -33,9 +33,10 @@ def answer(record: Record) -> str:
     norm = mean(record, "gap over norm", network="digits", scale=SMALL)
     return minus(
         f"Jensen's bound {bound}. The Taylor expansion holds with the trace of the Hessian and not "
-        f"with its norm: noise changes the mean loss by {ratio:.2f} and {norm:.2f} times the "
-        f"prediction, on a small smooth network ({_smooth(record)} images). The last step does not "
-        "follow, because neither trace nor norm is a Lipschitz constant of the loss."
+        f"with its norm: the mean loss changes by {ratio:.2f} times the prediction from the trace, "
+        f"and {norm:.2f} times the prediction from the norm ({_smooth(record)} images, a small "
+        "smooth network). The last step does not follow, because neither trace nor norm is a "
+        "Lipschitz constant of the loss."
     )
 
 

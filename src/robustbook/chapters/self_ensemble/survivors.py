@@ -1,0 +1,139 @@
+"""Sort the claims of Random Self-Ensemble by our results: claims that survive, claims that do not
+survive, and open claims.
+"""
+
+from collections.abc import Iterator
+from statistics import fmean
+
+from robustbook.chapters.published import of_target, record_of, records_of
+from robustbook.ledger import Record
+
+from . import figure2, figure3, figure4, figure5, figure6, names, table1, table2, theory, today, zoo
+
+PAPER = "self_ensemble"
+GROUPS = {True: "Claims that survive", False: "Claims that do not survive", None: "Open claims"}
+
+
+def sorted_claims() -> str:
+    """Return a nested list in Markdown: the claims that survive, those that do not survive, and the
+    open claims.
+    """
+    found = list(_judged())
+    parts = []
+    for status, words in GROUPS.items():
+        claims = [claim for claim, holds in found if holds is status]
+        if claims:
+            parts += [f"- *{words}*", *(f"  - {claim}" for claim in claims)]
+    return "\n".join(parts)
+
+
+def _judged() -> Iterator[tuple[str, bool | None]]:
+    """Yield each claim with True if it survives, False if it does not, and None if it is open. A
+    measured claim survives or fails only by more than two standard errors.
+    """
+    record = record_of(f"{PAPER}/table-2")
+    where = names.full_title(record, table2.NETWORK)
+    yield (
+        f"On {where}, RSE is more accurate than no defense under the paper's attack "
+        f"($c = {table2.AT:g}$).",
+        _above_none(),
+    )
+    for each, network in names.best(records_of(f"{PAPER}/figure-6")):
+        yield (
+            f"On {names.full_title(each, network)}, RSE is also more accurate at the same "
+            "distortion.",
+            _at_equal_distance(each, network),
+        )
+    for each, network in names.best(records_of(f"{PAPER}/figure-2")):
+        yield (
+            f"RSE needs noise both in training and at test time ($c = {figure2.SMALL:g}$, "
+            f"{names.full_title(each, network)}).",
+            figure2.needs_both(each, network) or None,
+        )
+    yield "Training with noise minimises a bound on the ensemble's loss.", _bound()
+    yield "VGG16 has its strongest noise before the first convolution.", _first()
+    yield "It follows that training with noise minimises a Lipschitz constant of the loss.", False
+    yield "Finite differences do not estimate the gradient of a random network.", _no_gradient()
+    yield "Our question: RSE keeps its accuracy under stronger attacks.", _resists()
+    yield "RSE is far ahead of the three other defenses.", _first_of_all()
+    yield "More noise makes RSE more robust than less noise.", _more_noise()
+    yield "50 draws are better under weak attacks, and worse under strong attacks.", _fifty()
+    yield "Ten draws are enough.", _ten()
+    yield "A targeted attack needs a larger distortion with RSE (we attacked one image).", None
+
+
+def _compared(first: float | None, second: float | None, images: int) -> bool | None:
+    """Return whether the first accuracy is higher, or None if the difference is too small."""
+    first, second = first or 0.0, second or 0.0
+    if names.clearly(first, second, images):
+        return True
+    return False if names.clearly(second, first, images) else None
+
+
+def _above_none() -> bool | None:
+    record = record_of(f"{PAPER}/table-2")
+    rse, none = (names.at(record, table2.NETWORK, d, table2.AT) for d in ("rse", "none"))
+    return _compared(rse, none, names.counted(record, table2.NETWORK))
+
+
+def _at_equal_distance(record: Record, network: str) -> bool | None:
+    found = figure6.at_equal_distance(record, network)
+    return None if found is None else _compared(*found[1:], names.counted(record, network))
+
+
+def _bound() -> bool:
+    return min(of_target(record_of(f"{PAPER}/theory"), theory.JENSEN)) > -1e-6
+
+
+def _first() -> bool:
+    noise = table1.sigmas(record_of(f"{PAPER}/table-1"), "vgg16")
+    return noise.index(max(noise)) == 0
+
+
+def _no_gradient() -> bool:
+    return abs(fmean(of_target(record_of(f"{PAPER}/zoo"), zoo.UNBIASED)) - 1) > 0.1
+
+
+def _resists() -> bool | None:
+    record = record_of(f"{PAPER}/today")
+    network = names.networks(record)[0]
+    radius = today.middle(record, network)
+    paper, every = (today.within(record, network, "rse", a, radius) for a in ("paper", "all"))
+    return False if names.clearly(paper, every, names.counted(record, network)) else None
+
+
+def _first_of_all() -> bool | None:
+    record = record_of(f"{PAPER}/table-2")
+    if figure6.failed(record, table2.NETWORK):
+        return None
+    rse, *others = (
+        names.at(record, table2.NETWORK, d, table2.AT) or 0.0
+        for d in names.defenses(record, table2.NETWORK, list(names.DEFENSES))
+    )
+    return _compared(rse, max(others), names.counted(record, table2.NETWORK))
+
+
+def _more_noise() -> bool | None:
+    record = record_of(f"{PAPER}/figure-3")
+    network = names.networks(record)[0]
+    least, *_, most = (
+        names.at(record, network, d, figure3.STRONG, figure3.ONE)
+        for d in names.defenses(record, network, list(figure3.LEVELS))
+        if d != "none"
+    )
+    return _compared(most, least, names.counted(record, network))
+
+
+def _fifty() -> bool | None:
+    found = []
+    for record, network in names.best(records_of(f"{PAPER}/figure-4")):
+        images, gains = names.counted(record, network), figure4.gain(record, network)
+        for c, better in ((min(c for c in gains if c), True), (max(gains), False)):
+            many, one = (names.at(record, network, "rse", c, name) for name in figure4.DRAWS)
+            found.append(_compared(many, one, images) is better)
+    return True if found and all(found) else None
+
+
+def _ten() -> bool | None:
+    text = figure5.answer(records_of(f"{PAPER}/figure-5"))
+    return None if "cannot tell" in text else "More than ten" not in text
