@@ -1,9 +1,11 @@
 """The content of the pages on Deep Defense, from the published records."""
 
+import inspect
 from itertools import pairwise
 
 import pytest
 
+from robustbook import catalogue, ledger
 from robustbook.chapters import benchmarks
 from robustbook.chapters.deep_defense import (
     anchors,
@@ -21,7 +23,13 @@ from robustbook.chapters.deep_defense import (
 )
 from robustbook.chapters.published import Version, entries, mean, record_of, records_of, version_of
 from robustbook.ledger import Record, Row
-from robustbook.studies.deep_defense import hyper_parameters, layer_masking, readings, settings
+from robustbook.studies.deep_defense import (
+    hyper_parameters,
+    layer_masking,
+    methods,
+    readings,
+    settings,
+)
 from robustbook.studies.deep_defense import today as study
 
 from .reading import body, numbers, ordered
@@ -215,6 +223,7 @@ def test_the_replication() -> None:
     assert replication._explained(shown, replication.TUNED) == 0
     share = replication._explained(shown, replication.LARGER)
     text = replication.answer(shown)
+    assert text.endswith("and not about their cause.")
     assert text.startswith("No:") and f"give {share:.0f} % of the difference" in text
     ours, control = (mean(shown, "rho2", method=m) for m in ("deep-defense", "clean-100"))
     assert f"{ours / control:.2f} times" in text
@@ -226,15 +235,17 @@ def test_the_replication() -> None:
     assert theirs[1].startswith("0.0554 / **") and "/" not in "".join(same)
     text = replication.epochs_in_words(shown)
     assert f"{mean(shown, 'rho2', method='start'):.4f}" in text
+    assert "*Fine-tuned* ends below its start" in text
     assert len(numbers(replication.with_gradient(shown))) >= 4
 
 
 def test_the_numbers_of_the_replication() -> None:
     """All agree within their tolerances, but most lie outside our range, on the same side."""
     text = replication.agreement(record("followup-brown-2019"))
-    within, of, outside, _, below, of_vanilla, above, sizes = numbers(text)
-    assert within == of == len(replication.PRINTED) * of_vanilla and below == of_vanilla == 5
-    assert of / 2 < outside < of and above == sizes == len(replication.SHARES)
+    within, of, outside, _, below, above = numbers(text)
+    assert within == of == len(replication.PRINTED) * below and below == 5
+    assert of / 2 < outside < of and above == len(replication.SHARES)
+    assert "all 5 numbers are below" in text and text.endswith("at all 3 sizes.")
 
 
 def test_the_figures_of_the_replication() -> None:
@@ -330,9 +341,16 @@ def test_figure_3() -> None:
     assert tried == hyper_parameters.GRID["paper"] or len(tried[2]) < 4
     assert len(figure3.grid(shown).axes) == 4
     assert figure3.answer(shown).startswith("The parameter c changes rho2 most")
-    assert len(figure3.grid_in_words(shown).splitlines()) == 4
-    lams, low, high, c, *_ = numbers(figure3.lost_in_words(shown))
+    assert f"With d = {figure3.DIVERGES:g} the training diverged" in figure3.answer(shown)
+    every, free, same, times, c, lam = numbers(figure3.grid_in_words(shown))
+    assert every > free == same and times > 1 and c > 5 and lam in tried[1]
+    lams, low, high, c, *_, images, image, error = numbers(figure3.lost_in_words(shown))
     assert (lams, c) == (3, 5) and 0.2 < low < high < 0.5
+    assert images == settings.setting("lenet", "paper").looked == 100 / image < 2000 / error
+    count, below, _, _, above = numbers(figure3.lambda_in_words(shown))[:5]
+    assert count == len(tried[0]) and below > 2 * above > 0
+    rows = body(figure3.varied(shown))
+    assert [row[0] for row in rows[1:]] == ["c"] * 5 + ["lambda"] * 3 + ["d"] * len(tried[2])
     low, high = (numbers(part)[0] for part in figure3.spanned()[4:].split(" and "))
     assert low < high
 
@@ -345,6 +363,7 @@ def test_figure_4() -> None:
     best, second = sorted(figure4.shares(shown).values())[:-3:-1]
     text = figure4.answer(shown)
     assert f"{best:.0f} % of the increase" in text and f"at most {second:.0f} %" in text
+    assert text.endswith("(one seed).")
     furthest, _, gain, whole, lower, of, _ = numbers(figure4.others_in_words(shown))
     assert furthest < 0.01 and gain < whole / 4 and (lower, of) == (4, 5)
     count, low, high, start = numbers(figure4.accuracies_in_words(shown))[:4]
@@ -352,6 +371,8 @@ def test_figure_4() -> None:
     rows = body(figure4.layers_table(version("figure-4")))
     counts = [int(row[1].replace(",", "")) for row in rows[1:]]
     assert sum(counts[:-1]) == counts[-1]
+    # The page includes the function `confined` from its fifth line, below the docstring.
+    assert inspect.getsource(methods.confined).splitlines()[4].startswith("    gradients = ")
     (axis,) = figure4.layers(shown).axes
     assert len(axis.lines) == len(figure4.LOOKS) + 1
 
@@ -390,7 +411,18 @@ def test_the_answer_and_the_figure_of_the_anchors() -> None:
     """The DeepFool paper prints rho2 0.11 and 0.2; each row has a printed marker."""
     shown = record("anchors")
     text = anchors.answer(shown)
-    assert "(0.11)" in text and "(0.2)" in text and text.startswith("Yes")
+    assert "(DeepFool paper: 0.11)" in text and "(DeepFool paper: 0.2)" in text
+    assert text.startswith("Yes")
+    assert "LeNet alone would not be." in anchors.gain(shown)
+    text = anchors.after_fgs(shown)
+    assert "lower with all 5 seeds" in text and "lower with all 3 seeds" in text
+    assert "Both differ from the paper by more than the tolerance of 0.4 points." in text
+    targets = ledger.read_targets(catalogue.BOOK / "targets")
+    prefix = "deep_defense/anchor-deepfool-"
+    for network in ("mlp", "lenet"):
+        name = f"{prefix}{anchors.SETS['fgs-set'].format(anchors.TARGETS[network])}"
+        assert targets[name].tolerance == anchors.TOLERANCE
+    assert targets[f"{prefix}text/mnist/rho2-gain"].tolerance == anchors.GAIN_TOLERANCE
     printed, mlp, _, lenet, *_ = numbers(anchors.gain(shown).split(" by ", 1)[1])
     assert printed == 50 > mlp > lenet > 20
     axes = anchors.strips(shown).axes

@@ -214,7 +214,8 @@ def test_a_stored_perturbation_has_no_gradient() -> None:
     x = torch.from_numpy(shown["x"])[None]
     deep_defense(net, x, torch.tensor([1]), offset=1e-9)["correct"].backward()
     assert isinstance(net.weight.grad, torch.Tensor)
-    assert shown["gradient"](shown["rho"]) == pytest.approx(net.weight.grad[1].tolist(), rel=1e-4)
+    found = shown["gradient"](shown["regulariser"])
+    assert found == pytest.approx(net.weight.grad[1].tolist(), rel=1e-4)
     assert shown["gradient"](lambda w: shown["stored"]) == [0, 0]
 
 

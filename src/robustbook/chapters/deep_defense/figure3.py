@@ -2,17 +2,22 @@
 c, lambda and d.
 """
 
-from collections.abc import Sequence
+from itertools import pairwise
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import mean, record_of, settings, values
-from robustbook.chapters.wording import minus, whole_percent
+from robustbook.chapters.wording import minus
+from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 USUAL = {"c": 25.0, "lam": 15.0, "d": 5.0}
 """The values of c, lambda and d in the released code."""
+DIVERGES = 20.0
+"""A value of d with which the training diverged; the stored results do not contain it."""
+IMAGES = 2000
+"""The number of test images with profile ``paper``."""
 WORDS = {"c": "c", "lam": "lambda", "d": "d"}
 LOOKS = [figures.LOOKS[name] for name in ("par-networks", "reference", "deep-defense")]
 QUANTITIES = (
@@ -34,22 +39,24 @@ def answer(record: Record) -> str:
         found = [mean(record, "rho2", **{**USUAL, name: value}) for value in at]
         ranges.append((max(found) - min(found), word, at, found))
     (_, most, at, found), *others = sorted(ranges, reverse=True)
-    rest = " and ".join(f"{span:.3f} with {word}" for span, word, _, _ in others)
+    rest = " and ".join(
+        f"{span:.3f} with {word} ({tried[0]:g} to {tried[-1]:g})" for span, word, tried, _ in others
+    )
     start = mean(record, "rho2", method="reference")
     return (
         f"The parameter {most} changes rho2 most: from {found[0]:.3f} with {most} = {at[0]:g} to "
-        f"{found[-1]:.3f} with {most} = {at[-1]:g} (reference network: {start:.3f}). Between the "
-        f"values that we tried, rho2 changes only by {rest}. Every number comes from one network "
-        f"({_seeds(record)})."
+        f"{found[-1]:.3f} with {most} = {at[-1]:g} (reference network: {start:.3f}). "
+        f"rho2 changes only by {rest}. With d = {DIVERGES:g} the training diverged. Every number "
+        f"comes from one network ({_seeds(record)})."
     )
 
 
 def lost_in_words(record: Record) -> str:
-    """Return sentences that state for the smallest values of c how much less accurate the networks
-    are than the reference network, and how accurate they are with larger values of c.
+    """Return sentences that state how much less accurate the networks with the smallest c are than
+    the reference network, and how accurate the networks with larger values of c are.
     """
     start = mean(record, "accuracy", method="reference")
-    lams, (first, second, *rest) = _tried(record, "lam"), _tried(record, "c")
+    lams, (least, *rest) = _tried(record, "lam"), _tried(record, "c")
 
     def lost(*cs: float) -> tuple[float, float]:
         found = [
@@ -59,17 +66,30 @@ def lost_in_words(record: Record) -> str:
         ]
         return min(found), max(found)
 
-    ends = {c: lost(c) for c in (first, second)}
-    told = " and ".join(
-        f"{low:.2f} to {high:.2f} points with c = {c:g}" for c, (low, high) in ends.items()
-    )
+    low, high = lost(least)
     better, worse = lost(*rest)
+    error = (start * (100 - start) / IMAGES) ** 0.5
     return minus(
-        f"For the {len(lams)} values of lambda, the accuracy falls by {told}, compared with the "
-        "reference network. "
-        f"With larger c it changes by {-worse:+.2f} to {-better:+.2f} points. "
-        "One of the 2,000 test images is 0.05 points."
+        f"For the {len(lams)} values of lambda, the accuracy falls by {low:.2f} to {high:.2f} "
+        f"points with c = {least:g}, compared with the reference network. With larger c it changes "
+        f"by {-worse:+.2f} to {-better:+.2f} points. One of the {IMAGES:,} test images is "
+        f"{100 / IMAGES:.2f} points, and the standard error of an accuracy is {error:.2f} points."
     )
+
+
+def lambda_in_words(record: Record) -> str:
+    """Return a sentence that states how much rho2 changes between neighbouring values of lambda,
+    at most over all values of c.
+    """
+    lams, cs = _tried(record, "lam"), _tried(record, "c")
+    parts = []
+    for low, high in pairwise(lams):
+        changes = [
+            abs(mean(record, "rho2", **of, lam=high) - mean(record, "rho2", **of, lam=low))
+            for of in ({"c": c, "d": USUAL["d"]} for c in cs)
+        ]
+        parts.append(f"by at most {max(changes):.3f} from lambda = {low:g} to {high:g}")
+    return f"At the {len(cs)} values of c, $\\rho_2$ changes {' and '.join(parts)}."
 
 
 def grid(record: Record) -> Figure:
@@ -90,9 +110,8 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """Return sentences that state rho2 and the accuracy for several values of c, lambda and d. The
-    sentences also state the largest rho2 of the networks that are at least as accurate as the
-    reference network.
+    """Return sentences that state how many networks are at least as accurate as the reference
+    network, and the largest rho2 of these networks.
     """
     start = {"method": "reference"}
     tried = [
@@ -112,21 +131,30 @@ def grid_in_words(record: Record) -> str:
             f" The largest rho2 of these {len(free)} networks is {times:.2f} times that of the "
             f"reference network, with c = {best['c']:g} and lambda = {best['lam']:g}."
         )
-    cs = _tried(record, "c")
-    lines = [
-        f"The reference network has a rho2 of {mean(record, 'rho2', **start):.3f} at an accuracy "
-        f"of {mean(record, 'accuracy', **start):.2f} %. {gain}",
-        "If we vary c (value in brackets) and keep lambda and d as in the released code, rho2 and "
-        "accuracy are: "
-        f"{_told(record, 'c', (cs[0], USUAL['c'], cs[-1]))}",
-        "If we vary lambda (value in brackets) and keep c and d as in the released code, rho2 and "
-        "accuracy are: "
-        f"{_told(record, 'lam', _tried(record, 'lam'))}",
-        "If we vary d (value in brackets) and keep c and lambda as in the released code, rho2 and "
-        "accuracy are: "
-        f"{_told(record, 'd', _tried(record, 'd'))}",
-    ]
-    return whole_percent("\n".join(f"- {line}" for line in lines))
+    return gain
+
+
+def varied(record: Record) -> Table:
+    """Return a table of rho2 and accuracy for several values of each parameter."""
+    start = (mean(record, name, method="reference") for name in ("rho2", "accuracy"))
+    rows = [["reference network", "", *_cells(*start)]]
+    for name, word in WORDS.items():
+        at = _tried(record, name)
+        for value in at[::2] if name == "c" else at:
+            of = {**USUAL, name: value}
+            found = (mean(record, each, **of) for each in ("rho2", "accuracy"))
+            rows.append([word, f"{value:g}", *_cells(*found)])
+    return table(
+        "rho2 and accuracy (%) of LeNet. In each row one parameter varies, and the two others have "
+        f"their values in the released code. Each row is one network ({_seeds(record)}).",
+        "tab-dd-figure-3",
+        ["Parameter", "Value", "rho2", "Accuracy"],
+        rows,
+    )
+
+
+def _cells(rho: float, accuracy: float) -> list[str]:
+    return [f"{rho:.3f}", f"{accuracy:.2f}"]
 
 
 def spanned() -> str:
@@ -166,15 +194,3 @@ def _over(
     at = _tried(record, parameter)
     each = [values(record, name, **{**USUAL, **changed, parameter: value}) for value in at]
     return figures.Curve(at, [list(seed) for seed in zip(*each, strict=True)], look)
-
-
-def _told(record: Record, parameter: str, at: Sequence[float]) -> str:
-    """Return text that states rho2 and the accuracy for each of several values of a parameter. For
-    the value 5, for example, "0.386 at 98.80 % (5)" means a rho2 of 0.386 and an accuracy of 98.80
-    %.
-    """
-    found = [(value, {**USUAL, parameter: value}) for value in at]
-    return ", ".join(
-        f"{mean(record, 'rho2', **of):.3f} at {mean(record, 'accuracy', **of):.2f} % ({value:g})"
-        for value, of in found
-    )

@@ -39,10 +39,11 @@ def answer(record: Record) -> str:
     """
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
+    seeds = "one seed" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
     return minus(
-        f"{WORDS[best].capitalize()}. On average over c, training this layer alone gives "
-        f"{first:.0f} % of the increase in $\\rho_2$ that all layers give. Any other single layer "
-        f"gives at most {second:.0f} % (one network per point)."
+        f"{WORDS[best].capitalize()}. On average over c, the regulariser on this layer alone gives "
+        f"{first:.0f} % of the increase in $\\rho_2$ that it gives on all layers, and on any other "
+        f"single layer at most {second:.0f} % ({seeds})."
     )
 
 
