@@ -31,7 +31,7 @@ def saturating() -> str:
     return whole_percent(
         f"After FGSM the best saturated network still classifies {kept:.0f} % of the images "
         f"correctly, {'but' if lost else 'and'} after an attack whose gradients cannot vanish no "
-        f"saturated network classifies more than {left:.0f} % correctly: the networks are "
+        f"saturated network has a mean accuracy above {left:.0f} %: the networks are "
         f"{'not' if lost else 'partly'} robust."
     )
 

@@ -91,9 +91,9 @@ def answer(record: Record) -> str:
     return (
         f"On {_images(record):,} test images the accuracy of the saturated networks after one step "
         f"of FGSM is {', '.join(kept[:-1])} and {kept[-1]}. After PGD with a smoothed backward "
-        f"pass, on {record.parameters['controls']:,} test images, no saturated network has an "
-        f"accuracy above {left:.1f} %. So adversarial images exist, but FGSM misses many of them "
-        f"on the MLPs, whose gradients often vanish. The paper's FGSM accuracies: "
+        f"pass, on {record.parameters['controls']:,} test images, no saturated network has a "
+        f"mean accuracy above {left:.1f} %. So adversarial images exist, but FGSM misses many of "
+        f"them on the MLPs. The paper's FGSM accuracies: "
         f"{fgsm_verdicts()}"
     )
 
