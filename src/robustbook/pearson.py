@@ -26,7 +26,7 @@ def degrees(kurtosis: float) -> float:
 
 
 def check_intensity(intensity: str) -> None:
-    """Raise ValueError unless the intensity is "mean" or "median"."""
+    """Raise ValueError unless ``intensity`` is the name of an average: "mean" or "median"."""
     if intensity not in get_args(Intensity):
         raise ValueError(f"intensity must be one of mean, median, got {intensity!r}")
 

@@ -125,8 +125,8 @@ def weighted_training(
     If the attack starts at the clean image, the attack and the loss share the forward pass of the
     clean images. The clean forward pass cannot be shared if the start is random, if ``noise`` is
     added, or if attack and loss have different logits. Attack and loss have different logits if
-    batch norm or dropout layers are in training mode. The forward pass of the adversarial images is
-    made only for the loss, because the attack makes no pass at its last iterate.
+    batch norm or dropout layers are in training mode. The attack makes no pass at its last
+    iterate, so the adversarial images always need a forward pass for the loss.
     """
     if weights.need_attack and attack is None:
         raise ValueError("attack must be given, because a term needs adversarial images; got None")

@@ -144,8 +144,8 @@ def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float
     assigns two images to different classes with probabilities near 1, every path between the two
     images has a length of at least about pi.
 
-    The distance is computed as 4 arcsin(||sqrt(p) - sqrt(q)|| / 2), which is the same number. Near
-    1, the arccosine would lose half of the digits.
+    The distance is computed as 4 arcsin(||sqrt(p) - sqrt(q)|| / 2), which is the same number.
+    For two almost equal distributions, the arccosine would lose half of the digits.
     """
     chord: Tensor = torch.linalg.vector_norm(p.sqrt() - q.sqrt(), dim=-1)
     return 4 * (chord / 2).clamp(max=0.5**0.5).arcsin()

@@ -138,7 +138,8 @@ def apart(one: Tensor, other: Tensor) -> tuple[int, int]:
 
 
 def in_order(counts: tuple[int, int]) -> bool:
-    """Return whether the images on which two attacks or networks differ show an order of the two.
+    """Return whether one of two networks or attacks is significantly better than the other, judged
+    by the images on which they differ.
 
     ``counts``: the result of `apart`. A sign test at the level 5 % decides: if no order existed,
     each of these images would be on either side with probability 1/2.

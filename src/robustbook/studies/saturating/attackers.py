@@ -109,8 +109,8 @@ def _strikes(
     """Return by name the attacks with which the curves of accuracy against eps are measured; all
     attacks clip images to [0, 1].
 
-    ``lead``: the size of the true class's logit minus the highest other logit, as a median over all
-        test images (see `median_lead`).
+    ``lead``: the median over all test images of the absolute difference between the true class's
+        logit and the highest other logit (see `median_lead`).
     """
     climb = Attack("pgd", loss="margin", clip=True, steps=20)
     plain = replace(climb, loss="cross_entropy")

@@ -175,8 +175,8 @@ def inspect(network: Done, images: int, *, context: Context) -> dict[str, object
     """Measure on test images whether the gradients of the loss vanish.
 
     ``gradient``: the l-infinity norm of the gradient of the loss; the median over images.
-    ``lead``: the size of the true class's logit minus the highest other logit; the median over
-        images (see `median_lead`).
+    ``lead``: the median over images of the absolute difference between the true class's logit and
+        the highest other logit (see `median_lead`).
     ``certain``: the percentage of images whose true class has the probability exactly 1 in float32.
     """
     net = trained(network, context.device)
