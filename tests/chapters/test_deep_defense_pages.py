@@ -81,6 +81,12 @@ def test_how_many_is_told_in_words() -> None:
     assert names.counted([False, False]) == "none of the 2 networks"
 
 
+def test_a_caption_names_ranges_only_where_there_are_several_seeds() -> None:
+    several = record("table-1")
+    assert names.ranges(several) == " (range over the seeds)"
+    assert names.ranges(Record("deep_defense", "table-1", "quick", {}, (0,), ())) == ""
+
+
 def test_constants_are_those_of_the_studies() -> None:
     """A share or a layer without rows would leave its cells empty."""
     assert table1.SHARES == replication.SHARES == readings.SHARES
@@ -198,7 +204,11 @@ def test_the_answer_of_today() -> None:
     assert (
         "FGSM alone gives too high an estimate" in text
     )  # under all attacks less than half is left
-    assert len(today.networks_in_words(records).splitlines()) == len(names.each_network(records))
+    rows = body(today.summary(records))
+    assert [row[0] for row in rows] == ["MLP", "LeNet", "narrow ConvNet", "narrow NIN"]
+    assert [row[3] for row in rows] == ["5 of 5", "3 of 3", "3 of 3", "1 of 3"]
+    assert all(float(row[5]) > float(row[6]) > float(row[7]) for row in rows)
+    assert "LeNet 200, of these shared 198" in today.attacked(records)
     assert today._yes_or_no({"a": True, "b": True}) == "yes"
     assert today._yes_or_no({"a": True, "b": False}) == "a yes, b no"
     assert len(today.distances(records).axes) >= len(names.each_network(records))
@@ -213,6 +223,7 @@ def test_the_orders_of_deepfool_and_ddn() -> None:
     by_deepfool, by_ddn = (today._order(nin, "nin", attack) for attack in ("deepfool", "ddn"))
     assert next(iter(by_deepfool)) == "adv-training-ii" != next(iter(by_ddn))
     assert list(by_ddn.values()) == sorted(by_ddn.values(), reverse=True)
+    assert text.count("may be chance") == 1
 
 
 def test_the_replication() -> None:
@@ -282,8 +293,9 @@ def test_the_answer_and_the_figure_of_the_claims() -> None:
     """Claim 7 fails against adversarial training II, and claim 9 for misclassified images."""
     text = claims.answer(record("claims"))
     assert "7 of the 9 claims that we tested" in text and "2 fail (claims 7 and 9)" in text
-    ours, rival, _, wrong = numbers(text)[-4:]
-    assert ours < rival and wrong > 1
+    ours, rival, _, right, wrong, *_ = numbers(text.split("Deep Defense has a", 1)[1])
+    assert ours < rival and right > 2 > wrong > 1
+    assert "loses 2.2 points (the narrow ConvNet) and 1.7 points (the narrow NIN)." in text
     assert len(claims.strips(record("claims")).axes) == 2
 
 
@@ -291,10 +303,11 @@ def test_claims_in_words() -> None:
     """The sentences are numbered like the claims, and shares are percentages."""
     shown = record("claims")
     assert claims.first(shown).startswith("**Claim 1**")
+    assert "1.9 to 2.7 times as large as the post says" in claims.first(shown)
     text = claims.second_to_fourth(shown)
     assert text.count("\n\n") == 2 and text.count(" on LeNet, 3 seeds)") == 2
     lost = numbers(claims.fifth_to_eighth().split("the accuracy: by ")[1])[:2]
-    assert min(lost) > 1.5 and "on 2 of 2 networks" in claims.fifth_to_eighth()
+    assert min(lost) > 1.5 and "on both networks" in claims.fifth_to_eighth()
     assert claims.tenth(shown).startswith("**Claim 10.**")
     for name in ("fgsm turned", "pgd turned"):
         assert 0 <= claims._mean(shown, name, "confidence") <= 100
@@ -307,7 +320,7 @@ def test_figure_1_draws_each_layer() -> None:
     counts = [int(row[4].replace(",", "")) for row in rows]
     assert sum(counts) == int(last[4].replace(",", ""))
     assert figure1.network_and_reverse(shown.record).axes
-    assert "5 of our 5 networks" in figure1.answer(shown.record)
+    assert "All 5 of our networks have as many parameters" in figure1.answer(shown.record)
 
 
 def test_figure_2_starts_at_the_reference() -> None:
@@ -323,14 +336,20 @@ def test_figure_2_starts_at_the_reference() -> None:
 
 def test_the_answer_of_figure_2() -> None:
     """It gives shares of the final gain; on LeNet another method leads after the first epoch."""
-    shown = record("figure-2")
-    text = figure2.answer(shown)
+    shown, records = record("figure-2"), records_of(f"{PAPER}/figure-2")
+    text = figure2.answer(records)
     assert all(f"{figure2.early(shown, each)[0]:.0f} % (" in text for each in ("mlp", "lenet"))
     assert figure2._leads(shown, "mlp", 0) and figure2._leads(shown, "lenet", -1)
     assert not figure2._leads(shown, "lenet", 0) and "MLP yes, LeNet no." in text
-    assert text.endswith("on these networks: MLP, LeNet.")
+    assert "lowers the accuracy by 0.5 and 0.2 points" in text
+    assert text.endswith("of the 3 methods in the figure on all 4 networks.")
     text = figure2.rival(shown)
-    assert text.index("3 of 3 seeds") < text.index("After the last") < text.index("0 of 3 seeds")
+    assert text.index("seeds, adversarial") < text.index("After the last")
+    assert text.endswith("With all 3 seeds, Deep Defense has the larger one.")
+    assert "narrow ConvNet (lower with all 3 seeds)" in figure2.on_colour(records)
+    for each, network in names.each_network(records):
+        assert settings.setting(network, each.profile).looked == figure2.TESTED[network]
+    assert "narrow ConvNet: 1,000 images, every 2 epochs up to 10" in figure2.tested(records)
 
 
 def test_figure_3() -> None:
@@ -446,7 +465,7 @@ def test_the_answer_of_the_overview() -> None:
     for attack in ("deepfool", "best"):
         gains = [today.nearest_gain(attacked, n, attack=attack) for n in ("mlp", "lenet")]
         assert " and ".join(f"{gain:.2f}" for gain in gains) in text
-    assert text.endswith("on 2 of these 2 networks.")
+    assert text.endswith("increases $\\rho_2$ more on both networks.")
 
 
 def test_the_same_networks_asked_in_several_ways() -> None:

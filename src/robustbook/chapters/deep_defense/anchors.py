@@ -11,7 +11,7 @@ from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import coloured, counted, networks, title, with_article
+from .names import coloured, counted, networks, ranges, title, with_article
 from .table1 import DATA
 
 THERE = {
@@ -166,9 +166,9 @@ def errors(version: Version) -> Table:
     fine-tuning.
     """
     return table(
-        f"{version.heading}. Test error in per cent and rho2: paper / **ours** (range over the "
-        "seeds). The DeepFool paper prints rho2 only for networks before fine-tuning, and draws "
-        "the curves after fine-tuning in its Figure 6.",
+        f"{version.heading}. Test error in per cent and rho2: paper / "
+        f"**ours**{ranges(version.record)}. The DeepFool paper prints rho2 only for networks "
+        "before fine-tuning, and draws the curves after fine-tuning in its Figure 6.",
         f"tab-dd-anchors-{version.tag}",
         ["Network in the paper / here", "error", "rho2"],
         list(_rows(version.record)),

@@ -18,8 +18,8 @@ def answer(record: Record) -> str:
     return (
         "Each step of DeepFool is computed from logits and their gradients. The gradient itself "
         "can be written as a network with the same weights, so the whole attack can be "
-        f"differentiated. {sum(same)} of our {len(same)} networks have as many parameters as those "
-        "of the released code."
+        f"differentiated. {'All' if all(same) else f'{sum(same)} of'} {len(same)} of our networks "
+        "have as many parameters as those of the released code."
     )
 
 

@@ -21,23 +21,71 @@ label of its axis.
 """
 
 
-def answer(record: Record) -> str:
-    """Return text that says on which networks Deep Defense has the largest rho2 after the first
-    epoch, and how much of its total increase in rho2 happens in the first epoch.
+TESTED = {"mlp": 10_000, "lenet": 2000, "convnet": 1000, "nin": 1000}
+"""For each network, the number of test images after each epoch in the book's results."""
+
+
+def answer(records: Sequence[Record]) -> str:
+    """Return text that says on which networks Deep Defense has the largest rho2 after the first and
+    after the last epoch. The text also states how much of its increase in rho2 happens in the first
+    epoch, and how the accuracy changes in this epoch.
+
+    The numbers are those of the first record, which is the best one.
     """
+    record = records[0]
     shown = names.networks(record)
     leads = ", ".join(
         f"{names.title(record, each)} {'yes' if _leads(record, each, 0) else 'no'}"
         for each in shown
     )
+    falls = " and ".join(f"{_fall(record, each):.1f}" for each in shown)
     shares = " and ".join(
         f"{early(record, each)[0]:.0f} % ({names.title(record, each)})" for each in shown
     )
-    last = [names.title(record, each) for each in shown if _leads(record, each, -1)]
+    last = names.counted([_leads(*each, -1) for each in names.each_network(records)])
     return (
-        f"After one epoch: {leads}. The first epoch gives {shares} of the whole increase in the "
-        "robustness $\\rho_2$. After the last epoch Deep Defense has the largest "
-        f"$\\rho_2$ on these networks: {', '.join(last) or 'none'}."
+        f"After one epoch: {leads}. The first epoch gives {shares} of the whole increase in "
+        f"$\\rho_2$, but lowers the accuracy by {falls} points; it recovers later. After the last "
+        f"epoch Deep Defense has the largest $\\rho_2$ of the {len(DRAWN)} methods in the figure "
+        f"on {last}."
+    )
+
+
+def tested(records: Sequence[Record]) -> str:
+    """Return sentences that state for each network the number of test images and of seeds, and
+    after which epochs it is tested.
+    """
+    parts = []
+    for record, network in names.each_network(records):
+        marks = _marks(record, network)
+        step = "every epoch" if marks[0] == 1 else f"every {marks[0]} epochs"
+        count = len(values(record, "rho2", network=network, method="reference"))
+        parts.append(
+            f"{names.title(record, network)}: {TESTED[network]:,} images, {step} up to "
+            f"{marks[-1]}, {count} seeds"
+        )
+    return f"Tests in the figure: {'; '.join(parts)}."
+
+
+def on_colour(records: Sequence[Record]) -> str:
+    """Return sentences that state for each network on colour images how the accuracy of Deep
+    Defense changes by the last epoch, and with how many seeds it is lower than at the start.
+    """
+    parts = []
+    for record, network in names.each_network(records):
+        if names.coloured(network):
+            start = values(record, "accuracy", network=network, method="reference")
+            of = {"network": network, "method": "deep-defense"}
+            end = values(record, "accuracy", epoch=_marks(record, network)[-1], **of)
+            pairs = zip(start, end, strict=True)
+            lower = names.counted([b < a for a, b in pairs], "seeds")
+            parts.append(
+                f"{fmean(start):.1f} to {fmean(end):.1f} % on {names.with_article(record, network)}"
+                f" (lower with {lower})"
+            )
+    return (
+        "From the start to the last epoch of Deep Defense, the accuracy changes from "
+        f"{' and from '.join(parts)}."
     )
 
 
@@ -52,11 +100,14 @@ def rival(record: Record) -> str:
             values(record, "rho2", network="lenet", method=method, epoch=epoch)
             for method in ("deep-defense", "adv-training-i")
         )
-        larger = sum(b > a for a, b in zip(ours, theirs, strict=True))
+        ahead = fmean(ours) > fmean(theirs)
+        larger = names.counted(
+            [(a > b) == ahead for a, b in zip(ours, theirs, strict=True)], "seeds"
+        )
         parts.append(
             f"After the {words} epoch $\\rho_2$ is {fmean(theirs):.3f} with adversarial training I "
-            f"and {fmean(ours):.3f} with Deep Defense ({larger} of {len(ours)} seeds larger with "
-            "adversarial training I)."
+            f"and {fmean(ours):.3f} with Deep Defense. With {larger}, "
+            f"{'Deep Defense' if ahead else 'adversarial training I'} has the larger one."
         )
     return " ".join(parts)
 
@@ -114,6 +165,15 @@ def curve(record: Record, name: str, network: str, method: str) -> figures.Curve
 
 def _marks(record: Record, network: str) -> list[int]:
     return sorted(settings(record, "rho2", "epoch", network=network, method="deep-defense"))
+
+
+def _fall(record: Record, network: str) -> float:
+    """Return by how many points the accuracy of Deep Defense is lower after the first epoch than
+    before fine-tuning.
+    """
+    start = mean(record, "accuracy", network=network, method="reference")
+    epoch = _marks(record, network)[0]
+    return start - mean(record, "accuracy", network=network, method="deep-defense", epoch=epoch)
 
 
 def _rho(record: Record, network: str, method: str, epoch: int) -> float:

@@ -66,7 +66,7 @@ def answer(record: Record) -> str:
         f"that any attack finds becomes {least} times as large "
         f"({_and(names.TITLES[n] for n in shown)}), and DeepFool's distance {most} times. But with "
         f"the released c = {figure3.USUAL['c']:g}, adversarial training with FGSM increases "
-        f"$\\rho_2$ more on {sum(ahead)} of these {len(ahead)} networks."
+        f"$\\rho_2$ more on {names.counted(ahead)}."
     )
 
 

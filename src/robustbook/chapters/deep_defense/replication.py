@@ -14,7 +14,7 @@ from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import counted
+from .names import counted, ranges
 
 ITEM = "deep_defense/followup-brown-2019"
 METHODS = {
@@ -104,10 +104,9 @@ def methods_table(version: Version) -> Table:
     under FGS. Each cell shows first the number that the replication reports, and then our result.
     """
     beside = "replication / **ours**" if version.record.profile == "paper" else "**ours**"
-    ends = " (range over the seeds)" if len(version.record.seeds) > 1 else ""
     return table(
         f"{version.heading}. Accuracy in per cent, rho2, and accuracy under FGS at shares of the "
-        f"replication's eps_ref, {EPS}: {beside}{ends}.",
+        f"replication's eps_ref, {EPS}: {beside}{ranges(version.record)}.",
         f"tab-dd-replication-{version.tag}",
         ["Network", "accuracy", "rho2", *(f"at {share}" for share in SHARES)],
         list(_method_rows(version.record)),

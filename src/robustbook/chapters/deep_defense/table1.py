@@ -13,7 +13,7 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record, difference_interval
 
 from . import figure3
-from .names import METHODS, coloured, counted, each_network, networks, title, with_article
+from .names import METHODS, coloured, counted, each_network, networks, ranges, title, with_article
 
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The methods in the paper's table."""
@@ -171,8 +171,9 @@ def methods_table(version: Version) -> Table:
         f"{spread(values(version.record, 'eps_ref', network=network, reading='eps'), 2)}"
         for network in networks(version.record)
     )
+    means = f"{'Means' if len(version.record.seeds) > 1 else 'One seed'}{ranges(version.record)}"
     return table(
-        f"{version.heading}. Means (range over the seeds). Accuracies in per cent. The last three "
+        f"{version.heading}. {means}. Accuracies in per cent. The last three "
         "columns are accuracies under FGS at 0.2, 0.5 and 1.0 times eps_ref. At 1.0, Deep "
         "Defense has 50 % by the definition of eps_ref. The eps_ref of our networks, after the "
         f"preprocessing, is {sizes}.",

@@ -74,7 +74,7 @@ def answer(record: Record) -> str:
 
 def orders_in_words(records: Sequence[Record]) -> str:
     """Return sentences that say on which networks DeepFool and DDN rank the defenses in the same
-    order, and what changes on the other networks.
+    order, what changes on the other networks, and whether this may be chance.
     """
     alike, others = [], []
     for record, network in each_network(records):
@@ -88,16 +88,53 @@ def orders_in_words(records: Sequence[Record]) -> str:
             f"DeepFool (median distance {by_deepfool[best]:.{digits}f}) and number "
             f"{list(by_ddn).index(best) + 1} by DDN ({by_ddn[best]:.{digits}f})."
         )
+        seeds = _medians(record, network, best, DRAWN["DeepFool"], "shared median")
+        across, between = (max(each) - min(each) for each in (seeds, by_deepfool.values()))
+        if across > between:
+            others.append(
+                f"This order may be chance: the seeds of {METHODS[best]} alone differ by "
+                f"{across:.{digits}f}, and the means of the {len(RANKED)} defenses by only "
+                f"{between:.{digits}f}."
+            )
     return " ".join(
         [f"DeepFool and DDN rank the {len(RANKED)} defenses alike on: {', '.join(alike)}.", *others]
     )
 
 
-def networks_in_words(records: Sequence[Record]) -> str:
-    """Return a list with an entry for each network. An entry states how Deep Defense changes the
-    distance that attacks find, and the accuracy of Deep Defense under attacks.
+def attacked(records: Sequence[Record]) -> str:
+    """Return a sentence that states for each network the number of test images that were attacked,
+    the number of shared images, and the number of seeds.
     """
-    return "\n".join(f"- {_network_in_words(*each)}" for each in each_network(records))
+    parts = [
+        f"{words} ({len(_gains(record, network, 'reference', 'best'))} seeds)"
+        for record in records
+        for network, words in zip(networks(record), _images(record), strict=True)
+    ]
+    return f"Numbers of test images: {'; '.join(parts)}."
+
+
+def summary(records: Sequence[Record]) -> Table:
+    """Return a table with a row for each network: how Deep Defense changes the distance that
+    attacks find, and the accuracy of Deep Defense and of the reference network under attacks.
+    """
+    return table(
+        "Each network in one line. *DeepFool* and *nearest*: the median distance that DeepFool, or "
+        "any attack, finds after Deep Defense, divided by that of the reference network, on the "
+        "shared images. *Larger*: the seeds with which *nearest* is above 1. The other columns are "
+        "accuracies (%) at the given l-infinity radius eps.",
+        "tab-dd-today-summary",
+        [
+            "Network",
+            "DeepFool",
+            "nearest",
+            "larger",
+            "eps",
+            "FGSM",
+            "all attacks",
+            "reference, all",
+        ],
+        [_summary_row(*each) for each in each_network(records)],
+    )
 
 
 def distances(records: Sequence[Record]) -> Figure:
@@ -226,25 +263,21 @@ def _yes_or_no(holds: Mapping[str, bool]) -> str:
     return ", ".join(f"{name} {'yes' if held else 'no'}" for name, held in holds.items())
 
 
-def _network_in_words(record: Record, network: str) -> str:
+def _summary_row(record: Record, network: str) -> list[str]:
     single, together = _single_and_all(record, network)
     believed, found = (
         _gains(record, network, "deep-defense", attack) for attack in ("deepfool", "best")
     )
-    grown = "no image is classified correctly by the networks of all methods"
-    if found:
-        grown = (
-            f"after Deep Defense the median distance that DeepFool finds is {fmean(believed):.2f} "
-            "times that of the reference network, and the smallest distance that any attack finds "
-            f"is {fmean(found):.2f} times that of the reference network (with "
-            f"{sum(gain > 1 for gain in found)} of {len(found)} seeds it is larger)"
-        )
-    return whole_percent(
-        f"{title(record, network)}: {grown}. At eps "
-        f"{size_text(network, shown_size(record, network))} the accuracy of Deep Defense is "
-        f"{single:.1f} % under FGSM and {together:.1f} % under all attacks together, where the "
-        f"reference network keeps {_reference(record, network):.1f} %."
-    )
+    gains = ["", "", ""]
+    if found:  # at least one image is classified correctly by the networks of all methods
+        larger = f"{sum(gain > 1 for gain in found)} of {len(found)}"
+        gains = [f"{fmean(believed):.2f}", f"{fmean(found):.2f}", larger]
+    return [
+        title(record, network),
+        *gains,
+        size_text(network, shown_size(record, network)),
+        *(f"{each:.1f}" for each in (single, together, _reference(record, network))),
+    ]
 
 
 def _images(record: Record) -> Iterator[str]:
