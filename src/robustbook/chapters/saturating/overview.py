@@ -64,15 +64,15 @@ CLAIMS = (
     Claim(
         "Saturated networks represent images of one class alike, and images of different classes "
         "far apart",
-        "Not in the sigmoid network; in the ReLU network mostly because the weights are larger",
+        "Not in the sigmoid network; in the ReLU network because the weights are larger",
         ("figure3", "figure7"),
         r"figure-[37]/.*",
     ),
     Claim(
         "On a path between two images the outputs are constant, except for a sharp change in one "
         "direction",
-        "Constant: yes. One direction: only by the relative size of the singular values; by their "
-        "growth, the opposite",
+        "The outputs are constant. One singular value dominates by size, but more singular values "
+        "grow",
         ("figure4",),
         r"figure-4/.*",
     ),
