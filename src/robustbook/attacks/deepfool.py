@@ -24,13 +24,13 @@ describes each implementation:
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
 "Wrong images" are images that the model misclassifies without any attack. Some implementations of
-DeepFool leave wrong images unchanged. Other implementations also attack wrong images, and move them
-away from the predicted class. The column "others" of the table is the number of classes, with the
-highest logits, that an implementation considers besides the source class. If a minimal-norm attack
-of this package fails on an image, it usually returns the clean image and the distance infinity.
-After a failure, DeepFool returns the clean image only with the presets "ours", "free" and
-"adversarial_library". After a failure with any other preset, DeepFool returns the last iterate, as
-the original implementation does.
+DeepFool leave misclassified images unchanged. Other implementations also attack these images, and
+move them away from the predicted class. The column "others" of the table is the number of classes,
+with the highest logits, that an implementation considers besides the source class. If a
+minimal-norm attack of this package fails on an image, it usually returns the clean image and the
+distance infinity. After a failure, DeepFool returns the clean image only with the presets "ours",
+"free" and "adversarial_library". After a failure with any other preset, DeepFool returns the last
+iterate, as the original implementation does.
 
 If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
 slowly. The options `distance_offset` and `free` of a `Variant` help DeepFool to cross the boundary

@@ -26,9 +26,8 @@ class Version:
 
     @property
     def origin(self) -> str:
-        """Return the ending of the labels (anchors) of tables, for a page that shows one record of
-        the book. The label of a table ends in ``published`` for the book's record, and in ``run``
-        for the current run of the page.
+        """Return the suffix of the labels (anchors) of tables, for a page that shows one record
+        only: ``published`` for the book's record, and ``run`` for the current run of the page.
         """
         return "run" if self.fresh else "published"
 

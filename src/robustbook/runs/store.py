@@ -88,8 +88,8 @@ class Done:
 
 
 class DamagedResult(UserWarning):
-    """The warning about a damaged result file. The file was renamed, and its function call will run
-    again.
+    """The warning about a damaged result file. The file was renamed, so the
+    function call whose result it held will run again.
     """
 
 

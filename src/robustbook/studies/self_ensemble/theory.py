@@ -57,8 +57,8 @@ class Size:
 
     ``images``: the number of test images in the functions `averaged` and `steep`.
     ``bent``: the number of test images in the function `bent`.
-    ``draws``: the number of noise draws per image in the function `bent`. The function multiplies
-        the Hessian by the same number of random vectors per image.
+    ``draws``: the number of noise draws per image in the function `bent`. For every image, the
+        function multiplies the Hessian by the same number of random vectors.
     ``probes``: the number of random vectors per image that the function `steep` multiplies by the
         Hessian.
     """
