@@ -123,6 +123,11 @@ def printed(target: str) -> float | None:
     return _targets(catalogue.BOOK / "targets")[target].printed
 
 
+def tolerance(target: str) -> float:
+    """Return the tolerance of a number that the paper prints, looked up by its id ``target``."""
+    return _targets(catalogue.BOOK / "targets")[target].tolerance
+
+
 @cache
 def _targets(folder: Path) -> dict[str, ledger.Target]:
     """Return a dict from ids to target numbers (numbers printed in the papers). Each file is read

@@ -24,6 +24,11 @@ def spread_or(numbers: Sequence[float], digits: int = 1, *, missing: str = "") -
     return spread(numbers, digits) if numbers else missing
 
 
+def seeds_in_words(count: int) -> str:
+    """Return a number of seeds as text, such as "one seed" or "3 seeds"."""
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
 def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
     """Return the text of a table cell: first the paper's number, then our mean in bold, then the
     range over the seeds. A dash stands for a missing number.

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -45,8 +45,8 @@ def answer(record: Record) -> str:
         for network in networks(record)
     )
     return (
-        f"Only if both clip images to [0, 1] or neither does: {parts} ({_seeds(record)}, "
-        f"{record.parameters['images']} images)."
+        f"Only if both clip images to [0, 1] or neither does: {parts} "
+        f"({seeds_in_words(len(record.seeds))}, {record.parameters['images']} images)."
     )
 
 
@@ -54,7 +54,7 @@ def attacked(record: Record) -> str:
     """Return a sentence that states the networks, seeds and images of the stored results."""
     shown = " and ".join(TITLES[network] for network in networks(record))
     return (
-        f"The stored results are for the {shown}, with {_seeds(record)} and "
+        f"The stored results are for the {shown}, with {seeds_in_words(len(record.seeds))} and "
         f"{record.parameters['images']} test images."
     )
 
@@ -102,10 +102,6 @@ def programs(version: Version) -> Table:
         ["Implementation", "distance", "reported", "fooled", "steps", "gradients"],
         list(_rows(version.record)),
     )
-
-
-def _seeds(record: Record) -> str:
-    return "one seed" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
 
 
 def _range(record: Record, network: str, unclipped: bool) -> str:

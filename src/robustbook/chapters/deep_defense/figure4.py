@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, record_of, settings, values
-from robustbook.chapters.wording import minus
+from robustbook.chapters.wording import minus, seeds_in_words
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -39,7 +39,7 @@ def answer(record: Record) -> str:
     """
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
-    seeds = "one seed" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
+    seeds = seeds_in_words(len(record.seeds))
     return minus(
         f"{WORDS[best].capitalize()}. On average over c, the regulariser on this layer alone gives "
         f"{first:.0f} % of the increase in $\\rho_2$ that it gives on all layers, and on any other "

@@ -53,26 +53,35 @@ def answer(record: Record) -> str:
     return " ".join(_told(record, network) for network in names.networks(record))
 
 
-def _told(record: Record, network: str) -> str:
-    shown = names.defenses(record, network, list(LEVELS))
-    under, clean = (
-        {d: names.at(record, network, d, c, ONE) or 0.0 for d in shown} for c in (STRONG, 0.0)
-    )
-    noisy, images = [d for d in shown if d != "none"], names.counted(record, network)
+def lead(record: Record, network: str) -> str:
+    """Return a statement that says whether some noise, and more noise, raises the accuracy under
+    attack.
+    """
+    under = _accuracies(record, network, STRONG)
+    noisy, images = [d for d in under if d != "none"], names.counted(record, network)
     some = any(names.clearly(under[d], under["none"], images) for d in noisy)
     low, high = under[noisy[0]], under[noisy[-1]]
     more = "lowers it again" if names.clearly(low, high, images) else "does not clearly raise it"
     if names.clearly(high, low, images):
         more = "raises it further"
-    lead = "Some noise raises the accuracy under attack" if some else "No noise level clearly helps"
-    if len(noisy) > 1:
-        lead += f", and more noise {more}"
-    words = names.listed([levels(record)[d] for d in shown])
-    first, second = (names.listed([f"{of[d]:.1f}" for d in shown]) + " %" for of in (under, clean))
+    text = "Some noise raises the accuracy under attack" if some else "No noise level clearly helps"
+    return f"{text}, and more noise {more}" if len(noisy) > 1 else text
+
+
+def _accuracies(record: Record, network: str, c: float) -> dict[str, float]:
+    """Return the accuracy of one draw for each noise level."""
+    shown = names.defenses(record, network, list(LEVELS))
+    return {d: names.at(record, network, d, c, ONE) or 0.0 for d in shown}
+
+
+def _told(record: Record, network: str) -> str:
+    found = [_accuracies(record, network, c) for c in (STRONG, 0.0)]
+    words = names.listed([levels(record)[d] for d in found[0]])
+    first, second = (names.listed([f"{x:.1f}" for x in of.values()]) + " %" for of in found)
     return (
-        f"{lead}. At $c = {STRONG:g}$ one draw classifies {first} of the images correctly, with "
-        f"{words}; without an attack it is {second} ({names.full_title(record, network)}; "
-        f"{names.size(record, network)})."
+        f"{lead(record, network)}. At $c = {STRONG:g}$ one draw classifies {first} of the "
+        f"images correctly, with {words}; without an attack it is {second} "
+        f"({names.full_title(record, network)}; {names.size(record, network)})."
     )
 
 

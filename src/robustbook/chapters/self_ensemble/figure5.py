@@ -17,24 +17,21 @@ from . import names
 from .figure3 import LEVELS, LOOK, levels
 
 MOST, ENOUGH = 50, 10
+LEADS = {
+    True: "About ten draws.",
+    False: "More than ten draws.",
+    None: "These runs cannot tell, because the gains are within two standard errors.",
+}
 
 
 def answer(records: Sequence[Record]) -> str:
     """Return sentences with the accuracies on clean images for 1, 10 and 50 noise draws. If too few
     images were classified to tell these accuracies apart, the sentences say so.
     """
-    text, leads = [], []
+    text = []
+    leads = [LEADS[enough(record, network)] for record, network in names.best(records)]
     for record, network in names.best(records):
         one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
-        images = names.counted(record, network)
-        if names.clearly(fifty, ten, images):
-            leads.append("More than ten draws.")
-        elif names.clearly(ten, one, images):
-            leads.append("About ten draws.")
-        else:
-            leads.append(
-                "These runs cannot tell, because the gains are within two standard errors."
-            )
         text.append(
             f"One draw classifies {one:.1f} % of the images correctly, {ENOUGH} draws {ten:.1f} %, "
             f"and {MOST} draws {fifty:.1f} % "
@@ -43,6 +40,17 @@ def answer(records: Sequence[Record]) -> str:
     if len(set(leads)) == 1:
         return " ".join([leads[0], *text])
     return " ".join(f"{lead} {each}" for lead, each in zip(leads, text, strict=True))
+
+
+def enough(record: Record, network: str) -> bool | None:
+    """Return whether ten draws are enough: False if 50 draws are clearly more accurate, True if
+    only ten draws are clearly more accurate than one, and None if no difference is clear.
+    """
+    one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
+    images = names.counted(record, network)
+    if names.clearly(fifty, ten, images):
+        return False
+    return True if names.clearly(ten, one, images) else None
 
 
 def curves(records: Sequence[Record]) -> Figure:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from robustbook.chapters.published import values
+from robustbook.chapters.wording import seeds_in_words
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
 
@@ -137,9 +138,8 @@ def size(record: Record, network: str) -> str:
     """Return, as text, the number of test images and the number of seeds, such as "200 images, one
     seed".
     """
-    seeds = len(record.seeds)
-    count = f"{counted(record, network):,} images"
-    return f"{count}, {'one seed' if seeds <= 1 else f'{seeds} seeds'}"
+    seeds = seeds_in_words(max(len(record.seeds), 1))
+    return f"{counted(record, network):,} images, {seeds}"
 
 
 def counted(record: Record, network: str) -> int:

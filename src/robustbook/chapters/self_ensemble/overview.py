@@ -12,7 +12,6 @@ from robustbook.chapters.published import (
     record_of,
     records_of,
     settings,
-    values,
 )
 from robustbook.chapters.wording import whole_percent
 from robustbook.figures import Table
@@ -120,7 +119,7 @@ def levels(record: Record) -> str:
             for d in names.defenses(record, network, list(figure3.LEVELS))
         )
         parts.append(
-            f"{figure3.answer(record).partition('. ')[0]}. One draw classifies, in per cent on "
+            f"{figure3.lead(record, network)}. One draw classifies, in per cent on "
             f"clean images and at $c = {figure3.STRONG:g}$: {each} "
             f"({names.full_title(record, network)}; {names.size(record, network)})."
         )
@@ -137,18 +136,6 @@ def one_image(record: Record) -> str:
     of = {"network": table3.main_network(record), "defense": "none"}
     ours = mean(record, f"mean {table3.SQUARED}", **of)
     return f"{text} Without defense, our mean is {ours / there:.1f} times the printed one."
-
-
-def black_box(record: Record) -> str:
-    """Return the finding on ZOO, and how often ZOO succeeds without a defense."""
-    network = names.networks(record)[0]
-    images = names.counted(record, network)
-    of = {"network": network, "defense": "none"}
-    hits = max(values(record, "success", **of)) * images / 100
-    text = zoo.finding(record)
-    if "without" in text:
-        return text
-    return f"{text} Without defense it succeeded on {hits:.3g} of {images} images."
 
 
 def accuracies() -> Figure:
@@ -234,7 +221,7 @@ CLAIMS = (
         "A black-box attack by finite differences does not converge",
         "zoo",
         ("text-3.3",),
-        of_best(black_box, f"{PAPER}/zoo"),
+        of_best(zoo.finding, f"{PAPER}/zoo"),
     ),
     Claim(
         "Our question, which the paper does not ask: does RSE resist stronger attacks?",

@@ -53,13 +53,16 @@ def answer(record: Record) -> str:
 
 
 def finding(record: Record) -> str:
-    """Return a sentence with the mean of ZOO's estimate, and how often ZOO succeeds on RSE."""
+    """Return a sentence with the mean of ZOO's estimate, and how often ZOO succeeds with RSE and
+    without a defense.
+    """
     network = networks(record)[0]
     ratio = fmean(of_target(record, UNBIASED))
     hits = _hits(record, network, "rse")
     return (
         f"The mean estimate is {ratio:.2f} times the derivative, so the argument fails; but ZOO "
-        f"succeeded on {hits} images with RSE ({title(record, network)})."
+        f"succeeded on {hits} images with RSE, and on {_hits(record, network, 'none')} without a "
+        f"defense ({title(record, network)})."
     )
 
 

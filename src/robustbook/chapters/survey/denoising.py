@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, settings, values
-from robustbook.chapters.wording import minus, spread, spread_or
+from robustbook.chapters.wording import minus, seeds_in_words, spread, spread_or
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record, difference_interval
 
-from .sizes import seeds_in_words, tested, with_images
+from .sizes import tested, with_images
 
 FILTERS: Mapping[str, str] = {
     "mean": "mean 3 x 3",

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, of_target, printed, settings, values
-from robustbook.chapters.wording import beside, spread_or
+from robustbook.chapters.wording import beside, seeds_in_words, spread_or
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
-from .sizes import seeds_in_words, tested, with_images
+from .sizes import tested, with_images
 
 TARGETS = "survey/goodfellow"
 TESTS: Mapping[str, tuple[str, str]] = {

@@ -28,8 +28,3 @@ def tested(record: Record, name: str, /, **setting: Any) -> int:
 def with_images(words: str, images: int) -> str:
     """Return the heading of a column or the name of a curve, with the number of test images."""
     return f"{words} ({images:,} images)"
-
-
-def seeds_in_words(count: int) -> str:
-    """Return a number of seeds as text, such as "one seed" or "3 seeds"."""
-    return "one seed" if count == 1 else f"{count} seeds"

@@ -8,11 +8,9 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, settings, values
-from robustbook.chapters.wording import spread, spread_or, whole_percent
+from robustbook.chapters.wording import seeds_in_words, spread, spread_or, whole_percent
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
-
-from .sizes import seeds_in_words
 
 FRONTS: Mapping[str, str] = {
     "none": "no transformation",
