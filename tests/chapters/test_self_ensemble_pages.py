@@ -399,7 +399,7 @@ def targeted() -> Record:
 def test_table_3() -> None:
     shown = targeted()
     text = table3.answer(shown)
-    assert "squared l2 norm of 2.50 with RSE and 2.50 without defense" in text
+    assert "target classes, is 2.50 with RSE and 2.50 without defense" in text
     assert "the paper has 15.8 and 3.41)" in text and "for 1 of 2 target classes with RSE" in text
     assert "So RSE is not shown to be harder to attack" in text
     assert "one image, a ship, with a narrow ResNeXt, 1,000 steps" in table3.ran(shown)

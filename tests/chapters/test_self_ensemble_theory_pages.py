@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from robustbook.chapters.published import Version, array, mean, records_of, version_of
+from robustbook.chapters.published import Version, array, mean, records_of, values, version_of
 from robustbook.chapters.self_ensemble import theory, today, zoo
 from robustbook.chapters.self_ensemble.names import networks
 from robustbook.ledger import Record, Row
@@ -87,6 +87,8 @@ def test_zoo(version: Version) -> None:
     text = zoo.answer(record)
     if len(record.seeds) == 1:
         assert f"{hits:.3g} of {min(images)} without defense" in text
+    moved = values(record, "distance", network=network, defense="rse")
+    assert ("new noise alone" in text) == (not any(moved) and bool(moved))
     assert f"attacks {min(images)} images" in zoo.ran(record)
     wide = zoo.widest(record, network)
     assert wide in zoo_study.STEPS and wide >= zoo.MODERATE and f"h = {wide:g}" in text

@@ -39,8 +39,9 @@ def answer(record: Record) -> str:
     )
     failed = " Failed attacks count in both means." if min(hits) < of else ""
     return (
-        f"On one image, the attack's perturbation has a mean squared l2 norm of {rse:.2f} with RSE "
-        f"and {none:.2f} without defense ({names.full_title(record, network)}{theirs}). The attack "
+        "On one image, the squared l2 distance, averaged over the target classes, is "
+        f"{rse:.2f} with RSE and {none:.2f} without defense "
+        f"({names.full_title(record, network)}{theirs}). The attack "
         f"succeeds for {hits[0]:g} of {of} target classes with RSE and for {hits[1]:g} without "
         f"defense. {verdict}{failed}"
     ).rstrip()

@@ -48,7 +48,20 @@ def answer(record: Record) -> str:
     hits = [_hits(record, network, defense) for defense in ("rse", "none")]
     return whole_percent(
         f"{text}. With equally many queries ZOO succeeds on {hits[0]} images with RSE, and on "
-        f"{hits[1]} without defense ({title(record, network)})."
+        f"{hits[1]} without defense ({title(record, network)}).{_unmoved(record, network)}"
+    )
+
+
+def _unmoved(record: Record, network: str) -> str:
+    """Return a sentence if at least half of the successes with RSE are images that ZOO did not
+    change; otherwise return "".
+    """
+    moved = values(record, "distance", network=network, defense="rse")
+    if not moved or max(moved) > 0:
+        return ""
+    return (
+        " Most of the images on which it succeeds with RSE are unchanged: new noise alone makes "
+        "RSE misclassify them."
     )
 
 
