@@ -32,8 +32,8 @@ def test_today(version: Version) -> None:
     for network, of, curve in (
         name.split("/") for name in record.arrays if not name.startswith("radii")
     ):
-        for values in array(record, f"{network}/{of}/{curve}"):
-            assert all(a >= b for a, b in pairwise(values))
+        for each in array(record, f"{network}/{of}/{curve}"):
+            assert all(a >= b for a, b in pairwise(each))
     r = today.middle(record, first)
     left = today.within(record, first, "rse", "all", r)
     assert f"{left:.0f}" in today.answer(record) and f"{r:g}" in today.answer(record)
