@@ -345,12 +345,15 @@ def test_steps_compute_in_float32_on_one_thread_and_leave_settings_alone(tmp_pat
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_steps_reuse_the_memory_they_freed(tmp_path: Path) -> None:
-    """A tensor of 64 MiB has 16,384 pages of 4 KiB, which the system would otherwise fill again
-    for each of eight tensors. Other tests may have left no free block large enough for the first.
+    """A tensor of 64 MiB has 16,384 pages of 4 KiB. By default the system fills them anew for each
+    of the eight tensors. With the setting a tensor needs new memory only when a small block lies
+    behind the one freed before it, which seldom happens in a new worker process.
     """
-    assert here([s.faults()], Store(tmp_path))[0].values["faults"] < 3 * 16_384
+    (done,) = run([s.faults()], store=Store(tmp_path), workers=1, device="cpu", progress=False)
+    assert done.values["faults"] < 4 * 16_384
 
 
 @pytest.mark.slow
