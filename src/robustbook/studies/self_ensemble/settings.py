@@ -4,7 +4,7 @@ training, and the attack.
 A profile selects the size of the experiments:
 
 ``paper``: the paper's networks at full width. With this profile, a CPU can run Model A on STL-10,
-    with 100 images and five of the sixteen values of c. By default, only two of the five defenses
+    with 400 images and five of the sixteen values of c. By default, only two of the five defenses
     are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
 ``reduced``: networks on CIFAR-10 that are narrower than the paper's, with eight values of c, and by
     default with two of the five defenses.
@@ -236,8 +236,8 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
         "model-a": Setting(
             Model("stl10", "model-a"),
             _recipe(5000, 24, 64, 0.1),
-            images=100,
-            piece=50,
+            images=400,
+            piece=100,
             cs=(0.01, 0.1, 0.4, 1.0, 100.0),
             defenses=("rse", "none"),
         ),

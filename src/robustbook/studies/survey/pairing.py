@@ -11,7 +11,7 @@ reaches from many random starts.
     networks whose training needs no attack. All other networks for MNIST, and all networks for
     CIFAR-10, need a GPU.
 ``reduced``: all eight networks for MNIST, with a quarter of the width. Training with an attack has
-    1,500 training steps with 5 PGD steps each. The PGD steps of profile ``reduced`` are larger than
+    4,000 training steps with 5 PGD steps each. The PGD steps of profile ``reduced`` are larger than
     those of profile ``paper``. Training without an attack has 15 epochs.
 ``quick``: small images of digits that come with the book, and networks of an eighth of the width.
     With profile ``quick``, the radius is a third of the radius for MNIST, and the noise on training
@@ -279,7 +279,9 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
             narrow=4,
             inner=(5, 0.1),
             plain=Recipe(_epochs(60_000, 15, 128), 128, 1e-3),
-            adversarial=Recipe(1500, 50, 1e-3, schedule="linear", warmup=0.1),
+            adversarial=Recipe(
+                4000, 100, 1e-3, schedule="linear", warmup=0.1, channels_last=True
+            ),
             images=300,
             few=100,
             long=100,
