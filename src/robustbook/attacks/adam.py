@@ -74,7 +74,8 @@ def adam(
         than epsilon, so that the attack hardly changes the image.
     ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged. Each step of Adam uses new draws for the gradient and for the check for success.
+        averaged. Each step of Adam uses new noise draws, both for the gradient and to check whether
+        the attack has succeeded.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.
@@ -84,11 +85,11 @@ def adam(
 
     If the goal of the attack is already reached on the clean image, the attack returns this image
     after 0 steps. Each step costs a forward and a backward pass of all images on which the attack
-    has not succeeded yet. The success of a step is checked in the next step. So an image costs one
-    more forward and backward pass than its number of steps. The final evaluation costs a forward
-    pass of all images. On a GPU, images on which the attack has succeeded are removed only every 10
-    steps, because each removal makes the CPU wait. Raises ValueError for an invalid argument, or a
-    model that returns NaN.
+    has not succeeded yet. Whether a step has succeeded is checked in the next step. So if the
+    attack succeeds after k steps, and k is below `steps`, the image costs k + 1 forward and
+    backward passes. The final evaluation costs a forward pass of all images. On a GPU, images on
+    which the attack has succeeded are removed only every 10 steps, because each removal makes the
+    CPU wait. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

@@ -95,20 +95,21 @@ def carlini_wagner(
     ``images``: the clean images, in [0, 1].
     ``labels``: the true classes.
     ``c``: the weight of the hinge, above 0: one number, or one for each image.
-    ``steps``: the number of Adam steps, which is 300 in Random Self-Ensemble.
+    ``steps``: the number of Adam steps; default 300, as in Random Self-Ensemble.
     ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False. The learning
         rate is 1e-3 in Random Self-Ensemble, and 1e-2 in the original code.
     ``searches``: how many values of c are tried for each image, each time from the clean image.
         Until the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
         successful c. The original code tries 9 values, from 1e-3.
-    ``abandon``: whether the attack on an image stops early, as in the original code. With
-        ``abandon``, the attack stops if the loss has not fallen by 0.01 % in a tenth of the steps.
+    ``abandon``: whether the attack on an image stops early, as in the original code. After every
+        tenth of the steps, the attack stops if the loss has fallen by less than 0.01 % since the
+        previous check.
     ``kappa``: by how much the highest logit of a wrong class must exceed the label's logit, 0 or
-        above. The attack succeeds on an iterate only with this margin. With targets, the margin is
-        that of the target's logit. The final evaluation ignores kappa.
+        above. The attack succeeds on an iterate only with this margin. With targets, the target's
+        logit must exceed all other logits by kappa. The final evaluation ignores kappa.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
-    ``preset``: the version of the attack, which says which hinge is used, which iterate is returned
-        and which pixels can change (see `CarliniWagner`).
+    ``preset``: the version of the attack (see `CarliniWagner`). The version determines the hinge,
+        the returned iterate and the pixels that can change.
     ``clip``: whether images stay in [0, 1]. With True, the attack minimises over the variable w of
         the module's formula; with False, over the pixels.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
@@ -210,7 +211,8 @@ def _search(
 ) -> _Found:
     """Run the attack from the clean images with one value of c for each image.
 
-    ``end``: the distance from 0 and 1 at which pixels of 0 and 1 start; with 0, they never move.
+    ``end``: how far from 0 or 1 the attack starts a pixel that is exactly 0 or 1. With ``end`` 0,
+        such pixels never move.
     ``first``: the number of the first step. The number of a step determines its noise draws.
     """
     last, best = images.clone(), images.clone()
@@ -296,7 +298,9 @@ def _active(
 
 
 def succeeds(goal: Goal, logits: Float[Tensor, "n k"], kappa: float) -> Bool[Tensor, " n"]:
-    """Return whether the attack succeeds on each image, and the logits have the margin kappa."""
+    """Return for each image whether the attack succeeds with a margin of at least kappa between the
+    logits.
+    """
     sure = replace(goal, loss=hinge("logits", kappa, goal.targets is not None))
     return goal.reached(logits) & (sure.gain(logits) == 0)
 

@@ -25,12 +25,12 @@ describes each implementation:
 
 "Wrong images" are images that the model misclassifies without any attack. Some implementations of
 DeepFool leave misclassified images unchanged. Other implementations also attack these images, and
-move them away from the predicted class. The column "others" of the table is the number of classes,
-with the highest logits, that an implementation considers besides the source class. If a
-minimal-norm attack of this package fails on an image, it usually returns the clean image and the
-distance infinity. After a failure, DeepFool returns the clean image only with the presets "ours",
-"free" and "adversarial_library". After a failure with any other preset, DeepFool returns the last
-iterate, as the original implementation does.
+move them away from the predicted class. The column "others" of the table contains the number of
+classes that an implementation considers besides the source class. These are the classes with the
+highest logits. If a minimal-norm attack of this package fails on an image, it usually returns the
+clean image and the distance infinity. After a failure, DeepFool returns the clean image only with
+the presets "ours", "free" and "adversarial_library". After a failure with any other preset,
+DeepFool returns the last iterate, as the original implementation does.
 
 If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
 slowly. The options `distance_offset` and `free` of a `Variant` help DeepFool to cross the boundary
@@ -65,15 +65,16 @@ class Variant:
     """The choices in which implementations of DeepFool differ.
 
     ``steps``: maximum number of updates of an image.
-    ``candidates``: how many classes are considered besides the source class, beginning with the
-        highest logits at the clean image. With `candidates` None, all classes are considered. On
-        MNIST, DeepFool finds the same distances if the candidates are chosen again at each step.
+    ``candidates``: how many classes are considered besides the source class. These are the classes
+        with the highest logits at the clean image. With `candidates` None, all classes are
+        considered. On MNIST, DeepFool finds the same distances if the candidates are chosen again
+        at each step.
     ``slack``: a factor that decides which gradients are computed after the first step. DeepFool
         estimates the distance to the boundary of each class from the last computed gradient norm of
         this class. It computes no gradient for a class whose estimated distance is at least `slack`
-        times the nearest distance found. With a slack of math.inf no class is skipped. On MNIST,
-        the slack 2 of the preset "ours" saves two thirds of the gradients and never changes which
-        class is nearest.
+        times the smallest distance found so far. With a slack of math.inf no class is skipped. On
+        MNIST, the slack 2 of the preset "ours" saves two thirds of the gradients and never changes
+        which class is nearest.
     ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
     ``each_step``: whether the overshoot extends each step (True), or only the sum of all steps at
         the end of the attack (False).
@@ -86,12 +87,13 @@ class Variant:
     ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
         the cut-off part remains in the perturbation r, so it still counts when later steps are
         added to r.
-    ``free``: whether pixels at 0 or 1 that a step would push out of the range are excluded before
-        the step length is computed.
+    ``free``: whether a step leaves out the pixels at 0 or 1 that it would push out of [0, 1]. These
+        pixels are left out before the length of the step is computed.
     ``component_offset``: a number that is added to each component of a gradient before the
         gradient's norm is computed.
     ``norm_offset``: a number that is added to the norm of the gradient.
-    ``norm_floor``: the lowest value that the norm of the gradient can have.
+    ``norm_floor``: a lower bound for the norm of the gradient; a smaller norm is replaced by this
+        bound.
     ``square_offset``: a number that is added to the squared norm of the gradient in the formula of
         the step. If ``square_offset`` is given, the step does not use ``norm_offset``.
     ``distance_offset``: a number that is added to the length of each step.
@@ -216,12 +218,12 @@ def deepfool(
         "torchattacks", "adversarial_library", or a `Variant`. The sources of "authors", "art" and
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
     ``steps``: the maximum number of updates of an image; by default the number in the preset.
-    ``candidates``: how many classes are considered besides the source class, beginning with the
-        highest logits. The default is the number in the preset; "ours" considers all classes. With
-        3 candidate classes the attack takes two thirds of the time that it takes with all classes.
-        If the nearest boundary belongs to a class that is not a candidate, DeepFool finds too large
-        a distance. With 3 candidate classes the mean distance on MNIST is 0.1 to 0.5 per cent
-        larger than with all classes.
+    ``candidates``: how many classes are considered besides the source class. These are the classes
+        with the highest logits at the clean image. The default is the number in the preset; "ours"
+        considers all classes. With 3 candidate classes the attack takes two thirds of the time that
+        it takes with all classes. If the nearest boundary belongs to a class that is not a
+        candidate, DeepFool finds too large a distance. With 3 candidate classes the mean distance
+        on MNIST is 0.1 to 0.5 per cent larger than with all classes.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, each step goes to the boundary between the target and the class that is predicted
         at the current point.
@@ -367,7 +369,7 @@ def _nearest(
 
     Classes are tried in the order of their estimated distances, which use the gradient norms of
     earlier steps. With a finite slack, the search ends at a class whose estimated distance is at
-    least `slack` times the nearest distance found.
+    least `slack` times the smallest distance found so far.
     """
     margins = (logits.gather(1, others) - logits.gather(1, source[:, None])).abs()
     # Before the first step all estimates are 0, so the sort keeps the order of the classes.
@@ -401,8 +403,8 @@ def _nearest(
 def _sizes(
     w: Float[Tensor, "n *shape"], norm: float, variant: Variant
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]]:
-    """Return two numbers for each gradient: its dual norm, and its dual norm with the variant's
-    `norm_floor` and `norm_offset`.
+    """Return two numbers for each gradient: its dual norm, and the same norm after applying the
+    variant's `norm_floor` and `norm_offset`.
 
     The norms are computed in float64, because squares of small float32 gradients would round to 0.
     In float32 the gradients of a saturated network would appear to be zero.

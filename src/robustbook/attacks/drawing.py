@@ -11,7 +11,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Drawing(Protocol):
-    """A randomised model whose noise depends only on the image's key and the number of the draw.
+    """A randomised model whose noise depends only on the image's key and the draw number.
 
     Because the noise depends on the key, an attack on one image does not depend on the other images
     of the batch. Two forward passes of an image with the same draw number use the same noise.
@@ -24,7 +24,7 @@ class Drawing(Protocol):
         noise that the function uses.
 
         ``keys``: a number that identifies the image of each row, such as its index in the data set.
-        ``draw``: the number of the noise draw, from 0 to 2**63 - 1: one number for all rows, or one
-            for each.
+        ``draw``: the number that selects the noise draw, from 0 to 2**63 - 1: one number for all
+            rows, or one for each row.
         """
         ...

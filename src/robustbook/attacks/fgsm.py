@@ -68,7 +68,7 @@ def fgsm(
         by default the row number. If the keys are indices into the data set, the result for an
         image does not depend on the batch.
     ``generator``: a torch generator that gives the seed of the noise; with None, the seed is 0. For
-        a `Drawing`, the seed determines the number of the first noise draw.
+        a `Drawing`, the seed determines which noise draw is the first.
 
     FGSM costs one backward pass and two forward passes; the second forward pass decides whether the
     attack succeeded. Raises ValueError for an invalid argument, or a model that returns NaN.

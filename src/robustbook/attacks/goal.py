@@ -52,7 +52,7 @@ class Goal:
         return logits.argmax(1) == self.targets
 
     def rows(self, index: Int[Tensor, " m"]) -> "Goal":
-        """Return the goal for the images with the indices ``index`` only."""
+        """Return the same goal, restricted to the images with the indices ``index``."""
         return self._each(lambda given: given[index])
 
     def repeated(self, times: int) -> "Goal":

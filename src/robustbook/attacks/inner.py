@@ -41,7 +41,7 @@ def climb(
         would update its running statistics, and ``torch.func.grad`` does not allow such updates.
     ``labels``: the true classes, or any other second argument that ``loss`` accepts.
     ``eps``: radius of the ball around each image, for pixels in [0, 1]; a number, or one per image.
-    ``step_size``: size of one update in the norm; a number, or one per image.
+    ``step_size``: size of one update, measured in ``norm``; a number, or one per image.
     ``norm``: the norm of the ball and of the updates, math.inf or 2.
     ``start``: the starting points, which are first projected onto the ball; with None, the images
         themselves.

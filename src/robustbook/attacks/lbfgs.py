@@ -76,13 +76,13 @@ def lbfgs(
     ``loss``: the loss, as a name or a function (see `fgsm`); the default is the cross entropy.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
-    ``history``: how many pairs of a step and a gradient difference are kept per image; default 10,
-        as in scipy.
+    ``history``: how many recent steps of each image approximate the Hessian, each with its change
+        of the gradient; default 10, as in scipy.
     ``gtol``: the attack stops if no gradient component is larger than gtol in absolute value;
         default 1e-5, as in scipy. With `clip`, the test for gtol ignores a pixel at 0 or 1 that a
         step along the negative gradient would push out of [0, 1]. With gtol 0, the attack stops
         only if all gradient components are zero.
-    ``ftol``: the attack stops if a step decreases the loss f by at most ftol max(1, f); default
+    ``ftol``: the attack stops if a step decreases the loss f by at most ftol max(1, |f|); default
         2.2e-9, as in scipy. With ftol 0, the attack stops only if the loss does not decrease.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
     ``draws``: for a randomised model, the number of noise draws over which the loss is averaged.
@@ -235,10 +235,10 @@ class Searches:
 
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:
         """Return two results for each image: the search direction, and whether all gradient
-        components are at most gtol.
+        components are at most gtol in absolute value.
 
-        With clipping, pixels at 0 or 1 that the negative gradient pushes out of [0, 1] are ignored
-        in the direction and in the comparison with gtol.
+        With clipping, both results ignore the pixels at 0 or 1 that the negative gradient pushes
+        out of [0, 1].
         """
         if not self.clip:
             return -self.memory.times(self.unit, self.scale), self.scale <= self.gtol
@@ -270,7 +270,7 @@ def _dot(
     unit: Float[Tensor, "n d"], s: Float[Tensor, "n d"], scale: Float[Tensor, " n"]
 ) -> Float64[Tensor, " n"]:
     """Return for each image the inner product of its gradient ``scale * unit`` and the step ``s``.
-    The scale is multiplied in float64, so that tiny gradients do not round to 0.
+    The factor ``scale`` is applied in float64, so that tiny products do not round to 0.
     """
     with torch.autocast(s.device.type, enabled=False):  # autocast would round the products
         products: Tensor = torch.linalg.vecdot(unit, s).double()

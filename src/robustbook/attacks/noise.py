@@ -88,18 +88,18 @@ def normal(
 ) -> Float[Tensor, "n ..."]:
     """Return standard normal numbers: one array of the given shape for each key.
 
-    ``draws``: the number of the noise draw: one number for all keys, or one for each key.
+    ``draws``: the number that selects the noise draw: one number for all keys, or one for each key.
     ``dtype``: the type of the returned numbers. Numbers of type float64 are computed in float64,
         and numbers of all other types in float32. The random bits are the same for all types.
 
     The normal numbers are computed in pairs. The hash of (seed, key, draw) has 64 bits, which are
-    split into two 32-bit words a and b. For the pair with index j, the finaliser of MurmurHash3
-    mixes a + j into a hash h. Before the second multiplication of the finaliser, the word b is
-    added. The method of Box and Muller (1958) turns h into a radius and an angle. The radius is
-    sqrt(-2 log u), with u given by the lower 31 bits of h, and the angle is h times an odd number.
-    The first half of the array contains the radius times the cosine of the angle, and the second
-    half contains the radius times the sine of the angle. No random number has an absolute value
-    above 6.7.
+    split into two 32-bit words a and b. For the pair with index j, the finaliser of MurmurHash3,
+    without its last xor-shift, mixes a + j into a hash h. Before the second multiplication of the
+    finaliser, the word b is added. The method of Box and Muller (1958) turns h into a radius and an
+    angle. The radius is sqrt(-2 log u), where the lower 31 bits of h give u in (0, 1). The angle is
+    pi / 2^31 times the 32-bit product of h and an odd number. The first half of the array contains
+    the radius times the cosine of the angle, and the second half contains the radius times the sine
+    of the angle. No random number has an absolute value above 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2

@@ -70,13 +70,15 @@ def penalised_lbfgs(
     ``labels``: the true classes.
     ``targets``: the target class of each image, as in the paper; None (default) for an untargeted
         attack, which increases the loss of the label.
-    ``c``: the first weight of the squared distance, above 0: one number, or one for each image.
+    ``c``: the first value that is tried for the weight of the squared distance, above 0: one
+        number, or one for each image.
     ``searches``: how many values of c are tried for each image, each time from the clean image. The
         weight c is multiplied by 10 while the attack succeeds and divided by 10 while it fails.
-        After a success and a failure, the next c is the geometric mean of the largest successful
-        and the smallest failing c.
+        Once the attack has both succeeded and failed, the next c is the geometric mean of the
+        largest successful and the smallest failing c.
     ``steps``: maximum number of accepted iterates for each value of c.
-    ``history``: how many pairs of a step and a gradient difference L-BFGS keeps, as in `lbfgs`.
+    ``history``: how many recent steps L-BFGS keeps, each with its change of the gradient, as in
+        `lbfgs`.
     ``gtol``: the stopping tolerance for the gradient, as in `lbfgs`.
     ``ftol``: the stopping tolerance for the decrease of the loss, as in `lbfgs`.
     ``loss``: the loss that is added to c times the squared distance, as a name or a function (see

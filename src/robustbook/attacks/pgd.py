@@ -82,8 +82,8 @@ def pgd(
         paper) or at the image itself.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged. Each step uses new noise draws. So the losses of two steps, which the attack
-        compares, are computed with different noise.
+        averaged. Each step uses new noise draws. So when the attack compares the losses of two
+        iterates, these losses are computed with different noise.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.
@@ -92,8 +92,8 @@ def pgd(
     ``generator``: a torch generator from which the seed of random starts and noise is drawn; with
         None, the seed is 0. Each call advances the generator, so a second call with the same
         generator gives different results. Two calls give the same results if their generators are
-        in the same state. To attack one set of images by several calls, give each call the keys of
-        its images and a new generator with the same seed.
+        in the same state. To attack one set of images in several calls, give each call the keys of
+        its images, and a new generator with the same seed.
 
     The result of a later run replaces the result of an earlier run if the later run succeeds or
     reaches a higher loss. Each run costs `steps` + 1 forward passes and `steps` backward passes of

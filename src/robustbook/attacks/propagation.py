@@ -43,9 +43,9 @@ class Propagation:
     summed over the batch before differentiation, not averaged, so an image's gradient does not
     depend on the batch size. The model gets a copy of the images, which it may change in place.
 
-    Each step uses new noise draws of a randomised model (`Drawing`). With `first` a number from the
-    generator's seed, the draw numbers of a step begin at `first + step * draws`. A model that is
-    not a `Drawing` is called once per noise draw.
+    Each step uses new noise draws of a randomised model (`Drawing`). The draw numbers of a step
+    begin at `first + step * draws`, where the number `first` is computed from the attack's seed. A
+    model that is not a `Drawing` is called once per noise draw.
 
     With several noise draws, attacks use the logarithm of the mean softmax probabilities in place
     of logits.
@@ -168,14 +168,14 @@ class Propagation:
         self._total = total if self._total is None else self._total + total
 
     def _number(self, step: Step) -> Step:
-        """Return the number of the first noise draw of a step."""
+        """Return the draw number of the first noise draw of a step."""
         if not self._numbered:
             return 0
         return self.seed % 2**62 + step * self._draws
 
     def _tiles(self, images: Tensor, first: Step, draws: int) -> Iterator[tuple[Step, int]]:
         """Split the noise draws into groups, so that one forward pass can compute all draws of a
-        group. Yield for each group its first draw number and its number of draws.
+        group. Yield for each group the number of its first draw, and how many draws it contains.
         """
         size = 1
         if self._numbered:
@@ -327,9 +327,9 @@ class Propagation:
 def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False) -> Tensor:
     """Return the gradient of `value` with respect to the images, with the images' `shape`.
 
-    The copies of the images that the model received are in `leaves`. If `again` is True, the
-    autograd graph is kept for another backward pass. Autocast is disabled for the gradient, because
-    autocast would compute matrix products of float32 layers in half precision.
+    The list `leaves` contains the copies of the images that the model received. If `again` is True,
+    the autograd graph is kept for another backward pass. Autocast is disabled for the gradient,
+    because autocast would compute matrix products of float32 layers in half precision.
     """
     gradients = None
     if value.requires_grad:

@@ -41,8 +41,8 @@ def _exact(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class InverseHessians:
-    """Approximate inverse Hessians for `n` images of `d` pixels, computed from at most `history`
-    pairs (s, y) for each image.
+    """Approximate inverse Hessians for `n` images of `d` pixels. For each image, at most `history`
+    steps s are stored, each with its gradient change y.
     """
 
     def __init__(self, history: int, like: Float[Tensor, "n d"]) -> None:
@@ -64,15 +64,15 @@ class InverseHessians:
                 setattr(self, name, value[index])
 
     def forget(self, which: Bool[Tensor, " n"]) -> None:
-        """Delete all stored pairs of the images (rows) ``which``."""
+        """Delete all stored steps and gradient changes of the images (rows) ``which``."""
         self.count.masked_fill_(which, 0)
 
     @_exact
     def remember(
         self, s: Float[Tensor, "n d"], y: Float[Tensor, "n d"], which: Bool[Tensor, " n"]
     ) -> None:
-        """Store a new pair (s, y) for the images (rows) ``which``. If an image already has
-        `history` pairs, the new pair replaces the oldest.
+        """Store a step s and its gradient change y for the images (rows) ``which``. If an image
+        already has `history` such pairs (s, y), the new pair replaces the oldest.
         """
         y_scale = top(y).clamp(min=torch.finfo(y.dtype).tiny)
         y = y / y_scale[:, None]
@@ -91,7 +91,9 @@ class InverseHessians:
 
     @_exact
     def times(self, g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """Return H times ``scale * g`` for each row; without stored pairs, H g is g / |g|."""
+        """Return the inverse Hessian H times the vector ``scale * g`` for each row. For a row
+        without stored steps, return g / |g|.
+        """
         wide = scale.double()[:, None]
         norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)[:, None] * wide
         steepest = 1 / norm.clamp(min=torch.finfo(torch.float64).tiny)

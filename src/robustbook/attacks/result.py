@@ -23,7 +23,8 @@ class Adversarial:
     ``found``: whether the attack succeeded. After the attack, the model classifies the returned
         images once more. An untargeted attack succeeded if the predicted class differs from the
         label. A targeted attack succeeded if the predicted class is the target. For a randomised
-        model, the predicted class has the highest mean probability over `judge` new draws.
+        model, the predicted class is the class of highest mean probability over `judge` new noise
+        draws.
     ``distance``: distance of each adversarial image to its clean image, in the attack's norm. If a
         minimal-norm attack fails on an image, it returns the clean image and the distance infinity.
     ``steps``: the number of updates computed for each image, over all restarts.
@@ -52,7 +53,7 @@ def nearer(
     A new image replaces the nearest adversarial image so far if it is adversarial and nearer to the
     clean image.
 
-    ``distance``: the distances of the new ``images`` from the originals.
+    ``distance``: the distances of the new ``images`` from the clean images.
     ``reached``: whether the attack succeeds on each of the new ``images``.
     """
     better = reached & (distance < nearest)

@@ -4,8 +4,8 @@ The attack is from Andriushchenko et al. 2020, "Square attack: a query-efficient
 adversarial attack via random search" (arXiv 1912.00049). This module implements the attack for
 l-infinity (section 3 and algorithm 2). The attack starts with vertical stripes: it moves each
 column of each channel by eps up or down. Each later query proposes to set a square window to x +
-eps or x - eps (chosen at random per channel), clipped to [0, 1]. The side s of the window is
-computed from p, the fraction of the h x w pixels that a proposal changes:
+eps or x - eps, clipped to [0, 1]. The sign is chosen at random for each channel. The side s of the
+window is computed from p, the fraction of the h x w pixels that a proposal changes:
 
     s = round(sqrt(p h w)), at least 1,
 

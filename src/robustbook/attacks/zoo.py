@@ -85,9 +85,9 @@ def zoo(
 
     If no iterate is adversarial, the attack returns the clean image and the distance infinity. A
     clean image on which the attack already succeeds has distance 0. The field `steps` of the result
-    counts the steps of Adam. Each step costs two forward passes for each of its `coordinates` and
-    one for the iterate, all times the number of noise draws. Raises ValueError for an invalid
-    argument, or a model that returns NaN.
+    counts the steps of Adam. For each noise draw, a step costs one forward pass of the iterate, and
+    two forward passes for each of its `coordinates`. Raises ValueError for an invalid argument, or
+    a model that returns NaN.
     """
     steps, count = check_count("steps", steps), check_count("coordinates", coordinates)
     half: float = check_positive("h", h)
@@ -120,8 +120,8 @@ def zoo(
     best, nearest = images.clone(), torch.full_like(weight, math.inf)
 
     def note(step: int) -> None:
-        """Store an iterate if the attack succeeds on it at a smaller distance than on all earlier
-        iterates.
+        """Store the current iterate if it is adversarial and nearer to the clean image than all
+        earlier adversarial iterates.
         """
         nonlocal best, nearest
         point = x.view_as(images)
@@ -163,8 +163,8 @@ def differences(
     differences.
 
     ``coordinates``: indices into each flattened image.
-    ``first``: the number of the first evaluation, which determines its noise draws. For each of m
-        coordinates, the model evaluates two images, each with new noise draws.
+    ``first``: the number of the first evaluation; the number of an evaluation determines its noise
+        draws. For each of m coordinates, the model evaluates two images, each with new noise draws.
     """
     n, m = coordinates.shape
     flat = images.flatten(1)

@@ -3,7 +3,7 @@ r"""Compute the loss of adversarial training as defined by Goodfellow, Shlens & 
 
 The loss is :math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`, as in
 equation 4 of Nayebi & Ganguli 2017. Each training step computes the adversarial images from the
-current weights. In the gradient of the loss, the adversarial images are constants.
+current weights. The gradient of the loss treats the adversarial images as constants.
 """
 
 from jaxtyping import Float, Int
@@ -24,7 +24,7 @@ def adversarial_training(
     steps: int = 1,
     step_size: float | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return two weighted loss terms, whose sum training minimises. The term ``clean`` is the cross
+    """Return two weighted loss terms; training minimises their sum. The term ``clean`` is the cross
     entropy on clean images, and the term ``adversarial`` is the cross entropy on adversarial
     images.
 
@@ -39,8 +39,8 @@ def adversarial_training(
     ``eps``: l-infinity radius for pixels in [0, 1].
     ``alpha``: weight of the clean term; both papers use 0.5.
     ``clip``: whether adversarial images are clipped to [0, 1]; neither paper mentions clipping.
-    ``steps``, ``step_size``: the number and the size of the PGD steps. With ``step_size`` None and
-        one step, the step has size eps, which is the FGSM of Goodfellow et al. 2015. Several PGD
+    ``steps``, ``step_size``: the number and the size of the PGD steps. With ``step_size`` None, a
+        step has size eps. One step of size eps is the FGSM of Goodfellow et al. 2015. Several PGD
         steps with alpha 0 give the training of Madry et al. 2018 (arXiv 1706.06083), but without
         the random start.
     """

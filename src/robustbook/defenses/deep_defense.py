@@ -33,7 +33,7 @@ The loss can be computed in three forms, which give the same result up to roundi
   batch size.
 
 - The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of the
-  logits of all classes. When images are finished, the batch shrinks. The batch size stays a
+  logits of all classes. As more images are finished, the batch shrinks. The batch size stays a
   multiple of an eighth of the full batch size, so that few batch sizes occur. Some finished images
   stay in the batch to fill it up; they are not changed. The CPU waits for the GPU once per DeepFool
   step, to read the number of unfinished images.
@@ -83,7 +83,7 @@ Form = Literal["auto", "rows", "padded", "fixed"]
 
 @dataclass(frozen=True)
 class _Search:
-    """The parameters of DeepFool in the loss, which the docstring of `deep_defense` explains."""
+    """The parameters of DeepFool in the loss (see `deep_defense`)."""
 
     steps: int
     overshoot: float
@@ -108,15 +108,16 @@ def deep_defense(
     generator: torch.Generator | None = None,
     form: Form = "auto",
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return three weighted loss terms, whose sum training minimises. The terms are the mean cross
+    """Return three weighted loss terms; training minimises their sum. The terms are the mean cross
     entropy (``cross_entropy``), the DeepFool term of the correctly classified images (``correct``),
     and the DeepFool term of the misclassified images (``wrong``).
 
     ``net``: the network. If the network is a `Prepared` network, which preprocesses its images,
-        perturbations and norms are measured after the preprocessing. The layers of the network are
-        frozen while the loss is computed (see `Frozen`). Batch norm layers use their running
-        statistics, and an image keeps its dropout masks in all DeepFool steps. A network compiled
-        by `torch.compile` runs uncompiled, because compiled code cannot be differentiated twice.
+        perturbations and norms are measured after the preprocessing. While the loss is computed,
+        the network is a fixed function of each image (see `Frozen`). Batch norm layers use their
+        running statistics, and an image keeps its dropout masks in all DeepFool steps. A network
+        compiled by `torch.compile` runs uncompiled, because compiled code cannot be differentiated
+        twice.
     ``images``: in [0, 1].
     ``labels``: the true classes.
     ``lam``, ``c``, ``d``: numbers above 0. The weight of both DeepFool terms is lam (released code:
@@ -131,13 +132,14 @@ def deep_defense(
         DeepFool compares all classes, as the released code does where there are 10 classes. The
         paper of DeepFool compares 9 classes besides the source class.
     ``slack``: a number that limits how many gradients are computed; the released code has no such
-        limit. The form "rows" skips a class if its boundary could be the nearest only with a very
-        large gradient norm. The limit is ``slack`` times the mean gradient norm of the first five
-        classes. If ``slack`` is math.inf, no class is skipped; the forms "padded" and "fixed" never
-        skip a class. With the default slack, the nearest class was always found for 25,000 training
-        images of MNIST. The networks were an MLP and LeNet, before and after training with Deep
-        Defense. Even with a slack of 1.65, the nearest class of all 25,000 images would have been
-        found.
+        limit. The form "rows" skips a class if only a very large gradient norm could make its
+        boundary the nearest. At the clean image, the limit is ``slack`` times the mean gradient
+        norm of five classes (see `_nearest`). These are the classes whose logits are closest to the
+        highest logit. If ``slack`` is math.inf, no class is skipped; the forms "padded" and "fixed"
+        never skip a class. With the default slack, the nearest class was always found for 25,000
+        training images of MNIST. We checked this for an MLP and LeNet, before and after training
+        with Deep Defense. Even with a slack of 1.65, the nearest class of all 25,000 images would
+        have been found.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.
@@ -344,12 +346,13 @@ def _nearest(
         because DeepFool moves these images towards their label.
 
     First, gradients are computed for the ``FIRST`` classes with the smallest |f| (difference of
-    logits), through the existing autograd graph. If ``known`` is given, it is the gradient for the
-    class with the smallest |f|; then no other gradient is computed first. A further class can be
-    nearest only if its gradient norm exceeds its |f| divided by the smallest distance so far. A
-    class is skipped if the required gradient norm is above ``slack`` times the mean gradient norm
-    so far. If ``known`` is given, the limit is twice ``slack`` times the norm of ``known``. The
-    gradients of all classes that are not skipped are computed together in a second batch.
+    logits), through the existing autograd graph. If ``known`` is given, no gradients are computed
+    first, because ``known`` is the gradient for the class with the smallest |f|. A further class
+    can be nearest only if its gradient norm exceeds its |f| divided by the smallest distance so
+    far. A class is skipped if the required gradient norm is above ``slack`` times the mean gradient
+    norm so far. If ``known`` is given, a class is skipped if the required gradient norm is above
+    twice ``slack`` times the norm of ``known``. The gradients of all classes that are not skipped
+    are computed together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]
@@ -405,8 +408,8 @@ def _slope(
 def _margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], target: Int[Tensor, " m"]
 ) -> Float[Tensor, " m"]:
-    """Return the logit of the target class minus the logit of the source class, which DeepFool
-    calls f.
+    """Return the logit of the target class minus the logit of the source class; the DeepFool paper
+    calls this difference f.
     """
     return (logits.gather(1, target[:, None]) - logits.gather(1, source[:, None])).squeeze(1)
 

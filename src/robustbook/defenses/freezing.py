@@ -78,8 +78,8 @@ class Frozen:
     ) -> Float[Tensor, "m *out"]:
         """Return the network's output for the images.
 
-        ``rows``: the index of each image in the first pass. With None, the images must be the same
-            as in the first pass, in the same order.
+        ``rows``: for each image, its row number in the batch of the first pass. With None, the
+            images must be the same as in the first pass, in the same order.
         """
         if self._count is None:
             self._count = len(images)
@@ -129,9 +129,9 @@ class Frozen:
 
 
 def varies(module: nn.Module, training: bool) -> bool:
-    """Return whether the output of the layer is random or depends on the other images, although
-    batch norm uses running statistics and dropout masks are fixed. Recurrent and attention layers
-    are random only if they have dropout.
+    """Return whether the layer's output is random or depends on the other images, even if batch
+    norm uses running statistics and dropout masks are fixed. Recurrent and attention layers are
+    random only if they have dropout.
     """
     if isinstance(module, _BatchNorm):
         return module.running_mean is None

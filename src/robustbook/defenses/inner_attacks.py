@@ -2,11 +2,11 @@
 training step.
 
 An inner attack is a function from (network, images, labels) to adversarial images. The training
-loss treats the adversarial images as constants. `SignedSteps` covers FGSM, PGD and the single-step
-attacks with a random start. `inner_attack` turns any attack of `robustbook.attacks` into an inner
-attack. By default, batch norm layers use their running statistics during an inner attack. An inner
-attack never changes the buffers of the network. Dropout layers and all further layers keep their
-mode (training or evaluation).
+loss treats the adversarial images as constants. `SignedSteps` implements FGSM, PGD and the
+single-step attacks with a random start. `inner_attack` turns any attack of `robustbook.attacks`
+into an inner attack. By default, batch norm layers use their running statistics during an inner
+attack. An inner attack never changes the buffers of the network. Dropout layers and all other
+layers keep their mode (training or evaluation).
 """
 
 import contextlib
@@ -63,8 +63,8 @@ class SignedSteps:
     ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
         statistics.
     ``loss``: the loss that the attack increases. The loss ``cross_entropy`` uses the labels. The
-        loss ``divergence``, for TRADES, is the divergence from the probabilities of the clean
-        image.
+        loss ``divergence`` is the Kullback-Leibler divergence from the clean image's probabilities,
+        as in TRADES.
 
     Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
     (seed, step). An attack of k steps costs k forward and k backward passes. No pass is made at the
@@ -102,8 +102,8 @@ class SignedSteps:
     def __call__(
         self, net: Network, images: Tensor, labels: Tensor, gradient: Tensor | None = None
     ) -> Tensor:
-        """Return the adversarial images. If the caller already knows the gradient of the loss at
-        the starting point, it is given as ``gradient``.
+        """Return the adversarial images. The argument ``gradient`` is the gradient of the loss at
+        the starting point, if the caller already knows it.
         """
         use = running_statistics if self.statistics == "running" else batch_statistics
         with use(net):

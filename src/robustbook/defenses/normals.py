@@ -1,5 +1,5 @@
-"""Draw normal random numbers fast. The numbers for an image depend on the image's key and on the
-number of the noise draw. The other images of the batch have no influence.
+"""Draw normal random numbers fast. The random numbers for an image depend on the image's key and on
+the draw number of the noise. The other images of the batch have no influence.
 
 Each row of numbers is a separate sequence of 64-bit words from splitmix64 (Steele, Lea and Flood
 2014), a mixing function of a counter. The sequence of a row starts at a hash of (seed, key, draw
@@ -9,7 +9,7 @@ Each word consists of four groups of 16 bits. Each group selects one of 65,536 e
 values. The normal distribution is divided into 65,536 intervals of equal probability. Each of the
 65,536 values is the mean of the normal distribution over one interval. All 65,536 values are then
 scaled to variance 1. The error of the distribution function is below 1.6e-5, the error of the
-fourth moment is 0.1 %, and no absolute value exceeds 4.4.
+fourth moment is 0.1 %, and no number exceeds 4.4 in absolute value.
 
 A CPU and a GPU use the same integers and the same table, so both draw the same random numbers. On
 one CPU core, this module takes about 1.5 ns to draw a random number. For comparison, `torch.randn`

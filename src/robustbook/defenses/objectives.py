@@ -42,8 +42,8 @@ class Weights:
     ``clean``: weight of the cross entropy on clean images.
     ``adversarial``: weight of the cross entropy on adversarial images.
     ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018). The ALP term is the
-        mean squared difference of clean and adversarial logits. The gradient of the ALP term flows
-        through the clean and the adversarial logits.
+        mean squared difference between clean and adversarial logits. The gradient of the ALP term
+        flows through the clean and the adversarial logits.
     ``clean_pairing``: weight of clean logit pairing (CLP). The CLP term is the mean squared
         difference between the clean logits of the two halves of the batch.
     ``squeezing``: weight of logit squeezing (LSQ), the mean l2 norm of the clean logits.
@@ -108,7 +108,7 @@ def weighted_training(
     noise: float = 0.0,
     smoothing: float = 0.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted loss terms, whose sum training minimises. Terms of weight 0 are not
+    """Return the weighted loss terms; training minimises their sum. Terms of weight 0 are not
     computed.
 
     ``labels``: the true classes, or the probabilities of the classes.
@@ -122,11 +122,12 @@ def weighted_training(
     batch separately. Batch norm layers update their running statistics first with the clean batch,
     then with the adversarial batch. For a batch of odd size, CLP leaves out the last image.
 
-    If the attack starts at the clean image, the attack and the loss share the forward pass of the
-    clean images. The clean forward pass cannot be shared if the start is random, if ``noise`` is
-    added, or if attack and loss have different logits. Attack and loss have different logits if
-    batch norm or dropout layers are in training mode. The attack makes no pass at its last
-    iterate, so the adversarial images always need a forward pass for the loss.
+    If the attack is a `SignedSteps` attack that starts at the clean image, the attack and the loss
+    share the forward pass of the clean images. The clean forward pass cannot be shared if the start
+    is random, if ``noise`` is added, or if attack and loss have different logits. Attack and loss
+    have different logits if batch norm or dropout layers are in training mode, or if a layer is
+    random. The attack makes no pass at its last iterate, so the adversarial images always need a
+    forward pass for the loss.
     """
     if weights.need_attack and attack is None:
         raise ValueError("attack must be given, because a term needs adversarial images; got None")
@@ -190,11 +191,11 @@ def trades(
     ``beta``: weight of the divergence, a number above 0. The gradient of the divergence flows
         through the clean and the adversarial probabilities.
 
-    The attack needs the logits of the clean images. If the network gives the same logits in attack
-    and loss, the attack uses the clean logits of the loss. The same holds if the attack uses batch
-    statistics. In all other cases, an additional forward pass with running statistics computes the
-    clean logits for the attack. The released code computes the clean logits in evaluation mode in
-    each step of the attack.
+    The attack needs the logits of the clean images. The attack uses the clean logits of the loss if
+    the network gives the same logits in attack and loss, or if the attack uses batch statistics. In
+    all other cases, an additional forward pass with running statistics computes the clean logits
+    for the attack. The released code computes the clean logits in evaluation mode in each step of
+    the attack.
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta must be a finite number above 0, got {beta}")

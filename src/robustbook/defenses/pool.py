@@ -77,8 +77,8 @@ def pool_training(
     ``attack``: the inner attack that makes the images for the pool; L-BFGS in the paper.
     ``replaced``: number of images of the batch that each step attacks; the adversarial images are
         put into the pool.
-    ``share``: weight of the cross entropy on images of the pool, in (0, 1). The number of images
-        that are drawn from the pool in each step is the batch size.
+    ``share``: weight of the cross entropy on images of the pool, in (0, 1). Each step draws as many
+        images from the pool as the batch contains.
 
     The paper does not state the values of ``replaced`` and ``share``; the default values are our
     choice.

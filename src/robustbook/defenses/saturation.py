@@ -62,12 +62,12 @@ def saturation(
     readout: Penalty,
     layers: Literal["all", "hidden"] = "all",
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return two loss terms, whose sum training minimises: ``cross_entropy``, and ``saturation``,
-    which is ``lam`` times the penalty.
+    """Return two loss terms: ``cross_entropy``, and ``saturation``, which is ``lam`` times the
+    penalty. Training minimises the sum of both terms.
 
-    ``hidden`` is the penalty on h^1 ... h^(D-1), and ``readout`` the penalty on the logits h^D.
-    With ``layers="hidden"`` the logits are not penalised; Section 4 of the paper compares this
-    penalty with the penalty on all layers.
+    ``hidden`` is the penalty on the pre-activations h^1 ... h^(D-1) of the hidden layers, and
+    ``readout`` the penalty on the logits h^D. With ``layers="hidden"`` the logits are not
+    penalised; Section 4 of the paper compares this penalty with the penalty on all layers.
     """
     check_choice("layers", layers, ("all", "hidden"))
     if not hasattr(net, "preactivations"):

@@ -106,7 +106,8 @@ class Noisy(nn.Module):
         ``draw`` determine the noise.
 
         ``keys``: a number that identifies each image, such as its index in the data set.
-        ``draw``: the number of the noise draw: one number for all images, or one for each image.
+        ``draw``: the number that selects the noise draw: one number for all images, or one for each
+            image.
 
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
         number. The noise of an image does not depend on the other images, their order or the
@@ -217,12 +218,12 @@ def ensemble(
     ``keys``: one number for each image, which determines the image's noise; by default the row
         number.
     ``draws``: number of noise draws, 1 or more; the default is 50, as in the paper.
-    ``start``: the number of the first noise draw; a different ``start`` gives different noise.
+    ``start``: the draw number of the first noise draw; a different ``start`` gives different noise.
     ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
         noise draws are computed at a time; the result is the same up to rounding.
 
-    Each batch contains pairs of an image and a noise draw; the batch size is chosen for speed on
-    the CPU or GPU.
+    Each row of a batch is one image with one noise draw; the batch size is chosen for speed on the
+    CPU or GPU.
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
@@ -257,7 +258,9 @@ def ensemble(
 
 
 _ROWS = {"cpu": 64, "cuda": 2048}
-"""Number of pairs of image and noise draw per forward pass, chosen by measuring speed."""
+"""Number of rows in one forward pass, chosen by measuring speed. Each row is one image with one
+noise draw.
+"""
 
 
 def _row_bytes(net: Drawing, images: Tensor) -> int:

@@ -45,7 +45,8 @@ class Smoothed(nn.Module):
         ``draw`` determine the noise.
 
         ``keys``: a number that identifies each image, such as its index in the data set.
-        ``draw``: the number of the noise draw: one number for all images, or one for each image.
+        ``draw``: the number that selects the noise draw: one number for all images, or one for each
+            image.
 
         The noise of an image depends only on the ``seed``, the image's key and the draw number.
         """

@@ -59,7 +59,8 @@ class ResizedPadded(nn.Module):
         images to logits. ``keys`` and ``draw`` determine the sizes and positions.
 
         ``keys``: a number that identifies each image, such as its index in the data set.
-        ``draw``: the number of the random draw: one number for all images, or one for each image.
+        ``draw``: the number that selects the random draw: one number for all images, or one for
+            each image.
 
         The size and the position of an image depend only on the ``seed``, the image's key and the
         draw number.
@@ -189,8 +190,8 @@ class Compressed(nn.Module):
         return logits
 
     def transformed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Return the compressed images, which the network receives. In the backward pass the
-        compression counts as the identity.
+        """Return the compressed images, which the network receives. The backward pass treats the
+        compression as the identity.
         """
         found: Tensor = _StraightThrough.apply(images, self.quality, self.subsampling)  # type: ignore[no-untyped-call]
         return found

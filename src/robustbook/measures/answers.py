@@ -61,7 +61,7 @@ def logits_of(
 
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `Drawing`). By default, the key of an image is its row number.
-    ``draw``: for a randomised model, the number of the noise draw.
+    ``draw``: for a randomised model, the number that selects the noise draw.
 
     Raises ValueError if the model does not return two or more finite logits per image.
     """
@@ -86,7 +86,7 @@ def predict(
 
     ``keys``: for a randomised model, one number for each image, which determines the image's noise.
         By default, the key of an image is its row number.
-    ``draw``: for a randomised model, the number of the noise draw.
+    ``draw``: for a randomised model, the number that selects the noise draw.
 
     Raises ValueError unless the model returns two or more finite logits per image. Without the
     check for finite logits, argmax would return a class even for NaN.

@@ -3,9 +3,9 @@
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
 randomized smoothing" (arXiv 1902.02918), section 3. For each draw of the noise, a base classifier
 predicts one class. The smoothed classifier predicts the class that the base classifier predicts
-most often. Let the noise on the image be N(0, sigma^2 I), and let one class have probability p >
-1/2. The smoothed classifier then predicts this class for every image within the l2 distance R,
-which depends on p and sigma:
+most often. Let the noise on the image be N(0, sigma^2 I), and let the base classifier predict one
+class with probability p > 1/2. The smoothed classifier then predicts this class for every image
+whose l2 distance from the given image is below R:
 
     R = sigma Phi^-1(p),
 
@@ -25,7 +25,7 @@ from robustbook.attacks.drawing import Drawing
 ABSTAIN = -1
 """The class that is returned if no class is certified."""
 _ROWS = {"cpu": 64, "cuda": 2048}
-"""Number of pairs of an image and a noise draw in one forward pass."""
+"""Number of rows in one forward pass; each row is one image with one noise draw."""
 
 
 @torch.no_grad()
@@ -38,7 +38,7 @@ def votes(
     start: int = 0,
 ) -> Int[Tensor, "n k"]:
     """Return for each image how often the model predicts each class over ``draws`` noise draws. The
-    first noise draw has the number ``start``.
+    draw numbers begin at ``start``.
 
     Raises ValueError if the model is not randomised, if there are no images, if ``draws`` is below
     1, or if logits are NaN.

@@ -46,9 +46,9 @@ def curvature(
 ) -> Curvature:
     """Estimate the trace and the Frobenius norm of the Hessian of ``function`` at each point.
 
-    ``function``: a function from n points to n numbers, whose number i depends only on point i.
-        Autograd differentiates the function twice, so the second derivative of a piecewise linear
-        layer counts as 0.
+    ``function``: a function from n points to n numbers; the i-th number depends only on the i-th
+        point. Autograd differentiates the function twice, so the second derivative of a piecewise
+        linear layer counts as 0.
     ``probes``: the number of random sign vectors v for each point, 2 or more.
     ``generator``: the generator that draws the random signs; None means torch's global generator.
 

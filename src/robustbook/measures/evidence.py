@@ -25,8 +25,8 @@ from .robustness import Attack, strike, survival
 
 
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
-    """Return the attacks that `evidence` runs at l-infinity radius ``eps``, by their names in
-    `robustbook.diagnosis.NAMES`.
+    """Return a dictionary of the attacks that `evidence` runs at l-infinity radius ``eps``. Its
+    keys are the attacks' names in `robustbook.diagnosis.NAMES`.
 
     Each returned attack clips its adversarial images to [0, 1]. PGD takes 20 steps of eps / 4; the
     Square attack takes at most ``queries`` queries per image.
@@ -57,18 +57,18 @@ def evidence(
     queries: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Attack a model in several ways. Return the measurements that `diagnose` needs, as a
-    dictionary from their names to their values.
+    """Attack a model in several ways. Return a dictionary with the names and values of the
+    measurements that `diagnose` needs.
 
     ``model``: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
         images. To find out whether predictions are random, a `Drawing` is evaluated with two noise
         draws, and any other model is evaluated twice.
     ``eps``: l-infinity radius, above 0 and at most 1.
-    ``attacks``: the attacks to run, by their names in `robustbook.diagnosis.NAMES`. The default is
-        `battery(eps, queries)` without the attacks that cannot be run on the model. The attack
-        ``repaired`` changes the backward pass of sigmoids and ReLUs, so the model must have a
-        sigmoid or ReLU. The attack ``float64`` needs a model that can be converted to float64, and
-        images of lower precision than float64.
+    ``attacks``: a dictionary of the attacks to run; its keys are names in
+        `robustbook.diagnosis.NAMES`. The default is `battery(eps, queries)` without the attacks
+        that cannot be run on the model. The attack ``repaired`` changes the backward pass of
+        sigmoids and ReLUs, so the model must have a sigmoid or ReLU. The attack ``float64`` needs a
+        model that can be converted to float64, and images of lower precision than float64.
     ``source``: a second network for the measurement ``transfer``. The attack ``one_step`` is run on
         ``source``, and ``transfer`` is the accuracy of ``model`` on the adversarial images.
     ``sizes``: radii, as multiples of eps. For the measurement ``curve``, the attack ``many_steps``

@@ -19,8 +19,7 @@ from .answers import unchanged
 def feature_maps(
     net: nn.Module, images: Float[Tensor, "n *shape"], layers: Sequence[str]
 ) -> dict[str, Float[Tensor, "n ..."]]:
-    """Return a dictionary of feature maps: for the name of each submodule in ``layers``, its
-    output.
+    """Return a dictionary with the output (feature map) of each submodule that ``layers`` names.
 
     ``net``: the network, in evaluation mode.
     ``images``: the input of the network.
@@ -56,8 +55,8 @@ def feature_noise(
     ``perturbed``: the perturbed images.
     ``layers``: names of submodules.
 
-    Raises ValueError for a submodule that ``net`` does not have or does not call, and if the output
-    of a layer for a clean image is 0 everywhere.
+    Raises ValueError for a submodule that ``net`` does not have or does not call, or if the output
+    of a layer is 0 everywhere for a clean image.
     """
     clean = {"images": images, **feature_maps(net, images, layers)}
     moved = {"images": perturbed, **feature_maps(net, perturbed, layers)}

@@ -120,8 +120,9 @@ def resolve(
     approximates the length of the path.
 
     The probabilities of a saturated network can change within a millionth of the path, between two
-    points of an even grid. If the probabilities change between two neighbouring points of ``t``,
-    but are equal at both points, `resolve` does not notice the change.
+    neighbouring points of an evenly spaced grid. If the probabilities change between two
+    neighbouring points of ``t``, but are equal at both points, `resolve` does not notice the
+    change.
     """
 
     def gaps(t: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Measure the size of the smallest adversarial perturbation that an attack finds for each image.
 
-The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps, so one
+The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps. So one
 measurement gives the whole curve of accuracy against eps. Each attack gives an upper bound on the
 size of the smallest adversarial perturbation. The minimum over several attacks is a tighter upper
 bound than the result of one attack. If several attacks are run, take the minimum over the attacks
@@ -17,8 +17,8 @@ from torch import Tensor
 from .answers import Model, predict, rows_of
 
 Strike = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""An attack, given as a function from (images, labels, keys, eps) to perturbed images. The key of
-an image is its row number in the set.
+"""An attack, given as a function from (images, labels, keys, eps) to perturbed images. By
+default, the key of an image is its row number in the set.
 """
 
 
@@ -77,8 +77,8 @@ def _shortened(
     delta: Float[Tensor, "n *shape"],
     halvings: int,
 ) -> Float[Tensor, " n"]:
-    """Return the size of the perturbation ``delta``, shortened until it only just causes a
-    misclassification.
+    """Shorten each perturbation ``delta`` until it only just causes a misclassification, and return
+    its l-infinity norm.
     """
     low, high = images.new_zeros(len(images)), images.new_ones(len(images))
     if len(images):

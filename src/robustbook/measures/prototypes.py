@@ -40,7 +40,7 @@ def scaled_ratio(
 
     The ratio does not change if both prototypes are multiplied by the same number. For an even
     number of components, the median is the smaller of the two middle components. Raises ValueError
-    if all components of w1 are 0, and for another intensity.
+    if all components of w1 are 0, or for an unknown ``intensity``.
     """
     check_intensity(intensity)
     _refuse_zero("w1", w1)

@@ -81,8 +81,8 @@ def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activ
 
 
 def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]:
-    """Return the dissimilarity of every two images in float64: the mean over units of the squared
-    difference between their activations (eq. 9).
+    """Return the dissimilarity of each pair of images in float64: the mean over units of the
+    squared difference between their activations (eq. 9).
     """
     x = activations.double()
     # The matrix product |a|^2 + |b|^2 - 2ab would round small distances and lose symmetry.
@@ -91,8 +91,8 @@ def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]
 
 
 def class_means(matrix: Float[Tensor, "n n"], labels: Int[Tensor, " n"]) -> tuple[float, float]:
-    """Return two means of the dissimilarities ``matrix``: over pairs of images of the same class,
-    and over pairs of images of different classes.
+    """Return two mean dissimilarities: over pairs of images of the same class, and over pairs of
+    images of different classes. The dissimilarity of each pair is in ``matrix``.
 
     Raises ValueError if there is no pair of the same class, or none of different classes.
     """

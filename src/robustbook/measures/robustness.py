@@ -56,9 +56,9 @@ class Attack:
         a GPU, ``flush`` raises an error, because GPUs lack this setting.
     ``rescale``: whether the logits are divided by a constant, their `median_lead`, so that the
         softmax does not saturate.
-    ``slope``: in the backward pass, the derivative of each nonlinearity is computed after its
-        pre-activation was divided by ``slope`` (see `softened`). If ``slope`` is None, the backward
-        pass uses the true derivatives of the nonlinearities.
+    ``slope``: the softness of the derivatives that the backward pass uses for sigmoids and ReLUs
+        (see `softened`). If ``slope`` is None, the backward pass uses the true derivatives of the
+        nonlinearities.
 
     Raises ValueError for an unknown kind, loss or precision.
     """
@@ -278,9 +278,9 @@ def _launch(
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
     """Return the median size of the lead over all images; the lead is the label's logit minus the
-    highest logit of all wrong classes. The sign is left out, because the lead of a misclassified
-    image is negative. The returned median is at least 1e-6, because the caller divides logits by
-    the median.
+    highest logit of all wrong classes. The size of the lead is its absolute value, because the lead
+    of a misclassified image is negative. The returned median is at least 1e-6, because the caller
+    divides logits by the median.
     """
     check_set(images, labels)
     sizes = margin(logits_of(net, images), labels).abs()

@@ -1,4 +1,4 @@
-"""Make models that have the same predictions as a network, but other gradients for an attack.
+"""Make models that have the same predictions as a network, but give an attack different gradients.
 
 Each function returns a view: a model that shares the weights and buffers of the original network.
 So a view always uses the network's current weights. Converting a view to a different dtype or
@@ -185,7 +185,7 @@ def bypassed(net: Model) -> nn.Module:
     pre-activations" (Brendel & Bethge 2017).
 
     Raises ValueError if ``net`` is not an `nn.Module`, or if it has no method ``preactivations`` or
-    no attribute ``activation``. The network must compute its logits by its last linear layer from
+    no attribute ``activation``. The network's logits must be its last linear layer applied to
     activation(h), where h are the last hidden pre-activations. For any other network, the first
     forward pass raises ValueError.
     """
