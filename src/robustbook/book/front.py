@@ -91,8 +91,8 @@ def claims_table(
     """Return a markdown table of the papers' claims. A row has the claim, the page that tests the
     claim, the claim's status, such as "survives", and how many comparisons decide the status.
 
-    The status is followed by each number that counts as reproduced although our mean differs from
-    the paper's number by more than the tolerance. ``targets``: the papers' numbers, by their ids.
+    Some numbers count as reproduced although our mean differs from the paper's number by more than
+    the tolerance; they are listed after the status. ``targets``: the papers' numbers, by their ids.
     """
     found = {entry.id: entry for entry in entries}
     verdicts = {id_: entry.verdict for id_, entry in found.items()}
@@ -139,7 +139,7 @@ def _is_apart(entry: Entry) -> bool:
 
 
 def _apart(target: Target, entry: Entry) -> str:
-    """Return the paper's number and our mean, with what is measured in front."""
+    """Return a text that names what is measured, and then gives the paper's number and our mean."""
     metric, unit = target.metric.replace("_", " "), " %" if target.unit == "percent" else ""
     return (
         f"({target.id.split('/')[-2]}, {metric}: paper {_stated(target)}{unit}, "
@@ -177,8 +177,8 @@ def _text(value: float | None) -> str:
 
 
 def unwritten(whole: Ledger, root: Path) -> str:
-    """Return a markdown list of the papers whose numbers we have not compared completely. For each
-    paper the list says how many comparisons were not run.
+    """Return a markdown list of those papers of which we have not yet compared all numbers. For
+    each paper the list says how many comparisons were not run.
     """
     lines = []
     for paper, title in ledger.TITLES.items():
@@ -269,8 +269,8 @@ def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, s
 
 
 def filters(judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return as JSON for each page the query string with which the ledger page shows only the
-    numbers of this page.
+    """Return a query string for each page, as JSON. With a page's query string, the ledger page
+    shows only the numbers of this page.
     """
     return json.dumps(
         {f"notebooks/{name}": f"page={name}" for name, items in judged.items() if items}

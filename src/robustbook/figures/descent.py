@@ -1,10 +1,10 @@
 """Draw how an iterative attack moves an image towards a target class: the distance and the
 probability of the target class.
 
-The figure has a column for each source image. The curves of a column show the descents from its
-source image, iteration by iteration. The axes of the curves are logarithmic, because the images
-change less from iteration to iteration as the attack proceeds. Below the curves are the source
-image and the last image of each descent.
+The figure has a column for each source image. The curves in a column show the attacks on its source
+image, iteration by iteration. The axes of the curves are logarithmic, because the images change
+less from iteration to iteration as the attack proceeds. Below the curves are the source image and
+the last image of each attack.
 """
 
 from collections.abc import Mapping, Sequence

@@ -19,8 +19,8 @@ def grid(
     """Draw square grids of images side by side. The grids are labelled with the letters A, B and so
     on.
 
-    ``squares``: for the title of each grid, the images of the grid and a boolean array. The array
-        is False where an image is missing.
+    ``squares``: for each grid, by its title, the images and a boolean array. The array is False
+        where an image is missing.
 
     Raises ValueError for images that are not bytes, because images in [0, 1] would all be black.
     """

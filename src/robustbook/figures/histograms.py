@@ -34,7 +34,7 @@ def histograms(
 ) -> Figure:
     """Draw the histograms ``rows[label][layer][training]`` with logarithmic vertical axes.
 
-    On logarithmic axes, even tails with a few weights in a hundred thousand are visible. In the
+    On logarithmic axes, even a tail that contains only a few of 100,000 weights is visible. In the
     panels of the row ``label``, the range between the two values of ``bands[label]`` is shaded;
     each value may be infinite. With ``normal``, the density of a standard Gaussian is added as a
     dotted line.

@@ -34,8 +34,8 @@ def paths(
     the path, the probabilities of the classes, and the singular values of the Jacobian. Each column
     shows one pair of classes.
 
-    The panels of a row share one scale. The digit of each class that reaches a high probability on
-    a path is written next to the curve of this class.
+    The panels of a row share one scale. If the probability of a class becomes high on a path, the
+    digit of the class is written next to its curve.
     """
     with style():
         figure, axes = panels(3 * len(methods), len(pairs), height=1.35 * 3 * len(methods) + 0.6)

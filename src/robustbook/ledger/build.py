@@ -42,8 +42,8 @@ class Entry:
         tolerance.
     ``seeds``: the number of seeds that were run (0 if the measurement is not random).
     ``verdict``: one of VERDICTS.
-    ``reason``: why the ledger gives this verdict: a note by the rule for the verdict, followed by a
-        hand-written explanation. If the experiment was not run, ``reason`` states what the
+    ``reason``: why the ledger gives this verdict: a note from the rule that decided it, followed by
+        a hand-written explanation. If the experiment was not run, ``reason`` states what the
         experiment needs.
     ``command``: the command line that measures the number; empty if no study measures the number.
     ``tally``: the kind of comparison, such as "measured number" or "setting" (see TALLIES).
@@ -109,7 +109,8 @@ def build(
         used. A paper's number gets the verdict `not run` if it was not measured with the given
         profile. If ``profile`` is None, the largest experiment that measured a number is used:
         paper, else reduced, else quick.
-    ``command``: a function that returns the command of each line.
+    ``command``: a function that returns, for a number of a paper, the command line that measures it
+        (see `Command`).
 
     Raises ValueError for an unknown ``paper``, ``item`` or ``profile``, and for invalid files.
     """
@@ -193,11 +194,11 @@ Measured = Mapping[str, Mapping[str, Measurement]]
 
 
 def _pair(target: Target, measured: Measured) -> tuple[Measurement | None, Measurement | None]:
-    """Return our best measurement of one of the papers' numbers, and None. For an ordering, return
-    the measurements of both numbers with the best profile that has both.
+    """Return a pair: our best measurement of one of the papers' numbers, and None. For an ordering,
+    return the measurements of both numbers with the best profile that has both.
 
-    Two profiles differ in more than the two numbers, so their difference says nothing. If no
-    profile has both numbers of an ordering, the second measurement is None.
+    Measurements with different profiles cannot be compared, because the experiments differ in size
+    as well. If no profile has both numbers of an ordering, the second measurement is None.
     """
     ours = measured.get(target.id, {})
     theirs = measured.get(target.partner or "", {})
@@ -208,8 +209,8 @@ def _pair(target: Target, measured: Measured) -> tuple[Measurement | None, Measu
 
 
 def _values(target: Target, found: Measurement | None) -> Hashable:
-    """Return a measurement of one of the papers' numbers, with errors converted to accuracies. If
-    the number was not measured, return the id of the number instead.
+    """Return our measured values of one of the papers' numbers, with errors converted to
+    accuracies. If the number was not measured, return the id of the number instead.
     """
     if found is None:
         return target.id.replace("error", "accuracy")

@@ -73,8 +73,8 @@ def sampling_error(value: float, unit: str, images: int | None) -> float:
     """Return the half-width of the 95 % interval of a single run, if only the choice of test images
     is random. Return 0 for a value that is not a share of ``images`` test images.
 
-    The interval is that of Agresti and Coull 1998, which counts two more successes and two more
-    failures. So the half-width is not 0 for a share of 0 or 1.
+    The interval is that of Agresti and Coull 1998, which adds two successes and two failures to the
+    counts. So the half-width is not 0 for a share of 0 or 1.
     """
     if images is None:
         return 0.0

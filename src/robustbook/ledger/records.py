@@ -193,11 +193,11 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
 
     The merged rows have the order in which one study of all seeds would have written them. Two rows
     are of the same kind if they measure the same number for different seeds. The rows of the record
-    with fewer seeds are inserted into the rows of the record with more seeds. An inserted row is
-    placed after the rows of the next smaller seed for which there is a row of the same kind. If
-    there is no row of the same kind, the inserted row is placed after the row that precedes it in
-    its own record. Arrays of the same name must be equal in both records. Arrays cannot be merged,
-    because they may be means over seeds.
+    with fewer seeds are inserted into the rows of the record with more seeds. Among the rows of the
+    same kind, the row with the next smaller seed is found. The new row is inserted after the rows
+    of that seed. If there is no row of the same kind, the inserted row is placed after the row that
+    precedes it in its own record. Arrays of the same name must be equal in both records. Arrays
+    cannot be merged, because they may be means over seeds.
 
     Raises Conflict if a row or an array has different values in the two records.
     """

@@ -136,8 +136,8 @@ def _wrapped(reason: str) -> list[str]:
 
 
 def summary(ledger: Ledger) -> str:
-    """Return a Markdown table of counts of verdicts. There is one row for each pair of a paper and
-    a kind of comparison, and one column for each verdict. The last column is the sum of a row.
+    """Return a Markdown table of counts of verdicts. There is one row for each paper and kind of
+    comparison, and one column for each verdict. The last column is the sum of a row.
     """
     lines = [
         "| | what is compared | " + " | ".join(VERDICTS) + " | sum |",

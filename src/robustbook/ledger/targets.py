@@ -127,10 +127,10 @@ def read_targets(folder: Path) -> dict[str, Target]:
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the rows of a CSV file, each with its file and line.
+    """Yield the rows of a CSV file, each with the name of the file and the number of the line.
 
-    Raises ValueError if the file has other columns, or if a row has fewer or more fields. A row has
-    more fields if a text with a comma is not quoted.
+    Raises ValueError if the columns of the file are not ``columns``, or if a row has too few or too
+    many fields. A row has too many fields if a text with a comma is not quoted.
     """
     with file.open(encoding="utf-8", newline="") as handle:
         reader = csv.DictReader(handle)

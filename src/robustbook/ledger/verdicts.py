@@ -13,15 +13,15 @@ the widened interval, the verdict is *not reproduced*.
 at_most, at_least. For an upper or lower bound in a paper, the rule of `equal` is applied with only
 one end of the prediction interval. The end on the allowed side of the bound is used.
 
-A separate rule applies to patterns (``compare`` is `shape`) and to whole numbers with tolerance 0,
-such as a count, or 1 for yes and 0 for no. For a pattern or a whole number with tolerance 0, each
-run (one per seed) either agrees with the paper's claim or contradicts it. The claim is *reproduced*
-if no run contradicts it. A claim is *not reproduced* if more runs contradict it than chance
-explains. We assume that one run in twenty contradicts a true claim. The verdict is *not reproduced*
-if a true claim would be contradicted at least as often with a probability of at most 5 %. If some
-runs contradict the claim, but no more than chance explains, the verdict is *inconclusive*. With
-five seeds, one contradicting run makes the verdict inconclusive, and two contradicting runs refute
-the claim.
+A separate rule applies to patterns (``compare`` is `shape`) and to whole numbers with tolerance 0.
+Such a whole number is a count, or an answer (1 for yes, 0 for no). For a pattern or a whole number
+with tolerance 0, each run (one per seed) either agrees with the paper's claim or contradicts it.
+The claim is *reproduced* if no run contradicts it. A claim is *not reproduced* if more runs
+contradict it than chance explains. We assume that one run in twenty contradicts a true claim. Let p
+be the probability that at least as many runs as in our experiment contradict a true claim. The
+verdict is *not reproduced* if p is at most 5 %. If some runs contradict the claim, but no more than
+chance explains, the verdict is *inconclusive*. With five seeds, one contradicting run makes the
+verdict inconclusive, and two contradicting runs refute the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
 difference of the means decides the verdict. If both numbers were measured with the same seeds, the
@@ -37,9 +37,9 @@ claims "not worse", the rule of `at_least` is applied to the difference of the m
 A single run does not show how much runs vary, so it has no prediction interval, and only the
 tolerance applies. But a share of fewer than 10,000 test images also depends on the choice of these
 images. If this choice may explain why a number differs by more than the tolerance, the verdict is
-*inconclusive*. For an ordering, the choice of the images gives an interval of the difference. An
-ordering is then *reproduced* if the whole interval lies on the claimed side of 0 and the difference
-exceeds the tolerance.
+*inconclusive*. For an ordering, the error from the choice of the images gives an interval for the
+difference. An ordering is then *reproduced* if the whole interval lies on the claimed side of 0 and
+the difference exceeds the tolerance.
 
 If ``compare`` is `shape` but no run says whether the pattern holds, the verdict is `no printed
 number`. The ledger then shows our number without a comparison, because the paper has no number.
@@ -97,7 +97,9 @@ class Measurement:
 
     @property
     def images(self) -> int | None:
-        """Return the smallest number of test images of which a row is a share, if there is one."""
+        """Return the smallest number of test images of any row; return None if no row is a share of
+        test images.
+        """
         return min((row.images for row in self.rows if row.images), default=None)
 
 

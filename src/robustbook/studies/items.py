@@ -19,15 +19,15 @@ class Item:
     ``module``: the name of the module that computes the item's numbers.
     ``title``: the title of the item.
     ``profiles``: the profiles (sizes of the experiments) with which the study can run.
-    ``measures``: beginnings of ids, without the name of the paper. The study measures those of the
-        paper's numbers whose ids have one of these beginnings. If ``measures`` is None, the study
+    ``measures``: the beginnings of some ids, without the name of the paper. The study measures the
+        paper's numbers whose ids begin in one of these ways. If ``measures`` is None, the study
         measures the numbers whose ids begin with the item's own name. If two studies measure the
         same number, the command line for the number uses the study that comes later in the list.
     ``parts``: command-line options to run more of the study; without options, profile ``paper`` may
-        run only a part. The key of an option is a word that the ids of the numbers that need the
-        option contain.
-    ``needs``: a text that says what the study needs, such as a GPU, besides files that are
-        downloaded automatically.
+        run only a part. The key of an option is a word. A number needs the option if the number's
+        id contains this word between two slashes.
+    ``needs``: a text that says what the reader must provide for the study, such as a GPU; empty if
+        all that it needs is downloaded automatically.
     ``judges``: the tables, figures or claims for which this item's page compares the paper's
         numbers with ours. By default, they are the tables, figures or claims in ``measures``.
     """

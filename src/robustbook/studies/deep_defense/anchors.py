@@ -36,7 +36,9 @@ SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, method, seed)."""
+    """Return the computations that the study runs, as a dict with one entry per triple (network,
+    method, seed).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -48,8 +50,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the test error and rho_2 of each network. Also return the increases in rho_2 by
-    fine-tuning that the DeepFool paper states.
+    """Return the test error and rho_2 of each network. Also return how much fine-tuning increases
+    rho_2 in our runs, for comparison with the increase that the DeepFool paper states.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -168,7 +168,9 @@ def _difference(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, seed, purpose, method)."""
+    """Return the computations that the study runs, as a dict with one entry per key (network, seed,
+    purpose, method).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():

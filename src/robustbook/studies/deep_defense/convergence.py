@@ -20,8 +20,8 @@ between seeds. The list of the paper's numbers states the same limits.
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, method, seed, epoch);
-    epoch 0 means the reference network.
+    """Return the computations that the study runs, as a dict with one entry per key (network,
+    method, seed, epoch). Epoch 0 means the reference network.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -35,8 +35,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return two kinds of results: the points of the curves, and the rows for the paper's figure,
-    which have the values after the last epoch.
+    """Return two kinds of results: the points of the curves, and the values after the last epoch
+    for the verdicts on the paper's figure.
     """
     assert p.seeds is not None
     rows: list[Row] = []

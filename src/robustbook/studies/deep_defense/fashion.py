@@ -167,7 +167,7 @@ def vanilla(
 ) -> dict[str, object]:
     """Train the undefended network by Adam with learning rate 1e-3 and batches of 64.
 
-    ``epoch/<k>/<name>``: the weights after epoch k; they are stored after every ``marks`` epochs.
+    ``epoch/<k>/<name>``: the weights after epoch k, for each k that is a multiple of ``marks``.
     ``steps``: the number of training steps per epoch.
     """
     images, labels = pixels(data, "train")
@@ -269,8 +269,7 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
 def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> dict[str, object]:
     """Return the accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
-    ``scale``: the result of `read` for the network from whose accuracies under FGS eps_ref is
-        computed.
+    ``scale``: a result of `read`; eps_ref is computed from the accuracies under FGS in this result.
     """
     x, y = _test(network, context.device)
     net = trained(network, epoch, context.device)

@@ -49,7 +49,9 @@ def methods(profile: str) -> list[Method]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (method or "reference", seed)."""
+    """Return the computations that the study runs, as a dict with one entry per pair (method or
+    "reference", seed).
+    """
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     found: dict[tuple[Any, ...], Call] = {}
@@ -61,10 +63,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy and rho_2 of each network. The rows for the paper's
-    figure have rho_2 with the parameters of the released code.
+    """Return the study's results: the accuracy and rho_2 of each network. For the comparison with
+    the paper's figure, also return rho_2 with the c, lambda and d of the released code.
 
-    We could not read the paper's figure, so these rows do not say whether a pattern holds.
+    We could not read the paper's figure, so for this rho_2 we do not say whether a pattern holds.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -68,8 +68,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (architecture, method, seed,
-    purpose).
+    """Return the computations that the study runs, as a dict with one entry per key (architecture,
+    method, seed, purpose).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

@@ -2,8 +2,8 @@
 only one layer.
 
 The gradient of the cross entropy still changes all layers of LeNet. The study fine-tunes 20
-networks, one for each pair of a layer (of 4) and a value of c (of 5). For comparison, it fine-tunes
-5 networks in which the regulariser may change all layers.
+networks, one for each combination of a layer (4 layers) and a value of c (5 values). For
+comparison, it fine-tunes 5 networks in which the regulariser may change all layers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,8 +35,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (layer, c, seed); with layer "all"
-    the regulariser may change all layers.
+    """Return the computations that the study runs, as a dict with one entry per triple (layer, c,
+    seed). With layer "all", the regulariser may change all layers.
     """
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)

@@ -28,25 +28,26 @@ class Method:
     """A method of fine-tuning and its parameters; the radius ``eps`` is in units of the
     preprocessed images (see `sets`).
 
-    The method clean fine-tunes on clean images without a defense, for comparison.
+    The method "clean" fine-tunes on clean images without a defense, for comparison.
 
-    The method deep-defense adds the regulariser of Deep Defense with the parameters ``lam``, ``c``
-    and ``d``. The option ``terms`` says which terms of the regulariser are used: both, only the
-    term for correctly classified images, or only the term for misclassified images. The option
-    ``layer`` restricts the regulariser to one layer. If ``eps`` is above 0, deep-defense is
-    combined with adversarial training: the loss of adv-training-ii replaces the cross entropy.
+    The method "deep-defense" adds the regulariser of Deep Defense to the loss, with the parameters
+    ``lam``, ``c`` and ``d``. The option ``terms`` says which terms of the regulariser are used:
+    both, only the term for correctly classified images, or only the term for misclassified images.
+    The option ``layer`` restricts the regulariser to one layer. If ``eps`` is above 0,
+    "deep-defense" is combined with adversarial training: the loss of "adv-training-ii" replaces the
+    cross entropy.
 
-    The method adv-training-i trains on adversarial images that DeepFool computes once, on the
+    The method "adv-training-i" trains on adversarial images that DeepFool computes once, on the
     network before fine-tuning.
 
-    The method fgs-set trains on adversarial images that FGS computes once, on the network before
+    The method "fgs-set" trains on adversarial images that FGS computes once, on the network before
     fine-tuning. The eps of FGS is the smallest one at which the network before fine-tuning
     misclassifies 90 per cent of the images.
 
-    The method adv-training-ii is the adversarial training of Goodfellow et al. with ``eps`` and
+    The method "adv-training-ii" is the adversarial training of Goodfellow et al. with ``eps`` and
     ``alpha``.
 
-    The method par-networks is Parseval training. A Parseval step has the step size ``beta``, and
+    The method "par-networks" is Parseval training. A Parseval step has the step size ``beta``, and
     changes the fraction ``share`` of the units of each layer.
     """
 

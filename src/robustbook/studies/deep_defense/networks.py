@@ -110,7 +110,7 @@ def fine_tune(
     """Fine-tune the network ``start``.
 
     ``weight/<name>``: the weights after the last epoch.
-    ``epoch/<k>/<name>``: the weights after epoch k; they are stored after every ``marks`` epochs.
+    ``epoch/<k>/<name>``: the weights after epoch k, for each k that is a multiple of ``marks``.
     ``history/<term>``: for each term of the loss, its mean over the training steps of each epoch.
     """
     model = model_of(start)

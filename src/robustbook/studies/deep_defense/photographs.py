@@ -231,8 +231,9 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
 
     The search makes three passes over the images. In each pass, the function ``curve`` computes the
     accuracy in percent for several values of eps. The first pass tries powers of 2 as eps. The
-    second and the third pass search the interval of eps in which the accuracy falls to 50 %,
-    divided into 32 parts. If the accuracy on clean images is already at most 50 %, return 0.
+    second and the third pass search the interval of eps in which the accuracy falls to 50 %. They
+    divide this interval into 32 parts and try the ends of the parts. If the accuracy on clean
+    images is already at most 50 %, return 0.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

@@ -63,8 +63,9 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, preset, seed). Here the
-    preset is an implementation of DeepFool, and the networks are the reference networks.
+    """Return the computations that the study runs, as a dict with one entry per triple (network,
+    preset, seed). Here a preset is an implementation of DeepFool, and the networks are the
+    reference networks.
     """
     assert p.seeds is not None
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images

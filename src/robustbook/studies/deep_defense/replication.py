@@ -4,8 +4,8 @@ replication, the regulariser of Deep Defense has no gradient.
 The replication reports the clean accuracy, rho_2 and the accuracy under FGS for three MLPs on
 Fashion-MNIST. The first MLP of the replication is trained for 15 epochs. The second MLP is trained
 for 10 epochs, and then fine-tuned for five epochs on DeepFool's adversarial images of the training
-set. The third MLP is fine-tuned on the same images as the second MLP. The loss of the third MLP was
-intended as the loss of Deep Defense.
+set. The third MLP is fine-tuned on the same images as the second MLP. The replication was meant to
+train the third MLP with the loss of Deep Defense.
 
 In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
 no effect. The training of the third MLP also differs from the training of the second MLP in three
@@ -81,8 +81,8 @@ class Setting:
         }
 
     def networks(self, seed: int) -> dict[str, tuple[Call, tuple[int, ...]]]:
-        """Return a dict from the name of each network to two things: the computation that trains
-        it, and the epochs after which it is measured.
+        """Return for each network, by name, two things: the computation that trains it, and the
+        epochs after which it is measured.
         """
         last = self.first + self.more
         start = vanilla(self.data, last, self.marks, seed)
@@ -102,8 +102,9 @@ SETTINGS = {
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (method, seed, purpose); the purpose
-    is "network" (training), "read" (measurement) or "fgs" (accuracy under FGS).
+    """Return the computations that the study runs, as a dict with one entry per triple (method,
+    seed, purpose). The purpose is "network" (training), "read" (measurement) or "fgs" (accuracy
+    under FGS).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

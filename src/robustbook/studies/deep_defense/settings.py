@@ -163,8 +163,8 @@ class Setting:
         return fine_tune(self.start(seed), method, self.tuning, seed, self.marks)
 
     def networks(self, seed: int) -> dict[str, Call]:
-        """Return by name the computations that train networks: the reference network, and one
-        fine-tuned network for each method.
+        """Return the computations that train the networks, by name: one for the reference network,
+        and one for the fine-tuned network of each method.
         """
         tuned = {name: self.tuned(method, seed) for name, method in self.methods().items()}
         return {"reference": self.start(seed), **tuned}

@@ -26,7 +26,9 @@ METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
+    """Return the computations that the study runs, as a dict with one entry per key (network,
+    method, seed, purpose).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -56,8 +58,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the measurements of one network and method, which make one row of Table 1. The
-    accuracies under further variants of FGS, which the paper does not use, are also yielded.
+    """Yield the measurements of one network and method, which make one row of Table 1. Also yield
+    the accuracies under variants of FGS that the paper does not use.
     """
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
@@ -87,8 +89,8 @@ def _network(
 
 
 def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """Yield eps_ref, and the improvements over the reference network that the paper states in its
-    text.
+    """Yield eps_ref, and our improvements over the reference network, for comparison with those in
+    the paper's text.
     """
     name = NAMES[network]  # type: ignore[index]
     rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}

@@ -116,7 +116,9 @@ def bounded(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
+    """Return the computations that the study runs, as a dict with one entry per key (network,
+    method, seed, purpose).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"

@@ -30,8 +30,8 @@ with the first seed only; with profile ``quick`` they are not run.
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Return the training settings of all networks as a dict. A key of the dict is a pair: the
-    changed training choice and its new value.
+    """Return the training settings of all networks, as a dict with one entry per pair (changed
+    training choice, its new value).
 
     ``every``: the number of optimiser steps between two increases of lambda.
     """
@@ -55,8 +55,8 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
 
 
 def calls(profile: str, seeds: tuple[int, ...], every: int) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys ("ablation", the changed choice, its
-    new value, seed).
+    """Return the computations that the study runs, as a dict with one entry per key ("ablation",
+    changed choice, its new value, seed).
     """
     attacks = (Attack("none"), *(readings(0.25)[name] for name in READINGS[1:]))
     beside = seeds[:1] if profile == "paper" else ()
@@ -110,7 +110,7 @@ def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, fl
     """Return by how many percentage points a constant lambda lowers the accuracy, compared with a
     rising lambda.
 
-    The decreases of the clean accuracy and of the accuracy under FGSM are computed, and the larger
-    one is returned.
+    Both the clean accuracy and the accuracy under FGSM may decrease; the larger decrease is
+    returned.
     """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

@@ -47,8 +47,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict. The first word of a key says what is
-    computed: "ablation", "error", "descents" or "apart".
+    """Return the computations that the study runs, as a dict whose keys are tuples. The first entry
+    of a key says what is computed: "ablation", "error", "descents" or "apart".
     """
     assert p.seeds is not None
     return {

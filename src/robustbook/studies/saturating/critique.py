@@ -6,9 +6,9 @@ different ways. The first group of attacks computes in float64, rescales the log
 difference of two logits as the loss. The second group of attacks changes the backward pass of the
 network: it skips the last nonlinearity, or smooths all nonlinearities. The third group of attacks
 needs no gradients of the attacked network: it transfers adversarial images from another network, or
-queries only the network's outputs. The study also measures the norm of each image's smallest
-adversarial perturbation that any of the attacks finds. The norms of all images' smallest
-perturbations give the accuracy under attack at every eps.
+queries only the network's outputs. For each image, the study also measures the norm of the smallest
+adversarial perturbation that any attack finds. From these norms, the accuracy under attack follows
+for every eps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ class Parameters(parameters.Parameters):
 
 
 def more(eps: float) -> dict[str, Attack]:
-    """Return by name the attacks of this study that the study of Table 1 does not run."""
+    """Return, by name, the attacks that this study adds to those of the study of Table 1."""
     climb = readings(eps)["pgd"]
     return {
         "pgd float64": replace(climb, precision="float64"),
@@ -82,7 +82,9 @@ def bypasses(eps: float) -> dict[str, Attack]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
+    """Return the computations that the study runs, as a dict with one entry per key (network,
+    method, seed, purpose).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -177,10 +179,10 @@ def _accuracies(
 def _sizes(
     results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> tuple[dict[str, Tensor], int]:
-    """Return a dict from the name of each attack to the norms of its smallest perturbations on one
-    network. Also return the number ``grey`` (see `minimal`).
+    """For one network, return the norms of each attack's smallest perturbations, by the name of the
+    attack. Also return the number of images ``grey`` (see `minimal`).
 
-    The norms with the name ``all`` are, for each image, the smallest norm of all attacks.
+    The entry ``all`` has for each image the smallest norm over all attacks.
     """
     pieces = [done for k, done in results.items() if k[:4] == (*key, "minimal")]
     found = {

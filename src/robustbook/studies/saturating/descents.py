@@ -1,7 +1,7 @@
 """Reproduce the attack by Adam of Nayebi & Ganguli 2017 (Section 7).
 
-Adam changes each of ten source images until the network predicts a target class, for each of the
-nine other classes.
+Adam attacks each of ten source images nine times, once with each other class as the target class.
+An attack changes the image until the network predicts the target class.
 
 As in the paper, the perturbation by Adam has no bound, and pixels are not clipped. So the study
 asks only whether the network finally predicts the target class, not how large the perturbation is.
@@ -46,7 +46,7 @@ def descents(
     ``source``, ``target``: the class of the source image and the target class.
     ``found``: whether the attack succeeded.
     ``steps``: the number of Adam steps.
-    ``moved``: the absolute change of a pixel by the attack, as a mean over the pixels.
+    ``moved``: the absolute change of the pixels by the attack, averaged over the pixels.
 
     The source images are chosen among ``images`` test images.
     """
@@ -75,8 +75,8 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
     image of the target class.
 
     After this replacement, the network predicts the target class. So the replacement is a baseline
-    for the perturbations that Adam needs. The result ``moved`` is the mean absolute change of the
-    pixels of an image, as a median over all pairs.
+    for the perturbations that Adam needs. For each pair, the absolute change is averaged over the
+    pixels; the result ``moved`` is the median of these averages over all pairs.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -100,10 +100,10 @@ def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]
 def calls(
     profile: str, seeds: tuple[int, ...], step_size: float, steps: int
 ) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict.
+    """Return the computations that the study runs, as a dict whose keys are tuples.
 
-    The keys of the attacks are ("descents", method, rule, precision, step size, seed). The keys of
-    the baseline without an attack are ("apart", method, rule, seed).
+    An attack has the key ("descents", method, rule, precision, step size, seed). The baseline
+    without an attack has the key ("apart", method, rule, seed).
     """
     networks, images = mlps(profile), TEST[profile]
     swapped = {

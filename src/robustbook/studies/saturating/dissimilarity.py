@@ -53,8 +53,9 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return three thresholds, in ascending order, for the dissimilarity within classes as a
-        fraction of the dissimilarity between classes. One of the thresholds is ``near_zero``.
+        """Return the thresholds 0.1, 0.5 and ``near_zero`` in ascending order, without repetition.
+        Each is a threshold for the dissimilarity within classes, divided by the dissimilarity
+        between classes.
         """
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
@@ -103,7 +104,9 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
 
 def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (method, seed)."""
+    """Return the computations that the study runs, as a dict with one entry per pair (method,
+    seed).
+    """
     assert p.seeds is not None
     size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
     return {

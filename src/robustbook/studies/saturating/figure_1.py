@@ -45,7 +45,7 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
     ``sd``: the standard deviation of the weights of each layer.
     ``density``: for each layer, the histogram of the weights, with ``bins`` bins between ``min``
         and ``max``.
-    ``lit``: the excess kurtosis of the first layer's weights for pixels that are above 0 in some
+    ``lit``: the excess kurtosis of those first-layer weights whose input pixel is above 0 in some
         training image. Training never changes the other weights of the first layer.
     """
     layers = layer_weights(trained(network, context.device))
@@ -63,7 +63,9 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, method, seed)."""
+    """Return the computations that the study runs, as a dict with one entry per triple (network,
+    method, seed).
+    """
     assert p.seeds is not None
     return {
         (network, method, seed): weights(train(training, seed), p.bins)

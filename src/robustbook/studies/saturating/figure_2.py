@@ -38,8 +38,8 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return three thresholds for |h|, in ascending order; one of them is the parameter
-        ``flat``.
+        """Return the thresholds for |h|: 5, 100 and the parameter ``flat``, in ascending order and
+        without repetition.
         """
         return tuple(sorted({5.0, self.flat, 100.0}))
 
@@ -75,7 +75,9 @@ def activities(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, method, seed)."""
+    """Return the computations that the study runs, as a dict with one entry per triple (network,
+    method, seed).
+    """
     assert p.seeds is not None
     return {
         (network, method, seed): activities(

@@ -12,8 +12,8 @@ count the large singular values at the peak of the length element. A singular va
 if it is above half of the largest singular value. The paper states no thresholds for the two
 claims, so we chose 1 % and one half. The study also uses other values of both thresholds.
 
-"Inflates" can also mean that a singular value grows. So we also count the singular values that
-exceed, at the peak of the length element, twice their own median along the path.
+"Inflates" can also mean that a singular value grows. So we also count the singular values that are,
+at the peak of the length element, more than twice as large as their median along the path.
 """
 
 import math
@@ -96,7 +96,8 @@ def geometry(
     path. The results with ``resolved`` in their names are measured at more points where the class
     probabilities change abruptly.
 
-    ``rows``: for the two images at the ends of each path, their numbers in the test set.
+    ``rows``: the row numbers of the two images at the ends of each path, among the ``images`` test
+        images.
     ``confidence``: the network's confidence for the two images at the ends of the path.
     """
     net = trained(network, context.device).double()
@@ -149,7 +150,9 @@ def most_confident(
 
 
 def calls(p: Parameters, network: Name = "sigmoid-mlp") -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (method, seed)."""
+    """Return the computations that the study runs, as a dict with one entry per pair (method,
+    seed).
+    """
     assert p.seeds is not None
     size = TEST[p.profile]
     return {
@@ -208,8 +211,8 @@ def path(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the measurements on one path: the flat fraction and the number of large singular values
-    for each threshold, the height of the peak, and the length of the curve.
+    """Yield all measurements on one path. Among them are the height of the peak, the length of the
+    curve, and, for each threshold, the flat fraction or the number of large singular values.
     """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]
@@ -256,8 +259,8 @@ def large(found: Mapping[str, Tensor], threshold: float) -> int:
 
 
 def grown(found: Mapping[str, Tensor]) -> int:
-    """Return how many singular values exceed, at the peak of the length element, twice their own
-    median along the path.
+    """Return how many singular values are, at the peak of the length element, more than twice as
+    large as their median along the path.
     """
     values = found["singular_values"]
     return int((values[found["length"].argmax()] > 2 * values.median(0).values).sum())

@@ -32,13 +32,15 @@ class Parameters(figure_4.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (method, seed)."""
+    """Return the computations that the study runs, as a dict with one entry per pair (method,
+    seed).
+    """
     return figure_4.calls(p, "relu-mlp")
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the measurements on each path, two averages over the paper's four paths that are
-    compared with the paper's claims, and the curves of the first seed.
+    """Return the measurements on each path, and the curves of the first seed. Also return two
+    averages over the paper's four paths, which are compared with the paper's claims.
     """
     assert p.seeds is not None
     rows: list[Row] = []

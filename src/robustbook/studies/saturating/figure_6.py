@@ -109,8 +109,8 @@ def _ratios(w: Tensor) -> dict[str, Tensor]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys ("pearson", seed) or (network,
-    method, seed).
+    """Return the computations that the study runs, as a dict with keys ("pearson", seed) and
+    (network, method, seed).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -172,8 +172,8 @@ def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) ->
     """Return whether the curve has the paper's shape: it starts at 1.11, rises, stays below 1.36
     and is concave.
 
-    The curve is concave if no point lies below the line between its two neighbours. In each
-    condition on the curve, an error of at most ``tolerance`` is allowed.
+    The curve is concave if no point lies below the line between its two neighbours. Each of these
+    conditions may be violated by at most ``tolerance``.
     """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))

@@ -1,7 +1,7 @@
 """Reproduce Figures 5 and 8 of Nayebi & Ganguli 2017: targeted attacks by L-BFGS.
 
-L-BFGS changes each of ten source images until the network predicts a target class, for each of the
-nine other classes.
+L-BFGS attacks each of ten source images nine times, once with each other class as the target class.
+An attack changes the image until the network predicts the target class.
 
 In Figure 5, the source images are the least confident test images of each class. In Figure 8, the
 source images are the most confident test images of each class. L-BFGS minimises the cross entropy
@@ -108,12 +108,13 @@ def attack(
     ``iterations``: the number of iterations of L-BFGS.
     ``distance``: the l2 norm of the perturbation.
     ``sources``: the row numbers of the source images.
-    ``images``: the adversarial images that the first variant found, by source and target class,
-        clipped to [0, 1] and rounded to 256 grey levels. In this grid, the diagonal has the source
-        images, and a failed attack has a black image.
-    ``straight``: a comparison without gradients: the l2 norm of a perturbation on a straight line.
-        The straight line leads from the source image to the nearest test image of the target class
-        (see `straight`).
+    ``images``: a grid of the adversarial images that the first variant found, with one row per
+        source class and one column per target class. The diagonal has the source images, and a
+        failed attack has a black image. The images are clipped to [0, 1] and rounded to 256 grey
+        levels.
+    ``straight``: for comparison, the l2 norm of a perturbation that is found without gradients. The
+        source image moves straight towards the nearest test image that the network classifies as
+        the target class, until the network predicts the target class (see `straight`).
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -151,7 +152,8 @@ def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
 
 
 def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict with keys (network, method, seed).
+    """Return the computations that the study runs, as a dict with one entry per triple (network,
+    method, seed).
 
     The paper says that the ReLU MLP behaves like the sigmoid MLP. So the ReLU MLP is attacked only
     by the variant of L-BFGS whose results are compared with the paper.

@@ -178,8 +178,8 @@ def descend(
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
     """Run the attack for at most ``steps`` steps of Adam.
 
-    Return the reason why the attack ended. Return also the change of the image, the loss and the
-    gradient after the steps that `grid` lists.
+    Return the reason why the attack ended. Also return measurements of the image's change, of the
+    loss and of the gradient; `grid` lists the steps after which they are made.
 
     The file ``checkpoint`` is written about every ``every`` seconds. An interrupted attack resumes
     from the checkpoint and gives bitwise the same result.
@@ -234,7 +234,8 @@ def long_descent(
     Return why the attack ended (``ended``), the measurements during the attack (``trace``), and the
     image before and after the attack (``from`` and ``to``).
 
-    The attack always runs on the CPU, because one step is too small a computation for a GPU.
+    The attack always runs on the CPU, because one step is too small a computation to be faster on a
+    GPU.
     """
     net = trained(network, "cpu")
     training = network.call.arguments["training"]
@@ -248,8 +249,8 @@ def long_descent(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (rule for the source image,
-    precision, seed).
+    """Return the computations that the study runs, as a dict with one entry per triple (rule for
+    the source image, precision, seed).
     """
     assert p.seeds is not None
     if p.source == p.target:

@@ -35,8 +35,8 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 class Anneal:
     """The schedule of lambda, the weight of the saturation penalty.
 
-    In the first ``plain`` optimiser steps, the penalty's weight lambda is 0. After ``plain`` steps,
-    lambda is increased ``rises`` times, once in ``every`` steps, each time by ``rise``.
+    In the first ``plain`` optimiser steps, the penalty's weight lambda is 0. Then lambda increases
+    by ``rise`` once in ``every`` steps; the number of these increases is ``rises``.
     """
 
     plain: int
@@ -60,7 +60,8 @@ class Training:
         `build`).
     ``eps``: the radius of FGSM in adversarial training.
     ``alpha``: the weight of the loss on clean images in adversarial training.
-    ``layers``: whether the saturation penalty includes the output layer.
+    ``layers``: the layers that the saturation penalty includes: "all", or "hidden" for all except
+        the output layer.
     """
 
     data: str

@@ -47,8 +47,8 @@ def _anneal(training: Training) -> Anneal:
 
 
 def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
-    """Return the computations that evaluate Table 1's saturated networks, as a dict whose keys are
-    tuples ("error", network, seed).
+    """Return the computations that evaluate Table 1's saturated networks, as a dict with one entry
+    per key ("error", network, seed).
     """
     wanted = table_1.calls(table_1.Parameters(profile=profile, seeds=seeds))  # type: ignore[arg-type]
     return {

@@ -87,9 +87,9 @@ def saturated_sigmoid(
     """Return the training settings of Table 1's saturated sigmoid network with another schedule of
     the penalty's weight lambda.
 
-    The weight lambda of the penalty rises once in ``every`` optimiser steps, and the final lambda
-    is ``times`` as large as in Table 1. The argument ``lr`` is the learning rate; with None, the
-    learning rate is that of Table 1.
+    The weight lambda of the penalty rises once in ``every`` optimiser steps. The final lambda is
+    that of Table 1, multiplied by ``times``. The argument ``lr`` is the learning rate; with None,
+    the learning rate is that of Table 1.
     """
     base = mlps(profile)["sigmoid-mlp", "saturated"]
     assert base.anneal is not None

@@ -42,8 +42,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, training method,
-    seed, what is computed).
+    """Return the computations that the study runs, as a dict with one entry per key (network,
+    training method, seed, what is computed).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

@@ -2,14 +2,13 @@
 all settings.
 
 The study changes one setting at a time. For saturated sigmoid MLPs, the study changes the number of
-optimiser steps between two increases of the penalty's weight lambda. For saturated sigmoid MLPs
-with 10 optimiser steps between two increases of lambda, the study also changes one more setting.
-The additional setting is the initialisation, the learning rate, the width, the final lambda, or
-which layers the penalty includes. For saturated ReLU MLPs and CNNs, the study multiplies the
-penalty's weight lambda by a constant. For saturated CNNs and vanilla MLPs, the study changes the
-number of epochs. Longer training may also make the gradients of vanilla networks vanish, and so
-raise their accuracy under FGSM. The paper reports accuracies of 0 and 0.41 % for vanilla MLPs under
-FGSM.
+optimiser steps between two increases of the penalty's weight lambda. With 10 optimiser steps
+between two increases of lambda, the study also changes other settings of these MLPs. They are the
+initialisation, the learning rate, the width, the final lambda, and the layers that the penalty
+includes. For saturated ReLU MLPs and CNNs, the study multiplies the penalty's weight lambda by a
+constant. For saturated CNNs and vanilla MLPs, the study changes the number of epochs. Longer
+training may also make the gradients of vanilla networks vanish, and so raise their accuracy under
+FGSM. The paper reports accuracies of 0 and 0.41 % for vanilla MLPs under FGSM.
 """
 
 from collections.abc import Mapping
@@ -52,8 +51,8 @@ def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
 
 
 def variants(profile: str) -> dict[tuple[str, str], Training]:
-    """Return all training settings that the study tries; a key is a pair (changed setting, its new
-    value).
+    """Return all training settings that the study tries, as a dict with one entry per pair (changed
+    setting, its new value).
     """
     paper = profile == "paper"
     short = 10 if paper else 1
@@ -81,8 +80,8 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (changed setting, its new
-    value, seed, what is computed).
+    """Return the computations that the study runs, as a dict with one entry per key (changed
+    setting, its new value, seed, what is computed).
     """
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])

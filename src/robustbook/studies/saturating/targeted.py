@@ -33,9 +33,9 @@ def sources(
     classified images.
 
     For most images a saturated network predicts a probability p that float32 rounds to 1. So images
-    are ranked by log p - log (1 - p), which increases with p and keeps images apart whose p rounds
-    to 1 in float32. If several images of a class rank equally, the first of these images is
-    returned. Raise ValueError if no image of a class is classified correctly.
+    are ranked by log p - log (1 - p). This number increases with p, and it still differs between
+    images whose p rounds to 1 in float32. If several images of a class rank equally, the first of
+    these images is returned. Raise ValueError if no image of a class is classified correctly.
     """
     logits = logits_of(net, images).double()
     own = labels[:, None]
@@ -76,8 +76,8 @@ def check_sources(
     rows: Int[Tensor, " 10"],
     name: str = "the network",
 ) -> None:
-    """Raise ValueError unless ``rows`` names one correctly classified image of each class, in the
-    order of the classes 0 to 9.
+    """Raise ValueError unless ``rows`` has the row number of a correctly classified image of each
+    class, in the order of the classes 0 to 9.
 
     An attack on a misclassified image would start on the wrong side of a class boundary.
     """
@@ -106,12 +106,12 @@ def straight(
     images: Float[Tensor, "n *shape"],
     targets: Int[Tensor, " p"],
 ) -> Float[Tensor, " p"]:
-    """Return for each starting image an l2 distance: how far it must move along a straight line
+    """Return for each starting image how far, in l2 distance, it must move along a straight line
     until it is classified as the target class.
 
-    For each starting image, the straight line ends at the nearest of ``images`` that ``net``
-    classifies as the target class. Bisection finds a point on the straight line where the class
-    that ``net`` predicts changes.
+    The straight line ends at another image: the nearest one of ``images`` that ``net`` classifies
+    as the target class. Bisection finds a point on the straight line where the predicted class
+    becomes the target class.
     """
     answers = predict(net, images)
     away = torch.cdist(starts.flatten(1), images.flatten(1))
