@@ -4,8 +4,8 @@ The class `Strike` holds the settings of an attack. The network classifies the a
 several times, each time with noise draws that the attack has not used.
 
 Against a randomised network, an adaptive attack averages its loss over noise draws (Athalye,
-Engstrom, Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) advise to
-attack first a network whose noise is the same in every step of the attack.
+Engstrom, Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) recommend
+first attacking the network with fixed noise, which is the same in every step of the attack.
 """
 
 import math
@@ -48,8 +48,8 @@ class Strike:
     ``noise``: whether the attacked network has new noise in each step (``fresh``), the same noise
         in all steps (``frozen``), or no noise (``off``).
     ``c``: the weight of the hinge loss in the Carlini-Wagner attack.
-    ``preset``: the version of the Carlini-Wagner attack. With ``search``, the version must keep the
-        last iterate.
+    ``preset``: the version of the Carlini-Wagner attack. With the kind ``search``, this must be a
+        version that returns the last iterate.
     ``eps``: the radius of PGD and of the Square attack.
     ``steps``: the number of steps; for the Square attack, the number of queries.
     ``searches``: the number of values of c that the function `searched` tries.
@@ -75,8 +75,8 @@ class Frozen:
         self.net = net
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the network as a function of images. The noise is always the draw with the number
-        FROZEN, whatever ``draw`` is.
+        """Return the network as a function of images. The noise is always draw number FROZEN; the
+        argument ``draw`` is ignored.
         """
         found: Callable[[Tensor], Tensor] = self.net.at(keys, FROZEN)
         return found
@@ -105,9 +105,9 @@ def struck(
     ``seen``: which attacked images the network classifies correctly with the noise that the attack
         used. ``seen`` exists only if the noise was frozen or switched off during the attack.
 
-    Images that the network misclassifies without any attack are not attacked. However, the attack
-    includes images that the network classifies correctly while its noise is frozen or switched off
-    for the attack.
+    Images that the network misclassifies without any attack are not attacked. There is one
+    exception: if the noise is frozen or switched off for the attack, images that are classified
+    correctly in this state are attacked too.
 
     ``noise``: the noise layers during attack and evaluation; with None, the noise layers of
         training.
@@ -143,8 +143,8 @@ def searched(
     keys: Tensor,
     draws: int,
 ) -> Tensor:
-    """Return the nearest adversarial image that Carlini-Wagner finds for each image, over a search
-    for c.
+    """Run the Carlini-Wagner attack with several values of c; return for each image the nearest
+    adversarial image.
 
     An iterate that is misclassified with the noise draws of one step may be classified correctly
     with new noise draws. So for each c we test only the last iterate. For a given c, the attack
@@ -222,13 +222,13 @@ def _moved(
 def counted(
     network: Done, first: int, images: int, choice: int, trials: int, *, context: Context
 ) -> dict[str, object]:
-    """Count for each of ``images`` clean test images how often each class is predicted with a
-    single noise draw (hard votes).
+    """Count for each of ``images`` clean test images how often each class is predicted; each noise
+    draw gives one vote.
 
-    ``choice``: for each image and class, the number of votes in the first ``choice`` noise draws,
-        shape (images, classes).
-    ``counts``: for each image and class, the number of votes in the next ``trials`` noise draws,
-        shape (images, classes).
+    ``choice``: the number of votes for each class in the first noise draws, which choose the class;
+        shape (images, classes). The argument of the same name is the number of these draws.
+    ``counts``: the number of votes for each class in the next ``trials`` noise draws, which bound
+        the probability of the chosen class; shape (images, classes).
     ``label``: the true classes.
     """
     net = _ready(network, context.device)
@@ -271,8 +271,8 @@ def one_draw(
 
 
 def _ready(network: Done, device: str, noise: Noise | None = None) -> nn.Module:
-    """Return the trained network. The weights of the returned network get no gradients, and the
-    network's memory format is fast on a CPU.
+    """Return the trained network. Its weights get no gradients, and its memory layout (channels
+    last) is fast on a CPU.
     """
     net = trained(network, device, noise).requires_grad_(False)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

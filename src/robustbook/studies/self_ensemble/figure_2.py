@@ -33,9 +33,9 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, regime, seed, c,
-    number of the first image). The regime says whether the noise is on in training, at test time,
-    in both, or in neither.
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, regime,
+    seed, c, index of the job's first test image). The regime says whether the noise is on in
+    training, at test time, in both, or in neither.
     """
     assert p.seeds is not None
     return {

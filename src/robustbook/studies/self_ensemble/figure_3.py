@@ -25,8 +25,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, name of the noise
-    layers, seed, c, number of the first image).
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, noise
+    configuration, seed, c, index of the job's first test image).
     """
     assert p.seeds is not None
     return {
@@ -39,8 +39,8 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the names of the noise layers that Figure 3 compares, from no noise to the noise of
-    RSE.
+    """Return the names of the noise configurations that Figure 3 compares, from no noise to the
+    noise of RSE.
 
     If the settings of a network have no noise levels, return an empty tuple.
     """

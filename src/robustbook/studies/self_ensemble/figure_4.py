@@ -30,8 +30,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, "rse", seed, c,
-    number of the first image); c = 0 stands for clean images.
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, "rse",
+    seed, c, index of the job's first test image). The value c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -62,7 +62,7 @@ def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
 
     According to the paper, 50 draws give a higher accuracy than one draw up to about c = 0.4, and a
     lower accuracy for larger c. So we compare the mean accuracy of 50 draws with that of one draw
-    twice: over all c below 0.4, and over all c from 0.4.
+    twice: over all c below 0.4, and over all c of at least 0.4.
     """
     start = f"{TARGETS}/{ITEM}"
     gain = {c: at.accuracy - 100 * at.single.double().mean().item() for c, at in of.items() if c}

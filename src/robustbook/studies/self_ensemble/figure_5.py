@@ -24,8 +24,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, name of the noise
-    layers, seed, number of the first image).
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, noise
+    configuration, seed, index of the job's first test image).
     """
     assert p.seeds is not None
     return {
@@ -38,7 +38,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the names of the noise layers with which the networks of Figure 5 are trained."""
+    """Return the names of the noise configurations with which Figure 5's networks are trained."""
     return ("rse", *own.levels)
 
 

@@ -36,8 +36,8 @@ Curve = list[tuple[float, float]]
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, c,
-    number of the first image).
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
+    seed, c, index of the job's first test image).
     """
     assert p.seeds is not None
     return {
@@ -84,8 +84,8 @@ def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> I
     """Yield the results that test the paper's comparisons between two accuracies or between two
     distortions.
 
-    Most results that the function yields are the first of two compared numbers. The book's ledger,
-    which compares our results with the papers, looks up the second number.
+    Most of these results contain only the first of the two numbers of a comparison. The book's
+    ledger, which compares our results with the papers, looks up the second number.
     """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:
@@ -107,7 +107,8 @@ def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> I
 
 def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
     """Yield two settings of VGG16, the network of Table 2: the number of test images, and the
-    number of values of c including 0. Both are counted in the run, because small runs use fewer.
+    number of values of c including 0. Both are counted in the run, because small runs use fewer
+    images and fewer values of c.
     """
     of = {c: len(at.right) for (network, _, c), at in found.items() if network == "vgg16"}
     if of:
@@ -174,7 +175,7 @@ def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
     """Return the smallest distortion beyond which the second curve is nowhere below the first
     curve.
 
-    The function compares the two curves only at the ends of ``grid`` equal intervals of distortion.
+    The function compares the two curves only at ``grid`` + 1 equally spaced distortions.
     """
     end = min(first[-1][0], second[-1][0])
     last = None

@@ -1,6 +1,6 @@
 """Train the networks of Random Self-Ensemble with each defense.
 
-All studies of the paper get their networks from this module, so each network is trained only once.
+All studies of this paper get their networks from this module, so each network is trained only once.
 The result of training contains all weights and buffers of a network, including the running
 statistics of batch norm. Noise layers do not change the names of the weights. So the trained
 weights can also be loaded into a network with other noise layers.

@@ -90,13 +90,14 @@ class Setting:
     ``recipe``: the recipe with which every network is trained.
     ``images``: the number of test images that are attacked; they are the first images of the test
         set.
-    ``piece``: the number of test images that one computation attacks; it is chosen so that a
-        computation takes a few minutes.
+    ``piece``: the number of test images that one job attacks; it is chosen so that a job takes a
+        few minutes.
     ``steps``: the number of steps of the attack.
     ``cs``: the values of c in Figure 6.
     ``noise``: the noise layers of RSE in this profile; with None, the paper's noise layers (see
         `noise_of`).
-    ``levels``: the noise layers of Figures 3 and 5, ordered from low to high noise.
+    ``levels``: the names of the noise configurations of Figures 3 and 5, ordered from low to high
+        noise.
     """
 
     model: Model
@@ -111,11 +112,11 @@ class Setting:
 
     @property
     def rse(self) -> Noise:
-        """Return the noise layers of the networks that are called ``rse``."""
+        """Return the noise layers of a network with the defense ``rse``."""
         return self.noise or noise_of(self.model.network)
 
     def network(self, defense: Names, seed: int) -> Call:
-        """Return the computation that trains the network with the defense ``defense``."""
+        """Return the job that trains the network with the defense ``defense``."""
         if defense == "distill":
             kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
             plain = replace(self.recipe, augmentation=None)

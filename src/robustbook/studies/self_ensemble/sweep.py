@@ -1,4 +1,4 @@
-"""List the computations that attack a network with several values of c, and arrange their results
+"""List the jobs that attack a network with several values of c, and arrange the results of the jobs
 in rows.
 """
 
@@ -21,8 +21,8 @@ NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
 
 
 def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], Call]:
-    """Return the computations that evaluate clean images with several numbers of noise draws. The
-    keys are pairs (0, number of the first image), where 0 is the value of c.
+    """Return the jobs that evaluate clean images with several numbers of noise draws. The dict has
+    one entry per pair (0, index of the job's first test image), where 0 is the value of c.
     """
     net = own.network(defense, seed)
     numbers = NUMBERS if defense.startswith("rse") else (1,)
@@ -32,8 +32,8 @@ def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], 
 def points(
     own: Setting, defense: Names, seed: int, cs: Sequence[float], noise: Noise | None = None
 ) -> dict[tuple[float, int], Call]:
-    """Return the computations that attack the network with each c, as a dict whose keys are pairs
-    (c, number of the first image).
+    """Return the jobs that attack the network with each c, as a dict with one entry per pair (c,
+    index of the job's first test image).
 
     The value c = 0 stands for clean images.
 
@@ -52,7 +52,7 @@ def points(
 def swept(
     results: Mapping[tuple[Any, ...], Done], seed: int
 ) -> dict[tuple[str, str, float], Swept]:
-    """Return the results of one seed as a dict whose keys are tuples (network, defense, c). A
+    """Return the results of one seed, as a dict with one entry per tuple (network, defense, c). A
     result covers all test images of the study, because the results for the pieces are joined.
     """
     pieces: dict[tuple[str, str, float], list[Done]] = {}

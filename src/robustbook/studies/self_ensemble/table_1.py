@@ -40,7 +40,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no computations, because nothing has to be trained."""
+    """Return an empty dict, because this study runs no jobs: nothing has to be trained."""
     return {}
 
 

@@ -34,15 +34,15 @@ class Parameters(settings.Parameters):
     own_networks: ClassVar = settings.VGG16
 
     def more(self) -> tuple[Names, ...]:
-        """Return the names of the variants of RSE whose noise layers have another place or another
-        noise level than those of RSE.
+        """Return the names of the variants of RSE that place the noise differently or have another
+        noise level.
         """
         return {"quick": (), "reduced": READINGS[-1:], "paper": READINGS}[self.profile]
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, c,
-    number of the first image); c = 0 stands for clean images.
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
+    seed, c, index of the job's first test image). The value c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

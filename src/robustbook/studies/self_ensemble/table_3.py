@@ -50,7 +50,9 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, defense, seed)."""
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
+    seed).
+    """
     assert p.seeds is not None
     return {
         (network, defense, seed): targeted(

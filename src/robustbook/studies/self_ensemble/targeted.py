@@ -31,7 +31,8 @@ def targeted(
     ``classes``: the target classes, shape (9,).
     ``change``: the perturbation for each target class, shape (9, 3, height, width).
     ``image``: the clean image.
-    ``reached``: whether the predicted class with ``draws`` noise draws is the target class.
+    ``reached``: for each target class, whether the attacked image is classified as this class with
+        ``draws`` noise draws.
     ``right``: whether the clean image is classified correctly with ``draws`` noise draws.
 
     The noise depends on the position of the image in the test set and on the target class.

@@ -55,10 +55,10 @@ PIECE = 10  # number of images whose Hessians are computed together
 class Size:
     """The settings for one network: the numbers of images, noise draws and random vectors.
 
-    ``images``: the number of test images in the functions `averaged` and `steep`.
-    ``bent``: the number of test images in the function `bent`.
-    ``draws``: the number of noise draws per image in the function `bent`. For every image, the
-        function multiplies the Hessian by the same number of random vectors.
+    ``images``: the number of test images that the functions `averaged` and `steep` use.
+    ``bent``: the number of test images that the function of the same name uses.
+    ``draws``: the number of noise draws per image in the function `bent`. The same function also
+        multiplies the Hessian of each image by as many random vectors.
     ``probes``: the number of random vectors per image that the function `steep` multiplies by the
         Hessian.
     """
@@ -310,8 +310,8 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, what
-    is computed). The small smooth network has the name digits.
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
+    seed, measurement). In the tuples, the small smooth network has the name ``digits``.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -358,8 +358,8 @@ Labels = Mapping[str, str | float | int | bool]
 
 def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
     """Yield how much the two sides of each inequality in Jensen's bound differ. For each
-    inequality, yield the larger side minus the smaller side: the minimum and the mean over the
-    images.
+    inequality, yield the side that should be larger minus the other side: the minimum and the mean
+    over the images.
     """
     mean, together, confidence = (done.tensors[k] for k in ("mean", "together", "confidence"))
     steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}

@@ -8,11 +8,12 @@ l-infinity PGD, and the gradient-free Square attack. The study also runs PGD on 
 noise frozen (the same noise in every step) or switched off. The network classifies the attacked
 images several times, each time with new noise draws.
 
-If a network adds noise only to the image, and predicts by majority vote over noise draws, the
-defense is randomized smoothing. For a network that is defended by randomized smoothing, the study
-also computes the certified accuracy at each l2 radius. The certified accuracy is a lower bound on
-the accuracy under any attack. The accuracy under the attacks of this study is an upper bound on the
-accuracy under the strongest possible attack.
+A network with noise on the image that predicts by majority vote over noise draws is defended by
+randomized smoothing. This also holds if there is more noise inside the network. So for networks
+with noise, the study also computes the certified accuracy of the majority vote at each l2 radius.
+The certified accuracy is a lower bound on the accuracy of the majority vote under any attack. The
+accuracy under the attacks of this study is an upper bound on the accuracy under the strongest
+possible attack.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ class Size:
     """The settings for one network: the numbers of images, steps and noise draws.
 
     ``images``: the number of test images.
-    ``piece``: the number of test images that one computation attacks.
+    ``piece``: the number of test images that one job attacks.
     ``repeats``: how many times the attacked images are evaluated, each time with ``draws`` new
         noise draws.
     ``averaged``: the numbers of noise draws over which each step of an attack averages; the attack
@@ -161,7 +162,7 @@ def attacked_ones(p: Parameters, network: str) -> tuple[Names, ...]:
 
 
 def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
-    """Return the attacks on one network as a dict whose keys are tuples (name, number of noise
+    """Return the attacks on one network, as a dict with one entry per tuple (name, number of noise
     draws per step, radius).
 
     For a network without noise, the dict has no attacks that average over noise draws, freeze the
@@ -199,8 +200,9 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, what
-    is computed, number of the first image). The keys are in the order of the images.
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
+    seed, measurement, index of the job's first test image). Entries that differ only in the test
+    images are in the order of the images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -248,8 +250,9 @@ class Outcome:
     seen: Tensor | None = None
 
     def inside(self, radius: float) -> Tensor:
-        """Return which images were changed by an l2 distance of at most ``radius``. An attack with
-        this radius can exceed it by rounding, so the distance may be larger by a millionth.
+        """Return which images were changed by an l2 distance of at most ``radius``. The test allows
+        a distance that is larger by a millionth, because attacks can exceed their radius by
+        rounding.
         """
         return self.distance <= radius * (1 + 1e-6)
 
@@ -297,7 +300,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 def deviation(done: Done) -> float:
     """Return the standard deviation of the noise on the image. The argument ``done`` is the result
-    of `counted` for a network with noise only on the image.
+    of `counted` for a network with noise.
     """
     noise = done.call.arguments["network"].arguments["noise"]
     return float(noise.inner if noise.placement == "code" else noise.init)
@@ -314,13 +317,14 @@ def within(clean: Outcome, one: Outcome, radius: float) -> Tensor:
 
 
 def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor:
-    """Return for each evaluation which images are classified correctly under the strongest of all
-    attacks that change the image by an l2 distance of at most ``radius``; shape (repeats, images).
+    """Return which images are classified correctly in each evaluation under the strongest attack
+    with an l2 distance of at most ``radius``; shape (repeats, images).
 
-    In each evaluation, the other evaluations choose the attack on an image: the attack under which
-    they classify the image correctly least often. Of several such attacks, the one with the largest
-    distance is chosen. An evaluation never chooses its own attack. Otherwise an image would count
-    as misclassified because one of many noisy evaluations was wrong by chance.
+    For each image and evaluation, the strongest attack is the attack under which the other
+    evaluations classify the image correctly least often. Of several such attacks, the one with the
+    largest distance is chosen. An evaluation has no influence on the choice of its own attack.
+    Otherwise an image would count as misclassified because one of many noisy evaluations was wrong
+    by chance.
     """
     inside = torch.stack([other.inside(radius) for other in others])
     tried = torch.where(inside[:, None], torch.stack([o.right for o in others]), clean.right)

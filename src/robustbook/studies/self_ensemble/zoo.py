@@ -120,7 +120,7 @@ def estimated(
     ``slope``: the derivative of the noise-averaged margin along u, computed from gradients.
     ``slope_error``: the standard error of ``slope``.
     ``differences``: the finite differences (g(x + h u) - g(x - h u)) / 2h with independent noise,
-        shape (images, steps, pairs).
+        shape (images, values of h, pairs).
     ``variance``: the variance over noise draws of the margin of the image x.
     ``pixels``: the number of pixel values of an image.
 
@@ -236,9 +236,9 @@ def black_box(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, defense, seed, what
-    is computed). For an attack by ZOO, the last entry is the pair (h, number of averaged noise
-    draws).
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
+    seed, measurement). For an attack by ZOO, the measurement is the pair (h, number of noise draws
+    per output).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -268,7 +268,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def options(size: Size, noisy: bool) -> tuple[tuple[float, int], ...]:
-    """Return the pair (h, number of averaged noise draws) for each attack by ZOO.
+    """Return for each attack by ZOO the pair (h, number of noise draws per output).
 
     For a network without noise, no attack averages over noise draws.
     """
@@ -308,7 +308,7 @@ Labels = Mapping[str, str | float | int | bool]
 
 def grouped(differences: Tensor) -> dict[int, Tensor]:
     """Return the variance of ZOO's estimate for each number n of averaged noise draws; each
-    variance has the shape (images, steps).
+    variance has the shape (images, values of h).
 
     With n noise draws for each output of the network, ZOO's estimate is the mean of n independent
     finite differences.
@@ -324,17 +324,17 @@ def grouped(differences: Tensor) -> dict[int, Tensor]:
 
 def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     """Yield two ratios for each h. The first ratio is the measured variance of ZOO's estimate
-    divided by the predicted variance. The second ratio is the mean estimate divided by the exact
-    derivative.
+    divided by the predicted variance, for each number of noise draws in `COUNTS`. The second ratio
+    is the mean estimate divided by the exact derivative; yield also its standard error.
 
     In both ratios, numerator and denominator are sums over the images. In the ratio of estimate to
     derivative, each image is weighted by its derivative, so that images with a large derivative
     count more.
 
-    Yield also two numbers of noise draws per output of the network, with which the standard error
-    of ZOO's estimate equals the derivative. The first number of noise draws is for the derivative
-    along the gradient. The second number is for the root mean square derivative along a single
-    pixel.
+    Yield also two numbers of noise draws per output of the network. With that many draws, the
+    standard error of ZOO's estimate equals the derivative. The first number of noise draws is for
+    the derivative along the gradient. The second number is for the root mean square derivative
+    along a single pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)

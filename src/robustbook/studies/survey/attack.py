@@ -24,7 +24,9 @@ def test_images(network: Done, images: int, device: str) -> tuple[Tensor, Tensor
 
 
 def fixed(net: nn.Module) -> nn.Module:
-    """Return the network without gradients of its parameters, so that attacks are faster."""
+    """Switch off the gradients of the network's parameters, which makes attacks faster; return the
+    network.
+    """
     return net.requires_grad_(False)
 
 

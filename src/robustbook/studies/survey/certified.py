@@ -59,8 +59,7 @@ class Size:
     and the numbers of noise draws.
 
     ``images``: the number of test images.
-    ``every``: the distance between the used images in the test set; with 20, every twentieth image
-        is used.
+    ``every``: if this number is 20, the study uses every twentieth image of the test set.
     ``choice``: the number of noise draws that choose the class (the paper's n0).
     ``trials``: the number of noise draws that bound the probability of the chosen class (the
         paper's n).
@@ -155,8 +154,10 @@ def counted(
     """Count for each image how often each class is predicted under noise, as CERTIFY does.
 
     ``label``: the true classes.
-    ``choice``: the counts that choose the class, shape (images, classes).
-    ``counts``: the counts that bound the probability of the chosen class, shape (images, classes).
+    ``choice``: how often each class is predicted in the noise draws that choose the class, shape
+        (images, classes).
+    ``counts``: how often each class is predicted in the noise draws that bound the probability of
+        the chosen class, shape (images, classes).
     """
     keys = torch.arange(images) * every
     found = load(model_of(network).data, "test").subset(keys)
@@ -179,7 +180,7 @@ def counted(
 
 
 def calls(p: Parameters) -> dict[tuple[float, int], Call]:
-    """Return the study's computations as a dict whose keys are pairs (sigma, seed)."""
+    """Return the jobs that the study runs, as a dict with one entry per pair (sigma, seed)."""
     assert p.seeds is not None
     own = SIZES[p.profile]
     return {
@@ -233,8 +234,8 @@ def _caps() -> Iterator[Row]:
 
 def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: int) -> Iterator[Row]:
     """Yield for one network the certified accuracy at each radius of the paper's table, and the
-    fraction of images on which CERTIFY abstains. Yield also the mean certified radius; an image
-    counts as 0 if CERTIFY does not return its true class.
+    fraction of images on which CERTIFY abstains. Yield also the mean certified radius; the radius
+    of an image counts as 0 if CERTIFY does not return the true class.
     """
     start = f"{PAPER}/cohen-cifar10/sigma-{sigma}"
     images, labels = len(right), {"sigma": sigma}
@@ -252,8 +253,8 @@ def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: in
 
 
 def _votes(done: Done, sigma: float, seed: int) -> Iterator[Row]:
-    """Yield two results: the accuracy of predicting the class with the most votes, and the fraction
-    of images for which all votes are for one class.
+    """Yield three results: the accuracy of predicting the class with the most votes, the fraction
+    of images for which all votes agree, and the number of votes per image.
     """
     counts, label = done.tensors["counts"], done.tensors["label"]
     most, answer = counts.max(1)

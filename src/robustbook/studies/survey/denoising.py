@@ -46,11 +46,11 @@ claim about it.
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (training, variant, attack,
-    seed).
+    """Return the jobs that the study runs, as a dict with one entry per tuple (training, variant,
+    attack, seed).
 
-    If a key has ``noise`` in place of the attack, the computation measures the relative noise in
-    the feature maps before and after each denoising block.
+    If a key has ``noise`` in place of the attack, the job measures the relative noise in the
+    feature maps before and after each denoising block.
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
@@ -149,8 +149,8 @@ def _differences(of: Results, seed: int) -> Iterator[Row]:
 
 def _noise(own: Setting, of: Results, seed: int) -> Iterator[Row]:
     """Yield for each block three means over the images. The first two means are the relative noise
-    in the feature maps before and after the block. The third mean is over the ratio of the noise
-    after the block to the noise before the block.
+    in the feature maps before and after the block. The third mean is the mean ratio of the noise
+    after the block to the noise before it.
     """
     for name in BLOCKED:
         if ("adversarial", name, "noise") not in of:

@@ -97,7 +97,7 @@ class Setting:
         return replace(attack, eps=self.eps, step_size=size)
 
     def network(self, blocks: Blocks | None, seed: int, defense: Defense | None = None) -> Call:
-        """Return the computation that trains the network with the denoising blocks ``blocks``."""
+        """Return the job that trains the network with the denoising blocks ``blocks``."""
         placed = None if blocks is None else replace(blocks, after=self.after)
         model = replace(self.model, blocks=placed)
         return train(model, self.defense if defense is None else defense, self.recipe, seed)
@@ -164,7 +164,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def networks(own: Setting, seed: int) -> dict[tuple[str, str], Call]:
-    """Return the computations that train the networks, as a dict whose keys are pairs (training,
+    """Return the jobs that train the networks, as a dict with one entry per pair (training,
     variant).
     """
     every = {**VARIANTS, **ABLATIONS}
@@ -176,7 +176,9 @@ def networks(own: Setting, seed: int) -> dict[tuple[str, str], Call]:
 
 
 def around(own: Setting) -> tuple[str, ...]:
-    """Return the names of the layers whose outputs are the input and the output of each block."""
+    """Return the names of two layers for each block; their outputs are the block's input and
+    output.
+    """
     return tuple(name for stage in own.after for name in (f"{stage}.layers", stage))
 
 

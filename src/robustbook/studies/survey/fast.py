@@ -273,7 +273,7 @@ def followed(
 
 
 def network(own: Setting, method: str, radius: float, seed: int) -> Call:
-    """Return the computation that trains a network and measures its accuracy after each epoch."""
+    """Return the job that trains a network and measures its accuracy after each epoch."""
     eps = radius * own.unit
     defense = Defense(Weights(adversarial=1.0), inner(own, method, eps))
     recipe = own.long if own.long is not None and method in own.lengthened else own.recipe
@@ -281,8 +281,9 @@ def network(own: Setting, method: str, radius: float, seed: int) -> Call:
 
 
 def trained_methods(own: Setting, first: bool) -> Iterator[tuple[str, float]]:
-    """Yield the pairs (training method, radius) that are run with a seed. The first seed runs all
-    pairs; all later seeds only repeat the paper's method.
+    """Yield the pairs (training method, radius) for which a network is trained with one seed. The
+    first seed is used for all pairs of the study. All later seeds are used only for the paper's
+    method with the radius ``main``.
     """
     for method in METHODS if first else (PRINTED,):
         for radius in own.radii if method not in own.left_out else ():
@@ -291,8 +292,8 @@ def trained_methods(own: Setting, first: bool) -> Iterator[tuple[str, float]]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (image set, training method,
-    radius, part, seed). A part is the training or an attack.
+    """Return the jobs that the study runs, as a dict with one entry per tuple (image set, training
+    method, radius, part, seed). The part is ``training`` or the name of an attack.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

@@ -2,10 +2,10 @@
 topics are FGSM and adversarial training with FGSM.
 
 The loss of the paper's adversarial training is a weighted sum of the losses on clean images and on
-images of FGSM. The study trains linear networks and maxout networks with and without the
-adversarial loss. For comparison, the study also trains networks on images with random noise of the
-size of FGSM's perturbation. The study goes beyond the paper in two ways: it varies the weight alpha
-of the loss on clean images, and attacks the networks by PGD.
+adversarial images of FGSM. The study trains maxout networks with and without the adversarial loss,
+and linear networks without it. For comparison, the study also trains networks on images with random
+noise of the size of FGSM's perturbation. The study goes beyond the paper in two ways: it varies the
+weight alpha of the loss on clean images, and attacks the networks by PGD.
 
 ``paper``: MNIST; the network with 1600 units needs a GPU, so it is trained only with the setting
     ``networks=["maxout-large"]``.
@@ -67,8 +67,8 @@ class Parameters(settings.Parameters):
 class Training:
     """The loss on which a network is trained.
 
-    ``alpha``: the weight of the loss on clean images. The loss on images of FGSM has the weight 1 -
-        alpha.
+    ``alpha``: the weight of the loss on clean images. The loss on adversarial images of FGSM has
+        the weight 1 - alpha.
     ``noise``: the random noise on the images: ``none``, ``sign`` (plus or minus EPS for each pixel)
         or ``uniform`` (between -EPS and EPS).
     ``sigmoid``: whether the output layer has a sigmoid for each class instead of a softmax over all
@@ -325,7 +325,7 @@ def _two(data: ImageSet) -> ImageSet:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict, in which each key ends with the seed."""
+    """Return the jobs that the study runs, as a dict. The last part of each key is the seed."""
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     kinds = attacks(own)
@@ -490,8 +490,8 @@ def _of_network(label: str, name: str, done: Done, seed: int) -> Iterator[Row]:
 
 
 def _of_rubbish(name: str, done: Done, seed: int) -> Iterator[Row]:
-    """Yield two results for images of pure noise: the percentage of images for which some class has
-    a probability above one half, and the mean probability of this class.
+    """Yield the percentage of noise images for which some class has a probability above one half.
+    Yield also the mean of this probability over these images.
     """
     probability = done.tensors["probability"]
     sure = probability > 0.5

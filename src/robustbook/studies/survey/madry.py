@@ -10,7 +10,8 @@ few images, it measures the losses that PGD reaches from many random starts.
 ``paper``: the paper's 100,000 training steps with 40 PGD steps each, which need a GPU.
 ``reduced``: MNIST, networks of a quarter of the width, and fewer training steps than ``paper``.
     With profile ``reduced``, each training step has 5 PGD steps, which are larger than the PGD
-    steps of profile ``paper``.
+    steps of profile ``paper``. For comparison, one network is trained with the PGD steps of profile
+    ``paper``.
 ``quick``: small images of digits that come with the book, networks of a sixteenth of the width, and
     a third of the radius.
 """
@@ -54,7 +55,8 @@ class Setting:
 
     ``eps``: the l-infinity radius of the attacks. The step size of the attacks is a thirtieth of
         the radius ``eps``.
-    ``narrow``: the number by which the widths of the networks are divided.
+    ``narrow``: the number by which the widths of the networks are divided; for network B, it is at
+        most 8.
     ``images``: the number of test images.
     ``many``: the number of test images for the attacks that take long, such as PGD with 20
         restarts.
@@ -202,14 +204,14 @@ COPY_SEED = 1000
 def network(
     own: Setting, schedule: Schedule, seed: int, name: Networks = "madry", narrow: int = 0
 ) -> Call:
-    """Return the computation that trains a network on adversarial images of PGD."""
+    """Return the job that trains a network on adversarial images of PGD."""
     defense = pgd_training(own.eps, schedule.inner, schedule.step_size)
     return train(Model(own.data, name, narrow or own.narrow), defense, schedule.recipe, seed)
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict, in which each key begins with the part of the
-    study.
+    """Return the jobs that the study runs, as a dict. Each key begins with the name of the
+    experiment and ends with the seed.
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]

@@ -105,8 +105,9 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (network, training, source,
-    attack, seed). The source is the network whose gradients the attack uses.
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, training,
+    source, attack, seed). The source is the network whose gradients the attack uses. If a key has
+    ``trained`` in place of the attack, the job trains the network.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

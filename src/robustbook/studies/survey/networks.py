@@ -163,8 +163,8 @@ def l2_training(attack: L2Steps) -> Defense:
 
 
 def fgsm_training(eps: float) -> Defense:
-    """Return the defense that trains only on images of FGSM, without a random start and with
-    clipping to [0, 1].
+    """Return the defense that trains only on adversarial images of FGSM, without a random start and
+    with clipping to [0, 1].
     """
     return Defense(Weights(adversarial=1.0), inner_fgsm(eps, clip=True))
 
@@ -202,7 +202,8 @@ def _weighted(
 def built(model: Model, seed: int) -> nn.Module:
     """Return the network with its initial weights.
 
-    All layers outside the denoising blocks have the same initial weights as without these blocks.
+    All layers outside the denoising blocks have the same initial weights as in a network without
+    these blocks.
     """
     net = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if model.blocks is None:

@@ -153,7 +153,7 @@ class Setting:
         return Defense(weights, attack, noise=self.noise if method in ("clp", "lsq") else 0.0)
 
     def training(self, method: str, seed: int) -> Call:
-        """Return the computation that trains the network with a method."""
+        """Return the job that trains the network with a training method."""
         defense = self.defense(method)
         recipe = self.plain if defense.attack is None else self.adversarial
         return train(Model(self.data, self.network, self.narrow), defense, recipe, seed)
@@ -279,9 +279,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
             narrow=4,
             inner=(5, 0.1),
             plain=Recipe(_epochs(60_000, 15, 128), 128, 1e-3),
-            adversarial=Recipe(
-                4000, 100, 1e-3, schedule="linear", warmup=0.1, channels_last=True
-            ),
+            adversarial=Recipe(4000, 100, 1e-3, schedule="linear", warmup=0.1, channels_last=True),
             images=300,
             few=100,
             long=100,
@@ -317,9 +315,7 @@ class Parameters(settings.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Network, ...]]:
-        """Return the names of the chosen networks, without networks for which the profile has no
-        settings.
-        """
+        """Return the names of those chosen networks for which the profile has settings."""
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Network, tuple[Setting, str]]:
@@ -336,8 +332,8 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples that begin with the kind of
-    computation, the network and the seed.
+    """Return the jobs that the study runs, as a dict. Each key begins with the kind of job, the
+    network and the seed.
     """
     assert p.seeds is not None
     return {

@@ -47,8 +47,8 @@ GAUSSIAN = "nonlocal-gaussian"
 
 
 def l2_network(own: Setting, seed: int) -> Call:
-    """Return the computation that trains the network without denoising blocks adversarially, with
-    an attack in the l2 norm.
+    """Return the job that adversarially trains the network without denoising blocks, with an attack
+    in the l2 norm.
     """
     given = own.defense.attack
     assert given is not None
@@ -57,8 +57,8 @@ def l2_network(own: Setting, seed: int) -> Call:
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (training, measurement,
-    seed).
+    """Return the jobs that the study runs, as a dict with one entry per tuple (training,
+    measurement, seed).
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]

@@ -16,7 +16,7 @@ PAPER = "survey"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set in a study with the profile ``reduced``."""
+    """The parameters that a reader can set in a study that offers the profile ``reduced``."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0,), "paper": (0, 1, 2)}
     profile: Annotated[

@@ -140,7 +140,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations of the study as a dict.
+    """Return the jobs that the study runs, as a dict.
 
     The first part of a key says what is computed, and the second part is the seed.
     """
@@ -271,8 +271,8 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
 def _fed(
     source: str, networks: tuple[str, ...], right: Tensor, seed: int, columns: tuple[str, ...]
 ) -> Iterator[Row]:
-    """Yield the error rates of all networks on one kind of images: adversarial images of the
-    network ``source``, or images with noise.
+    """Yield the error rates of all networks on one kind of images: adversarial images that were
+    computed on the network ``source``, or images with noise.
 
     Only the error rates of the networks in ``columns`` are compared with the paper's numbers. The
     paper's row for AE400-10 is not compared, because we could not read it.

@@ -248,8 +248,8 @@ def random_targets(labels: Tensor, seed: int) -> Tensor:
 
 
 def scaled(images: Tensor, changed: Tensor, distortion: float) -> Tensor:
-    """Return the images with each perturbation scaled to the root mean square ``distortion``; an
-    image without a perturbation stays unchanged.
+    """Return the images, with each perturbation scaled so that its root mean square is
+    ``distortion``; an image without a perturbation stays unchanged.
     """
     change = changed - images
     size = change.flatten(1).square().mean(1).sqrt()[:, None, None, None]
@@ -258,7 +258,7 @@ def scaled(images: Tensor, changed: Tensor, distortion: float) -> Tensor:
 
 def training_images(classifier: Classifier, seed: int) -> ImageSet:
     """Return the training images of a classifier; if they are a half of the training set, the seed
-    determines the split.
+    determines the split into halves.
     """
     data = load(classifier.data, "train")
     if classifier.half is None:
@@ -268,7 +268,9 @@ def training_images(classifier: Classifier, seed: int) -> ImageSet:
 
 
 def some(data: str, split: Split, images: int, device: str) -> tuple[Tensor, Tensor]:
-    """Return the first images of a split, with pixels in [0, 1], and the labels of these images."""
+    """Return the first images of the training or test set, with pixels in [0, 1], and the labels of
+    these images.
+    """
     found = load(data, split).subset(images)
     return as_float(found.images).to(device), found.labels.to(device)
 
@@ -302,8 +304,8 @@ class Decayed:
 
 @dataclass(frozen=True)
 class WithPool:
-    """The training objective with a pool: half of the cross entropy is computed on the adversarial
-    images of the pool.
+    """The training objective with a pool: the mean of the cross entropies on the batch and on
+    images from the pool, plus the weight decay of each layer.
     """
 
     decayed: Decayed

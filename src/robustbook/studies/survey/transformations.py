@@ -222,9 +222,9 @@ def _climbed(
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the study's computations as a dict whose keys are tuples (seed, transformation,
-    attack, number of averaged draws). For an oblivious attack, the name of the transformation is
-    empty.
+    """Return the jobs that the study runs, as a dict with one entry per tuple (seed,
+    transformation, attack, number of random draws per step). For an oblivious attack, the
+    transformation in the tuple is an empty string.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
