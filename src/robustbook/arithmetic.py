@@ -1,8 +1,8 @@
 """Set the precision and determinism of floating-point arithmetic, and the treatment of denormals.
 
-All trainings and attacks of the book run inside the context manager `arithmetic`. The default
-arithmetic is float32 without TF32 and with cuDNN's deterministic algorithms. If a training uses a
-lower precision, its recipe states this explicitly.
+Everywhere in the book, networks are trained and attacked inside the context manager `arithmetic`.
+The default arithmetic is float32 without TF32 and with cuDNN's deterministic algorithms. If a
+training uses a lower precision, its recipe states this explicitly.
 """
 
 import contextlib
@@ -29,8 +29,9 @@ def arithmetic(
         a CPU, ``tf32`` computes the same as ``float32``.
     ``bfloat16``: torch's autocast to bfloat16. The weights, their gradients and the losses stay in
         float32.
-    ``flush``: whether denormal numbers (below 1.2e-38) are treated as zero, which is possible only
-        on a CPU. Torch then uses one thread, because its setting acts on the calling thread only.
+    ``flush``: whether denormal numbers (with absolute values below 1.2e-38) are treated as zero.
+        This is possible only on a CPU. With ``flush``, torch uses one thread, because torch's
+        setting for denormals acts on the calling thread only.
 
     cuDNN uses deterministic algorithms and does not choose algorithms by measured time, so repeated
     runs are bitwise equal. Raises ValueError for an unknown precision, and for ``flush`` on a GPU.

@@ -40,14 +40,14 @@ def study(item: str) -> ModuleType:
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the tables and figures, as ``paper/name``, whose numbers the page of ``item`` compares
+    """Return the names ``paper/name`` of the tables and figures that the page of ``item`` compares
     with our measurements.
     """
     return items.judged(item)
 
 
 def whole_ledger(book: Path | None = None, **filters: str | None) -> Ledger:
-    """Return the ledger, the list of comparisons of the papers' numbers with ours. Each line of the
-    ledger has the command that makes our measurement.
+    """Return the ledger: a list that compares the papers' numbers with ours. Each line of the
+    ledger states the command that makes our measurement.
     """
     return ledger.build(book or BOOK, command=items.command, **filters)

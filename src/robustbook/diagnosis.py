@@ -30,7 +30,7 @@ NAMES = {
     "changed_answers": "share of clean images whose class differs between two equal calls",
     "repeats": "a list of accuracies, each from the same call as the others",
 }
-"""The measurements from which an evaluation can be diagnosed, each with a description.
+"""The names of the measurements that `diagnose` uses, each with a description.
 
 All accuracies and shares are in percent, and measured on the same images. All attacks have the same
 eps, unless the description says otherwise.
@@ -39,7 +39,7 @@ eps, unless the description says otherwise.
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer to one question about an evaluation, such as whether gradients are informative.
+    """The answer to one question about an evaluation, for example: are the gradients exactly zero?
 
     ``red``: whether the finding suggests that the accuracy under attack overstates the robustness.
     ``sentence``: a sentence with the numbers that decide the answer.
@@ -68,8 +68,9 @@ def diagnose(
 
     The default values of points, share and rise are our choice.
 
-    Raises ValueError for an unknown name (the message suggests the most similar known name), and
-    for a value of the wrong kind, also of points, share and rise.
+    Raises ValueError for an unknown name of a measurement; the message suggests the most similar
+    known name. Also raises ValueError for a wrong value of a measurement, ``points``, ``share`` or
+    ``rise``.
     """
     for name, value in (("points", points), ("share", share), ("rise", rise)):
         if not _is_percentage(value):
@@ -127,8 +128,8 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
 
 
 def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Finding]:
-    """Return findings that compare gradient attacks with other attacks, and findings that compare
-    the accuracies at different values of eps.
+    """Return the findings that compare gradient attacks with other attacks, or that compare
+    accuracies at different values of eps.
     """
     _, clipped, of_one = _one_step(e)
     followed = [value for value in (clipped, e.get("many_steps")) if value is not None]
@@ -191,8 +192,9 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Return three things: the accuracy after one gradient step, the accuracy after one step
-    clipped to [0, 1], and the name of the clipped step.
+    """Return three things: the accuracy after one gradient step, the accuracy after one gradient
+    step that is clipped to [0, 1], and a name for the second of these steps. If only the first
+    accuracy was measured, it is returned twice.
     """
     one = e.get("one_step")
     if "one_step_clipped" in e:

@@ -2,13 +2,13 @@
 as MyST Markdown.
 
 People edit and review the text (.md), and open the notebook (.ipynb) in Jupyter. The notebook is
-executed with the default values of its parameters. All parts of the outputs that differ between
-runs of the same code, such as progress bars and object addresses, are removed. So two runs of the
-same code give files with the same bytes.
+executed with the default values of its parameters. Parts of the outputs that differ between runs of
+the same code are removed, such as progress bars and object addresses. So two runs of the same code
+give files with the same bytes.
 
 The two files of a notebook must have the same text and code, whatever their time stamps are. In a
-fresh git clone the time stamps are arbitrary, so ``jupytext --sync``, which keeps the newer file,
-could keep the wrong one.
+fresh git clone the time stamps are arbitrary. So ``jupytext --sync``, which keeps the newer file,
+could keep the wrong file.
 
 The shell command is ``python -m robustbook.notebooks``, followed by ``run``, ``pairs`` or
 ``check``.
@@ -80,8 +80,8 @@ def as_text(notebook: NotebookNode, root: Path = ROOT) -> str:
 def clean(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of the notebook without the parts that differ between runs of the same code.
 
-    Of the metadata, only the kernel, the tags of cells, and the cells' display settings
-    (``mystnb``) are kept. Cells are numbered in order. Object addresses and progress bars are
+    The only metadata that are kept are the kernel, the tags of the cells, and their display
+    settings (``mystnb``). Cells are numbered in order. Object addresses and progress bars are
     removed from the outputs. Neighbouring pieces of an output stream are joined, because their
     boundaries depend on timing. Text on stderr is kept if it is not a progress bar, because
     warnings must be seen and fixed.
@@ -204,9 +204,8 @@ def execute_each(
 
     With several jobs, each notebook runs in its own process, because papermill changes the working
     directory. The cores of the machine are divided among the jobs. All notebooks use the same store
-    of results. If several notebooks need the same network, locks of the store ensure that it is
-    trained only once. With several jobs, the stderr of a notebook is written to
-    ``folder``/name.log.
+    of results. If several notebooks need the same network, it is trained only once, because the
+    store uses locks. With several jobs, the stderr of a notebook is written to ``folder``/name.log.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -248,7 +247,7 @@ def in_turn(names: Iterable[str]) -> list[str]:
 
 
 def cores() -> int:
-    """Return how many CPU cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 

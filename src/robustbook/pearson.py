@@ -3,8 +3,8 @@
 The robustness is the ratio of eps_min, the smallest eps of a successful l-infinity attack, to the
 intensity of the input. The closed form holds in the limit of many dimensions. The module
 `measures.prototypes` draws random weight vectors and measures the ratio eps_min / intensity. A page
-that shows stored results needs only the closed form. So the closed form is in a module that does
-not import torch, which takes seconds.
+that shows stored results needs only the closed form. The closed form is in a module of its own,
+because importing torch takes seconds.
 """
 
 import math
@@ -39,7 +39,7 @@ def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
         of |w1|. For independent weights x, x1 and x2, the limit is E[x^2] / (E|x1 - x2| E|x|). With
         the median, E|x| is replaced by the median of |x|.
 
-    Raises ValueError for a negative excess kurtosis, and for another intensity.
+    Raises ValueError for a negative excess kurtosis, and for an unknown ``intensity``.
     """
     check_intensity(intensity)
     nu = degrees(kurtosis)

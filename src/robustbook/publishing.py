@@ -51,18 +51,20 @@ def compute(
 def publishable(
     of: ModuleType, parameters: Parameters, store: Store, published: Record | None = None
 ) -> Record:
-    """Return a new record for the book, made from a study's stored results without new
-    computations.
+    """Return a new record for the book. It is made from a study's stored results, and nothing is
+    computed.
 
     ``published`` is the record that is in the book now, or None. If ``published`` is None, the new
     record has the results for `parameters`. If ``published`` is not None, the new record must keep
     all rows of ``published``, the old record. There are three cases.
 
     - If `parameters` include all seeds and all parts of the old record, the new record replaces the
-      old one. Parts are, for example, the networks that a parameter in ``selects`` chooses.
+      old one. A part is, for example, a network. The parameters that are named in ``selects``
+      choose the parts.
 
-    - If `parameters` include only some parts of the old record, the new record is made from the
-      results of the old and the new run. The store must have the results of both runs.
+    - If seeds or parts of the old record are missing in `parameters`, the new record is made from
+      the results of the old and the new run. This requires that the store has the results of both
+      runs.
 
     - In all other cases the rows of the old and the new record are merged. A merge does not need
       the stored results from which the old record was made. A merge cannot recompute an array that
@@ -77,8 +79,8 @@ def publishable(
     ``parts`` with one entry for each device and version. An entry of ``parts`` states the device,
     the hardware, the versions and the date. The field ``of`` of an entry lists the seeds and
     networks that were computed with this device and these versions. Each pair of a seed and a
-    network is in only one entry of ``parts``. So the seed and the network of a row tell where the
-    row was computed.
+    network is in only one entry of ``parts``. So the seed and the network of a row tell on which
+    device the row was computed.
 
     Raises Conflict if a value of the old record would be lost or changed, or if a stored result is
     damaged or missing; the message says what to do.
@@ -186,8 +188,8 @@ parts, such as one network.
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
     """Return the function calls of the study in groups. The calls of a group have the same seed and
-    the same chosen part of the study, such as the same network. If a study runs a network with
-    fewer seeds than other networks, the missing pairs of this network and a seed have no group.
+    the same chosen part of the study, such as the same network. A study may run one network with
+    fewer seeds than the others. The other pairs of this network and a seed then have no group.
     """
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
@@ -209,9 +211,8 @@ def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> 
     """Return the cells of the book's record. A cell is a seed together with a chosen part of the
     study, such as a network.
 
-    A record that was made from several runs may lack some pairs of a seed and a network, or have
-    more than one run of all its seeds would have. The provenance of the record says which pairs it
-    has.
+    One run with all seeds of the record need not have the same pairs of a seed and a network as a
+    record that was made from several runs. The provenance of such a record lists its pairs.
     """
     if "parts" not in published.provenance:
         return list(_cells(of, earlier))
@@ -263,8 +264,8 @@ def _parts(
 
 
 def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one provenance for all parts together: their versions, devices and date, and the sum
-    of their seconds.
+    """Return one provenance for all parts together: their versions and devices, the latest date,
+    and the sum of their seconds.
     """
     found: dict[str, set[str]] = defaultdict(set)
     spent: dict[str, list[float]] = defaultdict(list)
@@ -308,8 +309,9 @@ def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
 
 
 def known_seconds() -> dict[str, dict[str, float]]:
-    """Return for each device the run times of function calls that the book's records state. A
-    device is "cpu" or the name of a GPU, and the calls are identified by `Call.kind`.
+    """Return the run times of function calls that are stated in the book's records. The result has
+    one dict for each device ("cpu" or the name of a GPU). This dict maps the `Call.kind` of a call
+    to its seconds.
     """
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for record in ledger.read_records(catalogue.BOOK / "records"):

@@ -14,8 +14,9 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
     numbers are used for (``purpose``).
 
     Generators for different purposes give independent random numbers. The same arguments give the
-    same random numbers on every machine. In the purpose, a number and its digits as a word are the
-    same. Raises ValueError for a word with a slash, because slashes separate the words.
+    same random numbers on every machine. In the purpose, the number 3 and the word "3" count as
+    equal. Raises ValueError if a word of the purpose contains a slash, because the words are joined
+    by slashes.
     """
     for word in purpose:
         if "/" in str(word):

@@ -4,10 +4,10 @@ A batch of 10,000 images can be in three places below the root folder; the first
 batch is used. The first place is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The
 second place is a ZIP file, such as `cifar10/data_batch_1.zip`. The ZIP file has the labels in
 `labels.u8` (one byte for each label), and the images in `00.webp` to `99.webp`. Each of these
-lossless WebP files shows a hundred images in ten rows of ten. The third place is the original
-archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If none of the three
-places has the batch, the archive is downloaded. Labels and pixels are always converted to the
-format of CIFAR-10's original binary version, and their hash is checked.
+hundred WebP files is lossless and shows a hundred images in ten rows of ten. The third place is the
+original archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If none of
+the three places has the batch, the archive is downloaded. Labels and pixels are always converted to
+the format of CIFAR-10's original binary version, and their hash is checked.
 """
 
 import io

@@ -88,8 +88,8 @@ def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _shuffled(indices: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
-    """Return the indices in a pseudorandom order: sorted by their hashes, which are the same for
-    every library version.
+    """Return the indices in a pseudorandom order: sorted by their hashes. So the order is the same
+    for every library version.
     """
     hashed = [hashlib.sha256(f"digits {purpose} {i}".encode()).digest() for i in indices]
     return indices[sorted(range(len(indices)), key=hashed.__getitem__)]
@@ -99,7 +99,8 @@ def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Enlarge digits (n, 8, 8) to 20 x 20 pixels, double their contrast, and centre each digit in
     28 x 28 pixels.
 
-    After this conversion the centre of mass of each digit is in the middle of the image.
+    After this conversion the centre of mass of each digit is in the middle of the image, rounded to
+    whole pixels.
     """
     weights = _bilinear(counts.shape[-1], _BOX)
     full = (2 * _BOX) ** 2 * _INK  # the sum for a fully inked pixel
@@ -115,7 +116,8 @@ def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def _bilinear(n: int, m: int) -> NDArray[np.int64]:
-    """Return the matrix (m, n) of a bilinear enlargement from n to m pixels, in units of 1/(2m).
+    """Return the matrix (m, n) that enlarges n pixels to m pixels by bilinear interpolation, as
+    whole numbers in units of 1/(2m).
 
     The centre of output pixel i is at position (i + 1/2) n / m - 1/2 of the input. Beyond the edge,
     the value of the pixel at the edge is used.
@@ -129,12 +131,12 @@ def _bilinear(n: int, m: int) -> NDArray[np.int64]:
 
 
 def _start(mass: NDArray[np.int64]) -> int:
-    """Return the number of pixels by which the digit is moved, so that its centre of mass is in the
-    middle of the image. The array ``mass`` contains the sum of the grey values in each row or
-    column.
+    """Return the first row or column of a 20 x 20 digit in the image of 28 x 28 pixels, so that the
+    digit's centre of mass is in the middle. The array ``mass`` contains the sum of the grey values
+    in each row or column of the digit.
 
-    The middle of 28 pixels, counted from 0, is at position 13.5. The number of pixels is rounded
-    half up, and limited so that the digit is not cut off.
+    The middle of 28 pixels, counted from 0, is at position 13.5. The position is rounded half up,
+    and limited so that the digit is not cut off.
     """
     total, moment = int(mass.sum()), int(mass @ np.arange(len(mass)))
     start = (_SIDE * total - 2 * moment) // (2 * total)  # floor(13.5 - moment / total + 1/2)

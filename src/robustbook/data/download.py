@@ -28,7 +28,7 @@ class DownloadError(OSError):
 def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -> None:
     """Download the file at one of the `urls` to `path`. If `path` exists already, do nothing.
 
-    The bytes are first written to a file that is named like `path` with `.part` appended. The
+    The bytes are first written to a file with the name of `path` and the suffix `.part`. The
     caller's function `check` gets the path of the downloaded file, and must raise ValueError if the
     bytes are wrong. After a successful check the file is renamed to `path`, so a file at `path` is
     always complete. Each address is tried twice. If the first attempt at an address was

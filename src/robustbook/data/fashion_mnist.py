@@ -2,8 +2,8 @@
 MNIST's format.
 
 The four files of Fashion-MNIST have the same names and sizes as the files of MNIST. To avoid
-reading MNIST by mistake, files are searched only in the folders `FashionMNIST/raw` (torchvision's)
-and `fashion-mnist` below the root folder.
+reading MNIST by mistake, this module looks for the files only in the folders `FashionMNIST/raw`
+(torchvision's) and `fashion-mnist` below the root folder.
 """
 
 from collections.abc import Sequence

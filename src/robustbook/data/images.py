@@ -1,4 +1,6 @@
-"""Define a set of labelled images, which are stored as bytes until a batch is used."""
+"""Define a set of labelled images. The images are stored as bytes, and are converted to floats when
+they are used.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -89,7 +91,7 @@ def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
     in 0..n-1. Also raises ValueError for a mask whose length is not n, and for an array with more
-    than one axis. The error message contains `name` as the name of the argument.
+    than one axis. The error message calls the argument `name`.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:

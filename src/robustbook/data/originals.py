@@ -27,8 +27,8 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Original:
-    """A file as its authors publish it: its name without `.gz`, and the size and the hash of its
-    uncompressed contents.
+    """A file as its authors publish it. The fields are its name without `.gz`, and the size and the
+    hash of its uncompressed contents.
     """
 
     name: str
@@ -37,8 +37,8 @@ class Original:
 
     @property
     def algorithm(self) -> str:
-        """Return the name of the hash algorithm of `digest`, which the length of `digest`
-        determines.
+        """Return the name of the hash algorithm of `digest`. The length of `digest` shows which one
+        it is.
         """
         return "SHA-256" if len(self.digest) == 64 else "MD5"
 
@@ -68,12 +68,12 @@ def read_original(
     """Return the contents of `original`. The contents are read from a local file or, if there is
     none, from the first mirror (download server) that works.
 
-    The `subfolders` of `root` are searched in order for the file, unpacked or compressed (`.gz`). A
-    download is stored compressed, in the first of `subfolders`. The function `mirrors` returns the
-    web addresses (ending in `/`) of the folders from which to download, in the order in which they
-    are tried. The function `mirrors` is called only if no local file is found. Without `mirrors`
-    nothing is downloaded. If the file cannot be read, DataError is raised. The error message names
-    the file, what was expected and what to do.
+    The file, unpacked or compressed (`.gz`), is looked for in each of the `subfolders` of `root`,
+    in order. A download is stored compressed, in the first of `subfolders`. The function `mirrors`
+    returns the web addresses (ending in `/`) of the folders from which to download, in the order in
+    which they are tried. The function `mirrors` is called only if no local file is found. Without
+    `mirrors` nothing is downloaded. If the file cannot be read, DataError is raised. The error
+    message names the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):

@@ -1,5 +1,5 @@
-"""Draw handwritten digits on crops of photographs, which gives colour images of CIFAR-10's size
-without a download.
+"""Draw handwritten digits on crops of photographs, to get colour images of CIFAR-10's size without
+a download.
 
 The handwritten digits come from `digits` (1,397 for training, 400 for testing). The photographs are
 the two in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0).
@@ -20,15 +20,14 @@ batch resemble the statistics of the whole set. A shuffled batch of 100 images h
 mean of a colour channel over a batch of 100 images differs by about 0.01 from the mean over the
 whole set. For comparison, the standard deviation of a colour channel over images and pixels is 0.15
 to 0.18. A network of three convolutions with batch norm and a linear layer classifies 87 to 91 % of
-the test images correctly. This network is trained like the ConvNet. With the batch statistics of
-test images instead of running statistics, the network classifies 88 to 92 % of them correctly (two
-seeds).
+the test images correctly. The network with batch norm is trained like the ConvNet. If its batch
+norms use the statistics of a batch of test images instead of running statistics, the network
+classifies 88 to 92 % of the test images correctly (two seeds).
 
 After the photographs are decoded, all images are computed with integers. Different JPEG decoders
 give slightly different pixels, mostly because they enlarge reduced colour planes in different ways.
-The two photographs avoid the main difference between JPEG decoders, because their colour planes
-have full size. The decoded pixels are checked by hash, so that the images are the same bytes on
-every machine.
+The colour planes of the two photographs have full size and need not be enlarged. The decoded pixels
+are checked by hash, so that the images are the same bytes on every machine.
 """
 
 import hashlib

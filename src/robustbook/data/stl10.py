@@ -181,8 +181,8 @@ def _address() -> str:
 
 
 def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> None:
-    """Extract the files of labelled images from the archive, up to the last file that `split`
-    needs.
+    """Extract the files of labelled images from the archive. The archive is read up to the last
+    file that `split` needs.
     """
     known = {original.name: original for pair in FILES.values() for original in pair}
     left = _missing(split, root)

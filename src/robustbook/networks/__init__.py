@@ -1,4 +1,4 @@
-"""Define the architectures of the papers as modules from images in [0, 1] to logits."""
+"""Define the architectures of the papers, as modules that map images in [0, 1] to logits."""
 
 from .build import Name, Start, build, initialise
 from .cnn import CNN

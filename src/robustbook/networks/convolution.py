@@ -1,5 +1,5 @@
-"""Define layers that make convolutions on a CPU faster than torch's and change the results only by
-rounding errors.
+"""Define layers for faster convolutions on a CPU. The results differ from torch's only by rounding
+errors.
 """
 
 from typing import Any
@@ -11,19 +11,20 @@ from torch import Tensor, nn
 
 
 class PatchConv2d(nn.Conv2d):
-    """A convolution layer with few channels and stride 1, which computes its input gradient fast on
-    a CPU.
+    """A convolution layer that quickly computes the gradient with respect to its input on a CPU.
+    The layer is meant for few channels and stride 1.
 
     For 20 kernels of 5 x 5 on one-channel images and one CPU thread, torch takes four to five times
     as long for the input gradient as for the convolution. To compute the input gradient,
     `PatchConv2d` multiplies the gradient of its output by the kernels and adds up the products
     patch by patch. `PatchConv2d` computes the input gradient in less than half of torch's time.
     Attacks such as DeepFool need the input gradient for every class at every step; ordinary
-    training does not need this gradient. On a GPU the layer uses torch's own convolution. It also
-    does so with strides, dilation, groups, padding given as a word, or padding other than zeros.
+    training does not need this gradient. On a GPU the layer uses torch's own convolution. A layer
+    with a stride above 1, dilation, groups, padding that is given as a word, or padding with other
+    values than zeros also uses torch's own convolution on a CPU.
 
-    The images are a constant in the gradient with respect to the weights. So the derivative of the
-    weight gradient with respect to the images is missing.
+    The gradient with respect to the weights treats the images as constants. So this gradient cannot
+    be differentiated again with respect to the images.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:

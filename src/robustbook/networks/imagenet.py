@@ -6,8 +6,8 @@ grouped convolutions and 60,965,224 parameters. The inputs of Caffe's AlexNet ar
 0..255, from which a mean is subtracted. The AlexNet of torchvision has no grouped convolutions and
 has 61,100,840 parameters. In this code, norms of perturbations are measured after the normalisation
 of the images. The standard deviations of the red, green and blue channels differ by only two per
-cent. So if images were not divided by the standard deviations, the ratio of perturbation norm to
-image norm would change by at most two per cent.
+cent. So the division by the standard deviations changes the ratio of perturbation norm to image
+norm by at most two per cent.
 """
 
 from collections.abc import Sequence
@@ -61,10 +61,10 @@ def imagenet_network(
 ) -> Prepared:
     """Return a network from colour images to logits.
 
-    The batch norm layers of ResNet-18 are frozen, as they are when the released code of Deep
-    Defense fine-tunes networks. Frozen layers use their running statistics, and their scale and
-    shift are buffers, not parameters. ResNet-18 has 11,689,512 weights, including the scale and
-    shift of batch norm but not the running statistics.
+    The batch norm layers of ResNet-18 are frozen, as in the fine-tuning by the released code of
+    Deep Defense. Frozen layers use their running statistics, and their scale and shift are buffers,
+    not parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm
+    but not the running statistics.
 
     ``weights``: the name of trained weights in torchvision, the path of a state dict, or "random".
         The weights named "IMAGENET1K_V1" are downloaded at first use. A state dict is a

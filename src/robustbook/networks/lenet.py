@@ -2,9 +2,9 @@
 
 Yan, Guo and Zhang 2018 take LeNet and the MLP from the DeepFool paper. LeNet has two 5 x 5
 convolutions of 20 and 50 filters without padding. Each convolution is followed by 2 x 2 max
-pooling, but not by a ReLU. The last two layers of LeNet have 500 ReLU units and 10 logits. The
-initial weights are drawn as in MatConvNet: the weights are normal with standard deviation 0.01, and
-the biases are 0.
+pooling, but not by a ReLU. The last two layers of LeNet are fully connected, with 500 ReLU units
+and 10 logits. The initial weights are drawn as in MatConvNet: the weights are normal with standard
+deviation 0.01, and the biases are 0.
 """
 
 from collections import OrderedDict

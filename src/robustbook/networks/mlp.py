@@ -2,8 +2,8 @@
 width.
 
 As in Nayebi & Ganguli 2017, Section 2, h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the
-logits are h^D. The number D counts weight matrices, so we build the paper's "3 layer" networks with
-three weight matrices. The paper says that the hidden width is 200 to 2000 "for best performance",
+logits are h^D. D is the number of weight matrices. So the paper's "3 layer" networks have three
+weight matrices here. The paper says that the hidden width is 200 to 2000 "for best performance",
 but does not state the width of each network.
 """
 

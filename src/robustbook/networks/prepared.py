@@ -1,10 +1,10 @@
 """Define the preprocessing of a network as a module, so that the preprocessing can be a part of the
 network.
 
-Images are floats in [0, 1] everywhere in this book. Some papers do not train networks on pixels in
-[0, 1], but for example on grey levels minus the mean image. In this book a network contains its
-preprocessing, so that an attack on the network changes the image itself. To measure distances after
-the preprocessing, call the network's parts `preprocess` and `body` one after the other.
+Images are floats in [0, 1] everywhere in this book. Some papers train networks on other inputs, for
+example on grey levels minus the mean image. In this book a network contains its preprocessing, so
+that an attack on the network changes the image itself. To measure distances after the
+preprocessing, call the network's parts `preprocess` and `body` one after the other.
 """
 
 from collections.abc import Sequence
@@ -53,8 +53,8 @@ def refuse_other_images(images: Tensor, mean: Tensor) -> None:
     """Raise ValueError if the shape of the images differs from the shape of the mean image, or if
     the images are bytes.
 
-    Without this check of the images, torch would broadcast the mean image, and 255 times a byte
-    would overflow without an error.
+    Without this check, torch would broadcast a mean image of another shape. A byte times 255 would
+    overflow without an error.
     """
     if images.shape[1:] != mean.shape:
         expected = ", ".join(map(str, mean.shape))
@@ -71,7 +71,7 @@ def refuse_other_than_bytes(images: Tensor) -> None:
 
 def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
     """Return the mean of each pixel over a set of images, in grey levels. The pixels are summed as
-    whole numbers, so the mean is exact.
+    whole numbers, so the sum has no rounding error.
     """
     refuse_other_than_bytes(images)
     if not len(images):

@@ -1,4 +1,4 @@
-"""Define residual networks for CIFAR-10, from 32 x 32 colour images in [0, 1] to 10 logits.
+"""Define residual networks for CIFAR-10, which map 32 x 32 colour images in [0, 1] to 10 logits.
 
 Each network starts with a convolution of 3 x 3 with stride 1. After the first convolution come the
 stages. A stage consists of basic blocks with two 3 x 3 convolutions each. The network ends with the
@@ -174,7 +174,7 @@ def _network(
 
     The initial weights of convolutions are normal with variance 2 / (output channels x kernel
     size), as in the released code of all papers except Mosbach et al. The released code of Mosbach
-    et al. uses the number of input channels instead of output channels in this variance. The linear
+    et al. uses the number of input channels instead of the number of output channels. The linear
     layer is drawn from torch's default distribution.
     """
     net = nn.Sequential(

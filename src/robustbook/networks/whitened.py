@@ -9,14 +9,15 @@ from them. The image is then divided by its standard deviation, or by 40 if 40 i
 the image is multiplied by the mean of the standard deviations of all images.
 
 Third, images are whitened (ZCA). Let d be the eigenvalues and V the eigenvectors of the matrix of
-second moments of the training images. Let s^2 be the mean of d. Each image is multiplied by V
-diag(s / max(sqrt(d), 10)) V', which roughly keeps the norm of the image.
+second moments of the training images. Let s^2 be the mean of the eigenvalues d. Each image is
+multiplied by the matrix V diag(s / max(sqrt(d), 10)) V', where V' is the transpose of V. This
+multiplication roughly keeps the norm of the image.
 
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
 the test set. To get the second moments, MatConvNet sums over the 50,000 training images but divides
-by 60,000, the number of all images. The divisor 60,000 makes the eigenvalues d smaller. So more
-values of sqrt(d) are below 10, and are replaced by 10, than with the divisor 50,000. To get the
+by 60,000, the number of all images. The divisor 60,000 makes the eigenvalues d smaller than the
+divisor 50,000 would. So more values of sqrt(d) are below 10, and are replaced by 10. To get the
 same result as MatConvNet, this code divides the sum over the training images by 6/5 of their
 number.
 """
@@ -42,7 +43,7 @@ class Whitened(nn.Module):
     standard deviation 35, and the l2 norm of a preprocessed image is about 1,870. The module is
     differentiable, so an attack can follow gradients through it to the image. The buffers of the
     module are computed from the training images. The buffers take 38 MB for 3 x 32 x 32 pixels, so
-    they are not part of a network's state.
+    they are not saved in a network's ``state_dict``.
     """
 
     mean: Tensor
@@ -83,10 +84,10 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
 
     The second moments of each batch of images are computed in float32. The sum over the batches and
     the eigenvalues are computed in float64. Computing the whitening of CIFAR-10 takes half a minute
-    on one core. If there are fewer images than pixels, the matrix of the images' inner products is
-    smaller than the matrix of second moments. The eigenvalues are then computed from the matrix of
-    inner products. The matrix of inner products and the matrix of second moments have the same
-    nonzero eigenvalues. With 1,400 images, computing the whitening takes two seconds.
+    on one core. If there are fewer images than values in an image, the eigenvalues are computed
+    from the matrix of the images' inner products, because it is smaller. The matrix of inner
+    products and the matrix of second moments have the same nonzero eigenvalues. With 1,400 images,
+    computing the whitening takes two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:

@@ -1,4 +1,4 @@
-"""Describe computations that are run later: a step is a function, and a call is a step with its
+"""Describe function calls that are run later: a step is a function, and a call is a step with its
 arguments.
 
 A *step* is a pure function of plain arguments. Calling a step only builds a `Call`, which is run
@@ -59,8 +59,8 @@ class Call:
 
     @cached_property
     def kind(self) -> str:
-        """Return a hash that is computed like `key`, but without the arguments named `seed` of the
-        call and of all calls nested in it.
+        """Return a hash that is computed like `key`, but ignores seeds: all arguments with the name
+        `seed`, also of the calls among the arguments.
 
         Calls of the same kind differ only in their seeds, so they take about the same time.
         """
@@ -68,7 +68,7 @@ class Call:
 
     @property
     def dependencies(self) -> tuple["Call", ...]:
-        """Return those arguments of this call that are calls themselves, in their order and without
+        """Return the calls among the arguments of this call, in their order and without
         repetitions.
         """
         found: dict[str, Call] = {}
@@ -167,16 +167,16 @@ def step(
 
     ``version``: a number that is part of the key. Increase the version when a change of the code
         changes the results.
-    ``later``: the parameters that were added after results of the function had been stored. A
-        parameter in ``later`` is not part of the key while it has its default value. So results
-        that were stored before the parameter was added are still found.
+    ``later``: the parameters that were added to the function when some of its results were already
+        stored. A parameter in ``later`` is not part of the key while it has its default value. So
+        results that were stored before the parameter was added are still found.
     """
     return lambda function: Step(function, version, later)
 
 
 def later(default: Any) -> Any:
-    """Return a dataclass field that was added after results of calls with this dataclass had been
-    stored.
+    """Return a dataclass field with a default value. The field was added to the dataclass when
+    results of calls with this dataclass were already stored.
 
     While the field has its default value, the field is not part of a call's key. So results that
     were stored before the field was added are still found.
@@ -197,9 +197,9 @@ def digest(content: object) -> str:
 
 
 def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> Any:
-    """Return the argument of a call in the form from which the call's key is computed. An int is
-    converted to a float if the annotation of its parameter is float. A value of a type that is not
-    accepted raises TypeError.
+    """Return an argument of a call, converted to the form that is used for the call's key. An int
+    is converted to a float if the annotation of its parameter is float. A value of a type that is
+    not accepted raises TypeError.
     """
     options = _options(annotation)
     if type(value) is int and float in options and int not in options:
@@ -235,7 +235,7 @@ def _frozen(value: Any) -> bool:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    """Return the members of a type annotation that is a union, else the annotation itself."""
+    """Return the members of a type annotation if it is a union, otherwise the annotation itself."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
     return (annotation,)

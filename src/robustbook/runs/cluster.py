@@ -81,7 +81,7 @@ def run_on_cluster(
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
     """Run a function call on a worker of the cluster, and store its result. The argument `before`
-    is unused here, but it makes dask run other function calls before this one.
+    is not used here. It makes dask run the calls on which this call depends first.
     """
     execute(call, Store(path), device)
 

@@ -1,5 +1,5 @@
-"""Run all function calls of a graph whose results are not stored yet, in worker processes and with
-dependencies first.
+"""Run the function calls of a graph whose results are not stored yet. The calls run in worker
+processes, each one after the calls on which it depends.
 
 On one machine the standard library's process pool is used; for a cluster see `cluster`. Processes
 exchange results through files in the store. If this process or a worker is killed, only the
@@ -94,9 +94,9 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return the function calls that must be run, each one after the calls on which it depends. The
-    result is a dict from the key of a call to the call. Results of `calls` that are already stored
-    are put into `done`.
+    """Return the function calls that must be run. The result is a dict that maps the key of each
+    call to the call. Each call comes after the calls on which it depends. Results of `calls` that
+    are already stored are put into `done`.
     """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
@@ -238,10 +238,10 @@ def _work(call: Call, path: Path, device: str) -> None:
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Return an error that explains why a worker ended. The reason is found from the exit codes of
-    all workers. If a signal ended a worker, the exit code is minus the signal's number. When one
-    worker ends, the pool ends the remaining workers with SIGTERM, so SIGTERM is ignored. `worked`:
-    whether a worker had already finished a function call.
+    """Return an error that explains why a worker ended. The exit codes of all workers show the
+    reason. If a signal ended a worker, the exit code is minus the signal's number. When one worker
+    ends, the pool ends the remaining workers with SIGTERM, so SIGTERM is ignored. `worked`: whether
+    a worker had already finished a function call.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}

@@ -82,8 +82,8 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
     """Return the result of the function call from the store. If the result is not stored, compute
     and store it.
 
-    If another process is computing the same function call, wait for this process and read its
-    result.
+    If another process is running the same function call, wait until it has stored the result, and
+    return this result.
 
     Raises StepFailed if the function raised an exception, or if its result could not be stored.
     """
@@ -226,7 +226,7 @@ def _step(call: Call) -> Step:
 
 
 def _filled(value: Any, results: dict[Call, Done]) -> Any:
-    """Return the argument with each function call in it replaced by the result of the call."""
+    """Return the argument. Each function call in it is replaced by the result of the call."""
     if isinstance(value, Call):
         return results[value]
     if isinstance(value, tuple):
@@ -263,8 +263,8 @@ def _reporter(
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """Return the progress and the seconds that a running or interrupted attempt wrote to the folder
-    of its checkpoints. Return an empty dict if the folder has no valid file with the progress.
+    """Return the progress and the seconds of a running or interrupted attempt. They are read from a
+    file in the folder of its checkpoints. Return an empty dict if there is no valid file.
     """
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())

@@ -23,10 +23,10 @@ class StepPlan:
     """The numbers of stored and missing results of one function (step), and the run times of its
     calls.
 
-    ``stale``: the number of results that were computed by older source code of the function,
-        although its version is still the same. Stale results are still used, and are not counted in
+    ``stale``: the number of results that were computed by older source code. The version number of
+        the function is still the same. Stale results are still used, and are not counted in
         `stored`.
-    ``missing``: the number of function calls to be computed.
+    ``missing``: the number of function calls that must be run.
     ``spent``: the seconds that it took to compute the stored results.
     ``left``: the estimated seconds of the missing function calls in total; calls without an
         estimate are left out.
@@ -50,8 +50,8 @@ class Plan:
     ``steps``: one entry per function (step), in the order in which the functions first run.
     ``device``: "cpu" or the name of the GPU for which times are estimated.
     ``workers``: the number of processes that run at once.
-    ``wall``: the estimated seconds from start to end, which are a lower bound if some calls have no
-        estimate.
+    ``wall``: the estimated seconds from start to end, as a lower bound. Calls without an estimate
+        count as 0 seconds.
     """
 
     steps: tuple[StepPlan, ...]
@@ -104,8 +104,8 @@ class Plan:
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return the function calls and all calls on which they depend, each one after its
-    dependencies. The result is a dict from the key of a call to the call.
+    """Return the function calls and all calls on which they depend. The result is a dict that maps
+    the key of each call to the call. Each call comes after the calls on which it depends.
     """
     found: dict[str, Call] = {}
 
@@ -121,9 +121,9 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
-"""A pattern for the names of arguments to which the run time is proportional. They are numbers of
-images, of optimiser steps and of epochs, and two fields of a training recipe: its steps and its
-batch size.
+"""A pattern for the paths of arguments to which the run time is proportional. They are the numbers
+of images, optimiser steps and epochs, and two fields of a training recipe: its steps and its batch
+size.
 """
 _NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
 """The settings of an optimiser that do not change the run time."""
@@ -136,19 +136,20 @@ def estimates(
     *,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Return a dict from the key of each function call to the estimated seconds of the call. Calls
-    without an estimate are omitted.
+    """Estimate how many seconds each function call will take. Return a dict that maps the key of
+    each call to its estimate. Calls without an estimate are omitted.
 
     An estimate is the mean run time of stored calls on the same device that differ from the call
     only in the seed. If the store has no such run time, the estimate is the entry in
     `known_seconds`. If `known_seconds` has no entry either, the estimate is scaled from stored
-    calls with another amount of work. The amount of work is the product of those arguments to which
-    the run time is proportional. The factors of this product are the batch size and the numbers of
-    images, optimiser steps and epochs. Stored calls with other differences, such as another
-    network, are ignored.
+    calls with another amount of work. The amount of work is a product of arguments to which the run
+    time is proportional. The product is taken over those of these quantities that the call has:
+    number of images, number of epochs, number of optimiser steps, batch size. Seeds and the
+    settings of the optimiser, such as the learning rate, may differ, too. Stored calls with other
+    differences, such as another network, are ignored.
 
-    ``known_seconds``: a dict from `Call.kind` to the seconds of such a function call on this
-        device, for example from the book's records.
+    ``known_seconds``: a dict with the run times of function calls on this device in seconds, for
+        example from the book's records. Its keys are the calls' `Call.kind`.
     ``device``: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
@@ -182,7 +183,7 @@ def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
 
 def _work(content: Mapping[str, Any]) -> tuple[str, float]:
     """Return a hash of a function call, and the call's amount of work as one number. The hash does
-    not depend on the amount of work.
+    not depend on the amount of work, on seeds, or on settings such as the learning rate.
     """
     rest, work = [], 1.0
     for path, value in _leaves(content["arguments"]):
@@ -194,8 +195,8 @@ def _work(content: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value in the arguments of a function call, and the path of names that leads to the
-    value. Seeds are left out.
+    """Yield each value in the arguments of a function call, together with its path: the names of
+    the arguments and fields that contain it. Seeds are left out.
 
     If an argument is a call itself, it is yielded as one value, because its own amount of work does
     not count.
@@ -222,8 +223,9 @@ def plan(
     """Return which results `run` would find in the store, and which function calls it would
     compute. Nothing is run.
 
-    ``known_seconds``: a dict from `Call.kind` to the seconds of such a function call on the device.
-        The dict is used for calls whose run time is not in the store.
+    ``known_seconds``: a dict with the run times of function calls on the device in seconds. Its
+        keys are the calls' `Call.kind`. The dict is used for calls whose run time is not in the
+        store.
     ``device``: "cpu" or the name of a GPU, which need not be in this machine; by default the device
         that `run` uses.
     ``workers``: the number of function calls that run at once, from which the wall time is
@@ -263,8 +265,8 @@ def plan(
 def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
-    """Return whether the result of each function call is stored, stale or missing, and the seconds
-    that a stored call took.
+    """Return two values for each function call. The first value says whether the result is stored,
+    stale or missing. The second value is the run time of a stored call in seconds.
     """
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():

@@ -2,11 +2,11 @@
 older code.
 
 The hash covers the code of the function and of everything that this code uses, directly or
-indirectly. Imported code belongs to the hash if it is in the same top-level package. Comments,
-docstrings and layout do not change the hash. Names that the code computes at run time, for example
-for getattr, are not found. So the fingerprint only hints at whether stored results are stale
-(computed by older code). Whether a stored result is used depends on the version number of the
-function, which is increased by hand.
+indirectly. Imported code belongs to the hash if it is in the same top-level package, but outside
+`robustbook.runs`. Comments, docstrings and layout do not change the hash. Names that the code
+computes at run time, for example for getattr, are not found. So the fingerprint only hints at
+whether stored results are stale (computed by older code). A stored result is no longer used once
+the version number of the function is increased by hand.
 """
 
 import ast
@@ -90,8 +90,8 @@ def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
 
 
 def _submodule(module: str, name: str, statement: ast.stmt) -> list[str]:
-    """Return the module to which an imported name refers, or "" if the name does not refer to a
-    module.
+    """Return the module to which an imported name refers, in a list. The list is empty if the name
+    does not refer to a module.
     """
     if not isinstance(statement, ast.Import | ast.ImportFrom):
         return []
@@ -125,8 +125,8 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
 
 @cache
 def _bindings(module: str) -> dict[str, list[ast.stmt]]:
-    """Return a dict from each name that a module defines at its top level to the statements that
-    define it. Return an empty dict if the module has no source code.
+    """Return a dict with one entry for each name that a module defines at its top level: the
+    statements that define the name. The dict is empty if the module has no source code.
     """
     path = _file(module)
     if path is None:

@@ -5,8 +5,8 @@ The result of a function call with key `abc...` has two files in the folder `ab`
 is written after the tensors. The JSON file has the function call, the values, the seconds, the
 hashes of both files, and the provenance (versions, device and date). A result counts as stored if
 its JSON file exists. Each file is written under a temporary name, flushed to disk and renamed, so
-an interruption never leaves an incomplete file. If a stored file is found to be damaged, it is
-renamed.
+an interruption never leaves an incomplete file. A damaged file is renamed when its result is
+loaded.
 
 The files can be copied between machines, because the key of a function call depends neither on the
 machine nor on the device. The result of a call may be copied without the results of the calls on
@@ -88,8 +88,8 @@ class Done:
 
 
 class DamagedResult(UserWarning):
-    """The warning about a damaged result file. The file was renamed, so the
-    function call whose result it held will run again.
+    """The warning about a damaged result file. The file was renamed, so its result is missing and
+    will be computed again.
     """
 
 
@@ -137,8 +137,9 @@ class Store:
         return None
 
     def peek(self, call: Call) -> dict[str, Any] | None:
-        """Return the content of the JSON file of the function call, or None if there is no valid
-        JSON file. Unlike `load`, this method reads no tensors and renames no damaged file.
+        """Return the content of the JSON file of the function call. Return None if there is no
+        valid JSON file, or if the file of the tensors is missing. Unlike `load`, this method reads
+        no tensors and renames no damaged file.
         """
         try:
             meta = self._meta(call)
@@ -216,8 +217,8 @@ class Store:
         """Copy the result of the function call to another store. Return two values: the size of the
         result in bytes, and whether the other store did not have the result yet.
 
-        Results on which this result depends are not copied. Instead, for each result that is not
-        copied, a note with its seconds and provenance is written to the other store. So a record
+        Results on which this result depends are not copied. Instead, a note is written to the other
+        store for each of these results. The note states the seconds and the provenance. So a record
         that is made from the other store can state the seconds and the provenance of all function
         calls.
 
@@ -263,8 +264,8 @@ class Store:
         return self.path / "scratch" / call.key
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Yield a dict with `call`, `kind`, `seconds` and `provenance` for every stored result and
-        for every note (see `give`). Tensor files are not checked.
+        """Yield one dict for each stored result and for each note (see `give`). The dict has the
+        entries `call`, `kind`, `seconds` and `provenance`. Tensor files are not checked.
         """
         for path in sorted([*self.path.glob("??/*.json"), *self.path.glob(f"??/*{_ELSEWHERE}")]):
             if path.suffix == _ELSEWHERE and path.with_suffix(".json").exists():
@@ -282,8 +283,8 @@ class Store:
         return {ran_on(done["provenance"]) for done in self.history()}
 
     def check_writable(self) -> None:
-        """Raise OSError if the folder cannot be written to, so that a long run does not fail at its
-        end.
+        """Raise OSError if the folder is not writable. This check before a long run avoids a
+        failure at its end.
         """
         probe = self.path / f"probe.{uuid.uuid4().hex}.tmp"
         try:

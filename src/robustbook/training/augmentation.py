@@ -1,8 +1,8 @@
 """Mirror and shift training images at random before the loss is computed.
 
 A hash of (seed, epoch, index of the image) from `robustbook.attacks.noise` determines the
-augmentation of an image. So the augmentation does not depend on the batch, on the device, or on the
-step at which an interrupted run resumes.
+augmentation of an image. So the augmentation of an image is the same in every batch, on every
+device, and after an interruption.
 """
 
 import operator
@@ -56,7 +56,7 @@ class Augmentation:
     def applied(
         self, images: Shaped[Tensor, "n c h w"], drawn: Int[Tensor, "n 3"]
     ) -> Shaped[Tensor, "n c h w"]:
-        """Return the images, cropped and mirrored as ``drawn`` says, in the same dtype."""
+        """Crop and mirror the images as ``drawn`` says, and return them in the same dtype."""
         turned, top, left = drawn.unbind(1)
         if self.padding:
             height, width = images.shape[2:]

@@ -29,8 +29,8 @@ def fingerprint(images: Any, labels: Tensor) -> str:
 
 
 def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, object] | None = None) -> str:
-    """Return the SHA-256 of ``meta`` as JSON and of the tensors' names, dtypes, shapes and
-    contents.
+    """Return a SHA-256 hash. The hash covers ``meta`` as JSON, and the names, dtypes, shapes and
+    contents of the tensors.
     """
     found = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
@@ -44,10 +44,10 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
     """Return a JSON description of a function or value. Two training objectives count as different
     if their descriptions differ.
 
-    The description of a function contains its name, defaults, closure and partial arguments, and
-    its code with constants and names. The description of a function does not include values of
-    global variables. Plain data is returned unchanged; tensors and arrays are described by a hash.
-    An object of any other kind is described by its type.
+    The description of a function contains its name, code, closure, defaults and partial arguments.
+    The description of a function contains no values of global variables. Plain data is returned
+    unchanged; tensors and arrays are described by a hash. An object of any other kind is described
+    by its type.
     """
     if isinstance(thing, np.generic):
         thing = thing.item()
@@ -86,9 +86,8 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return the names of the entries in which the identities ``there`` and ``here`` of two
-    training runs differ. If both values of an entry are short, the returned text contains the name
-    and both values.
+    """Compare the identities ``there`` and ``here`` of two training runs. Return the names of the
+    entries that differ. If both values of an entry are short, they are added to its name.
     """
     found = []
     for key in {**there, **here}:

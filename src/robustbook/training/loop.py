@@ -12,12 +12,11 @@ from its last checkpoint and gives bitwise the same result.
 
 Networks of the same shape can be trained together along a batch axis (``torch.func``). Up to
 rounding, training networks together gives the same result as training them one by one. Training
-together takes less time than training one by one if the computations of one network are too small
-to occupy the device.
+together is faster than training one by one if one network is too small to occupy the device.
 
-On a GPU the training step is recorded once as a CUDA graph, and this graph is run for every batch.
-The CPU waits for the GPU only when losses are checked (every 50 steps), and when ``each_epoch`` or
-a checkpoint reads weights.
+On a GPU a static training step is recorded once as a CUDA graph, and this graph is run for every
+batch. The CPU waits for the GPU only when losses are checked (every 50 steps), and when
+``each_epoch`` or a checkpoint reads weights.
 """
 
 import contextlib
@@ -44,8 +43,8 @@ from .steps import Lift, Objective, Step, graphed, plain
 
 @dataclass(frozen=True)
 class Fitted:
-    """``terms[name]``: the mean of the loss term ``name`` over each epoch, with one row per epoch
-    and one column per network.
+    """``terms[name]``: the mean of the loss term ``name`` in each epoch, with one row per epoch and
+    one column per network.
     ``seconds``: the training time in seconds; for an interrupted run, the sum over all parts of the
         run.
     """
@@ -83,31 +82,33 @@ def fit(
         on ``device``; floats are not scaled. The recipe's augmentation pads images with zeros
         before images are scaled.
     ``labels``: the classes, or for each image the probabilities of the classes.
-    ``rates``: a dictionary from parameter names to factors of the learning rate. For parameters
-        that ``rates`` does not name, the factor of the learning rate is 1.
-    ``retract``: a function that is called after each step with a dictionary from parameter names to
-        weights. ``retract`` changes the weights in place, for example to project the weights onto a
-        set. If several networks are trained, ``retract`` is called once for each network.
-    ``each_epoch``: a function that is called after each complete epoch with the number of completed
-        epochs and the ``state_dict`` (weights and buffers). If several networks are trained, the
-        first axis of each tensor in the ``state_dict`` is the index of the network. A resumed run
-        calls ``each_epoch`` again for an epoch that it repeats. Copy the tensors of the
-        ``state_dict`` that you want to keep, because training changes them in place.
+    ``rates``: a dictionary that maps parameter names to factors. The learning rate of a parameter
+        is multiplied by its factor. Parameters that are not in ``rates`` have the factor 1.
+    ``retract``: a function that is called after each step. Its argument is a dictionary that maps
+        parameter names to weights. ``retract`` changes the weights in place, for example to project
+        the weights onto a set. If several networks are trained, ``retract`` is called once for each
+        network.
+    ``each_epoch``: a function that is called after each complete epoch. Its arguments are the
+        number of completed epochs and the ``state_dict`` (weights and buffers). If several networks
+        are trained, the first axis of each tensor in the ``state_dict`` is the index of the
+        network. A resumed run calls ``each_epoch`` again for an epoch that it repeats. Copy the
+        tensors of the ``state_dict`` that you want to keep, because training changes them in place.
     ``shuffle``: whether each epoch has a new random order. With ``shuffle`` False, images keep
         their order in every epoch.
     ``static``: whether a training step has the same operations for every batch, with all random
         numbers drawn on ``device``. A static training step is captured as a CUDA graph on a GPU.
-        Use ``static`` False for objectives whose operations depend on the data, or that use random
-        numbers from the CPU. With ``static`` False only one network can be trained.
+        Use ``static`` False if the operations of the objective depend on the data, or if the
+        objective draws random numbers on the CPU. With ``static`` False only one network can be
+        trained.
     ``checkpoint``: the file to which the state is written about every ``every`` seconds; if the
         file exists, the run resumes from it. An error is raised if the checkpoint belongs to a
-        different run: if the network, its initial weights, the recipe, seeds, image order,
-        objective, ``coefficient``, ``retract`` or data set differs. A damaged checkpoint is
-        renamed, and a warning is given.
-    ``identity``: a description of the objective, which is stored in the checkpoint; by default the
-        name, constants and closure of the objective.
-    ``progress``: a function that is called about once a second with the number of completed steps
-        and the number of all steps.
+        different run. Runs are different if they differ in the network, its initial weights, the
+        recipe, ``seeds``, ``shuffle``, ``rates``, the objective, ``coefficient``, ``retract`` or
+        the data set. A damaged checkpoint is renamed, and a warning is given.
+    ``identity``: a description of the objective, which is stored in the checkpoint. By default the
+        description is made by `described`, from the code and the closure of the objective.
+    ``progress``: a function that is called about once a second. Its arguments are the number of
+        completed steps and the number of all steps.
 
     Before each step, torch's global generators are seeded by (seed, step), because dropout layers
     draw from these generators. The state of torch's generators is restored at the end of training.

@@ -28,7 +28,7 @@ class Diverged(ArithmeticError):
 class State:
     """The state of a training run: weights, optimiser, step number, and sums of the loss terms over
     the current epoch.
-    ``rates``: a dictionary from parameter names to factors of the learning rate, as in `fit`.
+    ``rates``: a dictionary that maps parameter names to factors of the learning rate, as in `fit`.
 
     ``weights`` are the trained parameters. ``fixed`` are the parameters with ``requires_grad``
     False. If several networks are trained together, the parameters of all networks are stacked.

@@ -22,8 +22,8 @@ one row per loss term and one column per network.
 
 
 class Lift(nn.Module):
-    """A module that contains a network and an objective, for ``functional_call``. Calling the
-    module returns the stacked loss terms.
+    """A module that contains a network and an objective, so that ``functional_call`` can replace
+    the network's weights. Calling the module returns the stacked loss terms.
     """
 
     def __init__(self, net: nn.Module, objective: Objective) -> None:
@@ -126,8 +126,8 @@ def _refuse_side_by_side(error: RuntimeError) -> NoReturn:
 
 
 def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
-    """Return a function that makes one optimiser step by running a captured CUDA graph. The graph
-    saves most of the time for launching kernels.
+    """Return a function that makes one optimiser step by running a captured CUDA graph. With a
+    graph, launching the GPU's kernels takes much less time.
 
     The warm-up before the capture makes real optimiser steps, so weights, buffers and optimiser are
     restored after the warm-up. The graph draws its random numbers from torch's generator of the
