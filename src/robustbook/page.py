@@ -1,9 +1,9 @@
 """Provide the functions that a notebook of the book calls: to check parameters, to run a study or
 show stored results, and to give verdicts.
 
-here = page.begin("saturating/table-1", globals())   # after the parameters cell
-here.run()                                            # with profile "published" nothing is computed
-here.shown                                            # the record that figures and tables draw from
+After its parameters cell, a notebook calls ``here = page.begin("saturating/table-1", globals())``.
+Then it calls ``here.run()``, which computes nothing with profile "published". The figures and
+tables of the page show the record ``here.shown``.
 """
 
 import ast
@@ -125,8 +125,8 @@ class Page:
         return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
 
     def answers(self, sentence: Callable[[tuple[Record, ...]], str], *deciding: str) -> Markdown:
-        """Return the page's answer with a sentence that is computed from all records of the book;
-        `answer` uses only the best record.
+        """Return the page's answer like `answer`, but compute its sentence from all records of the
+        book and not only from the best one.
 
         The function ``sentence`` gets a tuple of the book's records, with the best record first.
         """
@@ -256,15 +256,16 @@ class Page:
 
 
 def begin(item: str, given: Mapping[str, Any]) -> Page:
-    """Return the page of an item (a table, figure or claim) after checking the parameters that the
-    notebook sets; ``given`` is the notebook's ``globals()``.
+    """Return the page of an item (a table, figure or claim), after checking the parameters that the
+    notebook sets. ``given`` is the notebook's ``globals()``.
 
     The parameters cell may only set parameters of the study, to values of the right type and range.
     The same holds for the cell that papermill inserts after the parameters cell. With profile
-    ``published``, which shows the results that come with the book, values must equal those in the
-    book's record. For a wrong value, ``BadParameter`` is raised before any computation. Names in
-    ``globals()`` that other cells have set are ignored, unless they are names of parameters. So a
-    page can be begun twice in one kernel if no cell after the parameters cell sets a parameter.
+    ``published``, the page shows the results that come with the book. Each value must then be the
+    default or equal the value in the book's record. For a wrong value, ``BadParameter`` is raised
+    before any computation. Names in ``globals()`` that other cells have set are ignored, unless
+    they are names of parameters. So a page can be begun twice in one kernel if no cell after the
+    parameters cell sets a parameter.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -290,11 +291,12 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
-    """Return whether each parameter that the reader gave equals the value in the book's record. A
-    value None stands for the profile's default, and counts as equal to the record's value.
+    """Return whether each parameter that the reader gave equals the value in the book's record. For
+    a parameter in `OWN`, the value None stands for the profile's default, and counts as equal to
+    the record's value.
 
-    Values that equal those of the book's record need no check. So if all values equal those of the
-    book's record, the study, which is slow to import, is not imported.
+    If all values are equal, they need no check. Then the study, whose import takes seconds, is not
+    imported.
     """
 
     def same(name: str, value: Any) -> bool:
@@ -307,8 +309,8 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value in a form in which two values can be compared. Tuples become lists, as in
-    JSON. A boolean becomes a pair (bool, value), because Python counts True and 1 as equal.
+    """Return the value in a form that makes values comparable. Tuples become lists, as in JSON. A
+    boolean becomes a pair (bool, value), because Python counts True and 1 as equal.
     """
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
@@ -316,7 +318,7 @@ def _plain(value: Any) -> Any:
 
 
 def _set(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
-    """Return the values that the parameters cell and the cell inserted by papermill set."""
+    """Return the values set in the parameters cell or in the cell that papermill inserts."""
     return {
         name: given[name]
         for name in given
@@ -328,7 +330,8 @@ def _set(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
 
 
 def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
-    """Return the names that the parameters cell and the cell inserted by papermill assign.
+    """Return the names that are assigned in the parameters cell, or in the cell that papermill
+    inserts.
 
     A Jupyter kernel keeps the source code of the cells that it has run in ``In``. The parameters
     cell is the latest cell that annotates a parameter, as in ``eps: float = 0.25``. In a script,
@@ -348,8 +351,8 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
 
 
 def _targets(source: str) -> dict[str, bool]:
-    """Return the names that a cell assigns at its top level, and for each name whether the
-    assignment has a type annotation.
+    """Return the names that a cell assigns at its top level. The value of each name says whether
+    the assignment has a type annotation.
     """
     try:
         statements = ast.parse(source).body
