@@ -23,8 +23,8 @@ MARKS = {
 
 
 def answer() -> str:
-    """Return sentences that compare the running times of our attacks: with those of other
-    libraries, and with the time of the network's passes alone.
+    """Return sentences that compare the running times of our attacks with those of other libraries,
+    and with the time of the network's forward and backward passes alone.
     """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
     ranges, floors, same = [], [], True
@@ -83,8 +83,8 @@ def attacks() -> Table:
 
 
 def geometry() -> Table:
-    """Return a table that compares two programs that compute the singular values of Jacobians along
-    paths: our code, and a loop over the points of a path.
+    """Return a table of the time to compute the singular values of Jacobians along paths: with our
+    code, and with a loop over the points of a path.
     """
     report = benchmark("geometry")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""

@@ -60,7 +60,7 @@ def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -
 
 def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
     """Return a function without arguments that states our finding. The returned function calls
-    ``sentence`` with the best stored results of the table or figure ``item``.
+    ``sentence`` with the stored results of the largest experiment for the table or figure ``item``.
     """
     return lambda: sentence(record_of(item))
 

@@ -59,9 +59,9 @@ def self_ensemble() -> str:
     """Return a sentence that states the accuracies of Random Self-Ensemble and of a network without
     noise, under the paper's attack.
 
-    The sentence is about the first network of the best stored results. The sentence compares Random
-    Self-Ensemble with the network without noise twice: for the same constant c of the attack, and
-    for the same distortion of the images.
+    The sentence is about the first network in the stored results of the largest experiment. The
+    sentence compares Random Self-Ensemble with the network without noise twice: for the same
+    constant c of the attack, and for the same distortion of the images.
     """
     record = record_of("self_ensemble/figure-6")
     network = names.networks(record)[0]
@@ -81,8 +81,8 @@ def self_ensemble() -> str:
 
 
 def survey() -> str:
-    """Return a sentence that states how far the accuracies of three defenses fall if stronger
-    attacks replace those of the papers.
+    """Return a sentence that states how far the accuracies of three defenses fall if the papers'
+    attacks are replaced by stronger ones.
     """
     return whole_percent(overview.finding())
 

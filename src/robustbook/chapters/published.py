@@ -27,7 +27,8 @@ class Version:
     @property
     def origin(self) -> str:
         """Return the suffix of the labels (anchors) of tables, for a page that shows one record
-        only: ``published`` for the book's record, and ``run`` for the current run of the page.
+        only. The suffix is ``published`` for the book's record, and ``run`` for the current run of
+        the page.
         """
         return "run" if self.fresh else "published"
 
@@ -137,7 +138,9 @@ def _targets(folder: Path) -> dict[str, ledger.Target]:
 
 
 def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
-    """Return the rows of the ledger for a paper, or for one of its tables or figures (``item``)."""
+    """Return the rows of the ledger (printed numbers compared with ours) for a paper, or for one of
+    its tables or figures (``item``).
+    """
     return _entries(catalogue.BOOK, _stamps(catalogue.BOOK), paper, item)
 
 
@@ -146,7 +149,9 @@ Stamps = tuple[tuple[Path, int], ...]
 
 
 def _stamps(folder: Path) -> Stamps:
-    """Return the times of the files in the book's folder from which the ledger is built."""
+    """Return when the files from which the ledger is built were last changed. The files are in the
+    book's folder.
+    """
     files = [
         *folder.glob("records/*/*.json"),
         *folder.glob("targets/*.csv"),
@@ -165,7 +170,7 @@ def _entries(book: Path, stamps: Stamps, paper: str, item: str | None) -> tuple[
 
 def records_of(item: str) -> list[Record]:
     """Return the records (stored results) that come with the book for a table or figure
-    (``paper/item``), the best profile first.
+    (``paper/item``), the largest experiment first.
     """
     paper, name = item.split("/")
     paths = [
@@ -183,8 +188,9 @@ def _record(path: Path, stamp: int) -> Record:
 
 
 def record_of(item: str) -> Record:
-    """Return the best record (stored results) that comes with the book for a table or figure. Raise
-    BadParameter if the book has no record for the table or figure.
+    """Return the record (stored results) that comes with the book for a table or figure. If there
+    are several, the largest experiment counts. Raise BadParameter if the book has no record for the
+    table or figure.
     """
     records = records_of(item)
     if not records:

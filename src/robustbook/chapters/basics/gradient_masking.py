@@ -75,7 +75,7 @@ class Study:
     the measurements that the function `evidence` makes.
 
     ``survived``: for each network, which images are classified correctly without an attack and
-        after every attack of the table.
+        under every attack in the page's table.
     """
 
     nets: Mapping[str, nn.Module]
@@ -86,8 +86,8 @@ class Study:
 
 
 def study() -> Study:
-    """Load the plain and the masked network, and run the attacks of `evidence` on both networks.
-    The transfer attack on one network uses adversarial images of the other network.
+    """Load the plain and the masked network, and run the attacks of the function `evidence` on both
+    networks. The transfer attack on one network uses adversarial images of the other network.
     """
     nets = {"plain network": network("plain"), "masked network": network("masked")}
     images, labels = digits(COUNT)
@@ -106,8 +106,8 @@ def survivors(
     labels: Int[Tensor, " n"],
     source: nn.Module,
 ) -> Bool[Tensor, " n"]:
-    """Return which images a network classifies correctly under all attacks of the table. An image
-    on which one attack succeeds does not count as correct.
+    """Return which images a network classifies correctly under every attack in the page's table. An
+    image on which one attack succeeds does not count as correct.
 
     ``source``: the network for which the transfer attack computes its images.
     """

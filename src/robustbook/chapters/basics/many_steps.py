@@ -59,11 +59,11 @@ class Study:
     results of attacks on the network.
 
     ``regions``: the predicted class at each point of the grid, row by row from the bottom.
-    ``exact``: for each norm, the distance from each test point to the nearest grid point for which
-        the network predicts another class than the test point's.
+    ``exact``: for each norm, the distance from each test point to the nearest grid point that the
+        network assigns to a class other than the test point's class.
     ``budget``: for each attack, whether each test point is still classified correctly after the
-        attack with radius `EPS`. The entry for the grid search says whether the grid has no
-        adversarial point within `EPS`.
+        attack with radius `EPS`. The entry for the grid search is true for a test point if no grid
+        point within `EPS` of it is adversarial.
     ``minimal``: the result of each minimal-norm attack; keys are the names of the attacks.
     """
 
@@ -106,8 +106,8 @@ def distances(
     classes: Int[Tensor, " n"],
     norm: float,
 ) -> Float[Tensor, " n"]:
-    """Return the distance from each test point to the nearest grid point for which the network
-    predicts another class than the test point's.
+    """Return the distance from each test point to the nearest grid point that the network assigns
+    to a class other than the test point's class.
     """
     found = []
     for point, own in zip(points, classes, strict=True):
@@ -228,8 +228,9 @@ def paths(shown: Study) -> Figure:
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that state five accuracies: under an attack with one step, under PGD from
-    the point, from one random start and from several random starts, and under a search of a grid.
+    """Return sentences that state the accuracy under five attacks. These are one step of FGSM, PGD
+    from the test point itself, from one random start and from several random starts, and an
+    exhaustive search over a grid of perturbations.
     """
     one, point, start, starts, truth = (accuracy(right) for right in shown.budget.values())
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
@@ -246,8 +247,8 @@ def answer(shown: Study) -> str:
 
 
 def compared(shown: Study) -> str:
-    """Return sentences that compare one step with many steps point by point: from the point, from
-    one random start, and from several random starts.
+    """Return sentences that compare one step (FGSM) with many steps (PGD) on each test point. PGD
+    starts at the test point itself, at one random start, or at several random starts.
     """
     one, *many, _ = shown.budget.values()
     wins = [apart(one, right) for right in many]
@@ -264,8 +265,8 @@ def compared(shown: Study) -> str:
 
 
 def budget_table(shown: Study) -> Table:
-    """Return a table of the accuracy under each attack with radius eps, and under a search of the
-    grid.
+    """Return a table of the accuracy under each attack with radius eps, and under an exhaustive
+    search over a grid of perturbations.
     """
     rows = [[name, f"{accuracy(right):.0f}"] for name, right in shown.budget.items()]
     return table(
@@ -279,8 +280,8 @@ def budget_table(shown: Study) -> Table:
 
 
 def minimal_table(shown: Study) -> Table:
-    """Return a table of the distances that minimal-norm attacks find, and of the ratios of these
-    distances to the distances on the grid.
+    """Return a table of the distances that minimal-norm attacks find. The table also shows these
+    distances divided by those that the grid search finds.
     """
     rows = []
     for name, result in shown.minimal.items():
@@ -307,9 +308,9 @@ def minimal_table(shown: Study) -> Table:
 
 
 def _ratio(shown: Study, name: str) -> Float[Tensor, " n"]:
-    """Return for test points the distance that an attack finds, divided by the distance on the
-    grid. The result leaves out points on which the attack fails, and points whose distance on the
-    grid is at most two spacings of the grid.
+    """Return, for test points, the distance that an attack finds divided by the distance that the
+    grid search finds. The result leaves out two kinds of points: those on which the attack fails,
+    and those for which the grid search finds a distance of at most two grid spacings.
     """
     result, exact = shown.minimal[name], shown.exact[2.0]
     rows = result.found & (exact > 2 / (SIDE - 1))

@@ -133,7 +133,7 @@ def accuracy(correct: Tensor) -> float:
 
 
 def apart(one: Tensor, other: Tensor) -> tuple[int, int]:
-    """Return how many images are correct only in ``one``, and how many only in ``other``."""
+    """Return how many images only ``one`` marks as correct, and how many only ``other``."""
     return int((one & ~other).sum()), int((other & ~one).sum())
 
 
@@ -141,7 +141,7 @@ def in_order(counts: tuple[int, int]) -> bool:
     """Return whether one of two networks or attacks is significantly better than the other, judged
     by the images on which they differ.
 
-    ``counts``: the result of `apart`. A sign test at the level 5 % decides: if no order existed,
-    each of these images would be on either side with probability 1/2.
+    ``counts``: the result of `apart`. A sign test at the level 5 % decides. Its null hypothesis is
+    that each of these images favours either side with probability 1/2.
     """
     return sum(counts) > 0 and 2 * binomial_tail(max(counts), sum(counts), 0.5) <= 0.05

@@ -109,9 +109,10 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that state how many images are classified correctly after FGSM with one
-    noise draw, after FGSM with averaged gradients, and after PGD with one noise draw. The sentences
-    also state the result for FGSM with the noise draw that the attack used.
+    """Return sentences that state how many images are classified correctly after FGSM and after
+    PGD, each with one noise draw and with averaged gradients. For FGSM with one draw, they also
+    state the number if the image is classified with the attack's own draw, or with a single new
+    draw.
     """
     most = AVERAGED[-1]
     one = shown.attacked[FGSM, 1]
@@ -132,8 +133,9 @@ def answer(shown: Study) -> str:
 
 
 def compared(shown: Study) -> str:
-    """Return sentences that say on how many images the results of attacks differ, and for how many
-    images it matters whether the own draw of an attack or a new draw decides.
+    """Return sentences that say on how many images the results of attacks differ. They also say by
+    how many images the number of correct images changes if new noise draws replace the attack's own
+    draw.
     """
     most = AVERAGED[-1]
     best = shown.attacked[PGD, most].many

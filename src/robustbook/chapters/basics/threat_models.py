@@ -36,7 +36,7 @@ COUNT = 200
 
 @dataclass(frozen=True)
 class Study:
-    """The data of the page: the networks, the test images, and for each pair of a norm and a
+    """The data of the page: the networks, the test images, and for each combination of norm and
     network the accuracy in percent at each eps.
     """
 
@@ -176,8 +176,8 @@ def measured(shown: Study) -> Table:
 
 @torch.no_grad()
 def crossing(shown: Study) -> str:
-    """Return sentences that compare both networks on clean images and at the first eps from which
-    on the adversarially trained network is more accurate.
+    """Return sentences that compare both networks on clean images and at the smallest eps at which
+    the adversarially trained network is more accurate.
     """
     right = (net(shown.images).argmax(1) == shown.labels for net in shown.nets.values())
     only = apart(*right)

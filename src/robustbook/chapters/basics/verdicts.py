@@ -86,8 +86,9 @@ def judged(
 
 
 def answer() -> str:
-    """Return sentences that compare a paper's number with two groups of invented runs, quiet and
-    noisy ones. The sentences state the verdict for each group.
+    """Return sentences that compare a paper's number with two groups of invented runs: the results
+    of one group vary little (quiet), those of the other vary a lot (noisy). The sentences state the
+    verdict for each group.
     """
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
@@ -140,8 +141,8 @@ def _strip(printed: float) -> Figure:
 @dataclass(frozen=True)
 class Coverage:
     """How often each kind of interval contains the result of a new run, in percent of the
-    simulations. There is one percentage for each number of runs in `SIZES` from which the interval
-    is computed.
+    simulations. Each interval is computed from a few runs; there is one percentage for each number
+    of runs in `SIZES`.
     """
 
     prediction: tuple[float, ...]

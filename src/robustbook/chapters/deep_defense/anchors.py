@@ -141,7 +141,9 @@ def gain(record: Record) -> str:
 
 
 def _alone(gains: Mapping[str, Sequence[float]], record: Record) -> str:
-    """Return a sentence that names the networks whose own increase would not be accepted."""
+    """Return a sentence that names the networks whose increase in rho2, judged alone, is outside
+    the tolerance.
+    """
     there = _number(GAIN)
     failing = [
         with_article(record, network)

@@ -90,8 +90,8 @@ def strips(record: Record) -> Figure:
 
 
 def programs(version: Version) -> Table:
-    """Return a table with one row for each pair of an implementation and a network. The columns are
-    two mean distances, the success rate, and the numbers of steps and gradients per image.
+    """Return a table with one row for each combination of implementation and network. The columns
+    are two mean distances, the success rate, and the numbers of steps and gradients per image.
     """
     return table(
         f"{version.heading}. *Distance*: the mean distance over correctly classified images on "

@@ -30,7 +30,8 @@ def answer(records: Sequence[Record]) -> str:
     after the last epoch. The text also states how much of its increase in rho2 happens in the first
     epoch, and how the accuracy changes in this epoch.
 
-    The numbers are those of the first record, which is the best one.
+    The numbers are from the first record, which is that of the largest experiment. Only the
+    statement about the last epoch uses all records.
     """
     record = records[0]
     shown = names.networks(record)
@@ -68,8 +69,9 @@ def tested(records: Sequence[Record]) -> str:
 
 
 def on_colour(records: Sequence[Record]) -> str:
-    """Return sentences that state for each network on colour images how the accuracy of Deep
-    Defense changes by the last epoch, and with how many seeds it is lower than at the start.
+    """Return sentences that state how the accuracy of each network on colour images changes from
+    the start to the last epoch of Deep Defense. They also state with how many seeds the accuracy
+    falls.
     """
     parts = []
     for record, network in names.each_network(records):

@@ -30,8 +30,8 @@ label of its axis.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state rho2 at both ends of the parameter that changes rho2 most. The
-    sentences also state how much rho2 changes with the two other parameters.
+    """Return sentences that state rho2 at the smallest and the largest value of the parameter that
+    changes rho2 most. The sentences also state how much rho2 changes with the two other parameters.
     """
     ranges = []
     for name, word in WORDS.items():
@@ -53,7 +53,7 @@ def answer(record: Record) -> str:
 
 def lost_in_words(record: Record) -> str:
     """Return sentences that state how much less accurate the networks with the smallest c are than
-    the reference network, and how accurate the networks with larger values of c are.
+    the reference network. They also state how the accuracy changes with larger values of c.
     """
     start = mean(record, "accuracy", method="reference")
     lams, (least, *rest) = _tried(record, "lam"), _tried(record, "c")
@@ -78,8 +78,8 @@ def lost_in_words(record: Record) -> str:
 
 
 def lambda_in_words(record: Record) -> str:
-    """Return a sentence that states how much rho2 changes between neighbouring values of lambda,
-    at most over all values of c.
+    """Return a sentence that states how much rho2 changes between neighbouring values of lambda. It
+    gives the largest change over all values of c.
     """
     lams, cs = _tried(record, "lam"), _tried(record, "c")
     parts = []

@@ -131,8 +131,8 @@ def layers(record: Record) -> Figure:
 
 
 def layers_table(version: Version) -> Table:
-    """Return a table of rho2 and accuracy, with one row for each pair of a layer that the
-    regulariser may change and a value of c.
+    """Return a table of rho2 and accuracy. There is one row for each layer that the regulariser may
+    change, and one column for each value of c.
     """
     return table(
         f"{version.heading}. rho2 (accuracy in per cent) of LeNet, by the layer that the "

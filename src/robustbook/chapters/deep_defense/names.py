@@ -58,7 +58,7 @@ def counted(holds: Sequence[bool], noun: str = "networks") -> str:
 
 
 def ranges(record: Record) -> str:
-    """Return a note for the caption of a table, or "" if there is only one seed and so no range."""
+    """Return the note about ranges for a table's caption, or "" if there is only one seed."""
     return " (range over the seeds)" if len(record.seeds) > 1 else ""
 
 
@@ -76,7 +76,7 @@ def sizes(record: Record, network: str) -> list[float]:
 
 
 def shown_size(record: Record, network: str) -> float:
-    """Return the one eps for which the pages' text states the accuracy under attack of a network.
+    """Return the eps at which the text of the pages states a network's accuracy under attack.
 
     For networks on colour images, the result is the smallest eps that was tested; for networks on
     digits, the third smallest.

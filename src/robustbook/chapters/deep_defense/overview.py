@@ -139,8 +139,8 @@ def _and(parts: Iterable[str]) -> str:
 
 
 def _each(item: str) -> list[tuple[Record, str]]:
-    """Return for one table or figure all pairs of a record (the stored results of a run) and a
-    network for which it has results.
+    """Return all pairs of a record (the stored results of a run) and a network in this record, for
+    one table or figure.
     """
     return names.each_network(records_of(f"deep_defense/{item}"))
 
@@ -260,8 +260,8 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Yield for each row of the table its title, the names of the stored results that it shows, and
-    the number of digits.
+    """Yield for each row of the table its title, where its numbers are in the stored results, and
+    the number of digits to show.
     """
     eps = names.shown_size(today, network)
     size, digits = names.size_text(network, eps), 3 if names.coloured(network) else 2

@@ -57,9 +57,9 @@ under FGS is shown.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that say that the replication's regulariser has no effect. The sentences
-    state the effect of batches of 100 images without a regulariser. They also state how the
-    regulariser with its gradient changes rho2 and the accuracy.
+    """Return sentences that say that the replication's regulariser has no effect. They state how
+    much of the difference in rho2 comes from the larger batches (100 images) alone. They also state
+    how the regulariser changes rho2 and the accuracy if its gradient is computed.
     """
     apart = max(values(record, "difference"))
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
@@ -76,7 +76,7 @@ def answer(record: Record) -> str:
 
 def agreement(record: Record) -> str:
     """Return sentences that state how the replication's numbers compare with the range of our
-    seeds, and whether they differ from our means in one direction.
+    seeds, and how many of them lie above or below our means.
     """
     measures = ("accuracy", "rho2", *(f"fgs-{share}" for share in SHARES))
     outside, verdicts = 0, {entry.id: entry.verdict for entry in entries("deep_defense")}
@@ -174,8 +174,8 @@ def over_epochs(record: Record) -> Figure:
 
 def epochs_in_words(record: Record) -> str:
     """Return sentences that state rho2 at three times: before fine-tuning, after the first epoch,
-    and after the last epoch. The sentences also state how much of the difference between the
-    replication's two networks a lower learning rate gives.
+    and after the last epoch. They also state how much of the difference in rho2 between the
+    replication's two networks a lower learning rate alone produces.
     """
     ends = ", ".join(
         f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
@@ -219,8 +219,8 @@ def _first(record: Record, method: str) -> float:
 
 def _explained(record: Record, method: str) -> float:
     """Return the increase in rho2 by a method, in per cent of the increase by the replication's
-    Deep Defense. An increase is the difference from the rho2 of fine-tuning without a regulariser
-    on the same images.
+    Deep Defense. Both increases start from the rho2 after fine-tuning on DeepFool's images without
+    a regulariser.
     """
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)

@@ -1,5 +1,5 @@
-"""Compute the content of the page on Table 1: accuracy, rho2 and accuracy under FGS for each pair
-of a network and a method.
+"""Compute the content of the page on Table 1: accuracy, rho2 and accuracy under FGS for each
+combination of network and method.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,9 +37,10 @@ clipped.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that say whether Deep Defense is the most robust method of the paper's table
-    without loss of accuracy, and what the verdict compares. The sentences also state on how many
-    networks adversarial training II has a larger rho2 than Deep Defense.
+    """Return sentences that say whether Deep Defense is the most robust method in the paper's table
+    and keeps the accuracy. They also state on how many networks adversarial training II has a
+    larger rho2 than Deep Defense. The last sentence says that the verdict is only about the order
+    of the methods.
     """
     shown = networks(record)
     leads = [_leads(record, n, PRINTED) for n in shown]
@@ -62,8 +63,8 @@ def answer(record: Record) -> str:
 
 
 def under_fgs(records: Sequence[Record]) -> str:
-    """Return sentences that compare the accuracy of Deep Defense under FGS with that of other
-    methods: with adversarial training II at eps_ref, and with the reference network at all sizes.
+    """Return sentences that compare accuracies under FGS. Deep Defense is compared with adversarial
+    training II at eps_ref, and with the reference network at every eps.
     """
     ahead, behind = [], []
     for record, network in each_network(records):
@@ -163,8 +164,8 @@ def gains(versions: Sequence[Version]) -> str:
 
 
 def methods_table(version: Version) -> Table:
-    """Return a table with the columns of the paper's Table 1, and one row for each pair of a
-    network and a method.
+    """Return a table with the columns of the paper's Table 1, and one row for each combination of
+    network and method.
     """
     sizes = "; ".join(
         f"{_title(version.record, network)} "
@@ -198,7 +199,7 @@ def strips(records: Sequence[Record]) -> Figure:
 
 
 def choices(record: Record) -> Table:
-    """Return a table with a row for each pair of a network and a method. The columns are the
+    """Return a table with a row for each combination of network and method. The columns are the
     accuracies under three variants of FGS, the mean number of DeepFool's steps, and the share of
     images on which DeepFool fails.
     """

@@ -102,8 +102,8 @@ def orders_in_words(records: Sequence[Record]) -> str:
 
 
 def attacked(records: Sequence[Record]) -> str:
-    """Return a sentence that states for each network the number of test images that were attacked,
-    the number of shared images, and the number of seeds.
+    """Return a sentence that states three numbers for each network: the attacked test images, the
+    images that the networks of all methods classify correctly, and the seeds.
     """
     parts = [
         f"{words} ({len(_gains(record, network, 'reference', 'best'))} seeds)"
@@ -114,8 +114,9 @@ def attacked(records: Sequence[Record]) -> str:
 
 
 def summary(records: Sequence[Record]) -> Table:
-    """Return a table with a row for each network: how Deep Defense changes the distance that
-    attacks find, and the accuracy of Deep Defense and of the reference network under attacks.
+    """Return a table with a row for each network. It shows how Deep Defense changes the distance
+    that attacks find, and two accuracies under attacks: with Deep Defense, and of the reference
+    network.
     """
     return table(
         "Each network in one line. *DeepFool* and *nearest*: the median distance that DeepFool, or "
@@ -200,8 +201,8 @@ def _medians(
 
 
 def _order(record: Record, network: str, attack: str) -> dict[str, float]:
-    """Return for each defense the mean over the seeds of the median distance that an attack finds,
-    with the largest first.
+    """Return for each defense the median distance that an attack finds, averaged over the seeds.
+    The defense with the largest distance comes first.
     """
     found = {m: fmean(_medians(record, network, m, attack, "shared median")) for m in RANKED}
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))

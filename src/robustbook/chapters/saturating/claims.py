@@ -272,8 +272,8 @@ def adam(version: Version) -> Table:
 
 def adam_in_words(record: Record) -> str:
     """Return paragraphs which show that Adam's failures depend on the step size and on rounding
-    errors. The last paragraph shows that Adam's failures are not explained by the size of the
-    change that an image needs.
+    errors. The last paragraph shows that Adam does not fail because the target class is too far
+    away.
     """
     main = {"precision": "float32", "step_size": record.parameters["step_size"]}
     size = max(row.setting.get("step_size", 0) for row in record.rows)
@@ -403,8 +403,8 @@ def _arrived(record: Record) -> str:
 
 
 def _counted(record: Record, long: Record) -> str:
-    """Return a sentence that says whether the network of the long runs is one of those in which the
-    shorter attack changes a 3 into a 7.
+    """Return a sentence that says whether the shorter attack on the network of the long runs
+    changes a 3 into a 7.
     """
     (seed,) = long.seeds
     (found,) = (
@@ -451,8 +451,8 @@ def _label(stem: str, version: Version) -> str:
 
 
 def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
-    """Count, for each threshold in ``POINTS``, the seeds whose number satisfies the comparison
-    ``holds`` with the threshold. Return the counts as text.
+    """Count, for each threshold in ``POINTS``, the seeds for which ``holds(number, threshold)`` is
+    true. Return the counts as text.
     """
     first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
     return f"{first}, {second} and {third} of {len(numbers)} seed{'s' * (len(numbers) > 1)}"

@@ -81,7 +81,7 @@ def orders(version: Version) -> Table:
 
 def layers(record: Record) -> Table:
     """Return a table of the mean dissimilarity of two images of one class, and of two images of
-    different classes. There is one row for each pair of a network and a layer.
+    different classes. There is one row for each combination of network and layer.
     """
     return table(
         "Mean dissimilarity of two images of one class (*within*) and of two classes (*between*), "

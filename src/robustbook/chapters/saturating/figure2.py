@@ -86,9 +86,9 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return a table with a row for each pair of a network and a layer. The columns are the medians
-    of the pre-activations, and the percentages of pre-activations whose absolute values exceed
-    thresholds.
+    """Return a table with a row for each combination of network and layer. The columns are the
+    medians of the pre-activations, and the percentages of pre-activations whose absolute values
+    exceed thresholds.
     """
     sizes = sorted({5.0, float(record.parameters["flat"]), 100.0})
     return table(

@@ -36,8 +36,8 @@ def answer(record: Record) -> str:
 
 def longer(record: Record) -> str:
     """Return sentences that compare the dissimilarity between classes in the first layer of three
-    networks: vanilla, vanilla with longer training, and saturated. All have the first seed, because
-    the network with longer training has no other.
+    networks: vanilla, vanilla with longer training, and saturated. All three were trained with the
+    first seed, the only seed of the network with longer training.
     """
     vanilla, longest, saturated = (
         _found(record, "between", method, LAYERS[0])[0]

@@ -25,8 +25,9 @@ and LARGE a share of the largest singular value.
 
 def answer(record: Record) -> str:
     """Return sentences that state on which share of a path the class probabilities hardly change.
-    The sentences also count singular values of the Jacobian where the class probabilities change
-    fastest: those that are large, and those that have grown. The verdicts follow.
+    They also count singular values of the Jacobian where the class probabilities change fastest:
+    those above half of the largest one, and those above twice their own median along the path. The
+    verdicts follow.
     """
     flat, large = (
         [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
@@ -137,7 +138,8 @@ def peaks_in_words(record: Record) -> str:
 
 def doubled_in_words(record: Record) -> str:
     """Return sentences that count the singular values of the Jacobian that grow where the class
-    probabilities change fastest, and compare the largest singular value with its maximum.
+    probabilities change fastest. They also compare the largest singular value there with its
+    maximum along the path.
     """
     vanilla, saturated = (_grown(record, method) for method in COMPARED)
     paths = [of for _, of in _paths(record) if of["method"] == "saturated"]
@@ -153,8 +155,9 @@ def doubled_in_words(record: Record) -> str:
 
 
 def _grown(record: Record, method: str) -> float:
-    """Return the mean number of singular values that exceed twice their own median along the path,
-    at the peak of the length element. The verdict uses the same evenly spaced points.
+    """Return the mean number of singular values that, at the peak of the length element, exceed
+    twice their own median along the path. As for the verdict, the points of the path are evenly
+    spaced.
     """
     return mean(record, "inflated singular values", grid="even", method=method)
 

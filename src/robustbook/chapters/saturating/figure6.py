@@ -100,8 +100,9 @@ def own_weights(record: Record) -> Table:
 
 
 def chosen_limit(record: Record) -> str:
-    """Return sentences that mark the verdict on the paper's value 1.4: the kurtosis that decides it
-    was chosen after the results had been seen. At the end of the figure fewer seeds agree.
+    """Return sentences about the verdict on the paper's value 1.4. They state that the kurtosis for
+    this verdict was chosen after the results had been seen. They also state how many seeds agree
+    with 1.4 at the kurtosis `END`.
     """
     found = values(record, "scaled ratio", intensity="mean", kurtosis=END)
     near = sum(abs(ratio - EXAMPLE) <= NEAR for ratio in found)

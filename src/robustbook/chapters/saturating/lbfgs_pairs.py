@@ -109,8 +109,9 @@ def straight(record: Record) -> str:
 
 
 def bounds() -> Table:
-    """Return a table of upper bounds on the distance to the nearest image of the target class, by
-    network and by the network's confidence about the source image.
+    """Return a table of upper bounds on the distance from a source image to the nearest image that
+    the network classifies as the target class. There is one row for each network, and one column
+    each for the least and the most confident source images.
     """
     return table(
         "Upper bounds on the l2 distance from the source image to the nearest image that the "
@@ -153,8 +154,8 @@ def _distances(item: str, method: str) -> list[float]:
 
 
 def searches(record: Record) -> Table:
-    """Return a table of how the runs of L-BFGS ended, with one row for each pair of a network and a
-    variant of L-BFGS.
+    """Return a table of how the runs of L-BFGS ended, with one row for each combination of network
+    and variant of L-BFGS.
     """
     return table(
         f"How the {PAIRS} runs of L-BFGS ended, with the median number of iterations and the "

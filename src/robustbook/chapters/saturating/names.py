@@ -1,5 +1,5 @@
-"""List the names of networks and training methods for the pages on Nayebi & Ganguli 2017,
-and write verdicts beside the names of what they judge.
+"""List the names of networks and training methods for the pages on Nayebi & Ganguli 2017, and write
+each verdict after the name of what it judges.
 """
 
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ def fgsm_verdicts() -> str:
 
 
 def labelled(deciding: Mapping[str, str]) -> str:
-    """Return verdicts as coloured words, each after the words that say what it judges. ``deciding``
-    maps these words to the id of the paper's number.
+    """Return verdicts as coloured words, each after a description of what it judges. ``deciding``
+    maps each description to the id under which the book stores the judged number or statement.
     """
     found = verdicts("saturating")
     return "; ".join(f"*{words}*: {badge(found[target])}" for words, target in deciding.items())

@@ -22,8 +22,8 @@ class Claim:
     """One row of the overview's table: a claim of the paper, our finding, and the pages that test
     the claim.
 
-    The field ``deciding`` is a regular expression. It matches the ids, without the paper's name, of
-    the numbers and statements of the paper that decide the claim.
+    The field ``deciding`` is a regular expression. The claim is decided by those of the paper's
+    numbers and statements whose ids match it. The ids are matched without the paper's name.
     """
 
     words: str
@@ -132,8 +132,9 @@ def answer(record: Record) -> str:
 
 
 def claims() -> Table:
-    """Return a table of the paper's claims. The table counts the verdicts on each claim by their
-    kind, and links to the pages that test the claim. The last row counts all other verdicts.
+    """Return a table of the paper's claims. For each claim the table counts the verdicts by the
+    kind of comparison, and links to the pages that test the claim. The last row counts the verdicts
+    that belong to no claim.
     """
     lines = entries("saturating")
     own = [[line for line in lines if decides(claim, line)] for claim in CLAIMS]
@@ -156,12 +157,14 @@ def claims() -> Table:
 
 
 def decides(claim: Claim, line: Entry) -> bool:
-    """Return whether a line of the ledger helps to decide a claim."""
+    """Return whether a line of the ledger (a number or statement of the paper, with its verdict)
+    helps to decide a claim.
+    """
     return re.fullmatch(claim.deciding, line.id.partition("/")[2]) is not None
 
 
 def _by_kind(lines: Iterable[Entry]) -> str:
-    """Return the number of lines with each verdict, for each kind of comparison."""
+    """Return how many lines of the ledger have each verdict, for each kind of comparison."""
     counted = [line for line in lines if not line.same_as]
     return "; ".join(
         f"{tally}: {ledger.counts(of)}"
@@ -171,7 +174,9 @@ def _by_kind(lines: Iterable[Entry]) -> str:
 
 
 def _found(claim: Claim) -> str:
-    """Return what we find on a claim, with the increases of Figure 6 from its stored results."""
+    """Return our finding on a claim. If it mentions increases of Figure 6, these numbers come from
+    the stored results.
+    """
     record = record_of("saturating/figure-6")
     ours = {"random": GAIN, "own": OWN_GAIN}
     numbers = {name: f"{fmean(of_target(record, target)):.0f}" for name, target in ours.items()}

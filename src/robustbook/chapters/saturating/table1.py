@@ -351,7 +351,5 @@ def _search_rows(tried: Record) -> Iterator[list[str]]:
 
 
 def _of(tried: Record, varied: str, how: str, reading: str) -> str:
-    """Return as text the accuracy of a network that was trained with another setting than the
-    network of Table 1.
-    """
+    """Return as text a network's accuracy if one training setting differs from Table 1."""
     return spread(values(tried, "accuracy", varied=varied, how=how, reading=reading))

@@ -177,7 +177,7 @@ def curves(record: Record) -> Figure:
 
 def alone(version: Version) -> Table:
     """Return a table of the perturbation size at which an attack on its own succeeds on half of the
-    images. There is one number for each pair of a network and an attack.
+    images. There is one number for each combination of network and attack.
     """
     return table(
         f"{version.heading}: the size at which a single attack makes a network misclassify half of "

@@ -26,8 +26,8 @@ SMALL = 0.1
 
 def answer(records: Sequence[Record]) -> str:
     """Return sentences that state whether RSE needs noise in training and at test time, with
-    accuracies under a weak attack. The sentences also state what RSE costs on clean images, and at
-    which c it is not the best.
+    accuracies under a weak attack. They also state how much accuracy RSE loses on clean images, and
+    at which values of the attack's constant c another use of noise is more accurate.
     """
     return whole_percent(
         " ".join(_told(record, network) for record, network in names.best(records))
@@ -164,8 +164,9 @@ def moved(records: Sequence[Record]) -> str:
 
 def shares(records: Sequence[Record]) -> str:
     """Return sentences that state how much more accurate RSE is under a weak attack than the
-    network without noise, and how much of this advantage remains without noise at test time. The
-    last sentence states what switching the noise off costs on clean images.
+    network without noise. They also state how much of this advantage remains without noise at test
+    time. The last sentence states how much accuracy is lost on clean images if the noise is
+    switched off.
     """
     parts = []
     for record, network in names.best(records):

@@ -46,16 +46,16 @@ def levels(record: Record) -> dict[str, str]:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state whether some noise, and more noise, raises the accuracy under
-    attack. The sentences state the accuracies for all noise levels, on clean images and under
-    attack.
+    """Return sentences that state whether noise raises the accuracy under attack, and whether more
+    noise raises it further. The sentences state the accuracies for all noise levels, on clean
+    images and under attack.
     """
     return " ".join(_told(record, network) for network in names.networks(record))
 
 
 def lead(record: Record, network: str) -> str:
-    """Return a statement that says whether some noise, and more noise, raises the accuracy under
-    attack.
+    """Return a statement that says whether noise raises the accuracy under attack, and whether more
+    noise raises it further.
     """
     under = _accuracies(record, network, STRONG)
     noisy, images = [d for d in under if d != "none"], names.counted(record, network)
@@ -69,7 +69,7 @@ def lead(record: Record, network: str) -> str:
 
 
 def _accuracies(record: Record, network: str, c: float) -> dict[str, float]:
-    """Return the accuracy of one draw for each noise level."""
+    """Return for each noise level the accuracy of predictions from one noise draw."""
     shown = names.defenses(record, network, list(LEVELS))
     return {d: names.at(record, network, d, c, ONE) or 0.0 for d in shown}
 

@@ -45,8 +45,8 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def _ends(record: Record, network: str) -> tuple[float, float]:
-    """Return two differences, accuracy of 50 draws minus accuracy of one draw: the mean under weak
-    attacks, and the difference at the largest c.
+    """Return two differences between the accuracy with 50 noise draws and the accuracy with one:
+    the mean under weak attacks, and the difference at the largest c.
     """
     gains = {c: fmean(each) for c, each in gain(record, network).items()}
     return fmean(g for c, g in gains.items() if 0 < c < TURN), gains[max(gains)]
@@ -66,7 +66,9 @@ def _told(record: Record, network: str) -> str:
 
 
 def _clear(record: Record, network: str) -> list[float]:
-    """Return the values of c at which the accuracies differ by more than two standard errors."""
+    """Return the values of c at which the accuracies with 50 noise draws and with one draw differ
+    by more than two standard errors.
+    """
     images = names.counted(record, network)
     found = []
     for c in gain(record, network):
@@ -139,7 +141,8 @@ def gains(version: Version) -> Table:
 
 def turning(records: Sequence[Record]) -> str:
     """Split the attacks into those under which 50 noise draws are more accurate than one draw, and
-    the others. Return text that states the accuracies of one draw in both groups of attacks.
+    the others. Return text that states, for both groups of attacks, the range of the accuracies
+    with one draw.
     """
     parts = []
     for record, network in names.best(records):

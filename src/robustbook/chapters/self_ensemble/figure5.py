@@ -43,8 +43,9 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def enough(record: Record, network: str) -> bool | None:
-    """Return whether ten draws are enough: False if 50 draws are clearly more accurate, True if
-    only ten draws are clearly more accurate than one, and None if no difference is clear.
+    """Return whether ten noise draws are enough. The result is False if 50 draws are clearly more
+    accurate than ten. Otherwise it is True if ten draws are clearly more accurate than one, and
+    None if not.
     """
     one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
     images = names.counted(record, network)

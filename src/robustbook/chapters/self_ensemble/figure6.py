@@ -65,14 +65,18 @@ BETTER, WORSE, OPEN = "RSE is better", "RSE is worse", "not distinguishable"
 
 
 def _order(rse: float, none: float, images: int) -> str:
-    """Return in words whether two accuracies differ by more than two standard errors."""
+    """Return in words whether RSE is better or worse than no defense. The two accuracies must
+    differ by more than two standard errors.
+    """
     if names.clearly(rse, none, images):
         return BETTER
     return WORSE if names.clearly(none, rse, images) else OPEN
 
 
 def _their_order(network: str, distance: float) -> str:
-    """Return in words which of two networks is better at a distortion, by the authors' points."""
+    """Return in words whether RSE or no defense is better at a distortion, according to the
+    authors' own results.
+    """
     rse, none = (_there(network, defense, distance) or 0.0 for defense in ("rse", "none"))
     return _order(rse, none, THEIR_IMAGES)
 
@@ -88,8 +92,8 @@ def ran(records: Sequence[Record]) -> str:
 
 
 def distortion_gaps(records: Sequence[Record]) -> str:
-    """Return sentences that state how far our distortions are from the authors' on networks of the
-    paper's size, because a different distortion moves the accuracy at equal distortion.
+    """Return sentences that state how far our distortions are below the authors' on networks of the
+    paper's size. Such a gap affects the comparison of accuracies at equal distortion.
     """
     parts = []
     for record, network in names.best(records):
@@ -108,7 +112,7 @@ def distortion_gaps(records: Sequence[Record]) -> str:
 
 def _gaps(record: Record, network: str, defense: str) -> list[float]:
     """Return by how many per cent our distortions are below the authors', for each c of at least
-    0.1 that was run.
+    0.1 that we ran.
     """
     return [
         100 * (1 - (names.at(record, network, defense, c, "distortion") or 0.0) / there)
@@ -118,7 +122,9 @@ def _gaps(record: Record, network: str, defense: str) -> list[float]:
 
 
 def undecided(records: Sequence[Record]) -> list[str]:
-    """Return the networks on which RSE and no defense are not distinguishable at equal c."""
+    """Return the networks on which the accuracies with RSE and without a defense are too close to
+    be told apart at c = 0.1.
+    """
     return [
         NETWORKS[network]
         for record, network in names.best(records)
@@ -271,9 +277,9 @@ def equal_table(version: Version) -> Table:
 
 
 def crossings(records: Sequence[Record]) -> str:
-    """Return sentences that count, for each network, the distortions at which RSE is better, worse,
-    or not distinguishable from the network without a defense: in our runs, and by the authors'
-    points.
+    """Return sentences that compare RSE with no defense at equal distortion. For each network they
+    count the distortions at which RSE is better, worse, or not clearly different. They give these
+    counts for our runs and for the authors' results.
     """
     parts = []
     for record, network in names.best(records):
@@ -309,8 +315,8 @@ def _counts(orders: Sequence[str]) -> str:
 
 
 def baselines(records: Sequence[Record]) -> str:
-    """Return sentences that state the accuracies of the other defenses on clean images and under
-    the weakest attack, next to the authors'. Most of these networks failed to train.
+    """Return sentences that name the other defenses with accuracies far below the authors', on
+    clean images or under the weakest attack. Our accuracies stand next to the authors'.
     """
     return " ".join(
         told for record, network in names.best(records) if (told := _trained(record, network))
@@ -318,9 +324,9 @@ def baselines(records: Sequence[Record]) -> str:
 
 
 def failed(record: Record, network: str) -> dict[str, float]:
-    """Return the other defenses whose networks failed to train, with the value of c that shows it.
-    Such a network is far less accurate than the authors', on clean images or under the weakest
-    attack.
+    """Return the other defenses whose networks failed to train, each with the c at which the low
+    accuracy was found (0 for clean images). Such a network is far less accurate than the authors',
+    on clean images or under the weakest attack.
     """
     found: dict[str, float] = {}
     for defense in names.defenses(record, network, list(DEFENSES)):
@@ -404,8 +410,8 @@ def whole_curves(version: Version) -> Table:
 
 
 def _equal(record: Record, network: str, defense: str, d: float) -> list[float]:
-    """Return the accuracies of a network if its attacked images have the distortion ``d``, one
-    number per seed.
+    """Return the accuracy of a network at the distortion ``d`` of its attacked images, one number
+    per seed.
     """
     of = {"network": network, "defense": defense, "distortion": d}
     return values(record, "accuracy at distortion", **of)

@@ -143,7 +143,9 @@ def size(record: Record, network: str) -> str:
 
 
 def counted(record: Record, network: str) -> int:
-    """Return the smallest number of test images behind a network's accuracies or success rates."""
+    """Return the smallest number of test images from which an accuracy or success rate of a network
+    was computed.
+    """
     return min(
         row.images
         for row in record.rows
@@ -154,7 +156,9 @@ def counted(record: Record, network: str) -> int:
 
 
 def steps(record: Record) -> int:
-    """Return the number of steps of the paper's attack at the record's profile."""
+    """Return how many steps the paper's attack takes in the record's profile (size of the
+    experiment).
+    """
     return QUICK_STEPS if record.profile == "quick" else STEPS
 
 

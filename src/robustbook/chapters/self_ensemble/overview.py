@@ -38,8 +38,8 @@ PAPER = "self_ensemble"
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies under the paper's attack (the stored results of
-    Table 2, ``record``) and under all attacks of today together.
+    """Return sentences that state the accuracies under the paper's attack, and under all stronger
+    attacks together. ``record`` contains the stored results of Table 2.
     """
     rse, none = (names.at(record, table2.NETWORK, d, table2.AT) or 0.0 for d in ("rse", "none"))
     sure = names.clearly(rse, none, names.counted(record, table2.NETWORK))
@@ -58,8 +58,9 @@ def answer(record: Record) -> str:
 
 
 def _too_close(record: Record, network: str) -> str:
-    """Return a sentence about a network on which c = 0.1 does not tell RSE from no defense. The
-    sentence adds the comparison at the same distortion, and the first c with a clear difference.
+    """Return a sentence about a network on which RSE and no defense are too close to be told apart
+    at c = 0.1. It adds whether this also holds at the same distortion, and the smallest c with a
+    clear difference.
     """
     images = names.counted(record, network)
     where = f"$c = {figure6.AT:g}$"
@@ -127,8 +128,8 @@ def levels(record: Record) -> str:
 
 
 def one_image(record: Record) -> str:
-    """Return the answer of Table 3, and how far the network without defense is from the printed
-    distance.
+    """Return the answer of the page on Table 3. Also return, for the network without a defense, our
+    mean distance divided by the printed one.
     """
     text, there = table3.answer(record), printed("self-ensemble/table-3/mean/none")
     if not table3.comparable(record) or not there:

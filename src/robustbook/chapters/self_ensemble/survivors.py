@@ -31,8 +31,8 @@ def sorted_claims() -> str:
 
 
 def _judged() -> Iterator[tuple[str, bool | None]]:
-    """Yield each claim with True if it holds, False if it does not, and None if it is open. A
-    measured claim holds or fails only by more than two standard errors.
+    """Yield each claim with True if it holds, False if it does not, and None if it is open. A claim
+    about accuracies holds or fails only if these differ by more than two standard errors.
     """
     record = record_of(f"{PAPER}/table-2")
     where = names.full_title(record, table2.NETWORK)

@@ -21,8 +21,9 @@ NOISE = "noise of a layer"
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state in front of which convolution of VGG16 the noise is strongest,
-    how many of our settings are copied from the paper or its code, and which settings are smaller.
+    """Return sentences that state in front of which convolution of VGG16 the noise is strongest.
+    They also state how many of our settings are copied from the paper or its code, and which
+    settings are smaller.
     """
     told = [
         (r.value, printed(r.target)) for r in record.rows if r.target and not _counted(r.target)
@@ -66,7 +67,9 @@ def shorter() -> str:
 
 
 def _counted(target: str) -> bool:
-    """Return whether a setting is counted in the runs of Figure 6, which may use fewer images."""
+    """Return whether a setting is the number of images or of values of c, in which our runs of
+    Figure 6 may differ from the paper.
+    """
     return target in (IMAGES, VALUES)
 
 

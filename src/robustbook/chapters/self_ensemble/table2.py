@@ -32,9 +32,8 @@ def target(defense: str, c: float) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state two accuracies at c = 0.03, with RSE and without a defense, and
-    the distortions. The other defenses are not ranked if their accuracies are far below the
-    authors'.
+    """Return sentences that state the accuracy and the distortion at c = 0.03, with RSE and without
+    a defense. The other defenses are not ranked if their accuracies are far below the authors'.
     """
     rse, none = (_mean(record, d, AT) for d in ("rse", "none"))
     images = names.counted(record, NETWORK)
@@ -77,9 +76,9 @@ def ran(record: Record) -> str:
 
 
 def baselines(record: Record) -> str:
-    """Return sentences that state how far our networks are from the authors' on clean images, which
-    defenses reach a printed accuracy under attack, and which comparison is fair. Return an empty
-    text if no network is far from the authors'.
+    """Return sentences that state our accuracies on clean images next to the authors', and which of
+    the other defenses come close to a printed accuracy under attack. The last sentence says which
+    comparison is fair. Return an empty text if no other defense is far below the authors'.
     """
     failed = figure6.failed(record, NETWORK)
     if not failed:
@@ -118,7 +117,7 @@ def baselines(record: Record) -> str:
 
 
 def _from(cs: Sequence[float]) -> str:
-    """Return in words at which of the values of c something holds."""
+    """Return the values ``cs`` of the attack's constant c as words, such as ``at every $c$``."""
     if list(cs) == list(CS):
         return "at every $c$"
     if list(cs) == list(CS[-len(cs) :]):
@@ -239,8 +238,8 @@ def nearest_placement(record: Record) -> str:
 
 
 def flat_line(record: Record) -> str:
-    """Return sentences that state the accuracies and distortions of RSE with its strongest noise on
-    the image. Return an empty text if this placement was not run.
+    """Return sentences that state the accuracies and distortions of RSE with its strongest noise
+    added to the image. Return an empty text if this placement was not run.
     """
     image = "rse paper 0.4"
     if not _ours(record, image, CS[0]):

@@ -21,8 +21,8 @@ SQUARED = "squared distance"
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state by which mean distance the attack changes the image, and how
-    often it succeeds: with RSE, and without a defense.
+    """Return sentences that state how far the attack changes the image on average, and how often it
+    succeeds, with RSE and without a defense.
     """
     network = main_network(record)
     rse, none = (mean(record, f"mean {SQUARED}", network=network, defense=d) for d in _ENDS)
@@ -102,7 +102,8 @@ def largest_count(record: Record) -> tuple[float, int]:
 
 
 def gallery(record: Record) -> Figure:
-    """Draw Figure 7: the image, and the perturbation for each pair of a defense and a target class.
+    """Draw Figure 7: the image, and the perturbation for each combination of defense and target
+    class.
 
     White means no change. The more the attack changes the red, green or blue value of a pixel, the
     smaller is this value in the picture. All pictures share one colour scale, which ends at the
@@ -151,7 +152,7 @@ def printed_beside(version: Version) -> Table:
 
 def reached(version: Version) -> Table:
     """Return a table that states for how many of the target classes the attack succeeds. There is
-    one row for each pair of a network and a defense.
+    one row for each combination of network and defense.
     """
     record = version.record
     return table(
@@ -172,7 +173,7 @@ def reached(version: Version) -> Table:
 
 def orders(record: Record) -> str:
     """Return a sentence that counts the attacks in which the distance is larger with RSE than
-    without a defense. There is one attack for each pair of a target class and a seed.
+    without a defense. There is one attack for each combination of target class and seed.
     """
     classes = _classes(record)
     pairs = [

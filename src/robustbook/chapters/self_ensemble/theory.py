@@ -26,7 +26,7 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 def answer(record: Record) -> str:
     """Return sentences that answer which steps of the proof hold: Jensen's bound, the Taylor
-    expansion, and the last step.
+    expansion, and the last step to a Lipschitz constant.
     """
     least, ratio = min(of_target(record, JENSEN)), fmean(of_target(record, TRACE))
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
@@ -59,8 +59,8 @@ def ran(record: Record) -> str:
 
 
 def taylor_in_words(record: Record) -> str:
-    """Return sentences that state the measured change of RSE's loss divided by its prediction, for
-    the smallest noise and for the noise of the training.
+    """Return sentences that state the measured change of RSE's loss divided by the predicted
+    change, for the smallest noise and for the noise used in training.
     """
     network = networks(record)[0]
     scales = settings(record, "gap over trace", "scale", network=network)
@@ -123,7 +123,7 @@ def bound_in_words(record: Record) -> str:
 
 
 def slopes_in_words(record: Record) -> str:
-    """Return a list with an entry for each pair of a network and a defense. An entry states the
+    """Return a list with an entry for each combination of network and defense. An entry states the
     median trace of the Hessian and the median norm of the gradient. The medians of the trace and of
     the norm are stated for correctly classified images and for misclassified images.
     """

@@ -44,9 +44,9 @@ BOUNDS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state RSE's accuracy on clean images, under the paper's attack with and
-    without averaging over the noise, and under the search over c and all attacks together. The
-    last number is for a network without a defense.
+    """Return sentences that state RSE's accuracy on clean images and under several attacks. These
+    are the paper's attack with and without averaging over the noise, the paper's attack with a
+    search over c, and all attacks together. The last number is for a network without a defense.
     """
     network = networks(record)[0]
     r, images = middle(record, network), counted(record, network)
@@ -73,8 +73,8 @@ def answer(record: Record) -> str:
 
 
 def finding(record: Record) -> str:
-    """Return a sentence with the accuracies under all attacks within the middle l2 radius, with RSE
-    and without a defense.
+    """Return a sentence with the accuracies under all attacks within one l2 radius, with RSE and
+    without a defense. The radius is the middle one of those that were tested.
     """
     network = networks(record)[0]
     r = middle(record, network)
@@ -182,7 +182,7 @@ def within(record: Record, network: str, defense: str, attack: str, radius: floa
 
 
 def middle(record: Record, network: str) -> float:
-    """Return the middle one of the l2 radii within which PGD attacks RSE."""
+    """Return the middle one of the l2 radii with which PGD attacks RSE."""
     radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
     return float(radii[len(radii) // 2])
 

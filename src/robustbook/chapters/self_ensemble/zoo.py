@@ -66,8 +66,8 @@ def _unmoved(record: Record, network: str) -> str:
 
 
 def finding(record: Record) -> str:
-    """Return a sentence with the mean of ZOO's estimate, and how often ZOO succeeds with RSE and
-    without a defense.
+    """Return a sentence with ZOO's mean gradient estimate divided by the true derivative, and how
+    often ZOO succeeds with RSE and without a defense.
     """
     network = networks(record)[0]
     ratio = fmean(of_target(record, UNBIASED))
@@ -80,8 +80,8 @@ def finding(record: Record) -> str:
 
 
 def widest(record: Record, network: str) -> float:
-    """Return the largest step h whose mean estimate agrees with that at ``MODERATE``, within two
-    standard errors of their difference.
+    """Return the largest step h at which ZOO's mean gradient estimate agrees with the estimate at
+    the step ``MODERATE``. The two may differ by up to two standard errors of their difference.
     """
 
     def at(h: float) -> tuple[float, float]:
@@ -100,8 +100,9 @@ def widest(record: Record, network: str) -> float:
 
 
 def _hits(record: Record, network: str, defense: str) -> str:
-    """Return the largest number of images on which ZOO succeeds, with the number of images. Each
-    image counts by the share of classifications with new noise that are wrong.
+    """Return as text on how many of the attacked images ZOO succeeds with its most successful
+    setting. If only a share of an image's classifications with new noise are wrong, the image
+    counts as this share.
     """
     images = counted(record, network) * max(len(record.seeds), 1)
     best = max(_success(record, network, defense).values()) * images / 100
@@ -158,8 +159,8 @@ def estimates(record: Record) -> Figure:
 
 
 def attacks(version: Version) -> Table:
-    """Return a table of how often ZOO succeeds. There is one row for each pair of a step h and a
-    number of noise draws per query.
+    """Return a table of how often ZOO succeeds. There is one row for each combination of a step h
+    and a number of noise draws per query.
     """
     return table(
         f"{version.heading}. ZOO on images that the network classifies correctly. *Success*: the "
@@ -193,8 +194,8 @@ def numbers(version: Version) -> Table:
 
 
 def _success(record: Record, network: str, defense: str) -> dict[tuple[float, int], float]:
-    """Return the success rate of ZOO in percent for each pair of a step h and a number of noise
-    draws.
+    """Return the success rate of ZOO in percent for each combination of a step h and a number of
+    noise draws.
     """
     of = {"network": network, "defense": defense}
     return {

@@ -33,8 +33,8 @@ AT = 0.25
 
 
 def target(sigma: float, radius: float) -> str:
-    """Return the id of a target number (a number printed in the paper), which is one cell of the
-    paper's table.
+    """Return the id under which the book stores one printed number: the certified accuracy in the
+    paper's table for a sigma and a radius.
     """
     return f"{START}/sigma-{sigma}/certified-accuracy-r-{radius or 0}"
 
@@ -172,8 +172,9 @@ def limit_in_words(records: Sequence[Record]) -> str:
 
 
 def best_in_words(records: Sequence[Record]) -> str:
-    """Return sentences that state at which radii the test images suffice to tell which standard
-    deviation of the noise gives the highest certified accuracy, and the best one in the paper.
+    """Return sentences that state, for each radius, which standard deviation of the noise gives the
+    highest certified accuracy in our runs and in the paper. They also state at which radii we have
+    too few test images to tell.
     """
     record = measured(records)
     images = min(row.images for row in record.rows if row.images)
@@ -218,8 +219,8 @@ def _best_printed(radius: float) -> float:
 
 
 def origin(records: Sequence[Record]) -> str:
-    """Return a sentence that states from which experiment the accuracies of the page come. The
-    record of the largest experiment may contain only the largest radii.
+    """Return a sentence that states from which experiment the accuracies of the page come. This
+    need not be the largest experiment, because its record may contain no accuracies.
     """
     record = measured(records)
     seeds = len(record.seeds)

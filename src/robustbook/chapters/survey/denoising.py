@@ -49,10 +49,10 @@ Interval = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Training:
-    """The size of the networks and of their training for one profile; a test compares it with the
-    study.
+    """The size of the networks and of their training for one profile (size of the experiment). A
+    test checks that the study uses the same numbers.
 
-    ``narrow``: by which number the numbers of channels of ResNet-18 are divided.
+    ``narrow``: the number by which the channel counts of ResNet-18 are divided.
     ``images``: the number of training images, or None for all images.
     ``steps``, ``batch``: the number of training steps, and the number of images in a step.
     """
@@ -108,10 +108,10 @@ def difference(record: Record, variant: str, against: str) -> Interval:
     interval.
 
     The difference is the accuracy of ``variant`` minus the accuracy of ``against``. The half-width
-    of the interval has two parts, whose squares are added. The first part describes the choice of
-    the test images. The second part needs several seeds: it is Student's half-width of the
-    differences for each seed. Two seeds can have the same difference by chance, so the second part
-    alone could be 0.
+    of the interval is the square root of the sum of two squared parts. The first part describes the
+    choice of the test images. The second part needs several seeds: it is the half-width of
+    Student's t interval for the differences of the seeds. Two seeds can have the same difference by
+    chance, so the second part alone could be 0.
     """
     ours, theirs = _by_seed(record, variant), _by_seed(record, against)
     changes = [value - theirs[seed] for seed, value in ours.items() if seed in theirs]
@@ -124,7 +124,8 @@ def difference(record: Record, variant: str, against: str) -> Interval:
 
 
 def _over_images(record: Record, variant: str, against: str) -> float:
-    """Return the half-width of the 95 % interval of a difference over the choice of test images.
+    """Return the half-width of the 95 % interval of a difference of accuracies. It describes only
+    the uncertainty from the choice of the test images.
 
     The record contains the half-width for some pairs of networks, from the predictions of both
     networks for each test image. For the other pairs, the half-width is computed for two
@@ -156,9 +157,8 @@ def _images(record: Record, attack: str = "pgd-20") -> int:
 
 def answer(record: Record) -> str:
     """Return sentences that state the accuracies under PGD of the networks with filters and of the
-    two controls: the network without denoising blocks, and the network with blocks that have no
-    filter. The sentences also state which filters can be told apart from the controls and from each
-    other.
+    two controls. One control has no denoising blocks, the other has blocks without a filter. The
+    sentences also state which filters can be told apart from the controls and from each other.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     found = sorted(accuracy(record, name, "pgd-20") for name in shown)
@@ -222,8 +222,8 @@ def _scope(record: Record) -> str:
 
 
 def size_in_words(record: Record) -> str:
-    """Return sentences that state the size of the networks, of their training and of their test,
-    and the accuracy on clean images that this training reaches.
+    """Return sentences that state the size of the networks, of their training and of their test.
+    The last sentence states the accuracy of the network without blocks on clean images.
     """
     own = TRAININGS[record.profile]
     images = "all images" if own.images is None else f"the first {own.images:,} training images"
@@ -250,8 +250,8 @@ def _compared(name: str) -> tuple[str, ...]:
 def effects(record: Record) -> Figure:
     """Draw differences of accuracies under PGD, with 95 % confidence intervals. The accuracies of
     two control networks are subtracted from the accuracy with each filter. One control network has
-    no denoising blocks, the other has blocks without a filter. From the accuracies with an
-    incomplete block, the accuracy with the whole block is subtracted too.
+    no denoising blocks, the other has blocks without a filter. For networks with incomplete blocks,
+    the accuracy with whole blocks is subtracted too.
     """
     named = {**AGAINST, WHOLE: "minus the whole block"}
     rows = {

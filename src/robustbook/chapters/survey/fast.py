@@ -149,7 +149,7 @@ def epochs(record: Record) -> Figure:
 
 def radii(version: Version) -> Table:
     """Return a table of accuracies under PGD, with one row for each training method and one column
-    for each radius of training and attack.
+    for each radius. Each network is attacked with the radius with which it was trained.
     """
     record = version.record
     name = first_set(record)
@@ -221,7 +221,8 @@ def printed_beside(version: Version) -> Table:
 
 def collapse(record: Record) -> str:
     """Return sentences that say whether catastrophic overfitting was seen in training on FGSM
-    without a random start. The accuracy under PGD must fall by `FALL` points or more.
+    without a random start. Catastrophic overfitting means here that the accuracy under PGD falls by
+    `FALL` points or more.
     """
     name, eps = first_set(record), main_radius(record)
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
@@ -256,8 +257,8 @@ def _falls(accuracies: list[float]) -> bool:
 
 def start_matters(record: Record) -> str:
     """Return sentences that compare, for each radius, the accuracies under PGD after training on
-    FGSM without and with a random start. A difference within twice its binomial error does not
-    count.
+    FGSM without and with a random start. A difference counts as clear if it exceeds twice its
+    binomial standard error.
     """
     name = first_set(record)
     images = tested(record, "accuracy", set=name, attack="pgd-50")
@@ -344,7 +345,8 @@ def gap(record: Record) -> str:
 
 def time_ratio(record: Record) -> str:
     """Return sentences that state the time of an epoch of training with FGSM, divided by the time
-    of an epoch of training with PGD, and the factor that the numbers of passes predict.
+    of an epoch of training with PGD. They also state the ratio that follows from the numbers of
+    forward and backward passes.
     """
     name = first_set(record)
     found = values(record, "time ratio", set=name)

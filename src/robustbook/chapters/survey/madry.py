@@ -91,7 +91,7 @@ def network(record: Record) -> str:
 def answer(record: Record) -> str:
     """Return sentences that compare two accuracies under PGD: after adversarial training, and after
     training on clean images. For the adversarially trained network, the sentences also state the
-    accuracy under all strong attacks together, which come from fewer images.
+    accuracy under all strong attacks together, which is measured on fewer images.
     """
     natural, defended = (
         mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
@@ -112,9 +112,9 @@ def answer(record: Record) -> str:
 
 
 def attacks(record: Record) -> Figure:
-    """Draw the accuracy of network A on clean images and under each attack that uses its own
-    gradients, beside the accuracy printed in the paper. A second panel shows the network trained on
-    clean images.
+    """Draw the accuracy of the adversarially trained network A on clean images and under each
+    white-box attack, beside the accuracy printed in the paper. A second panel shows the network
+    trained on clean images.
     """
     _, ids = SOURCES["white"]
     defended = {"clean images": _marks(record, "white", "clean", f"{TABLE}/natural/accuracy")}
@@ -270,8 +270,9 @@ def concentration(record: Record) -> str:
 
 def fgsm_trained(record: Record) -> str:
     """Return sentences on the networks of each width that were trained on images of FGSM: their
-    accuracies on clean images, under FGSM, and under PGD. The sentences also state whether a
-    network trained on PGD's images is better under PGD, and whether labels may leak.
+    accuracies on clean images, under FGSM, and under PGD. They also state the widths at which these
+    networks are better under PGD than networks trained on PGD's images, and the widths with signs
+    of label leaking.
     """
     units = _units(record, "fgsm")
     clean, fgsm, pgd = (_by_width(record, "fgsm", attack) for attack in TESTS)
@@ -340,7 +341,7 @@ def _told(percents: Sequence[float]) -> str:
 
 
 def _cells(record: Record, source: str, attack: str, target: str | None) -> list[str]:
-    """Return the number of our images, and the printed accuracy beside ours."""
+    """Return two table cells: our number of test images, and the printed accuracy beside ours."""
     images = images_of(record, "accuracy", source=source, attack=attack)
     found = values(record, "accuracy", source=source, attack=attack)
     return [f"{images:,}", beside(found, printed(f"{TABLE}/{target}") if target else None)]

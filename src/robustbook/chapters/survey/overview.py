@@ -131,7 +131,7 @@ def kept() -> dict[str, Kept]:
 
 
 def _paired() -> Record:
-    """Return the stored results on logit pairing that have all ways of training."""
+    """Return the stored results on logit pairing that contain the most training methods."""
     records = records_of(f"{PAPER}/pairing")
     return max(records, key=lambda record: len(pairing.methods(record)))
 
@@ -174,8 +174,9 @@ def on_training() -> str:
 
 
 def on_transformations() -> str:
-    """Return sentences that state whether an attack needs to know JPEG, and how large the
-    perturbations are that JPEG undoes.
+    """Return sentences that state whether PGD must know that JPEG is used. They also state how
+    large the perturbations of PGD and of DeepFool are, and the accuracy after JPEG on DeepFool's
+    images.
     """
     record = record_of(f"{PAPER}/transformations")
     weak = kept()["jpeg"].weak

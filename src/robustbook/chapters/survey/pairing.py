@@ -90,8 +90,8 @@ def answer(records: Sequence[Record]) -> str:
     strongest attack: with clean logit pairing, with logit squeezing, and after adversarial
     training. All accuracies of an answer come from the same images.
 
-    The answer begins with "Inconclusive" if a network was not robust under the baseline attack
-    already, or if the accuracy after adversarial training falls too.
+    The answer begins with "Inconclusive" if a network was already not robust under the baseline
+    attack, or if the accuracy after adversarial training falls too.
     """
     record = next((each for each, there in best(records) if set(FALLEN) <= set(there)), records[0])
     trained = [method for method in ADVERSARIAL if method in methods(record)]
@@ -115,8 +115,8 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def inconclusive(record: Record) -> bool:
-    """Return whether the networks cannot show that only the penalties on logits fail. This is so if
-    a network with a penalty was not robust under the baseline attack already, or if the accuracy
+    """Return whether our networks leave open if only the penalties on logits fail. This is so if a
+    network with a penalty was already not robust under the baseline attack, or if the accuracy
     after adversarial training falls too.
     """
     there = methods(record)
@@ -356,8 +356,7 @@ def certain(record: Record) -> str:
 
 def groups(record: Record, attack: str) -> list[list[str]]:
     """Return the methods of training in groups of similar accuracy under an attack, the best group
-    first. The accuracies of a group do not differ from its best one by more than the binomial
-    error.
+    first. No accuracy in a group differs from the group's best one by more than the binomial error.
     """
     rest = sorted(methods(record), key=lambda method: -at(record, method, attack))
     found: list[list[str]] = []
@@ -371,8 +370,9 @@ def groups(record: Record, attack: str) -> list[list[str]]:
 
 
 def ranking(records: Sequence[Record]) -> str:
-    """Return sentences that name the groups of training methods whose accuracies the number of test
-    images can tell apart: under the baseline attack, and under the strongest attack.
+    """Return sentences that list groups of training methods, under the baseline attack and under
+    the strongest attack. Within a group, the accuracies are too close to be told apart with our
+    number of test images.
     """
     record, there = max(best(records), key=lambda pair: len(pair[1]))
     told, beside_at = [], []

@@ -207,7 +207,7 @@ def caveats(version: Version) -> Table:
 
 def random_against_attack(record: Record) -> str:
     """Return sentences that state by how many per cent the attack and random signs change the last
-    feature maps, and that these numbers of two networks can hardly be compared.
+    feature maps. There is one sentence for each way of training.
     """
     said = []
     for training, words in TRAININGS.items():

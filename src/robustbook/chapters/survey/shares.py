@@ -14,7 +14,7 @@ def apart(one: float, other: float, images: int, of_other: int | None = None) ->
     ``of_other``: the number of test images of the second share; by default equal to ``images``.
 
     The two sets of images count as independent. If both shares come from the same images, the
-    binomial error is usually too large, so fewer differences count.
+    binomial error is usually too large, so some real differences are missed.
     """
     p, q = one / 100, other / 100
     variance = p * (1 - p) / images + q * (1 - q) / (of_other or images)
@@ -22,8 +22,8 @@ def apart(one: float, other: float, images: int, of_other: int | None = None) ->
 
 
 def images_of(record: Record, name: str, /, **setting: Any) -> int:
-    """Return the number of test images of a share: of the rows of the record with the given
-    ``name`` and labels, the smallest number.
+    """Return the number of test images from which a share was computed. If the rows of the record
+    with the given ``name`` and labels have different numbers, the smallest one is returned.
     """
     return min(
         row.images

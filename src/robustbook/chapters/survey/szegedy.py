@@ -116,8 +116,8 @@ def _made(record: Record) -> dict[tuple[str, str], float]:
 
 
 def _compared(record: Record) -> list[tuple[float, float, bool]]:
-    """Return for each pair of different networks with a printed error our error, the printed error,
-    and whether they agree within the tolerance of the ledger.
+    """Return one entry for each pair of different networks for which the paper prints an error. An
+    entry contains our error, the printed error, and whether they agree within the tolerance.
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     found = []
@@ -297,9 +297,9 @@ def smaller(record: Record) -> str:
 
 def transfer(record: Record) -> str:
     """Return sentences on transfer: how often a network misclassifies adversarial images that were
-    made for a different network. The error on transferred adversarial images is compared with the
-    error on images with Gaussian noise, and for FC10 with the largest weight decay also with the
-    error on clean images.
+    made for a different network. The error on these images is compared with the error on images
+    with Gaussian noise. For FC10 with the largest weight decay, it is also compared with the error
+    on clean images.
     """
     made = _made(record)
     noise = {b: mean(record, "transfer error", source="gaussian-0.1", network=b) for b in NETWORKS}

@@ -41,9 +41,10 @@ MARKS: Mapping[str, Look] = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies behind random resizing and behind JPEG under PGD
-    on the network alone, and under PGD through the transformation. The last sentence states the
-    accuracies under DeepFool, which attacks the network alone.
+    """Return sentences that state the accuracies with random resizing and with JPEG in front of the
+    network. They are stated under PGD on the network alone, and under PGD through the
+    transformation. The last sentence states the accuracies under DeepFool, which attacks the
+    network alone.
     """
     through = {"resize-pad": aware(record, "resize-pad", draws(record)[-1])}
     through["jpeg"] = aware(record, "jpeg", 1)
@@ -112,8 +113,8 @@ def accuracies(version: Version) -> Table:
 
 def rounding_in_words(record: Record) -> str:
     """Return sentences that state accuracies on adversarial images that DeepFool made for the
-    network alone. The accuracies are stated without a transformation and behind each
-    transformation.
+    network alone. The accuracies are stated without a transformation and with each transformation
+    in front of the network.
     """
     clean, broken = (accuracy(record, "none", attack) for attack in ("clean", "deepfool"))
     cells = [
@@ -130,9 +131,9 @@ def rounding_in_words(record: Record) -> str:
 
 
 def pgd_in_words(record: Record) -> str:
-    """Return sentences that state the accuracies behind each transformation under two attacks: PGD
-    on the network alone, and PGD through the transformation. The last sentence says whether PGD
-    has to know the transformation.
+    """Return sentences that state the accuracies with each transformation in front of the network,
+    under two attacks: PGD on the network alone, and PGD through the transformation. The last
+    sentence says whether PGD has to know the transformation.
     """
     found = [accuracy(record, name, "pgd") for name in ("resize-pad", "jpeg")]
     through = " and ".join(
@@ -153,8 +154,8 @@ def pgd_in_words(record: Record) -> str:
 
 
 def cost_in_words(record: Record) -> str:
-    """Return a sentence that states the accuracies on clean images: of the network alone, and
-    behind each transformation.
+    """Return a sentence that states the accuracies on clean images: of the network alone, and with
+    each transformation in front of it.
     """
     clean = accuracy(record, "none", "clean")
     told = " and ".join(
@@ -168,8 +169,8 @@ def cost_in_words(record: Record) -> str:
 
 
 def accuracy(record: Record, front: str, attack: str) -> float:
-    """Return the accuracy behind a transformation, under an attack on the network alone. The
-    accuracy is in per cent and a mean over the seeds.
+    """Return the accuracy with a transformation in front of the network, under an attack on the
+    network alone. The accuracy is in per cent and a mean over the seeds.
     """
     return mean(record, "accuracy", front=front, attack=attack)
 
