@@ -45,8 +45,8 @@ BOUNDS = {
 
 def answer(record: Record) -> str:
     """Return sentences that state RSE's accuracy on clean images and under several attacks. These
-    are the paper's attack with and without averaging over the noise, the paper's attack with a
-    search over c, and all attacks together. The last number is for a network without a defense.
+    are the paper's attack with and without averaging over the noise, a Carlini-Wagner attack that
+    searches over c, and all attacks together. The last number is for a network without a defense.
     """
     network = networks(record)[0]
     r, images = middle(record, network), counted(record, network)
