@@ -10,13 +10,16 @@ numbers, and `norms` computes norms and projections.
 """
 
 from .adam import adam
+from .apgd import apgd
+from .autoattack import autoattack
 from .carlini_wagner import carlini_wagner
 from .ddn import ddn
 from .deepfool import deepfool
 from .drawing import Drawing
+from .fab import fab
 from .fgsm import fgsm
 from .lbfgs import lbfgs
-from .losses import clipped_probabilities, cross_entropy, margin, squared_error
+from .losses import clipped_probabilities, cross_entropy, dlr, margin, squared_error, targeted_dlr
 from .penalised_lbfgs import penalised_lbfgs
 from .pgd import pgd
 from .random_signs import random_signs
@@ -28,11 +31,15 @@ __all__ = [
     "Adversarial",
     "Drawing",
     "adam",
+    "apgd",
+    "autoattack",
     "carlini_wagner",
     "clipped_probabilities",
     "cross_entropy",
     "ddn",
     "deepfool",
+    "dlr",
+    "fab",
     "fgsm",
     "lbfgs",
     "margin",
@@ -41,5 +48,6 @@ __all__ = [
     "random_signs",
     "square",
     "squared_error",
+    "targeted_dlr",
     "zoo",
 ]

@@ -55,6 +55,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from .checks import Count, Number, check_choice, check_count, prepare
+from .goal import rivals
 from .norms import per_image
 from .propagation import Model
 from .result import Adversarial, judged
@@ -339,19 +340,6 @@ def _variant(preset: str | Variant, steps: Count | None, candidates: Count | Non
         name: check_count(name, value) for name, value in given.items() if value is not None
     }
     return replace(preset, **changed)
-
-
-def rivals(
-    logits: Float[Tensor, "n k"], source: Int[Tensor, " n"], candidates: int | None
-) -> Int[Tensor, "n m"]:
-    """Return at most `candidates` classes other than the source class, in decreasing order of their
-    logits.
-    """
-    count = logits.shape[1] - 1
-    if count < 1:
-        raise ValueError("model must return logits of two classes or more, got 1")
-    rest = logits.scatter(1, source[:, None], -math.inf)
-    return rest.topk(count if candidates is None else min(candidates, count)).indices
 
 
 def _nearest(

@@ -1,5 +1,6 @@
 """Define the goal of an attack: the loss that the attack increases, and the test for success."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -80,3 +81,27 @@ def named_loss(loss: str | Loss) -> Loss:
             f"one loss per image, got {loss!r}"
         )
     return LOSSES[loss]
+
+
+def rivals(
+    logits: Float[Tensor, "n k"], source: Int[Tensor, " n"], candidates: int | None
+) -> Int[Tensor, "n m"]:
+    """Return at most `candidates` classes other than the source class, in decreasing order of their
+    logits.
+    """
+    count = logits.shape[1] - 1
+    if count < 1:
+        raise ValueError("model must return logits of two classes or more, got 1")
+    rest = logits.scatter(1, source[:, None], -math.inf)
+    return rest.topk(count if candidates is None else min(candidates, count)).indices
+
+
+def ranked(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], rank: int) -> Int[Tensor, " n"]:
+    """Return for each image the wrong class whose logit has the given rank among all wrong classes;
+    rank 1 is the highest. Raise ValueError if there are fewer wrong classes.
+    """
+    if rank > logits.shape[1] - 1:
+        raise ValueError(
+            f"rank must be at most {logits.shape[1] - 1}, the number of wrong classes, got {rank}"
+        )
+    return rivals(logits, labels, rank)[:, -1]

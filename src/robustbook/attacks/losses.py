@@ -59,6 +59,41 @@ def hinge(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tens
     return margin(logits, labels).clamp(max=0)
 
 
+def dlr(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return the `margin`, divided by the difference between the highest and the third highest
+    logit of the image (Croce and Hein 2020, arXiv 2003.01690, equation 6).
+
+    Multiplying all logits by a positive number does not change this loss. So its gradient does not
+    vanish for a confident network. The loss is above 0 exactly if the network misclassifies the
+    image, and never below -1. Raises ValueError for fewer than three classes.
+    """
+    top = _highest(logits, 3)
+    return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
+
+
+def targeted_dlr(
+    logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], targets: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Return the logit of the target minus the logit of the label, divided by the highest logit
+    minus the mean of the third and the fourth highest logit (Croce and Hein 2020, equation 7).
+
+    An attack increases this loss. Raises ValueError for fewer than four classes.
+    """
+    top = _highest(logits, 4)
+    lead = logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])
+    return lead.squeeze(1) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
+
+
+def _highest(logits: Float[Tensor, "n k"], count: int) -> Float[Tensor, "n {count}"]:
+    """Return the `count` highest logits of each image, the highest first."""
+    if logits.shape[1] < count:
+        raise ValueError(
+            f"model must return logits of {count} classes or more for this loss, "
+            f"got {logits.shape[1]}"
+        )
+    return logits.topk(count).values
+
+
 def _is_label(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Bool[Tensor, "n k"]:
     """Return one-hot labels. The function `torch.nn.functional.one_hot` would be slower, because it
     checks the labels.
@@ -73,4 +108,5 @@ LOSSES: dict[str, Loss] = {
     "squared_error": squared_error,
     "margin": margin,
     "hinge": hinge,
+    "dlr": dlr,
 }

@@ -62,7 +62,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from robustbook.attacks.deepfool import rivals as others_by_logit
+from robustbook.attacks.goal import rivals as others_by_logit
 from robustbook.attacks.norms import per_image
 from robustbook.networks import Prepared
 from robustbook.training import Diverged
