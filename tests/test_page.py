@@ -252,8 +252,8 @@ def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
 def test_a_finding_says_what_the_paper_states(book: Path) -> None:
     """It gives a number with its unit, a bound as a bound, and says if there is no number."""
     rows = page.begin(ITEM, {}).verdicts().markdown
-    assert "| order/cnn-saturated-over-adversarial | greater |" in rows
-    assert "| cnn-saturated/clean-loss | at most 0.02 |" in rows
+    assert "| order: CNN saturated over adversarial | greater |" in rows
+    assert "| CNN saturated: clean loss | at most 0.02 | 0.3 |" in rows
     publish(book, record(seeds=(0,)))
     names = ("cnn-vanilla/accuracy", "cnn-saturated/clean-loss")
     here = page.begin(ITEM, {})

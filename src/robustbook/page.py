@@ -184,8 +184,9 @@ class Page:
         there = [entry for entry in entries if entry.verdict != "not run"] or entries
         rest = len(entries) - len(there)
         return table(
-            "The paper's numbers and ours, with the 95 % prediction interval for one more run. If "
-            "the paper states a bound, an order or a pattern instead of a number, the second "
+            "The paper's numbers and ours, with the 95 % prediction interval for one more run. A "
+            "number is reproduced if our mean differs from it by at most the tolerance. If the "
+            "paper states a bound, an order or a pattern instead of a number, the second "
             "column says so. For an order, the interval is the 95 % confidence interval of the "
             "difference."
             + (
@@ -194,11 +195,12 @@ class Page:
                 else ""
             ),
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
-            ["Quantity", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
+            ["Quantity", "Printed", "Tolerance", "Ours", "Interval", "Seeds", "Verdict"],
             [
                 [
-                    self._short(row.id),
+                    ledger.in_words(self._short(row.id)),
                     _asked(row, targets[row.id]),
+                    _number(row.tolerance),
                     _number(row.ours),
                     _interval(row),
                     "" if row.seeds is None else str(row.seeds),
@@ -206,14 +208,14 @@ class Page:
                 ]
                 for row in there
             ],
-            align="lrrrrl",
+            align="lrrrrrl",
         )
 
     def reasons(self) -> Markdown:
         """Return our explanation for each of the paper's numbers that was not reproduced."""
         entries = self._entries
         lines = [
-            f"- **{self._short(row.id)}**: {row.reason}."
+            f"- **{ledger.in_words(self._short(row.id))}**: {row.reason}."
             for row in entries
             if row.verdict == "not reproduced"
         ]

@@ -151,7 +151,7 @@ def test_json_has_exactly_the_agreed_keys(mine):
     publish(mine, row(97.5), row(97.7, seed=1))
     keys = (
         "id paper item setting metric unit printed ours low high seeds profile verdict reason "
-        "command tally difference same_as"
+        "command tally difference same_as tolerance"
     ).split()
     assert [field.name for field in fields(Entry)] == keys
     whole = build(mine, command=items.command)

@@ -12,6 +12,7 @@ from robustbook.ledger import (
     Row,
     build,
     counts,
+    in_words,
     page_html,
     read_targets,
     summary,
@@ -125,6 +126,32 @@ def test_page_is_well_formed_and_whole(ledger):
     }
     assert "a &lt; b &amp; &quot;c&quot;" in page_html(ledger)
     assert set(ledger.entries[0].reason.split()) <= set(" ".join(page.words).split())
+
+
+@pytest.mark.parametrize(
+    ("id_", "words"),
+    [
+        ("rse/accuracy-c-0.1", "RSE: accuracy c 0.1"),
+        ("fc10-1e-4/train-error", "fc10 1e-4: train error"),
+        ("mnist-mlp/par-networks/fgs-0.2", "MNIST MLP: Parseval networks: FGS 0.2"),
+        ("cifar10-lenet/lbfgs/linf", "CIFAR-10 LeNet: L-BFGS: l-infinity"),
+    ],
+)
+def test_ids_become_words(id_, words):
+    assert in_words(id_) == words
+
+
+def test_no_two_numbers_of_a_paper_have_the_same_words(ledger):
+    """Rows of a table of verdicts must differ."""
+    words = [(entry.paper, in_words(entry.id)) for entry in ledger.entries]
+    assert len(set(words)) == len(words)
+
+
+def test_page_shows_the_tolerance_of_each_printed_number(ledger):
+    allowed = [e for e in ledger.entries if e.printed is not None and e.tolerance]
+    assert allowed
+    assert page_html(ledger).count("<small>± ") == len(allowed)
+    assert all(e.tolerance is None for e in ledger.entries if e.printed is None)
 
 
 def test_page_loads_nothing(ledger):

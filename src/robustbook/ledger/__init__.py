@@ -14,7 +14,7 @@ from .records import (
     rounded,
     write_record,
 )
-from .tables import TITLES, counts, summary, text_table
+from .tables import TITLES, counts, in_words, summary, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, Judgement, Measurement, judge
 from .webpage import page_html
@@ -37,6 +37,7 @@ __all__ = [
     "Target",
     "build",
     "counts",
+    "in_words",
     "difference_interval",
     "judge",
     "page_html",

@@ -49,6 +49,8 @@ class Entry:
     ``tally``: the kind of comparison, such as "measured number" or "setting" (see TALLIES).
     ``difference``: for an ordering of two numbers, the difference of our two means and the ends of
         its confidence interval.
+    ``tolerance``: the largest difference between the paper's number and our mean that counts as
+        agreement, in the number's unit; None if the paper prints no number.
     ``same_as``: the id of an earlier line of the ledger that makes the same comparison; such a line
         is shown but not counted.
     """
@@ -71,6 +73,7 @@ class Entry:
     tally: str = TALLIES[0]
     difference: tuple[float, float, float] | None = None
     same_as: str = ""
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ def entries(
                 tally=target.tally,
                 difference=verdict.difference,
                 same_as=_earlier(first, target, targets, measured),
+                tolerance=target.tolerance if target.printed is not None else None,
             )
         )
     return tuple(lines)

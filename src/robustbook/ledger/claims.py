@@ -11,7 +11,9 @@ The function `status` computes whether the claim survives from the verdicts on t
     only in float32  the claim does not fail, but a number was reproduced that shows that the
                      effect shrinks when the same attack is computed in float64
     inconclusive     none of these, but our runs of a supporting number vary too much to tell
-    survives         every supporting number that was measured was reproduced
+    survives         none of these, and at least half of the numbers that support or refute the
+                     claim were measured with the paper's setting
+    survives so far  none of these, but fewer than half of the numbers were measured
     untested         no number was measured with the paper's setting
 """
 
@@ -22,7 +24,7 @@ from pathlib import Path
 from .targets import PAPERS, Target, read_rows
 from .verdicts import JUDGED
 
-STATUSES = ("survives", "only in float32", "inconclusive", "fails", "untested")
+STATUSES = ("survives", "survives so far", "only in float32", "inconclusive", "fails", "untested")
 COLUMNS = ("paper", "claim", "page", "supported_by", "refuted_by", "lost_in_float64")
 
 
@@ -83,7 +85,11 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
         return "untested"
     if supporting and "reproduced" in _judged(claim.lost_in_float64, verdicts):
         return "only in float32"
-    return "inconclusive" if "inconclusive" in (*supporting, *refuting) else "survives"
+    judged = (*supporting, *refuting)
+    if "inconclusive" in judged:
+        return "inconclusive"
+    half = (len(claim.supported_by) + len(claim.refuted_by)) / 2
+    return "survives" if len(judged) >= half else "survives so far"
 
 
 def _judged(ids: Iterable[str], verdicts: Mapping[str, str]) -> list[str]:

@@ -77,6 +77,7 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
     unit = escape(_unit(entry.unit))
     printed = f"{number(entry.printed)} {unit}" if entry.printed is not None else ""
     ours = f"{number(entry.ours, 5)} {unit}" if entry.ours is not None else ""
+    allowed = f"± {number(entry.tolerance)}" if entry.tolerance else ""
     seeds = f"{entry.seeds} seed{'s' * (entry.seeds > 1)}, " if entry.seeds else ""
     spread = interval(entry)
     if entry.difference is not None and spread:
@@ -97,7 +98,7 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
         f'<tr data-paper="{entry.paper}" data-item="{escape(entry.item)}" '
         f'data-page="{" ".join(pages)}" data-verdict="{entry.verdict}" data-kind="{entry.tally}">'
         f"<td><code>{escape(entry.id)}</code>{_small(about)}</td>"
-        f"<td>{printed}</td><td>{ours}{_small(behind)}</td>"
+        f"<td>{printed}{_small([allowed])}</td><td>{ours}{_small(behind)}</td>"
         f'<td><span class="verdict {kind}">{entry.verdict}</span>{_small(known)}</td></tr>'
     )
 
