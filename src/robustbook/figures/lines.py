@@ -140,6 +140,7 @@ def strips(
                         color=look.color,
                         alpha=0.8,
                         linewidths=0,
+                        clip_on=False,  # a marker at the end of an axis is drawn whole
                         zorder=3,
                     )
                     named.setdefault(mark, dots)
