@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustbook.arithmetic import arithmetic
-from robustbook.attacks import Adversarial, fgsm, margin, pgd, random_signs, square
+from robustbook.attacks import Adversarial, autoattack, fgsm, margin, pgd, random_signs, square
 from robustbook.attacks.propagation import JUDGE
 from robustbook.randomness import generator as generator_of
 from robustbook.runs import later
@@ -31,7 +31,7 @@ from .answers import (
 )
 from .views import rescaled, softened
 
-Kind = Literal["none", "random-signs", "fgsm", "pgd", "square"]
+Kind = Literal["none", "random-signs", "fgsm", "pgd", "square", "autoattack"]
 Loss = Literal["cross_entropy", "clipped_probabilities", "squared_error", "margin", "hinge"]
 Precision = Literal["float32", "float64"]
 
@@ -261,6 +261,17 @@ def _launch(
                 restarts=attack.restarts,
                 loss=loss,
                 clip=clip,
+                keys=keys,
+                generator=generator,
+            )
+        case "autoattack":
+            return autoattack(
+                model,
+                images,
+                labels,
+                eps=eps,
+                steps=attack.steps,
+                queries=attack.queries,
                 keys=keys,
                 generator=generator,
             )

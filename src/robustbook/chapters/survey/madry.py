@@ -120,6 +120,7 @@ def attacks(record: Record) -> Figure:
     defended = {"clean images": _marks(record, "white", "clean", f"{TABLE}/natural/accuracy")}
     for attack, words in ATTACKS.items():
         defended[words] = _marks(record, "white", attack, f"{TABLE}/{ids[attack]}-accuracy")
+    defended["AutoAttack"] = _marks(record, "white", "autoattack", None)
     defended["worst of all"] = _marks(record, "white", "worst", None)
     natural = {
         words: _marks(record, "natural", attack, NATURAL.get(attack))
@@ -153,7 +154,8 @@ def printed_beside(version: Version) -> Table:
             if attack in ids:
                 cells = _cells(record, source, attack, f"{ids[attack]}-accuracy")
                 rows.append([name, words, *cells])
-    worst = "worst of all attacks with restarts and Square"
+    rows.append(["A", "AutoAttack", *_cells(record, "white", "autoattack", None)])
+    worst = "worst of the attacks with restarts, Square and AutoAttack"
     rows.append(["A", worst, *_cells(record, "white", "worst", None)])
     return table(
         f"{version.heading}: accuracy in per cent of the adversarially trained network A, printed "

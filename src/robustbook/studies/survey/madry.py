@@ -66,6 +66,9 @@ class Setting:
     ``widths``: the numbers by which the widths are divided, for the experiment on network capacity.
     ``starts``: the number of random starts per image, in the figure of the losses that PGD reaches.
     ``starting``: the number of images in the figure of the losses that PGD reaches.
+    ``restarts``: the number of random starts of the attacks with restarts.
+    ``long``: the number of steps of the longest PGD attacks, and of APGD and FAB in AutoAttack.
+    ``queries``: the number of queries of the Square attack, alone and in AutoAttack.
     """
 
     data: str
@@ -81,6 +84,7 @@ class Setting:
     eps: float = 0.3
     restarts: int = 20
     long: int = 100
+    queries: int = 5000
 
 
 def _short(steps: int) -> Schedule:
@@ -116,6 +120,7 @@ SETTINGS: Mapping[str, Setting] = {
         eps=0.1,
         restarts=2,
         long=50,
+        queries=1000,
     ),
     "reduced": Setting(
         "mnist",
@@ -168,11 +173,12 @@ def attacks(own: Setting) -> dict[str, Attack]:
         "cw": replace(pgd40, loss="hinge"),
         "cw-plus": replace(pgd40, loss="margin"),
         "margin-100-restarts": replace(long, loss="margin", restarts=own.restarts),
-        "square": Attack("square", eps, queries=1000 if own.narrow > 1 else 5000),
+        "square": Attack("square", eps, queries=own.queries),
+        "autoattack": Attack("autoattack", eps, steps=own.long, queries=own.queries),
     }
 
 
-MANY = ("pgd-40-restarts", "pgd-100-restarts", "margin-100-restarts", "square")
+MANY = ("pgd-40-restarts", "pgd-100-restarts", "margin-100-restarts", "square", "autoattack")
 """The attacks that are run on only ``many`` test images (see `Setting`), because they take longer
 than all other attacks.
 """

@@ -353,6 +353,10 @@ def _of(own: Setting, method: str, seed: int) -> dict[tuple[Any, ...], Call]:
             "fgsm": (Attack("fgsm", own.eps, clip=True), own.images),
             "pgd-10": (pgd, own.images),
             "pgd-40": (replace(pgd, steps=40), own.images),
+            "autoattack": (
+                Attack("autoattack", own.eps, steps=100, queries=own.queries),
+                own.images,
+            ),
         }
     else:
         attacks = own.attacks()
@@ -475,8 +479,8 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
         targets["middle"] = f"{start}/middle-attack-accuracy"
     if network == INDEPENDENT:
         start = f"{PAPER}/independent-cifar10/standard-resnet18"
-        names = {"clean": "clean", "fgsm": "fgsm", "pgd-10": "pgd-10", "pgd-40": "pgd-40"}
-        targets = {name: f"{start}/{word}-accuracy" for name, word in names.items()}
+        names = ("clean", "fgsm", "pgd-10", "pgd-40", "autoattack")
+        targets = {name: f"{start}/{name}-accuracy" for name in names}
     found = {key[1]: done for key, done in of.items() if key[0] == "attacked"}
     right = {name: done.tensors["right"] for name, done in found.items()}
     if network != INDEPENDENT:
