@@ -199,8 +199,9 @@ def execute_each(
 
     ``profile``, the size of the experiments, is passed to every notebook that has a parameter
     ``profile``. If ``profile`` is None, the notebooks run with their default parameters. After a
-    notebook fails, the remaining notebooks still run. Return two things: the profile and the
-    seconds of each notebook, and the error messages of the notebooks that failed.
+    notebook fails, the remaining notebooks still run. Return two things: the profile and
+    the running time in seconds of each notebook, and the error messages of the notebooks that
+    failed.
 
     With several jobs, each notebook runs in its own process, because papermill changes the working
     directory. The cores of the machine are divided among the jobs. All notebooks use the same store

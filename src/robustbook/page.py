@@ -181,6 +181,8 @@ class Page:
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
         entries = self._entries
+        here = {entry.id for entry in entries}  # of two rows with one comparison, show the first
+        entries = tuple(entry for entry in entries if entry.same_as not in here)
         there = [entry for entry in entries if entry.verdict != "not run"] or entries
         rest = len(entries) - len(there)
         return table(

@@ -167,7 +167,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
     """Yield the median norm of the smallest perturbations, once over all test images and once over
-    the shared images.
+    the images that the networks of all methods classify correctly (the shared images).
 
     In ``median``, the median over all test images, an image that is misclassified without any
     attack counts as 0. The shared images are the images that the networks of all methods classify

@@ -4,8 +4,9 @@ training, and the attack.
 A profile selects the size of the experiments:
 
 ``paper``: the paper's networks at full width. With this profile, a CPU can run Model A on STL-10,
-    with 400 images and five of the sixteen values of c. By default, only two of the five defenses
-    are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
+    with five of the sixteen values of c. RSE and the network without a defense are attacked on 400
+    images, and the paper's other defenses on 100. By default, only RSE and the network without a
+    defense are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
 ``reduced``: networks on CIFAR-10 that are narrower than the paper's, with eight values of c, and by
     default with two of the five defenses.
 ``quick``: networks that are narrower than the paper's, on the small image set "scenes", which comes
@@ -62,6 +63,8 @@ noise but the initial noise has the standard deviation 0.1.
 """
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The defenses, in the order of the rows of Table 2."""
+BASELINES: tuple[Names, ...] = ("adv", "brelu", "distill")
+"""The defenses with which the paper compares RSE."""
 LEVELS: tuple[Names, ...] = ("rse paper 0.12/0.1", "rse paper 0.12/0.2", "rse paper 0.18/0.2")
 """The names of the noise layers of Figure 3, ordered from low to high noise. The code for Figures 2
 to 5 is older than the code for Table 2. The older code divides images by their standard deviation
@@ -90,6 +93,8 @@ class Setting:
     ``recipe``: the recipe with which every network is trained.
     ``images``: the number of test images that are attacked; they are the first images of the test
         set.
+    ``few``: if above 0, the number of test images on which the defenses in `BASELINES` are
+        attacked; these are the first images of the test set.
     ``piece``: the number of test images that one job attacks; it is chosen so that a job takes a
         few minutes.
     ``steps``: the number of steps of the attack.
@@ -109,6 +114,7 @@ class Setting:
     defenses: tuple[Names, ...] = DEFENSES
     noise: Noise | None = None
     levels: tuple[Names, ...] = ()
+    few: int = 0
 
     @property
     def rse(self) -> Noise:
@@ -135,13 +141,12 @@ class Setting:
         """Return the number of noise draws for one prediction."""
         return DRAWS if defense.startswith("rse") else 1
 
-    @property
-    def pieces(self) -> tuple[tuple[int, int], ...]:
-        """Divide the attacked test images into pieces; return for each piece its first image and
-        its number of images.
+    def pieces(self, defense: Names) -> tuple[tuple[int, int], ...]:
+        """Divide the test images on which a defense is attacked into pieces; return for each piece
+        its first image and its number of images.
         """
-        starts = range(0, self.images, self.piece)
-        return tuple((at, min(self.piece, self.images - at)) for at in starts)
+        images = self.few if self.few and defense in BASELINES else self.images
+        return tuple((at, min(self.piece, images - at)) for at in range(0, images, self.piece))
 
 
 def setting(network: Networks, profile: str) -> Setting:
@@ -238,7 +243,8 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
             Model("stl10", "model-a"),
             _recipe(5000, 24, 64, 0.1),
             images=400,
-            piece=100,
+            few=100,
+            piece=50,
             cs=(0.01, 0.1, 0.4, 1.0, 100.0),
             defenses=("rse", "none"),
         ),

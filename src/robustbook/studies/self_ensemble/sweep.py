@@ -26,7 +26,7 @@ def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], 
     """
     net = own.network(defense, seed)
     numbers = NUMBERS if defense.startswith("rse") else (1,)
-    return {(0.0, first): clean(net, first, count, numbers) for first, count in own.pieces}
+    return {(0.0, first): clean(net, first, count, numbers) for first, count in own.pieces(defense)}
 
 
 def points(
@@ -42,9 +42,12 @@ def points(
     net, draws = own.network(defense, seed), own.draws(defense)
     if noise is not None:
         draws = DRAWS if noise.when in ("always", "test") else 1
-    found = {(0.0, first): clean(net, first, count, (draws,), noise) for first, count in own.pieces}
+    found = {
+        (0.0, first): clean(net, first, count, (draws,), noise)
+        for first, count in own.pieces(defense)
+    }
     for c in cs:
-        for first, count in own.pieces:
+        for first, count in own.pieces(defense):
             found[c, first] = attacked(net, c, first, count, own.steps, draws, noise)
     return found
 
