@@ -21,7 +21,7 @@ def rows_of_madry(seeds: int = 2) -> Iterator[Row]:
             return Row(value + seed, "percent", None, "accuracy", seed, 400, setting=dict(labels))
 
         for source, (_, ids) in madry.SOURCES.items():
-            for i, attack in enumerate(("clean", *ids, "worst")):
+            for i, attack in enumerate(("clean", *ids, "autoattack", "worst")):
                 yield row(90 - i, source=source, attack=attack)
         for i, attack in enumerate(madry.TESTS):
             yield row(90 - 40 * i, source="natural", attack=attack)
@@ -39,14 +39,14 @@ def record() -> Record:
 
 
 def test_madry_answer(record: Record) -> None:
-    """PGD is the second attack on A, and the worst one is behind the eight of the table."""
-    assert numbers(madry.answer(record)) == [88.5, 400, 40, 93.2, 400, 81.5, 10.5, 400, 40]
+    """PGD is the second attack on A, and the worst one is behind AutoAttack and the eight others."""
+    assert numbers(madry.answer(record)) == [88.5, 400, 40, 93.2, 400, 80.5, 10.5, 400, 40]
 
 
 def test_madry_table(record: Record) -> None:
     """Every printed number of the table stands beside ours."""
     table = body(madry.printed_beside(version_of(record)))
-    assert len(table) == 1 + 8 + 5 + 3 + 1
+    assert len(table) == 1 + 8 + 5 + 3 + 2
     assert [cell.split(" / ")[0] for *_, cell in table][:3] == ["98.8", "95.6", "93.2"]
     assert all("**" in cell for *_, cell in table)
     found = body(madry.natural(version_of(record)))
@@ -95,7 +95,7 @@ def test_madry_sentences_on_a_leak(record: Record) -> None:
 def test_madry_figures(record: Record) -> None:
     """A panel per training, with a curve per test; a panel per network, with a row per image."""
     left, right = madry.attacks(record).axes
-    assert len(left.get_yticklabels()) == 1 + 8 + 1 and len(right.get_yticklabels()) == 3
+    assert len(left.get_yticklabels()) == 1 + 8 + 2 and len(right.get_yticklabels()) == 3
     swept = madry.capacity(record)
     assert [len(axis.lines) for axis in swept.axes] == [3, 3, 3]
     dots = madry.starts(record)

@@ -189,9 +189,12 @@ def unwritten(whole: Ledger, root: Path) -> str:
         if paper not in written(root):
             text = f"no page yet. {SUBJECTS[paper]} {len(missing)} comparisons are listed {link}."
         else:
-            needs = dict.fromkeys(filter(None, (e.reason.rpartition("; ")[2] for e in missing)))
-            why = f" ({'; '.join(needs)})" if needs else ""
-            text = f"{len(missing)} comparisons were not run{why}; they are listed {link}."
+            waiting = sum(bool(e.command) for e in missing)
+            text = (
+                f"{len(missing)} comparisons were not run; they are listed {link}. For {waiting} "
+                "of them the ledger gives the command that runs them, nearly always on a GPU. For "
+                f"the other {len(missing) - waiting} it says why the book has no experiment."
+            )
         lines.append(f"- **{title}**: {text}")
     return "\n".join([*lines, ""])
 

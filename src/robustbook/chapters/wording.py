@@ -24,6 +24,14 @@ def spread_or(numbers: Sequence[float], digits: int = 1, *, missing: str = "") -
     return spread(numbers, digits) if numbers else missing
 
 
+def from_to(numbers: Sequence[float], form: str) -> str:
+    """Return the smallest and the largest number as text, such as "2.5 to 4.0"; ``form`` formats a
+    number. If both are the same text, return it once.
+    """
+    low, high = format(min(numbers), form), format(max(numbers), form)
+    return low if low == high else f"{low} to {high}"
+
+
 def seeds_in_words(count: int) -> str:
     """Return a number of seeds as text, such as "one seed" or "3 seeds"."""
     return "one seed" if count == 1 else f"{count} seeds"

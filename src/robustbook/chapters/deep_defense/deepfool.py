@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import seeds_in_words, spread
+from robustbook.chapters.wording import from_to, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -110,7 +110,7 @@ def _range(record: Record, network: str, unclipped: bool) -> str:
         for preset in PROGRAMS
         if (preset in UNCLIPPED) == unclipped
     ]
-    return f"{min(means):.3f} to {max(means):.3f}"
+    return from_to(means, ".3f")
 
 
 def _rows(record: Record) -> Iterator[list[str]]:

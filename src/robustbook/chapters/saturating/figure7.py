@@ -2,9 +2,8 @@
 and tables.
 """
 
-from collections.abc import Sequence
-
 from robustbook.chapters.published import mean
+from robustbook.chapters.wording import from_to
 from robustbook.ledger import Record
 
 from .names import COMPARED
@@ -19,8 +18,10 @@ def answer(record: Record) -> str:
     The networks are compared twice: by the dissimilarity between classes itself, and by its ratio
     to the dissimilarity within classes.
     """
-    further = _range([_ratio(record, "between", layer) for layer in LAYERS])
-    relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])
+    further = from_to([_ratio(record, "between", layer) for layer in LAYERS], ".2g")
+    relative = from_to(
+        [1 / _ratio(record, "within over between", layer) for layer in LAYERS], ".2g"
+    )
     return (
         f"Depending on the layer, the dissimilarity between classes is {further} times as large in "
         "the saturated network as in the vanilla network. But the outputs of a ReLU network can "
@@ -54,7 +55,3 @@ def _ratio(record: Record, name: str, layer: str, method: str = COMPARED[1]) -> 
     """
     ours, vanilla = (mean(record, name, method=m, layer=layer) for m in (method, COMPARED[0]))
     return ours / vanilla
-
-
-def _range(numbers: Sequence[float]) -> str:
-    return f"{min(numbers):.2g} to {max(numbers):.2g}"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import minus, spread
+from robustbook.chapters.wording import from_to, minus, spread
 from robustbook.figures import LOOKS, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -156,15 +156,10 @@ def turning(records: Sequence[Record]) -> str:
         if above and below:
             parts.append(
                 f"with {where}, 50 draws are better at those $c$ at which one draw classifies "
-                f"{_range(above)} % correctly. At those $c$ at which one draw classifies "
-                f"{_range(below)} % correctly, 50 draws are not better"
+                f"{from_to(above, '.0f')} % correctly. At those $c$ at which one draw classifies "
+                f"{from_to(below, '.0f')} % correctly, 50 draws are not better"
             )
         else:
             side = "better" if above else "not better"
             parts.append(f"with {where}, 50 draws are {side} at every $c$")
     return " ".join(f"{text[0].upper()}{text[1:]}." for text in parts)
-
-
-def _range(numbers: Sequence[float]) -> str:
-    low, high = f"{min(numbers):.0f}", f"{max(numbers):.0f}"
-    return low if low == high else f"{low} to {high}"

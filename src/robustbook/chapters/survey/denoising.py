@@ -171,6 +171,7 @@ def answer(record: Record) -> str:
     few = TRAININGS[record.profile].images
     size = "" if few is None else f"{few:,} training images; "
     return (
+        "The paper's accuracies are for ImageNet, so this smaller experiment cannot refute them. "
         f"We train {network(record)} ({size}{seeds_in_words(len(record.seeds))}). Under PGD with "
         f"20 steps, the accuracy on {_images(record):,} test images is {baseline:.1f} % without "
         f"blocks and {null:.1f} % with null blocks. It is {filters}. {_ranking(record, shown)} "

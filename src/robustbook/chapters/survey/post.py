@@ -49,7 +49,7 @@ def answer(record: Record) -> str:
     clean, adversarial = (times_random(record, training) for training in TRAININGS)
     each = "one for each training" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
     lower = (
-        f"So our networks ({each}) do not show that adversarial training reduces the growth."
+        f"So our networks ({each}) do not show that adversarial training reduces this factor."
         if adversarial >= clean
         else f"So in our networks ({each}), this factor is smaller after adversarial training."
     )
