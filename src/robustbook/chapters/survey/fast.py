@@ -322,7 +322,7 @@ def others(record: Record) -> str:
         )
     text += _reference(record)
     if mean(record, "accuracy", set=name, eps=eps, method="pgd", attack="clean") < GUESSING:
-        text += " We did not test whether a longer schedule mends this."
+        text += " Smaller learning rates did not mend this in short trials (see *Our choices*)."
     return text
 
 

@@ -62,8 +62,6 @@ class Setting:
     """The settings of the study for one profile and one image set.
 
     ``recipe``: the recipe with which the networks are trained.
-    ``pgd``: the recipe of training with PGD; with None, this method uses ``recipe``. On MNIST, the
-        learning rate of Wong et al. is too high for training with PGD: the network learns nothing.
     ``long``: the recipe of the methods in ``lengthened``; with None, these methods use ``recipe``.
     ``radii``: the l-infinity radii with which networks are trained, as multiples of ``unit``.
     ``main``: the training radius of the networks that are attacked with restarts.
@@ -96,18 +94,17 @@ class Setting:
     auto_steps: int = 100
     clip_start: bool = False
     statistics: str = "running"
-    pgd: Recipe | None = None
     long: Recipe | None = None
     lengthened: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
 
-def _mnist(epochs: int, images: int, lr: float = 5e-3) -> Recipe:
+def _mnist(epochs: int, images: int) -> Recipe:
     """Return the released code's recipe for MNIST: Adam, and a learning rate that rises for two
-    fifths of the steps to ``lr`` and then falls to 0.
+    fifths of the steps and then falls to 0.
     """
     return Recipe(
-        epochs * images // 100, 100, lr, schedule="linear", warmup=0.4, channels_last=True
+        epochs * images // 100, 100, 5e-3, schedule="linear", warmup=0.4, channels_last=True
     )
 
 
@@ -163,7 +160,6 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         500,
         2000,
         1000,
-        pgd=_mnist(10, 60_000, 1e-3),
     ),
     ("paper", "cifar10"): Setting(
         Model("cifar10", "preact18"),
@@ -283,11 +279,7 @@ def network(own: Setting, method: str, radius: float, seed: int) -> Call:
     """Return the job that trains a network and measures its accuracy after each epoch."""
     eps = radius * own.unit
     defense = Defense(Weights(adversarial=1.0), inner(own, method, eps))
-    recipe = own.recipe
-    if own.long is not None and method in own.lengthened:
-        recipe = own.long
-    if own.pgd is not None and method == "pgd":
-        recipe = own.pgd
+    recipe = own.long if own.long is not None and method in own.lengthened else own.recipe
     return followed(own.model, defense, recipe, seed, eps, own.followed)
 
 
