@@ -132,3 +132,13 @@ def test_refuses_images_without_rows_and_columns(make_linear: Make) -> None:
         autoattack(
             make_linear(classes=3), images.view(2, 2, 6, 6), labels, eps=0.01, steps=2, queries=2
         )
+
+
+@pytest.mark.gpu
+def test_gives_the_same_on_a_gpu(problem: Any) -> None:
+    model, images, labels = problem
+    given = {"eps": 0.05, "steps": 10, "queries": 50}
+    here = autoattack(model, images, labels, **given)
+    there = autoattack(model.cuda(), images.cuda(), labels.cuda(), **given)
+    torch.testing.assert_close(there.images.cpu(), here.images, rtol=0, atol=1e-9)
+    assert torch.equal(there.found.cpu(), here.found)

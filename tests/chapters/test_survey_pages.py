@@ -39,7 +39,7 @@ def record() -> Record:
 
 
 def test_madry_answer(record: Record) -> None:
-    """PGD is the second attack on A, and the worst one is behind AutoAttack and the eight others."""
+    """PGD is the second attack on A, and the worst one is behind AutoAttack and eight others."""
     assert numbers(madry.answer(record)) == [88.5, 400, 40, 93.2, 400, 80.5, 10.5, 400, 40]
 
 
