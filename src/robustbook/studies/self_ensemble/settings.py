@@ -4,7 +4,7 @@ training, and the attack.
 A profile selects the size of the experiments:
 
 ``paper``: the paper's networks at full width. With this profile, a CPU can run Model A on STL-10,
-    with five of the sixteen values of c. RSE and the network without a defense are attacked on 400
+    with five of the sixteen values of c. RSE and the network without a defense are attacked on 200
     images, and the paper's other defenses on 100. By default, only RSE and the network without a
     defense are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
 ``reduced``: networks on CIFAR-10 that are narrower than the paper's, with eight values of c, and by
@@ -242,7 +242,7 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
         "model-a": Setting(
             Model("stl10", "model-a"),
             _recipe(5000, 24, 64, 0.1),
-            images=400,
+            images=200,
             few=100,
             piece=50,
             cs=(0.01, 0.1, 0.4, 1.0, 100.0),
