@@ -94,6 +94,10 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         kept = {key: cell.metadata[key] for key in ("tags", "mystnb") if cell.metadata.get(key)}
         if "injected-parameters" in kept.get("tags", []):
             kept["tags"] = ["injected-parameters", "hide-input"]
+            kept["mystnb"] = {
+                "code_prompt_show": "Show the parameters of this run",
+                "code_prompt_hide": "Hide the parameters of this run",
+            }
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             count += 1
