@@ -127,6 +127,8 @@ def strips(
         deep = -(-len(values) // columns)
         height = (0.32 * most + 0.8) * deep + 0.5
         figure, axes = panels(deep, columns, width=WIDTH, height=height)
+        engine: Any = figure.get_layout_engine()
+        engine.set(h_pad=0.08)  # inches; otherwise a title touches the numbers above it
         named: dict[str, Artist] = {}
         for axis, (title, rows) in zip(axes, values.items(), strict=False):
             for place, marks in enumerate(rows.values()):
@@ -144,7 +146,10 @@ def strips(
                         zorder=3,
                     )
                     named.setdefault(mark, dots)
-            axis.set(title=title, ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
+            drawn = [n for marks in rows.values() for numbers in marks.values() for n in numbers]
+            highest = max(drawn, default=0)
+            axis.set(title=title, ylim=(len(rows) - 0.5, -0.5))
+            axis.set_xlim(0, 1.04 * highest if highest > 0 else None)
             axis.set_yticks(range(len(rows)), list(rows))
             axis.locator_params(axis="x", nbins=5)
             if axis not in axes[::columns] and not own_rows:
