@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook.attacks import fgsm, pgd, random_signs, square
+from robustbook.attacks import autoattack, fgsm, pgd, random_signs, square
 from robustbook.measures import (
     Attack,
     accuracy_along,
@@ -395,3 +395,13 @@ def test_measures_of_a_randomised_model_take_pieces_and_keys() -> None:
     assert sizes.isinf().all()
     assert gradient_sizes(net, x, answers).isfinite().all()
     assert evidence(net, x, answers, 0.1, queries=3)["changed_answers"] > 0
+
+
+def test_autoattack_is_the_attack_of_that_name() -> None:
+    net, x = MLP((16, 12, 5), torch.sigmoid), images(40)
+    initialise(net, "normal", generator(0, "weights"))
+    y = predict(net, x)
+    attack = Attack("autoattack", 0.1, steps=5, queries=10)
+    found = survival(net, x, y, attack, seed=3, batch_size=7)
+    made = autoattack(net, x, y, eps=0.1, steps=5, queries=10, generator=generator(3, "autoattack"))
+    assert torch.equal(~found.correct, made.found) and 0 < int(made.found.sum()) < 40
