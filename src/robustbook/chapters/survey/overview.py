@@ -164,12 +164,16 @@ def on_training() -> str:
     """
     record = _paired()
     if not pairing.inconclusive(record):
-        return "For our networks, only the penalties on logits lose their accuracy."
+        return (
+            "Of our networks, only those that were trained on adversarial images are better than "
+            "guessing under the stronger attacks."
+        )
     trained = [method for method in pairing.ADVERSARIAL if method in pairing.methods(record)]
-    falling = sum(pairing.has_fallen(record, method) for method in trained)
+    robust = sum(pairing.is_robust(record, method) for method in trained)
     return (
-        f"For our networks the comparison is inconclusive: the accuracy of {falling} of "
-        f"{len(trained)} adversarially trained networks falls too."
+        f"For our networks the comparison is inconclusive: {robust} of {len(trained)} networks "
+        "that were trained on adversarial images are better than guessing under the stronger "
+        "attacks."
     )
 
 

@@ -90,8 +90,9 @@ def answer(records: Sequence[Record]) -> str:
     strongest attack: with clean logit pairing, with logit squeezing, and after adversarial
     training. All accuracies of an answer come from the same images.
 
-    The answer begins with "Inconclusive" if a network was already not robust under the baseline
-    attack, or if the accuracy after adversarial training falls too.
+    The answer begins with "They do not" if penalties on the logits fail under the strongest attack
+    and adversarial training does not. Otherwise the answer begins with "Inconclusive" (see
+    `inconclusive`).
     """
     record = next((each for each, there in best(records) if set(FALLEN) <= set(there)), records[0])
     trained = [method for method in ADVERSARIAL if method in methods(record)]
@@ -99,30 +100,34 @@ def answer(records: Sequence[Record]) -> str:
     if trained:
         before, after = ([end(record, m) for m in trained] for end in (at_baseline, at_strongest))
         falls = any(has_fallen(record, method) for method in trained)
+        kept = all(is_robust(record, method) for method in trained)
+        words = "hardly falls" if not falls else f"falls too{', but less far' if kept else ''}"
         told.append(
-            f"After adversarial training, the accuracy {'falls too' if falls else 'hardly falls'}: "
-            f"from {_span(before)} to {_span(after)} ({len(trained)} "
+            f"After adversarial training, the accuracy {words}: from {_span(before)} to "
+            f"{_span(after)} ({len(trained)} "
             f"network{'s' if len(trained) > 1 else ''})."
         )
     images = images_of(record, "accuracy", attack="strongest")
     seeds = len(record.seeds)
     runs = "a single training" if seeds == 1 else f"{seeds} trainings"
-    lead = "Inconclusive for our networks. " if inconclusive(record) else ""
+    lead = "They do not make our networks robust."
+    if inconclusive(record):
+        lead = "Inconclusive for our networks."
     return (
-        f"{lead}{' '.join(told)} Each number is for {title(record)}, the same {images} test images "
-        f"and {runs}."
+        f"{lead} {' '.join(told)} Each number is for {title(record)}, the same {images} test "
+        f"images and {runs}."
     )
 
 
 def inconclusive(record: Record) -> bool:
-    """Return whether our networks leave open if only the penalties on logits fail. This is so if a
-    network with a penalty was already not robust under the baseline attack, or if the accuracy
-    after adversarial training falls too.
+    """Return whether our networks leave open if only the penalties on logits fail. The question is
+    decided if no network with a penalty alone is robust under the strongest attack, and all
+    adversarially trained networks are.
     """
     there = methods(record)
-    return any(not looks_robust(record, method) for method in FALLEN if method in there) or any(
-        has_fallen(record, method) for method in ADVERSARIAL if method in there
-    )
+    trained = [method for method in ADVERSARIAL if method in there]
+    failed = not any(is_robust(record, method) for method in FALLEN if method in there)
+    return not (failed and trained and all(is_robust(record, method) for method in trained))
 
 
 def _fall(record: Record, method: str) -> str:
@@ -164,6 +169,15 @@ def looks_robust(record: Record, method: str) -> bool:
     images = images_of(record, "accuracy", network=method, attack="strongest")
     before = at_baseline(record, method)
     return before > GUESSING and apart(before, GUESSING, images)
+
+
+def is_robust(record: Record, method: str) -> bool:
+    """Return whether the accuracy of a method under the strongest attack is higher than that of
+    guessing, by more than the binomial error.
+    """
+    images = images_of(record, "accuracy", network=method, attack="strongest")
+    after = at_strongest(record, method)
+    return after > GUESSING and apart(after, GUESSING, images)
 
 
 def has_fallen(record: Record, method: str) -> bool:
