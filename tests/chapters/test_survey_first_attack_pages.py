@@ -182,7 +182,7 @@ def test_the_answer_where_only_adversarial_training_is_left(whole: Record) -> No
     kept = replace(whole, rows=tuple(rows))
     text = pairing.answer([kept])
     assert text.startswith("They do not make our networks robust. With clean logit pairing")
-    assert "falls too, but less far: from 75 % to 60 % (4 networks)" in text
+    assert "falls too, but not to guessing: from 75 % to 60 % (4 networks)" in text
     assert not pairing.inconclusive(kept)
 
 
