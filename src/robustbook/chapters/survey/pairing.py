@@ -101,7 +101,9 @@ def answer(records: Sequence[Record]) -> str:
         before, after = ([end(record, m) for m in trained] for end in (at_baseline, at_strongest))
         falls = any(has_fallen(record, method) for method in trained)
         kept = all(is_robust(record, method) for method in trained)
-        words = "hardly falls" if not falls else f"falls too{', but not to guessing' if kept else ''}"
+        words = "falls too, but not to guessing" if kept else "falls too"
+        if not falls:
+            words = "hardly falls"
         told.append(
             f"After adversarial training, the accuracy {words}: from {_span(before)} to "
             f"{_span(after)} ({len(trained)} "
