@@ -1,6 +1,6 @@
 """Compute what the page on training with one FGSM step shows (Wong et al. 2020, and N-FGSM)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -114,12 +114,12 @@ def answer(record: Record) -> str:
 def _reference(record: Record) -> str:
     """Return a sentence about the network trained with PGD, the reference of the comparison."""
     name, eps = first_set(record), main_radius(record)
-    clean, pgd = (
-        mean(record, "accuracy", set=name, eps=eps, method="pgd", attack=attack)
-        for attack in ("clean", "pgd-50-10")
-    )
+    of = {"set": name, "eps": eps, "method": "pgd"}
+    if not values(record, "accuracy", **of):
+        return "No network was trained with PGD, so the comparison has no reference."
+    clean, pgd = (mean(record, "accuracy", attack=each, **of) for each in ("clean", "pgd-50-10"))
     if clean < GUESSING:
-        images = tested(record, "accuracy", set=name, eps=eps, method="pgd", attack="clean")
+        images = tested(record, "accuracy", attack="clean", **of)
         return (
             f"The network trained with PGD learned nothing: it classifies {clean:.1f} % of "
             f"{images:,} clean images correctly. So the comparison has no working reference."
@@ -320,10 +320,7 @@ def others(record: Record) -> str:
             f"At radius {smaller[-1]:g}, N-FGSM reaches {there:.1f} % under PGD with 50 steps, and "
             f"FGSM with a random start {random:.1f} %. "
         )
-    text += _reference(record)
-    if mean(record, "accuracy", set=name, eps=eps, method="pgd", attack="clean") < GUESSING:
-        text += " Smaller learning rates did not mend this in short trials (see *Our choices*)."
-    return text
+    return text + _reference(record)
 
 
 def gap(record: Record) -> str:
@@ -346,19 +343,20 @@ def gap(record: Record) -> str:
     )
 
 
-def time_ratio(record: Record) -> str:
+def time_ratio(records: Sequence[Record]) -> str:
     """Return sentences that state the time of an epoch of training with FGSM, divided by the time
-    of an epoch of training with PGD. They also state the ratio that follows from the numbers of
-    forward and backward passes.
+    of an epoch of training with PGD, for the first record that has both. They also state the ratio
+    that follows from the numbers of forward and backward passes.
     """
-    name = first_set(record)
-    found = values(record, "time ratio", set=name)
+    each = ((record, values(record, "time ratio", set=first_set(record))) for record in records)
+    record, found = next((pair for pair in each if pair[1]), (records[0], []))
     if not found:
         return "The time of an epoch was not measured in this record."
+    name = first_set(record)
     k = INNER[record.profile, name]
     return (
-        f"An epoch with FGSM from a random start took {fmean(found):.2f} times as long as an epoch "
-        f"with PGD of {k} steps. One expects 2 / {k + 1} = {2 / (k + 1):.2f} from the forward and "
+        f"On {data(record)}, an epoch with FGSM from a random start took {fmean(found):.2f} times "
+        f"as long as an epoch with PGD of {k} steps. One expects 2 / {k + 1} = {2 / (k + 1):.2f} from the forward and "
         "backward passes. The measured times include the attacks after each epoch. These attacks "
         "and all other costs that both trainings share bring the measured factor closer to 1."
     )

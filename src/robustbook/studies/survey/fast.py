@@ -6,7 +6,8 @@ several radii. The accuracy under FGSM and under PGD is measured after each epoc
 show catastrophic overfitting: from one epoch to the next, PGD suddenly succeeds on all images,
 while FGSM fails.
 
-``paper``: MNIST, with the network and the training schedule of Wong et al. With
+``paper``: MNIST, with the network and the training schedule of Wong et al. Training with PGD is
+    left out, because with profile ``reduced`` the network learns nothing from images of PGD. With
     ``sets=["cifar10"]`` the study uses CIFAR-10 instead of MNIST, and then needs a GPU.
 ``reduced``: the first 10,000 training images of MNIST.
 ``quick``: small images of digits that come with the book, and networks of half the width.
@@ -160,6 +161,7 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         500,
         2000,
         1000,
+        left_out=("pgd",),
     ),
     ("paper", "cifar10"): Setting(
         Model("cifar10", "preact18"),
