@@ -357,8 +357,9 @@ def time_ratio(records: Sequence[Record]) -> str:
     return (
         f"On {data(record)}, an epoch with FGSM from a random start took {fmean(found):.2f} times "
         f"as long as an epoch with PGD of {k} steps. One expects 2 / {k + 1} = {2 / (k + 1):.2f} "
-        "from the forward and backward passes. The measured times include the attacks after each epoch. These attacks "
-        "and all other costs that both trainings share bring the measured factor closer to 1."
+        "from the forward and backward passes. The measured times include the attacks after each "
+        "epoch. These attacks and all other costs that both trainings share bring the measured "
+        "factor closer to 1."
     )
 
 
