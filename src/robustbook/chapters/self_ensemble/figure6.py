@@ -86,9 +86,18 @@ def ran(records: Sequence[Record]) -> str:
     return "\n".join(
         f"- {names.ran(record, network)} The defenses are "
         + names.listed([DEFENSES[d] for d in names.defenses(record, network, list(DEFENSES))])
-        + "."
+        + f".{_fewer(record, network)}"
         for record, network in names.best(records)
     )
+
+
+def _fewer(record: Record, network: str) -> str:
+    """Return a sentence if the paper's other defenses are attacked on fewer images than RSE."""
+    few = names.counted(record, network, baselines=True)
+    if few == names.counted(record, network):
+        return ""
+    words = names.listed([DEFENSES[d] for d in DEFENSES if d in names.BASELINES])
+    return f" {words} are attacked on the first {few} of these images."
 
 
 def distortion_gaps(records: Sequence[Record]) -> str:

@@ -55,6 +55,8 @@ PLACE_LOOKS: Mapping[str, Look] = {
     "rse paper 0.4": LOOKS["train only"],
     "rse paper 0.2": LOOKS["test only"],
 }
+BASELINES = ("adv", "brelu", "distill")
+"""The defenses with which the paper compares RSE."""
 
 
 def networks(record: Record) -> list[str]:
@@ -142,17 +144,19 @@ def size(record: Record, network: str) -> str:
     return f"{counted(record, network):,} images, {seeds}"
 
 
-def counted(record: Record, network: str) -> int:
+def counted(record: Record, network: str, baselines: bool = False) -> int:
     """Return the smallest number of test images from which an accuracy or success rate of a network
-    was computed.
+    was computed. The paper's other defenses (`BASELINES`) may have fewer images than RSE; they
+    count only with ``baselines``, or if the record has no other defense.
     """
-    return min(
-        row.images
+    found = [
+        (row.images, row.setting.get("defense") in BASELINES)
         for row in record.rows
         if row.name in ("accuracy", "success")
         and row.images
         and row.setting.get("network") == network
-    )
+    ]
+    return min([n for n, other in found if other == baselines] or [n for n, _ in found])
 
 
 def steps(record: Record) -> int:
