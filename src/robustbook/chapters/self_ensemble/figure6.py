@@ -64,6 +64,11 @@ def _compared(record: Record, network: str) -> str:
 BETTER, WORSE, OPEN = "RSE is better", "RSE is worse", "not distinguishable"
 
 
+def order(record: Record, network: str, rse: float, none: float) -> str:
+    """Return whether the accuracy with RSE is clearly better or worse than that without defense."""
+    return _order(rse, none, names.counted(record, network))
+
+
 def _order(rse: float, none: float, images: int) -> str:
     """Return in words whether RSE is better or worse than no defense. The two accuracies must
     differ by more than two standard errors.

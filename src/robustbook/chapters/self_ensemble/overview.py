@@ -44,9 +44,11 @@ def answer(record: Record) -> str:
     rse, none = (names.at(record, table2.NETWORK, d, table2.AT) or 0.0 for d in ("rse", "none"))
     sure = names.clearly(rse, none, names.counted(record, table2.NETWORK))
     other = "".join(
-        _too_close(each, network)
+        (_too_close if names.NETWORKS[network] in figure6.undecided([each]) else _decided)(
+            each, network
+        )
         for each, network in names.best(records_of(f"{PAPER}/figure-6"))
-        if names.NETWORKS[network] in figure6.undecided([each])
+        if network != table2.NETWORK
     )
     return whole_percent(
         f"On {names.full_title(record, table2.NETWORK)} under the paper's attack at "
@@ -54,6 +56,24 @@ def answer(record: Record) -> str:
         f"classified correctly with noise, and {none:.1f} % without "
         f"({names.size(record, table2.NETWORK)}).{other} "
         f"{today.finding(record_of(f'{PAPER}/today'))}"
+    )
+
+
+def _decided(record: Record, network: str) -> str:
+    """Return a sentence that compares RSE with no defense at c = 0.1 and at the same distortion."""
+    rse, none = figure6.at_equal_c(record, network)
+    text = (
+        f" On {names.full_title(record, network)} ({names.size(record, network)}) "
+        f"{figure6.order(record, network, rse, none)} at $c = {figure6.AT:g}$ ({rse:.1f} against "
+        f"{none:.1f} %)"
+    )
+    found = figure6.at_equal_distance(record, network)
+    if found is None:
+        return f"{text}."
+    distance, rse, none = found
+    return (
+        f"{text}; at the same distortion of {distance:g} ({rse:.1f} against {none:.1f} %): "
+        f"{figure6.order(record, network, rse, none)}."
     )
 
 
