@@ -120,7 +120,8 @@ def attacks(record: Record) -> Figure:
     defended = {"clean images": _marks(record, "white", "clean", f"{TABLE}/natural/accuracy")}
     for attack, words in ATTACKS.items():
         defended[words] = _marks(record, "white", attack, f"{TABLE}/{ids[attack]}-accuracy")
-    defended["AutoAttack"] = _marks(record, "white", "autoattack", None)
+    if values(record, "accuracy", source="white", attack="autoattack"):
+        defended["AutoAttack"] = _marks(record, "white", "autoattack", None)
     defended["worst of all"] = _marks(record, "white", "worst", None)
     natural = {
         words: _marks(record, "natural", attack, NATURAL.get(attack))
@@ -154,8 +155,10 @@ def printed_beside(version: Version) -> Table:
             if attack in ids:
                 cells = _cells(record, source, attack, f"{ids[attack]}-accuracy")
                 rows.append([name, words, *cells])
-    rows.append(["A", "AutoAttack", *_cells(record, "white", "autoattack", None)])
-    worst = "worst of the attacks with restarts, Square and AutoAttack"
+    worst = "worst of the attacks with restarts and Square"
+    if values(record, "accuracy", source="white", attack="autoattack"):
+        rows.append(["A", "AutoAttack", *_cells(record, "white", "autoattack", None)])
+        worst = "worst of the attacks with restarts, Square and AutoAttack"
     rows.append(["A", worst, *_cells(record, "white", "worst", None)])
     return table(
         f"{version.heading}: accuracy in per cent of the adversarially trained network A, printed "
