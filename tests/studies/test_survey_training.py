@@ -80,7 +80,8 @@ def test_small_runs_answer_the_targets_of_mnist(profile: str) -> None:
     record = fast.condense(p, answers(fast.calls(p)))
     judged = {row.target for row in record.rows if row.target}
     assert judged == {
-        f"survey/wong/mnist-fgsm-rs/{end}" for end in ("accuracy", "pgd-50-10-accuracy")
+        f"survey/wong/mnist-fgsm-rs/{end}"
+        for end in ("accuracy", "pgd-50-10-accuracy", "autoattack-accuracy")
     }
 
 

@@ -377,7 +377,7 @@ def _target(profile: str, data: str, method: str, radius: float, part: str) -> s
     if method == "n-fgsm" and data == "cifar10" and part == "pgd-50-10":
         return f"{PAPER}/n-fgsm/cifar10-eps-8/pgd-50-10-accuracy"
     names = {("mnist", "fgsm-rs"), ("cifar10", "fgsm-rs"), ("cifar10", "pgd")}
-    if (data, method) not in names:
+    if (data, method) not in names or (method, part) == ("pgd", "autoattack"):
         return None
     word = {"fgsm-rs": "fgsm-rs", "pgd": "pgd-7"}[method]
     return f"{PAPER}/wong/{data}-{word}/{ends[part]}"
