@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustbook import catalogue, publishing
 from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
+from robustbook.chapters.self_ensemble import names
 from robustbook.ledger import read_targets
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import check
@@ -290,6 +291,12 @@ def every_setting() -> Iterator[Setting]:
                 yield settings.setting(network, profile)  # type: ignore[arg-type]
             except KeyError:
                 continue
+
+
+def test_the_pages_know_the_baselines_of_the_study() -> None:
+    """The pages have their own list, because the study's module imports torch."""
+    assert names.BASELINES == settings.BASELINES
+    assert set(settings.BASELINES) == set(settings.DEFENSES) - {"rse", "none"}
 
 
 def test_pieces_cover_the_images_once() -> None:
