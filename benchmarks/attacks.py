@@ -76,10 +76,8 @@ def main(data: str, weights: Path | None, images: int, rounds: int, output: Path
         "load_before": load_before,
         **measured,
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
     click.echo(table(report))
-    click.echo(f"written to {output}")
+    write(report, output)
 
 
 def problem(name: str, data: str, weights: Path | None, images: int) -> Path:
@@ -91,6 +89,39 @@ def problem(name: str, data: str, weights: Path | None, images: int) -> Path:
     path = WORK / f"{name}.safetensors"
     save_file(tensors, path)
     return path
+
+
+def measured(
+    name: str, data: str, weights: Path | None, images: int, **settings: Any
+) -> dict[str, Any]:
+    """Run the module ``<name>_contest`` of this folder, which times all libraries; return its
+    result, the settings, and a description of the machine.
+    """
+    failures = install()
+    load_before = round(os.getloadavg()[0], 1)
+    problem(name, data, weights, images)
+    execute(f"{name}_contest", json.dumps(settings))
+    found = json.loads((WORK / f"{name}.json").read_text())
+    for row in found["rows"]:  # report why the library is not installed, not the failed import
+        if "error" in row and row["library"] in failures:
+            row["error"] = failures[row["library"]]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "load_before": load_before,
+        "data": data,
+        "images": images,
+        **settings,
+        **found,
+    }
+
+
+def write(report: dict[str, Any], output: Path) -> None:
+    """Write a benchmark's result as JSON."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+    click.echo(f"written to {output}")
 
 
 def execute(contest: str, *arguments: str) -> None:

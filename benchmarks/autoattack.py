@@ -8,15 +8,12 @@ The module runs the libraries in the environment of `benchmarks.attacks`. It pri
 writes `benchmarks/results/autoattack.json`. Every library uses all CPU cores.
 """
 
-import datetime
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.attacks import ROOT, WORK, execute, install, problem, processor
+from benchmarks.attacks import ROOT, measured, write
 
 RESULT = ROOT / "benchmarks" / "results" / "autoattack.json"
 
@@ -45,22 +42,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main(
     data: str, weights: Path | None, images: int, eps: float, rounds: int, output: Path
 ) -> None:
-    failures = install()
-    load_before = round(os.getloadavg()[0], 1)
-    problem("autoattack", data, weights, images)
-    settings = {"eps": eps, "rounds": rounds}
-    execute("autoattack_contest", json.dumps(settings))
-    measured = json.loads((WORK / "autoattack.json").read_text())
-    for row in measured["rows"]:
-        if "error" in row and row["library"] in failures:
-            row["error"] = failures[row["library"]]
-    report = {"data": data, "images": images, "load_before": load_before, **settings, **measured}
-    report |= {"processor": processor(), "cores": os.cpu_count()}
-    report["date"] = datetime.date.today().isoformat()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-    click.echo(table(measured["rows"]))
-    click.echo(f"written to {output}")
+    report = measured("autoattack", data, weights, images, eps=eps, rounds=rounds)
+    click.echo(table(report["rows"]))
+    write(report, output)
 
 
 if __name__ == "__main__":

@@ -5,24 +5,19 @@ libraries use 100 steps and one run; FAB goes to the nearest boundary of all cla
 counts an image as correct if the attack finds no misclassified image within eps.
 """
 
-import json
 import math
 import sys
-import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robustbook.attacks import apgd, autoattack, fab
-from robustbook.networks import CNN
 
-from .contest import OURS, _digits, _interleaved, _ratio, _timed
+from .contest import OURS, digits, interleaved, ratio, run, timed
 
 Job = Callable[[Tensor, Tensor], Tensor]
 STEPS = 100
@@ -83,29 +78,16 @@ def contest(
             sizes = (found - images).flatten(1).abs().amax(1)
             row["accuracy"] = 100 * float((~wrong | (sizes > eps + 1e-6)).double().mean())
             if attack == "fab":
-                row["median_distance"] = _digits(float(sizes[wrong].median()))
-            measures[library] = partial(_timed, partial(job, images, labels))
-        seconds = _interleaved(measures, rounds)
+                row["median_distance"] = digits(float(sizes[wrong].median()))
+            measures[library] = partial(timed, partial(job, images, labels))
+        seconds = interleaved(measures, rounds)
         for row in own:
             if (name := row["library"]) in measures:
-                row["seconds_per_1000"] = _digits(1000 / len(images) * median(seconds[name]))
-                row["ratio_to_ours"] = _ratio(seconds[name], seconds[OURS])
+                row["seconds_per_1000"] = digits(1000 / len(images) * median(seconds[name]))
+                row["ratio_to_ours"] = ratio(seconds[name], seconds[OURS])
         rows += own
     return rows
 
 
-def main(settings: str) -> None:
-    """Read the network and the images from the working folder, and write the rows there."""
-    warnings.simplefilter("ignore")  # do not print deprecation warnings of other libraries
-    tensors = load_file("autoattack.safetensors")
-    images, labels = tensors.pop("images"), tensors.pop("labels")
-    model = CNN()
-    model.load_state_dict(tensors)
-    rows = contest(model.eval(), images, labels, **json.loads(settings))
-    torch_version = torch.__version__.split("+")[0]
-    found = {"rows": rows, "torch": torch_version, "threads": torch.get_num_threads()}
-    Path("autoattack.json").write_text(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run("autoattack", contest, sys.argv[1])

@@ -11,15 +11,12 @@ It prints a table and writes `benchmarks/results/carlini_wagner.json`. Every lib
 cores.
 """
 
-import datetime
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.attacks import ROOT, WORK, execute, install, problem, processor
+from benchmarks.attacks import ROOT, measured, write
 
 RESULT = ROOT / "benchmarks" / "results" / "carlini_wagner.json"
 
@@ -58,22 +55,11 @@ def main(
     rounds: int,
     output: Path,
 ) -> None:
-    failures = install()
-    load_before = round(os.getloadavg()[0], 1)
-    problem("carlini_wagner", data, weights, images)
-    settings = {"c": c, "searches": searches, "steps": steps, "rounds": rounds}
-    execute("carlini_wagner_contest", json.dumps(settings))
-    measured = json.loads((WORK / "carlini_wagner.json").read_text())
-    for row in measured["rows"]:
-        if "error" in row and row["library"] in failures:
-            row["error"] = failures[row["library"]]
-    report = {"data": data, "images": images, "load_before": load_before, **settings, **measured}
-    report |= {"processor": processor(), "cores": os.cpu_count()}
-    report["date"] = datetime.date.today().isoformat()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-    click.echo(table(measured["rows"]))
-    click.echo(f"written to {output}")
+    report = measured(
+        "carlini_wagner", data, weights, images, c=c, searches=searches, steps=steps, rounds=rounds
+    )
+    click.echo(table(report["rows"]))
+    write(report, output)
 
 
 if __name__ == "__main__":

@@ -6,24 +6,20 @@ All libraries use Adam with a learning rate of 0.01, and the same constant c and
 over c. A library that can stop early does so.
 """
 
-import json
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robustbook.attacks import carlini_wagner
-from robustbook.networks import CNN
 
-from .contest import OURS, Counted, _digits, _floor, _interleaved, _ratio, _timed
+from .contest import OURS, Counted, digits, floor, interleaved, ratio, run, timed
+from .rivals import classifier_of_art
 
 Job = Callable[[Tensor, Tensor], Tensor]
 RATE = 1e-2
@@ -74,16 +70,8 @@ def of_adv_lib(model: nn.Module, c: float, searches: int, steps: int) -> Job:
 
 def of_art(model: nn.Module, c: float, searches: int, steps: int) -> Job:
     from art.attacks.evasion import CarliniL2Method
-    from art.estimators.classification import PyTorchClassifier
 
-    theirs = PyTorchClassifier(
-        model,
-        loss=nn.CrossEntropyLoss(),
-        input_shape=(1, 28, 28),
-        nb_classes=10,
-        clip_values=(0.0, 1.0),
-        device_type="cpu",
-    )
+    theirs = classifier_of_art(model)
 
     def attack(images: Tensor, labels: Tensor) -> Tensor:
         made = CarliniL2Method(
@@ -176,38 +164,25 @@ def contest(
             fooled = model(found).argmax(1) != y
         sizes = (found - x).flatten(1).norm(dim=1)
         row["fooled"] = 100 * float(fooled.double().mean())
-        row["mean_distance"] = _digits(float(sizes[right & fooled].mean()))
+        row["mean_distance"] = digits(float(sizes[right & fooled].mean()))
         row["forwards_per_image"] = counted.forwards / len(x)
         row["backwards_per_image"] = counted.backwards / len(x)
         if slow:
-            row |= {"images": FEW, "seconds_per_1000": _digits(1000 / FEW * taken)}
-            row["ratio_to_ours"] = _digits(taken / own)
+            row |= {"images": FEW, "seconds_per_1000": digits(1000 / FEW * taken)}
+            row["ratio_to_ours"] = digits(taken / own)
         else:
-            measures[name] = partial(_timed, partial(made(model), x, y))
+            measures[name] = partial(timed, partial(made(model), x, y))
     counts, n = rows[0], len(images)
-    seconds = _interleaved(
-        {**measures, "floor": partial(_floor, model, images, labels, counts)}, rounds
+    seconds = interleaved(
+        {**measures, "floor": partial(floor, model, images, labels, counts)}, rounds
     )
     for row in rows:
         if (name := row["library"]) in measures:
-            row["seconds_per_1000"] = _digits(1000 / n * median(seconds[name]))
-            row["ratio_to_ours"] = _ratio(seconds[name], seconds[OURS])
-            row["ratio_to_floor"] = _ratio(seconds[name], seconds["floor"])
+            row["seconds_per_1000"] = digits(1000 / n * median(seconds[name]))
+            row["ratio_to_ours"] = ratio(seconds[name], seconds[OURS])
+            row["ratio_to_floor"] = ratio(seconds[name], seconds["floor"])
     return rows
 
 
-def main(settings: str) -> None:
-    """Read the network and the images from the working folder, and write the rows there."""
-    warnings.simplefilter("ignore")  # do not print deprecation warnings of other libraries
-    tensors = load_file("carlini_wagner.safetensors")
-    images, labels = tensors.pop("images"), tensors.pop("labels")
-    model = CNN()
-    model.load_state_dict(tensors)
-    rows = contest(model.eval(), images, labels, **json.loads(settings))
-    torch_version = torch.__version__.split("+")[0]
-    found = {"rows": rows, "torch": torch_version, "threads": torch.get_num_threads()}
-    Path("carlini_wagner.json").write_text(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run("carlini_wagner", contest, sys.argv[1])

@@ -80,16 +80,16 @@ def contest(
     for row in rows:
         if "accuracy" in row:
             row["agrees"] = abs(row["accuracy"] - ours["accuracy"]) <= 1 and row["within_budget"]
-    measures = {name: partial(_timed, partial(job, images, labels)) for name, job in jobs.items()}
-    measures["floor"] = partial(_floor, model, images, labels, ours)
-    seconds = _interleaved(measures, rounds)
+    measures = {name: partial(timed, partial(job, images, labels)) for name, job in jobs.items()}
+    measures["floor"] = partial(floor, model, images, labels, ours)
+    seconds = interleaved(measures, rounds)
     for row in rows:
         if (name := row["library"]) in jobs:
             per_1000 = [1000 / n * second for second in seconds[name]]
-            row["seconds_per_1000"] = _digits(statistics.median(per_1000))
-            row["seconds_per_1000_range"] = [_digits(min(per_1000)), _digits(max(per_1000))]
-            row["ratio_to_ours"] = _ratio(seconds[name], seconds[OURS])
-            row["ratio_to_floor"] = _ratio(seconds[name], seconds["floor"])
+            row["seconds_per_1000"] = digits(statistics.median(per_1000))
+            row["seconds_per_1000_range"] = [digits(min(per_1000)), digits(max(per_1000))]
+            row["ratio_to_ours"] = ratio(seconds[name], seconds[OURS])
+            row["ratio_to_floor"] = ratio(seconds[name], seconds["floor"])
     return rows
 
 
@@ -115,7 +115,7 @@ def _answer(
     }
 
 
-def _interleaved(measures: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def interleaved(measures: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each job in each round, after a first round that is not kept."""
     seconds: dict[str, list[float]] = {name: [] for name in measures}
     names = list(measures)
@@ -130,7 +130,7 @@ def _interleaved(measures: dict[str, Callable[[], float]], rounds: int) -> dict[
     return seconds
 
 
-def _timed(work: Callable[[], Any]) -> float:
+def timed(work: Callable[[], Any]) -> float:
     _wait()
     began = time.perf_counter()
     work()
@@ -138,7 +138,7 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _floor(
+def floor(
     model: nn.Module, images: Tensor, labels: Tensor, counts: dict[str, Any], passes: int = 5
 ) -> float:
     """Return the seconds of the network alone, for as many passes as were counted."""
@@ -164,24 +164,41 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def _ratio(seconds: list[float], others: list[float]) -> float:
-    return _digits(statistics.median(a / b for a, b in zip(seconds, others, strict=True)))
+def ratio(seconds: list[float], others: list[float]) -> float:
+    return digits(statistics.median(a / b for a, b in zip(seconds, others, strict=True)))
 
 
-def _digits(number: float) -> float:
+def digits(number: float) -> float:
     return float(f"{number:.4g}")
+
+
+def run(name: str, contest: Callable[..., list[dict[str, Any]]], settings: str) -> None:
+    """Run a contest on the network and the images in the file ``<name>.safetensors`` of the working
+    folder, and write its rows to ``<name>.json``. The settings are JSON.
+    """
+    warnings.simplefilter("ignore")  # do not print deprecation warnings of other libraries
+    model, images, labels = _problem(f"{name}.safetensors")
+    rows = contest(model, images, labels, **json.loads(settings))
+    torch_version = torch.__version__.split("+")[0]
+    found = {"rows": rows, "torch": torch_version, "threads": torch.get_num_threads()}
+    Path(f"{name}.json").write_text(json.dumps(found))
+
+
+def _problem(file: str) -> tuple[nn.Module, Tensor, Tensor]:
+    tensors = load_file(file)
+    images, labels = tensors.pop("images"), tensors.pop("labels")
+    model = CNN()
+    model.load_state_dict(tensors)
+    return model.eval(), images, labels
 
 
 def main(request: str) -> None:
     """Read from a JSON file what to time, and write the rows to the file that it names."""
     asked = json.loads(Path(request).read_text())
     warnings.simplefilter("ignore")  # do not print deprecation warnings of other libraries
-    tensors = load_file(asked["tensors"])
-    images, labels = tensors.pop("images"), tensors.pop("labels")
-    model = CNN()
-    model.load_state_dict(tensors)
+    model, images, labels = _problem(asked["tensors"])
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = model.eval().to(device)
+    model = model.to(device)
     images, labels = images.to(device), labels.to(device)
     with torch.no_grad():
         clean = 100 * float((model(images).argmax(1) == labels).double().mean())

@@ -10,14 +10,12 @@ the environment of `benchmarks.attacks`. It prints a table and writes
 `benchmarks/results/deepfool.json`. Every library uses all CPU cores.
 """
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.attacks import ROOT, WORK, execute, install, problem, processor
+from benchmarks.attacks import ROOT, measured, write
 
 RESULT = ROOT / "benchmarks" / "results" / "deepfool.json"
 
@@ -48,16 +46,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=RESULT)
 def main(data: str, weights: Path | None, images: int, rounds: int, output: Path) -> None:
-    install()
-    problem("deepfool", data, weights, images)
-    execute("deepfool_contest", str(rounds))
-    rows = json.loads((WORK / "deepfool.json").read_text())
-    report = {"data": data, "images": images, "rounds": rounds, "rows": rows}
-    report |= {"processor": processor(), "cores": os.cpu_count()}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-    click.echo(table(rows))
-    click.echo(f"written to {output}")
+    report = measured("deepfool", data, weights, images, rounds=rounds)
+    click.echo(table(report["rows"]))
+    write(report, output)
 
 
 if __name__ == "__main__":

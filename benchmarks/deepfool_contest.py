@@ -3,23 +3,19 @@
 The module `benchmarks.deepfool` runs this module in the environment that has the libraries.
 """
 
-import json
 import sys
-import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robustbook.attacks import deepfool
-from robustbook.networks import CNN
 
-from .contest import _interleaved, _timed
+from .contest import interleaved, run, timed
+from .rivals import classifier_of_art
 
 Job = Callable[[Tensor, Tensor], Tensor]
 
@@ -47,16 +43,8 @@ def of_torchattacks(model: nn.Module) -> Job:
 
 def of_art(model: nn.Module) -> Job:
     from art.attacks.evasion import DeepFool
-    from art.estimators.classification import PyTorchClassifier
 
-    theirs = PyTorchClassifier(
-        model,
-        loss=nn.CrossEntropyLoss(),
-        input_shape=(1, 28, 28),
-        nb_classes=10,
-        clip_values=(0.0, 1.0),
-        device_type="cpu",
-    )
+    theirs = classifier_of_art(model)
 
     def attack(images: Tensor, labels: Tensor) -> Tensor:
         made = DeepFool(theirs, batch_size=len(images), verbose=False)
@@ -115,10 +103,10 @@ def contest(model: nn.Module, images: Tensor, labels: Tensor, rounds: int) -> li
             if theirs in answers:
                 row["largest_difference"] = float((answers[name] - answers[theirs]).abs().max())
         if slow:
-            seconds[name] = [_timed(partial(job, x, y))]
+            seconds[name] = [timed(partial(job, x, y))]
         else:
-            measures[name] = partial(_timed, partial(job, x, y))
-    seconds |= _interleaved(measures, rounds)
+            measures[name] = partial(timed, partial(job, x, y))
+    seconds |= interleaved(measures, rounds)
     for row in rows:
         if (name := row["library"]) in seconds:
             row["seconds_per_1000"] = 1000 / row["images"] * median(seconds[name])
@@ -128,16 +116,5 @@ def contest(model: nn.Module, images: Tensor, labels: Tensor, rounds: int) -> li
     return rows
 
 
-def main(rounds: int) -> None:
-    """Read the network and the images from the working folder, and write the rows there."""
-    warnings.simplefilter("ignore")  # do not print deprecation warnings of other libraries
-    tensors = load_file("deepfool.safetensors")
-    images, labels = tensors.pop("images"), tensors.pop("labels")
-    model = CNN()
-    model.load_state_dict(tensors)
-    rows = contest(model.eval(), images, labels, rounds)
-    Path("deepfool.json").write_text(json.dumps(rows))
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    run("deepfool", contest, sys.argv[1])

@@ -68,7 +68,7 @@ def main(points: int, rounds: int, output: Path) -> None:
         {
             "way": name,
             "seconds": _digits(statistics.median(times)),
-            "seconds_range": [_digits(min(times)), _digits(max(times))],
+            "seconds_range": [_digits(min(times)), digits(max(times))],
             "ratio_to_ours": _digits(
                 statistics.median(a / b for a, b in zip(times, seconds["ours"], strict=True))
             ),

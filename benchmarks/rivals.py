@@ -98,19 +98,24 @@ def of_adv_lib(model: nn.Module, given: Settings) -> Job:
     )
 
 
-def of_art(model: nn.Module, given: Settings) -> Job:
-    from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
+def classifier_of_art(model: nn.Module) -> Any:
+    """Wrap the network for attacks of the Adversarial Robustness Toolbox."""
     from art.estimators.classification import PyTorchClassifier
 
-    device = _device(model)
-    theirs = PyTorchClassifier(
+    return PyTorchClassifier(
         model,
         loss=nn.CrossEntropyLoss(),
         input_shape=(1, 28, 28),
         nb_classes=10,
         clip_values=(0.0, 1.0),
-        device_type="gpu" if device.type == "cuda" else "cpu",
+        device_type="gpu" if _device(model).type == "cuda" else "cpu",
     )
+
+
+def of_art(model: nn.Module, given: Settings) -> Job:
+    from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
+
+    theirs = classifier_of_art(model)
 
     def attack(images: Tensor, labels: Tensor) -> Tensor:
         kind: Any = FastGradientMethod if given.steps == 1 else ProjectedGradientDescent

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import Markdown
 from traitlets.config import Config
 
 from robustbook import catalogue, ledger, page, publishing
 from robustbook.chapters.published import record_of
+from robustbook.figures import Table
 from robustbook.ledger import Record, Row
 from robustbook.runs import Store
 from robustbook.studies.parameters import BadParameter
@@ -230,7 +232,6 @@ def test_published_asks_no_study(
     monkeypatch.setattr(catalogue, "study", refuse)
     here = page.begin(ITEM, given)
     here.run()
-    here.finding()
     here.verdicts()
 
 
@@ -249,17 +250,31 @@ def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
 
 
 @pytest.mark.usefixtures("nothing_runs")
-def test_a_finding_says_what_the_paper_states(book: Path) -> None:
-    """It gives a number with its unit, a bound as a bound, and says if there is no number."""
-    rows = page.begin(ITEM, {}).verdicts().markdown
-    assert "| order: CNN saturated over adversarial | greater |" in rows
-    assert "| CNN saturated: clean loss | at most 0.02 | 0.3 |" in rows
-    publish(book, record(seeds=(0,)))
-    names = ("cnn-vanilla/accuracy", "cnn-saturated/clean-loss")
-    here = page.begin(ITEM, {})
-    said = here.finding(*names, "order/cnn-saturated-over-adversarial").data
-    assert "printed 99.35 %, ours 99 % (one seed), not reproduced." in said
-    assert "at most 0.02 %, not run." in said and "): no number printed, not run." in said
+def test_the_table_of_verdicts_says_what_is_compared(book: Path) -> None:
+    """A number has its unit, a bound is a bound, and an order names both of its numbers. Columns
+    without content are left out, and so are numbers that were not run.
+    """
+    none = page.begin(ITEM, {}).verdicts()
+    assert isinstance(none, Markdown) and "target numbers of this page was run" in none.data
+    own = "saturating/table-1/"
+    measured = [("cnn-vanilla/accuracy", 99.0), ("cnn-saturated/clean-loss", 0.04)]
+    order = "order/cnn-saturated-over-adversarial"
+    measured += [(order, 90.0), ("cnn-adversarial/fgsm-accuracy", 95.0)]
+    for seeds in ((0,), (0, 1)):
+        rows = [
+            Row(value, "percent", own + name, seed=seed)
+            for name, value in measured
+            for seed in seeds
+        ]
+        publish(book, replace(record(seeds=seeds), rows=tuple(rows)))
+        shown = page.begin(ITEM, {}).verdicts()
+        assert isinstance(shown, Table)
+        text = shown.markdown
+        assert ("| Interval |" in text) == (len(seeds) > 1)
+        assert "| CNN saturated: clean loss (%) | at most\N{NO-BREAK SPACE}0.02" in text
+        assert "(derived) | 0.3 | 0.04 |" in text
+        both = "order: CNN saturated over adversarial, above CNN adversarial: FGSM accuracy (%)"
+        assert f"| {both} | order |" in text
 
 
 def test_without_a_record_published_says_what_to_do(book: Path) -> None:
@@ -274,7 +289,7 @@ def test_without_a_record_published_says_what_to_do(book: Path) -> None:
 def test_table_2_from_parameters_to_ledger(book: Path, tmp_path: Path) -> None:
     """An item without training is computed, shown, published and judged."""
     here = page.begin("saturating/table-2", {"profile": "paper"})
-    assert here.run().data.startswith("This run: profile `paper`")
+    assert here.run().data.startswith("Run on this machine: profile `paper`")
     assert here.fresh is not None and here.shown is here.fresh
     assert here.fresh.provenance.keys() >= {"seconds", "wall_seconds"}
     publish(book, here.fresh)
@@ -282,9 +297,7 @@ def test_table_2_from_parameters_to_ledger(book: Path, tmp_path: Path) -> None:
     assert again.shown.rows == here.fresh.rows
     text = again.verdicts().markdown
     assert text.count("| reproduced |") == len(here.fresh.rows)
-    assert "No target number of this page has the verdict" in again.reasons().data
-    counted = again.finding("cnn/conv1-filters").data
-    assert f"{len(here.fresh.rows)} reproduced" in counted and "printed 32, ours 32" in counted
+    assert "None of the target numbers that we ran" in again.reasons().data
 
 
 def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path: Path) -> None:

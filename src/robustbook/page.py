@@ -54,11 +54,16 @@ class Page:
         because the page shows the results that come with the book.
         """
         if self.given.get("profile", "published") == "published":
-            return Markdown(f"Shown: {self._origin(self.shown)}.")
+            return Markdown(
+                f"This page shows the book's stored results: {self._origin(self.shown)}."
+            )
         from robustbook import publishing  # imported here, because it needs torch
 
         self.fresh = publishing.compute(self.study, self.parameters)
-        return Markdown(f"This run: {self._origin(self.fresh)}.")
+        return Markdown(
+            f"Run on this machine: {self._origin(self.fresh)}. The results of this run have the "
+            "heading *This run*. All other results of the page are the book's stored results."
+        )
 
     @cached_property
     def study(self) -> ModuleType:
@@ -146,83 +151,71 @@ class Page:
         badges = [badge(verdict) for verdict in dict.fromkeys(verdicts[each] for each in deciding)]
         return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
 
-    def finding(self, *deciding: str) -> Markdown:
-        """Return a summary of the verdicts: how many of the paper's numbers have each verdict, and
-        one sentence for each number in ``deciding``.
-
-        The ids in ``deciding`` are written without their first part ``paper/item/``.
-        """
-        entries, targets = self._entries, ledger.read_targets(catalogue.BOOK / "targets")
-        words = ledger.counts(entries).replace("other setting", "at another setting")
-        sentences = []
-        for entry in entries:
-            if self._short(entry.id) in deciding:
-                unit = " %" if entry.unit == "percent" else ""
-                target = targets[entry.id]
-                said = "claimed" if target.kind == "claim" else "printed"
-                printed = f"{said} {_asked(entry, target)}{unit}"
-                if entry.printed is None:
-                    printed = "no number printed"
-                ours = "" if entry.ours is None else f", ours {_number(entry.ours)}{unit}"
-                span = f" ({_interval(entry)})" if entry.seeds else ""
-                metric = entry.metric.replace("_", " ").replace("fgsm", "FGSM")
-                sentences.append(
-                    f"- *{metric}* ({entry.setting}): {printed}{ours}{span}, {entry.verdict}."
-                )
-        return Markdown("\n".join([f"**Finding: {words}.**", "", *sentences]).rstrip())
-
-    def verdicts(self) -> Table:
+    def verdicts(self) -> Table | Markdown:
         """Return a table that compares the paper's numbers with ours. The table lists the paper's
         numbers for which we have a measurement.
 
-        If we measured none of the paper's numbers, the table lists all of them. The method
+        If we measured none of the paper's numbers, return a sentence that says so. The method
         `reasons` returns the reasons for the verdicts.
         """
         paper, item = self.item.split("/")
-        targets = ledger.read_targets(catalogue.BOOK / "targets")
-        entries = self._entries
-        here = {entry.id for entry in entries}  # of two rows with one comparison, show the first
-        entries = tuple(entry for entry in entries if entry.same_as not in here)
-        there = [entry for entry in entries if entry.verdict != "not run"] or entries
-        rest = len(entries) - len(there)
+        shown = [entry for entry in self._compared if entry.verdict != "not run"]
+        rest = len(self._compared) - len(shown)
+        if not shown:
+            return Markdown(
+                f"None of the {rest} target numbers of this page was run in the paper's setting. "
+                "The [ledger](../../book/ledger.md) lists them."
+            )
+        more = f" {rest} more target numbers were not run; the ledger lists them." if rest else ""
+        derived = any(self._targets[entry.id].kind == "derived" for entry in shown)
+        derived_words = " *Derived* numbers follow from numbers of the paper." if derived else ""
+        rows = [self._verdict(entry) for entry in shown]
+        heads = ["Quantity", "Paper", "Tolerance", "Ours", "Interval", "Seeds", "Verdict"]
+        kept = [k for k in range(len(heads)) if any(row[k] for row in rows)]
         return table(
-            "The paper's numbers and ours, with the 95 % prediction interval for one more run. A "
-            "number is reproduced if our mean differs from it by at most the tolerance. If the "
-            "paper states a bound, an order or a pattern instead of a number, the second "
-            "column says so. For an order, the interval is the 95 % confidence interval of the "
-            "difference."
-            + (
-                f" {rest} more target numbers were not measured; the ledger lists them."
-                if rest
-                else ""
-            ),
+            "What the paper states and what we measured. *Interval*: the 95 % prediction interval "
+            "for one more run; for an order, the 95 % confidence interval of the difference. The "
+            "page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
+            f"{derived_words}{more}",
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
-            ["Quantity", "Printed", "Tolerance", "Ours", "Interval", "Seeds", "Verdict"],
-            [
-                [
-                    ledger.in_words(self._short(row.id)),
-                    _asked(row, targets[row.id]),
-                    _number(row.tolerance),
-                    _number(row.ours),
-                    _interval(row),
-                    "" if row.seeds is None else str(row.seeds),
-                    row.verdict,
-                ]
-                for row in there
-            ],
-            align="lrrrrrl",
+            [heads[k] for k in kept],
+            [[row[k] for k in kept] for row in rows],
+            align="".join("lrrrrrl"[k] for k in kept),
         )
+
+    def _verdict(self, entry: ledger.Entry) -> list[str]:
+        """Return the row of a paper's number in the table of verdicts."""
+        target = self._targets[entry.id]
+        return [
+            self._quantity(entry),
+            _asked(entry, target) + (" (derived)" if target.kind == "derived" else ""),
+            _number(entry.tolerance),
+            ledger.measured(entry.ours, entry.tolerance),
+            _interval(entry),
+            "" if entry.seeds is None else str(entry.seeds),
+            entry.verdict,
+        ]
 
     def reasons(self) -> Markdown:
         """Return our explanation for each of the paper's numbers that was not reproduced."""
-        entries = self._entries
         lines = [
-            f"- **{ledger.in_words(self._short(row.id))}**: {row.reason}."
-            for row in entries
+            f"- **{self._quantity(row)}**: {row.reason[:1].upper()}{row.reason[1:]}."
+            for row in self._compared
             if row.verdict == "not reproduced"
         ]
-        if not lines and any(row.verdict == "reproduced" for row in entries):
-            return Markdown("No target number of this page has the verdict *not reproduced*.")
+        verdicts = [row.verdict for row in self._compared]
+        other = verdicts.count("other setting")
+        if not lines and "reproduced" in verdicts:
+            unjudged = (
+                f" {other} more were measured with a smaller experiment than the paper's, so they "
+                "have the verdict *other setting*."
+                if other
+                else ""
+            )
+            return Markdown(
+                "None of the target numbers that we ran in the paper's setting has the verdict "
+                f"*not reproduced*.{unjudged}"
+            )
         if not lines:
             return Markdown(
                 "We call none of these numbers reproduced or not reproduced, because that needs a "
@@ -230,6 +223,21 @@ class Page:
             )
         head = "These target numbers were not reproduced; each has our best explanation:"
         return Markdown("\n".join([head, "", *lines]))
+
+    def _quantity(self, entry: ledger.Entry) -> str:
+        return ledger.quantity(self._targets[entry.id], self.item.partition("/")[2])
+
+    @cached_property
+    def _targets(self) -> dict[str, ledger.Target]:
+        return ledger.read_targets(catalogue.BOOK / "targets")
+
+    @property
+    def _compared(self) -> list[ledger.Entry]:
+        """Return the lines of the ledger that this page shows. Of two lines that make the same
+        comparison, only the first is returned.
+        """
+        here = {entry.id for entry in self._entries}
+        return [entry for entry in self._entries if entry.same_as not in here]
 
     def _short(self, target: str) -> str:
         """Return the id of a paper's number without the name of the paper. For a number of the
@@ -399,27 +407,27 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
 
 
 def _interval(entry: ledger.Entry) -> str:
-    """Return the interval of a measured number as text. The text is "one seed" for a single seed,
-    and "" if the measurement is not random.
+    """Return the interval of a measured number as text. Return "" for a single seed, and for a
+    measurement that is not random.
     """
-    if entry.seeds == 1:
-        return "one seed"
+    if (entry.seeds or 0) < 2:
+        return ""
+    low, high, words = entry.low, entry.high, ""
     if entry.difference is not None:
         _, low, high = entry.difference
-        return f"difference {low:+.4g} to {high:+.4g}"
-    return f"{_number(entry.low)} to {_number(entry.high)}" if entry.seeds else ""
+        words = "difference "
+    ends = (ledger.measured(end, entry.tolerance) for end in (low, high))
+    return words + " to ".join(ends)
 
 
 def _asked(entry: ledger.Entry, target: ledger.Target) -> str:
-    """Return as text what the paper states: a number, a bound, or a word (greater, less, not lower
-    or pattern).
-    """
-    if entry.printed is None:
-        words = {"greater_than": "greater", "less_than": "less", "shape": "pattern"}
-        words |= {"greater_than": "not lower"} if target.no_loss else {}
-        return "" if entry.verdict == "no printed number" else words.get(target.compare, "")
-    bound = {"at_most": "at most ", "at_least": "at least "}.get(target.compare, "")
-    return f"{bound}{_number(entry.printed)}"
+    """Return as text what the paper states: a number, a bound, "order" or "pattern"."""
+    if entry.printed is not None:
+        bound = {"at_most": "at most\N{NO-BREAK SPACE}", "at_least": "at least\N{NO-BREAK SPACE}"}
+        return bound.get(target.compare, "") + _number(entry.printed)
+    if entry.verdict == "no printed number":
+        return ""
+    return "pattern" if target.compare == "shape" else "order"
 
 
 def _number(value: float | int | None) -> str:

@@ -1,5 +1,6 @@
 """The pages of the package."""
 
+import re
 from types import ModuleType
 
 import pytest
@@ -21,6 +22,37 @@ def test_each_module_has_a_page_with_its_public_names() -> None:
     assert "\n- `forwards`: the number of images" in pages["attacks"], (
         "what a docstring names is a list"
     )
+
+
+def test_constants_show_their_values_and_come_last() -> None:
+    page = book.api_pages()["ledger"]
+    assert 'PROFILES = ("paper", "reduced", "quick")' in page and ": tuple\n" not in page
+    figures = book.api_pages()["figures"]
+    assert "    ...\n}" in figures, "a long value is cut"
+    heads = re.findall(r"^## (\w+)", page, re.MULTILINE)
+    last = [head for head in heads if head.isupper()]
+    assert heads[-len(last) :] == last == ["PAPERS", "PROFILES", *sorted(last[2:])]
+
+
+def test_classes_show_fields_and_constructor_without_internals() -> None:
+    pages = book.api_pages()
+    text = "\n".join(pages.values())
+    assert "__pydantic" not in text and "= later(" not in text
+    assert 'precision: Precision = "float32"' in pages["training"]
+    assert "class MLP(nn.Module):\n" in pages["networks"]
+    assert "    def __init__(self, sizes: tuple[int, ...], activation" in pages["networks"]
+
+
+def test_names_are_links_to_their_sections() -> None:
+    pages = book.api_pages()
+    text = "\n".join(pages.values())
+    labels = re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE)
+    assert len(labels) == len(set(labels)), "or a link has two aims"
+    linked = set(re.findall(r"\{ref\}`\w+ <([\w-]+)>`", text))
+    assert linked <= set(labels) and "api-attacks-function-fgsm" in linked
+    assert "api-ledger-function-judge" not in re.findall(r"<([\w-]+)>", pages["attacks"])
+    fgsm = pages["attacks"].partition("\n## fgsm\n")[2].partition("\n## ")[0]
+    assert "api-attacks-function-fgsm>" not in fgsm, "no link from a section to itself"
 
 
 def test_the_list_says_a_sentence_of_each_module() -> None:

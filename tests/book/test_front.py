@@ -74,12 +74,16 @@ def test_each_claim_has_a_line_with_its_page_and_status(whole: ledger.Ledger) ->
     )
     table = front.claims_table(claims, whole.entries, targets)
     _, _, _, first, _, second, _, third = table.splitlines()
-    assert first == (
-        "| It holds | [Table 1](../notebooks/saturating/table1.ipynb) | "
-        '<span class="verdict-badge survives">survives</span> | 1 of 1 |'
+    one, none = (
+        "1\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}1",
+        "0\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}1",
     )
-    assert "untested</span> (only run at a smaller size) | 0 of 1 |" in second
-    assert third.startswith("| Later |  | ") and third.endswith("untested</span> | 0 of 1 |")
+    assert first == (
+        "| [It holds](../notebooks/saturating/table1.ipynb) | "
+        f'<span class="verdict-badge survives">survives</span> {one} |'
+    )
+    assert f"untested</span> {none} (only run at a smaller size) |" in second
+    assert third.startswith("| Later | ") and third.endswith(f"untested</span> {none} |")
 
 
 def test_a_mean_outside_the_tolerance_stands_beside_the_status(whole: ledger.Ledger) -> None:
@@ -90,8 +94,10 @@ def test_a_mean_outside_the_tolerance_stands_beside_the_status(whole: ledger.Led
     *_, line = front.claims_table((claim,), whole.entries, targets).splitlines()
     assert entry.verdict == "reproduced"
     assert entry.ours > entry.printed + targets[entry.id].tolerance
-    ours = f"our mean {entry.ours:.4g} %"
-    assert f"(sigmoid-saturated, accuracy drop: paper at most 0.59 %, {ours})" in line
+    text = line.replace("\N{NO-BREAK SPACE}", " ")
+    ours = f"our mean {entry.ours:.3g} %"
+    assert f"(sigmoid saturated: clean loss; paper at most 0.59 %, {ours}. Our" in text
+    assert f"interval, {entry.low:.3g} to {entry.high:.3g} %, contains the paper's number" in text
 
 
 def test_the_comparisons_of_each_claim_are_listed(whole: ledger.Ledger) -> None:

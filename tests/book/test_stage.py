@@ -72,12 +72,18 @@ def test_a_page_that_is_gone_leaves_the_stage(project: Path) -> None:
 
 def test_times_are_summed() -> None:
     times = {
-        "a/one": {"profile": "quick", "seconds": 1.25},
-        "a/two": {"profile": "", "seconds": 2.0},
+        "survey/one": {"profile": "quick", "seconds": 1.25},
+        "basics/two": {"profile": "", "seconds": 2.0},
+        "gone": {"profile": "", "seconds": 9.0},
     }
-    lines = status_table(times).splitlines()
-    assert "| [](../notebooks/a/two.ipynb) | defaults | 2.0 |" in lines
-    assert "| together | | 3.2 |" in lines
+    lines = status_table(times, ["basics/two", "basics/new", "survey/one"]).splitlines()
+    assert lines[2:7] == [
+        "| **How to attack** | | |",
+        "| [](../notebooks/basics/two.ipynb) | \N{EN DASH} | 2.0 |",
+        "| **Survey** | | |",
+        "| [](../notebooks/survey/one.ipynb) | quick | 1.2 |",
+        "| **total** | | 3.2 |",
+    ]
 
 
 def test_what_a_page_would_fetch_from_elsewhere_is_found() -> None:

@@ -6,7 +6,9 @@ that each network is trained once.
 
 import inspect
 import math
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -273,8 +275,16 @@ def test_attacks_are_compared_point_by_point(ran: Ran) -> None:
     assert networks.apart(one, other) == (2, 1)
     assert not networks.in_order((5, 0)) and networks.in_order((6, 0))
     assert not networks.in_order((0, 0)) and not networks.in_order((6, 5))
-    text = many_steps.compared(ran("many_steps")["shown"])
-    assert text.count("no clear order") == 2 and text.count("(an order)") == 1
+    shown = ran("many_steps")["shown"]
+    text = many_steps.compared(shown)
+    assert text.count("(this may be chance)") == 2 and text.count("(a clear difference)") == 1
+    *_, start, starts, _ = shown.budget.values()
+    assert numbers(many_steps.restarted(shown))[:2] == [int(start.sum()), len(start)]
+    assert numbers(many_steps.restarted(shown))[3:5] == list(networks.apart(start, starts))
+    assert many_steps.answer(shown).startswith("**Answer.** Yes, if it starts several times. ")
+    *same, truth = shown.budget
+    weak = replace(shown, budget={**dict.fromkeys(same, start), truth: start})
+    assert many_steps.answer(weak).startswith("**Answer.** Not clearly. ")
 
 
 def test_the_drawn_point_shows_what_the_caption_says(ran: Ran) -> None:
@@ -285,6 +295,8 @@ def test_the_drawn_point_shows_what_the_caption_says(ran: Ran) -> None:
     assert carlini_wagner(shown.net, x, y, **many_steps.PENALTY).found
     four = many_steps.paths(shown).axes
     assert [axis.get_title() for axis in four][2:] == ["DeepFool", "Carlini-Wagner"]
+    red = [sum(line.get_color() == "#C00020" for line in axis.lines) for axis in four]
+    assert red[0] == 0 and 3 <= red[1] <= 7 and red[2:] == [1, 1], "a success has a red cross"
 
 
 def test_solutions_of_many_steps(ran: Ran) -> None:
@@ -336,7 +348,7 @@ def test_the_diagnosis_sees_through_the_mask(ran: Ran) -> None:
     said = numbers(gradient_masking.answer(shown))
     assert said[1:4] == [masked["many_steps"], plain["many_steps"], masked["zero_gradients"]]
     rows = body(gradient_masking.findings(shown))
-    assert sum(row[2] == "**red**" for row in rows) == len(red) == said[5]
+    assert sum(row[2] == "**yes**" for row in rows) == len(red) == said[5]
     assert "FGSM succeeds *less* often" in _page("gradient_masking")
     assert plain["rescaled"] > plain["one_step"] + 5, "the red answer of the plain network"
     attacks = {row[0]: row[1:] for row in body(gradient_masking.broken(shown))}
@@ -351,14 +363,22 @@ def test_the_captions_name_the_limits_of_the_diagnosis() -> None:
     defaults = inspect.signature(diagnose).parameters
     assert (defaults["points"].default, defaults["share"].default) == (5.0, 1.0)
     words = " ".join(_page("gradient_masking").split())
-    assert "above 1 % the answer is red" in words and "their limit is 5 percentage points" in words
+    assert "above 1 % the answer is yes" in words and "a limit of 5 percentage points" in words
 
 
 def test_each_question_has_its_picture(ran: Ran) -> None:
     shown = ran("gradient_masking")["shown"]
     drawn = [gradient_masking.gradients(shown), gradient_masking.attacks(shown)]
-    titles = [axis.get_title() for figure in drawn for axis in figure.axes]
-    assert titles == [*gradient_masking.GRADIENTS, *gradient_masking.ATTACKS]
+    panels = [axis for figure in drawn for axis in figure.axes]
+    asked = [*gradient_masking.GRADIENTS, *gradient_masking.ATTACKS]
+    found = diagnose(shown.evidence["masked network"])
+    red = {gradient_masking.SHORT[each.question] for each in found if each.red}
+    assert [axis.get_title() for axis in panels] == [
+        f"{question} Yes" if question in red else question for question in asked
+    ]
+    assert set(asked) <= set(gradient_masking.SHORT.values()), "one name everywhere"
+    listed = re.findall(r"^- \*(.+?)\*", _page("gradient_masking"), re.MULTILINE)
+    assert listed == list(gradient_masking.SHORT.values())
     dots = drawn[0].axes[0].collections
     values = [of["zero_gradients"] for of in shown.evidence.values()]
     assert [dot.get_offsets()[0, 0] for dot in dots] == values
@@ -406,13 +426,19 @@ def test_judging_by_the_draw_that_was_attacked_is_wrong(ran: Ran) -> None:
     assert said[8:11] == [int(one.own.sum()), int(new.min()), int(new.max())]
     assert one.own.sum() < new.min(), "the own draw is below each new draw"
     text = randomised.compared(shown)
-    assert numbers(text)[:2] == [11, 0] and "too few to rank them" in text
+    assert numbers(text)[1:3] == [11, 0] and "too few to rank them" in text
     assert numbers(text)[-1] <= 3, "the page says that other attacks show no adaptation"
     off = networks.accuracy(shown.attacked[randomised.OFF, 0].many)
     plain = body(one_gradient.controls(ran("one_gradient")["shown"]))[2][1]
     assert off > float(plain) + 5, "the page says that something remains"
     rows = body(randomised.judges(shown))
     assert rows[1][0] == "FGSM, 1 draw" and float(rows[1][1]) == round(own)
+    assert rows[0][1] == rows[-1][1] == "\N{EN DASH}", "these attacks use no draw"
+    page = ran("randomised")
+    kept = int((~page["result"].found).sum())
+    with torch.no_grad():
+        right = page["F"](page["x_adv"], n=20, start=2**40).argmax(1) == page["labels"]
+    assert kept == int(right.sum()) == step, "one number in the answer and in both outputs"
     assert len(randomised.draws(shown).axes) == 2
     assert torch.equal(shown.probabilities, shown.probabilities.clamp(0, 1))
 

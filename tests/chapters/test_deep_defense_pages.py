@@ -1,6 +1,7 @@
 """The content of the pages on Deep Defense, from the published records."""
 
 import inspect
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -21,6 +22,7 @@ from robustbook.chapters.deep_defense import (
     today,
 )
 from robustbook.chapters.published import Version, entries, mean, record_of, records_of, version_of
+from robustbook.chapters.wording import badge
 from robustbook.ledger import Record, Row
 from robustbook.studies.deep_defense import (
     hyper_parameters,
@@ -199,17 +201,15 @@ def test_the_answer_of_today() -> None:
     records = records_of(f"{PAPER}/today")
     text = today.answer(records[0])
     assert text.count(" times (") == len(names.networks(records[0]))
-    assert text.startswith("MLP yes, LeNet yes, narrow ConvNet yes, narrow NIN no:")
-    assert (
-        "FGSM alone gives too high an estimate" in text
-    )  # under all attacks less than half is left
+    assert text.startswith("Yes on the MLP, LeNet, the narrow ConvNet; no on the narrow NIN.")
+    assert text.endswith("which is too high an estimate.")  # under all attacks less than half
     rows = body(today.summary(records))
     assert [row[0] for row in rows] == ["MLP", "LeNet", "narrow ConvNet", "narrow NIN"]
     assert [row[3] for row in rows] == ["5 of 5", "3 of 3", "3 of 3", "1 of 3"]
     assert all(float(row[5]) > float(row[6]) > float(row[7]) for row in rows)
     assert "LeNet 200, of these shared 198" in today.attacked(records)
     assert today._yes_or_no({"a": True, "b": True}) == "yes"
-    assert today._yes_or_no({"a": True, "b": False}) == "a yes, b no"
+    assert today._yes_or_no({"a": True, "b": False}) == "yes on a; no on b"
     assert len(today.distances(records).axes) >= len(names.each_network(records))
 
 
@@ -217,7 +217,7 @@ def test_the_orders_of_deepfool_and_ddn() -> None:
     """They differ on the narrow NIN only, where the first by DeepFool is not the first by DDN."""
     records = records_of(f"{PAPER}/today")
     text = today.orders_in_words(records)
-    assert "alike on: MLP, LeNet, narrow ConvNet." in text
+    assert "same order on these networks: MLP, LeNet, narrow ConvNet." in text
     (nin,) = [r for r, network in names.each_network(records) if network == "nin"]
     by_deepfool, by_ddn = (today._order(nin, "nin", attack) for attack in ("deepfool", "ddn"))
     assert next(iter(by_deepfool)) == "adv-training-ii" != next(iter(by_ddn))
@@ -245,7 +245,7 @@ def test_the_replication() -> None:
     assert theirs[1].startswith("0.0554 / **") and "/" not in "".join(same)
     text = replication.epochs_in_words(shown)
     assert f"{mean(shown, 'rho2', method='start'):.4f}" in text
-    assert "*Fine-tuned* ends below its start" in text
+    assert "*Fine-tuned on DeepFool's set* ends below its start" in text
     assert len(numbers(replication.with_gradient(shown))) >= 4
 
 
@@ -261,18 +261,20 @@ def test_the_numbers_of_the_replication() -> None:
 def test_the_figures_of_the_replication() -> None:
     """Printed numbers are markers at three sizes; all curves start at the same point."""
     shown = record("followup-brown-2019")
-    (axis,) = replication.under_fgs(shown).axes
-    markers = [
-        line for line in axis.lines if line.get_marker() == "D" and len(line.get_xdata()) == 1
-    ]
-    assert len(markers) == len(replication.SHARES) * len(replication.PRINTED)
+    figure = replication.under_fgs(shown)
+    (printed,) = [line for line in figure.axes[0].lines if line.get_linestyle() == "None"]
+    assert len(printed.get_xdata()) == len(replication.SHARES) * len(replication.PRINTED)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[-1] == "numbers of the replication"
+    assert set(names[:-1]) <= set(replication.METHODS.values())  # as in the table
     starts = {
         tuple(seed[0] for seed in replication._epochs(shown, method).y)
         for methods in replication.PANELS.values()
         for method in methods
     }
     assert len(starts) == 1
-    assert len(replication.over_epochs(shown).axes) == 2
+    left, right = replication.over_epochs(shown).axes
+    assert left.get_ylim() == right.get_ylim()
 
 
 def test_ten_claims() -> None:
@@ -281,6 +283,12 @@ def test_ten_claims() -> None:
     """
     rows = body(claims.verdicts())
     assert [row[0].split(".")[0] for row in rows] == [str(i) for i in range(1, 11)]
+    ours = [numbers(row[2]) for row in rows]
+    assert ours[3][0] < 3  # steps, as in the test of claim 4
+    assert ours[4] == [ours[6][0], 0.110] and ours[6][0] < ours[6][1]  # claims 5 and 7
+    assert ours[5][0] > ours[5][1] and ours[8][0] > ours[8][1] > 1  # claims 6 and 9
+    assert ours[7][0] < 50 and ours[9][0] < 1 and ours[9][1] < 10  # claims 8 and 10
+    assert not any("-" in row[2] for row in rows)
     gains = {row[0]: row[3] for row in body(claims.gains(record("claims")))}
     assert (gains["Reference"], gains["Deep Defense"]) == ("0.0", "100.0")
     sides = body(claims.sides(record("claims")))
@@ -292,10 +300,12 @@ def test_the_answer_and_the_figure_of_the_claims() -> None:
     """Claim 7 fails against adversarial training II, and claim 9 for misclassified images."""
     text = claims.answer(record("claims"))
     assert "7 of the 9 claims that we tested" in text and "2 fail (claims 7 and 9)" in text
+    assert "our tests " + badge("reproduced") in text and badge("not reproduced") + "." in text
     ours, rival, _, right, wrong, *_ = numbers(text.split("Deep Defense has a", 1)[1])
     assert ours < rival and right > 2 > wrong > 1
     assert "loses 2.2 points (the narrow ConvNet) and 1.7 points (the narrow NIN)." in text
-    assert len(claims.strips(record("claims")).axes) == 2
+    axes = claims.strips(record("claims")).axes
+    assert len(axes) == 2 and all(axis.get_xlim()[0] > 0 for axis in axes)
 
 
 def test_claims_in_words() -> None:
@@ -337,18 +347,20 @@ def test_the_answer_of_figure_2() -> None:
     """It gives shares of the final gain; on LeNet another method leads after the first epoch."""
     shown, records = record("figure-2"), records_of(f"{PAPER}/figure-2")
     text = figure2.answer(records)
-    assert all(f"{figure2.early(shown, each)[0]:.0f} % (" in text for each in ("mlp", "lenet"))
+    plain = text.replace("\N{NO-BREAK SPACE}", " ")
+    assert all(f"{figure2.early(shown, each)[0]:.0f} % on" in plain for each in ("mlp", "lenet"))
     assert figure2._leads(shown, "mlp", 0) and figure2._leads(shown, "lenet", -1)
-    assert not figure2._leads(shown, "lenet", 0) and "MLP yes, LeNet no." in text
-    assert "lowers the accuracy by 0.5 and 0.2 points" in text
-    assert text.endswith("of the 3 methods in the figure on all 4 networks.")
+    assert not figure2._leads(shown, "lenet", 0) and "on the MLP, but not on LeNet" in text
+    assert "largest $\\rho_2$ on all 4 networks." in text
+    assert "falls by 0.5 points on the MLP and 0.2 points on LeNet; there it recovers" in text
+    assert text.endswith("by 2.9 points on the narrow ConvNet and 1.2 points on the narrow NIN.")
     text = figure2.rival(shown)
     assert text.index("seeds, adversarial") < text.index("After the last")
     assert text.endswith("With all 3 seeds, Deep Defense has the larger one.")
     assert "narrow ConvNet (lower with all 3 seeds)" in figure2.on_colour(records)
     for each, network in names.each_network(records):
         assert settings.setting(network, each.profile).looked == figure2.TESTED[network]
-    assert "narrow ConvNet: 1,000 images, every 2 epochs up to 10" in figure2.tested(records)
+    assert "after every 2 epochs (10 epochs)" in figure2.tested(records)
 
 
 def test_figure_3() -> None:
@@ -358,18 +370,22 @@ def test_figure_3() -> None:
     # Training diverged at the largest d.
     assert tried == hyper_parameters.GRID["paper"] or len(tried[2]) < 4
     assert len(figure3.grid(shown).axes) == 4
-    assert figure3.answer(shown).startswith("The parameter c changes rho2 most")
+    assert figure3.answer(shown).startswith("The parameter c changes $\\rho_2$ most")
+    assert "No parameter clearly changes the accuracy" in figure3.answer(shown)
+    top, bottom = (figure3.grid(shown).axes[k : k + 2] for k in (0, 2))
+    assert all(left.get_ylim() == right.get_ylim() for left, right in (top, bottom))
     assert f"With d = {figure3.DIVERGES:g} the training diverged" in figure3.answer(shown)
     every, free, same, times, c, lam = numbers(figure3.grid_in_words(shown))
     assert every > free == same and times > 1 and c > 5 and lam in tried[1]
-    lams, low, high, c, *_, images, image, error = numbers(figure3.lost_in_words(shown))
-    assert (lams, c) == (3, 5) and 0.2 < low < high < 0.5
-    assert images == settings.setting("lenet", "paper").looked == 100 / image < 2000 / error
+    lams, low, high, c, *_, images, image, errors = numbers(figure3.lost_in_words(shown))
+    assert (lams, c) == (3, 5) and 0.2 < low < high < errors
+    assert figure3.lost_in_words(shown).endswith("may be chance.")
+    assert images == settings.setting("lenet", "paper").looked == 100 / image < 2000 / errors
     count, below, _, _, above = numbers(figure3.lambda_in_words(shown))[:5]
     assert count == len(tried[0]) and below > 2 * above > 0
     rows = body(figure3.varied(shown))
-    assert [row[0] for row in rows[1:]] == ["c"] * 5 + ["lambda"] * 3 + ["d"] * len(tried[2])
-    low, high = (numbers(part)[0] for part in figure3.spanned()[4:].split(" and "))
+    assert [row[0] for row in rows[1:]] == ["c"] * 5 + ["λ"] * 3 + ["d"] * len(tried[2])
+    low, high = (numbers(part)[0] for part in figure3.spanned().split(" and "))
     assert low < high
 
 
@@ -381,7 +397,7 @@ def test_figure_4() -> None:
     best, second = sorted(figure4.shares(shown).values())[:-3:-1]
     text = figure4.answer(shown)
     assert f"{best:.0f} % of the increase" in text and f"at most {second:.0f} %" in text
-    assert text.endswith("(one seed).")
+    assert "(one seed)" in text and "as we remember it" in text
     furthest, _, gain, whole, lower, of, _ = numbers(figure4.others_in_words(shown))
     assert furthest < 0.01 and gain < whole / 4 and (lower, of) == (4, 5)
     count, low, high, start = numbers(figure4.accuracies_in_words(shown))[:4]
@@ -389,6 +405,8 @@ def test_figure_4() -> None:
     rows = body(figure4.layers_table(version("figure-4")))
     counts = [int(row[1].replace(",", "")) for row in rows[1:]]
     assert sum(counts[:-1]) == counts[-1]
+    narrow = figure4.layers_table(Version(replace(shown, profile="quick"), "This run", fresh=True))
+    assert "narrow LeNet" in narrow.markdown and "Parameters" not in narrow.markdown
     # The page includes the function `confined` from its fifth line, below the docstring.
     assert inspect.getsource(methods.confined).splitlines()[4].startswith("    gradients = ")
     (axis,) = figure4.layers(shown).axes
@@ -410,7 +428,11 @@ def test_deepfool_by_name() -> None:
     without = [mean(shown, "distance", preset=preset) for preset in deepfool.UNCLIPPED]
     assert len(without) == sum(each < 0.85 for each in means) == 3 and max(without) < 0.85
     assert "torchattacks succeeds on only 67.8 %" in deepfool.failures(shown)
-    assert len(deepfool.strips(shown).axes) >= len(names.networks(shown))
+    axes = deepfool.strips(shown).axes
+    assert len(axes) >= len(names.networks(shown)) and axes[0].get_xlim()[0] > 0.5
+    hollow = [dots for dots in axes[0].collections if not len(dots.get_facecolor())]
+    assert len(hollow) == 1  # torchattacks fails on many images
+    assert hollow[0].get_offsets()[0, 0] == pytest.approx(0.892, abs=0.001)
 
 
 def test_anchors() -> None:
@@ -426,10 +448,10 @@ def test_anchors() -> None:
 
 
 def test_the_answer_and_the_figure_of_the_anchors() -> None:
-    """The DeepFool paper prints rho2 0.11 and 0.2; each row has a printed marker."""
+    """The DeepFool paper prints rho2 0.11 and 0.20; each row has a printed marker."""
     shown = record("anchors")
     text = anchors.answer(shown)
-    assert "(DeepFool paper: 0.11)" in text and "(DeepFool paper: 0.2)" in text
+    assert "(DeepFool paper: 0.11)" in text and "(DeepFool paper: 0.20)" in text
     assert text.startswith("Yes")
     assert "LeNet alone would not be." in anchors.gain(shown)
     text = anchors.after_fgs(shown)
@@ -448,7 +470,12 @@ def test_the_overview_counts_every_verdict_once() -> None:
     items = [item for claim in overview.CLAIMS for item in claim.items]
     assert len(set(items)) == len(items) and all(row[2] for row in rows)
     lines = [e for e in entries(PAPER) if e.item in items and not e.same_as]
-    assert sum(int(n) for row in rows for n in numbers(row[3])) == len(lines)
+    repeated = 2  # claims 5 and 6 repeat orderings of Table 1
+    there = "[Table\N{NO-BREAK SPACE}1]"
+    assert f"(of these, {repeated} reproduced are counted at {there}" in rows[-1][3]
+    assert rows[-1][3].startswith("7 reproduced")  # as on the page on the claims
+    counts = [int(n) for row in rows for n in numbers(row[3].split(" (")[0])]
+    assert sum(counts) - repeated == len(lines)
 
 
 def test_the_answer_of_the_overview() -> None:
@@ -468,10 +495,9 @@ def test_the_same_networks_asked_in_several_ways() -> None:
         if together[0].startswith("under all attacks"):
             pairs = zip(fgsm[1:], together[1:], strict=True)
             assert all(float(b) <= float(a) for a, b in pairs)
-    text = overview.against_adversarial_training()
-    assert text.endswith(".") and text.count("times that of Deep Defense") == len(
-        overview._each("table-1")
-    )
+    rows = body(overview.against_adversarial_training())
+    assert len(rows) == len(overview._each("table-1"))
+    assert [float(row[1]) > 1 for row in rows] == [True, True, True, False]  # all but the NIN
 
 
 def test_benchmarks() -> None:
@@ -487,6 +513,24 @@ def test_benchmarks() -> None:
     assert all(len(row) == 6 for row in body(benchmarks.deepfool()))
     assert float(body(benchmarks.carlini_wagner())[0][2]) == 1
     ratios = numbers(benchmarks.answer())
-    assert len(ratios) == 6 and ratios[0] <= ratios[1] and ratios[2] <= ratios[3]
+    assert len(ratios) == 7 and ratios[0] <= ratios[1] and ratios[2] <= ratios[3]
     assert "with the same accuracy" in benchmarks.answer()
-    assert len(benchmarks.above_the_floor().axes) == len(benchmarks.ATTACKS)
+    assert len(benchmarks.relative_to_ours().axes) == len(benchmarks.ATTACKS)
+
+
+def test_benchmarks_rank_no_library_that_differs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library is ranked only if it differs by more than the two comparisons disagree."""
+    made = [("robustbook", 1.0, 1.0), ("near", 1.08, 0.98), ("far", 1.5, 1.5)]
+    rows = [
+        {"attack": a, "library": name, "ratio_to_ours": r, "ratio_to_floor": f, "accuracy": 1.0}
+        for a in benchmarks.ATTACKS
+        for name, r, f in made
+    ]
+    monkeypatch.setattr(benchmarks, "benchmark", lambda name: {"rows": rows})
+    text = benchmarks.answer()
+    assert text.startswith("**Answer.** No. ") and "10\N{NO-BREAK SPACE}%" in text
+    assert "do not rank near and ours" in text
+    for row in rows:
+        if row["library"] == "far":
+            row.update(ratio_to_ours=0.5, ratio_to_floor=0.5)
+    assert benchmarks.answer().startswith("**Answer.** Yes. ")

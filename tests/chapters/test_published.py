@@ -104,5 +104,6 @@ def test_words_around_numbers() -> None:
     assert minus("-0.10") == "\u22120.10"
     assert power(2.9e-5) == "3e\u201105"
     assert spread_or([], missing="none") == "none" and spread_or([1.0]) == "1.0"
-    assert page_link("table1") == "[Table 1](./table1.ipynb)"
+    assert page_link("table1") == "[Table\N{NO-BREAK SPACE}1](./table1.ipynb)"
+    assert page_link("today") == "[Stronger attacks](./today.ipynb)"
     assert page_link("claims") == "[Claims](./claims.ipynb)"

@@ -1,6 +1,7 @@
 """The content of the pages on Random Self-Ensemble's tables and figures, from made-up records."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,9 +105,18 @@ def test_a_curve_has_a_line_per_seed() -> None:
     assert sweeps.curve(shown, "vgg16", "other", LOOKS["rse"]) is None
 
 
+def test_a_line_has_a_gap_where_a_c_of_the_paper_is_missing() -> None:
+    shown = record("figure-6", "paper", cells("model-a", {"rse": falling(80, (0.1, 0.2, 1.0))}))
+    panel = sweeps.panel(shown, "model-a", {"rse": "RSE"}, title="")
+    curve = panel.curves["RSE"]
+    assert curve.x == [0.1, 0.2, 0.4, 0.8, 1.0]
+    assert np.isnan(curve.y).tolist() == 2 * [[False, False, True, True, False]]
+    assert panel.ticks == [0.1, 1.0]
+
+
 def test_a_cell_has_both_numbers() -> None:
-    assert beside([1.0, 2.0], 3.0) == "3 / **1.5** (1.0\u2013\u20602.0)"
-    assert beside([], 3.0) == "3 / -" and beside([2.0], None) == "- / **2.0**"
+    assert spaced(beside([1.0, 2.0], 3.0)) == "3 / **1.5** (1.0\u2013\u20602.0)"
+    assert spaced(beside([], 3.0)) == "3 / -" and beside([2.0], None) == "**2.0**"
 
 
 def test_table_2() -> None:
@@ -115,7 +125,7 @@ def test_table_2() -> None:
     rows = body(table2.printed_beside(version_of(shown)))
     assert [row[0] for row in rows] == list(names.DEFENSES.values())
     assert numbers(rows[0][3].replace("**", ""))[:2] == [86.06, 65.5]
-    assert rows[1][1].startswith("91.62 / **80.5**")  # the authors' data of Figure 6
+    assert spaced(rows[1][1]).startswith("91.62 / **80.5**")  # the authors' data of Figure 6
     assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
     text = table2.answer(shown)
     assert text.startswith(
@@ -130,7 +140,7 @@ def test_table_2() -> None:
     assert "Robust Opt. + BReLU is further below these data" in text and "do not rank" in text
     assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran(shown)
     low = spaced(table2.baselines(shown))
-    assert "Robust Opt. + BReLU 50.5 (90.3)" in low and "RSE 85.5 (88.6)" in low
+    assert "our networks are 3.1 to 39.8 points less accurate than the authors'" in low
     assert "for 6 epochs, the authors for 200 or more" in low and "fair comparison" in low
     assert "points below them" not in low  # it is far below at every c
     unequal = {**TABLE, "distill": {**TABLE["distill"], 0.0: 86.0, 0.01: 4.0}}
@@ -139,7 +149,7 @@ def test_table_2() -> None:
     assert "Distillation from $c = 0.03$ on" in low and "its training did not fail" in low
     few = record("table-2", "quick", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
     assert "do not rank" not in table2.answer(few) and table2.baselines(few) == ""
-    assert body(table2.printed_beside(version_of(few)))[1][2] == "27 / -"
+    assert spaced(body(table2.printed_beside(version_of(few)))[1][2]) == "27 / -"
     assert len(body(table2.distortions(version_of(shown)))) == 5
 
 
@@ -151,9 +161,9 @@ def test_the_nearest_placement() -> None:
     rows = cells("vgg16", {"rse": far, "rse code 0.2": theirs}, seeds=1)
     shown = record("table-2", "paper", rows)
     text = table2.nearest_placement(shown)
-    assert "are 5.0 points (0.4, as released) and 0.0 points (0.2, as released) from" in text
+    assert "5.0 points with noise 0.4 as released and 0.0 points with noise 0.2 as" in text
     assert table2.flat_line(shown) == ""
-    assert text.endswith("nearest to ours with the noise 0.2, as released.")
+    assert text.startswith("Probably the one with noise 0.2 as released, which is nearest")
     rows = body(table2.placements(version_of(shown)))
     assert [row[0] for row in rows] == ["0.4, as released", "0.2, as released", "printed"]
     assert len(table2.accuracies([shown]).axes) == 2
@@ -172,7 +182,7 @@ def test_the_caption_of_table_2() -> None:
     caption = spaced(table2.caption_claim(shown))
     assert "from $c = 0.06$ on. At this $c$ the accuracy of RSE is 20.0 %" in caption
     high = record("table-2", "paper", cells("vgg16", TABLE))
-    assert "At none of these c" in table2.caption_claim(high)
+    assert "at none of these $c$" in table2.caption_claim(high)
 
 
 def equal(network: str, rse: float, none: float) -> list[Row]:
@@ -202,13 +212,16 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert drawn == 2 * [7, 5, 5]  # the authors' five, and ours
     assert len(figure6.equal_distortion([paper]).axes) == 3
     text = figure6.answer([paper])
-    assert text.startswith("*Model A on STL-10* (400 images, 2 seeds): at equal $c$ not ")
-    assert "50.5 % and no defense 50.5 % accuracy" in text
-    assert "at equal distortion RSE is worse" in text and "0.21, 60.0 and 70.0 %." in text
+    text = spaced(text)
+    assert text.startswith("On 0 of 1 networks, RSE is clearly more accurate than no defense")
+    assert "- *Model A on STL-10* (400 images, 2 seeds): RSE is clearly better at 0 of 3 " in text
+    assert "50.5 % with RSE and 50.5 % without defense. <span" in text  # the verdict follows
+    assert "distortion of 0.21, these are 60.0 and 70.0 %: RSE is worse." in text
+    assert text.count("verdict-badge") == 3 and "*VGG16* was not run. <span" in text
     assert figure6.undecided([paper]) == ["Model A"]
     text = figure6.crossings([paper])
-    assert "with Model A on STL-10 RSE is worse at 2 of 2 (the authors' points:" in text
-    assert "(the authors' points: RSE is worse at 2 of 2)" in text
+    assert text.startswith("Model A on STL-10, at the same distortion (0.1 and 0.21): RSE is worse")
+    assert text.endswith("By the authors' points: RSE is worse at 2 of 2.")
     assert "The defenses are RSE and No defense." in figure6.ran([paper])
     gaps = figure6.distortion_gaps([paper])
     assert "Model A on STL-10" in gaps and "RSE" in gaps
@@ -227,10 +240,13 @@ def test_an_answer_has_the_networks_of_all_published_records() -> None:
         for profile, network in (("paper", "model-a"), ("reduced", "vgg16"), ("quick", "resnext"))
     ]
     shown = page.Page(f"{PAPER}/figure-6", {}, records[0], tuple(records[1:]))
-    text = shown.answers(figure6.answer, "vgg16/rse-above-none/c-0.1").data
-    assert text.count("RSE has") == 2 and "ResNeXt" not in text
+    text = shown.answers(figure6.answer).data
+    assert text.count("RSE is clearly better at") == 2 and "- *ResNeXt* was not run." in text
     assert text.index("Model A on STL-10") < text.index("Narrow VGG16 on CIFAR-10")
-    assert text.startswith("**Answer.** *Model A") and text.count("verdict-badge") == 1
+    assert text.count("verdict-badge") == 3
+    weak = {**SMALL, "brelu": falling(30, (0.01, 0.1, 1.0)), "distill": SMALL["rse"]}
+    text = figure6.answer([record("figure-6", "paper", cells("model-a", weak))])
+    assert "We cannot rank RSE among all other defenses" in text
 
 
 def test_the_tables_of_figure_6() -> None:
@@ -240,11 +256,11 @@ def test_the_tables_of_figure_6() -> None:
     rows = body(figure6.accuracy_table(shown))
     assert rows[0][0] == "**Model A on STL-10**" and len(rows) == 6
     assert numbers(rows[1][1].replace("**", ""))[:2] == [66.6, 70.5]  # the authors' RSE, clean
-    assert rows[2][1] == "69.6 / -"
+    assert spaced(rows[2][1]) == "69.6 / -"
     rows = body(figure6.distortion_table(shown))
     assert numbers(rows[1][2].replace("**", ""))[1] == pytest.approx(0.1**0.5, abs=1e-3)
     rows = body(figure6.equal_table(shown))
-    assert rows[0][2] == "64.7 / **60.0**" and rows[1][3] == "65.3 / -"
+    assert spaced(rows[0][2]) == "64.7 / **60.0**" and spaced(rows[1][3]) == "65.3 / -"
     off = {"network": "model-a", "defense": "rse"}
     row = Row(1.25, "percent", None, "mean difference of accuracy", 0, setting=off)
     whole = version_of(record("figure-6", "paper", [row]))
@@ -279,14 +295,16 @@ def test_figure_2() -> None:
     text = spaced(figure2.shares([shown]))
     assert "RSE gains 40.0 points over the network without noise; 20.0 of them" in text
     assert "off costs 20.0 points under the attack. Without an attack it costs 20.0" in text
-    assert "is 0.32 (training and test (RSE)), 0.32 (training only), 0" in figure2.moved([shown])
+    assert "is 0.32 (RSE, noise in both), 0.32 (noise in training only), 0" in figure2.moved(
+        [shown]
+    )
     assert body(figure2.distortions(version_of(shown)))[1][1:] == ["0.100", "0.316"]
     strong = {**of, "rse": {**of["rse"], 1.0: 2.0}, "train only": {**of["train only"], 1.0: 9.0}}
     text = spaced(figure2.answer([record("figure-2", "reduced", cells("vgg16", strong, seeds=1))]))
-    assert text.endswith("At $c = 1$ RSE (2.0 %) is below noise in training only (9.0 %).")
+    assert text.endswith("with another use of noise: 9.0 % (noise in training only).")
     assert len(figure2.curves([shown]).axes[0].lines) == 4
     rows = body(figure2.accuracies(version_of(shown)))
-    assert rows[1] == ["training and test (RSE)", "90.0", "80.0", "70.0"]
+    assert rows[1] == ["RSE, noise in both", "90.0", "80.0", "70.0"]
     behind = {**of, "rse": of["none"]}
     shown = record("figure-2", "reduced", cells("vgg16", behind, seeds=1))
     assert "does not have a higher accuracy" in figure2.shares([shown])
@@ -297,23 +315,26 @@ def test_figure_3() -> None:
     start = {"none": 93.0, "rse paper 0.12/0.1": 83.0, "rse paper 0.18/0.2": 73.0, "rse": 63.0}
     of = {level: falling(value, (0.01, 0.1)) for level, value in start.items()}
     shown = record("figure-3", "reduced", cells("vgg16", of, seeds=1))
-    text = figure3.answer(shown)
-    assert text.startswith("No noise level clearly helps, and more noise lowers it again. At ")
-    assert "one draw classifies 70.0, 60.0, 50.0 and 40.0 % of the images correctly, with" in text
-    assert "without an attack it is 90.0, 80.0, 70.0 and 60.0 % (narrow VGG16 on CIFAR-10;" in text
+    text = spaced(figure3.answer(shown))
+    assert text.startswith("Not clearly, even compared with no noise: at $c = 0.1$ one draw ")
+    assert "70.0 % of the images correctly without noise, and 60.0 % with noise 0.12/0.1," in text
+    assert "More noise (0.18/0.2 instead of 0.12/0.1) lowers the accuracy at $c = 0.01$" in text
+    assert "90.0 % correctly without noise, and the noise costs 10.0 to 30.0 perc" in text
+    assert "(narrow VGG16 on CIFAR-10; 400 images, 2 seeds)." in text
     best = figure3.best_level([shown])
-    assert best.startswith("*Best or tied everywhere: no noise.*") and best.count("no noise") == 4
-    assert best.endswith("two standard errors at 3 of these 3 points.")
+    assert best.startswith("*Best or tied everywhere: no noise.*") and best.count("no noise") == 2
+    assert "no noise (clean images, $c = 0.01$, $c = 0.1$)" in best  # winners are merged
+    assert "exceeds two standard errors only for clean images, $c = 0.01$ and $c = 0.1$" in best
     assert figure3.ran([shown]).endswith("no noise, 0.12/0.1, 0.18/0.2 and 0.4/0.1 (Table 1).")
     assert body(figure3.accuracies(version_of(shown)))[0] == ["no noise", "90.0", "80.0", "70.0"]
     assert body(figure3.of_fifty(version_of(shown)))[0] == ["no noise", "93.0", "83.0", "73.0"]
     assert len(figure3.curves([shown]).axes[0].lines) == 4
     quick = record("figure-3", "quick", cells("vgg16", {"none": of["none"], "rse": of["rse"]}))
-    assert "with no noise and 0.2/0.05;" in figure3.answer(quick)
-    assert "in 40 steps" in figure3.ran([quick])
+    assert "with noise 0.2/0.05." in figure3.answer(quick)
+    assert "in 30 steps" in figure3.ran([quick])
     of = {"none": {0.0: 96.0, 0.1: 12.0}, "rse paper 0.12/0.1": {0.0: 96.0, 0.1: 60.0}}
     text = figure3.best_level([record("figure-3", "reduced", cells("vgg16", of, seeds=1))])
-    assert "has no noise and 0.12/0.1 on clean images" in text  # the tie is named
+    assert "no noise and 0.12/0.1 (clean images)" in text  # the tie is named
 
 
 def test_figure_4() -> None:
@@ -329,18 +350,21 @@ def test_figure_4() -> None:
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
     assert text.startswith(
-        "By sign, 50 draws are better under weak attacks and worse under the strongest, as the "
-        "paper claims; only 0 of 4 differences exceed two standard errors"
+        "By sign yes under weak attacks ($c$ below 0.4), and no under stronger ones; only 0 of 4 "
+        "differences exceed two standard errors. Narrow VGG16"
     )
-    assert ". Narrow VGG16" in text
-    assert "50 draws gain 3.0 points on average for $c$ below 0.4, and lose from $c = 1$ on" in text
-    assert "classifies 57 to 77 % correctly" in figure4.turning([shown])
-    assert "draw classifies 14 %" in figure4.turning([shown])
+    assert "gain 3.0 points at $c$ = 0.01 and 0.1, and lose 4.0 points at $c$ = 1." in text
+    turning = spaced(figure4.turning([shown]))
+    assert "from $c = 1$ on (the next smaller $c$ that we ran is 0.1)" in turning
+    assert "one draw classifies 14 %" in turning and "it is 57 to 77 %." in turning
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
-    assert "lose at no $c$" in figure4.answer([always])
-    assert figure4.answer([always]).startswith("Not all signs agree with the paper's claim")
+    assert "lose" not in figure4.answer([always])
+    strong = list(cells("model-a", {"rse": falling(80, (0.1, 1.0))}, seeds=1))
+    text = figure4.answer([record("figure-4", "paper", strong)])
+    assert "it depends on the network and on $c$ otherwise" in text
+    assert "the gain at $c$ = 1 contradicts the paper." in text
     assert figure4.turning([always]).endswith("better at every $c$.")
 
 
@@ -358,12 +382,14 @@ def test_figure_5() -> None:
         for n in sweep.NUMBERS
     ]
     shown = record("figure-5", "paper", rows)
+    error = 100 * (0.85 * 0.15 / 1600) ** 0.5
     text = figure5.answer([shown])
     assert text.startswith(
         "About ten draws. One draw classifies 80.5 % of the images correctly, 10"
     )
     assert "10 draws 85.0 %, and 50 draws 85.0 %" in text and "1,600 images, 2 seeds" in text
-    assert ": +4.5 and +0.0 points with noise 0.4/0.1 (Table 1)" in figure5.gained([shown])
+    assert figure5.gained([shown]).startswith("Yes, by sign: for 1 of 1 pairs")
+    assert "But 1 of these 2 changes exceeds two" in figure5.gained([shown])
     assert body(figure5.accuracies(version_of(shown)))[1][1:] == [
         "80.5",
         "82.0",
@@ -371,10 +397,13 @@ def test_figure_5() -> None:
         "85.0",
         "85.0",
         "4.5",
+        "0.0",
     ]
+    (axis,) = figure5.curves([shown]).axes
+    low, high = axis.get_ylim()
+    assert high - low > 4.5 + 4 * error and len(axis.collections) == 1  # the bars fit
     (line,) = figure5.curves([shown]).axes[0].lines
     assert line.get_xdata().tolist() == list(sweep.NUMBERS)
-    error = 100 * (0.85 * 0.15 / 1600) ** 0.5
     assert f"{error:.1f} points" in figure5.largest_error(shown)
 
 
@@ -402,13 +431,18 @@ def test_table_3() -> None:
     assert "target classes, is 2.50 with RSE and 2.50 without defense" in text
     assert "the paper has 15.8 and 3.41)" in text and "for 1 of 2 target classes with RSE" in text
     assert "So RSE is not shown to be harder to attack" in text
+    assert "badge" not in text and "so the paper's numbers have no verdict" in text
+    assert "badge" in table3.answer(replace(shown, profile="paper"))
     assert "one image, a ship, with a narrow ResNeXt, 1,000 steps" in table3.ran(shown)
     rows = body(table3.printed_beside(version_of(shown)))
-    assert rows[0][1] == "12.87 / **4.00**" and rows[1][-1] == "0.31 / **3.00**"
-    assert rows[0][2] == "2.58 / -" and rows[-1][0] == "mean"
+    assert spaced(rows[0][1]) == "12.87 / **4.00**"
+    assert spaced(rows[1][2]) == "0.31 / **3.00**"  # no defense beside RSE
+    assert spaced(rows[0][3]) == "2.58 / -" and rows[-1][0] == "mean"
     assert [row[1] for row in body(table3.reached(version_of(shown)))] == ["1", "1"]
     assert table3.orders(shown).startswith("RSE needs a larger distance than the network without")
-    assert "in 1 of 2 attacks (2 target classes, 1 trained network)" in table3.orders(shown)
+    assert "in 1 of 2 attacks (2 target classes, one pair of trained networks)" in table3.orders(
+        shown
+    )
 
 
 def test_table_3_on_another_image() -> None:
@@ -478,14 +512,17 @@ def test_table_1_from_its_record() -> None:
     shown = record_of(f"{PAPER}/table-1")
     assert table1.sigmas(shown, "vgg16")[:3] == [0.1, 0.4, 0.1]
     text = table1.answer(shown)
-    assert text.startswith("No, for VGG16: ") and "before convolution 2; the text" in text
+    assert text.startswith("Before every convolution. The standard deviation is 0.4 before one")
+    assert "before convolution 2 in the code, and before convolution 1 in the text" in text
     assert "All 15 settings" in text and "reproduces no result" in text
     images = sorted(count for count, _ in table1.runs().values())
     assert f"attack {images[0]:,}" in text and text.endswith("instead of 1,600 images.")
-    assert f"We train for {min(table1.epochs().values())} and" in text
+    told = sorted(set(table1.epochs().values()))
+    assert f"We train for {names.listed([str(n) for n in told])} instead of 200 epochs" in text
     assert "Model A on STL-10: 24 epochs, " in table1.shorter()
     rows = body(table1.settings_table(version_of(shown)))
-    assert rows[0][2] == "0.4 / **0.4**" and rows[4][2] == "14,728,266 / **14,728,266**"
+    assert rows[0][2] == "0.4 / **0.4**" and rows[5][2] == "14,728,266 / **14,728,266**"
+    assert rows[1][1:] == ["1 / **1**", "1 / **2**", "1 / **1**"]  # where the noise is
     model, cs = table1.runs()["model-a"]
     assert rows[-3][1] == f"200 / **{table1.epochs()['model-a']}**"
     assert rows[-2][1] == f"1,600 / **{model:,}**" and rows[-1][1] == f"17 / **{cs}**"

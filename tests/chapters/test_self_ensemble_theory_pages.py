@@ -4,9 +4,18 @@ from itertools import pairwise
 
 import pytest
 
-from robustbook.chapters.published import Version, array, mean, records_of, values, version_of
+from robustbook.chapters.published import (
+    Version,
+    array,
+    mean,
+    records_of,
+    settings,
+    values,
+    version_of,
+)
 from robustbook.chapters.self_ensemble import theory, today, zoo
 from robustbook.chapters.self_ensemble.names import networks
+from robustbook.chapters.wording import minus
 from robustbook.ledger import Record, Row
 from robustbook.studies.self_ensemble import theory as theory_study
 from robustbook.studies.self_ensemble import today as today_study
@@ -63,6 +72,11 @@ def test_theory(version: Version) -> None:
     bent = len(record.arrays[f"{networks(record)[0]}/rse/bent/trace"])
     assert f"{bent} images" in theory.ran(record)
     assert f"come from {bent} images" in theory.taylor_in_words(record)
+    scales = settings(record, "gap over trace", "scale", network=networks(record)[0])
+    found = [mean(record, "gap over trace", network=networks(record)[0], scale=s) for s in scales]
+    for end in (min(found), max(found)):  # the range over all sizes of the noise
+        assert minus(f"{end:.2f}") in theory.taylor_in_words(record) and minus(f"{end:.2f}") in text
+    assert len(body(theory.slopes(version))) >= 2
     assert len(body(theory.bounds(version))) == 1 + len(theory_study.COUNTS)
     for row in body(theory.gaps(version)):
         assert row[1] or row[0].startswith("**")
@@ -83,7 +97,7 @@ def test_zoo(version: Version) -> None:
     table = body(zoo.attacks(version))
     assert [row[0] for row in table if row[3]]
     images = {row.images for row in record.rows if row.name == "success"}
-    hits = max(zoo._success(record, network, "none").values()) * min(images) / 100
+    hits = max(zoo.success(record, network, "none").values()) * min(images) / 100
     text = zoo.answer(record)
     if len(record.seeds) == 1:
         assert f"{hits:.3g} of {min(images)} without defense" in text
@@ -138,7 +152,14 @@ def test_the_wording_follows_the_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.3, "1"), (12.4, "12"), (1127.7, "1,100"), (3.6e8, "360,000,000")]
+    ("value", "text"),
+    [
+        (0.3, "1"),
+        (12.4, "12"),
+        (1127.7, "1,100"),
+        (3.6e8, "360\N{NO-BREAK SPACE}million"),
+        (1.66e9, "1.7\N{NO-BREAK SPACE}billion"),
+    ],
 )
 def test_a_number_of_draws_has_two_digits(value: float, text: str) -> None:
     assert zoo._power(value) == text

@@ -119,7 +119,7 @@ def test_the_answer_ranks_only_what_the_intervals_rank() -> None:
     """
     text = denoising.answer(record("denoising"))
     plain = text.replace("ResNet-18", "").replace("CIFAR-10", "").replace("3 x 3", "")
-    assert numbers(plain) == [10_000, 20, 400, 20, 21, 22, 26, 5, 10, 0, 95]
+    assert numbers(plain) == [10, 0, 10_000, 20, 400, 20, 21, 22, 26, 5, 95]
     assert (
         "both controls: *bilateral 3 x 3*, *non-local, dot product*, *non-local, Gaussian*" in text
     )
@@ -133,8 +133,8 @@ def test_the_answer_ranks_only_what_the_intervals_rank() -> None:
     wide = replace(own, rows=tuple(rows))
     assert "apart from the controls, nor from another filter." in denoising.answer(wide)
     alone = of_variants(own, "mean", "baseline", "null")
-    assert "22.0 % with the filter *mean 3 x 3*" in denoising.answer(alone)
-    assert "No filter can be told apart from the controls. The" in denoising.answer(alone)
+    assert "22.0\N{NO-BREAK SPACE}% with the filter *mean 3 x 3*" in denoising.answer(alone)
+    assert "No filter can be told apart from the controls. We" in denoising.answer(alone)
 
 
 def test_the_interval_covers_the_test_images_and_the_seeds() -> None:
@@ -190,15 +190,26 @@ def test_the_tables_of_denoising() -> None:
     assert rows[-1][1:] == ["60.0", "0.0", "0.0"]
     paired = body(denoising.paired(version))
     assert len(paired) == 7
-    assert paired[0][1].endswith("not resolved") and numbers(paired[0][1]) == [2, -0.5, 4.5]
-    assert not paired[3][1].endswith("not resolved")
+    assert "resolved" not in paired[0][1] and numbers(paired[0][1]) == [2, -0.5, 4.5]
+    assert paired[3][1].endswith("] resolved") and paired[3][1].count(" ") == 2
     noise = body(denoising.noise(version))
     assert noise[0][1:] == ["3", "0.50", "0.50", "1.00"] and len(noise) == 12
 
 
 def test_the_sentences_of_denoising() -> None:
     own = record("denoising")
-    assert numbers(denoising.quieter(own)) == [10, 10, 0.5, 0.5, 0, 2, 1, 1]
+    text = denoising.quieter(own)
+    assert numbers(text.replace("+", "")) == [-50, 3, -50, 4, 0.5, 3, 0.5, 4]
+    assert text.startswith("Yes.") and text.count("at most") == 2
+    changed = [
+        replace(r, value=1.16 if r.setting["stage"] == "stage4" else 0.9993)
+        if r.name == "ratio" and r.setting["variant"] != "null"
+        else r
+        for r in own.rows
+    ]
+    text = denoising.quieter(replace(own, rows=tuple(changed)))
+    assert text.startswith("No. Blocks with a filter change the relative noise by at most 0.5")
+    assert numbers(text.replace("+", ""))[:4] == [0.5, 3, 16, 4]
     assert numbers(denoising.control(own)) == [0, 0, 100]
     assert numbers(denoising.ablated(own)) == [400, 26, 27, 1, 1, 1, 28, 2]
     few = [r for r in own.rows if r.setting.get("variant") not in denoising.ABLATIONS]
@@ -212,6 +223,7 @@ def test_the_figures_draw_every_variant_and_stage() -> None:
     first, second = post.growth(record("post", 2)).axes
     assert first.lines[0].get_ydata() == approx([0.1, 0.3, 0.5, 0.9, 0.8])
     assert second.lines[1].get_ydata() == approx([0.0125, 0.0375, 0.0625, 0.1125, 0.1])
+    assert first.get_ylim() == second.get_ylim()
     shown = post.first_picture(record("post")).axes
     titles = [axis.get_title() for axis in shown]
     assert titles[:4] == ["cat", "attacked: automobile", "clean", "attacked"]
@@ -222,13 +234,14 @@ def test_the_figures_draw_every_variant_and_stage() -> None:
 
 def test_the_sentences_of_the_post() -> None:
     own = record("post")
-    assert numbers(post.answer(own))[-3:] == [8, 4, 4]
+    assert numbers(post.answer(own))[-3:] == [4, 4, 8]
     assert "(one for each training) do not show" in post.answer(own)
     assert numbers(post.grew(own)) == [8, 4] and "falls at stage 4." in post.grew(own)
     assert numbers(post.random_against_attack(own)) == [80, 20, 40, 10]
     text = post.unseen(own).replace("l2", "")
     assert numbers(text) == [20, 400, 30, 400] and "is more than" in text
     assert numbers(post.clean_drop(own)) == [70, 50, -20]
+    assert numbers(post.measured(own).replace("l2", "")) == [40, 80]
     assert numbers(post.winner(own)) == [50.6, 48]
     noises = body(post.noises(version_of(own)))
     assert len(noises) == 4 and noises[0][1:] == ["0.10", "0.30", "0.50", "0.90", "0.80"]

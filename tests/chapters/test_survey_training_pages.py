@@ -53,7 +53,7 @@ def mixed() -> Record:
 
 def test_goodfellow_answer(mixed: Record) -> None:
     assert numbers(goodfellow.answer(mixed)) == [
-        *(10_000, 10_000, 50.5, 89.4, 2, 30.5, 17.9, 40, 40.5, 300)
+        *(30.5, 10_000, 17.9, 40.5, 40, 300, 50.5, 89.4, 2, 10_000)
     ]
 
 
@@ -63,13 +63,13 @@ def test_goodfellow_tables(mixed: Record) -> None:
     assert {images for *_, images in rows} == {"10,000"}
     table = {name: cell for name, cell, _ in rows}
     assert len(table) == len(goodfellow.ERRORS)
-    assert table["maxout, FGSM"].startswith("89.4 / **50.5**")
-    assert table["maxout with the adversarial loss, FGSM"].startswith("- / **50.5**")
+    assert numbers(table["maxout, FGSM"].replace("**", ""))[:2] == [89.4, 50.5]
+    assert table["maxout with the adversarial loss, FGSM"].startswith("**50.5**")
     found = dict(body(goodfellow.confidences(version_of(mixed))))
-    assert found["maxout"].startswith("97.6 / **90.0**")
-    assert found["softmax regression"] == "79.3 / -"
+    assert numbers(found["maxout"].replace("**", "")) == [97.6, 90, 90, 90][:2]
+    assert numbers(found["softmax regression"]) == [79.3]
     noise = dict(body(goodfellow.rubbish(version_of(mixed))))
-    assert noise["maxout, softmax"].startswith("98.35 / **60.5**")
+    assert numbers(noise["maxout, softmax"].replace("**", ""))[:2] == [98.35, 60.5]
     alphas = body(goodfellow.alphas(version_of(mixed)))
     assert [row[0] for row in alphas] == ["0", "0.5", "1"]
     assert numbers(alphas[1][2])[0] == 30.5
@@ -80,7 +80,9 @@ def test_goodfellow_tables(mixed: Record) -> None:
 def test_goodfellow_sentences_and_figure(mixed: Record) -> None:
     """The figure has the first seed, which alone has all values of alpha."""
     assert numbers(goodfellow.control(mixed)) == [10_000, 80.5, 80.5, 30.5]
+    assert goodfellow.control(mixed).startswith("No.")
     told = goodfellow.strongest(mixed)
+    assert told.startswith("Not for every seed.")
     assert numbers(told) == [0.5, 30, 10_000, 300, 50, 1, 2, 40, 10, 300]
     (axis,) = goodfellow.sweep(mixed).axes
     assert [list(line.get_ydata()) for line in axis.lines][0] == [0, 20, 40]
@@ -127,21 +129,26 @@ def with_failed_pgd(record: Record) -> Record:
 def test_fast_answer(single: Record) -> None:
     """FGSM with a random start has two seeds; a reference that learned nothing is named."""
     text = fast.answer(single)
-    assert numbers(text) == [78.5, 300, 50, 88.77, 2, 88, 68, 58]
-    assert "reference" not in text
+    assert numbers(text) == [78.5, 300, 50, 88.77, 2, 88, 68, 0.3, 58]
+    assert "reference" not in text and text.count("verdict-badge") == 1
     failed = fast.answer(with_failed_pgd(single))
-    assert numbers(failed)[-2:] == [12, 1000] and failed.endswith("no working reference.")
+    assert numbers(failed)[-2:] == [12, 1000] and "no working reference. *PGD" in failed
 
 
 def test_fast_tables(single: Record) -> None:
     version = version_of(single)
     table = body(fast.printed_beside(version))
-    assert [cell.split(" / ")[0] for cell in table[1][1:]] == ["98.5", "-", "88.77", "82.93", "-"]
-    assert all(cell.startswith("- / ") for cell in table[0][1:])
+    there = [numbers(cell)[0] if "/" in cell else None for cell in table[1][1:]]
+    assert there == [98.5, None, 88.77, 82.93, None]
+    assert all(cell.startswith("**") for cell in table[0][1:])
     heads = fast.printed_beside(version).markdown
     assert heads.count("(1,000 images)") == 2 and heads.count("(300 images)") == 3
     radii = body(fast.radii(version))
     assert len(radii) == len(fast.METHODS) and numbers(radii[1][1])[0] == 79.5
+    rows = tuple(row for row in single.rows if row.setting.get("method") != "pgd")
+    without = version_of(replace(single, rows=rows))
+    for make in (fast.printed_beside, fast.radii):  # a method that was not run has no row
+        assert len(body(make(without))) == len(fast.METHODS) - 1
     claims = body(fast.claims(version))
     assert {cell for _, cell in claims} == {"not run"}
 
@@ -149,13 +156,17 @@ def test_fast_tables(single: Record) -> None:
 def test_fast_sentences_and_figure(single: Record) -> None:
     """At radius 0.3 the accuracy falls by 10 points, which is too little; at 0.2 by 45."""
     told = fast.collapse(single)
-    assert numbers(told) == [500, 0.3, 60, 40, 50, 0.2, 50, 2, 5, 3, 60, 90]
-    assert "no fall is seen" in told
+    assert numbers(told) == [0.2, 50, 2, 5, 3, 60, 90, 0.3, 40, 20, 500]
+    assert told.startswith("Yes at radius 0.2:")
+    low = {"mnist/fgsm/0.2/pgd": [0, 0, 0], "mnist/n-fgsm/0.2/pgd": [4.5, 0, 0]}
+    failed = replace(single, arrays={**single.arrays, **low})
+    told = fast.collapse(failed)
+    assert told.startswith("No fall was seen. At radius 0.2, the accuracy under PGD is at most 0.0")
+    assert numbers(fast.others(failed))[-3:] == [0.2, 10, 4.5]
     assert numbers(fast.gap(single)) == [300, 78.5, 77.5, 76.5, 88.77, 82.93]
-    assert numbers(fast.others(single)) == [0.3, 70, 1000, 68, 300, 0.2, 69, 50, 79.5, 58]
-    assert "no working reference" in fast.others(with_failed_pgd(single))
+    assert numbers(fast.others(single)) == [0.3, 70, 1000, 68, 300, 0.2, 69, 50, 79.5]
     without = [row for row in single.rows if row.setting.get("method") != "pgd"]
-    assert "No network was trained with PGD" in fast.others(replace(single, rows=tuple(without)))
+    assert "No network was trained with PGD" in fast.answer(replace(single, rows=tuple(without)))
     assert numbers(fast.time_ratio([single])) == [0.3, 10, 2, 11, 0.18, 1]
     left, right = fast.epochs(single).axes
     assert len(left.lines) == len(right.lines) == len(fast.METHODS)
@@ -176,7 +187,10 @@ def test_a_random_start_matters_where_the_accuracies_differ_by_more_than_their_e
         for row in single.rows
     ]
     text = fast.start_matters(replace(single, rows=tuple(rows)))
-    assert "told apart: 79.0 % and 79.5 % at radius 0.2. " in text
+    assert numbers(text)[-3:] == [0.2, 79, 79.5] and text.endswith("too close to be told apart.")
+    rows = [replace(row, value=0.0) if row.setting.get("eps") == 0.2 else row for row in rows]
+    text = fast.start_matters(replace(single, rows=tuple(rows)))
+    assert "At radius 0.2, both accuracies are 0.0" in text and "told apart" not in text
 
 
 def test_the_numbers_that_records_lack_are_those_of_the_study() -> None:

@@ -37,4 +37,8 @@ def test_draws_means_bands_and_both_readings_at_one_size() -> None:
         tuple(map(float, line.get_xydata()[0])) for line in left.lines if line not in lines.values()
     ]
     assert sorted(marks) == [(0.15, 0.0), (0.15, 94.0)]
+    edges = [line.get_markeredgecolor() for line in left.lines if line.get_marker() == "D"]
+    assert sorted(edges) == sorted(LOOKS[each].color for each in ("vanilla", "saturated"))
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said[-2:] == ["one FGSM step, ours", "one FGSM step, the paper"]
     assert len(right.lines) == 1 and right.get_title() == "B"

@@ -23,7 +23,10 @@ def test_paths_has_three_rows_a_method_and_a_column_a_pair() -> None:
     assert grid[3, 0].lines[0].get_ydata().max() == 50
     assert grid[3, 1].get_ylim() == grid[3, 0].get_ylim() != grid[0, 0].get_ylim()
     assert sorted(text.get_text() for text in grid[1, 0].texts) == ["1", "4", "7"]
-    assert [axis.get_title() for axis in grid[0]] == ["S: 1, T: 7", "S: 7, T: 1"]
+    assert [axis.get_title() for axis in grid[0]] == [
+        "1 \N{RIGHTWARDS ARROW} 7",
+        "7 \N{RIGHTWARDS ARROW} 1",
+    ]
 
 
 def test_kurtosis_marks_the_gaussian_and_every_seed() -> None:
@@ -34,6 +37,7 @@ def test_kurtosis_marks_the_gaussian_and_every_seed() -> None:
     closed, curve, example = axis.lines
     assert list(curve.get_xdata()) == [0, 10]
     assert list(curve.get_ydata()) == pytest.approx([1.11, 1.3])
+    assert example.get_label() == "1.4 in the paper's caption"
     seeds, gaussian = (np.asarray(c.get_offsets()) for c in axis.collections)
     assert len(seeds) == 4 and gaussian.tolist() == [[0, 1.1], [0, 1.12]]
     assert set(example.get_ydata()) == {1.4}

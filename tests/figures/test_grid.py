@@ -28,6 +28,7 @@ def test_images_and_crosses_are_where_their_classes_are() -> None:
     assert (left.get_xlabel(), left.get_ylabel()) == ("target class", "source class")
     assert (left.get_title(), right.get_title()) == ("A  one", "B  two")
     assert list(right.lines[0].get_xdata()) == []
+    assert [frame.get_center().tolist() for frame in left.patches] == [[0, 0], [1, 1], [2, 2]]
 
 
 def test_floats_are_refused() -> None:

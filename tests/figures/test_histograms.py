@@ -27,8 +27,9 @@ def test_histograms_draw_each_density_over_its_own_bins() -> None:
         assert edges == pytest.approx([-1, 0, 1, 2, 3])
         assert outlines[1].get_data().edges == pytest.approx([-10, 0, 10, 20, 30])
         assert [text.get_text() for text in axis.texts] == ["two", "nine"]
-    assert [axis.get_ylabel() for axis in figure.axes] == ["A", "", "B", ""]
-    assert [axis.get_title() for axis in figure.axes] == ["layer 1", "layer 2", "", ""]
+    assert [axis.get_ylabel() for axis in figure.axes] == ["density", "", "density", ""]
+    titles = [axis.get_title("left") for axis in figure.axes]
+    assert titles == ["A, layer 1", "layer 2", "B, layer 1", "layer 2"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["vanilla", "saturated"]
 
 
@@ -74,10 +75,12 @@ def test_matrices_have_one_scale_or_say_that_they_have_several(
     drawn = [axis.images[0].get_array().max() for axis in panels]
     assert drawn == [2, 4, 6, 8]
     assert len(figure.axes) - len(panels) == (1 if shared else 0)
-    said = ["up to 2", "up to 4", "up to 6", "up to 8"]
+    said = ["dark 0, bright 2", "dark 0, bright 4", "dark 0, bright 6", "dark 0, bright 8"]
     for axis, words in zip(panels, said, strict=True):
         assert (words in axis.get_title()) is not shared
     assert [tick.get_text() for tick in panels[2].get_xticklabels()] == ["0", "1"]
+    assert panels[2].get_ylabel() == "s\nclass of the image"
+    assert [axis.get_xlabel() for axis in panels] == ["", "", *["class of the image"] * 2]
     assert panels[2].get_xticks() == pytest.approx([0, 1])
 
 

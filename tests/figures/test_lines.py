@@ -64,3 +64,35 @@ def test_many_panels_go_below_each_other(count: int, columns: int) -> None:
     named = [bool(axis.yaxis.get_tick_params()["labelleft"]) for axis in figure.axes[:count]]
     assert named == [i % columns == 0 for i in range(count)]
     assert not any(axis.axison for axis in figure.axes[count:])
+
+
+def test_panels_side_by_side_can_share_their_y_axis() -> None:
+    """Then equal heights are equal numbers; without it each panel has its own axis."""
+    low, high = (Curve([1.0, 2.0], [[y, y + 1]], LOOKS["rse"]) for y in (0.0, 5.0))
+    panels = [
+        Panel(name, "x", "y", {"a": curve}, {})
+        for name, curve in zip("ab", (low, high), strict=True)
+    ]
+    left, right = lines(panels, share_y=True).axes
+    assert left.get_ylim() == right.get_ylim() and left.get_ylim()[1] > 6
+    left, right = lines(panels).axes
+    assert left.get_ylim()[1] < right.get_ylim()[0]
+
+
+def test_an_axis_can_start_near_its_smallest_number() -> None:
+    """From 0, marks between 0.8 and 0.9 would all lie at the right end."""
+    rows = {"one": {"all": [0.8]}, "two": {"few": [0.9]}}
+    looks = {"all": LOOKS["reference"], "few": LOOKS["rse"]}
+    (near,) = strips({"": rows}, looks, "size", from_zero=False, hollow=("few",)).axes
+    (whole,) = strips({"": rows}, looks, "size").axes
+    assert 0.7 < near.get_xlim()[0] < 0.8 and whole.get_xlim()[0] == 0
+    assert [len(dots.get_facecolor()) for dots in near.collections] == [1, 0]  # full, hollow
+
+
+def test_the_legend_is_above_the_panels_at_the_left() -> None:
+    """A phone shows only the left part of a figure at first."""
+    curves = {f"a long name {i}": Curve([1.0], [[1.0]], LOOKS["rse"]) for i in range(6)}
+    figure = lines([Panel("one", "x", "y", curves, {})])
+    figure.canvas.draw()
+    box, axis = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
+    assert box.y0 > axis.y1 and box.x1 < 0.6 * figure.bbox.width

@@ -291,6 +291,6 @@ def test_a_reason_follows_what_the_rule_saw(mine):
     (mine / "reasons.csv").write_text(f'id,reason\n{ACCURACY},"a narrower net, we think"\n')
     publish(mine, row(50.0))
     assert line(mine).reason == (
-        "our result is below the paper's number, by 47 more than the tolerance allows; a narrower "
-        "net, we think"
+        "our result is below the paper's number, by 47 percentage points more than the tolerance "
+        "allows; a narrower net, we think"
     )

@@ -1,7 +1,9 @@
+import math
+
 import pytest
 
 from robustbook.ledger import judge
-from robustbook.ledger.intervals import prediction_interval
+from robustbook.ledger.intervals import prediction_interval, sampling_error
 
 YES, NO, UNSURE = "reproduced", "not reproduced", "inconclusive"
 
@@ -186,6 +188,17 @@ def test_orderings_pair_by_seed_and_not_by_position(target, measured):
     assert same.verdict == YES and same.note.endswith("], paired")
     other = judge(ordering(target), ours, measured(50, 60, 70, seeds=[3, 4, 5]))
     assert other.verdict == UNSURE and other.note.endswith("], unpaired")
+
+
+def test_the_choice_of_few_images_widens_the_interval_of_an_order(target, measured):
+    """All seeds use the same test images, so agreement between seeds does not remove this error."""
+    asked = ordering(target)
+    ours, theirs = (52, 53, 54), (50, 51, 52)
+    whole = judge(asked, measured(*ours, images=10_000), measured(*theirs, images=10_000))
+    few = judge(asked, measured(*ours, images=100), measured(*theirs, images=100))
+    assert (whole.verdict, few.verdict) == ("reproduced", "inconclusive")
+    error = math.hypot(*(sampling_error(mean, "percent", 100) for mean in (53, 51)))
+    assert few.difference == pytest.approx((2, 2 - error, 2 + error), abs=0.01)
 
 
 def test_a_single_run_must_exceed_the_tolerance(target, measured):

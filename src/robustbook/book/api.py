@@ -8,12 +8,14 @@ import inspect
 import pkgutil
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 import robustbook
 
+LONGEST = 12
+"""The value of a constant is cut after this number of lines."""
 NOT_SHOWN = {"book", "cli"}
 """Modules without a reference page, because prose pages describe the command line and how the book
 is built.
@@ -58,25 +60,74 @@ def sentence(module: ModuleType) -> str:
 
 def _page(module: ModuleType) -> Iterator[str]:
     """Yield the parts of a module's page: first the module's docstring, then for every public name
-    its signature and its docstring.
+    its signature and its docstring. Constants come last.
     """
+    # A name of another module is no link: "judge" in attacks is not the function of ledger.
+    links = {name: f"{{ref}}`{name} <{_label(module, name)}>`" for name in module.__all__}
     yield f"# {module.__name__}\n"
-    yield from _prose(inspect.getdoc(module) or "")
-    for name in module.__all__:
-        yield f"\n```{{index}} {name} ({module.__name__})\n```\n"
-        yield f"## {name}\n"
+    yield from _prose(inspect.getdoc(module) or "", links)
+    for name in sorted(module.__all__, key=lambda name: _kind(getattr(module, name)) == "constant"):
         thing = getattr(module, name)
-        yield _block(_signature(name, thing), "python")
-        if inspect.isclass(thing) or callable(thing):
-            yield from _prose(inspect.getdoc(thing) or "")
+        yield f"\n```{{index}} {name} ({module.__name__})\n```\n"
+        yield f"({_label(module, name)})=\n## {name}\n"
+        if _kind(thing) == "constant":
+            value, words = _constant(module, name)
+        else:
+            value, words = _signature(name, thing), inspect.getdoc(thing) or ""
+        yield _block(value, "python")
+        parameters = set(re.findall(r"\b(\w+)\s*[:=]", value))
+        others = {each: link for each, link in links.items() if each not in parameters | {name}}
+        yield from _prose(words, others)
+
+
+def _kind(thing: Any) -> str:
+    """Return "class", "function" or "constant". A type alias counts as a constant."""
+    if inspect.isclass(thing):
+        return "class"
+    return "function" if inspect.isroutine(inspect.unwrap(thing)) else "constant"
+
+
+def _label(module: ModuleType, name: str) -> str:
+    """Return the label of a name's section. Labels do not distinguish `Noisy` from `noisy`, so the
+    label contains the kind.
+    """
+    return f"api-{short(module)}-{_kind(getattr(module, name))}-{name}".lower()
+
+
+def _constant(module: ModuleType, name: str) -> tuple[str, str]:
+    """Return the assignment of a constant: its source text, which is cut if it is long, and the
+    string below it. If ``module`` imports the constant, the assignment is in another module.
+    """
+    source = inspect.getsource(module)
+    body = ast.parse(source).body
+    for node, below in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.ImportFrom) and name in [each.name for each in node.names]:
+            origin = "." * node.level + (node.module or "")
+            return _constant(importlib.import_module(origin, module.__package__), name)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if ast.unparse(target) == name:
+                lines = source.splitlines()[node.lineno - 1 : node.end_lineno]
+                if len(lines) > LONGEST:
+                    lines = [*lines[: LONGEST - 2], "    ...", lines[-1]]
+                return "\n".join(lines), _string(below)
+    raise ValueError(f"{module.__name__} must assign or import its public name {name!r}")
+
+
+def _string(node: ast.stmt | None) -> str:
+    """Return the text of a statement that is only a string, or ""."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return inspect.cleandoc(str(node.value.value))
+    return ""
 
 
 def _block(text: str, language: str) -> str:
     return f"````{language}\n{text}\n````\n"
 
 
-def _prose(docstring: str) -> Iterator[str]:
-    """Yield the paragraphs of a docstring as markdown.
+def _prose(docstring: str, links: Mapping[str, str]) -> Iterator[str]:
+    """Yield the paragraphs of a docstring as markdown. A name in single backticks becomes a link if
+    ``links`` has one.
 
     Lines of the form "name: text" or "``name``: text" become a list. An indented paragraph becomes
     a block that keeps its lines.
@@ -89,7 +140,10 @@ def _prose(docstring: str) -> Iterator[str]:
         if paragraph.startswith(" "):
             yield _block(textwrap.dedent(paragraph), "text")
         else:
-            words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # else " becomes curly
+            words = re.sub(
+                r"(?<!`)`(\w+)`(?!`)", lambda name: links.get(name[1], name[0]), paragraph
+            )
+            words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', words)  # else " becomes curly
             words = re.sub(r"^``\w+``(?:, ``\w+``)*: ", _unquoted, words, flags=re.MULTILINE)
             named = r"^([a-zA-Z_]\w*(?:, [a-zA-Z_]\w*)*): "
             yield re.sub(named, r"- `\1`: ", words, flags=re.MULTILINE) + "\n"
@@ -100,9 +154,9 @@ def _unquoted(names: re.Match[str]) -> str:
 
 
 def _signature(name: str, thing: Any) -> str:
-    """Return the signature of a definition, as written in the source. For a function, the signature
-    consists of all lines above the docstring. For a class, the signature consists of the first line
-    and the fields.
+    """Return the signature of a class or function, as written in the source. For a function, the
+    signature consists of all lines above the docstring. For a class, the signature consists of the
+    first line, the public fields and the first lines of the constructor.
     """
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
@@ -111,9 +165,17 @@ def _signature(name: str, thing: Any) -> str:
     node = ast.parse(source).body[0]
     lines = source.splitlines()
     if isinstance(node, ast.ClassDef):
-        fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
-        shown = [lines[part.lineno - 1] for part in fields]
-        return "\n".join([*lines[node.lineno - 1 : node.body[0].lineno - 1], *shown])
-    if isinstance(node, ast.FunctionDef):
-        return "\n".join(lines[node.lineno - 1 : node.body[0].lineno - 1])
-    return lines[0]
+        shown = lines[node.lineno - 1 : node.body[0].lineno - 1]
+        for part in node.body:
+            if isinstance(part, ast.AnnAssign) and not ast.unparse(part.target).startswith("_"):
+                field = "\n".join(lines[part.lineno - 1 : part.end_lineno])
+                field = re.sub(r"= later\((.*)\)$", r"= \1", field)
+                shown.append(field.replace("= field(default_factory=dict)", "= {}"))
+            if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+                shown += _above_body(part, lines)
+        return "\n".join(shown)
+    return "\n".join(_above_body(node, lines)) if isinstance(node, ast.FunctionDef) else lines[0]
+
+
+def _above_body(node: ast.FunctionDef, lines: list[str]) -> list[str]:
+    return lines[node.lineno - 1 : node.body[0].lineno - 1]

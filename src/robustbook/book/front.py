@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robustbook import catalogue, ledger, notebooks
 from robustbook.chapters import front
-from robustbook.chapters.wording import badge
+from robustbook.chapters.wording import badge, minus
 from robustbook.figures import addition
 from robustbook.ledger import Claim, Entry, Ledger, Target
 
@@ -58,15 +58,18 @@ def example_html(example: front.Example) -> str:
 
 def cards(whole: Ledger, root: Path) -> str:
     """Return a card for each paper that has a chapter. A card says what the paper proposes and what
-    we found, and counts the verdicts.
+    we found, and counts the verdicts. The verdicts on settings, such as the size of a layer, are
+    counted apart.
     """
     blocks = []
     for paper in written(root):
         own = [entry for entry in whole.counted if entry.paper == paper]
+        settings = [entry for entry in own if entry.tally == "setting"]
+        results = [entry for entry in own if entry.tally != "setting"]
         tallies = [
-            f"- {tally}: {ledger.counts(of)}"
-            for tally in ledger.TALLIES
-            if (of := [entry for entry in own if entry.tally == tally])
+            f"- {name}: {ledger.counts(of)}"
+            for name, of in (("Results", results), ("Settings", settings))
+            if of
         ]
         blocks += [
             f"::::{{grid-item-card}} {ledger.TITLES[paper]}",
@@ -88,30 +91,30 @@ def cards(whole: Ledger, root: Path) -> str:
 def claims_table(
     claims: tuple[Claim, ...], entries: tuple[Entry, ...], targets: Mapping[str, Target]
 ) -> str:
-    """Return a markdown table of the papers' claims. A row has the claim, the page that tests the
-    claim, the claim's status, such as "survives", and how many comparisons decide the status.
+    """Return a markdown table of the papers' claims. A row has the claim, which links to the page
+    that tests it, the claim's status, such as "survives", and how many of the comparisons that
+    decide the status were run.
 
     Some numbers count as reproduced although our mean differs from the paper's number by more than
     the tolerance; they are listed after the status. ``targets``: the papers' numbers, by their ids.
     """
     found = {entry.id: entry for entry in entries}
     verdicts = {id_: entry.verdict for id_, entry in found.items()}
-    lines = ["| Claim | Page | Status | Decided by |", "| :-- | :-- | :-- | :-- |"]
+    lines = ["| Claim | Status |", "| :-- | :-- |"]
     paper = ""
     for claim in claims:
         if claim.paper != paper:
             paper = claim.paper
-            lines.append(f"| **{ledger.TITLES[paper]}** | | | |")
-        page = f"[{page_name(claim.page)}](../notebooks/{claim.page}.ipynb)" if claim.page else ""
+            lines.append(f"| **{ledger.TITLES[paper]}** | |")
+        linked = f"[{claim.words}](../notebooks/{claim.page}.ipynb)" if claim.page else claim.words
         status = ledger.status(claim, verdicts)
         own = [(targets[each], found[each]) for each in claim.targets if each in found]
-        words = [badge(status)]
+        run = sum(entry.verdict in ledger.VERDICTS[:3] for _, entry in own)
+        words = [badge(status), f"{run} of {len(claim.targets)}".replace(" ", "\N{NO-BREAK SPACE}")]
         if status == "untested" and any(e.verdict == "other setting" for _, e in own):
             words.append("(only run at a smaller size)")
         words += [_apart(target, entry) for target, entry in own if _is_apart(entry)]
-        run = sum(entry.verdict in ledger.VERDICTS[:3] for _, entry in own)
-        count = f"{run} of {len(claim.targets)}"
-        lines.append(f"| {claim.words} | {page} | {' '.join(words)} | {count} |")
+        lines.append(f"| {linked} | {' '.join(words)} |")
     return "\n".join([*lines, ""])
 
 
@@ -139,11 +142,15 @@ def _is_apart(entry: Entry) -> bool:
 
 
 def _apart(target: Target, entry: Entry) -> str:
-    """Return a text that names what is measured, and then gives the paper's number and our mean."""
-    metric, unit = target.metric.replace("_", " "), " %" if target.unit == "percent" else ""
+    """Return a text that names what is measured, and then gives the paper's number, our mean and
+    our prediction interval. The text says that the interval contains the paper's number.
+    """
+    unit = "\N{NO-BREAK SPACE}%" if target.unit == "percent" else ""
+    name = ledger.in_words(target.id.split("/", 2)[2])
     return (
-        f"({target.id.split('/')[-2]}, {metric}: paper {_stated(target)}{unit}, "
-        f"our mean {_text(entry.ours)}{unit})"
+        f"({name}; paper {_stated(target)}{unit}, our mean {_text(entry.ours)}{unit}. Our "
+        f"prediction interval, {_text(entry.low)} to {_text(entry.high)}{unit}, contains the "
+        "paper's number.)"
     )
 
 
@@ -172,8 +179,12 @@ def _ours(target: Target, entry: Entry) -> str:
 
 
 def _text(value: float | None) -> str:
-    """Return a number with four digits, and with a minus sign instead of a hyphen."""
-    return "" if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    """Return a number with three digits, and with a minus sign instead of a hyphen. A whole number,
+    and a number of 1000 or more, is written without decimals.
+    """
+    if value is None:
+        return ""
+    return minus(f"{value:.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}")
 
 
 def unwritten(whole: Ledger, root: Path) -> str:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -124,20 +125,29 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
         "ledger.html": ledger.page_html(whole, front.ledger_pages(judged)),
         "filters.json": front.filters(judged),
         "api.md": api_list(),
-        "status.md": status_table(json.loads(times.read_text()) if times.exists() else {}),
+        "status.md": status_table(
+            json.loads(times.read_text()) if times.exists() else {}, front.contents(root)
+        ),
     }
 
 
-def status_table(times: dict[str, Any]) -> str:
-    """Return a markdown table of the seconds that each page took to run. A line below the table
-    describes the machine that ran the pages.
+def status_table(times: dict[str, Any], order: Sequence[str]) -> str:
+    """Return a markdown table of the seconds that each page took to run, with a row for the title
+    of each chapter. A line below the table describes the machine that ran the pages.
+
+    ``order``: the names of the pages, in the order of the book.
     """
-    rows = [
-        f"| {front.link(name)} | {entry['profile'] or 'defaults'} | {entry['seconds']:.1f} |"
-        for name, entry in sorted(times.items())
-    ]
-    total = sum(entry["seconds"] for entry in times.values())
+    titles = {"basics": "How to attack", **ledger.TITLES}
+    rows, chapter = [], ""
+    for name in (name for name in order if name in times):
+        own = titles.get(name.partition("/")[0], "Appendix")
+        if own != chapter:
+            chapter = own
+            rows.append(f"| **{chapter}** | | |")
+        profile = times[name]["profile"] or "\N{EN DASH}"
+        rows.append(f"| {front.link(name)} | {profile} | {times[name]['seconds']:.1f} |")
+    total = sum(times[name]["seconds"] for name in order if name in times)
     machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
-    head = ["| page | profile | seconds |", "| --- | --- | ---: |"]
-    foot = [f"| together | | {total:.1f} |", "", f"{machine}, Python {platform.python_version()}."]
+    head = ["| Page | Profile | Seconds |", "| --- | --- | ---: |"]
+    foot = [f"| **total** | | {total:.1f} |", "", f"{machine}, Python {platform.python_version()}."]
     return "\n".join([*head, *rows, *foot, ""])

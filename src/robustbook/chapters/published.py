@@ -3,6 +3,8 @@ numbers), comparisons of both (the ledger), and benchmarks.
 """
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 from robustbook import catalogue, ledger
 from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter
+
+from .wording import badge
 
 
 @dataclass(frozen=True)
@@ -210,3 +214,23 @@ def verdicts(paper: str) -> dict[str, str]:
     target numbers.
     """
     return {entry.id: entry.verdict for entry in entries(paper)}
+
+
+def labelled(paper: str, deciding: Mapping[str, Sequence[str]]) -> str:
+    """Return verdicts as coloured words, after a description of what they judge. The first
+    description begins with a capital letter. The number of judged numbers stands before each
+    verdict if there are several.
+
+    ``deciding``: for each description, the ids of the judged numbers or statements.
+    """
+    found = verdicts(paper)
+    told: list[str] = []
+    for words, targets in deciding.items():
+        counts = Counter(found[target] for target in targets)
+        badges = [
+            badge(verdict) if len(targets) == 1 else f"{count} {badge(verdict)}"
+            for verdict in ledger.VERDICTS
+            if (count := counts[verdict])
+        ]
+        told.append(f"*{words if told else words[0].upper() + words[1:]}*: {', '.join(badges)}")
+    return "; ".join(told)

@@ -5,6 +5,8 @@ break between a number and its sign or its percent sign.
 import re
 from collections.abc import Sequence
 
+SPACE = "\N{NO-BREAK SPACE}"
+
 
 def badge(words: str) -> str:
     """Return a verdict, or the status of a claim, as a coloured word in HTML."""
@@ -39,13 +41,14 @@ def seeds_in_words(count: int) -> str:
 
 def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
     """Return the text of a table cell: first the paper's number, then our mean in bold, then the
-    range over the seeds. A dash stands for a missing number.
+    range over the seeds. Without a number of the paper, the cell has only ours; a dash stands for
+    our missing number.
     """
-    there = "-" if theirs is None else f"{theirs:g}"
+    there = "" if theirs is None else f"{theirs:g}{SPACE}/{SPACE}"
     if not ours:
-        return f"{there} / -"
+        return f"{there}-"
     mean, _, ends = spread(ours, digits).partition(" ")
-    return f"{there} / **{mean}** {ends}".rstrip()
+    return f"{there}**{mean}** {ends}".rstrip()
 
 
 def minus(text: str) -> str:
@@ -67,6 +70,7 @@ def whole_percent(text: str) -> str:
 
 def page_link(name: str) -> str:
     """Return a Markdown link to a page of the same paper. The link's text is the name of the page,
-    such as Table 1, Figure 2 or Claims.
+    such as Table 1, Figure 2, Claims or Stronger attacks.
     """
-    return f"[{re.sub(r'(?=[0-9])', ' ', name).capitalize()}](./{name}.ipynb)"
+    words = "stronger attacks" if name == "today" else re.sub(r"(?=[0-9])", SPACE, name)
+    return f"[{words.capitalize()}](./{name}.ipynb)"

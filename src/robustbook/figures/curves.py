@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from .style import LOOKS, WIDTH, draw_band, draw_printed, draw_seeds, panels, style
 
@@ -32,10 +33,11 @@ def curves(
     seeds, and a band reaches from the lowest to the highest accuracy.
 
     The accuracies in ``single`` are drawn as dots at the radius ``at``, one dot for each seed. The
-    paper's numbers in ``printed`` are drawn as open markers at the radius ``at``.
+    paper's numbers in ``printed`` are drawn as open diamonds at the radius ``at``, in the colour of
+    the training method.
     """
     with style():
-        figure, axes = panels(1, len(titles), width=WIDTH, height=2.9)
+        figure, axes = panels(1, len(titles), width=WIDTH, height=3.1)
         x, here = np.array(sizes), np.array([at])
         for axis, network in zip(axes, titles, strict=True):
             for training, look in LOOKS.items():
@@ -47,6 +49,7 @@ def curves(
                     draw_seeds(axis, here, np.array(dots, dtype=float)[:, None], training)
                 for number in printed[network].get(training, ()):
                     draw_printed(axis, here, np.array([number], dtype=float))
+                    axis.lines[-1].set_markeredgecolor(look.color)
             axis.set(xlim=(0, max(sizes)), ylim=(-3, 103), title=titles[network])
             axis.set_yticks([0, 25, 50, 75, 100])
             # Without pruning, the last label would touch the next panel's first label.
@@ -57,5 +60,10 @@ def curves(
         axes[0].set_ylabel("correctly classified (%)")
         axes[len(axes) // 2].set_xlabel("size of the attack, eps")
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        handles += [
+            Line2D([], [], linestyle="none", marker=marker, color="black", markerfacecolor=fill)
+            for marker, fill in (("o", "black"), ("D", "none"))
+        ]
+        labels += ["one FGSM step, ours", "one FGSM step, the paper"]
+        figure.legend(handles, labels, loc="outside upper left", ncols=2)
     return figure

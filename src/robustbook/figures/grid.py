@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, UInt8
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from .style import BRIGHT, HALF, WIDTH, panels, style
 
@@ -17,7 +18,7 @@ def grid(
     squares: Mapping[str, tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]],
 ) -> Figure:
     """Draw square grids of images side by side. The grids are labelled with the letters A, B and so
-    on.
+    on. Frames mark the images on the diagonal, where the source class equals the target class.
 
     ``squares``: for each grid, by its title, the images and a boolean array. The array is False
         where an image is missing.
@@ -28,7 +29,7 @@ def grid(
         if images.dtype != np.uint8:
             raise ValueError(f"images of {title} must be bytes (uint8), got {images.dtype}")
     with style():
-        figure, axes = panels(1, len(squares), width=WIDTH, height=HALF + 0.35)
+        figure, axes = panels(1, len(squares), width=WIDTH, height=HALF + 0.45)
         for letter, axis, (title, (images, there)) in zip(
             "ABCD", axes, squares.items(), strict=False
         ):
@@ -42,6 +43,10 @@ def grid(
             axis.imshow(page.reshape(k * (h + GAP), k * (w + GAP)), vmin=0, vmax=255, extent=extent)
             rows, columns = np.nonzero(~there)
             axis.plot(columns, rows, "x", color=BRIGHT["red"], markersize=9, markeredgewidth=2)
+            for c in range(k):
+                axis.add_patch(
+                    Rectangle((c - 0.5, c - 0.5), 1, 1, fill=False, color=BRIGHT["cyan"], lw=1.5)
+                )
             axis.set(xlabel="target class", title=f"{letter}  {title}")
             axis.set_xticks(range(k))
             axis.set_yticks(range(k))

@@ -37,11 +37,11 @@ def histograms(
     On logarithmic axes, even a tail that contains only a few of 100,000 weights is visible. In the
     panels of the row ``label``, the range between the two values of ``bands[label]`` is shaded;
     each value may be infinite. With ``normal``, the density of a standard Gaussian is added as a
-    dotted line.
+    dotted line. The title of the first panel of a row starts with the label of the row.
     """
     columns = len(next(iter(rows.values())))
     with style():
-        figure, axes = panels(len(rows), columns, width=WIDTH, height=0.5 + 1.55 * len(rows))
+        figure, axes = panels(len(rows), columns, width=WIDTH, height=0.5 + 1.65 * len(rows))
         for i, (label, layers) in enumerate(rows.items()):
             for j, drawn in enumerate(layers):
                 axis = axes[i * columns + j]
@@ -72,6 +72,7 @@ def histograms(
                         va="top",
                         fontsize=8,
                         color=look.color,
+                        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
                     )
                 left, right = axis.get_xlim()
                 if bands and label in bands:
@@ -92,11 +93,11 @@ def histograms(
                 top = max(d for bars in drawn.values() for d in bars.density)
                 ceiling = top * (top / floor) ** 0.35  # room above for the notes
                 axis.set(yscale="log", xlim=(left, right), ylim=(floor, ceiling))
-                if i == 0:
-                    axis.set_title(f"layer {j + 1}")
+                layer = f"layer {j + 1}"
+                axis.set_title(layer if j else f"{label}, {layer}", loc="left", fontsize=9)
                 if j == 0:
-                    axis.set_ylabel(label)
+                    axis.set_ylabel("density")
         figure.supxlabel(x_label, fontsize=10)
         if len(axes[0].get_legend_handles_labels()[1]) > 1:
-            figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+            figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure

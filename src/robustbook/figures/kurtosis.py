@@ -34,7 +34,7 @@ def kurtosis(
         first panel.
     """
     with style():
-        figure, axes = panels(1, len(measured), width=WIDTH, height=2.9)
+        figure, axes = panels(1, len(measured), width=WIDTH, height=3.1)
         for axis, (title, ratios) in zip(axes, measured.items(), strict=True):
             axis.plot(
                 x, closed[title], color=BRIGHT["grey"], lw=4, label="closed form, many components"
@@ -44,7 +44,7 @@ def kurtosis(
             axis.plot(list(shown), means, color=BRIGHT["blue"], label="mean of the draws")
             places = [k for k, values in shown.items() for _ in values]
             dots = [value for values in shown.values() for value in values]
-            axis.scatter(places, dots, s=10, color=BRIGHT["blue"], label="a seed each")
+            axis.scatter(places, dots, s=10, color=BRIGHT["blue"], label="one seed each")
             gaussian = shown[0.0]
             axis.scatter(
                 [0.0] * len(gaussian), gaussian, s=30, color="#CC0000", label="Gaussian", zorder=4
@@ -52,8 +52,10 @@ def kurtosis(
             axis.set(xlim=(-0.03 * end, 1.03 * end), title=title)
             axis.set_xlabel("excess kurtosis")
             axis.grid(True)
-        axes[0].axhline(example, color="black", lw=1, ls=":", label="example in the caption")
+        axes[0].axhline(
+            example, color="black", lw=1, ls=":", label=f"{example:g} in the paper's caption"
+        )
         axes[0].set_ylabel("scaled ratio")
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        figure.legend(handles, labels, loc="outside upper left", ncols=2)
     return figure

@@ -1,15 +1,17 @@
 """Draw panels of curves with bands over the seeds, and panels of dots with one row per method."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
-from .style import WIDTH, Look, legend_below, panels, style
+from .style import WIDTH, Look, panels, style
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,17 @@ PRINTED = "the paper's points"
 PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 
 
-def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
+def lines(
+    shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5, share_y: bool = False
+) -> Figure:
     """Draw the curves of each panel. A curve is the mean over seeds, with a marker at each point. A
     band around the curve reaches from the lowest to the highest value over the seeds. All panels
-    share one legend.
+    share one legend. With ``share_y``, the panels side by side have the same y axis.
     """
     with style():
         rows = -(-len(shown) // columns)
         figure, axes = panels(rows, columns, width=WIDTH, height=height * rows + 0.4)
+        _spread(figure)
         named: dict[str, Artist] = {}
         behind: dict[str, Artist] = {}
         for axis, panel in zip(axes, shown, strict=False):
@@ -81,11 +86,11 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
                 )
                 named.setdefault(name, line)
                 if len(y) > 1 and np.ndim(curve.x) == 1:
-                    axis.fill_between(
-                        curve.x, y.min(0), y.max(0), color=curve.look.color, alpha=0.25, lw=0
-                    )
+                    band: dict[str, Any] = {"color": curve.look.color, "alpha": 0.15, "lw": 0.8}
+                    axis.fill_between(curve.x, y.min(0), y.max(0), **band)
                 for x, value, label in zip(curve.x, y[0], curve.labels, strict=False):
-                    axis.annotate(label, (x, value), (4, 4), textcoords="offset points", fontsize=8)
+                    text = axis.annotate(label, (x, value), (4, 4), textcoords="offset points")
+                    text.set(fontsize=8, path_effects=[withStroke(linewidth=3, foreground="white")])
             for name, level in panel.level.items():
                 line = axis.axhline(level, color="0.4", linestyle=":", linewidth=1.2, zorder=0)
                 named.setdefault(name, line)
@@ -95,12 +100,17 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
                 axis.set_xticks(panel.ticks, [f"{tick:g}" for tick in panel.ticks])
                 axis.minorticks_off()
             axis.grid(True)
+        for row in range(0, len(shown), columns) if share_y else ():
+            beside = axes[row : min(row + columns, len(shown))]
+            ends = [end for axis in beside for end in axis.get_ylim()]
+            for axis in beside:
+                axis.set_ylim(min(ends), max(ends))
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
         named = {**named, **{name: pale for name, pale in behind.items() if name not in named}}
         if behind:
             named[PRINTED] = Line2D([], [], color="0.5", **PALE)
-        legend_below(figure, named)
+        _legend_above(figure, named)
     return figure
 
 
@@ -111,7 +121,13 @@ for each seed.
 
 
 def strips(
-    values: Strips, looks: Mapping[str, Look], x_label: str, *, own_rows: bool = False
+    values: Strips,
+    looks: Mapping[str, Look],
+    x_label: str,
+    *,
+    own_rows: bool = False,
+    from_zero: bool = True,
+    hollow: Collection[str] = (),
 ) -> Figure:
     """Draw one panel for each key of ``values``, with one row for each method. A row contains one
     dot for each pair of a seed and a name in the legend.
@@ -119,7 +135,8 @@ def strips(
     Up to three panels are drawn side by side; more panels are drawn in rows of two. The argument
     ``looks`` contains the colour and the marker for each name in the legend. With ``own_rows``, the
     panels may have different rows, each panel shows its row names, and the panels are drawn in two
-    columns.
+    columns. Without ``from_zero``, an axis starts near its smallest number. The names in
+    ``hollow`` have hollow marks.
     """
     with style():
         most = max(len(rows) for rows in values.values())
@@ -127,8 +144,7 @@ def strips(
         deep = -(-len(values) // columns)
         height = (0.32 * most + 0.8) * deep + 0.5
         figure, axes = panels(deep, columns, width=WIDTH, height=height)
-        engine: Any = figure.get_layout_engine()
-        engine.set(h_pad=0.08)  # inches; otherwise a title touches the numbers above it
+        _spread(figure)
         named: dict[str, Artist] = {}
         for axis, (title, rows) in zip(axes, values.items(), strict=False):
             for place, marks in enumerate(rows.values()):
@@ -139,17 +155,19 @@ def strips(
                         [place] * len(numbers),
                         s=30,
                         marker=look.marker,
-                        color=look.color,
+                        facecolors="none" if mark in hollow else look.color,
+                        edgecolors=look.color,
                         alpha=0.8,
-                        linewidths=0,
+                        linewidths=1.3 if mark in hollow else 0,
                         clip_on=False,  # a marker at the end of an axis is drawn whole
                         zorder=3,
                     )
                     named.setdefault(mark, dots)
             drawn = [n for marks in rows.values() for numbers in marks.values() for n in numbers]
-            highest = max(drawn, default=0)
+            lowest, highest = min(drawn, default=0), max(drawn, default=0)
+            start = 0 if from_zero else lowest - 0.1 * (highest - lowest)
             axis.set(title=title, ylim=(len(rows) - 0.5, -0.5))
-            axis.set_xlim(0, 1.04 * highest if highest > 0 else None)
+            axis.set_xlim(start, highest + 0.04 * (highest - start) if highest > start else None)
             axis.set_yticks(range(len(rows)), list(rows))
             axis.locator_params(axis="x", nbins=5)
             if axis not in axes[::columns] and not own_rows:
@@ -157,9 +175,30 @@ def strips(
             axis.grid(True)
         for axis in axes[len(values) :]:
             axis.set_axis_off()
-        lowest = axes[(deep - 1) * columns : len(values)]
-        for axis in lowest[1:2] if columns == 3 else lowest:  # one of three panels is too narrow
+        below = axes[(deep - 1) * columns : len(values)]
+        for axis in below[1:2] if columns == 3 else below:  # one of three panels is too narrow
             axis.set_xlabel(x_label)  # a label of the figure would overlap the legend
         if len(named) > 1:
-            legend_below(figure, named)
+            _legend_above(figure, named)
     return figure
+
+
+def _spread(figure: Figure) -> None:
+    """Set the space between panels, so that titles and numbers of two panels do not touch."""
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.1, h_pad=0.08)  # inches
+
+
+def _legend_above(figure: Figure, named: Mapping[str, Any]) -> None:
+    """Draw one legend above all panels. The legend begins at the left and is at most 0.55 times as
+    wide as the figure, because a phone shows only this part of the figure at first.
+    """
+    canvas: Any = FigureCanvasAgg(figure)
+    for count in range(min(4, len(named)), 0, -1):
+        legend = figure.legend(named.values(), named.keys(), loc="outside upper left", ncols=count)
+        width = legend.get_window_extent(canvas.get_renderer()).width
+        if count == 1 or width <= 0.55 * figure.bbox.width:
+            lines_below_first = -(-len(named) // count) - 1
+            figure.set_figheight(figure.get_figheight() + 0.2 * lines_below_first)
+            return
+        legend.remove()

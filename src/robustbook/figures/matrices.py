@@ -47,7 +47,9 @@ def matrices(
     top = max(float(m.max()) for row in rows.values() for m in row.values())
     with style():
         side = (WIDTH - 1.2 if shared else WIDTH) / columns  # inches; the colour bar needs space
-        figure, axes = panels(len(rows), columns, width=WIDTH, height=0.5 + side * len(rows))
+        figure, axes = panels(
+            len(rows), columns, width=WIDTH, height=(0.6 if shared else 0.9) + side * len(rows)
+        )
         for i, (network, layers) in enumerate(rows.items()):
             for j, (layer, matrix) in enumerate(layers.items()):
                 axis = axes[i * columns + j]
@@ -68,10 +70,12 @@ def matrices(
                 axis.spines[:].set_visible(False)
                 title = [layer] if i == 0 else []
                 if not shared:
-                    title.append(f"up to {matrix.max():.4g}")
+                    title.append(f"dark 0, bright {matrix.max():.3g}")
                 axis.set_title("\n".join(title), fontsize=9)
                 if j == 0:
-                    axis.set_ylabel(network)
+                    axis.set_ylabel(f"{network}\nclass of the image", fontsize=9)
+                if i == len(rows) - 1:
+                    axis.set_xlabel("class of the image", fontsize=9)
         if shared:
             bar = figure.colorbar(
                 image, ax=axes, shrink=0.8, pad=0.02, extend="min" if decades else "neither"

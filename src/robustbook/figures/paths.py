@@ -54,7 +54,7 @@ def paths(
             for row, label in enumerate(("length element", "probability", "singular values")):
                 _shared(list(grid[3 * i + row]), f"{method}\n{label}")
         for axis, (source, target) in zip(grid[0], pairs, strict=True):
-            axis.set_title(f"S: {source}, T: {target}")
+            axis.set_title(f"{source} \u2192 {target}")
         for axis in grid[-1]:
             axis.set_xlabel("interpolation")
             axis.set_xticklabels(["0", "0.5", "1"])
@@ -83,10 +83,11 @@ def _probabilities(
 
 def _singular(axis: Axes, t: Float[np.ndarray, " t"], values: Float[np.ndarray, "m t"]) -> None:
     """Draw the curves of the Jacobian's singular values, from dark for the largest singular value
-    to light for the smallest.
+    to light for the smallest. The axis is linear up to 1 and logarithmic above.
     """
     for rank, curve in reversed(list(enumerate(values))):
-        axis.plot(t, curve, color=BRIGHT["purple"], alpha=1 - 0.085 * rank, lw=1.1)
+        axis.plot(t, curve, color=BRIGHT["purple"], alpha=1 - 0.085 * rank, lw=0.8)
+    axis.set_yscale("symlog", linthresh=1)
 
 
 def _shared(row: Sequence[Axes], label: str) -> None:

@@ -54,7 +54,7 @@ def readings(
                         markersize=6,
                         markerfacecolor="none",
                         markeredgecolor="black",
-                        label="printed" if shift > 0 else None,
+                        label="the paper" if shift > 0 else None,
                     )
             axis.set(xlim=(-4, 104), ylim=(len(names) - 0.5, -0.5), title=titles[network])
             axis.set_yticks(range(len(names)), list(names.values()) if axis is axes[0] else [])
@@ -62,5 +62,5 @@ def readings(
             axis.grid(True)
         axes[len(axes) // 2].set_xlabel("correctly classified (%)")
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        figure.legend(handles, labels, loc="outside upper left", ncols=4)
     return figure

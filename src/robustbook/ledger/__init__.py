@@ -14,10 +14,11 @@ from .records import (
     rounded,
     write_record,
 )
-from .tables import TITLES, counts, in_words, summary, text_table
+from .tables import TITLES, counts, summary, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, Judgement, Measurement, judge
 from .webpage import page_html
+from .words import in_words, measured, quantity
 
 __all__ = [
     "PAPERS",
@@ -40,7 +41,9 @@ __all__ = [
     "in_words",
     "difference_interval",
     "judge",
+    "measured",
     "page_html",
+    "quantity",
     "prediction_interval",
     "read_claims",
     "read_reasons",

@@ -1,6 +1,5 @@
 """Show the ledger as text for a terminal, and as counts of verdicts for the landing page."""
 
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
@@ -18,14 +17,6 @@ TITLES = {
     "self_ensemble": "Random self-ensemble",
     "survey": "Survey",
 }
-NAMES = {
-    name.lower().replace("-", ""): name
-    for name in (
-        "ALP BPDA BReLU CLP CNN DeepFool EOT FGSM JPEG L-BFGS LSQ MLP PGD RBF ReLU RSE ZOO "
-        "AlexNet CaffeNet CIFAR-10 GoogLeNet ImageNet LeNet MNIST ResNet-18 ResNeXt TRADES VGG16"
-    ).split()
-} | {"linf": "l-infinity", "par": "Parseval", "fgs": "FGS"}
-"""Words in ids, and how they are written in tables."""
 
 
 def number(value: float | int | None, digits: int = 6) -> str:
@@ -39,16 +30,6 @@ def number(value: float | int | None, digits: int = 6) -> str:
     if isinstance(rounded(value), int):
         return f"{value:.0f}"
     return _fitting([f"{value:.{n}g}" for n in range(digits, 1, -1)], NUMBER)
-
-
-def in_words(id_: str) -> str:
-    """Return the id of a paper's number as words for a table, such as "RSE: accuracy c 0.1" for
-    "rse/accuracy-c-0.1".
-
-    A hyphen stays if it belongs to a name such as L-BFGS, or to an exponent such as 1e-4.
-    """
-    parts = [re.split(r"(?<!\de)-", part) for part in id_.split("/")]
-    return ": ".join(" ".join(NAMES.get(word, word) for word in words) for words in parts)
 
 
 def interval(entry: Entry) -> str:

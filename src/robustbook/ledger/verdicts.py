@@ -25,14 +25,15 @@ verdict inconclusive, and two contradicting runs refute the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
 difference of the means decides the verdict. If both numbers were measured with the same seeds, the
-confidence interval of their difference is paired by seed; otherwise Welch's interval is used. An
-ordering is *reproduced* if the whole interval of the difference lies on the claimed side of 0. An
-ordering is *inconclusive* if the interval of the difference contains 0 but reaches beyond the
-tolerance on the claimed side. All other orderings are *not reproduced*: no difference in the
-interval exceeds the tolerance on the claimed side. A few
-orderings only claim that the first number is not worse than the second. For an ordering that only
-claims "not worse", the rule of `at_least` is applied to the difference of the means, with the bound
-0.
+confidence interval of their difference is paired by seed; otherwise Welch's interval is used. For
+shares of fewer than 10,000 test images, the interval also contains the error from the choice of
+these images, because all seeds use the same images. An ordering is *reproduced* if the whole
+interval of the difference lies on the claimed side of 0. An ordering is *inconclusive* if the
+interval of the difference contains 0 but reaches beyond the tolerance on the claimed side. All
+other orderings are *not reproduced*: no difference in the interval exceeds the tolerance on the
+claimed side. A few orderings only claim that the first number is not worse than the second. For an
+ordering that only claims "not worse", the rule of `at_least` is applied to the difference of the
+means, with the bound 0.
 
 A single run does not show how much runs vary, so it has no prediction interval, and only the
 tolerance applies. But a share of fewer than 10,000 test images also depends on the choice of these
@@ -59,6 +60,7 @@ from .intervals import (
 )
 from .records import Row, rounded
 from .targets import ORDERINGS, Target
+from .words import in_words
 
 VERDICTS = (
     "reproduced",
@@ -235,7 +237,10 @@ def _bound(
         assert target.printed is not None
         side = "above" if ours > target.printed else "below"
         limit = "the tolerance allows" if n == 1 else "the interval and the tolerance allow"
-        notes.append(f"our result is {side} the paper's number, by {gap:.3g} more than {limit}")
+        unit = " percentage points" if target.unit == "percent" else ""
+        notes.append(
+            f"our result is {side} the paper's number, by {gap:.3g}{unit} more than {limit}"
+        )
         verdict = "not reproduced"
         if n == 1 and gap <= _of_choice(target, measured):
             notes.append(f"the choice of our {images} test images may explain this")
@@ -272,9 +277,9 @@ def _ordering(
     low, high = difference_interval(ours, partners, paired=paired)
     mean = fmean(ours) - fmean(partners)
     single = min(len(ours), len(partners)) < 2
-    if single:
-        error = math.hypot(_of_choice(target, measured), _of_choice(target, partner))
-        low, high = mean - error, mean + error
+    error = math.hypot(_of_choice(target, measured), _of_choice(target, partner))
+    half = error if single else math.hypot((high - low) / 2, error)
+    low, high = mean - half, mean + half
     # In binary, 99.4 - 99.3 exceeds 0.1.
     mean, low, high = (float(rounded(x)) for x in (mean, low, high))
     bottom, top = sorted((sign * low, sign * high))  # the claim is a difference above 0
@@ -290,7 +295,9 @@ def _ordering(
     else:
         verdict = "not reproduced"
     asked = "not below" if target.no_loss else target.compare.replace("_", " ")
-    text = f"claimed: {asked} {target.partner}; our difference is {mean:.3g}"
+    assert target.partner is not None
+    other = in_words(target.partner.partition("/")[2])
+    text = f"claimed: {asked} '{other}'; our difference is {mean:.3g}"
     if single and low == high:
         return verdict, f"{text}, a single run", (mean, low, high)
     if single:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from .build import Entry, Ledger
-from .tables import TITLES, interval, number
+from .tables import TITLES, number
 from .targets import TALLIES
 from .verdicts import VERDICTS
+from .words import in_words, measured
 
 HEADS = ("target number", "printed", "ours", "verdict and reason")
 
@@ -44,8 +45,8 @@ def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
         for t in ledger.context
     )
     apart = (
-        f"<details><summary>{len(ledger.context)} numbers quoted for context, not run and not "
-        f"counted</summary>\n<ul>\n{quoted}</ul></details>\n"
+        "<details><summary>The numbers quoted for context, not run and not counted</summary>\n"
+        f"<ul>\n{quoted}</ul></details>\n"
         if quoted
         else ""
     )
@@ -59,6 +60,9 @@ def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
         + '<label>text <input type="search" name="text"></label>\n'
         '<button type="reset">show all</button>\n'
         '<output aria-live="polite"></output>\n</form>\n'
+        f"<p>The table has {len(entries)} targets. The counts below count {len(ledger.counted)} "
+        f"of them; the other {len(entries) - len(ledger.counted)} repeat a comparison. "
+        f"{len(ledger.context)} more numbers are only quoted for context.</p>\n"
         '<div class="ledger-scroll" tabindex="0" role="region" aria-label="Target numbers">\n'
         f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n"
         f"{apart}</div>\n"
@@ -76,14 +80,11 @@ def _select(name: str, options: Iterable[tuple[str, str]]) -> str:
 def _row(entry: Entry, pages: Mapping[str, str]) -> str:
     unit = escape(_unit(entry.unit))
     printed = f"{number(entry.printed)} {unit}" if entry.printed is not None else ""
-    ours = f"{number(entry.ours, 5)} {unit}" if entry.ours is not None else ""
+    ours = f"{measured(entry.ours, entry.tolerance)} {unit}" if entry.ours is not None else ""
     allowed = f"± {number(entry.tolerance)}" if entry.tolerance else ""
     seeds = f"{entry.seeds} seed{'s' * (entry.seeds > 1)}, " if entry.seeds else ""
-    spread = interval(entry)
-    if entry.difference is not None and spread:
-        spread = f"difference {spread}"
-    behind = [spread, f"{seeds}{entry.profile}" if entry.profile else ""]
-    known = [escape(entry.reason)]
+    behind = [_interval(entry), f"{seeds}{entry.profile}" if entry.profile else ""]
+    known = [escape(_sentence(entry.reason))]
     if entry.verdict == "not run" and entry.command:
         run, *options = escape(entry.command).split(" --")
         known.append(f"<code>{run}{''.join(map(_option, options))}</code>")
@@ -93,14 +94,39 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
     links = [
         f'<a href="../notebooks/{page}.html">{escape(name)}</a>' for page, name in pages.items()
     ]
-    about = [escape(entry.setting), f"Page: {', '.join(links)}" if links else ""]
+    about = [
+        escape(entry.setting),
+        f"Page: {', '.join(links)}" if links else "",
+        f"<code>{escape(entry.id)}</code>",
+    ]
+    name = in_words(entry.id.partition("/")[2].removeprefix(f"{entry.item}/"))
     return (
         f'<tr data-paper="{entry.paper}" data-item="{escape(entry.item)}" '
         f'data-page="{" ".join(pages)}" data-verdict="{entry.verdict}" data-kind="{entry.tally}">'
-        f"<td><code>{escape(entry.id)}</code>{_small(about)}</td>"
+        f"<td>{escape(name[:1].upper() + name[1:])}{_small(about)}</td>"
         f"<td>{printed}{_small([allowed])}</td><td>{ours}{_small(behind)}</td>"
         f'<td><span class="verdict {kind}">{entry.verdict}</span>{_small(known)}</td></tr>'
     )
+
+
+def _interval(entry: Entry) -> str:
+    """Return the prediction interval of a ledger line as text. For an ordering of two numbers,
+    return the interval of the difference of their means. Return "" if fewer than two seeds were
+    run.
+    """
+    if entry.low is None or entry.high is None or (entry.seeds or 0) < 2:
+        return ""
+    low, high, name = entry.low, entry.high, ""
+    if entry.difference is not None:
+        _, low, high = entry.difference
+        name = "difference "
+    return f"{name}[{measured(low, entry.tolerance)}, {measured(high, entry.tolerance)}]"
+
+
+def _sentence(text: str) -> str:
+    """Return the text with a capital letter at the beginning and a full stop at the end."""
+    stop = "" if not text or text.endswith((".", "?", "!")) else "."
+    return f"{text[:1].upper()}{text[1:]}{stop}"
 
 
 def _option(text: str) -> str:

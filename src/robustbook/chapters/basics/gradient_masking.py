@@ -26,20 +26,37 @@ LOOKS = {
 }
 ROWS = {
     "clean": "no attack",
-    "one_step": "one step",
+    "one_step": "FGSM",
     "random_signs": "random signs",
-    "many_steps": "many steps",
-    "repaired": "repaired gradient",
-    "float64": "one step, float64",
-    "rescaled": "one step, rescaled",
-    "gradient_free": "without gradients",
-    "transfer": "other network",
+    "many_steps": "PGD",
+    "repaired": "PGD, repaired",
+    "float64": "FGSM, float64",
+    "rescaled": "FGSM, rescaled",
+    "gradient_free": "Square",
+    "transfer": "FGSM, transfer",
     "chance": "a guess",
-    "unlimited": "many steps, eps 1",
+    "unlimited": "PGD, eps 1",
     "zero_gradients": "zero gradients",
     "changed_answers": "changed answers",
 }
-"""For each measurement in the result of `evidence`, the label of its row in the figures."""
+"""For each measurement in the result of `evidence`, the label of its row in figures and tables."""
+SHORT = {
+    "Are gradients exactly zero?": "Are gradients exactly zero?",
+    "Does the attack beat random signs?": "Are random signs as strong?",
+    "Do many steps beat one?": "Are many steps weaker?",
+    "Does repairing the gradient change anything?": "Does a repair help the attack?",
+    "Does the accuracy depend on the precision of the gradient?": "Does the precision matter?",
+    "Does the accuracy depend on the scale of the logits?": "Does the logit scale matter?",
+    "Does an attack without gradients do more harm?": "More harm without gradients?",
+    "Do another network's adversarial images do more harm?": "More harm by transfer?",
+    "Does a larger budget do less harm?": "Less harm with a larger eps?",
+    "Is the accuracy above chance where every pixel may change to any value?": (
+        "Better than a guess at eps 1?"
+    ),
+    "Is the output random?": "Is the output random?",
+    "Does the accuracy change when it is measured again?": "Does a second run differ?",
+}
+"""For each question of `diagnose`, a short name. The answer yes to a short name is a warning."""
 ACCURACIES = (
     "clean",
     "one_step",
@@ -54,16 +71,16 @@ ACCURACIES = (
 """The measurements that are the rows of the table of attacks."""
 GRADIENTS = {
     "Are gradients exactly zero?": ("zero_gradients",),
-    "Better than random signs?": ("one_step", "random_signs"),
-    "Do many steps beat one?": ("one_step", "many_steps"),
-    "Does a repair change anything?": ("many_steps", "repaired"),
+    "Are random signs as strong?": ("one_step", "random_signs"),
+    "Are many steps weaker?": ("one_step", "many_steps"),
+    "Does a repair help the attack?": ("many_steps", "repaired"),
     "Does the precision matter?": ("one_step", "float64"),
     "Does the logit scale matter?": ("one_step", "rescaled"),
 }
 ATTACKS = {
     "More harm without gradients?": ("many_steps", "gradient_free"),
     "More harm by transfer?": ("one_step", "transfer"),
-    "Is there accuracy at eps 1?": ("chance", "unlimited"),
+    "Better than a guess at eps 1?": ("chance", "unlimited"),
     "Is the output random?": ("changed_answers",),
 }
 """For each question that a panel of a figure asks, the names of the measurements that answer it."""
@@ -164,18 +181,18 @@ def curves(shown: Study) -> Figure:
 
 
 def findings(shown: Study) -> Table:
-    """Return a table of the questions that diagnose gradient masking. A red answer warns that the
+    """Return a table of the questions that diagnose gradient masking. The answer yes warns that the
     accuracy under attack overstates the network's robustness.
     """
     found = [diagnose(each) for each in shown.evidence.values()]
-    marks = {True: "**red**", False: "green"}
+    marks = {True: "**yes**", False: "no"}
     return table(
-        "The answers of the diagnosis for both networks. A red answer warns that the accuracy "
-        "under attack may overstate the robustness of the network.",
+        "The answers of the diagnosis for both networks. A *yes* warns that the accuracy under "
+        "attack may overstate the robustness of the network.",
         "tab-gradient-masking-findings",
         ["Question", "Plain", "Masked"],
         [
-            [own.question, marks[own.red], marks[other.red]]
+            [SHORT[own.question], marks[own.red], marks[other.red]]
             for own, other in zip(*found, strict=True)
         ],
         align="lll",
@@ -200,7 +217,7 @@ def broken(shown: Study) -> Table:
 
 def _panels(shown: Study, questions: Mapping[str, tuple[str, ...]]) -> Figure:
     """Draw a panel for each question. Each row of a panel shows one of the measurements that answer
-    the question, for both networks.
+    the question, for both networks. The title is red if the answer for the masked network is yes.
     """
     values = {
         question: {
@@ -208,7 +225,10 @@ def _panels(shown: Study, questions: Mapping[str, tuple[str, ...]]) -> Figure:
         }
         for question, names in questions.items()
     }
-    figure = figures.strips(values, LOOKS, "images (%)", own_rows=True)
-    for axis in figure.axes:
+    figure = figures.strips(values, LOOKS, "images (%)", own_rows=True, hollow=("masked network",))
+    red = {SHORT[each.question] for each in diagnose(shown.evidence["masked network"]) if each.red}
+    for axis, question in zip(figure.axes, questions, strict=True):
         axis.set_xlim(-3, 103)
+        if question in red:
+            axis.set_title(f"{question} Yes", color="#C00020")
     return figure

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from robustbook import figures
 from robustbook.attacks import Adversarial, carlini_wagner, ddn, deepfool, fgsm, pgd
+from robustbook.chapters.wording import whole_percent
 from robustbook.figures import Paths, Plane, Table, table
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
@@ -29,8 +30,6 @@ apart.
 EPS = 0.08
 STEPS = 20
 STARTS = 10
-DRAWN = 8
-"""The number of random starts of PGD in the figure of paths."""
 PENALTY = {"c": 0.05, "steps": 150, "step_size": 0.02}
 """The options of the Carlini-Wagner attack in the figure of paths. The attack uses a single value
 of c.
@@ -188,7 +187,7 @@ def chosen(shown: Study) -> int:
     """
     crossed = carlini_wagner(shown.net, shown.points, shown.classes, **PENALTY).found  # type: ignore[arg-type]
     rows = (shown.budget["FGSM, one step"] & crossed).nonzero().flatten()
-    each = rows.repeat_interleave(DRAWN)
+    each = rows.repeat_interleave(STARTS)
     found = pgd(
         shown.net,
         shown.points[each],
@@ -196,15 +195,15 @@ def chosen(shown: Study) -> int:
         eps=EPS,
         steps=STEPS,
         step_size=EPS / 4,
-        keys=torch.arange(DRAWN).repeat(len(rows)),
+        keys=torch.arange(STARTS).repeat(len(rows)),
     ).found
-    successes = found.view(-1, DRAWN).sum(1)
-    return int(rows[(successes - DRAWN / 2).abs().argmin()])
+    successes = found.view(-1, STARTS).sum(1)
+    return int(rows[(successes - STARTS / 2).abs().argmin()])
 
 
 def paths(shown: Study) -> Figure:
     """Draw the paths that four attacks take from the same test point, on a map of the network's
-    decision regions.
+    decision regions. A red cross marks a path that ends at an adversarial point.
     """
     i = chosen(shown)
     x, y = shown.points[i : i + 1], shown.classes[i : i + 1]
@@ -216,27 +215,40 @@ def paths(shown: Study) -> Figure:
     def penalise(model: Recorder) -> Adversarial:
         return carlini_wagner(model, x, y, **PENALTY)  # type: ignore[arg-type]
 
-    starts = [path(shown.net, partial(climb, key=k), STEPS + 1) for k in range(DRAWN)]
+    starts = [path(shown.net, partial(climb, key=k), STEPS + 1) for k in range(STARTS)]
     panels = {
         "FGSM: one step": Paths([path(shown.net, lambda model: fgsm(model, x, y, eps=EPS))], EPS),
-        f"PGD: {DRAWN} random starts": Paths(starts, EPS),
+        f"PGD: {STARTS} random starts": Paths(starts, EPS),
         "DeepFool": Paths([path(shown.net, lambda model: deepfool(model, x, y))]),
         "Carlini-Wagner": Paths([path(shown.net, penalise, int(PENALTY["steps"]) + 1)]),
     }
     of = Plane(shown.regions.numpy(), shown.points.numpy(), shown.classes.numpy())
-    return figures.plane(of, panels, (float(x[0, 0]), float(x[0, 1])), ZOOM)
+    figure = figures.plane(of, panels, (float(x[0, 0]), float(x[0, 1])), ZOOM)
+    for axis, attack in zip(figure.axes, panels.values(), strict=False):
+        ends = torch.from_numpy(np.stack([way[-1] for way in attack.ways]))
+        for end, said in zip(ends, shown.net(ends).argmax(1), strict=True):
+            if said != y:  # a success is drawn again, in red, over the black cross
+                axis.plot(
+                    *end.tolist(), "X", color="#C00020", markersize=9, markeredgecolor="white"
+                )
+    return figure
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that state the accuracy under five attacks. These are one step of FGSM, PGD
+    """Return sentences that say whether PGD with several random starts finds adversarial points
+    that one step of FGSM misses. They state the accuracy under five attacks: one step of FGSM, PGD
     from the test point itself, from one random start and from several random starts, and an
     exhaustive search over a grid of perturbations.
     """
     one, point, start, starts, truth = (accuracy(right) for right in shown.budget.values())
+    first, *_, restarted, _ = shown.budget.values()
+    more, fewer = apart(first, restarted)
+    better = more > fewer and in_order((more, fewer))
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
-    return (
-        f"**Answer.** Within the l-infinity radius {EPS:g}, an attack with one step leaves "
-        f"{one:.0f} % of {len(shown.points)} points correctly classified. PGD with {STEPS} steps "
+    return whole_percent(
+        f"**Answer.** {'Yes, if it starts several times' if better else 'Not clearly'}. Within the "
+        f"l-infinity radius {EPS:g}, an attack with one step leaves {one:.0f} % of "
+        f"{len(shown.points)} points correctly classified. PGD with {STEPS} steps "
         f"leaves {point:.0f} % if it starts at the point itself, {start:.0f} % from one random "
         f"start and {starts:.0f} % from {STARTS} random starts. A search of a fine grid, which is "
         f"possible in two dimensions, leaves {truth:.0f} %. Other attacks look for the nearest "
@@ -246,21 +258,33 @@ def answer(shown: Study) -> str:
     )
 
 
+def restarted(shown: Study) -> str:
+    """Return sentences that compare PGD from several random starts with PGD from one random
+    start.
+    """
+    *_, start, starts, _ = shown.budget.values()
+    found, lost = apart(start, starts)
+    return (
+        f"PGD with one random start fails on {int(start.sum())} of {len(start)} points. With "
+        f"{STARTS} random starts it succeeds on {found} of them, and fails on {lost} other points. "
+        f"The {STARTS} starts include the single start."
+    )
+
+
 def compared(shown: Study) -> str:
     """Return sentences that compare one step (FGSM) with many steps (PGD) on each test point. PGD
     starts at the test point itself, at one random start, or at several random starts.
     """
     one, *many, _ = shown.budget.values()
-    wins = [apart(one, right) for right in many]
     point, start, starts = (
-        f"{more} and {fewer} ({'an order' if in_order((more, fewer)) else 'no clear order'})"
-        for more, fewer in wins
+        f"only PGD succeeds on {more} points, and only FGSM on {fewer} "
+        f"({'a clear difference' if in_order((more, fewer)) else 'this may be chance'})"
+        for more, fewer in (apart(one, right) for right in many)
     )
     return (
-        "We count the points on which only PGD succeeds, and those on which only FGSM succeeds. "
-        f"From the same start, these are {point}. From one random start they are {start}, and "
-        f"with {STARTS} random starts {starts}. The words in brackets are the result of a sign "
-        "test."
+        "We also compare PGD with one step of FGSM, point by point. If PGD starts at the point "
+        f"itself, {point}. From one random start, {start}. From {STARTS} random starts, {starts}. "
+        "A sign test at the level 5\N{NO-BREAK SPACE}% decides whether a difference is clear."
     )
 
 

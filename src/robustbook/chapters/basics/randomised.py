@@ -145,10 +145,11 @@ def compared(shown: Study) -> str:
     gaps = [abs(int(of.own.sum()) - float(of.single.sum()) / JUDGES) for of in rest.values()]
     ranked = "" if any(map(in_order, others)) else ", too few to rank them"
     return (
-        f"{lost} images survive only FGSM with one draw, and {won} survive only PGD with {most} "
-        f"draws. The other attacks in the figure differ from PGD with {most} draws on at most "
-        f"{max(map(sum, others))} images{ranked}. For them, the own draw and new draws differ by "
-        f"less than {int(max(gaps)) + 1} images on average."
+        f"Compare FGSM with one draw and PGD with {most} draws: {lost} images survive only the "
+        f"first attack, and {won} only the second. Each other attack in the figure differs from "
+        f"PGD with {most} draws on at most {max(map(sum, others))} images{ranked}. If one of these "
+        "other attacks is evaluated with its own draw instead of a single new draw, the number of "
+        f"correct images changes by less than {int(max(gaps)) + 1} on average."
     )
 
 
@@ -165,7 +166,7 @@ def draws(shown: Study) -> Figure:
         "draw",
         "probability of the true class",
         {
-            "one draw": Curve(count.tolist(), [own.tolist()], Look(BRIGHT["grey"], "o", "")),
+            "one draw": Curve(count.tolist(), [own.tolist()], Look(BRIGHT["grey"], "o", " ")),
             "average up to here": Curve(
                 count.tolist(), [(own.cumsum() / count).tolist()], Look(BRIGHT["green"], "", "-")
             ),
@@ -185,22 +186,24 @@ def draws(shown: Study) -> Figure:
             for name in LOOKS
         },
         {OFF: accuracy(shown.attacked[OFF, 0].many)},
+        log=True,
+        ticks=[float(m) for m in AVERAGED],
     )
     return lines([left, right], height=2.9)
 
 
 def judges(shown: Study) -> Table:
     """Return a table of the accuracy after each attack, with a column for each of the three
-    evaluations in `Judged`. With single new draws, the accuracy is the mean over the draws.
+    evaluations in `Judged`. With single new draws, the accuracy is the mean over the draws. An
+    attack that uses no draw has a dash in the first of these columns.
     """
     names = {"none": "none", FGSM: FGSM, PGD: PGD, OFF: OFF}
     rows = []
     for (name, averaged), found in shown.attacked.items():
         title = names[name] + (f", {averaged} draws" if averaged > 1 else "")
         title += ", 1 draw" if averaged == 1 else ""
-        rows.append(
-            [title, *(f"{accuracy(each):.0f}" for each in (found.own, found.single, found.many))]
-        )
+        own, *new = (f"{accuracy(each):.0f}" for each in (found.own, found.single, found.many))
+        rows.append([title, own if averaged else "\N{EN DASH}", *new])
     return table(
         f"Accuracy in percent of {COUNT} test images at eps {EPS:g}, measured with the first draw "
         f"that the attack has used, with single new draws (mean of {JUDGES} accuracies), and with "

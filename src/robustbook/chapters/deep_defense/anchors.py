@@ -71,7 +71,7 @@ def answer(record: Record) -> str:
     )
     parts = " and ".join(
         f"{mean(record, 'rho2', network=n, method='reference'):.3f} on {with_article(record, n)} "
-        f"(DeepFool paper: {_printed_rho(n):g})"
+        f"(DeepFool paper: {_printed_rho(n)})"
         for n in shown
     )
     return (
@@ -89,7 +89,7 @@ def after_fgs(record: Record) -> str:
         errors = values(record, "error", network=network, method="fgs-set")
         name, there = with_article(record, network), _printed_error(network, "fgs-set")
         below = counted([error < there for error in errors], "seeds")
-        parts.append(f"{fmean(errors):.2f} % on {name} (paper: {there:g} %; lower with {below})")
+        parts.append(f"{fmean(errors):.2f} % on {name} (paper: {there:.1f} %; lower with {below})")
         allowed = tolerance(SOURCE + SETS["fgs-set"].format(TARGETS[network]))
         within.append(abs(fmean(errors) - there) <= allowed)
         start, tuned = (
@@ -175,17 +175,18 @@ def errors(version: Version) -> Table:
     fine-tuning.
     """
     return table(
-        f"{version.heading}. Test error in per cent and rho2: paper / "
-        f"**ours**{ranges(version.record)}. The DeepFool paper prints rho2 only for networks "
+        f"{version.heading}. Test error in per cent and ρ₂: paper / "
+        f"**ours**{ranges(version.record)}. The DeepFool paper prints ρ₂ only for networks "
         "before fine-tuning, and draws the curves after fine-tuning in its Figure 6.",
         f"tab-dd-anchors-{version.tag}",
-        ["Network in the paper / here", "error", "rho2"],
+        ["Network in the paper / here", "error", "ρ₂"],
         list(_rows(version.record)),
     )
 
 
-def _printed_rho(network: str) -> float:
-    return _number(f"table-1/{TARGETS[network]}/rho2")
+def _printed_rho(network: str) -> str:
+    """Return rho2 with two significant digits, as the DeepFool paper prints it."""
+    return f"{_number(f'table-1/{TARGETS[network]}/rho2'):#.2g}"
 
 
 def _printed_error(network: str, method: str) -> float:
@@ -198,13 +199,13 @@ def _number(target: str) -> float:
     return found
 
 
-def _beside(number: float | None, ours: Sequence[float], digits: int) -> str:
+def _beside(number: str, ours: Sequence[float], digits: int) -> str:
     """Return the text of a table cell: the number in the DeepFool paper, if there is one, then the
     mean and range of our results.
     """
     ours_mean, _, ends = spread(ours, digits).partition(" ")
     text = f"**{ours_mean}** {ends}".rstrip()
-    return text if number is None else f"{number:g} / {text}"
+    return f"{number} / {text}" if number else text
 
 
 def _rows(record: Record) -> Iterator[list[str]]:
@@ -217,6 +218,6 @@ def _rows(record: Record) -> Iterator[list[str]]:
             )
             yield [
                 name,
-                _beside(_printed_error(network, method), error, 2),
-                _beside(_printed_rho(network) if method == "reference" else None, rho, 3),
+                _beside(f"{_printed_error(network, method):.1f}", error, 2),
+                _beside(_printed_rho(network) if method == "reference" else "", rho, 3),
             ]

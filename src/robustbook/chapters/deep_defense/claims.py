@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from statistics import fmean
+from textwrap import fill
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import entries, mean, printed, record_of, records_of, values
-from robustbook.chapters.wording import page_link, spread
+from robustbook.chapters.wording import badge, minus, page_link, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -29,13 +30,12 @@ CLAIMS = (
     ),
     (
         "The cause of adversarial images is that networks are too linear",
-        "DeepFool, which assumes that networks are linear, needs fewer than three steps on "
-        "average (the value is one divided by the number of steps); this is only consistent with "
-        "the claim",
+        "DeepFool, which assumes that networks are linear, needs fewer than 3 steps on "
+        "average; this is only consistent with the claim",
     ),
     (
         "Deep Defense improves robustness significantly",
-        "the rho2 of Deep Defense is above that of the reference network",
+        "the ρ₂ of Deep Defense is above that of the reference network",
     ),
     (
         "Accuracy is not lost",
@@ -44,25 +44,24 @@ CLAIMS = (
     ),
     (
         "Deep Defense gives far more robustness than adversarial training and Parseval training",
-        "the rho2 of Deep Defense is above that of adversarial training II, the method of "
+        "the ρ₂ of Deep Defense is above that of adversarial training II, the method of "
         "Goodfellow and others that the post cites",
     ),
     (
         "Methods that bound the network, such as Parseval training, give less robustness than "
         "Deep Defense",
-        "the increase in rho2 by Parseval training, divided by that of Deep Defense, is below one "
-        "half",
+        "the increase in ρ₂ by Parseval training is less than 50 % of that by Deep Defense",
     ),
     (
         "Perturbations become larger for images classified correctly and smaller for misclassified "
         "images",
         "both parts hold, for the images that the reference network classifies correctly and for "
-        "those that it misclassifies; the value is the factor for the correctly classified images",
+        "those that it misclassifies",
     ),
     (
         "The regulariser is exact and trained jointly",
-        "the gradient of the regulariser agrees with finite differences to 1 %, and without this "
-        "gradient rho2 does not increase",
+        "the gradient of the regulariser agrees with finite differences to 1 %, and training "
+        "without the regulariser gives less than 10 % of the increase in ρ₂",
     ),
 )
 """The claims in our words, and for each claim the measurement that decides it."""
@@ -73,23 +72,20 @@ SIDES = {
     "reference": "Reference",
     "clean": "Clean fine-tuning",
     "deep-defense": "Deep Defense",
-    "correct": "only the term of correctly classified images",
-    "wrong": "only the term of misclassified images",
+    "correct": "only the term for correct images",
+    "wrong": "only the term for wrong images",
 }
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many claims pass our tests and which fail. The sentences also
-    state the numbers that decide claims 7 and 9, and what the tests of claims 4 and 6 leave open.
+    """Return sentences that state how many claims pass our tests and which fail, each with its
+    verdict. The sentences also state the numbers that decide claims 7 and 9, and what the tests of
+    claims 4 and 6 leave open.
     """
     found = _verdicts()
     tested = [verdict for verdict in found if verdict != "not run"]
     failed = [str(i) for i, verdict in enumerate(found, 1) if verdict == "not reproduced"]
-    right, wrong = (
-        fmean(_got(record, side, "sides", "deep-defense"))
-        / fmean(_got(record, side, "sides", "reference"))
-        for side in ("correct", "wrong")
-    )
+    right, wrong = _factors(record)
     lost = " and ".join(
         f"{_lost(record, network):.1f} points (the {title(record, network)})"
         for record, network in each_network(records_of("deep_defense/table-1"))
@@ -101,7 +97,8 @@ def answer(record: Record) -> str:
     )
     return (
         f"On one MLP, {tested.count('reproduced')} of the {len(tested)} claims that we tested pass "
-        f"our tests, and {len(failed)} fail (claims {' and '.join(failed)}). Claim 7: Deep Defense "
+        f"our tests {badge('reproduced')}, and {len(failed)} fail (claims {' and '.join(failed)}) "
+        f"{badge('not reproduced')}. Claim 7: Deep Defense "
         f"has a $\\rho_2$ of {ours:.3f}, and adversarial training II one of {rival:.3f}. Claim 9: "
         f"perturbations become {right:.2f} times as large for correctly classified images, and "
         f"{wrong:.2f} times, not smaller, for misclassified images. Claim 4 passes, but its test "
@@ -123,28 +120,70 @@ def strips(record: Record) -> Figure:
     panels = {"correct": "classified correctly", "wrong": "misclassified"}
     found = {
         title: {
-            name: {"size": _got(record, side, "sides", method)} for method, name in SIDES.items()
+            fill(name, 18): {"size": _got(record, side, "sides", method)}
+            for method, name in SIDES.items()
         }
         for side, title in panels.items()
     }
-    return figures.strips(found, {"size": figures.LOOKS["deep-defense"]}, "relative size")
+    looks = {"size": figures.LOOKS["deep-defense"]}
+    return figures.strips(found, looks, "relative size (axis not from 0)", from_zero=False)
 
 
 def verdicts() -> Table:
     """Return a table of the ten claims with our numbers and verdicts, such as "reproduced"."""
-    found = {entry.item: entry for entry in entries("deep_defense")}
-    rows = []
-    for i, (claim, decides) in enumerate(CLAIMS, 1):
-        entry = found[f"claim-{i}"]
-        ours = "" if entry.ours is None else f"{entry.ours:.3g}"
-        rows.append([f"{i}. {claim}", decides, ours, entry.verdict])
+    ours = ["", *map(whole_percent, _numbers(record_of("deep_defense/claims")))]
     return table(
-        "The claims, the test that decides each claim, our number on one MLP, and the verdict.",
+        "The claims, the test that decides each claim, our numbers on one MLP (means over the "
+        "seeds), and the verdict.",
         "tab-dd-claims",
         ["Claim", "Decided by", "Ours", "Verdict"],
-        rows,
-        align="llrl",
+        [
+            [f"{i}. {claim}", decides, number, verdict]
+            for i, ((claim, decides), number, verdict) in enumerate(
+                zip(CLAIMS, ours, _verdicts(), strict=True), 1
+            )
+        ],
+        align="llll",
     )
+
+
+def _numbers(record: Record) -> list[str]:
+    """Return for each of the claims 2 to 10 our numbers as text, as the claim's test compares
+    them.
+    """
+    start, ours, clean, parseval = (
+        {name: fmean(_got(record, name, "read", method)) for name in ("rho", "accuracy")}
+        for method in ("reference", "deep-defense", "clean", "par-networks")
+    )
+    rival = mean(record_of("deep_defense/table-1"), "rho2", network="mlp", method="adv-training-ii")
+    gained = ours["rho"] - start["rho"]
+    clean_share, share = (100 * (each["rho"] - start["rho"]) / gained for each in (clean, parseval))
+    right, wrong = _factors(record)
+    error = 100 * fmean(_got(record, "error", "exactness", "deep-defense"))
+    return [
+        f"confidence {_mean(record, 'pgd', 'confidence'):.2f}",
+        f"{_mean(record, 'ratio', 'noise'):.1f} times",
+        f"{_mean(record, 'iterations', 'read'):.2f} steps",
+        f"Deep Defense {ours['rho']:.3f}, reference {start['rho']:.3f}",
+        f"Deep Defense {ours['accuracy']:.2f} %, reference {start['accuracy']:.2f} %",
+        f"Deep Defense {ours['rho']:.3f}, adversarial training II {rival:.3f}",
+        minus(f"{share:.1f} %"),
+        f"correct images {right:.2f} times, misclassified images {wrong:.2f} times",
+        f"differs by {error:.8f} %; without the regulariser {minus(f'{clean_share:.1f}')} % of the "
+        "increase",
+    ]
+
+
+def _factors(record: Record) -> tuple[float, float]:
+    """Return by which factor Deep Defense changes the size of the perturbations: first of
+    correctly classified images, then of misclassified images.
+    """
+    right, wrong = (
+        fmean(_got(record, side, "sides", "deep-defense"))
+        / fmean(_got(record, side, "sides", "reference"))
+        for side in ("correct", "wrong")
+    )
+    return right, wrong
 
 
 def first(record: Record) -> str:
@@ -157,7 +196,7 @@ def first(record: Record) -> str:
     )
     return (
         "**Claim 1** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` "
-        "reports a rho2 for two networks for photographs, CaffeNet and GoogLeNet. According to "
+        "reports $\\rho_2$ for two networks for photographs, CaffeNet and GoogLeNet. According to "
         "these numbers, the norm of an image is "
         f"{caffenet:.0f} times (CaffeNet) or {googlenet:.0f} times (GoogLeNet) that of its "
         "perturbation. For our network on "
@@ -233,16 +272,16 @@ def gains(record: Record) -> Table:
     rho = {method: _got(record, "rho", "read", method) for method in COMPARED}
     start, whole = fmean(rho["reference"]), fmean(rho["deep-defense"])
     return table(
-        "Accuracy in per cent; rho2; and the increase in rho2 over the reference network (gain), "
+        "Accuracy in per cent; ρ₂; and the increase in ρ₂ over the reference network (gain), "
         "in per cent of the increase by Deep Defense.",
         "tab-dd-claims-gains",
-        ["Method", "accuracy", "rho2", "gain"],
+        ["Method", "accuracy", "ρ₂", "gain"],
         [
             [
                 METHODS[method],
                 spread(_got(record, "accuracy", "read", method), 2),
                 spread(rho[method], 4),
-                f"{100 * (fmean(rho[method]) - start) / (whole - start):.1f}",
+                minus(f"{100 * (fmean(rho[method]) - start) / (whole - start):.1f}"),
             ]
             for method in COMPARED
         ],

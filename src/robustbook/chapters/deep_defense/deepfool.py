@@ -6,6 +6,7 @@ images.
 
 from collections.abc import Iterator
 from statistics import fmean
+from textwrap import fill
 
 from matplotlib.figure import Figure
 
@@ -15,7 +16,7 @@ from robustbook.chapters.wording import from_to, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import TITLES, networks
+from .names import networks, title, with_article
 
 PROGRAMS = {
     "authors": "Deep Defense's code",
@@ -30,6 +31,13 @@ PROGRAMS = {
 }
 UNCLIPPED = ("authors", "matlab", "python")
 """The implementations that do not clip images to [0, 1]."""
+FEW = 90
+"""If an attack succeeds on a smaller percentage of the images, its mean distance is marked."""
+LOOKS = {
+    "no clipping": figures.LOOKS["reference"],
+    "clipping": figures.LOOKS["adversarial"],
+    f"clipping, success below {FEW} %": figures.LOOKS["adversarial"],
+}
 COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
 """For each measured quantity, the number of digits that the table shows."""
 
@@ -39,9 +47,10 @@ def answer(record: Record) -> str:
     The sentences state the range of the mean distances without and with clipping.
     """
     parts = "; ".join(
-        f"on the {TITLES[network]} the {len(UNCLIPPED)} presets without clipping find mean "
-        f"distances from {_range(record, network, True)}, and the {len(PROGRAMS) - len(UNCLIPPED)} "
-        f"with clipping find {_range(record, network, False)} where they succeed"
+        f"on {with_article(record, network)} the {len(UNCLIPPED)} presets without clipping find "
+        f"mean distances from {_range(record, network, True)}, and the "
+        f"{len(PROGRAMS) - len(UNCLIPPED)} with clipping find "
+        f"{_range(record, network, False)} where they succeed"
         for network in networks(record)
     )
     return (
@@ -52,9 +61,9 @@ def answer(record: Record) -> str:
 
 def attacked(record: Record) -> str:
     """Return a sentence that states the networks, seeds and images of the stored results."""
-    shown = " and ".join(TITLES[network] for network in networks(record))
+    shown = " and ".join(with_article(record, network) for network in networks(record))
     return (
-        f"The stored results are for the {shown}, with {seeds_in_words(len(record.seeds))} and "
+        f"The stored results are for {shown}, with {seeds_in_words(len(record.seeds))} and "
         f"{record.parameters['images']} test images."
     )
 
@@ -66,27 +75,43 @@ def failures(record: Record) -> str:
     parts = []
     for network in networks(record):
         (least, name), (next_least, _), *_ = sorted(
-            (fmean(values(record, "fooled", network=network, preset=preset)), title)
-            for preset, title in PROGRAMS.items()
+            (fmean(values(record, "fooled", network=network, preset=preset)), program)
+            for preset, program in PROGRAMS.items()
         )
         parts.append(
-            f"On the {TITLES[network]} the preset {name} succeeds on only {least:.1f} % of the "
-            f"images, and every other preset on at least {next_least:.1f} %."
+            f"On {with_article(record, network)} the preset {name} succeeds on only {least:.1f} % "
+            f"of the images, and every other preset on at least {next_least:.1f} %."
         )
     return " ".join(parts)
 
 
 def strips(record: Record) -> Figure:
-    """Draw the mean distance that each implementation finds, with a mark per seed."""
+    """Draw the mean distance that each implementation finds, with a mark per seed. The colour of a
+    mark says whether the implementation clips. A mark is hollow if few attacks succeed.
+    """
+    *_, few = LOOKS
     found = {
-        TITLES[network]: {
-            name: {"distance": values(record, "distance", network=network, preset=preset)}
+        title(record, network): {
+            fill(name, 20): {
+                _drawn(record, network, preset): values(
+                    record, "distance", network=network, preset=preset
+                )
+            }
             for preset, name in PROGRAMS.items()
         }
         for network in networks(record)
     }
-    looks = {"distance": figures.LOOKS["reference"]}
-    return figures.strips(found, looks, r"mean $\ell_2$ perturbation")
+    label = r"mean $\ell_2$ perturbation (axis not from 0)"
+    return figures.strips(found, LOOKS, label, from_zero=False, hollow=(few,))
+
+
+def _drawn(record: Record, network: str, preset: str) -> str:
+    """Return the name in the legend for the marks of an implementation."""
+    without, clipped, few = LOOKS
+    if preset in UNCLIPPED:
+        return without
+    success = values(record, "fooled", network=network, preset=preset)
+    return few if fmean(success) < FEW else clipped
 
 
 def programs(version: Version) -> Table:
@@ -120,4 +145,4 @@ def _rows(record: Record) -> Iterator[list[str]]:
                 spread(values(record, what, network=network, preset=preset), digits)
                 for what, digits in COLUMNS.items()
             )
-            yield [f"{TITLES[network]}: {name}", *cells]
+            yield [f"{title(record, network)}: {name}", *cells]

@@ -7,19 +7,22 @@ from robustbook.chapters.published import Version, printed
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import coloured
+from .names import TITLES, coloured
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how the gradient of DeepFool is computed. The sentences also
-    state how many of our networks have as many parameters as the networks in the released code.
+    """Return sentences that state how training makes the perturbation larger, and how the gradient
+    of DeepFool is computed. They also state how many of our networks have as many parameters as the
+    networks in the released code.
     """
     same = [row.value == printed(row.target) for row in record.rows if row.target]
     return (
-        "Each step of DeepFool is computed from logits and their gradients. The gradient itself "
-        "can be written as a network with the same weights, so the whole attack can be "
-        f"differentiated. {'All' if all(same) else f'{sum(same)} of'} {len(same)} of our networks "
-        "have as many parameters as those of the released code."
+        "The loss contains the size of DeepFool's perturbation, and gradient descent changes the "
+        "weights so that the perturbation becomes larger. This needs the derivative of the size "
+        "with respect to the weights. Each step of DeepFool is computed from logits and their "
+        "gradients. The gradients can be written as a network with the same weights, so the whole "
+        f"attack can be differentiated. {'All' if all(same) else f'{sum(same)} of'} {len(same)} of "
+        "our networks have as many parameters as those of the released code."
     )
 
 
@@ -37,9 +40,9 @@ def layers(version: Version) -> Table:
     network = str(version.record.parameters["network"])
     found = stages(version.record, network)
     return table(
-        f"The layers of the network in the figure ({network}): the operation of each layer in the "
-        "forward pass and in the reverse network, the shape of its output for one image, and its "
-        "number of trainable parameters.",
+        f"The layers of the network in the figure ({TITLES[network]}): the operation of each "
+        "layer in the forward pass and in the reverse network, the shape of its output for one "
+        "image, and its number of trainable parameters.",
         "tab-deep-defense-layers" + ("-run" if version.fresh else ""),
         ["Layer", "Forward", "In reverse", "Output", "Parameters"],
         [

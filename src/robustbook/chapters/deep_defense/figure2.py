@@ -1,12 +1,13 @@
 """Compute what the page on Figure 2 shows: accuracy and rho2 after each epoch of fine-tuning."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import mean, settings, values
+from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Record
 
 from . import names
@@ -27,29 +28,46 @@ TESTED = {"mlp": 10_000, "lenet": 2000, "convnet": 1000, "nin": 1000}
 
 def answer(records: Sequence[Record]) -> str:
     """Return text that says on which networks Deep Defense has the largest rho2 after the first and
-    after the last epoch. The text also states how much of its increase in rho2 happens in the first
-    epoch, and how the accuracy changes in this epoch.
-
-    The numbers are from the first record, which is that of the largest experiment. Only the
-    statement about the last epoch uses all records.
+    after the last test. The text also states how much of its increase in rho2 happens in the first
+    epoch (for the first record, which is that of the largest experiment), and how the accuracy
+    changes.
     """
-    record = records[0]
-    shown = names.networks(record)
-    leads = ", ".join(
-        f"{names.title(record, each)} {'yes' if _leads(record, each, 0) else 'no'}"
-        for each in shown
+    largest, shown = records[0], names.each_network(records)
+    shares = _and(
+        f"{early(largest, each)[0]:.0f} % on {names.with_article(largest, each)}"
+        for each in names.networks(largest)
     )
-    falls = " and ".join(f"{_fall(record, each):.1f}" for each in shown)
-    shares = " and ".join(
-        f"{early(record, each)[0]:.0f} % ({names.title(record, each)})" for each in shown
+    fast = all(early(largest, each)[0] > 50 for each in names.networks(largest))
+    ahead, behind = (
+        _and(names.with_article(*each) for each in shown if _leads(*each, 0) == leads)
+        for leads in (True, False)
     )
-    last = names.counted([_leads(*each, -1) for each in names.each_network(records)])
-    return (
-        f"After one epoch: {leads}. The first epoch gives {shares} of the whole increase in "
-        f"$\\rho_2$, but lowers the accuracy by {falls} points; it recovers later. After the last "
-        f"epoch Deep Defense has the largest $\\rho_2$ of the {len(DRAWN)} methods in the figure "
-        f"on {last}."
+    last = names.counted([_leads(*each, -1) for each in shown])
+    recovered = [each for each in shown if _fall(*each, -1) <= 0]
+    lower = [each for each in shown if each not in recovered]
+    return whole_percent(
+        f"{'Fast' if fast else 'Slowly'} on MNIST: the first epoch gives {shares} of the whole "
+        "increase in $\\rho_2$. After "
+        f"the first test Deep Defense has the largest $\\rho_2$ of the {len(DRAWN)} methods in the "
+        f"figure on {ahead or 'no network'}{f', but not on {behind}' if behind else ''}. After the "
+        f"last epoch it has the largest $\\rho_2$ on {last}. In the first epoch the accuracy falls "
+        f"by {_falls(recovered, 0)}; there it recovers later. On the other networks it does not: "
+        f"at the end it is lower than at the start, by {_falls(lower, -1)}."
     )
+
+
+def _falls(shown: Sequence[tuple[Record, str]], place: int) -> str:
+    """Return text that states for each network by how many points the accuracy of Deep Defense is
+    lower after the first (0) or last (-1) test than before fine-tuning.
+    """
+    return _and(
+        f"{_fall(*each, place):.1f} points on {names.with_article(*each)}" for each in shown
+    )
+
+
+def _and(parts: Iterable[str]) -> str:
+    *most, last = [*parts] or [""]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def tested(records: Sequence[Record]) -> str:
@@ -59,11 +77,11 @@ def tested(records: Sequence[Record]) -> str:
     parts = []
     for record, network in names.each_network(records):
         marks = _marks(record, network)
-        step = "every epoch" if marks[0] == 1 else f"every {marks[0]} epochs"
+        step = "after each epoch" if marks[0] == 1 else f"after every {marks[0]} epochs"
         count = len(values(record, "rho2", network=network, method="reference"))
         parts.append(
-            f"{names.title(record, network)}: {TESTED[network]:,} images, {step} up to "
-            f"{marks[-1]}, {count} seeds"
+            f"{names.title(record, network)}: {count} seeds, {TESTED[network]:,} images, {step} "
+            f"({marks[-1]} epochs)"
         )
     return f"Tests in the figure: {'; '.join(parts)}."
 
@@ -143,6 +161,7 @@ def epochs(records: Sequence[Record]) -> Figure:
                 label,
                 {names.METHODS[method]: curve(record, name, network, method) for method in DRAWN},
                 {},
+                ticks=(0.0, *map(float, _marks(record, network))),
             )
             for record, network in names.each_network(records)
             for name, title, label in QUANTITIES
@@ -169,12 +188,12 @@ def _marks(record: Record, network: str) -> list[int]:
     return sorted(settings(record, "rho2", "epoch", network=network, method="deep-defense"))
 
 
-def _fall(record: Record, network: str) -> float:
-    """Return by how many points the accuracy of Deep Defense is lower after the first epoch than
-    before fine-tuning.
+def _fall(record: Record, network: str, place: int) -> float:
+    """Return by how many points the accuracy of Deep Defense is lower after the first (0) or last
+    (-1) test than before fine-tuning.
     """
     start = mean(record, "accuracy", network=network, method="reference")
-    epoch = _marks(record, network)[0]
+    epoch = _marks(record, network)[place]
     return start - mean(record, "accuracy", network=network, method="deep-defense", epoch=epoch)
 
 

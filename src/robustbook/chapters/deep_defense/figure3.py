@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import mean, record_of, settings, values
-from robustbook.chapters.wording import minus
+from robustbook.chapters.wording import minus, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -18,7 +18,7 @@ DIVERGES = 20.0
 """A value of d with which the training diverged; the stored results do not contain it."""
 IMAGES = 2000
 """The number of test images with profile ``paper``."""
-WORDS = {"c": "c", "lam": "lambda", "d": "d"}
+WORDS = {"c": "c", "lam": "λ", "d": "d"}
 LOOKS = [figures.LOOKS[name] for name in ("par-networks", "reference", "deep-defense")]
 QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
@@ -44,11 +44,32 @@ def answer(record: Record) -> str:
     )
     start = mean(record, "rho2", method="reference")
     return (
-        f"The parameter {most} changes rho2 most: from {found[0]:.3f} with {most} = {at[0]:g} to "
-        f"{found[-1]:.3f} with {most} = {at[-1]:g} (reference network: {start:.3f}). "
-        f"rho2 changes only by {rest}. With d = {DIVERGES:g} the training diverged. Every number "
-        f"comes from one network ({_seeds(record)})."
+        f"The parameter {most} changes $\\rho_2$ most: from {found[0]:.3f} with {most} = {at[0]:g} "
+        f"to {found[-1]:.3f} with {most} = {at[-1]:g} (reference network: {start:.3f}). "
+        f"$\\rho_2$ changes only by {rest}. {_accuracies(record)} With d = {DIVERGES:g} the "
+        f"training diverged. Every number comes from one network ({_seeds(record)})."
     )
+
+
+def _accuracies(record: Record) -> str:
+    """Return a sentence that compares the accuracies of all fine-tuned networks with that of the
+    reference network. A difference of at most two standard errors may be chance.
+    """
+    start = mean(record, "accuracy", method="reference")
+    found = [row.value for row in record.rows if row.name == "accuracy" and "c" in row.setting]
+    furthest, error = max(abs(each - start) for each in found), _error(start)
+    chance = furthest <= 2 * error
+    return whole_percent(
+        f"{'No parameter clearly changes the accuracy' if chance else 'The accuracy changes too'}: "
+        f"all networks have {min(found):.2f} to {max(found):.2f} % (reference network: "
+        f"{start:.2f} %), and the largest difference, {furthest:.2f} points, is "
+        f"{'below' if chance else 'above'} two standard errors ({2 * error:.2f} points)."
+    )
+
+
+def _error(accuracy: float) -> float:
+    """Return the standard error of an accuracy that is measured on `IMAGES` images, in points."""
+    return float((accuracy * (100 - accuracy) / IMAGES) ** 0.5)
 
 
 def lost_in_words(record: Record) -> str:
@@ -68,13 +89,14 @@ def lost_in_words(record: Record) -> str:
 
     low, high = lost(least)
     better, worse = lost(*rest)
-    error = (start * (100 - start) / IMAGES) ** 0.5
+    chance = "So these differences may be chance." if high <= 2 * _error(start) else ""
     return minus(
-        f"For the {len(lams)} values of lambda, the accuracy falls by {low:.2f} to {high:.2f} "
+        f"For the {len(lams)} values of λ, the accuracy falls by {low:.2f} to {high:.2f} "
         f"points with c = {least:g}, compared with the reference network. With larger c it changes "
         f"by {-worse:+.2f} to {-better:+.2f} points. One of the {IMAGES:,} test images is "
-        f"{100 / IMAGES:.2f} points, and the standard error of an accuracy is {error:.2f} points."
-    )
+        f"{100 / IMAGES:.2f} points, and two standard errors of an accuracy are "
+        f"{2 * _error(start):.2f} points. {chance}"
+    ).rstrip()
 
 
 def lambda_in_words(record: Record) -> str:
@@ -88,7 +110,7 @@ def lambda_in_words(record: Record) -> str:
             abs(mean(record, "rho2", **of, lam=high) - mean(record, "rho2", **of, lam=low))
             for of in ({"c": c, "d": USUAL["d"]} for c in cs)
         ]
-        parts.append(f"by at most {max(changes):.3f} from lambda = {low:g} to {high:g}")
+        parts.append(f"by at most {max(changes):.3f} from λ = {low:g} to {high:g}")
     return f"At the {len(cs)} values of c, $\\rho_2$ changes {' and '.join(parts)}."
 
 
@@ -106,7 +128,7 @@ def grid(record: Record) -> Figure:
         of_d = _over(record, name, "d", figures.LOOKS["combination"])
         panels.append(figures.Panel(title, "c", label, of_c, level))
         panels.append(figures.Panel(title, "d", label, {r"$\lambda$ = 15, $c$ = 25": of_d}, level))
-    return figures.lines(panels)
+    return figures.lines(panels, share_y=True)
 
 
 def grid_in_words(record: Record) -> str:
@@ -121,15 +143,15 @@ def grid_in_words(record: Record) -> str:
         of for of in tried if mean(record, "accuracy", **of) >= mean(record, "accuracy", **start)
     ]
     gain = (
-        f"Of the {len(tried)} networks with different c and lambda, {len(free)} classify at least "
+        f"Of the {len(tried)} networks with different c and λ, {len(free)} classify at least "
         "as many images correctly as the reference network."
     )
     if free:
         best = max(free, key=lambda of: mean(record, "rho2", **of))
         times = mean(record, "rho2", **best) / mean(record, "rho2", **start)
         gain += (
-            f" The largest rho2 of these {len(free)} networks is {times:.2f} times that of the "
-            f"reference network, with c = {best['c']:g} and lambda = {best['lam']:g}."
+            f" The largest $\\rho_2$ of these {len(free)} networks is {times:.2f} times that of "
+            f"the reference network, with c = {best['c']:g} and λ = {best['lam']:g}."
         )
     return gain
 
@@ -145,10 +167,10 @@ def varied(record: Record) -> Table:
             found = (mean(record, each, **of) for each in ("rho2", "accuracy"))
             rows.append([word, f"{value:g}", *_cells(*found)])
     return table(
-        "rho2 and accuracy (%) of LeNet. In each row one parameter varies, and the two others have "
+        "ρ₂ and accuracy (%) of LeNet. In each row one parameter varies, and the two others have "
         f"their values in the released code. Each row is one network ({_seeds(record)}).",
         "tab-dd-figure-3",
-        ["Parameter", "Value", "rho2", "Accuracy"],
+        ["Parameter", "Value", "ρ₂", "Accuracy"],
         rows,
     )
 
@@ -167,10 +189,10 @@ def spanned() -> str:
         key=lambda row: row.value,
     )
     low, high = (
-        f"{row.value:.3f} ({', '.join(f'{name} {row.setting[name]:g}' for name in USUAL)})"
+        f"{row.value:.3f} ({', '.join(f'{WORDS[n]} = {row.setting[n]:g}' for n in USUAL)})"
         for row in (rows[0], rows[-1])
     )
-    return f"rho2 lies between {low} and {high}, for the profile `{record.profile}`"
+    return f"ρ₂ of LeNet lies between {low} and {high} ({_seeds(record)})"
 
 
 def _seeds(record: Record) -> str:

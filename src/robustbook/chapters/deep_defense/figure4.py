@@ -13,6 +13,7 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from .figure1 import stages
+from .names import NARROW, title, with_article
 
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
 LOOKS = {
@@ -20,9 +21,8 @@ LOOKS = {
     "conv2": figures.LOOKS["adv-training-i"],
     "fc1": figures.LOOKS["deep-defense"],
     "fc2": figures.LOOKS["reference"],
-    "all": figures.LOOKS["clean"],
+    "all": figures.Look("black", "D", "-"),
 }
-
 
 WORDS = {
     "conv1": "the first convolution",
@@ -43,7 +43,8 @@ def answer(record: Record) -> str:
     return minus(
         f"{WORDS[best].capitalize()}. On average over c, the regulariser on this layer alone gives "
         f"{first:.0f} % of the increase in $\\rho_2$ that it gives on all layers, and on any other "
-        f"single layer at most {second:.0f} % ({seeds})."
+        f"single layer at most {second:.0f} % ({seeds}). The verdict is about the order of the "
+        "layers as we remember it, because we could not read the paper's Figure 4."
     )
 
 
@@ -108,7 +109,7 @@ def shares_in_words(record: Record) -> str:
 
 def masked(record: Record) -> str:
     """Return the result of `shares` as a phrase for the overview page."""
-    return f"increase in rho2 with one layer, as a share of that with all layers: {_listed(record)}"
+    return f"increase in ρ₂ with one layer, as a share of that with all layers: {_listed(record)}"
 
 
 def layers(record: Record) -> Figure:
@@ -126,20 +127,23 @@ def layers(record: Record) -> Figure:
         for layer, look in LOOKS.items()
     }
     level = {"reference": values(record, "accuracy", layer="reference")[0]}
-    panel = figures.Panel("LeNet", r"$\rho_2$", "accuracy (%)", curves, level)
+    panel = figures.Panel(title(record, "lenet"), r"$\rho_2$", "accuracy (%)", curves, level)
     return figures.lines([panel], columns=1, height=3.6)
 
 
 def layers_table(version: Version) -> Table:
     """Return a table of rho2 and accuracy. There is one row for each layer that the regulariser may
-    change, and one column for each value of c.
+    change, and one column for each value of c. For the network of the paper's size, another column
+    states the number of parameters.
     """
+    record, rows = version.record, _rows(version.record)
+    counted = ["Parameters"] if _counts(record) else []
     return table(
-        f"{version.heading}. rho2 (accuracy in per cent) of LeNet, by the layer that the "
-        "regulariser may change.",
+        f"{version.heading}. ρ₂ (accuracy in per cent) of {with_article(record, 'lenet')}, by the "
+        "layer that the regulariser may change.",
         f"tab-dd-figure-4-{version.tag}",
-        ["Layer", "Parameters", *(f"c = {c:g}" for c in _cs(version.record))],
-        list(_rows(version.record)),
+        ["Layer", *counted, *(f"c = {c:g}" for c in _cs(record))],
+        list(rows),
     )
 
 
@@ -152,16 +156,27 @@ def _cs(record: Record) -> list[float]:
     return list(map(float, settings(record, "rho2", "c", layer="all")))
 
 
-def _rows(record: Record) -> Iterator[list[str]]:
+def _counts(record: Record) -> dict[str, int]:
+    """Return the number of parameters of each layer and of all layers, or an empty dict for a
+    narrow network, whose numbers are not stored.
+    """
+    if "lenet" in NARROW.get(record.profile, ()):
+        return {}
     lenet = stages(record_of("deep_defense/figure-1"), "lenet")
     counts = {stage.name: stage.parameters for stage in lenet}
-    counts["all"] = sum(counts.values())
+    return {**counts, "all": sum(counts.values())}
+
+
+def _rows(record: Record) -> Iterator[list[str]]:
+    counts = _counts(record)
 
     def cell(layer: str, c: float) -> str:
         rho, accuracy = (mean(record, name, layer=layer, c=c) for name in ("rho2", "accuracy"))
         return f"{rho:.3f} ({accuracy:.2f})"
 
     cs = _cs(record)
-    yield ["none: the reference", "", cell("reference", 0.0), *[""] * (len(cs) - 1)]
+    start = cell("reference", 0.0), *[""] * (len(cs) - 1)
+    yield ["none: the reference", *([""] if counts else []), *start]
     for layer in LOOKS:
-        yield [layer, f"{counts[layer]:,}", *(cell(layer, c) for c in cs)]
+        count = [f"{counts[layer]:,}"] if counts else []
+        yield [layer, *count, *(cell(layer, c) for c in cs)]

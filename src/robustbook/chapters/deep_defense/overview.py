@@ -3,7 +3,7 @@ trained networks under several attacks.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -16,7 +16,7 @@ from robustbook.chapters.published import (
     records_of,
     values,
 )
-from robustbook.chapters.wording import minus, page_link, power
+from robustbook.chapters.wording import minus, page_link, power, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -62,11 +62,12 @@ def answer(record: Record) -> str:
     ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
     most, least = (_and(f"{gain:.2f}" for gain in each) for each in (gains, found))
     return (
-        f"{'Yes' if min(*gains, *found) > 1 else 'Not always'}, on MNIST: the smallest distance "
+        f"{'Yes' if min(*gains, *found) > 1 else 'Not always'}, on MNIST. The smallest distance "
         f"that any attack finds becomes {least} times as large "
-        f"({_and(names.TITLES[n] for n in shown)}), and DeepFool's distance {most} times. But with "
-        f"the released c = {figure3.USUAL['c']:g}, adversarial training with FGSM increases "
-        f"$\\rho_2$ more on {names.counted(ahead)}."
+        f"({_and(names.TITLES[n] for n in shown)}), and DeepFool's distance {most} times. These "
+        "are medians over images, with valid pixels (in [0, 1]). But with the released "
+        f"c = {figure3.USUAL['c']:g}, adversarial training with FGSM increases $\\rho_2$ more on "
+        f"{names.counted(ahead)}."
     )
 
 
@@ -74,22 +75,35 @@ def claims() -> Table:
     """Return a table with one row for each claim: the claim, the page that tests it, our finding,
     and the counts of its verdicts, such as "reproduced".
     """
-    lines = entries("deep_defense")
-
-    def counted(items: Collection[str]) -> str:
-        return ledger.counts(line for line in lines if line.item in items)
-
     return table(
         "Claims of the paper and its authors, and our own questions (in italics): the page that "
-        "tests them, what we find, and the numbers of verdicts of each kind.",
+        "tests them, what we find, and the numbers of verdicts of each kind. The verdicts in a row "
+        "in italics are about the numbers and claims on its page, not about our question.",
         "tab-dd-overview",
         ["Claim or question", "Page", "We find", "Verdicts"],
         [
-            [claim.words, page_link(claim.page), claim.find(), counted(claim.items)]
+            [claim.words, page_link(claim.page), claim.find(), _counted(claim.items)]
             for claim in CLAIMS
         ],
         align="llll",
     )
+
+
+def _counted(items: Collection[str]) -> str:
+    """Return as text how many claims and numbers of some tables and figures have each verdict. The
+    text says how many of them make the same comparison as another row of the overview's table.
+    """
+    lines = [line for line in entries("deep_defense") if line.item in items]
+    repeated = [line for line in lines if line.same_as and _item(line.same_as) not in items]
+    also = [replace(line, same_as="") for line in repeated]
+    pages = {c.page for c in CLAIMS for line in repeated if _item(line.same_as) in c.items}
+    there = f" (of these, {ledger.counts(also)} are counted at {_and(map(page_link, pages))})"
+    return ledger.counts([*lines, *also]) + (there if also else "")
+
+
+def _item(target: str) -> str:
+    """Return the table or figure to which the id of a paper's number belongs."""
+    return target.split("/")[1]
 
 
 def asked() -> Table:
@@ -120,12 +134,18 @@ def asked() -> Table:
     )
 
 
-def against_adversarial_training() -> str:
-    """Return a sentence that compares rho2 and accuracy of adversarial training II with those of
-    Deep Defense.
+def against_adversarial_training() -> Table:
+    """Return a table that compares rho2 and accuracy of adversarial training II with those of Deep
+    Defense, with one row for each network.
     """
-    words = "; ".join(_against(record, network) for record, network in _each("table-1"))
-    return f"Adversarial training II compares with Deep Defense as follows: {words}."
+    return table(
+        "Adversarial training II compared with Deep Defense (means over the seeds of Table 1): its "
+        "ρ₂ divided by that of Deep Defense, and its clean accuracy minus that of Deep Defense, in "
+        "points.",
+        "tab-dd-overview-rival",
+        ["Network", "ρ₂, ratio", "accuracy, difference"],
+        [_against(record, network) for record, network in _each("table-1")],
+    )
 
 
 def _times(record: Record, network: str, method: str, other: str) -> float:
@@ -161,7 +181,7 @@ def _compared() -> str:
         parts.append(
             minus(f"{names.title(record, network)} {times:.2f} times and {points:+.2f} points")
         )
-    return f"rho2 and accuracy compared with the reference network: {', '.join(parts)}"
+    return f"ρ₂ and accuracy compared with the reference network: {', '.join(parts)}"
 
 
 def _early() -> str:
@@ -173,20 +193,20 @@ def _early() -> str:
         share, first, last = figure2.early(record, network)
         name = names.title(record, network)
         parts.append(f"{name} {share:.0f} % after epoch {first} of {last}")
-    return ", ".join(parts)
+    return whole_percent(", ".join(parts))
 
 
 def _masked() -> str:
-    return figure4.masked(record_of("deep_defense/figure-4"))
+    return whole_percent(figure4.masked(record_of("deep_defense/figure-4")))
 
 
 def _anchored() -> str:
     record, parts = record_of("deep_defense/anchors"), []
     for network, name in (("mlp", "fc500-150-10-mnist"), ("lenet", "lenet-mnist")):
         ours = mean(record, "rho2", network=network, method="reference")
-        there = printed(f"deep_defense/anchor-deepfool-table-1/{name}/rho2")
-        parts.append(f"{names.TITLES[network]} {ours:.3f}, in the paper {there:g}")
-    return "rho2 of the reference networks: " + "; ".join(parts)
+        there = float(printed(f"deep_defense/anchor-deepfool-table-1/{name}/rho2") or 0)
+        parts.append(f"{names.TITLES[network]} {ours:.3f}, in the paper {there:.2f}")
+    return "ρ₂ of the reference networks: " + "; ".join(parts)
 
 
 def _replicated() -> str:
@@ -195,7 +215,7 @@ def _replicated() -> str:
     times = mean(record, "rho2", method=ours) / mean(record, "rho2", method="vanilla")
     there = [float(printed(f"{item}/{name}/rho2") or 0) for name in (ours, "vanilla")]
     return (
-        f"rho2 is {times:.2f} times that of the vanilla network; in the replication "
+        f"ρ₂ is {times:.2f} times that of the vanilla network; in the replication "
         f"{there[0] / there[1]:.2f} times"
     )
 
@@ -218,13 +238,13 @@ CLAIMS = (
         _compared,
     ),
     Claim(
-        "*How much of the increase in rho2 comes in the first epoch?*",
+        "*How much of the increase in ρ₂ comes in the first epoch?*",
         "figure2",
         ("figure-convergence-mnist", "figure-convergence-cifar10"),
         _early,
     ),
     Claim(
-        "*How much do the parameters c, lambda and d change rho2?*",
+        "*How much do the parameters c, λ and d change ρ₂?*",
         "figure3",
         ("figure-hyper-parameters",),
         figure3.spanned,
@@ -266,7 +286,7 @@ def _ways(
     eps = names.shown_size(today, network)
     size, digits = names.size_text(network, eps), 3 if names.coloured(network) else 2
     yield "clean accuracy", table_1, "accuracy", {}, 2
-    yield "rho2 by DeepFool, after the preprocessing", table_1, "rho2", {}, 3
+    yield "ρ₂ by DeepFool, after the preprocessing", table_1, "rho2", {}, 3
     for name, attack in (("DeepFool", "deepfool"), ("DDN", "ddn")):
         words = f"median distance by {name}, clipped to [0, 1]"
         yield words, today, "shared median", {"attack": attack}, digits
@@ -286,13 +306,10 @@ def _seeds(today: Record, network: str) -> int:
     return len(values(today, "median", network=network, method="reference", attack="ddn"))
 
 
-def _against(record: Record, network: str) -> str:
+def _against(record: Record, network: str) -> list[str]:
     rival, ours = (
         [mean(record, name, network=network, method=method) for name in ("rho2", "accuracy")]
         for method in ("adv-training-ii", "deep-defense")
     )
-    name = {"lenet": "LeNet"}.get(network, f"the {names.title(record, network)}")
-    return (
-        f"on {name} its rho2 is {rival[0] / ours[0]:.2f} times that of Deep Defense, and its clean "
-        f"accuracy differs by {minus(f'{rival[1] - ours[1]:+.2f}')} points"
-    )
+    points = minus(f"{rival[1] - ours[1]:+.2f}")
+    return [names.title(record, network), f"{rival[0] / ours[0]:.2f}", points]

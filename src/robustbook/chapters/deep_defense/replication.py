@@ -29,16 +29,16 @@ METHODS = {
     "clean-100": "Clean images, batches of 100",
     "deep-defense": "Deep Defense with its gradient",
 }
-DRAWN = {
-    "vanilla": ("Vanilla", "reference"),
-    "fine-tuned-deepfool-set": ("Fine-tuned", "adv-training-i"),
-    "deep-defense-detached": ("Theirs", "adv-training-ii"),
-    "deepfool-set-100": ("Batches of 100", "combination"),
-    "deepfool-set-slower": ("Lower rate", "par-networks"),
-    "clean": ("Clean", "clean"),
-    "deep-defense": ("With gradient", "deep-defense"),
+LOOKS = {
+    "vanilla": figures.LOOKS["reference"],
+    "fine-tuned-deepfool-set": figures.LOOKS["adv-training-i"],
+    "deep-defense-detached": figures.LOOKS["adv-training-ii"],
+    "deepfool-set-100": figures.LOOKS["combination"],
+    "deepfool-set-slower": figures.LOOKS["par-networks"],
+    "clean": figures.LOOKS["clean"],
+    "deep-defense": figures.LOOKS["deep-defense"],
 }
-"""For each training method, the name of its curve in the legend, and the style of the curve."""
+DIAMONDS = figures.Look("black", r"$\diamondsuit$", " ")
 PRINTED = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
 TUNED, THEIRS, LARGER, SLOWER = (
     "fine-tuned-deepfool-set",
@@ -67,9 +67,10 @@ def answer(record: Record) -> str:
     return (
         f"{'No' if apart == 0 else 'Partly'}: its gradient is zero. Without any regulariser, "
         "batches of 100 instead of 64 images already give "
-        f"{_explained(record, LARGER):.0f} % of the difference in $\\rho_2$. With its gradient the "
-        f"regulariser makes $\\rho_2$ {times:.2f} times as large as the same training without it. "
-        f"The clean accuracy is then {ours:.1f} % instead of {clean:.1f} %. The verdict is about "
+        f"{_explained(record, LARGER):.0f} % of the difference in $\\rho_2$ between the "
+        "replication's two fine-tuned networks. With its gradient the regulariser makes "
+        f"$\\rho_2$ {times:.2f} times as large as the same training without it. The clean "
+        f"accuracy is then {ours:.1f} % instead of {clean:.1f} %. The verdict is about "
         "the numbers of the replication, which we reproduced, and not about their cause."
     )
 
@@ -105,10 +106,10 @@ def methods_table(version: Version) -> Table:
     """
     beside = "replication / **ours**" if version.record.profile == "paper" else "**ours**"
     return table(
-        f"{version.heading}. Accuracy in per cent, rho2, and accuracy under FGS at shares of the "
-        f"replication's eps_ref, {EPS}: {beside}{ranges(version.record)}.",
+        f"{version.heading}. Accuracy in per cent, ρ₂, and accuracy under FGS at shares of the "
+        f"replication's ε_ref, {EPS}: {beside}{ranges(version.record)}.",
         f"tab-dd-replication-{version.tag}",
-        ["Network", "accuracy", "rho2", *(f"at {share}" for share in SHARES)],
+        ["Network", "accuracy", "ρ₂", *(f"FGS {share} ε_ref" for share in SHARES)],
         list(_method_rows(version.record)),
     )
 
@@ -133,23 +134,25 @@ def under_fgs(record: Record) -> Figure:
     the replication reports.
     """
     curves = {
-        name: figures.Curve(
+        METHODS[method]: figures.Curve(
             array(record, "eps")[::2],
             [seed[::2] for seed in array(record, f"along/{method}")],
-            figures.LOOKS[look],
+            look,
         )
-        for method, (name, look) in DRAWN.items()
+        for method, look in LOOKS.items()
         if method not in (SLOWER, "clean")
     }
+    if record.profile == "paper":
+        points = list(product(SHARES, PRINTED))
+        y = [float(printed(f"{ITEM}/{m}/fgs-{share}") or 0) for share, m in points]
+        curves["numbers of the replication"] = figures.Curve(
+            [share * EPS for share, _ in points], [y], DIAMONDS
+        )
     panel = figures.Panel("", "size of FGS, eps", "correctly classified (%)", curves, {})
     figure = figures.lines([panel], columns=1, height=3.6)
     with figures.style():
         for share in SHARES:
             figure.axes[0].axvline(share * EPS, color="0.4", linestyle=":", linewidth=1.2)
-            for method in PRINTED if record.profile == "paper" else ():
-                number = printed(f"{ITEM}/{method}/fgs-{share}")
-                assert number is not None
-                figure.axes[0].plot(share * EPS, number, "D", mfc="none", mec="black")
     return figure
 
 
@@ -164,11 +167,12 @@ def over_epochs(record: Record) -> Figure:
                 title,
                 x_label,
                 r"$\rho_2$",
-                {DRAWN[method][0]: _epochs(record, method) for method in methods},
+                {METHODS[method]: _epochs(record, method) for method in methods},
                 {},
             )
             for title, methods in PANELS.items()
-        ]
+        ],
+        share_y=True,
     )
 
 
@@ -178,18 +182,19 @@ def epochs_in_words(record: Record) -> str:
     replication's two networks a lower learning rate alone produces.
     """
     ends = ", ".join(
-        f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
+        f"{_rho(record, method):.4f} ({METHODS[method]})"
         for method in PANELS["on DeepFool's images"]
     )
     lower = _rho(record, TUNED) < _rho(record, "start")
     return (
-        f"The network from which fine-tuning starts has a rho2 of {_rho(record, 'start'):.4f}. "
-        f"After the first epoch on DeepFool's images rho2 is {_first(record, TUNED):.4f} with "
-        f"batches of 64 and {_first(record, LARGER):.4f} with batches of 100. After the last epoch "
-        f"rho2 is {ends}. So *Fine-tuned* ends {'below' if lower else 'above'} its start. The "
-        "variant *lower rate* multiplies the learning rate by 64/100 and keeps batches of 64. With "
-        "the lower rate, the difference between the replication's two networks disappears "
-        f"({_explained(record, SLOWER):.0f} % of it)."
+        "The network from which fine-tuning starts has a $\\rho_2$ of "
+        f"{_rho(record, 'start'):.4f}. After the first epoch on DeepFool's images "
+        f"$\\rho_2$ is {_first(record, TUNED):.4f} with batches of 64 and "
+        f"{_first(record, LARGER):.4f} with batches of 100. After the last epoch $\\rho_2$ is "
+        f"{ends}. So *{METHODS[TUNED]}* ends {'below' if lower else 'above'} its start. The "
+        f"variant *{METHODS[SLOWER]}* multiplies the learning rate by 64/100 and keeps "
+        "batches of 64. With the lower rate, the difference between the replication's "
+        f"two fine-tuned networks disappears ({_explained(record, SLOWER):.0f} % of it)."
     )
 
 
@@ -200,10 +205,10 @@ def with_gradient(record: Record) -> str:
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
         "*With its gradient the regulariser works.* The last row of the table is Deep Defense on "
-        "the original training images, with batches of 100 and with the same lambda, c and d. Its "
-        f"rho2 is {_rho(record, 'deep-defense'):.4f} and its clean accuracy {ours:.1f} %. The same "
-        f"training without the regulariser gives a rho2 of {_rho(record, 'clean-100'):.4f} and a "
-        f"clean accuracy of {clean:.1f} %."
+        "the original training images, with batches of 100 and with the same λ, c and d. Its "
+        f"$\\rho_2$ is {_rho(record, 'deep-defense'):.4f} and its clean accuracy {ours:.1f} %. The "
+        "same training without the regulariser gives a $\\rho_2$ of "
+        f"{_rho(record, 'clean-100'):.4f} and a clean accuracy of {clean:.1f} %."
     )
 
 
@@ -229,9 +234,7 @@ def _explained(record: Record, method: str) -> float:
 def _epochs(record: Record, method: str) -> figures.Curve:
     pairs = zip(array(record, "rho/start"), array(record, f"rho/{method}"), strict=True)
     seeds = [start + seed for start, seed in pairs]
-    return figures.Curve(
-        list(map(float, range(len(seeds[0])))), seeds, figures.LOOKS[DRAWN[method][1]]
-    )
+    return figures.Curve(list(map(float, range(len(seeds[0])))), seeds, LOOKS[method])
 
 
 def _method_rows(record: Record) -> Iterator[list[str]]:
@@ -242,7 +245,8 @@ def _method_rows(record: Record) -> Iterator[list[str]]:
             number = printed(f"{ITEM}/{method}/{measure}") if there else None
             mean_of_ours, _, ends = spread(ours, digits).partition(" ")
             text = f"**{mean_of_ours}** {ends}".rstrip()
-            return text if number is None else f"{number:g} / {text}"
+            # The replication prints one digit more than we do.
+            return text if number is None else f"{number:.{digits + 1}f} / {text}"
 
         yield [
             name,

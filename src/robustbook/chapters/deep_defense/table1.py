@@ -22,6 +22,8 @@ DATA = {"quick": ("digits", "scenes"), "reduced": ("CIFAR-10", "CIFAR-10")}
 images. For the profile ``paper`` they are MNIST and CIFAR-10.
 """
 SHARES = (0.2, 0.5, 1.0)
+EPS_REF = r"$\epsilon_\mathrm{ref}$"
+"""The symbol of the reference size in sentences; tables write ε_ref."""
 LOSS = 0.2
 """A decrease of the accuracy by at most this many percentage points does not count as a loss. The
 list of the paper's numbers states the same limit.
@@ -34,6 +36,12 @@ CHOICES = {
 """For each variant of FGS, the class whose loss it differentiates, and whether the images are
 clipped.
 """
+
+
+LOOKS = {
+    "other methods": figures.LOOKS["reference"],
+    "Deep Defense": figures.LOOKS["deep-defense"],
+}
 
 
 def answer(record: Record) -> str:
@@ -76,9 +84,9 @@ def under_fgs(records: Sequence[Record]) -> str:
         if parts:
             behind.append(f"{title(record, network)} by {', '.join(parts)}")
     return (
-        "At eps_ref, adversarial training II has a higher accuracy under FGS than Deep Defense: by "
-        f"{' and by '.join(ahead)}. In these cases Deep Defense is less accurate under FGS than "
-        f"the reference network (sizes as shares of eps_ref): {'; '.join(behind) or 'none'}."
+        f"At {EPS_REF}, adversarial training II has a higher accuracy under FGS than Deep Defense: "
+        f"by {' and by '.join(ahead)}. In these cases Deep Defense is less accurate under FGS than "
+        f"the reference network (sizes as shares of {EPS_REF}): {'; '.join(behind) or 'none'}."
     )
 
 
@@ -174,12 +182,12 @@ def methods_table(version: Version) -> Table:
     )
     means = f"{'Means' if len(version.record.seeds) > 1 else 'One seed'}{ranges(version.record)}"
     return table(
-        f"{version.heading}. {means}. Accuracies in per cent. The last three "
-        "columns are accuracies under FGS at 0.2, 0.5 and 1.0 times eps_ref. At 1.0, Deep "
-        "Defense has 50 % by the definition of eps_ref. The eps_ref of our networks, after the "
-        f"preprocessing, is {sizes}.",
+        f"{version.heading}. {means}. Accuracies in per cent. The last three columns are "
+        "accuracies under FGS at 0.2, 0.5 and 1.0 times ε_ref. At 1.0, Deep Defense has 50 % by "
+        "the definition of ε_ref. The size ε_ref belongs to each network with Deep Defense, and is "
+        f"in units of the preprocessed pixels (MNIST: grey levels from 0 to 255): {sizes}.",
         f"tab-dd-table-1-{version.tag}",
-        ["Network, method", "Acc.", "rho2", "0.2", "0.5", "1.0"],
+        ["Network, method", "Acc.", "ρ₂", *(f"FGS {share}" for share in SHARES)],
         list(_method_rows(version.record)),
     )
 
@@ -190,12 +198,17 @@ def strips(records: Sequence[Record]) -> Figure:
     """
     found = {
         _seeded(record, network): {
-            name: {"rho2": values(record, "rho2", network=network, method=method)}
+            name: {_drawn(method): values(record, "rho2", network=network, method=method)}
             for method, name in METHODS.items()
         }
         for record, network in each_network(records)
     }
-    return figures.strips(found, {"rho2": figures.LOOKS["deep-defense"]}, r"$\rho_2$")
+    return figures.strips(found, LOOKS, r"$\rho_2$")
+
+
+def _drawn(method: str) -> str:
+    """Return the name of a method's marks in the legend. Only Deep Defense has its own name."""
+    return METHODS[method] if method == "deep-defense" else "other methods"
 
 
 def choices(record: Record) -> Table:
@@ -204,7 +217,7 @@ def choices(record: Record) -> Table:
     images on which DeepFool fails.
     """
     return table(
-        "Accuracy in per cent under three variants of FGS at eps_ref; the mean number of steps of "
+        "Accuracy in per cent under three variants of FGS at ε_ref; the mean number of steps of "
         "DeepFool; and the share of images (%) on which five steps of DeepFool fail.",
         "tab-dd-table-1-readings",
         ["Network, method", *CHOICES.values(), "steps", "not fooled"],

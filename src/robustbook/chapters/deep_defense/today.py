@@ -51,7 +51,7 @@ def answer(record: Record) -> str:
     question holds for the networks of all stored results.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
-    further = {title(*each): _further(*each) for each in each_network([record, *others])}
+    further = {with_article(*each): _further(*each) for each in each_network([record, *others])}
     gains = [
         f"{fmean(found):.2f} times ({title(record, network)})"
         for network in networks(record)
@@ -59,16 +59,16 @@ def answer(record: Record) -> str:
     ]
     network = networks(record)[0]
     single, together = _single_and_all(record, network)
-    without = _reference(record, network)
-    fair = not any(_flattered(record, each) for each in networks(record))
+    without, name = _reference(record, network), with_article(record, network)
     answered = _yes_or_no(further)
     return whole_percent(
-        f"{answered[0].upper()}{answered[1:]}: the nearest adversarial images that any attack "
-        f"finds lie {' and '.join(gains)} as far away as without Deep Defense. For l-infinity "
-        f"perturbations of eps {size_text(network, shown_size(record, network))} the "
-        f"{title(record, network)} keeps {together:.1f} % under all attacks with Deep Defense, and "
-        f"{without:.1f} % without. FGSM alone gives "
-        f"{'a fair' if fair else 'too high an'} estimate: {single:.1f} %."
+        f"{answered[0].upper()}{answered[1:]}. The nearest adversarial images that any attack "
+        f"finds lie {' and '.join(gains)} as far away as without Deep Defense (median). Under all "
+        "attacks with l\N{NON-BREAKING HYPHEN}infinity perturbations of eps "
+        f"{size_text(network, shown_size(record, network))}, {name} with Deep Defense classifies "
+        f"{together:.1f} % of the test images correctly, and the reference network {without:.1f} "
+        f"%. Under FGSM alone {name} with Deep Defense classifies {single:.1f} % correctly, which "
+        f"is {'too high an' if _flattered(record, network) else 'a fair'} estimate."
     )
 
 
@@ -96,9 +96,12 @@ def orders_in_words(records: Sequence[Record]) -> str:
                 f"{across:.{digits}f}, and the means of the {len(RANKED)} defenses by only "
                 f"{between:.{digits}f}."
             )
-    return " ".join(
-        [f"DeepFool and DDN rank the {len(RANKED)} defenses alike on: {', '.join(alike)}.", *others]
+    named = ", ".join(METHODS[each] for each in RANKED)
+    same = (
+        f"DeepFool and DDN rank the {len(RANKED)} defenses ({named}) in the same order on these "
+        f"networks: {', '.join(alike)}."
     )
+    return " ".join([same, *others])
 
 
 def attacked(records: Sequence[Record]) -> str:
@@ -121,18 +124,20 @@ def summary(records: Sequence[Record]) -> Table:
     return table(
         "Each network in one line. *DeepFool* and *nearest*: the median distance that DeepFool, or "
         "any attack, finds after Deep Defense, divided by that of the reference network, on the "
-        "shared images. *Larger*: the seeds with which *nearest* is above 1. The other columns are "
-        "accuracies (%) at the given l-infinity radius eps.",
+        "shared images. *Larger*: the seeds with which *nearest* is above 1. *FGSM* and *all "
+        "attacks*: the accuracy of the network with Deep Defense under FGSM alone and under all "
+        "attacks, at the given l-infinity radius eps. *Reference, all*: the accuracy of the "
+        "reference network under all attacks.",
         "tab-dd-today-summary",
         [
             "Network",
-            "DeepFool",
-            "nearest",
+            "DeepFool (times)",
+            "nearest (times)",
             "larger",
             "eps",
-            "FGSM",
-            "all attacks",
-            "reference, all",
+            "FGSM (%)",
+            "all attacks (%)",
+            "reference, all (%)",
         ],
         [_summary_row(*each) for each in each_network(records)],
     )
@@ -161,9 +166,11 @@ def nearest(version: Version) -> Table:
         f"{version.heading}. Median size of the smallest l2 perturbation found, mean over the "
         "seeds (range). *Free*: images are not clipped; in the other columns they are clipped to "
         "[0, 1]. *Nearest*: the smaller one of the perturbations of DeepFool and DDN. An image "
-        "that is misclassified before any attack counts as 0. *Gain*: the column *nearest* "
-        "divided by that of the reference network, on the shared images, which the networks of "
-        f"all methods classify correctly. Test images: {'; '.join(_images(version.record))}.",
+        "that is misclassified before any attack counts as 0. *Gain*: how many times as large "
+        "*nearest* is as for the reference network, but only on the shared images, which the "
+        "networks of all methods classify correctly. The other columns are over all images, so "
+        "their ratios can differ from the gain. "
+        f"Test images: {'; '.join(_images(version.record))}.",
         f"tab-dd-today-nearest-{version.tag}",
         ["Network, method", *NEAREST.values(), "gain"],
         list(_nearest_rows(version.record)),
@@ -257,11 +264,12 @@ def _flattered(record: Record, network: str) -> bool:
 
 def _yes_or_no(holds: Mapping[str, bool]) -> str:
     """Return "yes" if ``holds`` is true for all networks, and "no" if it is false for all networks.
-    Otherwise return text with "yes" or "no" for each network.
+    Otherwise return text with the networks for which it is true, and those for which it is false.
     """
     if len(set(holds.values())) == 1:
         return "yes" if all(holds.values()) else "no"
-    return ", ".join(f"{name} {'yes' if held else 'no'}" for name, held in holds.items())
+    yes, no = ([name for name, held in holds.items() if held == kind] for kind in (True, False))
+    return f"yes on {', '.join(yes)}; no on {', '.join(no)}"
 
 
 def _summary_row(record: Record, network: str) -> list[str]:

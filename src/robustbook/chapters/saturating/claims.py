@@ -24,7 +24,7 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import spread, spread_or
+from robustbook.chapters.wording import spread, spread_or, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record, counts
 
@@ -74,7 +74,7 @@ CLAIMED = {
     ),
     f"{ADAM}/saturated-3-to-7": (
         "Adam does not change a 3 into a 7 on the saturated network",
-        "share of the seeds with which {steps:,} steps of Adam change the 3 into a 7",
+        "number of seeds with which {steps:,} steps of Adam change the 3 into a 7",
     ),
 }
 """For each target number (a number or pattern in the paper) two texts: the claim in our words, and
@@ -120,10 +120,10 @@ def answer(record: Record) -> str:
         }
     )
     return (
-        f"With {steps:,} steps, Adam changes a 3 into a 7 with {sum(map(bool, threes))} of "
-        f"{len(threes)} seeds. {_arrived(long)} {_counted(record, long)} For {failed} of 90 pairs "
-        f"of a source image and a target class, {steps:,} steps of Adam fail, but more steps may "
-        f"succeed. {badges}"
+        f"{'No' if any(threes) else 'Yes'}: with {steps:,} steps, Adam changes a 3 into a 7 with "
+        f"{sum(map(bool, threes))} of {len(threes)} seeds. {_arrived(long)} "
+        f"{_counted(record, long)} For {failed} of 90 pairs of a source image and a target class, "
+        f"{steps:,} steps of Adam fail, but more steps may succeed. {badges}"
     )
 
 
@@ -139,7 +139,7 @@ def verdicts() -> Table:
             claim,
             decides.format(steps=steps, full=FULL),
             "" if found[name].printed is None else f"{found[name].printed:g}",
-            "" if (ours := found[name].ours) is None else f"{ours:.3g}",
+            _ours(found[name]),
             found[name].verdict
             + (f" (for {steps:,} steps)" if name == f"{ADAM}/saturated-failures" else ""),
         ]
@@ -157,10 +157,20 @@ def verdicts() -> Table:
     )
 
 
+def _ours(entry: Entry) -> str:
+    """Return our number as text. The share of seeds with which Adam changes a 3 into a 7 is written
+    as a number of seeds.
+    """
+    if entry.id == f"{ADAM}/saturated-3-to-7":
+        threes = of_target(record_of("saturating/claims"), entry.id)
+        return f"{sum(map(bool, threes))} of {len(threes)}"
+    return "" if entry.ours is None else f"{entry.ours:.3g}"
+
+
 def error_range(record: Record) -> str:
     """Return a sentence with the smallest and the largest FGSM error of the saturated networks."""
     low, high = (spread(of_target(record, f"{ERROR}/{end}")) for end in ("low", "high"))
-    return (
+    return whole_percent(
         "*Error rates under FGSM.* The smallest FGSM error of the three saturated networks of "
         f"[Table 1](./table1.ipynb) is {low} %, and the largest {high} %. The page on Table 1 "
         "explains these errors."
@@ -204,7 +214,7 @@ def alphas(version: Version) -> Table:
     return table(
         f"{version.heading}: accuracy in per cent after adversarial training, by the weight alpha "
         "of the clean images in the loss; mean (range). The sigmoid MLP was trained with all "
-        "seeds, the ReLU MLP with the first seed.",
+        "seeds." + " The ReLU MLP was trained with the first seed." * (len(rows) > len(READINGS)),
         _label("alpha", version),
         ["Accuracy", *(f"{float(alpha):g}" for alpha in weights)],
         rows,
@@ -231,7 +241,7 @@ def undone_in_words(record: Record) -> str:
         )
         return f"{clean} % and {fgsm} %"
 
-    return "\n\n".join(
+    paragraphs = "\n\n".join(
         [
             "*The penalty on the last layer.* With the penalty on all layers, the network "
             f"classifies {spread(ours)} % of the images correctly under FGSM. With the penalty "
@@ -247,11 +257,13 @@ def undone_in_words(record: Record) -> str:
             f"at most {some} points with {_counts(behind, lambda n, p: n <= p)}. "
             f"{_alpha_of_relu(record)} "
             f"With alpha = 0.5 the paper reports for its sigmoid network a clean accuracy of "
-            f"{clean:g} % and an FGSM accuracy of {fgsm:g} %. The two accuracies of our sigmoid "
-            f"network are {at_alpha('0.5')} with alpha = 0.5, and {at_alpha('0.1')} with alpha = "
+            f"{clean:.3g} % and an FGSM accuracy of {fgsm:.3g} %. The two accuracies of our "
+            f"sigmoid network are {at_alpha('0.5')} with alpha = 0.5, and {at_alpha('0.1')} with "
+            "alpha = "
             "0.1.",
         ]
     )
+    return whole_percent(paragraphs)
 
 
 def adam(version: Version) -> Table:
@@ -452,10 +464,13 @@ def _label(stem: str, version: Version) -> str:
 
 def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
     """Count, for each threshold in ``POINTS``, the seeds for which ``holds(number, threshold)`` is
-    true. Return the counts as text.
+    true. Return the counts as text. If all counts are equal, the text has the count once.
     """
     first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
-    return f"{first}, {second} and {third} of {len(numbers)} seed{'s' * (len(numbers) > 1)}"
+    of = f"of {len(numbers)} seed{'s' * (len(numbers) > 1)}"
+    if first == second == third:
+        return f"{first} {of} in all three cases"
+    return f"{first}, {second} and {third} {of}"
 
 
 def _descents(record: Record) -> Iterator[list[str]]:

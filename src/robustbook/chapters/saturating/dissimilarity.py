@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, values
+from robustbook.chapters.wording import minus
 from robustbook.figures import Table, table
 from robustbook.ledger import Record, Row
 
@@ -70,7 +71,7 @@ def orders(version: Version) -> Table:
             [
                 title,
                 "larger",
-                *(_number(values(record, "between", method=m, layer=layer)) for m in COMPARED),
+                *(three_digits(values(record, "between", method=m, layer=layer)) for m in COMPARED),
             ]
             for layer, title in LAYERS.items()
             if layer != "softmax"
@@ -108,19 +109,20 @@ def patterns(record: Record) -> Table:
     )
 
 
-def _number(numbers: Sequence[float]) -> str:
+def three_digits(numbers: Sequence[float]) -> str:
     """Return as text the mean of the numbers to three digits, followed by the range if the numbers
     differ.
 
-    Numbers below 1e-9 are shown as 0.
+    Numbers between -1e-9 and 1e-9 are shown as 0.
     """
     ends = (sum(numbers) / len(numbers), min(numbers), max(numbers))
-    mean, low, high = (_digits(end if end > 1e-9 else 0.0) for end in ends)
+    mean, low, high = (_digits(end if abs(end) > 1e-9 else 0.0) for end in ends)
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def _digits(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    short = float(f"{value:.3g}")
+    return minus(f"{short:,.0f}" if abs(short) >= 1000 else f"{short:g}")
 
 
 def _layer_rows(record: Record) -> Iterator[list[str]]:
@@ -129,7 +131,7 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
             names = ("within", "between", "within over between")
             cells = [values(record, name, method=method, layer=layer) for name in names]
             if cells[0]:
-                yield [f"{method}, {title}", *map(_number, cells)]
+                yield [f"{method}, {title}", *map(three_digits, cells)]
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
@@ -148,7 +150,7 @@ def _pattern_rows(record: Record) -> Iterator[list[str]]:
     for (name, words), rows in found.items():
         yield [
             f"{name}: {words}",
-            _number([row.value for row in rows]),
+            three_digits([row.value for row in rows]),
             f"{sum(bool(row.holds) for row in rows)} of {len(rows)}",
             "decides the verdict" if rows[0].target else "",
         ]

@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import minus, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import COMPARED, MLPS
+from .names import COMPARED, MLPS, labelled
 
 PANELS = {"sigmoid-mlp": "A  Sigmoid MLP", "relu-mlp": "B  ReLU MLP"}
+ITEM, LARGER = "saturating/figure-1", "kurtosis-saturated"
 LAYERS = (1, 2, 3)
 MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
 EPOCHS = {
@@ -39,16 +40,24 @@ def answer(record: Record) -> str:
     saturated network than in the vanilla network. The sentences also name the layer in which the
     kurtosis differs most between the two networks.
 
-    A layer is counted only if the kurtosis is larger in the saturated network with every seed.
+    A layer is counted only if the kurtosis is larger in the saturated network with every seed. The
+    verdicts on two layers follow.
     """
     ahead = sum(all(_ahead(record, network, layer)) for network, layer in _EACH)
     network, layer = max(_EACH, key=lambda each: _gain(record, *each))
     vanilla, saturated = (fmean(_kurtosis(record, network, method, layer)) for method in COMPARED)
     return (
-        f"In {ahead} of {len(_EACH)} layers the weights of the saturated network have a larger "
-        "excess kurtosis than those of the vanilla network, with every seed. The excess kurtosis "
-        f"differs most between the two networks in layer {layer} of the {MLPS[network]}: it is "
-        f"{saturated:.1f} in the saturated network and {vanilla:.1f} in the vanilla network."
+        f"{'Yes' if ahead > len(_EACH) / 2 else 'No'}, in {ahead} of {len(_EACH)} layers: with "
+        "every seed, the weights of the saturated network have a larger excess kurtosis than those "
+        "of the vanilla network. The excess kurtosis differs most between the two networks in "
+        f"layer {layer} of the {MLPS[network]}: it is {saturated:.1f} in the saturated network and "
+        f"{vanilla:.1f} in the vanilla network (means over the seeds). "
+        + labelled(
+            {
+                "larger in the second layer of the sigmoid MLP": f"{ITEM}/sigmoid-layer-2/{LARGER}",
+                "larger in the third layer of the ReLU MLP": f"{ITEM}/relu-layer-3/{LARGER}",
+            }
+        )
     )
 
 
@@ -63,7 +72,7 @@ def controls(record: Record) -> str:
     )
     seeds = len(_kurtosis(record, "relu-mlp", "vanilla, longer", 1))
     share = 100 * (saturated - longer) / (saturated - vanilla)
-    return (
+    return whole_percent(
         "In the first layer of the ReLU MLP the excess kurtosis is "
         f"{vanilla:.1f} in the vanilla network and {saturated:.1f} in the saturated network. A "
         f"vanilla network that was trained as long as the saturated one ({seeds} seed"
@@ -107,7 +116,7 @@ def orders(version: Version) -> Table:
             [
                 f"{MLPS[network]}, layer {layer}",
                 "larger",
-                *(spread(_kurtosis(record, network, method, layer)) for method in COMPARED),
+                *(minus(spread(_kurtosis(record, network, method, layer))) for method in COMPARED),
                 f"{sum(won := _ahead(record, network, layer))} of {len(won)} seeds",
             ]
             for network, layer in _EACH
@@ -175,7 +184,7 @@ def _bars(
     unit = sd if in_deviations else 1
     density = [value * unit for value in array(record, f"density/{network}/{method}/{layer}")]
     first = values(record, "kurtosis", network=network, method=method, layer=layer)[0]
-    return figures.Bars(low / unit, high / unit, density, rf"$\gamma_2$ = {first:.1f}")
+    return figures.Bars(low / unit, high / unit, density, minus(rf"$\gamma_2$ = {first:.1f}"))
 
 
 def _layer_rows(record: Record) -> Iterator[list[str]]:
@@ -194,7 +203,7 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
             )
             yield [
                 f"{title}, {method}",
-                *(spread(_kurtosis(record, network, method, layer)) for layer in LAYERS),
+                *(minus(spread(_kurtosis(record, network, method, layer))) for layer in LAYERS),
                 spread(values(record, "kurtosis, lit pixels", **of)),
                 *(f"{each:.3g}" for each in reach),
             ]

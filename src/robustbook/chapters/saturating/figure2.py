@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import COMPARED, MLPS
+from .dissimilarity import three_digits
+from .names import COMPARED, MLPS, labelled
 
 LAYERS = (1, 2, 3)
 MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
@@ -31,19 +32,30 @@ def answer(record: Record) -> str:
     """Return sentences that state how many pre-activations of the sigmoid networks are large, and
     how many ReLU units are active. The percentages of large pre-activations and of active units are
     stated for the saturated and for the vanilla networks. A pre-activation is large if its absolute
-    value exceeds the parameter ``flat``.
+    value exceeds the parameter ``flat``. The verdicts on the two kinds of networks follow.
     """
     flat = float(record.parameters["flat"])
     beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}
     active = {m: _means(record, "active", "relu-mlp", m) for m in COMPARED}
     vanilla, saturated = (f"{min(active[m]):.0f} to {max(active[m]):.0f} %" for m in COMPARED)
-    return (
-        f"In each layer of the saturated sigmoid network at least {min(beyond['saturated']):.1f} % "
-        f"of the pre-activations have an absolute value above {flat:g}. In each layer of the "
+    fewer = all(b < a for a, b in zip(active["vanilla"], active["saturated"], strict=True))
+    yes = fewer and min(beyond["saturated"]) > max(beyond["vanilla"])
+    badges = labelled(
+        {
+            name.replace("-mlp", " MLP").replace("relu", "ReLU"): (
+                f"saturating/figure-2/{name.removesuffix('-mlp')}/extreme-preactivations"
+            )
+            for name in MLPS
+        }
+    )
+    return whole_percent(
+        f"{'Yes' if yes else 'No'}. In each layer of the saturated sigmoid network at least "
+        f"{min(beyond['saturated']):.1f} % of the pre-activations have an absolute value above "
+        f"{flat:g}. In each layer of the "
         f"vanilla sigmoid network at most {max(beyond['vanilla']):.1f} % of the pre-activations "
         f"have an absolute value above {flat:g}. Depending on the layer, {saturated} of the units "
         f"are active (have a positive input) in the saturated ReLU network, and {vanilla} in the "
-        "vanilla ReLU network."
+        f"vanilla ReLU network. {badges}"
     )
 
 
@@ -57,7 +69,7 @@ def preactivations(record: Record) -> Figure:
     flat = float(record.parameters["flat"])
     for network, title in MLPS.items():
         for method in COMPARED:
-            label = f"{method}\n{title}"
+            label = f"{method} {title}"
             bands[label] = (-flat, flat) if network == "sigmoid-mlp" else (0.0, float("inf"))
             rows[label] = [{method: _bars(record, network, method, layer)} for layer in LAYERS]
     return figures.histograms(rows, x_label="pre-activation $h$", bands=bands)
@@ -76,7 +88,7 @@ def orders(version: Version) -> Table:
             [
                 f"{MLPS[network]}, layer {layer}: {words}",
                 order,
-                *(spread(_found(version.record, name, network, m, layer)) for m in COMPARED),
+                *(_text(name, _found(version.record, name, network, m, layer)) for m in COMPARED),
             ]
             for network, name, words, order in ORDERS
             for layer in LAYERS
@@ -99,6 +111,13 @@ def layers(record: Record) -> Table:
         ["Network", "median", "median size", "active", *(f"beyond {size:g}" for size in sizes)],
         list(_layer_rows(record, sizes)),
     )
+
+
+def _text(name: str, numbers: list[float]) -> str:
+    """Return a measurement as text: a share in per cent with one decimal, a median with three
+    digits.
+    """
+    return spread(numbers) if name == "active" else three_digits(numbers)
 
 
 def _found(
@@ -138,11 +157,11 @@ def _layer_rows(record: Record, sizes: list[float]) -> Iterator[list[str]]:
             for layer in LAYERS:
                 of = {"network": network, "method": method, "layer": layer}
                 if values(record, "median", **of):
-                    cells = [
+                    yield [
+                        f"{title}, {method}, layer {layer}",
                         *(
-                            values(record, name, **of)
+                            _text(name, values(record, name, **of))
                             for name in ("median", "median_abs", "active")
                         ),
-                        *(values(record, "beyond", threshold=size, **of) for size in sizes),
+                        *(spread(values(record, "beyond", threshold=size, **of)) for size in sizes),
                     ]
-                    yield [f"{title}, {method}, layer {layer}", *map(spread, cells)]

@@ -5,32 +5,48 @@ and tables.
 from statistics import fmean
 
 from robustbook.chapters.published import values
+from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Record
 
-from .names import COMPARED
+from .names import COMPARED, labelled
 
+ITEM = "saturating/figure-3"
 LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state in how many layers the dissimilarity between classes is larger in
+    """Return sentences that state in which layers the dissimilarity between classes is larger in
     the saturated network than in the vanilla network. For the first layer, the sentences also state
-    the dissimilarity within classes as a percentage of the dissimilarity between classes.
+    the dissimilarity within classes as a percentage of the dissimilarity between classes. The
+    verdicts follow.
     """
     between = {
         m: [fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED
     }
     vanilla, saturated = (between[method] for method in COMPARED)
-    ahead = sum(ours > theirs for ours, theirs in zip(saturated, vanilla, strict=True))
+    ahead = [
+        layer
+        for layer, ours, theirs in zip(LAYERS, saturated, vanilla, strict=True)
+        if ours > theirs
+    ]
+    where = f"layer {' and '.join(ahead)}" if ahead else "no layer"
+    rest = len(LAYERS) - len(ahead)
     ratio = max(fmean(_found(record, "within over between", m, LAYERS[0])) for m in COMPARED)
     near = "" if ratio <= float(record.parameters["near_zero"]) else "not "
-    return (
-        f"In {ahead} of {len(LAYERS)} layers images of different classes lie further apart in the "
-        "saturated network than in the vanilla network. In the last hidden layer the mean "
-        f"dissimilarity between classes is {saturated[1]:.2f} in the saturated network and "
-        f"{vanilla[1]:.2f} in the vanilla network. In layer 1 images of one class are {near}close "
+    badges = labelled(
+        {
+            "larger between classes in the first layer": f"{ITEM}/layer-1/between-saturated",
+            "close to zero within classes": f"{ITEM}/within-near-zero",
+        }
+    )
+    return whole_percent(
+        f"In {where} images of different classes lie further apart in the saturated network than "
+        f"in the vanilla network, but not in the other {rest} of {len(LAYERS)} layers. In the last "
+        f"hidden layer the mean dissimilarity between classes is {saturated[1]:.2f} in the "
+        f"saturated network and {vanilla[1]:.2f} in the vanilla network. In layer 1 images of one "
+        f"class are {near}close "
         f"together: the dissimilarity within classes is up to {100 * ratio:.0f} % of the "
-        "dissimilarity between classes."
+        f"dissimilarity between classes. {badges}"
     )
 
 
@@ -45,7 +61,8 @@ def longer(record: Record) -> str:
     )
     share = 100 * (longest - vanilla) / (saturated - vanilla)
     most = "most" if share > 50 else "a part"
-    return (
+    return whole_percent(
+        "*The penalty need not be the cause in layer 1.* "
         f"With seed {record.seeds[0]} the dissimilarity between classes in layer 1 is "
         f"{vanilla:.3f} in the vanilla network and {saturated:.3f} in the saturated network. A "
         f"vanilla network with longer training reaches {longest:.3f}, which is {share:.0f} % of "
@@ -62,7 +79,8 @@ def collapsed(record: Record) -> str:
     return (
         "The sigmoids of the last layer give the same outputs for all images in "
         f"{sum(value < 1e-6 for value in apart)} of {len(apart)} saturated networks. Because "
-        "of these networks, the row *saturated, layer 3* of the table has a wide range."
+        "of these networks, the row *saturated, layer 3* of {numref}`tab-figure-3-layers` has a "
+        "wide range."
     )
 
 

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import mean, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
+from .dissimilarity import three_digits
 from .names import COMPARED, labelled
 
 ITEM = "saturating/figure-4"
@@ -25,9 +26,10 @@ and LARGE a share of the largest singular value.
 
 def answer(record: Record) -> str:
     """Return sentences that state on which share of a path the class probabilities hardly change.
-    They also count singular values of the Jacobian where the class probabilities change fastest:
-    those above half of the largest one, and those above twice their own median along the path. The
-    verdicts follow.
+    The first sentence answers the two questions of the page with yes or no. The sentences also
+    count singular values of the Jacobian where the class probabilities change fastest: those above
+    half of the largest one, and those above twice their own median along the path. The verdicts
+    follow.
     """
     flat, large = (
         [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
@@ -42,10 +44,12 @@ def answer(record: Record) -> str:
         }
     )
     growth = "the opposite holds" if opposite else "the same holds"
-    return (
-        "On average the class probabilities of a saturated network are nearly constant on "
-        f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on {100 * flat[0]:.0f} "
-        "%. Where the class probabilities change fastest, "
+    first, second = ("yes" if holds else "no" for holds in (flat[1] > flat[0], grown[1] < 1.5))
+    return whole_percent(
+        f"To the first question {first}, to the second {second}. On average the class "
+        "probabilities of a saturated network are nearly constant on "
+        f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on "
+        f"{100 * flat[0]:.0f} %. Where the class probabilities change fastest, "
         f"{large[1]:.1f} singular values of the Jacobian exceed half of the largest one in the "
         f"saturated networks, and {large[0]:.1f} in the vanilla networks. But counted by growth, "
         f"{growth}: {grown[1]:.1f} singular values exceed twice their median along the path in the "
@@ -69,7 +73,7 @@ def relu(record: Record) -> str:
         if first and second
         else f"So {['no', 'only the second', 'only the first'][2 * first + second]} pattern holds"
     )
-    return (
+    return whole_percent(
         f"We measured the same four paths ({networks}). The saturated ReLU MLP is flat on "
         f"{100 * flat[1]:.0f} % of a path, and the vanilla ReLU MLP on {100 * flat[0]:.0f} %. At "
         f"the peak of the length element, {large[1]:.1f} singular values exceed half of the "
@@ -89,13 +93,6 @@ def peaks(record: Record) -> Table:
     """Return a table with one row for each path. Among the columns are the highest length element
     (the fastest change of the class probabilities) and the length of the path.
     """
-    columns = (
-        ("peak", "even", 0),
-        ("peak", "resolved", 0),
-        ("crossings", "resolved", 2),
-        ("apart", "resolved", 4),
-        ("largest at peak", "resolved", 2),
-    )
     return table(
         "*Peak*: the highest length element, at evenly spaced points (grid) and after points were "
         "added (resolved). *Length*: the length of the path divided by pi, to which each complete "
@@ -109,8 +106,12 @@ def peaks(record: Record) -> Table:
             [
                 name,
                 *(
-                    spread(values(record, what, grid=grid, **of), digits)
-                    for what, grid, digits in columns
+                    three_digits(values(record, "peak", grid=grid, **of))
+                    for grid in ("even", "resolved")
+                ),
+                *(
+                    spread(values(record, what, grid="resolved", **of), digits)
+                    for what, digits in (("crossings", 2), ("apart", 4), ("largest at peak", 2))
                 ),
             ]
             for name, of in _paths(record)

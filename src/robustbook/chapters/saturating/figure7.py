@@ -6,7 +6,7 @@ from robustbook.chapters.published import mean
 from robustbook.chapters.wording import from_to
 from robustbook.ledger import Record
 
-from .names import COMPARED
+from .names import COMPARED, labelled
 
 LAYERS = ("1", "2", "3")
 
@@ -16,18 +16,26 @@ def answer(record: Record) -> str:
     saturated network than in the vanilla network.
 
     The networks are compared twice: by the dissimilarity between classes itself, and by its ratio
-    to the dissimilarity within classes.
+    to the dissimilarity within classes. The verdicts follow.
     """
     further = from_to([_ratio(record, "between", layer) for layer in LAYERS], ".2g")
     relative = from_to(
         [1 / _ratio(record, "within over between", layer) for layer in LAYERS], ".2g"
+    )
+    badges = labelled(
+        {
+            "larger between classes in the first layer": (
+                "saturating/figure-7/layer-1/between-saturated"
+            ),
+            "close to zero within classes": "saturating/figure-7/within-near-zero",
+        }
     )
     return (
         f"Depending on the layer, the dissimilarity between classes is {further} times as large in "
         "the saturated network as in the vanilla network. But the outputs of a ReLU network can "
         "have any scale. Divided by the dissimilarity within classes, the dissimilarity between "
         f"classes is only {relative} times as large in the saturated network as in the vanilla "
-        "network."
+        f"network. {badges}"
     )
 
 

@@ -2,11 +2,14 @@
 image that the network classifies with the highest confidence.
 """
 
+from statistics import fmean
+
 from robustbook.chapters.published import of_target, printed, record_of
 from robustbook.chapters.wording import spread
 from robustbook.ledger import Record
 
-from .lbfgs_pairs import PAIRS, count, without_tolerances
+from .lbfgs_pairs import PAIRS, count, unbroken, without_tolerances
+from .names import labelled
 
 SUCCESSES = "saturating/{}/saturated/successes"
 """The id under which the book stores the number of pairs for which L-BFGS succeeds in the paper.
@@ -16,16 +19,27 @@ The braces stand for the name of the figure.
 
 def answer(record: Record) -> str:
     """Return sentences that compare how often L-BFGS succeeds on two sets of source images: with
-    the highest confidence, and with the lowest confidence.
+    the highest confidence, and with the lowest confidence. The verdicts follow.
     """
-    least = of_target(record_of("saturating/figure-5"), SUCCESSES.format("figure-5"))
-    return (
-        "Starting from the images with the highest confidence, L-BFGS succeeds for "
-        f"{count(record, 'found', 'vanilla')} of {PAIRS} pairs of source and target class on the "
-        f"vanilla sigmoid network, and for {count(record, 'found')} pairs on the saturated network "
-        f"(in the paper: {printed(SUCCESSES.format('figure-8')):g}). Starting from the images with "
-        f"the lowest confidence, L-BFGS succeeds for {spread(least, 0)} pairs on the saturated "
-        "network."
+    least, most = (
+        of_target(shown, SUCCESSES.format(shown.item))
+        for shown in (record_of("saturating/figure-5"), record)
+    )
+    badges = labelled(
+        {
+            "number of successes": SUCCESSES.format(record.item),
+            "fewer than from the least confident images": (
+                "saturating/figure-8/saturated/fewer-than-least-confident"
+            ),
+        }
+    )
+    return unbroken(
+        f"{'Yes' if fmean(most) < fmean(least) else 'No'}. On the saturated sigmoid network L-BFGS "
+        f"succeeds for {spread(most, 0)} of {PAIRS} pairs of source and target class from the most "
+        f"confident images (in the paper: {printed(SUCCESSES.format('figure-8')):g}), and for "
+        f"{spread(least, 0)} pairs from the least confident images. On the vanilla sigmoid network "
+        f"L-BFGS succeeds for {count(record, 'found', 'vanilla')} pairs from the most confident "
+        f"images. {badges}"
     )
 
 
@@ -34,7 +48,7 @@ def stopped(record: Record) -> str:
     if L-BFGS has no stopping tolerances.
     """
     single, double = without_tolerances(record)
-    return (
+    return unbroken(
         f"On the saturated network {count(record, 'stalled at once')} of the {PAIRS} runs of "
         "L-BFGS end without a step, because no component of the gradient exceeds the tolerance. "
         f"Without stopping tolerances L-BFGS succeeds in float32 for {single} pairs instead of "

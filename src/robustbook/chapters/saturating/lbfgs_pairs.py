@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import record_of, values
-from robustbook.chapters.wording import spread, spread_or
+from robustbook.chapters.wording import spread, spread_or, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -35,6 +35,11 @@ SEARCHES = {
     STRAIGHT: STRAIGHT,
 }
 """The variants of L-BFGS: for each name in the records, the name that the page shows."""
+
+
+def unbroken(text: str) -> str:
+    """Return the text without a line break within L-BFGS or before a percent sign."""
+    return whole_percent(text).replace("L-BFGS", "L\N{NON-BREAKING HYPHEN}BFGS")
 
 
 def squares(
@@ -138,7 +143,7 @@ def bounds_in_words() -> str:
         texts.append(
             f"{change:+.0f} % on the {method} network (larger with {ahead} of {len(most)} seeds)"
         )
-    return (
+    return whole_percent(
         "From the least to the most confident images, the mean of these upper bounds changes by "
         f"{' and by '.join(texts)}."
     )
@@ -158,9 +163,11 @@ def searches(record: Record) -> Table:
     and variant of L-BFGS.
     """
     return table(
-        f"How the {PAIRS} runs of L-BFGS ended, with the median number of iterations and the "
-        "median distance (l2) of successful and of failed runs; mean over the seeds (range). *At "
-        "once* counts the stalled runs that took no step.",
+        unbroken(
+            f"How the {PAIRS} runs of L-BFGS ended, with the median number of iterations and the "
+            "median distance (l2) of successful and of failed runs; mean over the seeds (range). "
+            "*At once* counts the stalled runs that took no step."
+        ),
         f"tab-{record.item}-readings",
         [
             "Network and variant",

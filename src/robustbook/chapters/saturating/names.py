@@ -4,8 +4,7 @@ each verdict after the name of what it judges.
 
 from collections.abc import Mapping
 
-from robustbook.chapters.published import verdicts
-from robustbook.chapters.wording import badge
+from robustbook.chapters import published
 
 MLPS = {"sigmoid-mlp": "Sigmoid MLP", "relu-mlp": "ReLU MLP"}
 NETWORKS = {**MLPS, "cnn": "CNN"}
@@ -34,5 +33,5 @@ def labelled(deciding: Mapping[str, str]) -> str:
     """Return verdicts as coloured words, each after a description of what it judges. ``deciding``
     maps each description to the id under which the book stores the judged number or statement.
     """
-    found = verdicts("saturating")
-    return "; ".join(f"*{words}*: {badge(found[target])}" for words, target in deciding.items())
+    targets = {words: (target,) for words, target in deciding.items()}
+    return published.labelled("saturating", targets)

@@ -19,7 +19,7 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import spread, spread_or
+from robustbook.chapters.wording import minus, spread, spread_or, whole_percent
 from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -27,7 +27,7 @@ from robustbook.ledger import Record
 from .names import METHODS, NETWORKS, fgsm_target, fgsm_verdicts
 
 ATTACKS = {
-    "float32": "FGSM, float32, logits",
+    "float32": "FGSM, float32",
     "flushed": "... denormals flushed",
     "float64": "... float64",
     "rescaled": "... logits rescaled",
@@ -35,15 +35,17 @@ ATTACKS = {
     "squared": "... squared error",
     "margin": "... logit difference",
     "signs": "random signs",
-    "float32, clipped": "clipped: FGSM",
-    "probabilities, clipped": "... clipped probabilities",
-    "signs, clipped": "... random signs",
-    "transfer": "... FGSM from vanilla",
-    "pgd": "... PGD, 20 steps",
-    "pgd margin": "... PGD, logit difference",
-    "pgd softened": "... PGD, softened slope",
+    "float32, clipped": "in [0, 1]: FGSM",
+    "probabilities, clipped": "in [0, 1]: clipped probabilities",
+    "signs, clipped": "in [0, 1]: random signs",
+    "transfer": "in [0, 1]: FGSM from vanilla",
+    "pgd": "in [0, 1]: PGD, 20 steps",
+    "pgd margin": "in [0, 1]: PGD, logit difference",
+    "pgd softened": "in [0, 1]: PGD, softened slopes",
 }
-"""The attacks of the figure, from top to bottom."""
+"""The attacks of the figure, from top to bottom. Images of attacks that begin with "in [0, 1]" are
+clipped.
+"""
 TABLED = (
     *("float32", "flushed", "float64", "rescaled", "probabilities", "signs"),
     *("float32, clipped", "signs, clipped", "transfer", "pgd", "pgd softened"),
@@ -76,8 +78,8 @@ name in the record.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracy of the saturated networks under FGSM and under the
-    strongest attack.
+    """Return sentences that state the accuracy of the saturated networks under the strongest attack
+    and under FGSM. The first word is "No" if the strongest attack leaves an accuracy below 50 %.
     """
     found = accuracies(record)
     kept = []
@@ -85,15 +87,15 @@ def answer(record: Record) -> str:
         target = fgsm_target(network, "saturated")
         kept.append(
             f"{fmean(of_target(record, target)):.1f} % for the {title} "
-            f"({printed(target):g} % in the paper)"
+            f"({printed(target):.3g} % in the paper)"
         )
     left = max(fmean(found[network]["saturated"]["pgd softened"]) for network in NETWORKS)
-    return (
-        f"On {_images(record):,} test images the accuracy of the saturated networks after one step "
-        f"of FGSM is {', '.join(kept[:-1])} and {kept[-1]}. After PGD with a smoothed backward "
-        f"pass, on {record.parameters['controls']:,} test images, no saturated network has a "
-        f"mean accuracy above {left:.1f} %. So adversarial images exist, but FGSM misses many of "
-        f"them on the MLPs. The paper's FGSM accuracies: "
+    return whole_percent(
+        f"{'No' if left < 50 else 'Yes'}: after PGD with softened slopes, no saturated network has "
+        f"a mean accuracy above {left:.1f} % on {record.parameters['controls']:,} test images. So "
+        "adversarial images exist, but FGSM misses many of them on the MLPs. On "
+        f"{_images(record):,} test images the accuracy of the saturated networks after one step of "
+        f"FGSM is {', '.join(kept[:-1])} and {kept[-1]}. The paper's FGSM accuracies: "
         f"{fgsm_verdicts()}"
     )
 
@@ -198,7 +200,7 @@ def search(tried: Record) -> Table:
         "tab-table-1-search",
         [
             "Varied",
-            *(ATTACKS.get(attack, attack).replace("... ", "") for attack in SEARCHED),
+            *(ATTACKS.get(attack, attack).lstrip(". ") for attack in SEARCHED),
             "zero gradient",
         ],
         list(_search_rows(tried)),
@@ -237,7 +239,7 @@ def longer_vanilla(record: Record, tried: Record) -> str:
     plain, wide = (_of(tried, varied, longest, reading) for reading in ("float32", "float64"))
     ours = accuracies(record)["relu-mlp"]["saturated"]
     seeds = len(tried.seeds)
-    return (
+    return whole_percent(
         "*The effect of the longer training.* A vanilla ReLU network, trained without any penalty "
         f"for as many epochs as the saturated network ({longest}), classifies {plain} % of "
         f"{record.parameters['controls']:,} test images correctly under FGSM in float32, and "
@@ -258,7 +260,7 @@ def overfitted(record: Record, ending: str = "") -> str:
     network = max(found, key=lambda each: _above_signs(found[each], ending))
     single, signs = (fmean(found[network][f"{name}{ending}"]) for name in ("float32", "signs"))
     left = max(fmean(each["pgd"]) for each in found.values())
-    return (
+    return whole_percent(
         f"The {NETWORKS[network]} that was trained on FGSM images classifies {single:.1f} % of "
         f"{record.parameters['controls']:,} test images correctly after FGSM, and {signs:.1f} % "
         "after random signs of the same size. After 20 steps of PGD in float32 no network that was "
@@ -266,35 +268,33 @@ def overfitted(record: Record, ending: str = "") -> str:
     )
 
 
-def heavier_cnn(tried: Record) -> str:
-    """Return sentences that state the accuracies of the saturated CNN after training with a larger
-    penalty than in the paper. The sentences also state the accuracies after training with more
-    epochs than for Table 1.
+def heavier_cnn(tried: Record) -> Table:
+    """Return a table of the accuracies of the saturated CNN. The rows are trainings with a larger
+    penalty than in the paper, and a training with more epochs than for Table 1.
     """
-    varied = "CNN, lambda times"
-    heavier = []
-    for how in settings(tried, "accuracy", "how", varied=varied):
-        clean, single, wide, softer = (
-            _of(tried, varied, how, reading)
-            for reading in ("clean", "float32", "float64", "pgd softened")
-        )
-        heavier.append(
-            f"With {how} times the paper's lambda the saturated CNN classifies {clean} % of the "
-            f"clean images correctly, {single} % after FGSM in float32, {wide} % after FGSM in "
-            f"float64, and {softer} % after PGD with softened slopes."
-        )
-    longer, longer64 = (
-        _of(tried, "CNN, length times", "3", reading) for reading in ("float32", "float64")
+    varied = {
+        **{
+            f"{how} times the paper's lambda": ("CNN, lambda times", how)
+            for how in settings(tried, "accuracy", "how", varied="CNN, lambda times")
+        },
+        "the paper's lambda, 3 times as many epochs": ("CNN, length times", "3"),
+    }
+    attacks = ("clean", "float32", "float64", "pgd softened")
+    paper = (
+        f"{printed(f'saturating/table-1/cnn-saturated/{name}'):.3g}"
+        for name in ("accuracy", "fgsm-accuracy")
     )
-    return (
-        f"*A larger penalty for the CNN.* {' '.join(heavier)} With the paper's lambda and three "
-        f"times as many epochs, the saturated CNN classifies {longer} % correctly after FGSM in "
-        f"float32, and {longer64} % in float64. The paper reports "
-        f"{printed('saturating/table-1/cnn-saturated/accuracy'):g} % on clean images and "
-        f"{printed('saturating/table-1/cnn-saturated/fgsm-accuracy'):g} % after FGSM. So with a "
-        "large enough penalty FGSM hardly lowers the accuracy of our CNN either, again because the "
-        "gradient vanishes. But in our short training such a penalty also lowers the clean "
-        "accuracy."
+    return table(
+        "Accuracy of the saturated CNN in per cent, mean (range over the seeds).",
+        "tab-table-1-cnn",
+        ["Training", "clean", *(ATTACKS[attack].lstrip(". ") for attack in attacks[1:])],
+        [
+            *(
+                [words, *(_of(tried, *setting, attack) for attack in attacks)]
+                for words, setting in varied.items()
+            ),
+            ["the paper's network, as printed", *paper, "", ""],
+        ],
     )
 
 
@@ -339,7 +339,7 @@ def _gradient_rows(record: Record) -> Iterator[list[str]]:
                 values(record, "certain", **of),
             ]
             size = sorted(values(record, "gradient", **of))
-            yield [f"{title}, {method}", *map(spread, shares), f"{size[len(size) // 2]:.2g}"]
+            yield [f"{title}, {method}", *map(spread, shares), minus(f"{size[len(size) // 2]:.2g}")]
 
 
 def _search_rows(tried: Record) -> Iterator[list[str]]:

@@ -13,6 +13,8 @@ from robustbook.chapters.published import Version, of_target, printed
 from robustbook.figures import BRIGHT, Look, Table, table
 from robustbook.ledger import Record
 
+from .names import labelled
+
 CNN = "saturating/table-2/cnn"
 SIDE = 28
 """The side of an image in pixels."""
@@ -37,29 +39,39 @@ LOOKS = {
 def answer(record: Record) -> str:
     """Return sentences that state how many of the numbers in the paper's table are the same for our
     network. The sentences also state how the padding of the convolutions changes the number of
-    parameters.
+    parameters. The verdicts follow.
     """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
     padded, bare = (_count(record, f"parameters-{kind}-padding") for kind in ("same", "valid"))
     return (
-        f"Our network agrees with {sum(same)} of the {len(same)} counts in the paper's Table 2. "
+        f"{'Yes' if all(same) else 'No'}: our network agrees with {sum(same)} of the {len(same)} "
+        "counts in the paper's Table 2. "
         "The paper does not state the padding of the convolutions. With a padding of 2 our network "
-        f"has {padded:,} parameters, and without padding it would have {bare:,}."
+        f"has {padded:,} parameters, and without padding it would have {bare:,}. "
+        + labelled(
+            {
+                "units of the fully connected layer": f"{CNN}/fc-units",
+                "parameters with a padding of 2": f"{CNN}/parameters-same-padding",
+            }
+        )
     )
 
 
 def parameters(record: Record) -> Figure:
-    """Draw the number of trainable parameters of each layer, for both paddings of the
-    convolutions.
+    """Draw the number of trainable parameters of each layer, for both paddings of the convolutions.
+    The axis is logarithmic.
     """
     found = {words: _parameters(record, padding) for words, padding in PADDINGS.items()}
     rows = {
-        name: {words: [each[name] / 1e6] for words, each in found.items()}
+        name: {words: [float(each[name])] for words, each in found.items()}
         for name in LAYERS
         if not name.startswith("max")
     }
-    return figures.strips({"": rows}, LOOKS, "trainable parameters, in millions")
+    figure = figures.strips({"": rows}, LOOKS, "trainable parameters")
+    (axis,) = figure.axes
+    axis.set(xscale="log", xlim=(100, 1e7))
+    return figure
 
 
 def layers(version: Version) -> Table:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, printed, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import from_to, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -48,7 +48,7 @@ CLIPPED = {
     "pgd margin": "PGD, logit difference",
     "pgd float64 margin": "PGD, logit difference, float64",
     "pgd bypassed": "PGD, last nonlinearity left out",
-    "pgd softened": "PGD, softened slope",
+    "pgd softened": "PGD, softened slopes",
     "pgd transfer": "PGD from vanilla",
     "square": "Square, no gradient",
     "worst": "all together, per image",
@@ -81,7 +81,8 @@ DIFFER = 5.0
 
 def answer(record: Record) -> str:
     """Return sentences that state whether the saturated networks are robust to attacks that are
-    stronger than one FGSM step.
+    stronger than one FGSM step, with one bullet for each network. The verdicts on two of our own
+    predictions follow.
     """
     single, worst = (
         [fmean(_left(record, network, "saturated", attack)) for network in NETWORKS]
@@ -96,15 +97,19 @@ def answer(record: Record) -> str:
             "our prediction that softened slopes succeed more often": SOFTENED,
         }
     )
-    return (
-        f"**The saturated networks are{'' if stands else ' not'} robust.** After one FGSM step of "
-        f"size {record.parameters['eps']:g} in float32 the saturated sigmoid MLP, ReLU MLP and CNN "
-        f"classify {_listed(single)} % of {record.parameters['controls']:,} test images correctly. "
-        f"If an image counts as correct only if all attacks fail, the three networks classify "
-        f"{_listed(worst)} % correctly. To make a saturated network misclassify half of the "
-        f"images, attacks need {_listed(times, 2)} times the perturbation size that suffices for "
-        f"the vanilla network. The last two results for the CNN rest on {images[-1]:.0f} images "
-        f"per seed. {badges}"
+    bullets = "\n".join(
+        f"- {title}: {one:.1f} % after one FGSM step, {least:.1f} % if all attacks must fail"
+        for title, one, least in zip(NETWORKS.values(), single, worst, strict=True)
+    )
+    return whole_percent(
+        f"**The saturated networks are{'' if stands else ' not'} robust.** The bullets state how "
+        "many test images the saturated networks classify correctly under attacks of size "
+        f"{record.parameters['eps']:g}, first after one FGSM step in float32, then if an image "
+        f"counts as correct only if all attacks fail on it:\n\n{bullets}\n\n"
+        "To make a saturated network misclassify half of the images, attacks need "
+        f"{from_to(times, '.2f')} times the perturbation size that suffices for the vanilla "
+        f"network. FGSM attacks {record.parameters['controls']:,} images; the other results for "
+        f"the CNN rest on {images[-1]:.0f} images per seed. {badges}"
     )
 
 
@@ -118,7 +123,8 @@ def summary(version: Version) -> Table:
         f"paper / **ours** (range over the seeds), one step in float32 on {_most_images(record):g} "
         "images, not clipped. Square attack and all attacks together: clipped to [0, 1]. *Half "
         "at*: the size at which half of the images are misclassified. *Times vanilla*: this size "
-        "divided by that of the vanilla network.",
+        "divided by that of the vanilla network. For the CNN, all columns except FGSM rest on "
+        f"{_fewest_images(record):g} images per seed.",
         f"tab-critique-summary-{version.origin}",
         ["Network", "FGSM", "Square", "All together", "Half at", "Times vanilla"],
         list(_summary_rows(record)),
@@ -128,6 +134,13 @@ def summary(version: Version) -> Table:
 def _most_images(record: Record) -> float:
     """Return the number of test images for attacks on the MLPs. It is smaller for the CNN."""
     return float(max(row.value for row in record.rows if row.name == "images"))
+
+
+def _fewest_images(record: Record) -> float:
+    """Return the number of test images for those attacks on the CNN that are not on the page of
+    Table 1.
+    """
+    return float(min(row.value for row in record.rows if row.name == "images"))
 
 
 def free_attacks(version: Version) -> Table:
@@ -144,16 +157,17 @@ def clipped_attacks(version: Version) -> Table:
     """Return a table of each network's accuracy under each attack that clips images to [0, 1]. The
     last row shows the share of images on which all attacks fail.
     """
-    images = [row.value for row in version.record.rows if row.name == "images"]
+    record = version.record
     return table(
         f"{version.heading}, attacks whose images are clipped to [0, 1]: "
-        f"{_caption(version.record)}. PGD takes 20 steps. In the last row an image counts as "
+        f"{_caption(record)}. PGD takes 20 steps. In the last row an image counts as "
         "misclassified if any attack in the figure of curves succeeds on it. For the CNN, the last "
-        f"row and the attacks that the page on Table 1 does not have were run on {min(images):g} "
-        f"images; all other numbers are from {max(images):g} images.",
+        "row and the attacks that the page on Table 1 does not have were run on "
+        f"{_fewest_images(record):g} images; all other numbers are from {_most_images(record):g} "
+        "images.",
         f"tab-critique-boxed-{version.origin}",
         ["Attack", *COLUMNS],
-        list(_attack_rows(version.record, CLIPPED)),
+        list(_attack_rows(record, CLIPPED)),
     )
 
 
@@ -232,23 +246,19 @@ def gains(record: Record) -> str:
     are misclassified. The sentences divide the perturbation size for each network by the
     perturbation size for the vanilla network.
     """
-    saturated, trained = (
-        ", ".join(
-            f"{title} {spread(_times(record, network, method), 2)}"
-            for network, title in NETWORKS.items()
-        )
-        for method in ("saturated", "adversarial")
+    bullets = "\n".join(
+        f"- {title}: {saturated} for the saturated network, {trained} for the network trained on "
+        "FGSM images"
+        for network, title in NETWORKS.items()
+        for saturated, trained in [
+            (spread(_times(record, network, method), 2) for method in ("saturated", "adversarial"))
+        ]
     )
     return (
-        "We divide the perturbation size at which a network misclassifies half of the images by "
-        "the same size for the vanilla network. For the saturated networks the ratio is: "
-        f"{saturated}. For the networks trained on FGSM images the ratio is: {trained}."
+        "*The saturated networks are about as robust as the vanilla networks.* We divide the "
+        "perturbation size at which a network misclassifies half of the images by the "
+        f"same size for the vanilla network, and get these ratios:\n\n{bullets}"
     )
-
-
-def _listed(numbers: list[float], digits: int = 1) -> str:
-    *most, last = (f"{each:.{digits}f}" for each in numbers)
-    return f"{', '.join(most)} and {last}"
 
 
 def _summary_rows(record: Record) -> Iterator[list[str]]:

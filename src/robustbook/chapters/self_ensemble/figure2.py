@@ -15,9 +15,9 @@ from robustbook.ledger import Record
 from . import names, sweeps
 
 REGIMES: Mapping[str, str] = {
-    "rse": "training and test (RSE)",
-    "train only": "training only",
-    "test only": "test only",
+    "rse": "RSE, noise in both",
+    "train only": "noise in training only",
+    "test only": "noise at test time only",
     "none": "no noise",
 }
 SMALL = 0.1
@@ -78,11 +78,11 @@ def _behind(record: Record, network: str) -> str:
         rse = found.pop("rse")
         higher = {r: value for r, value in found.items() if value > rse}
         if higher:
-            which = names.listed([f"{REGIMES[r]} ({value:.1f} %)" for r, value in higher.items()])
+            which = names.listed([f"{value:.1f} % ({REGIMES[r]})" for r, value in higher.items()])
             sure = any(names.clearly(value, rse, images) for value in higher.values())
             told += (
-                f" At $c = {c:g}$ RSE ({rse:.1f} %) is below noise in {which}"
-                f"{'' if sure else ', but within two standard errors'}."
+                f" At $c = {c:g}$ RSE ({rse:.1f} %) is less accurate than the network with another "
+                f"use of noise: {which}{'' if sure else '; within two standard errors'}."
             )
     return told
 
@@ -119,7 +119,8 @@ def accuracies(version: Version) -> Table:
         rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
         rows += sweeps.rows(record, network, REGIMES, cs)
     return table(
-        f"{version.heading}: accuracy in per cent by where noise is used (range over the seeds).",
+        f"{version.heading}: accuracy in per cent by where noise is used"
+        f"{names.ranges(version.record)}.",
         f"tab-rse-figure-2-{version.tag}",
         ["Network, noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
@@ -137,8 +138,8 @@ def distortions(version: Version) -> Table:
         rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
         rows += sweeps.rows(record, network, REGIMES, cs, "distortion", 3)
     return table(
-        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images "
-        "(range over the seeds). Pixels are in [0, 1].",
+        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
+        f"{names.ranges(version.record)}. Pixels are in [0, 1].",
         f"tab-rse-figure-2-distortion-{version.tag}",
         ["Network, noise", *(f"c = {c:g}" for c in cs)],
         rows,

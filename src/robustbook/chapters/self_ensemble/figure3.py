@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version
+from robustbook.chapters.wording import from_to, whole_percent
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 
@@ -46,43 +47,83 @@ def levels(record: Record) -> dict[str, str]:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state whether noise raises the accuracy under attack, and whether more
-    noise raises it further. The sentences state the accuracies for all noise levels, on clean
-    images and under attack.
+    """Return sentences that answer whether more noise makes RSE more robust. They compare noise
+    with no noise, and the highest with the lowest noise level. The last sentence states how much
+    accuracy the noise costs on clean images.
     """
-    return " ".join(_told(record, network) for network in names.networks(record))
+    return whole_percent(" ".join(_told(record, network) for network in names.networks(record)))
 
 
-def lead(record: Record, network: str) -> str:
-    """Return a statement that says whether noise raises the accuracy under attack, and whether more
-    noise raises it further.
+def ends(record: Record, network: str) -> tuple[str, str]:
+    """Return the lowest and the highest of the noise levels that can be ordered. These are the
+    levels of the authors' script, which put the initial noise on the image. If the record has fewer
+    than two of them, all levels with noise count.
     """
-    under = _accuracies(record, network, STRONG)
-    noisy, images = [d for d in under if d != "none"], names.counted(record, network)
-    some = any(names.clearly(under[d], under["none"], images) for d in noisy)
-    low, high = under[noisy[0]], under[noisy[-1]]
-    more = "lowers it again" if names.clearly(low, high, images) else "does not clearly raise it"
-    if names.clearly(high, low, images):
-        more = "raises it further"
-    text = "Some noise raises the accuracy under attack" if some else "No noise level clearly helps"
-    return f"{text}, and more noise {more}" if len(noisy) > 1 else text
+    shown = [d for d in names.defenses(record, network, list(LEVELS)) if d != "none"]
+    script = [d for d in shown if d.startswith("rse paper")]
+    ordered = script if len(script) > 1 else shown
+    return ordered[0], ordered[-1]
+
+
+def _told(record: Record, network: str) -> str:
+    where = f"({names.full_title(record, network)}; {names.size(record, network)})"
+    parts = [_noise(record, network), _more(record, network), _cost(record, network)]
+    return f"{' '.join(parts)[:-1]} {where}."
+
+
+def _noise(record: Record, network: str) -> str:
+    """Return a sentence that compares each noise level with no noise under the attack."""
+    under, words = _accuracies(record, network, STRONG), levels(record)
+    images, none = names.counted(record, network), under.pop("none")
+    some = any(names.clearly(value, none, images) for value in under.values())
+    each = names.listed([f"{value:.1f} % with noise {words[d]}" for d, value in under.items()])
+    lead = "Compared with no noise, yes" if some else "Not clearly, even compared with no noise"
+    return (
+        f"{lead}: at $c = {STRONG:g}$ one draw classifies {none:.1f} % of the images correctly "
+        f"without noise, and {each}."
+    )
+
+
+def _more(record: Record, network: str) -> str:
+    """Return sentences that compare the highest with the lowest noise level at each c. Return "" if
+    there is only one level.
+    """
+    low, high = ends(record, network)
+    if low == high:
+        return ""
+    words, images = levels(record), names.counted(record, network)
+    cs = names.strengths(record, network, high)
+    told = []
+    for c in cs:
+        less, more = (names.at(record, network, d, c, ONE) or 0.0 for d in (low, high))
+        if names.clearly(more, less, images) or names.clearly(less, more, images):
+            change = "raises" if more > less else "lowers"
+            told.append(f"{change} the accuracy at $c = {c:g}$ from {less:.1f} to {more:.1f} %")
+    text = f"More noise ({words[high]} instead of {words[low]}) "
+    if not told:
+        return f"{text}does not change the accuracy by more than two standard errors at any $c$."
+    rest = len(cs) - len(told)
+    other = (
+        f" At the other {rest} values of $c$ the two levels differ by no more than two standard "
+        "errors."
+    )
+    return f"{text}{names.listed(told)}.{other if rest else ''}"
+
+
+def _cost(record: Record, network: str) -> str:
+    clean = _accuracies(record, network, 0.0)
+    none = clean.pop("none")
+    lost = from_to([none - value for value in clean.values()], ".1f")
+    return (
+        f"On clean images one draw classifies {none:.1f} % correctly without noise, and the noise "
+        f"costs {lost} percentage points."
+    )
 
 
 def _accuracies(record: Record, network: str, c: float) -> dict[str, float]:
     """Return for each noise level the accuracy of predictions from one noise draw."""
     shown = names.defenses(record, network, list(LEVELS))
     return {d: names.at(record, network, d, c, ONE) or 0.0 for d in shown}
-
-
-def _told(record: Record, network: str) -> str:
-    found = [_accuracies(record, network, c) for c in (STRONG, 0.0)]
-    words = names.listed([levels(record)[d] for d in found[0]])
-    first, second = (names.listed([f"{x:.1f}" for x in of.values()]) + " %" for of in found)
-    return (
-        f"{lead(record, network)}. At $c = {STRONG:g}$ one draw classifies {first} of the "
-        f"images correctly, with {words}; without an attack it is {second} "
-        f"({names.full_title(record, network)}; {names.size(record, network)})."
-    )
 
 
 def ran(records: Sequence[Record]) -> str:
@@ -99,7 +140,7 @@ def ran(records: Sequence[Record]) -> str:
 
 def curves(records: Sequence[Record]) -> Figure:
     """Draw the accuracy with one noise draw against the attack's constant c, with a curve per noise
-    level.
+    level. The legend goes from low to high noise.
     """
     panels = [
         sweeps.panel(
@@ -113,7 +154,11 @@ def curves(records: Sequence[Record]) -> Figure:
         )
         for record, network in names.best(records)
     ]
-    return figures.lines(panels, columns=len(panels), height=3.4)
+    figure = figures.lines(panels, columns=len(panels), height=3.4)
+    for legend in figure.legends:
+        legend.set_title("noise: initial / inside")
+        legend.get_title().set_fontsize(9)
+    return figure
 
 
 def of_one(record: Record) -> Figure:
@@ -141,7 +186,8 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
     cs = (0.0, *names.strengths(record, network, "rse"))
     return table(
         f"{version.heading}: accuracy of {words} in per cent with "
-        f"{names.full_title(record, network)}, by initial and inner noise (range over the seeds).",
+        f"{names.full_title(record, network)}, by initial and inner noise"
+        f"{names.ranges(version.record)}.",
         f"tab-rse-figure-3-{label}-{version.tag}",
         ["Noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         sweeps.rows(record, network, levels(record), cs, name),
@@ -158,22 +204,32 @@ def best_level(records: Sequence[Record]) -> str:
 def _best(record: Record, network: str) -> str:
     words, shown = levels(record), names.defenses(record, network, list(LEVELS))
     images = names.counted(record, network)
-    winners: list[list[str]] = []
-    parts, clear = [], 0
+    won: dict[tuple[str, ...], list[str]] = {}
+    clear = []
     for c in (0.0, *names.strengths(record, network, "rse")):
         found = {d: names.at(record, network, d, c, ONE) or 0.0 for d in shown}
         highest = max(found.values())
-        winners.append([d for d, value in found.items() if highest - value < 1e-9])
-        rest = [value for d, value in found.items() if d not in winners[-1]]
-        clear += bool(rest) and names.clearly(highest, max(rest), images)
-        where = "on clean images" if c == 0 else f"at $c = {c:g}$"
-        parts.append(f"{names.listed([words[d] for d in winners[-1]])} {where}")
-    always = [words[d] for d in shown if all(d in won for won in winners)]
+        winners = tuple(d for d, value in found.items() if highest - value < 1e-9)
+        rest = [value for d, value in found.items() if d not in winners]
+        where = "clean images" if c == 0 else f"$c = {c:g}$"
+        won.setdefault(winners, []).append(where)
+        if rest and names.clearly(highest, max(rest), images):
+            clear.append(where)
+    always = [words[d] for d in shown if all(d in winners for winners in won)]
     lead = "*The best noise level depends on the attack.*"
     if always:
         lead = f"*Best or tied everywhere: {names.listed(always)}.*"
+    parts = [
+        f"{names.listed([words[d] for d in winners])} ({', '.join(wheres)})"
+        for winners, wheres in won.items()
+    ]
+    sure = (
+        f"exceeds two standard errors only for {names.listed(clear)}"
+        if clear
+        else "never exceeds two standard errors"
+    )
     return (
-        f"{lead} The highest accuracy of one draw has {'; '.join(parts)} "
-        f"({names.full_title(record, network)}; {names.size(record, network)}). The lead over the "
-        f"next level exceeds two standard errors at {clear} of these {len(parts)} points."
+        f"{lead} These levels have the highest accuracy of one draw: {'; '.join(parts)}. "
+        f"The lead over the next level {sure} ({names.full_title(record, network)}; "
+        f"{names.size(record, network)})."
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import from_to, minus, spread
+from robustbook.chapters.wording import from_to, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -22,47 +22,62 @@ TURN = 0.4
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that state whether 50 noise draws are more accurate than one draw: under
-    weak attacks, and under strong attacks.
+    """Return sentences that state whether 50 noise draws are more accurate than one draw, under
+    weak and under strong attacks. For each network they state between which values of c the sign of
+    the difference changes.
     """
     best = names.best(records)
-    ends = [_ends(record, network) for record, network in best]
-    weak = all(gained > 0 for gained, _ in ends)
-    strong = all(gained < 0 for _, gained in ends)
+    weak, strong = zip(*(_as_claimed(*each) for each in best), strict=True)
     told = " ".join(_told(record, network) for record, network in best)
-    clear = [c for each in best for c in _clear(*each)]
-    lead = (
-        "By sign, 50 draws are better under weak attacks and worse under the strongest, as the "
-        "paper claims"
-        if weak and strong
-        else "Not all signs agree with the paper's claim"
+    clear = [
+        f"{names.full_title(*each)} at $c = {c:g}$, {minus(f'{fmean(gain(*each)[c]):+.1f}')} points"
+        for each in best
+        for c in _clear(*each)
+    ]
+    which = f" ({'; '.join(clear)})" if clear else ""
+    lead = f"By sign yes under weak attacks ($c$ below {TURN:g}), and "
+    lead += (
+        "no under stronger ones"
+        if all(strong)
+        else "it depends on the network and on $c$ otherwise"
     )
+    if not all(weak):
+        lead = "The signs of the differences do not agree with the paper's claim"
     return (
-        f"{lead}; only {len(clear)} of "
-        f"{sum(len(gain(*each)) for each in best)} differences "
-        f"exceed{'s' * (len(clear) == 1)} two standard errors. {told}"
+        f"{lead}; only {len(clear)} of {sum(len(gain(*each)) for each in best)} differences "
+        f"exceed{'s' * (len(clear) == 1)} two standard errors{which}. {told}"
     )
 
 
-def _ends(record: Record, network: str) -> tuple[float, float]:
-    """Return two differences between the accuracy with 50 noise draws and the accuracy with one:
-    the mean under weak attacks, and the difference at the largest c.
+def _as_claimed(record: Record, network: str) -> tuple[bool, bool]:
+    """Return whether the signs of the differences are those of the paper's claim: 50 draws are
+    not worse at any c below 0.4, and not better at any c from 0.4 on.
     """
-    gains = {c: fmean(each) for c, each in gain(record, network).items()}
-    return fmean(g for c, g in gains.items() if 0 < c < TURN), gains[max(gains)]
+    gains = {c: fmean(each) for c, each in gain(record, network).items() if c}
+    return (
+        all(gained >= 0 for c, gained in gains.items() if c < TURN),
+        all(gained <= 0 for c, gained in gains.items() if c >= TURN),
+    )
 
 
 def _told(record: Record, network: str) -> str:
-    higher, _ = _ends(record, network)
-    worse = [c for c, each in gain(record, network).items() if c and fmean(each) < 0]
-    lower = f"lose from $c = {min(worse):g}$ on" if worse else "lose at no $c$"
-    if worse and worse != [c for c in gain(record, network) if c >= min(worse)]:
-        lower = f"lose at $c$ = {', '.join(f'{c:g}' for c in worse)}"
-    return (
+    """Return a sentence that states at which values of c 50 noise draws gain and lose accuracy."""
+    gains = {c: fmean(each) for c, each in gain(record, network).items() if c}
+    up, down = ({c: s * gained for c, gained in gains.items() if s * gained > 0} for s in (1, -1))
+    parts = [
+        f"{verb} {from_to(list(found.values()), '.1f')} points at $c$ = "
+        f"{names.listed([f'{c:g}' for c in found])}"
+        for verb, found in (("gain", up), ("lose", down))
+        if found
+    ]
+    text = (
         f"{names.first_title(record, network)} ({names.size(record, network)}): 50 draws "
-        f"{'gain' if higher > 0 else 'lose'} {abs(higher):.1f} points on average for $c$ below "
-        f"{TURN:g}, and {lower}."
+        f"{', and '.join(parts) or 'change nothing'}"
     )
+    against = [f"{c:g}" for c in up if c >= TURN]
+    if against:
+        text += f"; the gain at $c$ = {names.listed(against)} contradicts the paper"
+    return f"{text}."
 
 
 def _clear(record: Record, network: str) -> list[float]:
@@ -98,9 +113,10 @@ def curves(records: Sequence[Record]) -> Figure:
             words: sweeps.curve(record, network, "rse", LOOK[name], name)
             for name, words in DRAWS.items()
         }
-        found = {words: each for words, each in drawn.items() if each is not None}
+        found = {words: sweeps.with_gaps(each) for words, each in drawn.items() if each is not None}
         title = names.title(record, network)
-        panels.append(Panel(title, sweeps.C, sweeps.ACCURACY, found, {}, log=True))
+        at = sweeps.ticks(list(found.values()))
+        panels.append(Panel(title, sweeps.C, sweeps.ACCURACY, found, {}, log=True, ticks=at))
     return figures.lines(panels, columns=len(panels), height=3.4)
 
 
@@ -132,7 +148,7 @@ def gains(version: Version) -> Table:
             )
     return table(
         f"{version.heading}: accuracy of RSE in per cent with one draw and with 50 draws, the "
-        "difference in percentage points, and the distortion (range over the seeds).",
+        f"difference in percentage points, and the distortion{names.ranges(version.record)}.",
         f"tab-rse-figure-4-{version.tag}",
         ["Attack", "one draw", "50 draws", "difference", "distortion"],
         rows,
@@ -140,26 +156,26 @@ def gains(version: Version) -> Table:
 
 
 def turning(records: Sequence[Record]) -> str:
-    """Split the attacks into those under which 50 noise draws are more accurate than one draw, and
-    the others. Return text that states, for both groups of attacks, the range of the accuracies
-    with one draw.
+    """Return sentences that state from which c on 50 noise draws are not more accurate than one
+    draw, and the accuracies with one draw below and from this c on.
     """
-    parts = []
-    for record, network in names.best(records):
-        above: list[float] = []
-        below: list[float] = []
-        for c, differences in gain(record, network).items():
-            right = names.at(record, network, "rse", c, "accuracy of one draw")
-            assert right is not None
-            (above if sum(differences) > 0 else below).append(right)
-        where = names.full_title(record, network)
-        if above and below:
-            parts.append(
-                f"with {where}, 50 draws are better at those $c$ at which one draw classifies "
-                f"{from_to(above, '.0f')} % correctly. At those $c$ at which one draw classifies "
-                f"{from_to(below, '.0f')} % correctly, 50 draws are not better"
-            )
-        else:
-            side = "better" if above else "not better"
-            parts.append(f"with {where}, 50 draws are {side} at every $c$")
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in parts)
+    return whole_percent(" ".join(_turning(*each) for each in names.best(records)))
+
+
+def _turning(record: Record, network: str) -> str:
+    gains = {c: fmean(each) for c, each in gain(record, network).items()}
+    above, below = (
+        [c for c, gained in gains.items() if (gained > 0) is better] for better in (True, False)
+    )
+    where = names.full_title(record, network)
+    if not above or not below:
+        return f"With {where}, 50 draws are {'better' if above else 'not better'} at every $c$."
+    one = {c: names.at(record, network, "rse", c, "accuracy of one draw") or 0.0 for c in gains}
+    lead = f"at $c$ = {names.listed([f'{c:g}' for c in below])}"
+    if max(above) < min(below):
+        lead = f"from $c = {min(below):g}$ on (the next smaller $c$ that we ran is {max(above):g})"
+    return (
+        f"With {where}, {lead}: there one draw classifies "
+        f"{from_to([one[c] for c in below], '.0f')} % of the images correctly. At the other $c$ "
+        f"it is {from_to([one[c] for c in above], '.0f')} %."
+    )

@@ -56,21 +56,53 @@ def enough(record: Record, network: str) -> bool | None:
 
 def curves(records: Sequence[Record]) -> Figure:
     """Draw accuracy on clean images against the number of noise draws, with a curve per noise
-    level.
+    level. All panels have the same y axis. Bars of two standard errors on either side are drawn for
+    the noise level of Table 1.
     """
-    panels = []
-    for record, network in names.best(records):
-        found = {}
-        for noise in names.defenses(record, network, list(LEVELS)):
-            of = {"network": network, "defense": noise}
-            numbers = [int(n) for n in settings(record, "accuracy", "draws", **of)]
-            each = [values(record, "accuracy", draws=n, **of) for n in numbers]
-            seeds = [list(seed) for seed in zip(*each, strict=True)]
-            words = f"noise {levels(record)[noise]}"
-            found[words] = Curve([float(n) for n in numbers], seeds, LOOK[noise])
-        title = names.title(record, network)
-        panels.append(Panel(title, "number of draws", "accuracy, clean images (%)", found, {}))
-    return figures.lines(panels, columns=len(panels), height=3.4)
+    best = names.best(records)
+    found = {network: _curves(record, network) for record, network in best}
+    margin = max(2 * standard_error(record, network) for record, network in best)
+    shown = [y for each in found.values() for curve in each.values() for ys in curve.y for y in ys]
+    limits = (max(0.0, min(shown) - margin - 1), min(100.0, max(shown) + margin + 1))
+    panels = [
+        Panel(
+            names.title(record, network),
+            "number of draws",
+            "accuracy, clean images (%)",
+            found[network],
+            {},
+            limits=limits,
+        )
+        for record, network in best
+    ]
+    figure = figures.lines(panels, columns=len(panels), height=3.4)
+    for axis, (record, network) in zip(figure.axes, best, strict=True):
+        curve = found[network].get(f"noise {levels(record)['rse']}")
+        if curve is not None:
+            y = [fmean(column) for column in zip(*curve.y, strict=True)]
+            error = 2 * standard_error(record, network)
+            axis.errorbar(curve.x, y, error, fmt="none", ecolor=curve.look.color, alpha=0.5)
+    return figure
+
+
+def _curves(record: Record, network: str) -> dict[str, Curve]:
+    found = {}
+    for noise in names.defenses(record, network, list(LEVELS)):
+        of = {"network": network, "defense": noise}
+        numbers = [int(n) for n in settings(record, "accuracy", "draws", **of)]
+        each = [values(record, "accuracy", draws=n, **of) for n in numbers]
+        seeds = [list(seed) for seed in zip(*each, strict=True)]
+        words = f"noise {levels(record)[noise]}"
+        found[words] = Curve([float(n) for n in numbers], seeds, LOOK[noise])
+    return found
+
+
+def standard_error(record: Record, network: str) -> float:
+    """Return the standard error of an accuracy with 50 draws, in percentage points. It follows from
+    the number of test images.
+    """
+    share = fmean(values(record, "accuracy", network=network, draws=MOST)) / 100
+    return float(100 * (share * (1 - share) / names.counted(record, network)) ** 0.5)
 
 
 def of_one(record: Record) -> Figure:
@@ -79,42 +111,66 @@ def of_one(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return a table of the accuracies for several numbers of noise draws. The last column is the
-    accuracy with 50 draws minus the accuracy with one draw.
+    """Return a table of the accuracies for several numbers of noise draws. The last two columns are
+    the changes of the accuracy from one draw to ten, and from ten to 50.
     """
     record = version.record
     numbers = (1, 4, ENOUGH, 20, MOST)
     rows: list[list[str]] = []
     for network in names.networks(record):
-        rows.append([f"**{names.full_title(record, network)}**", *[""] * (len(numbers) + 1)])
+        rows.append([f"**{names.full_title(record, network)}**", *[""] * (len(numbers) + 2)])
         for noise in names.defenses(record, network, list(LEVELS)):
             of = {"network": network, "defense": noise}
             each = [values(record, "accuracy", draws=n, **of) for n in numbers]
-            gained = [b - a for a, b in zip(each[0], each[-1], strict=True)]
-            rows.append([levels(record)[noise], *map(spread, each), minus(spread(gained))])
+            ten = each[numbers.index(ENOUGH)]
+            changes = [
+                minus(spread([b - a for a, b in zip(first, second, strict=True)]))
+                for first, second in ((each[0], ten), (ten, each[-1]))
+            ]
+            rows.append([levels(record)[noise], *map(spread, each), *changes])
     return table(
-        f"{version.heading}: accuracy on clean images in per cent by the number of draws, and the "
-        f"gain from 1 draw to {MOST} in percentage points (range over the seeds).",
+        f"{version.heading}: accuracy on clean images in per cent by the number of draws, and its "
+        f"change in percentage points{names.ranges(version.record)}.",
         f"tab-rse-figure-5-{version.tag}",
-        ["Network, noise", *(f"n = {n}" for n in numbers), "gain"],
+        [
+            "Network, noise",
+            *(f"n = {n}" for n in numbers),
+            f"1 to {ENOUGH}",
+            f"{ENOUGH} to {MOST}",
+        ],
         rows,
     )
 
 
 def gained(records: Sequence[Record]) -> str:
-    """Return a sentence that states two gains in accuracy for each noise level: from 1 to 10 noise
-    draws, and from 10 to 50 draws.
+    """Return sentences that answer whether the first ten noise draws give most of the gain. They
+    count the noise levels for which the accuracy rises more from 1 to 10 draws than from 10 to 50,
+    and the changes that exceed two standard errors.
     """
-    parts = [
-        f"{minus(f'{early:+.1f}')} and {minus(f'{late:+.1f}')} points with noise "
-        f"{levels(record)[noise]} ({names.full_title(record, network)})"
+    found = [
+        (early, late, _clear(record, network, noise))
         for record, network in names.best(records)
         for noise in names.defenses(record, network, list(LEVELS))
         for early, late in [_gains(record, network, noise)]
     ]
+    most = sum(early > max(late, 0) for early, late, _ in found)
+    clear = sum(sure for *_, sure in found)
     return (
-        f"The first number is the change in accuracy from 1 to {ENOUGH} draws, the second number "
-        f"the change from {ENOUGH} to {MOST} draws: {'; '.join(parts)}."
+        f"{'Yes' if 2 * most > len(found) else 'No'}, by sign: for {most} of {len(found)} pairs of "
+        f"network and noise level the accuracy rises more from 1 to {ENOUGH} draws than from "
+        f"{ENOUGH} to {MOST}. But {clear or 'none'} of these {2 * len(found)} changes "
+        f"exceed{'s' * (clear < 2)} two standard errors. The last two columns of the table above "
+        "have the changes."
+    )
+
+
+def _clear(record: Record, network: str, noise: str) -> int:
+    """Return how many of the two changes exceed two standard errors."""
+    one, ten, fifty = (_at(record, network, noise, n) for n in (1, ENOUGH, MOST))
+    images = names.counted(record, network)
+    return sum(
+        names.clearly(a, b, images) or names.clearly(b, a, images)
+        for a, b in ((one, ten), (ten, fifty))
     )
 
 
@@ -127,14 +183,14 @@ def _at(record: Record, network: str, noise: str, draws: int) -> float:
     return mean(record, "accuracy", network=network, defense=noise, draws=draws)
 
 
-def largest_error(record: Record, images: int | None = None) -> str:
-    """Return a sentence that states the standard error of an accuracy, which depends on the number
-    of test images.
+def largest_error(record: Record) -> str:
+    """Return a sentence that states the standard error of an accuracy, and by how much two
+    accuracies must differ to be more than two standard errors apart.
     """
-    of = images or min(row.images for row in record.rows if row.images)
-    share = fmean(values(record, "accuracy", draws=MOST)) / 100
-    error = 100 * (share * (1 - share) / of) ** 0.5
+    network = names.networks(record)[0]
+    error = standard_error(record, network)
     return (
-        f"The standard error of an accuracy measured on {of:,} images is {error:.1f} points, so "
-        "smaller changes may be due to chance."
+        f"The standard error of an accuracy measured on {names.counted(record, network):,} images "
+        f"is {error:.1f} points. Two such accuracies must differ by {2 * 2**0.5 * error:.1f} "
+        "points to be two standard errors apart. Smaller changes may be due to chance."
     )

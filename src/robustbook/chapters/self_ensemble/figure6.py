@@ -8,8 +8,8 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, printed, values
-from robustbook.chapters.wording import beside, spread_or
+from robustbook.chapters.published import Version, printed, settings, values, verdicts
+from robustbook.chapters.wording import badge, beside, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
@@ -23,8 +23,8 @@ AT = 0.1
 """The value of c at which the accuracies of RSE and of the network without a defense are
 compared.
 """
-CS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
-"""The values of c in the tables; the figure shows all values of c."""
+CS = (0.0, 0.01, 0.1, 0.4, 1.0, 10.0, 100.0)
+"""The values of c in the tables, if they were measured; the figure shows all values of c."""
 THEIR_IMAGES = 1600
 """The number of images behind each of the authors' points."""
 FAILED = 15
@@ -34,31 +34,71 @@ FAR = 1.0
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that compare RSE with the network without a defense twice: by accuracies at
-    the same c, and by accuracies at the same distortion.
+    """Return on how many networks RSE is mostly better than no defense, and a list
+    with one entry for each network. An entry compares RSE with no defense: at all values of c, by
+    accuracies at c = 0.1, and by accuracies at the same distortion. The verdict follows the
+    comparison at c = 0.1.
     """
-    return " ".join(_compared(record, network) for record, network in names.best(records))
+    best = names.best(records)
+    better = [_mostly_better(*each) for each in best]
+    lead = (
+        f"On {better.count(True)} of {len(best)} networks, RSE is clearly more accurate "
+        "than no defense at most values of $c$."
+    )
+    if any(failed(*each) for each in best):
+        lead += (
+            " We cannot rank RSE among all other defenses, because some of our networks with these "
+            "defenses are far less accurate than the authors'."
+        )
+    told = [_compared(*each) for each in best]
+    ran = [network for _, network in best]
+    told += [
+        f"*{plain}* was not run.{_verdict(network)}"
+        for network, plain in NETWORKS.items()
+        if network not in ran
+    ]
+    return whole_percent("\n".join([f"{lead}\n", *(f"- {each}" for each in told)]))
+
+
+def _mostly_better(record: Record, network: str) -> bool:
+    """Return whether RSE is clearly better than no defense at more than half of the values of c."""
+    cs = names.strengths(record, network, "rse")
+    return 2 * [_at(record, network, c) for c in cs].count(BETTER) > len(cs)
+
+
+def _verdict(network: str) -> str:
+    """Return the verdict on the claim that RSE is better than no defense at c = 0.1, as a badge."""
+    found = verdicts("self_ensemble")[f"self-ensemble/figure-6/{network}/rse-above-none/c-{AT:g}"]
+    return f" {badge(found)}"
 
 
 def _compared(record: Record, network: str) -> str:
-    rse, none = at_equal_c(record, network)
     images = names.counted(record, network)
+    cs = names.strengths(record, network, "rse")
+    better, worse = (
+        [f"{c:g}" for c in cs if _at(record, network, c) == word] for word in (BETTER, WORSE)
+    )
+    rse, none = at_equal_c(record, network)
+    text = (
+        f"*{names.first_title(record, network)}* ({names.size(record, network)}): RSE is clearly "
+        f"better at {len(better)} of {len(cs)} values of $c$, and clearly worse at "
+        f"{names.listed(worse) or 'none'}. At $c = {AT:g}$ the accuracy is {rse:.1f} % with RSE "
+        f"and {none:.1f} % without defense.{_verdict(network)}"
+    )
     found = at_equal_distance(record, network)
-    orders = [_order(rse, none, images)]
-    text = f"At $c = {AT:g}$ RSE has {rse:.1f} % and no defense {none:.1f} % accuracy"
-    end = "."
-    if found is not None:
-        distance, rse, none = found
-        orders.append(_order(rse, none, images))
-        text += f"; at the same distortion of {distance:g}, {rse:.1f} and {none:.1f} %"
-        theirs = _their_order(network, distance)
-        if theirs != orders[-1]:
-            end = f". By the authors' points at this distortion, {theirs}."
-    lead = orders[0]
-    if len(set(orders)) > 1:
-        lead = f"at equal $c$ {orders[0]}, at equal distortion {orders[1]}"
-    where = f"*{names.first_title(record, network)}* ({names.size(record, network)})"
-    return f"{where}: {lead}. {text}{end}"
+    if found is None:
+        return text
+    distance, rse, none = found
+    return (
+        f"{text} At the same distortion of {distance:g}, these are {rse:.1f} and {none:.1f} %: "
+        f"{_order(rse, none, images)}."
+    )
+
+
+def _at(record: Record, network: str, c: float) -> str:
+    """Return in words whether RSE is better or worse than no defense at one value of c."""
+    rse, none = (names.at(record, network, d, c) or 0.0 for d in ("rse", "none"))
+    return order(record, network, rse, none)
 
 
 BETTER, WORSE, OPEN = "RSE is better", "RSE is worse", "not distinguishable"
@@ -171,13 +211,18 @@ def curves(records: Sequence[Record]) -> Figure:
     distortion, and each network has one column.
 
     Pale lines show the authors' own results. The authors' results are also drawn for a network that
-    we did not run.
+    we did not run. Records for profile ``quick`` are from other images than the authors', so only
+    their own networks and curves are drawn.
     """
     panels = []
+    quick = all(record.profile == "quick" for record in records)
+    shown = {
+        n: plain for n, plain in NETWORKS.items() if not quick or names.with_network(records, n)
+    }
     for quantity, (name, label) in enumerate(
         (("accuracy", sweeps.ACCURACY), ("distortion", "distortion (l2)"))
     ):
-        for network, plain in NETWORKS.items():
+        for network, plain in shown.items():
             record = names.with_network(records, network)
             panels.append(
                 sweeps.panel(
@@ -187,10 +232,10 @@ def curves(records: Sequence[Record]) -> Figure:
                     title=f"{plain}, not run" if record is None else names.title(record, network),
                     name=name,
                     label=label,
-                    theirs=sweeps.printed_curves(network, quantity),
+                    theirs={} if quick else sweeps.printed_curves(network, quantity),
                 )
             )
-    return figures.lines(panels, columns=3, height=2.3)
+    return figures.lines(panels, columns=2 if len(shown) == 1 else len(shown), height=2.3)
 
 
 def of_one(record: Record) -> Figure:
@@ -207,7 +252,7 @@ def equal_distortion(records: Sequence[Record]) -> Figure:
         record = names.with_network(records, network)
         ours = {} if record is None else dict(_by_distance(record, network))
         theirs = {words: _their_distances(network, d) for d, words in DEFENSES.items()}
-        title = plain if record is None else names.title(record, network)
+        title = f"{plain}, not run" if record is None else names.title(record, network)
         label = sweeps.ACCURACY
         panels.append(figures.Panel(title, "distortion (l2)", label, ours, {}, theirs))
     return figures.lines(panels, columns=3, height=2.8)
@@ -245,7 +290,8 @@ def distortion_table(version: Version) -> Table:
 
 def _table(version: Version, name: str, quantity: int, words: str, digits: int) -> Table:
     record = version.record
-    cs = CS if name == "accuracy" else CS[1:]
+    measured = settings(record, name, "c")
+    cs = [c for c in CS if c in measured]
     rows: list[list[str]] = []
     for network in names.networks(record):
         rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
@@ -258,7 +304,8 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
             ]
             rows.append([title, *cells])
     return table(
-        f"{version.heading}. {words}, the authors' points / **ours** (range over the seeds).",
+        f"{version.heading}. {words}, the authors' points / **ours**"
+        f"{names.ranges(version.record)}.",
         f"tab-rse-figure-6-{name}-{version.tag}",
         ["Network, defense", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
@@ -283,7 +330,8 @@ def equal_table(version: Version) -> Table:
     ]
     return table(
         f"{version.heading}. Accuracy in per cent at equal distortion, interpolated linearly "
-        "between the points of a curve: the authors' points / **ours** (range over the seeds).",
+        "between the points of a curve: the authors' points / **ours**"
+        f"{names.ranges(version.record)}.",
         f"tab-rse-figure-6-equal-{version.tag}",
         ["Network, defense", *(f"distortion {d:g}" for d in EQUAL)],
         rows,
@@ -309,15 +357,11 @@ def crossings(records: Sequence[Record]) -> str:
         ]
         theirs = [_their_order(network, d) for d in reached]
         parts.append(
-            f"with {names.full_title(record, network)} {_counts(ours)} "
-            f"(the authors' points: {_counts(theirs)})"
+            f"{names.first_title(record, network)}, at the same distortion "
+            f"({names.listed([f'{d:g}' for d in reached])}): {_counts(ours)}. By the authors' "
+            f"points: {_counts(theirs)}."
         )
-    if not parts:
-        return "No distortion was reached both with RSE and without defense."
-    return (
-        f"At the same distortion ({', '.join(f'{d:g}' for d in EQUAL)}, where both networks reach "
-        f"it), beside the network without defense: {'; '.join(parts)}."
-    )
+    return " ".join(parts) or "No distortion was reached both with RSE and without defense."
 
 
 def _counts(orders: Sequence[str]) -> str:
@@ -352,20 +396,26 @@ def failed(record: Record, network: str) -> dict[str, float]:
 
 
 def _trained(record: Record, network: str) -> str:
+    found = failed(record, network)
+    if not found:
+        return ""
     low = [
         f"{DEFENSES[defense]} {names.at(record, network, defense, c):.1f} % "
         f"{f'at $c = {c:g}$' if c else 'on clean images'} "
-        f"({points()[network, defense][c][0]:.1f})"
-        for defense, c in failed(record, network).items()
+        f"({points()[network, defense][c][0]:.1f} %)"
+        for defense, c in found.items()
     ]
-    if not low:
-        return ""
     rse = names.at(record, network, "rse", 0.0) or 0.0
-    return (
-        f"With {names.full_title(record, network)} the following accuracies are far below the "
-        f"authors' (in brackets): {'; '.join(low)}. RSE has {rse:.1f} % "
-        f"({points()[network, 'rse'][0.0][0]:.1f}) on clean images. So our training is too short "
-        "or the network too narrow for these defenses, and their rank says little about them."
+    narrow = "" if record.profile == "paper" else ", or the network is too narrow"
+    many = len(found) > 1
+    return whole_percent(
+        f"With {names.full_title(record, network)} "
+        f"{'these accuracies are' if many else 'one accuracy is'} far below the authors' (in "
+        f"brackets): {'; '.join(low)}. RSE has {rse:.1f} % "
+        f"({points()[network, 'rse'][0.0][0]:.1f} %) on clean images. Probably our training is too "
+        f"short for {'these defenses' if many else 'this defense'}{narrow}. So "
+        f"{'their ranks say' if many else 'its rank says'} little about "
+        f"{'them' if many else 'it'}."
     )
 
 
@@ -378,7 +428,7 @@ def clean_costs(records: Sequence[Record]) -> str:
     ]
     return (
         "On clean images the accuracy of RSE is lower than that of the network without defense, by "
-        f"{', '.join(parts)}."
+        f"{names.listed(parts)}."
     )
 
 
@@ -394,6 +444,20 @@ def with_whole_curves(versions: Iterable[Version]) -> list[Version]:
     c.
     """
     return [each for each in versions if values(each.record, "mean difference of accuracy")]
+
+
+def whole_curves_in_words(records: Sequence[Record]) -> str:
+    """Return a sentence that states whether the difference to the authors' whole curves can be
+    computed. This needs a stored run with all values of c of the paper.
+    """
+    if any(values(record, "mean difference of accuracy") for record in records):
+        return (
+            "The table averages the absolute difference of the accuracies over all values of $c$."
+        )
+    return (
+        "We did not compute a mean difference over the whole curves, because no stored run has all "
+        "sixteen values of $c$."
+    )
 
 
 def whole_curves(version: Version) -> Table:
@@ -416,7 +480,7 @@ def whole_curves(version: Version) -> Table:
     ]
     return table(
         f"{version.heading}. Mean over all c of the absolute difference between our accuracy and "
-        "the accuracy in the authors' data, in percentage points (range over the seeds).",
+        f"the accuracy in the authors' data, in percentage points{names.ranges(version.record)}.",
         f"tab-rse-figure-6-whole-{version.tag}",
         ["Network", *DEFENSES.values()],
         rows,

@@ -14,7 +14,7 @@ from robustbook.ledger import Record
 THEIR_EPOCHS = 200
 """The epochs of training in the authors' released code. Adversarial retraining takes 300 epochs."""
 EPOCHS: Mapping[tuple[str, str], int] = {
-    ("quick", "vgg16"): 8,
+    ("quick", "vgg16"): 6,
     ("quick", "resnext"): 4,
     ("reduced", "vgg16"): 6,
     ("reduced", "resnext"): 8,
@@ -46,7 +46,7 @@ noise; inside the network the standard deviation is always 0.1.
 NETWORKS: Mapping[str, str] = {"model-a": "Model A", "vgg16": "VGG16", "resnext": "ResNeXt"}
 """The networks, in the order of the columns of Figure 6."""
 
-STEPS, QUICK_STEPS = 300, 40
+STEPS, QUICK_STEPS = 300, 30
 """The steps of the paper's attack: in all profiles but ``quick``, and in profile ``quick``."""
 
 PLACE_LOOKS: Mapping[str, Look] = {
@@ -142,6 +142,13 @@ def size(record: Record, network: str) -> str:
     """
     seeds = seeds_in_words(max(len(record.seeds), 1))
     return f"{counted(record, network):,} images, {seeds}"
+
+
+def ranges(record: Record) -> str:
+    """Return the words with which a caption explains a range, or "" if the record has one seed and
+    so no range.
+    """
+    return " (range over the seeds)" if len(record.seeds) > 1 else ""
 
 
 def counted(record: Record, network: str, baselines: bool = False) -> int:

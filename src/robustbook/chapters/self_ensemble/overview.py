@@ -125,28 +125,6 @@ def averaging(record: Record) -> str:
     )
 
 
-def levels(record: Record) -> str:
-    """Return sentences that state the accuracy of each noise level, on clean images and under a
-    weak attack.
-    """
-    parts = []
-    for network in names.networks(record):
-        each = "; ".join(
-            f"{figure3.levels(record)[d]}: "
-            + " and ".join(
-                f"{names.at(record, network, d, c, figure3.ONE) or 0.0:.1f}"
-                for c in (0.0, figure3.STRONG)
-            )
-            for d in names.defenses(record, network, list(figure3.LEVELS))
-        )
-        parts.append(
-            f"{figure3.lead(record, network)}. One draw classifies, in per cent on "
-            f"clean images and at $c = {figure3.STRONG:g}$: {each} "
-            f"({names.full_title(record, network)}; {names.size(record, network)})."
-        )
-    return " ".join(parts)
-
-
 def one_image(record: Record) -> str:
     """Return the answer of the page on Table 3. Also return, for the network without a defense, our
     mean distance divided by the printed one.
@@ -176,7 +154,8 @@ def claims() -> Table:
     finding, and how often each verdict occurs.
     """
     caption = (
-        "What the paper claims, the page that tests it, what we find, and counts of the verdicts."
+        "What the paper claims (the last row is our own question), the page that tests it, what "
+        "we find, and counts of the verdicts."
     )
     return claims_table(PAPER, caption, "tab-rse-overview", CLAIMS)
 
@@ -204,7 +183,7 @@ CLAIMS = (
         "More noise makes RSE more robust and lowers its clean accuracy",
         "figure3",
         ("figure-3",),
-        of_best(levels, f"{PAPER}/figure-3"),
+        of_best(figure3.answer, f"{PAPER}/figure-3"),
     ),
     Claim(
         "An ensemble of 50 draws is better than one draw under weak attacks, and worse under "

@@ -3,12 +3,13 @@ is run with five values of its constant c.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, printed, values
-from robustbook.chapters.wording import beside, whole_percent
+from robustbook.chapters.wording import beside, from_to, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
@@ -76,26 +77,23 @@ def ran(record: Record) -> str:
 
 
 def baselines(record: Record) -> str:
-    """Return sentences that state our accuracies on clean images next to the authors', and which of
-    the other defenses come close to a printed accuracy under attack. The last sentence says which
-    comparison is fair. Return an empty text if no other defense is far below the authors'.
+    """Return sentences that state how far our accuracies on clean images are below the authors',
+    and which of the other defenses come close to a printed accuracy under attack. The last sentence
+    says which comparison is fair. Return an empty text if no other defense is far below the
+    authors'.
     """
     failed = figure6.failed(record, NETWORK)
     if not failed:
         return ""
-    clean = names.listed(
-        [
-            f"{DEFENSES[d]} {_mean(record, d, 0.0):.1f} ({points()[NETWORK, d][0.0][0]:.1f})"
-            for d in _behind(record)
-        ]
-    )
     near = {d: [c for c in CS if _mean(record, d, c) >= _printed(d, c) - CLOSE] for d in failed}
     reached = names.listed([f"{DEFENSES[d]} {_from(cs)}" for d, cs in near.items() if cs])
     text = (
-        "Our accuracies on clean images are, in per cent, with the authors' data in brackets: "
-        f"{clean}. We trained for {names.epochs(record, NETWORK)} epochs, the authors for "
-        f"{names.THEIR_EPOCHS} or more. The short training and the narrow network probably lower "
-        "these accuracies; we did not test this. "
+        "On clean images our networks are "
+        f"{from_to(list(_behind(record).values()), '.1f')} points less accurate than the authors' "
+        f"({{numref}}`tab-rse-table-2-{record.profile}`). We trained for "
+        f"{names.epochs(record, NETWORK)} epochs, the authors for {names.THEIR_EPOCHS} or more. "
+        "The short training and the narrow network probably lower these accuracies; we did not "
+        "test this. "
     )
     if reached:
         text += (
@@ -126,23 +124,31 @@ def _from(cs: Sequence[float]) -> str:
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against c, with a curve per defense. If RSE was run with its strongest noise in
-    several places, a second panel has a curve for each place.
+    """Draw accuracy against c, with a curve per defense. Pale lines show the printed numbers, but
+    not behind a record for profile ``quick``, which is from other images. If RSE was run with its
+    strongest noise in several places, a second panel has a curve for each place.
     """
     record = _record(records)
     title = names.title(record, NETWORK)
     theirs = {
         words: Curve(CS, [[float(printed(target(d, c)) or 0) for c in CS]], LOOKS[d])
         for d, words in DEFENSES.items()
+        if record.profile != "quick"
     }
     panels = [sweeps.panel(record, NETWORK, DEFENSES, title=title, theirs=theirs)]
     if len(names.defenses(record, NETWORK, list(PLACES))) > 1:
-        shown = {d: f"noise {words}" for d, words in PLACES.items()}
-        row = {"RSE": theirs["RSE"]}
+        shown = {d: "RSE" if d == "rse" else f"RSE, noise {_place(d)}" for d in PLACES}
+        row = {words: curve for words, curve in theirs.items() if words == "RSE"}
         looks = names.PLACE_LOOKS
         place = f"{title}, RSE"
         panels.append(sweeps.panel(record, NETWORK, shown, title=place, theirs=row, looks=looks))
+    panels = [replace(panel, limits=(-3.0, 100.0)) for panel in panels]
     return figures.lines(panels, columns=len(panels), height=3.4)
+
+
+def _place(defense: str) -> str:
+    """Return the standard deviation and the place of the initial noise as words of a sentence."""
+    return PLACES[defense].replace(",", "")
 
 
 def of_one(record: Record) -> Figure:
@@ -158,7 +164,8 @@ def printed_beside(version: Version) -> Table:
     return table(
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
         f"{names.images(record, NETWORK)}. Accuracy in per cent under the attack, printed / "
-        "**ours** (range over the seeds). Table 2 prints no clean accuracies; those shown are the "
+        "**ours**"
+        f"{names.ranges(version.record)}. Table 2 prints no clean accuracies; those shown are the "
         "authors' data of Figure 6, from another run than Table 2. Therefore the authors' RSE has "
         "fewer correct predictions on clean images than at $c = 0.01$.",
         f"tab-rse-table-2-{version.tag}",
@@ -182,7 +189,8 @@ def placements(version: Version) -> Table:
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
     return table(
         f"{version.heading}: accuracy of RSE in per cent, by the standard deviation and the place "
-        "of the initial noise (range over the seeds). The last row has the paper's numbers.",
+        "of the initial noise"
+        f"{names.ranges(version.record)}. The last row has the paper's numbers.",
         "tab-rse-placements",
         ["Initial noise", "clean", *(f"c = {c:g}" for c in CS)],
         [
@@ -198,8 +206,8 @@ def distortions(version: Version) -> Table:
     """
     shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
     return table(
-        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images "
-        "(range over the seeds). Pixels are in [0, 1].",
+        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
+        f"{names.ranges(version.record)}. Pixels are in [0, 1].",
         "tab-rse-table-2-distortion",
         ["Defense", *(f"c = {c:g}" for c in CS)],
         sweeps.rows(version.record, NETWORK, shown, CS, "distortion", 3),
@@ -220,21 +228,20 @@ def nearest_placement(record: Record) -> str:
         return "Only one placement of the strongest noise has been run so far."
     clean = {d: names.at(record, NETWORK, d, 0.0) or 0.0 for d in off}
     theirs = points()[NETWORK, "rse"][0.0][0]
-    told = names.listed([f"{value:.1f} points ({PLACES[d]})" for d, value in off.items()])
-    text = f"Averaged over $c$, the accuracies of our RSE are {told} from the printed ones."
-    far, near = (_distortion(record, d, CS[-1]) for d in list(off)[:2])
-    text += (
-        f" At $c = {CS[-1]:g}$ the attack changes images by {far:.2f} ({PLACES[list(off)[0]]}) and "
-        f"{near:.2f} ({PLACES[list(off)[1]]})."
+    told = names.listed([f"{value:.1f} points with noise {_place(d)}" for d, value in off.items()])
+    text = f"Averaged over $c$, our accuracy of RSE differs from the printed one by {told}."
+    moved = names.listed(
+        [f"{_distortion(record, d, CS[-1]):.2f} with noise {_place(d)}" for d in list(off)[:2]]
     )
+    text += f" At $c = {CS[-1]:g}$ the attack changes images by {moved}."
     if max(clean.values()) < theirs - CLOSE:
         accuracy = names.listed([f"{value:.1f}" for value in clean.values()])
         return whole_percent(
-            f"{text} Our networks are too weak to decide: on clean images they classify only "
-            f"{accuracy} % correctly, and the authors' network {theirs:.1f} %."
+            "Our networks are too weak to decide: on clean images they classify only "
+            f"{accuracy} % correctly, and the authors' network {theirs:.1f} %. {text}"
         )
     nearest = min(off, key=lambda d: off[d])
-    return f"{text} The printed accuracies are nearest to ours with the noise {PLACES[nearest]}."
+    return f"Probably the one with noise {_place(nearest)}, which is nearest to ours. {text}"
 
 
 def flat_line(record: Record) -> str:
@@ -261,10 +268,13 @@ def caption_claim(record: Record) -> str:
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
     if not low:
-        return "At none of these c are the accuracies of all networks other than RSE below 30 %."
+        return whole_percent(
+            "In our runs, at none of these $c$ are the accuracies of all networks other than RSE "
+            "below 30 %."
+        )
     kept = _mean(record, "rse", low[0])
     return whole_percent(
-        "The accuracies of all other networks that were run are below 30 % from "
+        "In our runs, the accuracies of all other networks are below 30 % from "
         f"$c = {low[0]:g}$ on. At this $c$ the accuracy of RSE is {kept:.1f} %."
     )
 

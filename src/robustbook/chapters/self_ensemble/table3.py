@@ -9,8 +9,8 @@ from jaxtyping import Int, UInt8
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, printed, settings, values
-from robustbook.chapters.wording import beside, spread
+from robustbook.chapters.published import Version, mean, printed, settings, values, verdicts
+from robustbook.chapters.wording import badge, beside, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -43,8 +43,29 @@ def answer(record: Record) -> str:
         f"{rse:.2f} with RSE and {none:.2f} without defense "
         f"({names.full_title(record, network)}{theirs}). The attack "
         f"succeeds for {hits[0]:g} of {of} target classes with RSE and for {hits[1]:g} without "
-        f"defense. {verdict}{failed}"
-    ).rstrip()
+        f"defense. {verdict}{failed}".rstrip()
+        + _judged(record)
+    )
+
+
+def _judged(record: Record) -> str:
+    """Return the verdicts on the two means and on RSE's count as badges. If the network is not the
+    paper's, return a sentence that says why there is no verdict.
+    """
+    if record.profile != "paper":
+        return (
+            " The ResNeXt of the authors' script was not run at its full width, so the paper's "
+            f"numbers have no verdict. {_not_run(record)}"
+        )
+    found = verdicts("self_ensemble")
+    ids = ("mean/rse", "mean/none", "rse-largest-count")
+    each = dict.fromkeys(found[f"self-ensemble/table-3/{name}"] for name in ids)
+    return "".join(f" {badge(verdict)}" for verdict in each)
+
+
+def _not_run(record: Record) -> str:
+    rest = [DEFENSES[d] for d in DEFENSES if d not in _defenses(record)]
+    return f"{names.listed(rest)} were not run." if rest else ""
 
 
 def comparable(record: Record) -> bool:
@@ -127,7 +148,8 @@ def printed_beside(version: Version) -> Table:
     """
     record = version.record
     network, paper = main_network(record), comparable(record)
-    shown = list(DEFENSES) if paper else _defenses(record)
+    known = list(DEFENSES) if paper else _defenses(record)
+    shown = sorted(known, key=lambda d: d not in _ENDS)  # RSE and no defense side by side
 
     def cell(ours: list[float], theirs: float | None) -> str:
         return beside(ours, theirs, 2) if paper else spread(ours, 2)
@@ -140,7 +162,9 @@ def printed_beside(version: Version) -> Table:
         cell(values(record, f"mean {SQUARED}", network=network, defense=d), _there("mean", d))
         for d in shown
     ]
-    words = "printed / **ours** (range over the seeds)" if paper else "ours, on another image"
+    words = (
+        f"printed / **ours**{names.ranges(version.record)}" if paper else "ours, on another image"
+    )
     return table(
         f"{version.heading}: squared l2 distance of the attacked image by target class, with "
         f"{names.full_title(record, network)}, {words}.",
@@ -157,7 +181,7 @@ def reached(version: Version) -> Table:
     record = version.record
     return table(
         f"{version.heading}: number of target classes (of {len(_classes(record))}) for which the "
-        "attack succeeds (range over the seeds). RSE predicts with 50 draws.",
+        f"attack succeeds{names.ranges(version.record)}. RSE predicts with 50 draws.",
         f"tab-rse-table-3-reached-{version.tag}",
         ["Network, defense", "targets reached"],
         [
@@ -184,7 +208,8 @@ def orders(record: Record) -> str:
     ahead, trained = sum(a > b for a, b in pairs), len(pairs) // len(classes)
     return (
         f"RSE needs a larger distance than the network without defense in {ahead} of {len(pairs)} "
-        f"attacks ({len(classes)} target classes, {trained} trained network{'s' * (trained > 1)})."
+        f"attacks ({len(classes)} target classes, "
+        f"{'one pair' if trained == 1 else f'{trained} pairs'} of trained networks)."
     )
 
 

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, of_target, settings, values
-from robustbook.chapters.wording import minus, spread, whole_percent
+from robustbook.chapters.wording import from_to, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import counted, listed, networks, title
+from .names import counted, listed, networks, ranges, title
 
 JENSEN = "self-ensemble/claim-jensen"
 TRACE = "self-ensemble/claim-taylor-trace"
@@ -32,12 +32,27 @@ def answer(record: Record) -> str:
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
     norm = mean(record, "gap over norm", network="digits", scale=SMALL)
     return minus(
-        f"Jensen's bound {bound}. The Taylor expansion holds with the trace of the Hessian and not "
-        f"with its norm: the mean loss changes by {ratio:.2f} times the prediction from the trace, "
-        f"and {norm:.2f} times the prediction from the norm ({_smooth(record)} images, a small "
-        "smooth network). The last step does not follow, because neither trace nor norm is a "
-        "Lipschitz constant of the loss."
+        f"Jensen's bound {bound}. The Taylor expansion holds on a small smooth network, with the "
+        f"trace of the Hessian and not with its norm: the mean loss changes by {ratio:.2f} times "
+        f"the prediction from the trace, and {norm:.2f} times the prediction from the norm "
+        f"({_smooth(record)} images). On RSE itself it is undecided: there the mean loss "
+        f"changes by {from_to(_on_rse(record), '.2f')} times the prediction from the trace "
+        f"({_bent(record)} images). The last step does not follow, because neither trace nor norm "
+        "is a Lipschitz constant of the loss."
     )
+
+
+def _on_rse(record: Record) -> list[float]:
+    """Return the measured change of RSE's loss divided by the change predicted from the trace, one
+    number for each size of the noise.
+    """
+    network = networks(record)[0]
+    scales = settings(record, "gap over trace", "scale", network=network)
+    return [mean(record, "gap over trace", network=network, scale=s) for s in scales]
+
+
+def _bent(record: Record) -> int:
+    return len(record.arrays[f"{networks(record)[0]}/rse/bent/trace"])
 
 
 def _smooth(record: Record) -> int:
@@ -60,17 +75,15 @@ def ran(record: Record) -> str:
 
 def taylor_in_words(record: Record) -> str:
     """Return sentences that state the measured change of RSE's loss divided by the predicted
-    change, for the smallest noise and for the noise used in training.
+    change, for all sizes of the noise.
     """
     network = networks(record)[0]
     scales = settings(record, "gap over trace", "scale", network=network)
-    small, *_, full = (mean(record, "gap over trace", network=network, scale=s) for s in scales)
-    count = len(record.arrays[f"{network}/rse/bent/trace"])
     return minus(
-        f"For RSE the ratio of measured to predicted change is {small:.2f} at {scales[0]:g} times "
-        f"the noise of the training, and {full:.2f} at the full noise ({title(record, network)}). "
-        f"These ratios come from {count} images and few draws, so they do not tell whether the "
-        "expansion fails."
+        f"On RSE itself the expansion is undecided. At {scales[0]:g} to {scales[-1]:g} times the "
+        f"noise of the training, the ratio of measured to predicted change is "
+        f"{from_to(_on_rse(record), '.2f')} instead of 1 ({title(record, network)}). These ratios "
+        f"come from {_bent(record)} images and few draws, and RSE has kinks."
     )
 
 
@@ -97,7 +110,7 @@ def steps(record: Record) -> Figure:
     """
     network = networks(record)[0]
     panels = [_bound(record, network), _taylor(record, network), _slopes(record, network)]
-    return figures.scatters(panels, columns=2, height=2.7)
+    return figures.scatters(panels, columns=3, height=2.7)
 
 
 def bound_in_words(record: Record) -> str:
@@ -122,12 +135,55 @@ def bound_in_words(record: Record) -> str:
     )
 
 
-def slopes_in_words(record: Record) -> str:
-    """Return a list with an entry for each combination of network and defense. An entry states the
-    median trace of the Hessian and the median norm of the gradient. The medians of the trace and of
-    the norm are stated for correctly classified images and for misclassified images.
+def slopes(version: Version) -> Table:
+    """Return a table of the median trace of the Hessian and the median norm of the gradient, and
+    the ratio of the trace to the squared norm. There is one row for each combination of network,
+    defense and kind of image.
     """
-    return "\n".join(f"- {line}" for line in _slope_lines(record))
+    return table(
+        f"{version.heading}. Medians over the test images: trace of the Hessian and norm of the "
+        "gradient. The last column is the first median divided by the square of the second.",
+        f"tab-rse-theory-slopes-{version.tag}",
+        ["Network, images", "Trace", "Gradient norm", "Trace / squared norm"],
+        [
+            [f"{words}, {images}", f"{trace:.3g}", f"{slope:.3g}", f"{trace / slope**2:.2g}"]
+            for words, images, trace, slope in _slopes_of(version.record)
+        ],
+    )
+
+
+def slopes_in_words(record: Record) -> str:
+    """Return a sentence that compares the trace with the squared gradient norm: on misclassified
+    and on correctly classified images.
+    """
+    ratios: dict[str, dict[str, float]] = {}
+    for words, images, trace, slope in _slopes_of(record):
+        ratios.setdefault(words, {})[images] = trace / slope**2
+    told = "; ".join(
+        listed([f"{ratio:.2g} times on {images} images" for images, ratio in of.items()])
+        + f" ({words})"
+        for words, of in ratios.items()
+    )
+    lead = "By the medians, the trace is this multiple of the squared gradient norm"
+    if all(of.get("misclassified", 0.0) < of["correctly classified"] for of in ratios.values()):
+        lead = (
+            "So the trace hardly shows how steep the loss is where the network is wrong. By the "
+            "medians, it is this multiple of the squared gradient norm"
+        )
+    return f"{lead}: {told}."
+
+
+def _slopes_of(record: Record) -> Iterator[tuple[str, str, float, float]]:
+    """Yield for each network, defense and kind of image the two names, and the medians of the trace
+    and of the gradient norm.
+    """
+    for network in networks(record):
+        for defense, words in DEFENSES.items():
+            of = {"network": network, "defense": defense}
+            for kind, name in (("wrong", "misclassified"), ("right", "correctly classified")):
+                trace, slope = (values(record, n, images=kind, **of) for n in ("trace", "slope"))
+                if trace:
+                    yield f"{title(record, network)}, {words}", name, fmean(trace), fmean(slope)
 
 
 def gaps(version: Version) -> Table:
@@ -137,7 +193,8 @@ def gaps(version: Version) -> Table:
     return table(
         f"{version.heading}. The increase of the mean loss by noise, divided by its prediction: "
         "half the squared size of the noise times the trace of the Hessian, or times its Frobenius "
-        "norm. Sums over the images, mean over the seeds (range). For the small smooth network the "
+        "norm. Sums over the images, mean over the seeds"
+        f"{ranges(version.record)}. For the small smooth network the "
         "size is the standard deviation of the noise in each layer. For RSE it is the factor by "
         "which the standard deviations used in training are multiplied.",
         f"tab-rse-theory-gaps-{version.tag}",
@@ -152,7 +209,7 @@ def bounds(version: Version) -> Table:
     """
     return table(
         f"{version.heading}. The differences in both steps of the bound, mean over the test images "
-        "and seeds (range over the seeds). *First step*: mean loss over the draws minus the loss "
+        f"and seeds{ranges(version.record)}. *First step*: mean loss over the draws minus the loss "
         "of the mean probability. *Second step*: loss of the mean probability minus the negative "
         "logarithm of the largest mean probability.",
         f"tab-rse-theory-bounds-{version.tag}",
@@ -174,7 +231,7 @@ def _bound(record: Record, network: str) -> Scatter:
     )
     ends = [0.0, max(alone)]
     return Scatter(
-        f"Jensen's bound, {title(record, network)}",
+        f"Jensen, {title(record, network)}",
         "loss of the mean probability",
         "mean loss over the draws",
         {"RSE": Points(together, alone, LOOKS["rse"])},
@@ -224,27 +281,12 @@ def _slopes(record: Record, network: str) -> Scatter:
     line = (grid, [p / (1 - p) for p in grid])
     return Scatter(
         "Trace and gradient",
-        "probability of the true class",
+        "true class: probability",
         "trace / squared gradient",
         shown,
         [line],
         log="y",
     )
-
-
-def _slope_lines(record: Record) -> Iterator[str]:
-    for network in networks(record):
-        for defense, words in DEFENSES.items():
-            of = {"network": network, "defense": defense}
-            cells = []
-            for kind, name in (("right", "correctly classified"), ("wrong", "misclassified")):
-                trace, slope = (values(record, n, images=kind, **of) for n in ("trace", "slope"))
-                if trace:
-                    cells.append(f"{fmean(trace):.3g} and {fmean(slope):.3g} on {name} images")
-            yield (
-                f"{title(record, network)}, {words}: the medians of the Hessian's trace and of the "
-                f"gradient norm are {', '.join(cells)}."
-            )
 
 
 def _gap_rows(record: Record) -> Iterator[list[str]]:

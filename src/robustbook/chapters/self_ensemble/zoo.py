@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, of_target, settings, values
-from robustbook.chapters.wording import minus, spread, whole_percent
+from robustbook.chapters.wording import SPACE, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Look, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import counted, networks, title
+from .names import counted, networks, ranges, title
 
 UNBIASED = "self-ensemble/text-3.3/zoo-unbiased"
 MODERATE = 0.1
@@ -36,15 +36,19 @@ def answer(record: Record) -> str:
     error = mean(record, "standard error", network=network, h=MODERATE)
     needed = mean(record, "draws along a pixel", network=network, h=MODERATE)
     text = (
-        f"In the mean yes, but too imprecisely. At h = {MODERATE:g} the mean estimate is "
-        f"{ratio:.2f} times the derivative of the mean loss (standard error {error:.2f}). "
-        f"Along one pixel, such an estimate needs about {_power(needed)} draws per output"
+        "In the mean yes, but one estimate is too imprecise for an attack. ZOO takes the "
+        f"difference of two outputs at a distance of $2h$. At $h = {MODERATE:g}$ the mean estimate "
+        f"is {ratio:.2f} times the derivative of the mean loss (standard error {error:.2f}). "
+        f"For the derivative along one pixel, each output needs about {_power(needed)} draws"
     )
     larger = widest(record, network)
     if larger > MODERATE:
         fewer = mean(record, "draws along a pixel", network=network, h=larger)
         near = mean(record, "mean over derivative", network=network, h=larger)
-        text += f", at h = {larger:g} about {_power(fewer)} (mean {near:.2f})"
+        text += (
+            f". At $h = {larger:g}$ it needs about {_power(fewer)} draws, and the mean estimate is "
+            f"{near:.2f} times the derivative"
+        )
     hits = [_hits(record, network, defense) for defense in ("rse", "none")]
     return whole_percent(
         f"{text}. With equally many queries ZOO succeeds on {hits[0]} images with RSE, and on "
@@ -73,9 +77,10 @@ def finding(record: Record) -> str:
     ratio = fmean(of_target(record, UNBIASED))
     hits = _hits(record, network, "rse")
     return (
-        f"The mean estimate is {ratio:.2f} times the derivative, so the argument fails; but ZOO "
-        f"succeeded on {hits} images with RSE, and on {_hits(record, network, 'none')} without a "
-        f"defense ({title(record, network)})."
+        f"In the mean, the estimate is right for a moderate step: {ratio:.2f} times the derivative "
+        f"at $h = {MODERATE:g}$. But one estimate is too imprecise: ZOO succeeds on {hits} images "
+        f"with RSE, and on {_hits(record, network, 'none')} without defense "
+        f"({title(record, network)})."
     )
 
 
@@ -105,7 +110,7 @@ def _hits(record: Record, network: str, defense: str) -> str:
     counts as this share.
     """
     images = counted(record, network) * max(len(record.seeds), 1)
-    best = max(_success(record, network, defense).values()) * images / 100
+    best = max(success(record, network, defense).values()) * images / 100
     return f"{best:.3g} of {images}"
 
 
@@ -114,12 +119,12 @@ def ran(record: Record) -> str:
     parts = []
     for network in networks(record):
         of = {"network": network, "defense": "rse"}
-        draws = max(n for _, n in _success(record, network, "rse"))
+        draws = max(n for _, n in success(record, network, "rse"))
+        queries = mean(record, "queries", draws=1, h=MODERATE, **of)
         parts.append(
             f"ZOO attacks {counted(record, network)} images of {title(record, network)} with about "
-            f"{mean(record, 'queries', draws=1, h=MODERATE, **of):,.0f} queries each. The third "
-            f"variant averages over {draws} draws, and the estimates are from "
-            f"{len(record.arrays[f'{network}/rse/slope'])} images."
+            f"{_power(queries)} queries each. The third variant averages over {draws} draws, and "
+            f"the estimates are from {len(record.arrays[f'{network}/rse/slope'])} images."
         )
     return " ".join(parts)
 
@@ -139,7 +144,12 @@ def estimates(record: Record) -> Figure:
         shown[f"n = {n}"] = Points(h, means, look)
         expected.append((h, [fmean(of_margin) / (2 * x**2 * n) for x in h]))
     variance_panel = Scatter(
-        title(record, network), "h", "variance of the estimate", shown, expected, log="xy"
+        f"Variance, {title(record, network)}",
+        "h",
+        "variance of the estimate",
+        shown,
+        expected,
+        log="xy",
     )
     ratio = [mean(record, "mean over derivative", network=network, h=x) for x in h]
     error = [mean(record, "standard error", network=network, h=x) for x in h]
@@ -148,7 +158,7 @@ def estimates(record: Record) -> Figure:
         [h[i] for i in kept], [ratio[i] for i in kept], LOOKS["clean"], [2 * error[i] for i in kept]
     )
     mean_panel = Scatter(
-        title(record, network),
+        "Mean over the derivative",
         "h",
         "mean over derivative",
         {"all pairs": points},
@@ -165,7 +175,7 @@ def attacks(version: Version) -> Table:
     return table(
         f"{version.heading}. ZOO on images that the network classifies correctly. *Success*: the "
         "share of images on which ZOO succeeds, in per cent, as the mean over several "
-        "classifications with new noise and over the seeds (range over the seeds). *Distance*: "
+        f"classifications with new noise and over the seeds{ranges(version.record)}. *Distance*: "
         "the median l2 norm of the successful perturbations. *Answers*: how often the network is "
         "called for each image.",
         f"tab-rse-zoo-attacks-{version.tag}",
@@ -193,7 +203,7 @@ def numbers(version: Version) -> Table:
     )
 
 
-def _success(record: Record, network: str, defense: str) -> dict[tuple[float, int], float]:
+def success(record: Record, network: str, defense: str) -> dict[tuple[float, int], float]:
     """Return the success rate of ZOO in percent for each combination of a step h and a number of
     noise draws.
     """
@@ -209,7 +219,7 @@ def _attack_rows(record: Record) -> Iterator[list[str]]:
     for network in networks(record):
         for defense, words in DEFENSES.items():
             yield [f"**{title(record, network)}, {words}**", *[""] * 5]
-            for h, n in _success(record, network, defense):
+            for h, n in success(record, network, defense):
                 of = {"network": network, "defense": defense, "h": h, "draws": n}
                 images = {
                     row.images
@@ -221,7 +231,7 @@ def _attack_rows(record: Record) -> Iterator[list[str]]:
                     f"{h:g}",
                     str(n) if defense == "rse" else "",
                     ", ".join(map(str, images)),
-                    spread(values(record, "success", **of)),
+                    spread(values(record, "success", **of), 0),
                     spread(distance, 2) if distance else "",
                     f"{mean(record, 'queries', **of):,.0f}",
                 ]
@@ -237,20 +247,25 @@ def _number_rows(record: Record, counts: list[int]) -> Iterator[list[str]]:
                 _power(mean(record, f"draws along {name}", **of))
                 for name in ("the gradient", "a pixel")
             ]
+            error = mean(record, "standard error", **of)
+            digits = 2 if error < 1 else 0
             yield [
                 f"{h:g}",
                 *(spread(found, 2) if found else "" for found in variances),
-                minus(f"{mean(record, 'mean over derivative', **of):.2f}"),
-                f"{mean(record, 'standard error', **of):.2f}",
+                minus(f"{mean(record, 'mean over derivative', **of):.{digits}f}"),
+                f"{error:.{digits}f}",
                 *needed,
             ]
 
 
 def _power(value: float) -> str:
-    """Return a number of noise draws as text, rounded to two significant digits; a number below 1
-    becomes 1.
+    """Return a number of noise draws or queries as text, rounded to two significant digits. A
+    number below 1 becomes 1, and a number from a million on is written in millions or billions.
     """
     if value < 1:
         return "1"
-    digits = len(str(int(value))) - 2
-    return f"{round(value, -digits):,.0f}" if digits > 0 else f"{value:.0f}"
+    rounded = round(value, min(0, 2 - len(str(int(value)))))
+    for size, words in ((1e9, "billion"), (1e6, "million")):
+        if rounded >= size:
+            return f"{rounded / size:g}{SPACE}{words}"
+    return f"{rounded:,.0f}"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, printed, settings, values
-from robustbook.chapters.wording import spread, whole_percent
+from robustbook.chapters.wording import beside, spread, whole_percent
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -90,16 +90,16 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table. In every cell of the table, the number printed in the paper stands
-    before our number.
+    """Return the paper's table with a row for each radius. In every cell of the table, the number
+    printed in the paper stands before our number.
     """
     record = version.record
     return table(
-        f"{version.heading}: {_network(record)}, {_images(record)}. Certified accuracy in per cent "
-        "at each l2 radius, printed / **ours** (range over the seeds).",
+        f"{version.heading}: {_network(record)}, {_images(record)}. Certified accuracy in per "
+        "cent, printed / **ours** (range over the seeds). A number alone is ours.",
         f"tab-survey-certified-{version.tag}",
-        ["sigma", *(f"{r:g}" for r in RADII)],
-        [[f"{sigma:g}", *(_cell(record, sigma, r) for r in RADII)] for sigma in sigmas(record)],
+        ["l2 radius", *(f"sigma {sigma:g}" for sigma in sigmas(record))],
+        [[f"{r:g}", *(_cell(record, sigma, r) for sigma in sigmas(record))] for r in RADII],
     )
 
 
@@ -253,11 +253,9 @@ def largest(draws: int, alpha: float = 0.001) -> float:
 
 def _cell(record: Record, sigma: float, radius: float) -> str:
     found = [100 * v for v in values(record, "certified accuracy", sigma=sigma, radius=radius)]
-    there = "-"
-    if sigma in LAST and radius <= LAST[sigma]:
-        there = f"{100 * float(printed(target(sigma, radius)) or 0):.1f}"
-    mean, _, ends = spread(found).partition(" ")
-    return f"{there} / **{mean}** {ends}".rstrip()
+    if sigma not in LAST or radius > LAST[sigma]:
+        return beside(found, None)
+    return beside(found, round(100 * float(printed(target(sigma, radius)) or 0), 1))
 
 
 def _draws(record: Record) -> int:

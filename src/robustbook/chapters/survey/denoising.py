@@ -12,7 +12,14 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, settings, values
-from robustbook.chapters.wording import minus, seeds_in_words, spread, spread_or
+from robustbook.chapters.wording import (
+    from_to,
+    minus,
+    seeds_in_words,
+    spread,
+    spread_or,
+    whole_percent,
+)
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record, difference_interval
 
@@ -43,6 +50,8 @@ STEPS = {
     "pgd-1000": "1,000 steps",
 }
 IMAGENET = "survey/denoise-imagenet"
+NEAR = 0.5
+"""The change of the relative noise, in per cent, up to which we call the noise unchanged."""
 Interval = tuple[float, float, float]
 """A difference of two accuracies, and the two ends of its confidence interval."""
 
@@ -170,12 +179,12 @@ def answer(record: Record) -> str:
     )
     few = TRAININGS[record.profile].images
     size = "" if few is None else f"{few:,} training images; "
-    return (
-        "The paper's accuracies are for ImageNet, so this smaller experiment cannot refute them. "
-        f"We train {network(record)} ({size}{seeds_in_words(len(record.seeds))}). Under PGD with "
-        f"20 steps, the accuracy on {_images(record):,} test images is {baseline:.1f} % without "
-        f"blocks and {null:.1f} % with null blocks. It is {filters}. {_ranking(record, shown)} "
-        f"{_scope(record)}"
+    return whole_percent(
+        f"{_ranking(record, shown)} We train {network(record)} "
+        f"({size}{seeds_in_words(len(record.seeds))}). Under PGD with 20 steps, the accuracy on "
+        f"{_images(record):,} test images is {baseline:.1f} % without blocks and {null:.1f} % with "
+        f"null blocks. It is {filters}. The paper's accuracies are for ImageNet, so this smaller "
+        f"experiment cannot refute them. {_scope(record)}"
     )
 
 
@@ -232,7 +241,7 @@ def size_in_words(record: Record) -> str:
     passes = (
         "" if own.images is None else f" (about {own.steps * own.batch / own.images:.0f} epochs)"
     )
-    return (
+    return whole_percent(
         f"The networks of the stored results have {width} of ResNet-18. Each was trained for "
         f"{own.steps:,} steps of {own.batch} images{passes} on {images}. Each was tested on "
         f"{_images(record):,} images, and on {_images(record, 'worst'):,} of them under the "
@@ -320,7 +329,8 @@ def printed_beside(version: Version) -> Table:
         rows.append([where, *told, minus(f"**{ours[1] - ours[0]:+.1f}**")])
     return table(
         f"{version.heading}: accuracy in per cent after adversarial training, without and with "
-        f"Gaussian blocks: the paper's ResNet-152 on ImageNet, and **{network(record)}**.",
+        f"Gaussian blocks: the paper's ResNet-152 on ImageNet, and **{network(record)}**. "
+        "Differences are computed before rounding.",
         f"tab-survey-denoising-{version.tag}",
         ["Data and attack", "without", "with blocks", "difference"],
         rows,
@@ -350,7 +360,7 @@ def paired(version: Version) -> Table:
         f"{version.heading}: accuracy under PGD on {_images(record):,} images of the network with "
         "each kind of block minus the accuracy of the network without blocks, with null blocks or "
         f"with whole Gaussian blocks, in percentage points, with the 95 % confidence interval "
-        f"{how}. Not resolved: the interval contains 0.",
+        f"{how}. *Resolved*: the interval does not contain 0.",
         f"tab-survey-denoising-paired-{version.tag}",
         ["Blocks", "minus no block", "minus null block", "minus whole block"],
         rows,
@@ -359,11 +369,12 @@ def paired(version: Version) -> Table:
 
 def _cell(record: Record, name: str, against: str) -> str:
     """Return the text of a table cell: a difference of two accuracies, its confidence interval, and
-    whether the interval contains 0.
+    the word "resolved" if the interval does not contain 0. A line can only break before the
+    interval and before the word.
     """
     mean, low, high = difference(record, name, against)
-    mark = "" if resolved((mean, low, high)) else ", not resolved"
-    return minus(f"{mean:+.1f} [{low:.1f}, {high:.1f}]{mark}")
+    mark = " resolved" if resolved((mean, low, high)) else ""
+    return minus(f"{mean:+.1f} [{low:.1f},\N{NO-BREAK SPACE}{high:.1f}]{mark}")
 
 
 def noise(version: Version) -> Table:
@@ -390,24 +401,33 @@ def noise(version: Version) -> Table:
 
 
 def quieter(record: Record) -> str:
-    """Return sentences that state how many blocks reduce the relative noise of the feature maps.
-    Blocks with a filter and blocks without a filter are counted separately.
+    """Return sentences that state by how many per cent the blocks change the relative noise of the
+    feature maps, for each stage. The first word says whether every filter, no filter, or some of
+    the filters lower the noise by more than `NEAR` per cent.
     """
+    changes: dict[tuple[str, str], float] = {
+        (name, stage): 100 * (fmean(values(record, "ratio", variant=name, stage=stage)) - 1)
+        for name in variants(record)
+        for stage in settings(record, "ratio", "stage", variant=name)
+    }
     said = []
     for words, group in (("with a filter", tuple(FILTERS)), ("without a filter", ("null",))):
-        found = [
-            fmean(values(record, "ratio", variant=name, stage=stage))
-            for name in variants(record)
-            if name in group
-            for stage in settings(record, "ratio", "stage", variant=name)
-        ]
-        lower = sum(value < 1 for value in found)
-        said.append(
-            f"After {lower} of the {len(found)} blocks {words}, the relative noise is smaller than "
-            f"before the block. For the blocks {words}, the relative noise after the block "
-            f"divided by the relative noise before it is {min(found):.2f} to {max(found):.2f}."
-        )
-    return " ".join(said)
+        found: dict[str, list[float]] = {}
+        for (name, stage), change in changes.items():
+            if name in group:
+                found.setdefault(stage.removeprefix("stage"), []).append(change)
+        told = [f"{_changed(each)} after stage {stage}" for stage, each in found.items()]
+        said.append(f"Blocks {words} change the relative noise by {', by '.join(told)}.")
+    lower = [change < -NEAR for (name, _), change in changes.items() if name in FILTERS]
+    word = "Yes." if all(lower) else "In part." if any(lower) else "No."
+    return minus(whole_percent(f"{word} {' '.join(said)}"))
+
+
+def _changed(percents: list[float]) -> str:
+    """Return changes in per cent as text, either their range or that all are at most `NEAR`."""
+    if max(map(abs, percents)) <= NEAR:
+        return f"at most {NEAR} %"
+    return f"{from_to(percents, '+.0f')} %"
 
 
 def control(record: Record) -> str:
@@ -418,7 +438,7 @@ def control(record: Record) -> str:
         f"{accuracy(record, name, 'worst', 'standard'):.1f} % ({NAMES[name]})"
         for name in ("baseline", "nonlocal-gaussian")
     ]
-    return (
+    return whole_percent(
         "After training on clean images, the networks classify "
         f"{' and '.join(told)} of {_images(record, 'worst'):,} test images correctly under all of "
         "our attacks."
@@ -444,7 +464,7 @@ def ablated(record: Record) -> str:
         if clear
         else "No incomplete block can be told apart from the whole block."
     )
-    return (
+    return whole_percent(
         f"On {_images(record):,} test images ({seeds_in_words(len(record.seeds))}), the accuracy "
         f"under PGD is {full:.1f} % with the whole Gaussian block, and {' and '.join(told)}. "
         f"{verdict}"

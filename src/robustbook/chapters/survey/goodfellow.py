@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, of_target, printed, settings, values
-from robustbook.chapters.wording import beside, seeds_in_words, spread_or
+from robustbook.chapters.published import (
+    Version,
+    labelled,
+    mean,
+    of_target,
+    printed,
+    settings,
+    values,
+)
+from robustbook.chapters.wording import beside, seeds_in_words, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
+from .shares import apart
 from .sizes import tested, with_images
 
 TARGETS = "survey/goodfellow"
@@ -83,12 +92,23 @@ def answer(record: Record) -> str:
     )
     there = printed(f"{TARGETS}/maxout/fgsm-error")
     then = printed(f"{TARGETS}/maxout-large-adversarial/fgsm-error")
-    return (
-        f"Maxout networks were trained on {data(record)}. On {many:,} test images, the error under "
-        f"FGSM is {plain:.1f} % after training on clean images ({there} % printed; "
-        f"{seeds_in_words(len(record.seeds))}). After training with the adversarial loss, it is "
-        f"{trained:.1f} % ({then} % printed for a larger network). PGD with 40 steps leads to an "
-        f"error of {pgd:.1f} % on the first {few:,} test images."
+    badges = labelled(
+        "survey",
+        {
+            "FGSM after training on clean images": (f"{TARGETS}/maxout/fgsm-error",),
+            "The adversarial loss lowers the error": (
+                f"{TARGETS}/claim/adversarial-training-lowers-fgsm-error",
+            ),
+            "PGD leads to a larger error": (f"{TARGETS}/claim/fgsm-training-not-pgd-robust",),
+        },
+    )
+    return whole_percent(
+        f"After training with the adversarial loss, the error of a maxout network is {trained:.1f} "
+        f"% under FGSM on {many:,} test images ({then} % printed for a larger network). It is "
+        f"{pgd:.1f} % under PGD with 40 steps on the first {few:,} of these images. After training "
+        f"on clean images, the error under FGSM is {plain:.1f} % ({there} % printed; "
+        f"{seeds_in_words(len(record.seeds))}). The networks were trained on {data(record)}. "
+        f"{badges}"
     )
 
 
@@ -143,9 +163,9 @@ def printed_beside(version: Version) -> Table:
             images = {row.images for row in version.record.rows if row.target == wanted}
             rows.append([words, beside(ours, theirs), ", ".join(f"{n:,}" for n in images if n)])
     return table(
-        f"{version.heading}: error in per cent, printed / **ours** (range over the seeds). FGSM "
-        "has a radius of 0.25 and does not clip images. The weight alpha of the adversarial loss "
-        "is 0.5.",
+        f"{version.heading}: error in per cent, printed / **ours** (range over the seeds). A "
+        "number alone is ours; a dash stands for a network that we did not train. FGSM has a "
+        "radius of 0.25 and does not clip images. The weight alpha of the adversarial loss is 0.5.",
         f"tab-survey-goodfellow-{version.tag}",
         ["Network and images", "Error", "Test images"],
         rows,
@@ -230,16 +250,19 @@ def alphas(version: Version) -> Table:
 
 def control(record: Record) -> str:
     """Return sentences that compare errors under FGSM after two kinds of training: on images with
-    random noise, and with the adversarial loss.
+    random noise, and with the adversarial loss. They begin with "No" if the error is larger after
+    training with both kinds of noise, by more than the binomial error.
     """
     sign, uniform, trained = (
         mean(record, "error", network=network, attack="fgsm")
         for network in ("noise sign", "noise uniform", "maxout 0.5")
     )
     images = tested(record, "error", network="noise sign", attack="fgsm")
-    return (
-        f"Training on images with random noise of the same size leads to these errors under FGSM "
-        f"on {images:,} test images: {sign:.1f} % (random signs) and {uniform:.1f} % (uniform "
+    larger = [noise > trained and apart(noise, trained, images) for noise in (sign, uniform)]
+    word = "No." if all(larger) else "In part." if any(larger) else "Yes."
+    return whole_percent(
+        f"{word} Training on images with random noise of the same size leads to these errors under "
+        f"FGSM on {images:,} test images: {sign:.1f} % (random signs) and {uniform:.1f} % (uniform "
         f"noise). After training with the adversarial loss, the error is {trained:.1f} %."
     )
 
@@ -248,7 +271,7 @@ def strongest(record: Record) -> str:
     """Return sentences that state two errors: under FGSM alone, and under several strong attacks
     together. Under several attacks, an image counts as an error if any attack succeeds. As the two
     errors are measured on different numbers of images, the sentences also compare FGSM and PGD on
-    the same images.
+    the same images. They begin with "No" if PGD leads to a clearly larger error for every seed.
     """
     fgsm, worst = (
         values(record, "error", network="maxout 0.5", attack=attack)[0]
@@ -261,10 +284,11 @@ def strongest(record: Record) -> str:
     holds = [bool(row.holds) for row in record.rows if row.target == target]
     where = f"For {sum(holds)} of {len(holds)} seeds, " if len(holds) > 1 else ""
     size = "at least" if any(holds) else "not"
-    return (
-        f"After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM on {many:,} test "
-        f"images. On the first {few:,} of these images, at least one of three attacks succeeds for "
-        f"{worst:.1f} %. The three attacks are PGD with restarts on the cross entropy, PGD on the "
-        f"margin, and the Square attack. {where}PGD with 40 steps leads to an error {size} 10 "
-        f"points larger than FGSM on the same {few:,} images."
+    word = "No." if all(holds) else "Not for every seed." if any(holds) else "Yes, against PGD."
+    return whole_percent(
+        f"{word} After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM on {many:,} "
+        f"test images. On the first {few:,} of these images, at least one of three attacks "
+        f"succeeds for {worst:.1f} %. The three attacks are PGD with restarts on the cross "
+        f"entropy, PGD on the margin, and the Square attack. {where}PGD with 40 steps leads to an "
+        f"error {size} 10 points larger than FGSM on the same {few:,} images."
     )

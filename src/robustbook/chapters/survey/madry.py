@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, printed, settings, values
-from robustbook.chapters.wording import beside, spread_or
+from robustbook.chapters.wording import beside, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -102,7 +102,7 @@ def answer(record: Record) -> str:
         for attack in ("pgd-40", "worst")
     )
     there = printed(f"{TABLE}/white-box/pgd-40-1-accuracy")
-    return (
+    return whole_percent(
         f"After adversarial training, {network(record)} classifies {defended:.1f} % of {many:,} "
         f"test images correctly under PGD with 40 steps ({there} % printed). Of the first {few:,} "
         f"of these images, it classifies {worst:.1f} % correctly under all of our strong attacks. "
@@ -258,19 +258,28 @@ def starts(record: Record) -> Figure:
 
 
 def concentration(record: Record) -> str:
-    """Return sentences that state how much the loss that PGD reaches on an image depends on the
-    random start.
+    """Return sentences that answer whether PGD reaches similar losses from all random starts. For
+    each network, they compare the range of the losses on one image, averaged over the images, with
+    the range of the images' mean losses.
     """
-    said = []
-    for kind, words in (("natural", "on clean images"), ("adversarial", "on PGD's images")):
+    said, smaller = [], []
+    for kind, words in (("adversarial", "on PGD's images"), ("natural", "on clean images")):
         each = array(record, f"losses/{kind}")
-        width = fmean(max(losses) - min(losses) for losses in each)
+        within = fmean(max(losses) - min(losses) for losses in each)
+        means = [fmean(losses) for losses in each]
+        smaller.append(within < max(means) - min(means))
         said.append(
-            f"For the network trained {words}, the largest and the smallest loss that PGD reaches "
-            f"on an image differ by {width:.2f} on average. The mean loss that PGD "
-            f"reaches is {fmean(map(fmean, each)):.2f}."
+            f"On the network trained {words}, the largest and the smallest loss on one image "
+            f"differ by {within:.2f} on average, and the mean losses of the images lie between "
+            f"{min(means):.2f} and {max(means):.2f}."
         )
-    return " ".join(said)
+    head = "Yes: the losses on one image differ less than the mean losses of different images."
+    if not any(smaller):
+        head = "No: the losses on one image differ as much as the mean losses of different images."
+    elif not all(smaller):
+        names = ("trained on PGD's images", "trained on clean images")
+        head = f"Only on the network {names[smaller.index(True)]}."
+    return " ".join([head, *said])
 
 
 def fgsm_trained(record: Record) -> str:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
 from robustbook.chapters.published import benchmark, mean, record_of, records_of, values
+from robustbook.chapters.wording import from_to, whole_percent
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 
@@ -16,8 +17,6 @@ from . import (
     certified,
     denoising,
     fast,
-    goodfellow,
-    madry,
     pairing,
     post,
     szegedy,
@@ -30,68 +29,140 @@ WEAK, STRONG = "weaker attack", "stronger attack"
 LOOK = {WEAK: LOOKS["none"], STRONG: LOOKS["adv"]}
 
 
+def _szegedy(record: Record) -> str:
+    found = szegedy.distortions(record)
+    small = [own for own, _ in found.values()]
+    made = szegedy.transfer_errors(record).values()
+    return (
+        f"Perturbations of {from_to(small, '.3f')} (root mean square) fool {len(found)} networks; "
+        f"other networks misclassify {from_to(list(made), '.0f')} % of the images"
+    )
+
+
+def _goodfellow(record: Record) -> str:
+    fgsm, pgd = (
+        mean(record, "error", network="maxout 0.5", attack=attack) for attack in ("fgsm", "pgd-40")
+    )
+    return f"Against FGSM, but not against PGD: errors of {fgsm:.0f} % and {pgd:.0f} %"
+
+
+def _madry(record: Record) -> str:
+    images = images_of(record, "accuracy", source="white", attack="worst")
+    worst = mean(record, "accuracy", source="white", attack="worst")
+    return f"{worst:.0f} % of {images} images withstand all of our strong attacks"
+
+
+def _fast(record: Record) -> str:
+    name, eps = fast.first_set(record), fast.main_radius(record)
+    pgd, auto = (
+        mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
+        for attack in ("pgd-50-10", "autoattack")
+    )
+    return f"Accuracy of {pgd:.0f} % under PGD and {auto:.0f} % under AutoAttack at radius {eps:g}"
+
+
+def _pairing(records: list[Record]) -> str:
+    record = pairing.most_methods(records)
+    clp, lsq = (pairing.at_strongest(record, method) for method in ("clp", "lsq"))
+    return f"Several strong attacks leave {clp:.0f} % with CLP and {lsq:.0f} % with LSQ"
+
+
+def _post(record: Record) -> str:
+    start, end = (post.noise(record, "standard", layer) for layer in ("images", "stage4"))
+    return (
+        f"The attack's relative change is {end / start:.0f} times as large in the last feature "
+        "maps as in the image"
+    )
+
+
+def _denoising(record: Record) -> str:
+    filters = [name for name in denoising.variants(record) if name in denoising.FILTERS]
+    clear = [name for name in filters if denoising.apart(record, name, "baseline")]
+    found = [denoising.accuracy(record, name, "pgd-20") for name in filters]
+    return (
+        f"{from_to(found, '.1f')} % under PGD with filters and "
+        f"{denoising.accuracy(record, 'baseline', 'pgd-20'):.1f} % without blocks; "
+        f"{len(clear)} of {len(filters)} differences are clear"
+    )
+
+
+def _transformations(record: Record) -> str:
+    resized = transformations.aware(record, "resize-pad", transformations.draws(record)[-1])
+    jpeg = transformations.aware(record, "jpeg", 1)
+    return (
+        f"Adaptive PGD leaves {resized:.0f} % behind random resizing and {jpeg:.0f} % behind JPEG"
+    )
+
+
+def _certified(records: list[Record]) -> str:
+    record = certified.measured(records)
+    share = 100 * certified.certified(record, certified.AT, 0.25)
+    return f"A certified accuracy of {share:.0f} % at l2 radius 0.25, for a small network"
+
+
+# Each function above returns one short finding for the table of claims.
 CLAIMS = (
     Claim(
         "Small perturbations fool networks, and transfer between them (Szegedy et al. 2013)",
         "szegedy",
         ("szegedy-table-1", "szegedy-table-2", "szegedy-tables-3-4", "szegedy"),
-        of_best(szegedy.answer, f"{PAPER}/szegedy"),
+        of_best(_szegedy, f"{PAPER}/szegedy"),
         "Szegedy et al. 2013",
     ),
     Claim(
         "Training on clean images and FGSM's images makes networks robust (Goodfellow et al. 2015)",
         "goodfellow",
         ("goodfellow",),
-        of_best(goodfellow.answer, f"{PAPER}/goodfellow"),
+        of_best(_goodfellow, f"{PAPER}/goodfellow"),
         "Goodfellow's loss",
     ),
     Claim(
         "Training on images of PGD makes networks robust (Madry et al. 2018)",
         "madry",
         ("madry-table-1", "madry-mnist"),
-        of_best(madry.answer, f"{PAPER}/madry"),
+        of_best(_madry, f"{PAPER}/madry"),
         "Madry's Table 1",
     ),
     Claim(
         "One FGSM step from a random start is enough in training (Wong et al. 2020)",
         "fast",
         ("wong", "n-fgsm", "fgsm-rs"),
-        of_best(fast.answer, f"{PAPER}/fast"),
+        of_best(_fast, f"{PAPER}/fast"),
         "Fast training",
     ),
     Claim(
         "Pairing or squeezing logits makes networks robust (Kannan et al. 2018)",
         "pairing",
         ("mosbach-mnist", "mosbach-cifar10", "engstrom"),
-        of_all(pairing.answer, f"{PAPER}/pairing"),
+        of_all(_pairing, f"{PAPER}/pairing"),
         "Logit pairing",
     ),
     Claim(
         "A perturbation grows through the layers of a network",
         "post",
         ("blog",),
-        of_best(post.answer, f"{PAPER}/post"),
+        of_best(_post, f"{PAPER}/post"),
         "The post",
     ),
     Claim(
         "Feature denoising improves adversarial training (Xie et al. 2019)",
         "denoising",
         ("denoise-cifar",),
-        of_best(denoising.answer, f"{PAPER}/denoising"),
+        of_best(_denoising, f"{PAPER}/denoising"),
         "Feature denoising",
     ),
     Claim(
         "Random resizing and JPEG remove perturbations (Xie et al. 2018, Das et al. 2017)",
         "transformations",
         ("transform-cifar",),
-        of_best(transformations.answer, f"{PAPER}/transformations"),
+        of_best(_transformations, f"{PAPER}/transformations"),
         "Input transformations",
     ),
     Claim(
         "Random noise gives a proof of robustness (Cohen et al. 2019, not in the post)",
         "certified",
         ("cohen-cifar10",),
-        of_all(certified.answer, f"{PAPER}/certified"),
+        of_all(_certified, f"{PAPER}/certified"),
         "Certified accuracy",
     ),
 )
@@ -147,7 +218,7 @@ def answer(_: Record) -> str:
     seen = pairing.looks_robust(record, "lsq")
     low = "" if seen else f" The {squeezing.weak:.0f} % are not clearly better than guessing."
     aware = transformations.aware(changed, "jpeg", 1)
-    return (
+    return whole_percent(
         f"For {pgd.network} and {images} test images, the accuracy falls from {pgd.weak:.0f} % "
         f"under PGD to {pgd.strong:.0f} % under several stronger attacks together after "
         f"adversarial training. It falls from {paired.weak:.0f} % to {paired.strong:.0f} % with "
@@ -170,7 +241,7 @@ def on_training() -> str:
         )
     trained = [method for method in pairing.ADVERSARIAL if method in pairing.methods(record)]
     robust = sum(pairing.is_robust(record, method) for method in trained)
-    return (
+    return whole_percent(
         f"For our networks the comparison is inconclusive: {robust} of {len(trained)} networks "
         "that were trained on adversarial images are better than guessing under the stronger "
         "attacks."
@@ -187,7 +258,7 @@ def on_transformations() -> str:
     alone = transformations.accuracy(record, "jpeg", "pgd")
     far, near = (mean(record, "median distance", attack=a) for a in ("pgd", "deepfool"))
     needs = "needs no" if alone < transformations.BROKEN else "needs"
-    return (
+    return whole_percent(
         f"On our network, PGD {needs} knowledge of JPEG: without it, PGD lowers the accuracy to "
         f"{alone:.1f} %. PGD's perturbations have a median l2 norm of {far:.2f}. DeepFool's have a "
         f"median of {near:.2f}, and behind JPEG {weak:.0f} % of its images are classified "
@@ -201,7 +272,7 @@ def finding() -> str:
     """
     found = kept()
     pgd, paired, jpeg = found["pgd"], found["pairing"], found["jpeg"]
-    return (
+    return whole_percent(
         f"If the attack becomes stronger, the accuracy falls from {pgd.weak:.0f} % to "
         f"{pgd.strong:.0f} % after training on images of PGD, from {paired.weak:.0f} % to "
         f"{paired.strong:.0f} % with clean logit pairing, and from {jpeg.weak:.0f} % to "
@@ -247,11 +318,11 @@ def claims() -> Table:
 
 
 def costs() -> Table:
-    """Return a table of the time of a training step with each defense, divided by the time of a
-    training step on clean images.
+    """Return a table of the time of a training step with PGD and with Goodfellow's loss, divided
+    by the time of a training step on clean images.
     """
     report = benchmark("adversarial_training")
-    networks = list(dict.fromkeys(row["network"] for row in report["rows"]))
+    networks = {"lenet": "LeNet", "vgg16, 1/8": "VGG-16 with 1/8 of the channels"}
     cases = list(dict.fromkeys(row["objective"] for row in report["rows"]))
     ratio = {
         (row["objective"], row["network"]): f"{row['plain_steps'] * row['ratio']:.1f}"
@@ -259,9 +330,10 @@ def costs() -> Table:
     }
     return table(
         "Time of a training step divided by the time of a training step on clean images, for two "
-        f"networks on one thread ({report['processor']}).",
+        f"networks on one thread ({report['processor']}). PGD-7 is adversarial training with 7 "
+        "steps of PGD; Goodfellow is training on clean images and on images of FGSM.",
         "tab-survey-costs",
-        ["Objective", *networks],
+        ["Training", *networks.values()],
         [[case, *(ratio.get((case, network), "-") for network in networks)] for case in cases],
     )
 

@@ -3,18 +3,28 @@ baseline attack and under stronger attacks.
 """
 
 from collections.abc import Mapping, Sequence
+from math import log
 from statistics import fmean
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, array, mean, printed, settings, values
-from robustbook.chapters.wording import beside, spread_or
+from robustbook.chapters.published import (
+    Version,
+    array,
+    mean,
+    printed,
+    settings,
+    values,
+    version_of,
+)
+from robustbook.chapters.wording import beside, spread, spread_or, whole_percent
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 
 from .shares import apart, images_of
+from .sizes import tested, with_images
 
 TARGETS = "survey/mosbach-mnist"
 METHODS: Mapping[str, str] = {
@@ -115,7 +125,7 @@ def answer(records: Sequence[Record]) -> str:
     lead = "They do not make our networks robust."
     if inconclusive(record):
         lead = "Inconclusive for our networks."
-    return (
+    return whole_percent(
         f"{lead} {' '.join(told)} Each number is for {title(record)}, the same {images} test "
         f"images and {runs}."
     )
@@ -236,9 +246,15 @@ def printed_beside(version: Version) -> Table:
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent of {title(record)}, printed / **ours** (range "
-        "over the seeds).",
+        "over the seeds). The numbers of images are ours.",
         f"tab-survey-pairing-{version.tag}",
-        ["Training", *(words.capitalize() for words in ATTACKS.values())],
+        [
+            "Training",
+            *(
+                with_images(words.capitalize(), tested(record, "accuracy", attack=attack))
+                for attack, words in ATTACKS.items()
+            ),
+        ],
         [
             [
                 words,
@@ -318,30 +334,43 @@ def loss_surfaces(record: Record) -> Figure:
     return figures.surfaces(shown, radius, "along the gradient's sign", "along random signs")
 
 
-def roughness(record: Record) -> str:
-    """Return sentences that state how rough the loss surfaces are, and whether the penalties of CLP
-    and LSQ make them rougher than ordinary training does.
+def roughness(version: Version) -> Table:
+    """Return a table of the mean roughness of the loss surfaces, with one row for each training
+    method.
+    """
+    record = version.record
+    return table(
+        f"{version.heading}: mean roughness of the loss surface (range over the seeds).",
+        f"tab-survey-pairing-roughness-{version.tag}",
+        ["Training", "Roughness"],
+        [[METHODS[m], spread(values(record, "roughness", network=m), 3)] for m in methods(record)],
+    )
+
+
+def rougher(record: Record) -> str:
+    """Return sentences that state whether the penalties of CLP and LSQ make the loss surface
+    rougher than ordinary training does.
     """
     found = {m: fmean(values(record, "roughness", network=m)) for m in methods(record)}
-    told = [f"{value:.3f} ({METHODS[m]})" for m, value in found.items()]
     penalised = [m for m in FALLEN if m in found]
-    conclusion = ""
-    if penalised and "plain" in found:
-        rougher = [METHODS[m] for m in penalised if found[m] > found["plain"]]
-        conclusion = (
-            f" So the loss surface is rougher with {' and '.join(rougher)} than with ordinary "
-            "training (Plain)."
-            if rougher
-            else f" So {' and '.join(METHODS[m] for m in penalised)} do not make the loss surface "
-            "rougher than ordinary training (Plain) does. Here, roughness does not explain why "
-            "weak attacks fail."
+    if not penalised or "plain" not in found:
+        return "This run cannot compare the penalties with ordinary training."
+    more = [METHODS[m] for m in penalised if found[m] > found["plain"]]
+    if more:
+        return (
+            f"The loss surface is rougher with {' and '.join(more)} than with ordinary training "
+            "(Plain)."
         )
-    return f"The mean roughness of the loss surfaces is {', '.join(told)}.{conclusion}"
+    return (
+        f"{' and '.join(METHODS[m] for m in penalised)} do not make the loss surface rougher than "
+        "ordinary training (Plain) does. Here, roughness does not explain why weak attacks fail."
+    )
 
 
 def starts(record: Record) -> Figure:
     """Draw the losses that the baseline attack reaches from many random starts. There is a panel
-    for each method of training, with a row for each image.
+    for each method of training, with a row for each image. A dotted line shows
+    the loss ln 10.
     """
     shown = {
         METHODS[m]: {
@@ -351,7 +380,11 @@ def starts(record: Record) -> Figure:
         for m in methods(record)
         if f"starts/{m}" in record.arrays
     }
-    return figures.strips(shown, {START: LOOKS["none"]}, "cross entropy that PGD reaches")
+    figure = figures.strips(shown, {START: LOOKS["none"]}, "cross entropy that PGD reaches")
+    for axis in figure.axes[: len(shown)]:
+        axis.axvline(log(10), color="0.4", linestyle=":", linewidth=1.2, zorder=0)
+        axis.set_xlim(0, max(axis.get_xlim()[1], 1.2 * log(10)))
+    return figure
 
 
 def certain(record: Record) -> str:
@@ -364,7 +397,7 @@ def certain(record: Record) -> str:
         for m in methods(record)
         if values(record, "starts above ln 10", network=m)
     ]
-    return (
+    return whole_percent(
         "If the loss is above $\\ln 10$, the image is misclassified. The share of random starts "
         f"from which the baseline attack reaches a loss above $\\ln 10$ is {', '.join(told)}."
     )
@@ -385,50 +418,84 @@ def groups(record: Record, attack: str) -> list[list[str]]:
     return found
 
 
-def ranking(records: Sequence[Record]) -> str:
-    """Return sentences that list groups of training methods, under the baseline attack and under
-    the strongest attack. Within a group, the accuracies are too close to be told apart with our
-    number of test images.
+def most_methods(records: Sequence[Record]) -> Record:
+    """Return the record with the most training methods; of several, the best one."""
+    record, _ = max(best(records), key=lambda pair: len(pair[1]))
+    return record
+
+
+def ranking(records: Sequence[Record]) -> Table:
+    """Return a table of the accuracies and groups of the training methods, under the baseline
+    attack and under the strongest attack. See `groups`; group 1 is the best.
     """
-    record, there = max(best(records), key=lambda pair: len(pair[1]))
-    told, beside_at = [], []
-    for attack in ("baseline", "strongest"):
+    record = most_methods(records)
+    attacks = ("baseline", "strongest")
+    found = {attack: groups(record, attack) for attack in attacks}
+    headings = ["Training"]
+    for attack in attacks:
         images = images_of(record, "accuracy", attack=attack)
-        named = [
-            f"{', '.join(METHODS[m] for m in group)} "
-            f"({_span([at(record, m, attack) for m in group])})"
-            for group in groups(record, attack)
-        ]
-        told.append(f"Under the {ATTACKS[attack]} ({images} images): {'; then '.join(named)}.")
-        (mates,) = [group for group in groups(record, attack) if "at100" in group] or [[]]
-        beside_at.append(set(mates))
-    left = [METHODS[m] for m in there if m in beside_at[0] - beside_at[1]]
-    if "at100" in there and left:
-        told.append(
-            f"So {', '.join(left)} cannot be told from 100 % AT under the baseline attack, but is "
-            "worse under the strongest attack."
-        )
-    return (
-        f"For {title(record)}, we group the ways of training whose accuracies do not differ by "
-        f"more than the binomial error. {' '.join(told)}"
+        headings += [with_images(ATTACKS[attack].capitalize(), images), "Group"]
+    rows = []
+    for method in (m for group in found["strongest"] for m in group):
+        row = [METHODS[method]]
+        for attack in attacks:
+            (number,) = [i for i, group in enumerate(found[attack], 1) if method in group]
+            row += [f"{at(record, method, attack):.0f}", str(number)]
+        rows.append(row)
+    return table(
+        f"{version_of(record).heading}: accuracy in per cent of {title(record)}, and its group. "
+        "Within a group, no accuracy differs from the highest one by more than the binomial error.",
+        "tab-survey-pairing-groups",
+        headings,
+        rows,
+    )
+
+
+def left_behind(records: Sequence[Record]) -> str:
+    """Return sentences that state which ways of training are in the group of 100 % AT under the
+    baseline attack, and which of these leave that group under the strongest attack.
+    """
+    record = most_methods(records)
+    if "at100" not in methods(record):
+        return whole_percent("No network was trained with 100 % AT.")
+    before, after = (
+        next(group for group in groups(record, attack) if "at100" in group)
+        for attack in ("baseline", "strongest")
+    )
+    mates = [METHODS[m] for m in before if m != "at100"]
+    left = [METHODS[m] for m in before if m not in after]
+    changed = f"The strongest attack separates these from 100 % AT: {', '.join(left)}."
+    if not left:
+        changed = "The strongest attack separates none of them from 100 % AT."
+    return whole_percent(
+        "Under the baseline attack, these are in the group of 100 % AT: "
+        f"{', '.join(mates)}. {changed}"
+        if mates
+        else "Under the baseline attack, 100 % AT is alone in its group."
     )
 
 
 def falls(version: Version) -> Table:
-    """Return a table of how far the accuracy falls from the baseline attack to the strongest
-    attack, in percentage points. There is one row for each training method.
+    """Return a table of the accuracy under the baseline attack, and of how far it falls under the
+    strongest attack on the same images, in percentage points. There is one row for each training
+    method.
     """
     record = version.record
     rows = []
     for method in methods(record):
         ours = values(record, "fall", network=method)
-        there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
-        assert there[0] is not None and there[1] is not None
-        rows.append([METHODS[method], beside(ours, round(there[0] - there[1], 1))])
+        before, after = (
+            printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")
+        )
+        assert before is not None and after is not None
+        same = marks(record, method)[ATTACKS["baseline"]]
+        rows.append([METHODS[method], beside(same, before), beside(ours, round(before - after, 1))])
+    images = images_of(record, "accuracy", attack="strongest")
     return table(
-        f"{version.heading}: percentage points by which the accuracy on the same images falls from "
-        "the baseline to the strongest attack, printed / **ours** (range over the seeds).",
+        f"{version.heading}: accuracy in per cent under the baseline attack on the images of the "
+        "strongest attack, and the percentage points by which it falls under the strongest attack, "
+        "printed / **ours** (range over the seeds).",
         f"tab-survey-pairing-falls-{version.tag}",
-        ["Training", "Fall"],
+        ["Training", with_images("Baseline attack", images), "Fall"],
         rows,
     )

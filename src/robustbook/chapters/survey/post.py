@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, of_target, printed, values
-from robustbook.chapters.wording import minus, spread
+from robustbook.chapters.wording import minus, spread, whole_percent
 from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -54,10 +54,24 @@ def answer(record: Record) -> str:
         else f"So in our networks ({each}), this factor is smaller after adversarial training."
     )
     return (
-        f"In {network(record)}, trained on clean images, the attack's relative change is "
-        f"{end / start:.1f} times as large in the last feature maps as in the image. There, the "
-        f"attack changes the feature maps {clean:.1f} times as much as random signs of the same "
-        f"size. After adversarial training, this factor is {adversarial:.1f}. {lower}"
+        f"In {network(record)}, trained on clean images, the attack changes the last feature maps "
+        f"{clean:.1f} times as much as random signs of the same size. After adversarial training, "
+        f"this factor is {adversarial:.1f}. {lower} After training on clean images, the attack's "
+        f"relative change is {end / start:.1f} times as large in the last feature maps as in the "
+        "image."
+    )
+
+
+def measured(record: Record) -> str:
+    """Return sentences that say what our numbers in the table of verdicts mean."""
+    clean, adversarial = (100 * noise(record, training, "stage4") for training in TRAININGS)
+    return whole_percent(
+        "Our first number divides the relative noise of the last feature maps by that of the "
+        "image. Our second number compares two networks: it divides the relative noise of the last "
+        f"feature maps after adversarial training ({adversarial:.0f} %) by that after training on "
+        f"clean images ({clean:.0f} %). The answer above does not compare networks (see *Limits of "
+        "the relative noise*). Our other two numbers are accuracies in per cent after adversarial "
+        "training: under the l2 attack, and on clean images."
     )
 
 
@@ -92,7 +106,7 @@ def growth(record: Record) -> Figure:
             seeds = [list(each) for each in zip(*of, strict=True)]
             curves[told] = Curve([float(i) for i in range(len(LAYERS))], seeds, looks[perturbation])
         panels.append(Panel(words, "stage (0: the image)", "relative noise", curves, {}))
-    return figures.lines(panels, columns=2, height=2.8)
+    return figures.lines(panels, columns=2, height=2.8, share_y=True)
 
 
 def first_picture(record: Record) -> Figure:
@@ -216,7 +230,7 @@ def random_against_attack(record: Record) -> str:
             f"*{words[0].upper()}{words[1:]}*: the attack changes the last feature maps by "
             f"{100 * attack:.0f} % of their norm, and random signs by {100 * random:.0f} %."
         )
-    return " ".join(said)
+    return whole_percent(" ".join(said))
 
 
 def unseen(record: Record) -> str:
@@ -230,7 +244,7 @@ def unseen(record: Record) -> str:
     )
     images = images_of(record, "accuracy", training="l2", attack="l2")
     differ = "more" if apart(linf, l2, images) else "no more"
-    return (
+    return whole_percent(
         f"Under the l2 attack, the network trained with l-infinity attacks classifies {linf:.1f} % "
         f"of {images} test images correctly, and the network trained with l2 attacks {l2:.1f} %. "
         f"The difference is {differ} than the binomial error of {images} images."
@@ -245,7 +259,7 @@ def clean_drop(record: Record) -> str:
         fmean(values(record, "accuracy", training=training, attack="clean"))
         for training in TRAININGS
     )
-    return (
+    return whole_percent(
         f"The accuracy on clean images is {there:.1f} % after training on clean images, and "
         f"{here:.1f} % after adversarial training, a difference of "
         f"{minus(f'{here - there:+.1f}')} percentage points."
@@ -256,7 +270,7 @@ def winner(_: Record) -> str:
     """Return a sentence that states the accuracy that the paper prints for the winner of the
     competition CAAD 2018.
     """
-    return (
+    return whole_percent(
         f"The paper prints an accuracy of {printed(WINNER):g} % for the winner against the 48 "
         "attacks of the competition."
     )

@@ -199,7 +199,7 @@ def _scenes(network: Networks, epochs: int) -> Setting:
         recipe,
         images=24,
         piece=24,
-        steps=40,
+        steps=30,
         cs=(0.01, 0.1, 1.0, 10.0),
         defenses=("rse", "none"),
         noise=Noise(0.2, 0.05, "code" if network == "vgg16" else "paper"),
@@ -208,7 +208,7 @@ def _scenes(network: Networks, epochs: int) -> Setting:
 
 
 _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
-    "quick": {"vgg16": _scenes("vgg16", 8), "resnext": _scenes("resnext", 4)},
+    "quick": {"vgg16": _scenes("vgg16", 6), "resnext": _scenes("resnext", 4)},
     "reduced": {
         "vgg16": Setting(
             Model("cifar10", "vgg16", 8),

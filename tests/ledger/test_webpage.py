@@ -1,0 +1,43 @@
+"""The ledger as a web page."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from robustbook import catalogue, ledger
+from robustbook.ledger.words import measured
+
+
+@pytest.mark.parametrize(
+    ("value", "tolerance", "expected"),
+    [
+        (97.872, 0.6, "97.87"),
+        (96.73, 3.0, "96.7"),
+        (0.012345, 0.001, "0.0123"),
+        (-0.33, 1.0, "\N{MINUS SIGN}0.3"),
+        (44.0, None, "44"),
+        (0.123456, None, "0.123"),
+        (123456.0, 10.0, "123,456"),
+        (0.0, 0.5, "0.00"),
+    ],
+)
+def test_a_number_has_one_decimal_more_than_its_tolerance(
+    value: float, tolerance: float | None, expected: str
+) -> None:
+    assert measured(value, tolerance) == expected
+
+
+def test_a_row_begins_with_words_and_ends_with_a_sentence() -> None:
+    entry = next(
+        each
+        for each in catalogue.whole_ledger().entries
+        if each.id == "saturating/table-1/sigmoid-adversarial/accuracy"
+    )
+    html = ledger.page_html(ledger.Ledger((replace(entry, reason="too high; we tried"),), ()))
+    assert "The table has 1 targets. The counts below count 1 of them; the other 0 repeat" in html
+    cells = re.findall(r"<td>(.*?)</td>", html)
+    assert cells[0].startswith("Sigmoid adversarial: accuracy<small>")
+    assert cells[0].endswith(f"<small><code>{entry.id}</code></small>")
+    assert cells[3].endswith("<small>Too high; we tried.</small>")
+    assert entry.low is not None and f"[{entry.low:.1f}, " in cells[2]
