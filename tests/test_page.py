@@ -255,7 +255,7 @@ def test_the_table_of_verdicts_says_what_is_compared(book: Path) -> None:
     without content are left out, and so are numbers that were not run.
     """
     none = page.begin(ITEM, {}).verdicts()
-    assert isinstance(none, Markdown) and "target numbers of this page was run" in none.data
+    assert isinstance(none, Markdown) and "target numbers of this page was measured" in none.data
     own = "saturating/table-1/"
     measured = [("cnn-vanilla/accuracy", 99.0), ("cnn-saturated/clean-loss", 0.04)]
     order = "order/cnn-saturated-over-adversarial"
@@ -297,7 +297,7 @@ def test_table_2_from_parameters_to_ledger(book: Path, tmp_path: Path) -> None:
     assert again.shown.rows == here.fresh.rows
     text = again.verdicts().markdown
     assert text.count("| reproduced |") == len(here.fresh.rows)
-    assert "None of the target numbers that we ran" in again.reasons().data
+    assert "None of the target numbers that we measured" in again.reasons().data
 
 
 def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path: Path) -> None:

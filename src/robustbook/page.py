@@ -163,10 +163,10 @@ class Page:
         rest = len(self._compared) - len(shown)
         if not shown:
             return Markdown(
-                f"None of the {rest} target numbers of this page was run in the paper's setting. "
-                "The [ledger](../../book/ledger.md) lists them."
+                f"None of the {rest} target numbers of this page was measured in the paper's "
+                "setting. The [ledger](../../book/ledger.md) lists them."
             )
-        more = f" {rest} more target numbers were not run; the ledger lists them." if rest else ""
+        more = f" The ledger lists {rest} more target numbers, which were not measured."
         derived = any(self._targets[entry.id].kind == "derived" for entry in shown)
         derived_words = " *Derived* numbers follow from numbers of the paper." if derived else ""
         rows = [self._verdict(entry) for entry in shown]
@@ -176,7 +176,7 @@ class Page:
             "What the paper states and what we measured. *Interval*: the 95 % prediction interval "
             "for one more run; for an order, the 95 % confidence interval of the difference. The "
             "page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
-            f"{derived_words}{more}",
+            f"{derived_words}{more if rest else ''}",
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
             [heads[k] for k in kept],
             [[row[k] for k in kept] for row in rows],
@@ -213,15 +213,15 @@ class Page:
                 else ""
             )
             return Markdown(
-                "None of the target numbers that we ran in the paper's setting has the verdict "
-                f"*not reproduced*.{unjudged}"
+                "None of the target numbers that we measured in the paper's setting has the "
+                f"verdict *not reproduced*.{unjudged}"
             )
         if not lines:
             return Markdown(
                 "We call none of these numbers reproduced or not reproduced, because that needs a "
                 "run with the paper's setting."
             )
-        head = "These target numbers were not reproduced; each has our best explanation:"
+        head = "These target numbers were not reproduced. For each we give our best explanation:"
         return Markdown("\n".join([head, "", *lines]))
 
     def _quantity(self, entry: ledger.Entry) -> str:

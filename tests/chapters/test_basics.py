@@ -192,7 +192,7 @@ def test_the_curves_fall_and_training_against_attacks_helps(ran: Ran) -> None:
     said = numbers(threat_models.crossing(shown))
     plain, trained = (list(of) for of in shown.curves[math.inf].values())
     assert said[:3] == [plain[0], 200, trained[0]]
-    assert said[3] > said[4] and "too few to show an order" in threat_models.crossing(shown)
+    assert said[3] > said[4] and "too few to rank" in threat_models.crossing(shown)
     assert said[5:] == [0.05, plain[2], trained[2]]
     assert trained[1] <= plain[1] and trained[2] > plain[2]
     legend = threat_models.curves(shown).legends[0].get_texts()
@@ -277,7 +277,8 @@ def test_attacks_are_compared_point_by_point(ran: Ran) -> None:
     assert not networks.in_order((0, 0)) and not networks.in_order((6, 5))
     shown = ran("many_steps")["shown"]
     text = many_steps.compared(shown)
-    assert text.count("(this may be chance)") == 2 and text.count("(a clear difference)") == 1
+    assert text.count("The difference may be chance.") == 2
+    assert text.count("The difference is clear.") == 1
     *_, start, starts, _ = shown.budget.values()
     assert numbers(many_steps.restarted(shown))[:2] == [int(start.sum()), len(start)]
     assert numbers(many_steps.restarted(shown))[3:5] == list(networks.apart(start, starts))
@@ -426,7 +427,7 @@ def test_judging_by_the_draw_that_was_attacked_is_wrong(ran: Ran) -> None:
     assert said[8:11] == [int(one.own.sum()), int(new.min()), int(new.max())]
     assert one.own.sum() < new.min(), "the own draw is below each new draw"
     text = randomised.compared(shown)
-    assert numbers(text)[1:3] == [11, 0] and "too few to rank them" in text
+    assert numbers(text)[1:3] == [11, 0] and "too few to rank the attacks" in text
     assert numbers(text)[-1] <= 3, "the page says that other attacks show no adaptation"
     off = networks.accuracy(shown.attacked[randomised.OFF, 0].many)
     plain = body(one_gradient.controls(ran("one_gradient")["shown"]))[2][1]

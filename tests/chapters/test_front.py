@@ -23,7 +23,7 @@ def test_the_finding_on_noise_names_what_was_not_run(monkeypatch: pytest.MonkeyP
     assert "CIFAR-10" not in front.self_ensemble()
 
 
-@pytest.mark.parametrize(("left", "words"), [(2.0, "but after"), (80.0, "and after")])
+@pytest.mark.parametrize(("left", "words"), [(2.0, "But after"), (80.0, " After an")])
 def test_the_words_follow_the_numbers(
     left: float, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +40,7 @@ def test_a_rival_that_does_less_is_not_ahead(monkeypatch: pytest.MonkeyPatch) ->
         front, "nearest_gain", lambda record, network, method="deep-defense": gains[method]
     )
     text = front.deep_defense()
-    assert ", and after adversarial training with FGSM" in text and "on 0 of 2 networks" in text
+    assert ". Adversarial training with FGSM" in text and "on 0 of 2 networks" in text
 
 
 def test_the_example_is_the_published_pair_that_changes_least() -> None:

@@ -129,15 +129,17 @@ def test_table_2() -> None:
     assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
     text = table2.answer(shown)
     assert text.startswith(
-        "The accuracy is higher with RSE than without defense: 65.5 against 45.5"
+        "The accuracy is higher with RSE than without a defense. At $c = 0.03$ it is 65.5"
     )
-    assert "(86.06 and 8.93 in the paper)" in text and "(400 images, 2 seeds)" in text
+    text = spaced(text)
+    assert "RSE (86.06 % in the paper) and 45.5 % without a defense (8.93 %" in text
+    assert "CIFAR-10; 400 images, 2 seeds)" in text
     assert "do not rank" not in text  # all are near the authors' clean accuracies
     worse = {**TABLE, "brelu": falling(50, table2.CS)}
     shown = record("table-2", "reduced", cells("vgg16", worse))
     text = table2.answer(shown)
-    assert "RSE is 3.1 points and no defense 26.5 points less accurate" in text
-    assert "Robust Opt. + BReLU is further below these data" in text and "do not rank" in text
+    assert "by 3.1 points with RSE and by 26.5 points without a defense" in text
+    assert "accuracies with Robust Opt. + BReLU are further below" in text and "do not rank" in text
     assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran(shown)
     low = spaced(table2.baselines(shown))
     assert "our networks are 3.1 to 39.8 points less accurate than the authors'" in low
@@ -163,14 +165,15 @@ def test_the_nearest_placement() -> None:
     text = table2.nearest_placement(shown)
     assert "5.0 points with noise 0.4 as released and 0.0 points with noise 0.2 as" in text
     assert table2.flat_line(shown) == ""
-    assert text.startswith("Probably the one with noise 0.2 as released, which is nearest")
+    assert text.startswith("Probably the placement with noise 0.2 as released, because")
     rows = body(table2.placements(version_of(shown)))
     assert [row[0] for row in rows] == ["0.4, as released", "0.2, as released", "printed"]
     assert len(table2.accuracies([shown]).axes) == 2
     weak = {d: {**of, 0.0: 70.0} for d, of in (("rse", far), ("rse code 0.2", theirs))}
     weak_record = record("table-2", "paper", cells("vgg16", weak, seeds=1))
     text = spaced(table2.nearest_placement(weak_record))
-    assert "too weak to decide" in text and "70.0 and 70.0 % correctly" in text and "88.6 %" in text
+    assert "too weak to decide" in text and "only 70.0 % with noise 0.4 as released" in text
+    assert "the authors' network is 88.6 %" in text
     alone = record("table-2", "paper", cells("vgg16", {"rse": far}))
     assert table2.nearest_placement(alone).startswith("Only one placement")
     assert len(table2.of_one(alone).axes) == 1
@@ -213,16 +216,19 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert len(figure6.equal_distortion([paper]).axes) == 3
     text = figure6.answer([paper])
     text = spaced(text)
-    assert text.startswith("On 0 of 1 networks, RSE is clearly more accurate than no defense")
+    assert text.startswith("On 0 of 1 networks, RSE is clearly more accurate than the network")
     assert "- *Model A on STL-10* (400 images, 2 seeds): RSE is clearly better at 0 of 3 " in text
-    assert "50.5 % with RSE and 50.5 % without defense. <span" in text  # the verdict follows
-    assert "distortion of 0.21, these are 60.0 and 70.0 %: RSE is worse." in text
+    assert "50.5 % with RSE and 50.5 % without a defense. <span" in text  # the verdict follows
+    assert "distortion of 0.21, the accuracy is 60.0 % with RSE and 70.0 % without a" in text
     assert text.count("verdict-badge") == 3 and "*VGG16* was not run. <span" in text
     assert figure6.undecided([paper]) == ["Model A"]
     text = figure6.crossings([paper])
-    assert text.startswith("Model A on STL-10, at the same distortion (0.1 and 0.21): RSE is worse")
-    assert text.endswith("By the authors' points: RSE is worse at 2 of 2.")
-    assert "The defenses are RSE and No defense." in figure6.ran([paper])
+    assert text.startswith(
+        "On Model A on STL-10, we compare RSE with the network without a defense"
+    )
+    assert "same distortion (0.1 and 0.21). In our runs, RSE is worse at 2 of 2 dist" in text
+    assert text.endswith("In the authors' data, RSE is worse at 2 of 2 distortions.")
+    assert "We compare RSE with a network without a defense." in figure6.ran([paper])
     gaps = figure6.distortion_gaps([paper])
     assert "Model A on STL-10" in gaps and "RSE" in gaps
     reduced = record("figure-6", "reduced", cells("vgg16", SMALL))
@@ -274,7 +280,7 @@ def test_the_noise_on_the_image_hardly_moves_the_images() -> None:
     flat = {**of, "rse paper 0.4": dict.fromkeys((0.0, *table2.CS), 58.0)}
     text = spaced(table2.flat_line(record("table-2", "reduced", cells("vgg16", flat, seeds=1))))
     assert "the accuracy stays at 58.0 % at all five $c$" in text
-    assert "at $c = 0.03$ by 0.173, against 0.173 with the released placement" in text
+    assert "$c = 0.03$ the distortion is 0.173. It is 0.173 with the released placement" in text
 
 
 def test_figure_2() -> None:
@@ -283,17 +289,18 @@ def test_figure_2() -> None:
     of = {regime: falling(value, (0.01, 0.1)) for regime, value in start.items()}
     shown = record("figure-2", "reduced", cells("vgg16", of, seeds=1))
     text = spaced(figure2.answer([shown]))
-    assert text.startswith("Both: under the attack at $c = 0.1$, RSE classifies 70.0 % of")
-    assert text.endswith("RSE has 90.0 %, and the network without noise 50.0 %.")
+    assert text.startswith("Both. Under the attack at $c = 0.1$, the accuracy of RSE is 70.0 %.")
+    assert text.endswith("the accuracy is 90.0 % with RSE and 50.0 % without noise.")
     assert figure2.needs_both(shown, "vgg16")
-    assert "only in training it is 50.0 %, and with noise only at test time 0.0 %" in text
-    assert "from 0.01 to 0.1, in 300 steps." in figure2.ran([shown])
+    assert "only in training it is 50.0 %, and with noise only at test time it is 0.0 %" in text
+    assert "from 0.01 to 0.1, and 300 steps." in figure2.ran([shown])
     same = {**of, "train only": of["rse"]}
     text = figure2.answer([record("figure-2", "reduced", cells("vgg16", same, seeds=1))])
-    assert text.startswith("It needs noise in training: ")
+    assert text.startswith("It needs noise in training. ")
     assert not figure2.needs_both(record("figure-2", "reduced", cells("vgg16", same)), "vgg16")
     text = spaced(figure2.shares([shown]))
-    assert "RSE gains 40.0 points over the network without noise; 20.0 of them" in text
+    assert "RSE is 40.0 points higher than that of the network without noise." in text
+    assert "20.0 of these points remain" in text
     assert "off costs 20.0 points under the attack. Without an attack it costs 20.0" in text
     assert "is 0.32 (RSE, noise in both), 0.32 (noise in training only), 0" in figure2.moved(
         [shown]
@@ -301,7 +308,7 @@ def test_figure_2() -> None:
     assert body(figure2.distortions(version_of(shown)))[1][1:] == ["0.100", "0.316"]
     strong = {**of, "rse": {**of["rse"], 1.0: 2.0}, "train only": {**of["train only"], 1.0: 9.0}}
     text = spaced(figure2.answer([record("figure-2", "reduced", cells("vgg16", strong, seeds=1))]))
-    assert text.endswith("with another use of noise: 9.0 % (noise in training only).")
+    assert text.endswith("less accurate than the network with noise in training only (9.0 %).")
     assert len(figure2.curves([shown]).axes[0].lines) == 4
     rows = body(figure2.accuracies(version_of(shown)))
     assert rows[1] == ["RSE, noise in both", "90.0", "80.0", "70.0"]
@@ -316,14 +323,14 @@ def test_figure_3() -> None:
     of = {level: falling(value, (0.01, 0.1)) for level, value in start.items()}
     shown = record("figure-3", "reduced", cells("vgg16", of, seeds=1))
     text = spaced(figure3.answer(shown))
-    assert text.startswith("Not clearly, even compared with no noise: at $c = 0.1$ one draw ")
-    assert "70.0 % of the images correctly without noise, and 60.0 % with noise 0.12/0.1," in text
+    assert text.startswith("Not clearly, even compared with no noise. At $c = 0.1$ the accuracy ")
+    assert "one draw is 70.0 % without noise. It is 60.0 % with noise 0.12/0.1," in text
     assert "More noise (0.18/0.2 instead of 0.12/0.1) lowers the accuracy at $c = 0.01$" in text
-    assert "90.0 % correctly without noise, and the noise costs 10.0 to 30.0 perc" in text
+    assert "90.0 % without noise. Noise lowers it by 10.0 to 30.0 perc" in text
     assert "(narrow VGG16 on CIFAR-10; 400 images, 2 seeds)." in text
     best = figure3.best_level([shown])
     assert best.startswith("*Best or tied everywhere: no noise.*") and best.count("no noise") == 2
-    assert "no noise (clean images, $c = 0.01$, $c = 0.1$)" in best  # winners are merged
+    assert "no noise (clean images, $c = 0.01$ and $c = 0.1$)" in best  # winners are merged
     assert "exceeds two standard errors only for clean images, $c = 0.01$ and $c = 0.1$" in best
     assert figure3.ran([shown]).endswith("no noise, 0.12/0.1, 0.18/0.2 and 0.4/0.1 (Table 1).")
     assert body(figure3.accuracies(version_of(shown)))[0] == ["no noise", "90.0", "80.0", "70.0"]
@@ -331,7 +338,7 @@ def test_figure_3() -> None:
     assert len(figure3.curves([shown]).axes[0].lines) == 4
     quick = record("figure-3", "quick", cells("vgg16", {"none": of["none"], "rse": of["rse"]}))
     assert "with noise 0.2/0.05." in figure3.answer(quick)
-    assert "in 30 steps" in figure3.ran([quick])
+    assert "and 30 steps" in figure3.ran([quick])
     of = {"none": {0.0: 96.0, 0.1: 12.0}, "rse paper 0.12/0.1": {0.0: 96.0, 0.1: 60.0}}
     text = figure3.best_level([record("figure-3", "reduced", cells("vgg16", of, seeds=1))])
     assert "no noise and 0.12/0.1 (clean images)" in text  # the tie is named
@@ -350,22 +357,23 @@ def test_figure_4() -> None:
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
     assert text.startswith(
-        "By sign yes under weak attacks ($c$ below 0.4), and no under stronger ones; only 0 of 4 "
-        "differences exceed two standard errors. Narrow VGG16"
+        "Yes under weak attacks ($c$ below 0.4), by the signs of the differences. No under "
+        "stronger attacks. None of the 4 differences exceeds two standard errors. On a narrow VGG16"
     )
-    assert "gain 3.0 points at $c$ = 0.01 and 0.1, and lose 4.0 points at $c$ = 1." in text
+    assert "3.0 points more accurate than one draw at $c$ = 0.01 and 0.1, and 4.0 points" in text
+    assert text.endswith("4.0 points less accurate than one draw at $c$ = 1.")
     turning = spaced(figure4.turning([shown]))
     assert "from $c = 1$ on (the next smaller $c$ that we ran is 0.1)" in turning
-    assert "one draw classifies 14 %" in turning and "it is 57 to 77 %." in turning
+    assert "accuracy of one draw is 14 %" in turning and "it is 57 to 77 %." in turning
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
-    assert "lose" not in figure4.answer([always])
+    assert "less accurate" not in figure4.answer([always])
     strong = list(cells("model-a", {"rse": falling(80, (0.1, 1.0))}, seeds=1))
     text = figure4.answer([record("figure-4", "paper", strong)])
-    assert "it depends on the network and on $c$ otherwise" in text
-    assert "the gain at $c$ = 1 contradicts the paper." in text
-    assert figure4.turning([always]).endswith("better at every $c$.")
+    assert "the sign depends on the network and on $c$" in text
+    assert "The gain at $c$ = 1 contradicts the paper." in text
+    assert figure4.turning([always]).endswith("are more accurate than one draw at every $c$.")
 
 
 def test_figure_5() -> None:
@@ -385,10 +393,10 @@ def test_figure_5() -> None:
     error = 100 * (0.85 * 0.15 / 1600) ** 0.5
     text = figure5.answer([shown])
     assert text.startswith(
-        "About ten draws. One draw classifies 80.5 % of the images correctly, 10"
+        "About ten draws. On VGG16 on CIFAR-10 (1,600 images, 2 seeds), the accuracy is 80.5 %"
     )
-    assert "10 draws 85.0 %, and 50 draws 85.0 %" in text and "1,600 images, 2 seeds" in text
-    assert figure5.gained([shown]).startswith("Yes, by sign: for 1 of 1 pairs")
+    assert "85.0 % with 10 draws, and 85.0 % with 50 draws." in text
+    assert figure5.gained([shown]).startswith("Yes, if one ignores the standard errors. For 1 of 1")
     assert "But 1 of these 2 changes exceeds two" in figure5.gained([shown])
     assert body(figure5.accuracies(version_of(shown)))[1][1:] == [
         "80.5",
@@ -428,21 +436,22 @@ def targeted() -> Record:
 def test_table_3() -> None:
     shown = targeted()
     text = table3.answer(shown)
-    assert "target classes, is 2.50 with RSE and 2.50 without defense" in text
-    assert "the paper has 15.8 and 3.41)" in text and "for 1 of 2 target classes with RSE" in text
+    assert "the squared l2 distance is 2.50 with RSE and 2.50 without a defense" in text
+    assert (
+        "In the paper it is 15.8 with RSE and 3.41 without" in text
+        and "for 1 of 2 target classes with RSE" in text
+    )
     assert "So RSE is not shown to be harder to attack" in text
     assert "badge" not in text and "so the paper's numbers have no verdict" in text
     assert "badge" in table3.answer(replace(shown, profile="paper"))
-    assert "one image, a ship, with a narrow ResNeXt, 1,000 steps" in table3.ran(shown)
+    assert "one image (a ship) is attacked on a narrow ResNeXt in 1,000 steps" in table3.ran(shown)
     rows = body(table3.printed_beside(version_of(shown)))
     assert spaced(rows[0][1]) == "12.87 / **4.00**"
     assert spaced(rows[1][2]) == "0.31 / **3.00**"  # no defense beside RSE
     assert spaced(rows[0][3]) == "2.58 / -" and rows[-1][0] == "mean"
     assert [row[1] for row in body(table3.reached(version_of(shown)))] == ["1", "1"]
-    assert table3.orders(shown).startswith("RSE needs a larger distance than the network without")
-    assert "in 1 of 2 attacks (2 target classes, one pair of trained networks)" in table3.orders(
-        shown
-    )
+    assert table3.orders(shown).startswith("In 1 of 2 comparisons, the attack changes the image by")
+    assert "(2 target classes, one pair of trained networks)" in table3.orders(shown)
 
 
 def test_table_3_on_another_image() -> None:
@@ -451,7 +460,7 @@ def test_table_3_on_another_image() -> None:
     rows = body(table3.printed_beside(version_of(shown)))
     hits = [mean(shown, "targets reached", defense=d) for d in ("rse", "none")]
     text = table3.answer(shown)
-    assert f"for {hits[0]:g} of 9 target classes with RSE and for {hits[1]:g} without" in text
+    assert f"for {hits[0]:g} of 9 target classes with RSE, and for {hits[1]:g} of 9" in text
     if not table3.comparable(shown):
         assert not any("/" in cell for row in rows for cell in row) and "the paper" not in text
         assert "a digit on a photograph" in table3.ran(shown) and len(rows[0]) == 3
@@ -512,14 +521,14 @@ def test_table_1_from_its_record() -> None:
     shown = record_of(f"{PAPER}/table-1")
     assert table1.sigmas(shown, "vgg16")[:3] == [0.1, 0.4, 0.1]
     text = table1.answer(shown)
-    assert text.startswith("Before every convolution. The standard deviation is 0.4 before one")
+    assert text.startswith("Before every convolution. In Model A and VGG16, the standard deviation")
     assert "before convolution 2 in the code, and before convolution 1 in the text" in text
     assert "All 15 settings" in text and "reproduces no result" in text
     images = sorted(count for count, _ in table1.runs().values())
-    assert f"attack {images[0]:,}" in text and text.endswith("instead of 1,600 images.")
+    assert f"attack {images[0]:,}" in text and text.endswith("images instead of 1,600.")
     told = sorted(set(table1.epochs().values()))
-    assert f"We train for {names.listed([str(n) for n in told])} instead of 200 epochs" in text
-    assert "Model A on STL-10: 24 epochs, " in table1.shorter()
+    assert f"We train for {names.listed([str(n) for n in told])} epochs instead of 200" in text
+    assert "Model A on STL-10 was trained for 24 epochs. " in table1.shorter()
     rows = body(table1.settings_table(version_of(shown)))
     assert rows[0][2] == "0.4 / **0.4**" and rows[5][2] == "14,728,266 / **14,728,266**"
     assert rows[1][1:] == ["1 / **1**", "1 / **2**", "1 / **1**"]  # where the noise is
@@ -540,7 +549,7 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert len(overview.accuracies().axes) == 3
     text = overview.answer(record_of(f"{PAPER}/table-2"))
     assert (
-        text.startswith("On narrow VGG16 on CIFAR-10 under the paper's attack at ")
+        text.startswith("Yes, for a narrow VGG16 on CIFAR-10 under the paper's attack ")
         and "Stronger attacks" in text
     )
 
@@ -550,8 +559,10 @@ def test_the_overview_says_where_two_networks_are_too_close() -> None:
     of = {"rse": {0.0: 70.0, 0.1: 68.0, 0.4: 65.0}, "none": {0.0: 74.0, 0.1: 65.0, 0.4: 30.0}}
     rows = [*cells("model-a", of, seeds=1), *equal("model-a", 64.0, 65.0)]
     text = overview._too_close(record("figure-6", "paper", rows), "model-a")
-    assert "too close to tell at $c = 0.1$ and at the same distortion (0.21); at $c = 0.4$" in text
-    assert text.endswith("they are 65.0 % with noise and 30.0 % without.")
+    assert (
+        "not distinguishable at $c = 0.1$ and at the same distortion (0.21). At $c = 0.4$" in text
+    )
+    assert text.endswith("the accuracy is 65.0 % with noise and 30.0 % without noise.")
     apart = [*cells("model-a", of, seeds=1), *equal("model-a", 40.0, 65.0)]
     assert "distortion" not in overview._too_close(record("figure-6", "paper", apart), "model-a")
 

@@ -51,7 +51,7 @@ def test_today(version: Version) -> None:
     assert f"{min(counts):,} images" in today.answer(record)
     assert f"{min(counts):,} images" in today.finding(record)
     seen = mean(record, "accuracy as seen", network=first, defense="rse", attack="off")
-    assert f"{seen:.0f}" in today.noise_in_words([record])
+    assert f"{seen:.1f}" in today.noise_in_words([record])
     assert len(today.curves([record]).axes) >= 1
 
 
@@ -100,7 +100,7 @@ def test_zoo(version: Version) -> None:
     hits = max(zoo.success(record, network, "none").values()) * min(images) / 100
     text = zoo.answer(record)
     if len(record.seeds) == 1:
-        assert f"{hits:.3g} of {min(images)} without defense" in text
+        assert f"{hits:.3g} of {min(images)} without a defense" in text
     moved = values(record, "distance", network=network, defense="rse")
     assert ("new noise alone" in text) == (not any(moved) and bool(moved))
     assert f"attacks {min(images)} images" in zoo.ran(record)
@@ -145,9 +145,11 @@ def test_the_wording_follows_the_numbers() -> None:
         return Record("self_ensemble", "today", "paper", {}, (0,), tuple(rows))
 
     weak, same = today.answer(record(10.0, 20.0)), today.answer(record(88.0, 58.0))
-    assert weak.startswith("No: ") and "averages over 10 draws, this lowers it (60 and 20" in weak
-    assert same.startswith("This run cannot tell: ") and "this does not clearly change" in same
-    assert "without a defense keeps 1\N{NO-BREAK SPACE}% under all attacks together" in weak
+    assert (
+        weak.startswith("No: ") and "10 draws in the paper's attack lowers the accuracy (20" in weak
+    )
+    assert same.startswith("This run cannot tell: ") and "attack does not clearly change" in same
+    assert "without a defense is 1\N{NO-BREAK SPACE}% under all attacks together" in weak
     assert "50 images, one seed; new noise alone changes an accuracy by up to 2 points" in same
 
 

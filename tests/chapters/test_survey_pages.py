@@ -131,10 +131,10 @@ def test_overview_answer_and_figure() -> None:
 
 def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
     """The words follow the comparison of the page on logit pairing, and PGD's accuracy."""
-    monkeypatch.setattr(overview.pairing, "inconclusive", lambda record: True)
+    monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: True)
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: method == "at50")
     assert numbers(overview.on_training()) == [1, 4]
-    monkeypatch.setattr(overview.pairing, "inconclusive", lambda record: False)
+    monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: False)
     assert "only those that were trained" in overview.on_training()
     for left, words in ((1.0, "PGD needs no knowledge"), (40.0, "PGD needs knowledge")):
         monkeypatch.setattr(overview.transformations, "accuracy", lambda *_, left=left: left)

@@ -67,7 +67,8 @@ def checkpoints(steps: int) -> frozenset[int]:
 class Towards(Goal):
     """The goal of an untargeted attack whose loss is the `targeted_dlr` towards one wrong class.
 
-    ``aims``: the wrong class of each image. The attack succeeds with any wrong class.
+    ``aims``: the wrong class of each image. The attack succeeds if the network
+        predicts any wrong class.
     """
 
     aims: Int[Tensor, " n"] | None = None

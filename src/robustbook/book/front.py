@@ -16,8 +16,8 @@ from robustbook.ledger import Claim, Entry, Ledger, Target
 SUBJECTS = {
     "saturating": "Nayebi and Ganguli, 2017 {cite}`nayebi2017`: a penalty keeps every unit in the "
     "flat part of its nonlinearity.",
-    "deep_defense": "Yan, Guo and Zhang, 2018 {cite}`yan2018`: training raises the distance that "
-    "the attack DeepFool needs.",
+    "deep_defense": "Yan, Guo and Zhang, 2018 {cite}`yan2018`: training increases the "
+    "size of the perturbations that the attack DeepFool needs.",
     "self_ensemble": "Liu and others, 2018 {cite}`liu2018`: noise is added in every layer, and the "
     "predictions are averaged over draws of the noise.",
     "survey": "A survey of adversarial training and related defenses.",
@@ -33,7 +33,7 @@ def example_html(example: front.Example) -> str:
     page's text.
     """
     a, b = example.answer, example.wrong
-    change = f"no pixel changes by more than {100 * example.size:.0f}&nbsp;% of its range"
+    change = f"No pixel changes by more than {100 * example.size:.0f}&nbsp;% of its range"
     parts = (
         (example.image, f"A handwritten {a}, white on black.", f"Image<br>answer: <b>{a}</b>"),
         (
@@ -49,9 +49,9 @@ def example_html(example: front.Example) -> str:
     )
     return (
         f"{addition(*parts)}"
-        f'<p class="example-words">A network without any defense calls the left image {a} and the '
-        f"right one {b}; {change}. (The attack may leave the range of pixel values; "
-        "the picture is clipped to this range.)"
+        f'<p class="example-words">A network without any defense predicts the digit {a} for the '
+        f"left image, and the digit {b} for the right image. {change}. (The attack may change "
+        "pixels to values outside their range; the picture is clipped to this range.)"
         "</p>\n"
     )
 

@@ -16,6 +16,11 @@ ATTACKS = {"fgsm": "FGSM", "pgd-40": "PGD, 40 steps"}
 COLUMNS = ("Library", "Seconds", "To ours", "To the floor", "Propagations", "Accuracy")
 WAYS = {"ours": "ours", "ours, any network": "ours, Jacobians formed", "loop": "loop over points"}
 OURS = "robustbook"
+RATIOS = (
+    "*To ours*: the time divided by our time. *To the floor*: the time divided by the time of the "
+    "forward and backward passes of the network alone."
+)
+"""The part of a table's caption that explains two columns."""
 MARKS = {
     "this book": Look(BRIGHT["blue"], "o", "-"),
     "another library": Look(BRIGHT["purple"], "s", "-"),
@@ -29,28 +34,33 @@ def answer() -> str:
     The sentences also name the libraries whose times do not differ clearly from ours.
     """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
-    ranges, floors, same = [], [], True
+    ranges, floors, same = "", [], True
     for attack, title in ATTACKS.items():
         of = [row for row in rows if row["attack"] == attack]
         others = [row["ratio_to_ours"] for row in of if row["library"] != OURS]
         name = title.split(",")[0]
-        ranges.append(f"{name} takes {min(others):.2f} to {max(others):.2f} times as long")
+        ranges += (
+            f"{name} takes {min(others):.2f} to {max(others):.2f} times as long in other libraries "
+            "as in ours. "
+        )
         floors += [f"{r['ratio_to_floor']:.2f}" for r in of if r["library"] == OURS]
         same = same and len({row["accuracy"] for row in of}) == 1
-    accuracy = "the same accuracy" if same else "accuracies that differ"
+    accuracy = "the same accuracy" if same else "different accuracies"
     apart = 100 * (_disagreement(rows) - 1)
     equal = [name for name in _by_library(rows) if not _differ(rows, name)]
     faster = [n for n, ratio in _by_library(rows).items() if _differ(rows, n) and ratio < 1]
     unranked = (
-        f"Differences of this size do not rank {_listed([*equal, 'ours'])}. "
+        f"The times of {_listed(equal)} differ from ours by no more than this, so we do not rank "
+        "them. "
         if equal
-        else "Every library differs from ours by more. "
+        else "The times of every other library differ from ours by more. "
     )
     return (
-        f"**Answer.** {'Yes' if faster else 'No'}. In other libraries {' and '.join(ranges)} as in "
-        f"ours, with {accuracy}. Two ways to compare the times, described below, disagree by up to "
-        f"{apart:.0f}\N{NO-BREAK SPACE}%. {unranked}"
-        f"Our FGSM and PGD take {' and '.join(floors)} times as long as the network alone."
+        f"**Answer.** {'Yes' if faster else 'No'}. {ranges}"
+        f"All libraries give {accuracy}. We compare the times in two ways, described below. The "
+        f"results of these two ways disagree by up to {apart:.0f}\N{NO-BREAK SPACE}%. {unranked}"
+        f"Our FGSM takes {floors[0]} times as long as the passes of the network alone, and our PGD "
+        f"{floors[1]} times."
     )
 
 
@@ -113,18 +123,17 @@ def attacks() -> Table:
     """
     report = benchmark("attacks")
     untimed = "".join(
-        f" Not timed: {ATTACKS[row['attack']]} of {row['library']} "
-        f"({row['error'].split(': ', 1)[-1]})."
+        f" {ATTACKS[row['attack']]} of {row['library']} was not timed ({row['library']} "
+        f"{row['error'].split(': ', 1)[-1]})."
         for row in report["rows"]
         if "error" in row
     )
     return table(
-        f"Seconds per 1000 images, medians of {report['rounds']} interleaved rounds on "
-        f"{report['images']} images ({report['data']}, adversarially trained CNN), l-infinity, eps "
-        f"0.25; {report['machine']['processor']}, {report['threads']} threads, {report['date']}. "
-        "*To ours*: the time divided by our time. *To the floor*: the time divided by the time of "
-        "the network alone. *Propagations*: the numbers of forward / backward passes per image."
-        f"{untimed}",
+        f"Running times of attacks in l-infinity with eps 0.25, on {report['images']} images "
+        f"({report['data']}, adversarially trained CNN); {report['machine']['processor']}, "
+        f"{report['threads']} threads, {report['date']}. *Seconds*: the time per 1000 images, "
+        f"median of {report['rounds']} interleaved rounds. {RATIOS} *Propagations*: the numbers of "
+        f"forward / backward passes per image.{untimed}",
         "tab-benchmarks",
         COLUMNS,
         list(_attack_rows(report["rows"])),
@@ -138,9 +147,11 @@ def geometry() -> Table:
     report = benchmark("geometry")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
-        f"Seconds for {report['paths']} paths of {report['points']} points through a "
-        f"{report['network']}, medians of {report['rounds']} interleaved rounds{busy}; "
-        f"{report['machine']['processor']}, {report['threads']} threads, {report['date']}.",
+        "Seconds to compute the singular values of all Jacobians along "
+        f"{report['paths']} paths of {report['points']} points, for a {report['network']}; "
+        f"medians of {report['rounds']} interleaved rounds{busy}. "
+        f"{report['machine']['processor']}, {report['threads']} threads, {report['date']}. "
+        "*To ours*: the time divided by our time.",
         "tab-benchmarks-geometry",
         ["Way", "Seconds", "To ours"],
         [
@@ -156,12 +167,13 @@ def lbfgs() -> Table:
     """
     report = benchmark("lbfgs")
     return table(
-        f"Seconds for {report['pairs']} runs of L-BFGS from the least confident images "
-        f"({report['data']}, sigmoid MLP, float32), medians of {report['rounds']} interleaved "
-        f"rounds, and medians of the ratio within a round; {report['machine']['processor']}, "
+        f"Running times of {report['pairs']} runs of L-BFGS from the least confident images "
+        f"({report['data']}, sigmoid MLP, float32); {report['machine']['processor']}, "
         f"{report['threads']} thread, {report['date']}, load {report['load_before']} from other "
-        "work. *Found*: the number of successful runs. *Evaluations*: the number of forward and "
-        "backward passes of single images.",
+        f"work. *Seconds*: the time of all runs, median of {report['rounds']} interleaved rounds. "
+        "*To ours*: the time divided by our time in the same round, median over the rounds. "
+        "*Found*: the number of successful runs. *Evaluations*: the number of forward and backward "
+        "passes of single images.",
         "tab-benchmarks-lbfgs",
         ["Network", "Way", "Seconds", "To ours", "Found", "Evaluations"],
         [
@@ -185,13 +197,14 @@ def deepfool() -> Table:
     """
     report = benchmark("deepfool")
     return table(
-        f"DeepFool in l2, {report['images']} images ({report['data']}, small CNN), medians of "
-        f"{report['rounds']} interleaved rounds; torchattacks, the adversarial-robustness-toolbox "
-        "and our presets of both were timed once, on a tenth of the images; "
-        f"{report['processor']}, {report['cores']} cores. *Seconds*: per 1000 images. *Faster*: "
-        "how many times faster than adv-lib. *Succeeds*: the share of images on which the attack "
-        "succeeds. *Mean l2*: the mean distance on these images. *Differs*: the largest difference "
-        "between a pixel of our preset and of the library that it imitates.",
+        f"Running times of DeepFool in l2 on {report['images']} images ({report['data']}, small "
+        f"CNN); {report['processor']}, {report['cores']} cores. *Seconds*: the time per 1000 "
+        f"images, median of {report['rounds']} interleaved rounds. But torchattacks, the "
+        "adversarial-robustness-toolbox and our presets of both were timed only once, on a tenth "
+        "of the images. *Faster*: the time of adv-lib divided by the time of this row. *Succeeds*: "
+        "the share of images on which the attack succeeds. *Mean l2*: the mean distance on these "
+        "images. *Differs*: the largest difference between a pixel that our preset computes and "
+        "the same pixel from the library that it imitates.",
         "tab-benchmarks-deepfool",
         ["Library", "Seconds", "Faster", "Succeeds", "Mean l2", "Differs"],
         list(map(_deepfool_row, report["rows"])),
@@ -205,17 +218,19 @@ def carlini_wagner() -> Table:
     report = benchmark("carlini_wagner")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     few = "".join(
-        f" {row['library']} was timed once, on {row['images']} images."
+        f" The library {row['library']} was timed only once, on {row['images']} images."
         for row in report["rows"]
         if "images" in row
     )
     return table(
-        f"Carlini-Wagner in l2 with a fixed c of {report['c']:g} and {report['steps']} steps, "
-        f"{report['images']} images ({report['data']}, small CNN), medians of {report['rounds']} "
-        f"interleaved rounds{busy}; {report['processor']}, {report['threads']} threads, "
-        f"{report['date']}.{few} *Seconds*: per 1000 images. *Propagations*: the numbers of "
-        "forward / backward passes per image. *Succeeds*: the share of images that are "
-        "misclassified at the end. *Mean l2*: the mean distance of the successful attacks.",
+        "Running times of the Carlini-Wagner attack in l2 with a fixed c of "
+        f"{report['c']:g} and {report['steps']} steps, on {report['images']} images "
+        f"({report['data']}, small CNN); {report['processor']}, "
+        f"{report['threads']} thread{'' if report['threads'] == 1 else 's'}, {report['date']}. "
+        f"*Seconds*: the time per 1000 images, median of {report['rounds']} interleaved "
+        f"rounds{busy}.{few} {RATIOS} *Propagations*: the numbers of forward / backward passes per "
+        "image. *Succeeds*: the share of images that are misclassified at the end. *Mean l2*: the "
+        "mean distance of the successful attacks.",
         "tab-benchmarks-carlini-wagner",
         ["Library", "Seconds", "To ours", "To the floor", "Propagations", "Succeeds", "Mean l2"],
         list(map(_carlini_wagner_row, report["rows"])),
@@ -229,12 +244,12 @@ def noise() -> Table:
     report = benchmark("self_ensemble")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
-        f"Random Self-Ensemble: milliseconds for a prediction with {report['draws']} draws, "
-        "computed as one batch and in a loop, and for a forward and backward pass on 32 images. "
-        f"The networks have 1/{report['narrow']} of the paper's width. *Ratio*: the time divided "
-        "by the time in the first row of the group. Medians of "
-        f"{report['rounds']} interleaved rounds{busy}; {report['processor']}, "
-        f"{report['threads']} threads, {report['date']}.",
+        "Running times of networks with the noise layers of Random Self-Ensemble, at "
+        f"1/{report['narrow']} of the paper's width; {report['processor']}, {report['threads']} "
+        f"threads, {report['date']}. *Draws*: a prediction with {report['draws']} draws of the "
+        "noise. *Training step*: a forward and backward pass on 32 images. *Milliseconds*: median "
+        f"of {report['rounds']} interleaved rounds{busy}. *Ratio*: the time divided by the time in "
+        "the first row of the group.",
         "tab-benchmarks-noise",
         ["Network", "What", "Milliseconds", "Ratio"],
         [
@@ -252,9 +267,10 @@ def training() -> Table:
     report = benchmark("training")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
-        "Milliseconds of a training step on 50 images, through the package's `fit` and in a bare "
-        f"PyTorch loop; medians of {report['rounds']} interleaved rounds of {report['steps']} "
-        f"steps on one thread{busy}; {report['processor']}, {report['date']}.",
+        "Milliseconds per training step on 50 images, with the package's `fit` and with a bare "
+        f"PyTorch loop. Medians of {report['rounds']} interleaved rounds of {report['steps']} "
+        f"steps on one thread{busy}; {report['processor']}, {report['date']}. *Ratio*: the time of "
+        "`fit` divided by the time of the bare loop.",
         "tab-benchmarks-training",
         ["Network", "fit", "Bare loop", "Ratio"],
         [
@@ -275,8 +291,8 @@ def deep_defense() -> Table:
     """
     report = benchmark("deep_defense")
     return table(
-        f"Milliseconds of a training step of LeNet on {report['batch_size']} images "
-        f"({report['data']}), medians of {report['rounds']} interleaved rounds, on one thread; "
+        f"Milliseconds per training step of LeNet on {report['batch_size']} images "
+        f"({report['data']}). Medians of {report['rounds']} interleaved rounds on one thread; "
         f"{report['processor']}. *To plain*: the time divided by the time of a training step "
         "without the regulariser. *All classes*: DeepFool computes the gradients of all classes. "
         "*Straightforward*: DeepFool also continues on images on which it has succeeded, and keeps "

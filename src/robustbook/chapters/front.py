@@ -19,7 +19,7 @@ from robustbook.chapters.wording import whole_percent
 
 
 def saturating() -> str:
-    """Return a sentence that states the accuracies of the saturated networks under FGSM and under a
+    """Return sentences that state the accuracies of the saturated networks under FGSM and under a
     stronger attack.
     """
     found = [each["saturated"] for each in accuracies(record_of("saturating/table-1")).values()]
@@ -29,10 +29,10 @@ def saturating() -> str:
     )
     lost = left < kept / 2
     return whole_percent(
-        f"After FGSM the best saturated network still classifies {kept:.0f} % of the images "
-        f"correctly, {'but' if lost else 'and'} after an attack whose gradients cannot vanish no "
-        f"saturated network has a mean accuracy above {left:.0f} %: the networks are "
-        f"{'not' if lost else 'partly'} robust."
+        f"The saturated networks are {'not' if lost else 'partly'} robust. After FGSM the best of "
+        f"them still classifies {kept:.0f} % of the images correctly. "
+        f"{'But after' if lost else 'After'} an attack whose gradients cannot vanish, the best of "
+        f"them has a mean accuracy of {'only ' if lost else ''}{left:.0f} %."
     )
 
 
@@ -49,9 +49,9 @@ def deep_defense() -> str:
     ahead = sum(nearest_gain(attacked, n, RIVAL) > nearest_gain(attacked, n) for n in shown)
     on = "both" if ahead == len(shown) == 2 else f"{ahead} of {len(shown)}"
     return (
-        f"On MNIST the nearest adversarial images lie {gains} times as far away after Deep Defense "
-        f"as before, {'but' if ahead else 'and'} after adversarial training with FGSM they lie "
-        f"further away than after Deep Defense on {on} networks."
+        "On MNIST, Deep Defense multiplies the median distance to the nearest adversarial image by "
+        f"{gains}. {'But adversarial' if ahead else 'Adversarial'} training with FGSM increases "
+        f"this distance more than Deep Defense on {on} networks."
     )
 
 
@@ -69,15 +69,15 @@ def self_ensemble() -> str:
     rse, none = figure6.at_equal_c(record, first)
     text = (
         f"We attacked {names.full_title(record, first)} with the paper's attack at c = "
-        f"{figure6.AT:g}. It leaves {rse:.0f} % of the images correctly classified with noise, and "
-        f"{none:.0f} % without."
+        f"{figure6.AT:g}. Under this attack the network with noise has an accuracy of {rse:.0f} %, "
+        f"and the network without noise {none:.0f} %."
     )
     found = figure6.at_equal_distance(record, first)
     if found is not None:
         distance, rse, none = found
         text += (
             f" If the attack changes the images of both networks by an l2 distance of {distance:g},"
-            f" it leaves {rse:.0f} % with noise and {none:.0f} % without."
+            f" the accuracies are {rse:.0f} % with noise and {none:.0f} % without noise."
         )
     missing = [name for network, name in names.NETWORKS.items() if network not in there]
     if missing:

@@ -39,10 +39,10 @@ The loss can be computed in three forms, which give the same result up to roundi
   step, to read the number of unfinished images.
 
 - The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. In the form
-  "fixed" the batch never shrinks, unlike in the form "padded". So no tensor shape depends on the
-  data, and the CPU never waits for the GPU. The form "fixed" computes all five DeepFool steps for
-  every image. The form "padded" removes finished images and so computes fewer steps, because few
-  images need more than three steps.
+  "fixed" the batch keeps its size. In the form "padded" it shrinks as images are finished. So in
+  the form "fixed" no tensor shape depends on the data, and the CPU never waits for the GPU. The
+  form "fixed" computes all five DeepFool steps for every image. The form "padded" removes finished
+  images and so computes fewer steps, because few images need more than three steps.
 
 In all forms, the cross entropy is computed from DeepFool's first forward pass. The gradients of all
 classes decide which class is nearest, but only the gradient of the nearest class is differentiated

@@ -32,8 +32,8 @@ Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
 
 
 class ResizedPadded(nn.Module):
-    """A network behind random resizing and padding, as returned by `resize_and_pad`: a randomised
-    model.
+    """A randomised model: a network with random resizing and padding of its input, as returned by
+    `resize_and_pad`.
 
     Calling the network draws new sizes and positions from torch's global generator. The method
     `ResizedPadded.at` returns the network with one fixed draw of sizes and positions, as a function
@@ -113,7 +113,7 @@ class ResizedPadded(nn.Module):
 def resize_and_pad(
     net: nn.Module, *, low: int = 32, high: int = 36, size: int = 37, seed: int = 0
 ) -> ResizedPadded:
-    """Return ``net`` behind random resizing and padding.
+    """Return ``net`` with random resizing and padding of its input.
 
     ``low``, ``high``: each image is resized to r x r pixels, where r is a random whole number from
         ``low`` to ``high``.
@@ -172,7 +172,7 @@ def _sources(place: Tensor, side: Tensor, first: Tensor, count: int) -> tuple[Te
 
 
 class Compressed(nn.Module):
-    """A network behind JPEG compression, as returned by `jpeg`.
+    """A network with JPEG compression of its input, as returned by `jpeg`.
 
     The forward pass applies the codec. The backward pass treats the codec as the identity, so an
     attack gets the gradient of the network at the compressed image.
@@ -198,7 +198,7 @@ class Compressed(nn.Module):
 
 
 def jpeg(net: nn.Module, quality: SupportsIndex = 75, *, subsampling: str = "4:2:0") -> Compressed:
-    """Return ``net`` behind JPEG compression.
+    """Return ``net`` with JPEG compression of its input.
 
     ``quality``: the quality on the scale of libjpeg, 1 to 100.
     ``subsampling``: the resolution at which the colour differences are stored. ``4:2:0``, the

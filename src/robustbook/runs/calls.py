@@ -59,8 +59,9 @@ class Call:
 
     @cached_property
     def kind(self) -> str:
-        """Return a hash that is computed like `key`, but ignores seeds: all arguments with the name
-        `seed`, also of the calls among the arguments.
+        """Return a hash like `key`, but without the arguments named `seed`.
+
+        If an argument is itself a call, its argument `seed` is left out too.
 
         Calls of the same kind differ only in their seeds, so they take about the same time.
         """

@@ -32,7 +32,7 @@ _REPORT_EVERY = 0.5  # seconds
 
 
 class RunFailed(RuntimeError):
-    """The error for function calls that failed; results that were already computed are kept."""
+    """Raised if one or more function calls failed. Results that were already computed are kept."""
 
     @property
     def sentence(self) -> str:

@@ -80,7 +80,7 @@ def fit(
         trained alone.
     ``images``: the training images as bytes or as floats. Bytes are scaled to [0, 1] batch by batch
         on ``device``; floats are not scaled. The recipe's augmentation pads images with zeros
-        before images are scaled.
+        before their pixel values are scaled.
     ``labels``: the classes, or for each image the probabilities of the classes.
     ``rates``: a dictionary that maps parameter names to factors. The learning rate of a parameter
         is multiplied by its factor. Parameters that are not in ``rates`` have the factor 1.

@@ -147,10 +147,10 @@ def answer(shown: Study) -> str:
         f"**Answer.** No. Under PGD with eps {EPS:g} the masked network of this page has an "
         f"accuracy of {masked['many_steps']:.0f} %, and a plain network only "
         f"{plain['many_steps']:.0f} %. But the gradient of the masked network is exactly zero on "
-        f"{masked['zero_gradients']:.0f} % of the {COUNT} images. A diagnosis of the masked "
-        f"network gives {red} warnings. Only {left['masked network']:.0f} % of the images survive "
-        f"all attacks of this page on the masked network, and {left['plain network']:.0f} % on the "
-        "plain network."
+        f"{masked['zero_gradients']:.0f} % of the {COUNT} test images. The diagnosis below gives "
+        f"{red} warnings for the masked network. The masked network classifies only "
+        f"{left['masked network']:.0f} % of the images correctly under every attack of this page, "
+        f"and the plain network {left['plain network']:.0f} %."
     )
 
 
@@ -202,9 +202,9 @@ def findings(shown: Study) -> Table:
 def broken(shown: Study) -> Table:
     """Return a table of the accuracy of the plain and the masked network under each attack."""
     return table(
-        f"Accuracy in percent of {COUNT} test images, at eps {EPS:g}. *All together*: an image "
-        "counts as correct only if every attack fails. This is the lowest upper bound on the "
-        "robust accuracy that these attacks give.",
+        f"Accuracy on {COUNT} test images under each attack with eps {EPS:g}, in percent. *All "
+        "together*: an image counts as correct only if every attack fails. This accuracy is the "
+        "lowest upper bound on the robust accuracy that these attacks give.",
         "tab-gradient-masking-attacks",
         ["Attack", "Plain", "Masked"],
         [

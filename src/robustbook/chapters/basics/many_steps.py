@@ -247,14 +247,15 @@ def answer(shown: Study) -> str:
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
     return whole_percent(
         f"**Answer.** {'Yes, if it starts several times' if better else 'Not clearly'}. Within the "
-        f"l-infinity radius {EPS:g}, an attack with one step leaves {one:.0f} % of "
+        f"l-infinity radius {EPS:g}, one step of FGSM leaves {one:.0f} % of "
         f"{len(shown.points)} points correctly classified. PGD with {STEPS} steps "
-        f"leaves {point:.0f} % if it starts at the point itself, {start:.0f} % from one random "
-        f"start and {starts:.0f} % from {STARTS} random starts. A search of a fine grid, which is "
-        f"possible in two dimensions, leaves {truth:.0f} %. Other attacks look for the nearest "
-        "adversarial point. The distance that they find, divided by the distance on the grid, has "
-        f"a median of {ratios['DeepFool']:.1f} for DeepFool and "
-        f"{ratios['Carlini-Wagner']:.1f} for Carlini-Wagner."
+        f"leaves {point:.0f} % if it starts at the point itself. It leaves {start:.0f} % with one "
+        f"random start, and {starts:.0f} % with {STARTS} random starts. A search of all points of "
+        f"a fine grid leaves {truth:.0f} %. Other attacks look for the nearest adversarial point. "
+        "We divide the distance of the point that they find by the distance of the nearest "
+        "adversarial grid point. The median of this ratio is "
+        f"{ratios['DeepFool']:.1f} for DeepFool and {ratios['Carlini-Wagner']:.1f} for "
+        "Carlini-Wagner."
     )
 
 
@@ -266,8 +267,8 @@ def restarted(shown: Study) -> str:
     found, lost = apart(start, starts)
     return (
         f"PGD with one random start fails on {int(start.sum())} of {len(start)} points. With "
-        f"{STARTS} random starts it succeeds on {found} of them, and fails on {lost} other points. "
-        f"The {STARTS} starts include the single start."
+        f"{STARTS} random starts, PGD succeeds on {found} of these points. There are {lost} points "
+        f"on which only PGD with one start succeeds. The {STARTS} starts include the single start."
     )
 
 
@@ -277,14 +278,16 @@ def compared(shown: Study) -> str:
     """
     one, *many, _ = shown.budget.values()
     point, start, starts = (
-        f"only PGD succeeds on {more} points, and only FGSM on {fewer} "
-        f"({'a clear difference' if in_order((more, fewer)) else 'this may be chance'})"
+        f"PGD succeeds and FGSM fails on {more} points. FGSM succeeds and PGD fails on {fewer} "
+        f"points. The difference {'is clear' if in_order((more, fewer)) else 'may be chance'}."
         for more, fewer in (apart(one, right) for right in many)
     )
     return (
-        "We also compare PGD with one step of FGSM, point by point. If PGD starts at the point "
-        f"itself, {point}. From one random start, {start}. From {STARTS} random starts, {starts}. "
-        "A sign test at the level 5\N{NO-BREAK SPACE}% decides whether a difference is clear."
+        "We also compare PGD with one step of FGSM, point by point. A sign test at the level "
+        "5\N{NO-BREAK SPACE}% decides whether a difference is clear.\n\n"
+        f"- *PGD from the point itself*: {point}\n"
+        f"- *PGD with one random start*: {start}\n"
+        f"- *PGD with {STARTS} random starts*: {starts}"
     )
 
 
@@ -294,9 +297,9 @@ def budget_table(shown: Study) -> Table:
     """
     rows = [[name, f"{accuracy(right):.0f}"] for name, right in shown.budget.items()]
     return table(
-        f"Percentage of {len(shown.points)} test points that are classified correctly within the "
-        f"l-infinity radius {EPS:g}. The grid search tries all points of a grid with spacing "
-        f"1/{SIDE - 1}.",
+        f"Percentage of {len(shown.points)} test points that are still classified correctly after "
+        f"each attack with the l-infinity radius {EPS:g}. The grid search tries all points within "
+        f"this radius on a grid with spacing 1/{SIDE - 1}.",
         "tab-many-steps-budget",
         ["Attack", "Correct"],
         rows,
@@ -321,10 +324,10 @@ def minimal_table(shown: Study) -> Table:
         )
     rows.append(["grid search", f"{shown.exact[2.0].median():.3f}", "1", "1", "0"])
     return table(
-        "*Distance*: the median over the test points of the l2 distance to the adversarial point "
-        "that the attack finds. *Ratio*: this distance divided by the distance that the grid "
-        "search finds. It may lie below 1, because an adversarial point between two grid points "
-        "may be nearer. *Gradients*: the number of gradients per test point.",
+        "*Distance*: the l2 distance to the adversarial point that the attack finds (median over "
+        "the test points). *Ratio*: this distance divided by the distance to the nearest "
+        "adversarial grid point. The ratio may lie below 1, because an adversarial point between "
+        "grid points may be nearer. *Gradients*: the number of gradients per test point.",
         "tab-many-steps-minimal",
         ["Attack", "Distance", "Ratio, median", "Ratio, largest", "Gradients"],
         rows,

@@ -106,13 +106,13 @@ def answer(shown: Study) -> str:
     else:
         own = (
             f"The network predicts a {first.answer} for the image below (probability "
-            f"{_percent(first.probability)}). After a change of every pixel by at most "
-            f"{wrong.eps:.2f} of its range, the network predicts a {wrong.answer}."
+            f"{_percent(first.probability)}). The attack FGSM changes every pixel by at most "
+            f"{wrong.eps:.2f} of its range, and the network then predicts a {wrong.answer}."
         )
     return (
-        f"**Answer.** A small change is enough. {own} An attack finds such a change with the "
-        f"gradient of the loss. After the attack FGSM with eps {EPS:g}, {left:.0f} % of the test "
-        "images are still classified correctly."
+        f"**Answer.** A small change is enough. {own} FGSM computes such a change from the "
+        f"gradient of the loss. After FGSM with eps {EPS:g}, {left:.0f} % of the test images are "
+        "still classified correctly."
     )
 
 
@@ -150,10 +150,11 @@ def add_up(shown: Study) -> str:
     one = slice(IMAGE, IMAGE + 1)
     found = growth(shown.net, shown.images[one], shown.labels[one], EPS)
     return (
-        f"For the image of the slider the margin is {_signed(found.start)}. Change each pixel by "
-        f"{EPS:g} along the sign of the margin's derivative, without clipping. Then no pixel adds "
-        f"more than {found.pixel:.2f} to the margin in the linear approximation. All pixels "
-        f"together add {found.predicted:.1f}, and the margin truly grows by {found.true:.1f}."
+        f"The image of the slider has the margin {_signed(found.start)}. We change each pixel by "
+        f"{EPS:g} in the direction that increases the margin, without clipping. In the linear "
+        f"approximation, each pixel adds at most {found.pixel:.2f} to the margin, and all pixels "
+        f"together add {found.predicted:.1f}. The margin of the network itself grows by "
+        f"{found.true:.1f}."
     )
 
 
@@ -214,8 +215,8 @@ def controls(shown: Study) -> Table:
         found = attack(shown.net, shown.images, shown.labels, eps=EPS).found
         rows.append([f"{name}, eps {EPS:g}", f"{accuracy(~found):.1f}"])
     return table(
-        f"Percentage of {len(shown.labels)} test images that are classified correctly. Both "
-        "attacks change every pixel by eps, and the result is clipped to [0, 1].",
+        f"Percentage of {len(shown.labels)} test images that are classified correctly. In the "
+        "last two rows every pixel changes by eps, and the result is clipped to [0, 1].",
         "tab-one-gradient-controls",
         ["Change", "Correct"],
         rows,

@@ -122,13 +122,14 @@ def answer(shown: Study) -> str:
     )
     own, new = int(one.own.sum()), one.single.sum(1)
     return (
-        "**Answer.** The attack averages its gradients over draws of the noise, or takes many "
-        f"steps with new noise. Of {len(shown.labels)} test images, {step} are classified "
+        "**Answer.** The attack averages its gradients over draws (samples) of the noise, or takes "
+        f"many steps with new noise. Of {len(shown.labels)} test images, {step} are classified "
         f"correctly after FGSM with one draw at eps {EPS:g}. Averaging the gradient over {most} "
-        f"draws lowers this number to {averaged}, and {STEPS} steps of PGD lower it to {climb}; "
-        f"both together lower it to {both}. New draws decide whether the attack succeeded. With "
-        f"the draw that FGSM has used, {own} images are correct, and with a single new draw "
-        f"{int(new.min())} to {int(new.max())} ({JUDGES} draws, one network)."
+        f"draws lowers this number to {averaged}, and taking {STEPS} steps of PGD lowers it to "
+        f"{climb}. Both together lower it to {both}. New draws decide whether the attack "
+        f"succeeded. After FGSM with one draw, {own} images are classified correctly with the same "
+        f"draw as in the attack. With a single new draw it is {int(new.min())} to {int(new.max())} "
+        f"images ({JUDGES} new draws, one network)."
     )
 
 
@@ -143,13 +144,14 @@ def compared(shown: Study) -> str:
     rest = {key: of for key, of in shown.attacked.items() if key[0] in LOOKS and key != (FGSM, 1)}
     others = [apart(of.many, best) for of in rest.values()]
     gaps = [abs(int(of.own.sum()) - float(of.single.sum()) / JUDGES) for of in rest.values()]
-    ranked = "" if any(map(in_order, others)) else ", too few to rank them"
+    ranked = "" if any(map(in_order, others)) else ", too few to rank the attacks"
     return (
-        f"Compare FGSM with one draw and PGD with {most} draws: {lost} images survive only the "
-        f"first attack, and {won} only the second. Each other attack in the figure differs from "
-        f"PGD with {most} draws on at most {max(map(sum, others))} images{ranked}. If one of these "
-        "other attacks is evaluated with its own draw instead of a single new draw, the number of "
-        f"correct images changes by less than {int(max(gaps)) + 1} on average."
+        f"We compare FGSM with one draw and PGD with {most} draws, image by image. PGD succeeds "
+        f"and FGSM fails on {lost} images. FGSM succeeds and PGD fails on {won} images. Each other "
+        f"attack in the figure gives a different result from PGD with {most} draws on at most "
+        f"{max(map(sum, others))} images{ranked}. We also evaluate each of these other attacks "
+        f"with its own draw and with {JUDGES} single new draws. The number of correct images with "
+        f"its own draw differs from the mean over the new draws by less than {int(max(gaps)) + 1}."
     )
 
 
@@ -205,9 +207,10 @@ def judges(shown: Study) -> Table:
         own, *new = (f"{accuracy(each):.0f}" for each in (found.own, found.single, found.many))
         rows.append([title, own if averaged else "\N{EN DASH}", *new])
     return table(
-        f"Accuracy in percent of {COUNT} test images at eps {EPS:g}, measured with the first draw "
-        f"that the attack has used, with single new draws (mean of {JUDGES} accuracies), and with "
-        f"predictions averaged over {JUDGES} new draws.",
+        f"Accuracy on {COUNT} test images at eps {EPS:g}, in percent. *Own draw*: the network uses "
+        "the first draw that the attack has used. *A new draw*: the network uses a single new draw "
+        f"(mean of {JUDGES} accuracies). *Average of {JUDGES}*: the predictions are averaged over "
+        f"{JUDGES} new draws.",
         "tab-randomised-judges",
         ["Attack", "Own draw", "A new draw", f"Average of {JUDGES}"],
         rows,

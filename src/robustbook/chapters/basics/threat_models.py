@@ -95,14 +95,13 @@ def answer(shown: Study) -> str:
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
     at_2 = SIZES[2.0].index(1.0)
     return (
-        "**Answer.** A threat model fixes a norm and a radius eps. A network is robust at eps on "
-        "an image if no change of at most this size makes the network misclassify the image. "
-        f"Within the l-infinity radius {EPS:g} the accuracy under our attack is {plain:.0f} % for "
-        f"a plain network and {trained:.0f} % for an adversarially trained network. Within the l2 "
-        f"radius 1 the accuracy is {shown.curves[2.0]['plain'][at_2]:.0f} % for the plain network "
-        "and "
-        f"{shown.curves[2.0]['adversarially trained'][at_2]:.0f} % for the adversarially trained "
-        "network."
+        "**Answer.** A threat model fixes a norm and a radius eps. A network is robust on an image "
+        "if no change of size eps or less makes the network misclassify the image. Under our "
+        f"attack with the l-infinity radius {EPS:g}, a plain network has an accuracy of "
+        f"{plain:.0f} %, and an adversarially trained network {trained:.0f} %. With the l2 radius "
+        f"1, the plain network has an accuracy of {shown.curves[2.0]['plain'][at_2]:.0f} %, and "
+        "the adversarially trained network "
+        f"{shown.curves[2.0]['adversarially trained'][at_2]:.0f} %."
     )
 
 
@@ -164,7 +163,7 @@ def measured(shown: Study) -> Table:
             ]
         )
     return table(
-        "Size of the perturbations that attacks on the plain network find, as means over "
+        "Mean size of the perturbations that attacks on the plain network find for "
         f"{len(labels)} test images. *l-infinity* and *l2*: the norms of the perturbation. "
         "*Pixels*: how many of the 784 pixels change. *Correct*: the accuracy under the attack in "
         "percent.",
@@ -182,14 +181,16 @@ def crossing(shown: Study) -> str:
     right = (net(shown.images).argmax(1) == shown.labels for net in shown.nets.values())
     only = apart(*right)
     plain, trained = (shown.curves[math.inf][name] for name in NETWORKS)
-    order = "" if in_order(only) else ", too few to show an order"
+    order = "" if in_order(only) else " These images are too few to rank the networks."
     ahead = next(i for i in range(1, len(plain)) if trained[i] > plain[i])
     return (
         f"Without an attack the plain network classifies {plain[0]:.1f} % of {len(shown.labels)} "
-        f"images correctly, and the adversarially trained network {trained[0]:.1f} %. The two "
-        f"differ on {only[0]} images that only the plain network gets right, and {only[1]} that "
-        f"only the other gets right{order}. At l-infinity eps {SIZES[math.inf][ahead]:g} the "
-        f"accuracies are {plain[ahead]:.1f} % and {trained[ahead]:.1f} %."
+        f"images correctly, and the adversarially trained network {trained[0]:.1f} %. There "
+        f"are {only[0]} images that only the plain network classifies correctly, and {only[1]} "
+        f"images that only the adversarially trained network classifies correctly.{order} "
+        f"Under the attack with l-infinity eps {SIZES[math.inf][ahead]:g}, the accuracy of the "
+        f"plain network is {plain[ahead]:.1f} %, "
+        f"and that of the adversarially trained network {trained[ahead]:.1f} %."
     )
 
 
@@ -206,9 +207,9 @@ def clipping(shown: Study) -> str:
     )
     black = (images == 0).double().mean()
     return (
-        f"Of all pixels {100 * black:.0f} % are exactly 0. FGSM would change about half of these "
-        "pixels to values below 0, which are not valid. Clipping to [0, 1] undoes such changes, "
-        f"and {100 * kept:.0f} % of all pixel changes by FGSM remain. With clipping "
-        f"{accuracy(~inside.found):.0f} % of the images are classified correctly after FGSM, and "
-        f"without clipping {accuracy(~free.found):.0f} %."
+        f"In the test images, {100 * black:.0f} % of the pixels are exactly 0. FGSM would change "
+        "about half of these pixels to values below 0, which are not valid. Clipping to [0, 1] "
+        f"undoes such changes, and {100 * kept:.0f} % of FGSM's pixel changes remain. After FGSM "
+        f"with clipping, {accuracy(~inside.found):.0f} % of the images are classified correctly, "
+        f"and after FGSM without clipping {accuracy(~free.found):.0f} %."
     )

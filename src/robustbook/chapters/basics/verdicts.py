@@ -93,12 +93,13 @@ def answer() -> str:
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
-        "**Answer.** A paper prints the result of one run. So we ask where the result of *one more "
-        "run* of ours would fall. The five quiet runs below give the prediction interval "
-        f"{low:.1f} to {high:.1f} %. If all runs were repeated many times, 95 of 100 such "
-        "intervals would contain the result of one more run. So the verdict on a printed 93 % is "
-        f"*{quiet}*. The noisy runs have the same mean, but for them the verdict on a printed 93 % "
-        f"is *{noisy}*, because their interval contains nearly any printed number."
+        "**Answer.** We say so if the printed number is close to the mean of our runs. We also say "
+        "so if it could be the result of *one more run* of ours, and our runs vary little. The "
+        "five quiet runs below give a prediction "
+        f"interval from {low:.1f} to {high:.1f} %. If we repeated all runs many times, 95 of 100 "
+        "such intervals would contain the result of one more run. For the quiet runs, the verdict "
+        f"on a printed 93 % is *{quiet}*. For the noisy runs, which have the same mean, it is "
+        f"*{noisy}*, because their interval contains nearly any printed number."
     )
 
 
@@ -191,9 +192,10 @@ def examples() -> Table:
     for kind, stated, measured, judgement in _examples():
         rows.append([kind, stated, measured, f"**{judgement.verdict}**"])
     return table(
-        "Invented examples: the lowest, the highest and the mean accuracy of five runs in percent, "
-        "or the only run. Each verdict is computed by the function that judges the book's real "
-        f"numbers. The tolerance is {TOLERANCE:g} percentage point where a number is compared.",
+        "Invented examples. *Our runs*: the lowest, the highest and the mean accuracy of five runs "
+        "in percent, or the accuracy of a single run. For a pattern: in how many runs it holds. "
+        "Each verdict is computed by the function that judges the book's real numbers. Where "
+        f"accuracies are compared, the tolerance is {TOLERANCE:g} percentage point.",
         "tab-verdicts-examples",
         ["Comparison", "The paper states", "Our runs", "Verdict"],
         rows,

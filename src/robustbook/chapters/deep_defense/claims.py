@@ -87,7 +87,7 @@ def answer(record: Record) -> str:
     failed = [str(i) for i, verdict in enumerate(found, 1) if verdict == "not reproduced"]
     right, wrong = _factors(record)
     lost = " and ".join(
-        f"{_lost(record, network):.1f} points (the {title(record, network)})"
+        f"{_lost(record, network):.1f} points ({title(record, network)})"
         for record, network in each_network(records_of("deep_defense/table-1"))
         if coloured(network)
     )
@@ -98,12 +98,12 @@ def answer(record: Record) -> str:
     return (
         f"On one MLP, {tested.count('reproduced')} of the {len(tested)} claims that we tested pass "
         f"our tests {badge('reproduced')}, and {len(failed)} fail (claims {' and '.join(failed)}) "
-        f"{badge('not reproduced')}. Claim 7: Deep Defense "
-        f"has a $\\rho_2$ of {ours:.3f}, and adversarial training II one of {rival:.3f}. Claim 9: "
-        f"perturbations become {right:.2f} times as large for correctly classified images, and "
-        f"{wrong:.2f} times, not smaller, for misclassified images. Claim 4 passes, but its test "
-        "does not show that the stated cause is right. Claim 6 (no loss of accuracy) passes on "
-        f"MNIST, but on CIFAR-10 Deep Defense loses {lost}."
+        f"{badge('not reproduced')}. Claim 7: $\\rho_2$ is {ours:.3f} with Deep Defense and "
+        f"{rival:.3f} with adversarial training II. Claim 9: perturbations of correctly classified "
+        f"images become {right:.2f} times as large, as claimed. Perturbations of misclassified "
+        f"images become {wrong:.2f} times as large, but should become smaller. Claim 4 passes, but "
+        "its test does not show that the stated cause is right. Claim 6 (no loss of accuracy) "
+        f"passes on MNIST, but on CIFAR-10 Deep Defense lowers the accuracy by {lost}."
     )
 
 
@@ -195,15 +195,14 @@ def first(record: Record) -> str:
         for network in ("caffenet", "googlenet")
     )
     return (
-        "**Claim 1** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` "
-        "reports $\\rho_2$ for two networks for photographs, CaffeNet and GoogLeNet. According to "
-        "these numbers, the norm of an image is "
-        f"{caffenet:.0f} times (CaffeNet) or {googlenet:.0f} times (GoogLeNet) that of its "
-        "perturbation. For our network on "
-        f"digits, the norm of an image is {1 / _mean(record, 'rho', 'read'):.0f} times that of its "
-        f"perturbation. The factor of the post, {SMALLER:,}, is not reached: DeepFool's "
-        f"perturbations are {SMALLER / googlenet:.1f} to {SMALLER / caffenet:.1f} times as large "
-        "as the post says. We have code for ImageNet but not the photographs."
+        "**Claim 1** can only be tested with a network for photographs. We have code for ImageNet "
+        "but not the photographs, so we use $\\rho_2$ of two networks in the DeepFool paper "
+        "{cite}`moosavi2016`. The norm of an image is "
+        f"{caffenet:.0f} times that of its perturbation for CaffeNet, and {googlenet:.0f} times "
+        f"for GoogLeNet. For our MLP on digits it is {1 / _mean(record, 'rho', 'read'):.0f} times. "
+        f"The factor of the post, {SMALLER:,}, is not reached: for the two networks of the "
+        f"DeepFool paper, the perturbations are {SMALLER / googlenet:.1f} to "
+        f"{SMALLER / caffenet:.1f} times as large as the post says."
     )
 
 
@@ -222,21 +221,22 @@ def second_to_fourth(record: Record) -> str:
     return "\n\n".join(
         [
             f"**Claim 2.** The mean confidence is {clean:.2f} on correctly classified clean test "
-            "images. With eps 0.1 one step of FGSM makes the network misclassify "
-            f"{fgsm_share:.0f} % of the test images, with a mean confidence of {fgsm:.2f}. PGD "
-            f"makes the network misclassify {pgd_share:.0f} % of the test images, with a mean "
-            f"confidence of {pgd:.2f}. The smallest perturbations do not lead to confident "
-            "predictions: they end at the class boundary, where two classes have the same "
-            "probability.",
+            "images. Under FGSM with eps 0.1 the network misclassifies "
+            f"{fgsm_share:.0f} % of the test images, and its mean confidence on these images is "
+            f"{fgsm:.2f}. Under PGD with the same eps it misclassifies {pgd_share:.0f} % of the "
+            f"test images, and its mean confidence on these images is {pgd:.2f}. The smallest "
+            "perturbations do not lead to confident predictions: they end at the class boundary, "
+            "where two classes have the same probability.",
             "**Claim 3.** With random noise as large as DeepFool's perturbation of the same "
             f"image, {noise:.1f} % of the images are still classified correctly. With DeepFool's "
             f"perturbation itself, {deepfool:.1f} % are classified correctly. To fool the network "
             f"on half of the images, noise has to be {ratio:.1f} times as large as DeepFool's "
-            f"perturbation ({_on_lenet(record, 'ratio', 'noise', 1)}).",
+            f"perturbation ({_on_lenet(record, 'ratio', 'noise', 1, 'times')}).",
             f"**Claim 4.** DeepFool takes {_mean(record, 'iterations', 'read'):.2f} steps on "
-            f"average on the MLP ({_on_lenet(record, 'iterations', 'read', 2)}). If few linear "
-            "steps suffice, the network is nearly linear between an image and the class boundary. "
-            "The small number of steps is consistent with the claim, but does not show a cause.",
+            f"average on the MLP ({_on_lenet(record, 'iterations', 'read', 2, 'steps')}). If few "
+            "linear steps suffice, the network is nearly linear between an image and the class "
+            "boundary. The small number of steps is consistent with the claim, but does not show a "
+            "cause.",
         ]
     )
 
@@ -257,11 +257,11 @@ def fifth_to_eighth() -> str:
     return (
         "The post speaks of three data sets, but our verdicts on **claims 5 to 8** come from the "
         "MLP on MNIST alone. On the networks for CIFAR-10 in our "
-        f"{page_link('table1')}, Deep Defense lowers the accuracy: by {lost}. For claim 7 we "
-        "compare with adversarial training II, whose settings we chose. It has a larger "
-        f"$\\rho_2$ than Deep Defense on {counted(ahead)} for MNIST. The page on "
-        f"{page_link('table1')} compares with adversarial training I, the method of the paper's "
-        "table, and there Deep Defense is ahead."
+        f"{page_link('table1')}, Deep Defense lowers the accuracy by {lost}. For claim 7 we "
+        "compare Deep Defense with adversarial training II, whose settings we chose. Adversarial "
+        f"training II has the larger $\\rho_2$ on {counted(ahead)} for MNIST. The page on "
+        f"{page_link('table1')} compares Deep Defense with adversarial training I, the method of "
+        "the paper's table. In that comparison Deep Defense has the larger $\\rho_2$."
     )
 
 
@@ -272,8 +272,8 @@ def gains(record: Record) -> Table:
     rho = {method: _got(record, "rho", "read", method) for method in COMPARED}
     start, whole = fmean(rho["reference"]), fmean(rho["deep-defense"])
     return table(
-        "Accuracy in per cent; ρ₂; and the increase in ρ₂ over the reference network (gain), "
-        "in per cent of the increase by Deep Defense.",
+        "Accuracy in per cent, and ρ₂. *Gain*: the increase in ρ₂ compared with the reference "
+        "network, in per cent of the increase with Deep Defense.",
         "tab-dd-claims-gains",
         ["Method", "accuracy", "ρ₂", "gain"],
         [
@@ -294,9 +294,9 @@ def sides(record: Record) -> Table:
     misclassifies.
     """
     return table(
-        "Mean relative size of DeepFool's perturbation: of images that the reference network "
-        "classifies correctly (away from their class), and of images that it misclassifies "
-        "(towards their label).",
+        "Mean relative size of DeepFool's perturbations. *Correct*: images that the reference "
+        "network classifies correctly, perturbed away from their class. *Wrong*: images that it "
+        "misclassifies, perturbed towards their label.",
         "tab-dd-claims-sides",
         ["Network", "correct", "wrong"],
         [
@@ -316,9 +316,9 @@ def tenth(record: Record) -> str:
     error = fmean(_got(record, "error", "exactness", "deep-defense"))
     return (
         "**Claim 10.** We compare the gradient of the regulariser with central differences along "
-        f"random directions in the weights. The median difference is {error:.1e} of the size of "
-        "the gradient. If the perturbations are computed before the training, the regulariser is a "
-        "constant and has no effect, as [a replication](./replication.ipynb) shows."
+        f"random directions in weight space. The median relative error is {error:.1e}. If the "
+        "perturbations are computed before the training, the regulariser is a constant with zero "
+        "gradient and has no effect, as [a replication](./replication.ipynb) shows."
     )
 
 
@@ -334,10 +334,12 @@ def _lost(record: Record, network: str) -> float:
     return start - ours
 
 
-def _on_lenet(record: Record, name: str, what: str, digits: int) -> str:
+def _on_lenet(record: Record, name: str, what: str, digits: int, unit: str) -> str:
     """Return the mean of one measurement on the reference LeNet, and the number of seeds."""
     found = values(record, name, what=what, method="reference", network="lenet")
-    return f"{fmean(found):.{digits}f} on LeNet, {len(found)} seeds" if found else "LeNet: not run"
+    if not found:
+        return "LeNet: not run"
+    return f"{fmean(found):.{digits}f} {unit} on LeNet, {len(found)} seeds"
 
 
 def _mean(record: Record, name: str, what: str) -> float:

@@ -46,15 +46,16 @@ def answer(record: Record) -> str:
     """Return sentences that say when distances by two implementations of DeepFool can be compared.
     The sentences state the range of the mean distances without and with clipping.
     """
-    parts = "; ".join(
-        f"on {with_article(record, network)} the {len(UNCLIPPED)} presets without clipping find "
-        f"mean distances from {_range(record, network, True)}, and the "
-        f"{len(PROGRAMS) - len(UNCLIPPED)} with clipping find "
-        f"{_range(record, network, False)} where they succeed"
+    parts = " ".join(
+        f"On {with_article(record, network)} the {len(UNCLIPPED)} presets without clipping find "
+        f"mean distances of {_range(record, network, True)}. The "
+        f"{len(PROGRAMS) - len(UNCLIPPED)} presets with clipping find mean distances of "
+        f"{_range(record, network, False)}."
         for network in networks(record)
     )
     return (
-        f"Only if both clip images to [0, 1] or neither does: {parts} "
+        f"Only if both clip images to [0, 1] or neither does. {parts} Each "
+        "mean is over the images on which the attack succeeds "
         f"({seeds_in_words(len(record.seeds))}, {record.parameters['images']} images)."
     )
 
@@ -122,7 +123,8 @@ def programs(version: Version) -> Table:
         f"{version.heading}. *Distance*: the mean distance over correctly classified images on "
         "which the attack succeeds. *Reported*: the mean distance that the implementation itself "
         "reports, which may include misclassified images and failures. *Fooled*: the share of "
-        "images on which the attack succeeds (%). Steps and gradients are per image.",
+        "images on which the attack succeeds (%). The numbers of steps and gradients are per "
+        "image.",
         f"tab-dd-deepfool-{version.tag}",
         ["Implementation", "distance", "reported", "fooled", "steps", "gradients"],
         list(_rows(version.record)),

@@ -1,6 +1,6 @@
 """Compute what the page on Figure 2 shows: accuracy and rho2 after each epoch of fine-tuning."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -27,47 +27,43 @@ TESTED = {"mlp": 10_000, "lenet": 2000, "convnet": 1000, "nin": 1000}
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return text that says on which networks Deep Defense has the largest rho2 after the first and
-    after the last test. The text also states how much of its increase in rho2 happens in the first
-    epoch (for the first record, which is that of the largest experiment), and how the accuracy
-    changes.
+    """Return text that names the networks on which Deep Defense has the largest rho2 at the first
+    evaluation, and at the last evaluation, of the fine-tuning.
+
+    The text also states how much of its increase in rho2 happens in the first epoch (for the first
+    record, which is that of the largest experiment), and how the accuracy changes.
     """
     largest, shown = records[0], names.each_network(records)
-    shares = _and(
+    shares = names.listed(
         f"{early(largest, each)[0]:.0f} % on {names.with_article(largest, each)}"
         for each in names.networks(largest)
     )
     fast = all(early(largest, each)[0] > 50 for each in names.networks(largest))
     ahead, behind = (
-        _and(names.with_article(*each) for each in shown if _leads(*each, 0) == leads)
+        names.listed(names.with_article(*each) for each in shown if _leads(*each, 0) == leads)
         for leads in (True, False)
     )
     last = names.counted([_leads(*each, -1) for each in shown])
     recovered = [each for each in shown if _fall(*each, -1) <= 0]
     lower = [each for each in shown if each not in recovered]
     return whole_percent(
-        f"{'Fast' if fast else 'Slowly'} on MNIST: the first epoch gives {shares} of the whole "
-        "increase in $\\rho_2$. After "
-        f"the first test Deep Defense has the largest $\\rho_2$ of the {len(DRAWN)} methods in the "
+        f"{'Fast' if fast else 'Slowly'} on MNIST: of the whole increase in $\\rho_2$, the first "
+        f"epoch gives {shares}. At the first evaluation "
+        f"Deep Defense has the largest $\\rho_2$ of the {len(DRAWN)} methods in the "
         f"figure on {ahead or 'no network'}{f', but not on {behind}' if behind else ''}. After the "
-        f"last epoch it has the largest $\\rho_2$ on {last}. In the first epoch the accuracy falls "
-        f"by {_falls(recovered, 0)}; there it recovers later. On the other networks it does not: "
-        f"at the end it is lower than at the start, by {_falls(lower, -1)}."
+        f"last epoch it has the largest $\\rho_2$ on {last}. In the first epoch its accuracy "
+        f"falls by {_falls(recovered, 0)}, but recovers later. On the other networks the accuracy "
+        f"is lower at the end than at the start, by {_falls(lower, -1)}."
     )
 
 
 def _falls(shown: Sequence[tuple[Record, str]], place: int) -> str:
     """Return text that states for each network by how many points the accuracy of Deep Defense is
-    lower after the first (0) or last (-1) test than before fine-tuning.
+    lower at the first (0) or last (-1) evaluation than before fine-tuning.
     """
-    return _and(
+    return names.listed(
         f"{_fall(*each, place):.1f} points on {names.with_article(*each)}" for each in shown
     )
-
-
-def _and(parts: Iterable[str]) -> str:
-    *most, last = [*parts] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def tested(records: Sequence[Record]) -> str:
@@ -80,10 +76,10 @@ def tested(records: Sequence[Record]) -> str:
         step = "after each epoch" if marks[0] == 1 else f"after every {marks[0]} epochs"
         count = len(values(record, "rho2", network=network, method="reference"))
         parts.append(
-            f"{names.title(record, network)}: {count} seeds, {TESTED[network]:,} images, {step} "
-            f"({marks[-1]} epochs)"
+            f"{names.title(record, network)}: {count} seeds, {TESTED[network]:,} test images, "
+            f"{step} ({marks[-1]} epochs)"
         )
-    return f"Tests in the figure: {'; '.join(parts)}."
+    return f"The networks in the figure are evaluated as follows. {'; '.join(parts)}."
 
 
 def on_colour(records: Sequence[Record]) -> str:
@@ -125,9 +121,9 @@ def rival(record: Record) -> str:
             [(a > b) == ahead for a, b in zip(ours, theirs, strict=True)], "seeds"
         )
         parts.append(
-            f"After the {words} epoch $\\rho_2$ is {fmean(theirs):.3f} with adversarial training I "
-            f"and {fmean(ours):.3f} with Deep Defense. With {larger}, "
-            f"{'Deep Defense' if ahead else 'adversarial training I'} has the larger one."
+            f"After the {words} epoch, $\\rho_2$ of LeNet is {fmean(theirs):.3f} with adversarial "
+            f"training I and {fmean(ours):.3f} with Deep Defense. With {larger}, "
+            f"{'Deep Defense' if ahead else 'adversarial training I'} gives the larger $\\rho_2$."
         )
     return " ".join(parts)
 
@@ -189,8 +185,8 @@ def _marks(record: Record, network: str) -> list[int]:
 
 
 def _fall(record: Record, network: str, place: int) -> float:
-    """Return by how many points the accuracy of Deep Defense is lower after the first (0) or last
-    (-1) test than before fine-tuning.
+    """Return by how many points the accuracy of Deep Defense is lower at the first (0) or last (-1)
+    evaluation than before fine-tuning.
     """
     start = mean(record, "accuracy", network=network, method="reference")
     epoch = _marks(record, network)[place]

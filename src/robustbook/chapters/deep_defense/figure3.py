@@ -39,8 +39,9 @@ def answer(record: Record) -> str:
         found = [mean(record, "rho2", **{**USUAL, name: value}) for value in at]
         ranges.append((max(found) - min(found), word, at, found))
     (_, most, at, found), *others = sorted(ranges, reverse=True)
-    rest = " and ".join(
-        f"{span:.3f} with {word} ({tried[0]:g} to {tried[-1]:g})" for span, word, tried, _ in others
+    rest = " and by ".join(
+        f"{span:.3f} if {word} varies from {tried[0]:g} to {tried[-1]:g}"
+        for span, word, tried, _ in others
     )
     start = mean(record, "rho2", method="reference")
     return (
@@ -61,8 +62,8 @@ def _accuracies(record: Record) -> str:
     chance = furthest <= 2 * error
     return whole_percent(
         f"{'No parameter clearly changes the accuracy' if chance else 'The accuracy changes too'}: "
-        f"all networks have {min(found):.2f} to {max(found):.2f} % (reference network: "
-        f"{start:.2f} %), and the largest difference, {furthest:.2f} points, is "
+        f"it is {min(found):.2f} to {max(found):.2f} %. The largest difference from the reference "
+        f"network ({start:.2f} %) is {furthest:.2f} points, which is "
         f"{'below' if chance else 'above'} two standard errors ({2 * error:.2f} points)."
     )
 
@@ -91,11 +92,11 @@ def lost_in_words(record: Record) -> str:
     better, worse = lost(*rest)
     chance = "So these differences may be chance." if high <= 2 * _error(start) else ""
     return minus(
-        f"For the {len(lams)} values of λ, the accuracy falls by {low:.2f} to {high:.2f} "
-        f"points with c = {least:g}, compared with the reference network. With larger c it changes "
-        f"by {-worse:+.2f} to {-better:+.2f} points. One of the {IMAGES:,} test images is "
-        f"{100 / IMAGES:.2f} points, and two standard errors of an accuracy are "
-        f"{2 * _error(start):.2f} points. {chance}"
+        f"With c = {least:g} the accuracy is {low:.2f} to {high:.2f} points lower than that of the "
+        f"reference network ({len(lams)} values of λ). With larger c it changes by "
+        f"{-worse:+.2f} to {-better:+.2f} points compared with the reference network. One of the "
+        f"{IMAGES:,} test images corresponds to {100 / IMAGES:.2f} points, and two standard "
+        f"errors of an accuracy are {2 * _error(start):.2f} points. {chance}"
     ).rstrip()
 
 
@@ -111,7 +112,7 @@ def lambda_in_words(record: Record) -> str:
             for of in ({"c": c, "d": USUAL["d"]} for c in cs)
         ]
         parts.append(f"by at most {max(changes):.3f} from λ = {low:g} to {high:g}")
-    return f"At the {len(cs)} values of c, $\\rho_2$ changes {' and '.join(parts)}."
+    return f"At each of the {len(cs)} values of c, $\\rho_2$ changes {' and '.join(parts)}."
 
 
 def grid(record: Record) -> Figure:
@@ -150,8 +151,9 @@ def grid_in_words(record: Record) -> str:
         best = max(free, key=lambda of: mean(record, "rho2", **of))
         times = mean(record, "rho2", **best) / mean(record, "rho2", **start)
         gain += (
-            f" The largest $\\rho_2$ of these {len(free)} networks is {times:.2f} times that of "
-            f"the reference network, with c = {best['c']:g} and λ = {best['lam']:g}."
+            f" Of these {len(free)} networks, the one with c = {best['c']:g} and "
+            f"λ = {best['lam']:g} has the largest $\\rho_2$, {times:.2f} times that of the "
+            "reference network."
         )
     return gain
 
@@ -167,8 +169,9 @@ def varied(record: Record) -> Table:
             found = (mean(record, each, **of) for each in ("rho2", "accuracy"))
             rows.append([word, f"{value:g}", *_cells(*found)])
     return table(
-        "ρ₂ and accuracy (%) of LeNet. In each row one parameter varies, and the two others have "
-        f"their values in the released code. Each row is one network ({_seeds(record)}).",
+        "ρ₂ and accuracy (%) of LeNet. In each row one parameter has the stated value, and the two "
+        "others have their values in the released code. Each row is about one network "
+        f"({_seeds(record)}).",
         "tab-dd-figure-3",
         ["Parameter", "Value", "ρ₂", "Accuracy"],
         rows,

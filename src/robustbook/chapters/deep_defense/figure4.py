@@ -41,10 +41,11 @@ def answer(record: Record) -> str:
     (first, best), (second, _), *_ = found
     seeds = seeds_in_words(len(record.seeds))
     return minus(
-        f"{WORDS[best].capitalize()}. On average over c, the regulariser on this layer alone gives "
-        f"{first:.0f} % of the increase in $\\rho_2$ that it gives on all layers, and on any other "
-        f"single layer at most {second:.0f} % ({seeds}). The verdict is about the order of the "
-        "layers as we remember it, because we could not read the paper's Figure 4."
+        f"{WORDS[best].capitalize()}. If the regulariser changes only this layer, it gives "
+        f"{first:.0f} % of the increase in $\\rho_2$ that it gives with all layers. If it changes "
+        f"any other single layer, it gives at most {second:.0f} %. These are means over c "
+        f"({seeds}). We could not read the paper's Figure 4, so the verdict is about its order of "
+        "the layers as we remember it."
     )
 
 
@@ -62,10 +63,11 @@ def others_in_words(record: Record) -> str:
     lower = sum(each < 0 for each in last.values())
     return (
         "If the regulariser changes only one of the convolutions, $\\rho_2$ differs from that of "
-        f"the reference network by at most {furthest:.3f}. With c = {top:g} the second convolution "
-        f"gains {changes('conv2')[top]:.3f} of the {whole[top]:.3f} that all layers gain. If the "
-        f"regulariser changes only the last layer, $\\rho_2$ is lower for {lower} of {len(last)} "
-        f"values of c, by at most {-min(last.values()):.3f}."
+        f"the reference network by at most {furthest:.3f}. With c = {top:g}, $\\rho_2$ increases "
+        f"by {changes('conv2')[top]:.3f} if the regulariser changes only the second convolution, "
+        f"and by {whole[top]:.3f} if it changes all layers. If the regulariser changes only the "
+        f"last layer, $\\rho_2$ is lower than that of the reference network at {lower} of "
+        f"{len(last)} values of c, by at most {-min(last.values()):.3f}."
     )
 
 
@@ -80,8 +82,8 @@ def accuracies_in_words(record: Record) -> str:
     start = mean(record, "accuracy", layer="reference")
     return (
         f"The accuracies of the {len(found)} networks lie between {min(found):.2f} and "
-        f"{max(found):.2f} % (reference network {start:.2f} %; one of the 2,000 test images is "
-        "0.05 points)."
+        f"{max(found):.2f} %. The accuracy of the reference network is {start:.2f} %. One of the "
+        "2,000 test images corresponds to 0.05 points."
     )
 
 
@@ -102,8 +104,8 @@ def shares(record: Record) -> dict[str, float]:
 def shares_in_words(record: Record) -> str:
     """Return a sentence with the result of `shares`."""
     return (
-        "The increase in $\\rho_2$ with a single layer, as a share of the increase with all layers "
-        f"(means over $c$), is: {_listed(record)}."
+        "If the regulariser changes a single layer, $\\rho_2$ increases by the following shares of "
+        f"the increase with all layers (means over $c$): {_listed(record)}."
     )
 
 
@@ -139,8 +141,8 @@ def layers_table(version: Version) -> Table:
     record, rows = version.record, _rows(version.record)
     counted = ["Parameters"] if _counts(record) else []
     return table(
-        f"{version.heading}. ρ₂ (accuracy in per cent) of {with_article(record, 'lenet')}, by the "
-        "layer that the regulariser may change.",
+        f"{version.heading}. ρ₂ of {with_article(record, 'lenet')}, and in brackets its accuracy "
+        "in per cent. A row names the layer that the regulariser may change.",
         f"tab-dd-figure-4-{version.tag}",
         ["Layer", *counted, *(f"c = {c:g}" for c in _cs(record))],
         list(rows),

@@ -60,14 +60,19 @@ def answer(record: Record) -> str:
     gains = [nearest_gain(attacked, each, attack="deepfool") for each in shown]
     found = [nearest_gain(attacked, each) for each in shown]
     ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
-    most, least = (_and(f"{gain:.2f}" for gain in each) for each in (gains, found))
+    most, least = (
+        _and(
+            f"{gain:.2f} times as large on {names.with_article(record, n)}"
+            for n, gain in zip(shown, each, strict=True)
+        )
+        for each in (gains, found)
+    )
     return (
         f"{'Yes' if min(*gains, *found) > 1 else 'Not always'}, on MNIST. The smallest distance "
-        f"that any attack finds becomes {least} times as large "
-        f"({_and(names.TITLES[n] for n in shown)}), and DeepFool's distance {most} times. These "
-        "are medians over images, with valid pixels (in [0, 1]). But with the released "
-        f"c = {figure3.USUAL['c']:g}, adversarial training with FGSM increases $\\rho_2$ more on "
-        f"{names.counted(ahead)}."
+        f"that any attack finds becomes {least}. The distance that DeepFool finds becomes {most}. "
+        "We compare medians over images whose pixels stay in [0, 1]. But on "
+        f"{names.counted(ahead)}, adversarial training with FGSM increases $\\rho_2$ more than "
+        f"Deep Defense with the released c = {figure3.USUAL['c']:g}."
     )
 
 
@@ -77,7 +82,7 @@ def claims() -> Table:
     """
     return table(
         "Claims of the paper and its authors, and our own questions (in italics): the page that "
-        "tests them, what we find, and the numbers of verdicts of each kind. The verdicts in a row "
+        "tests them, what we find, and how often we give each verdict. The verdicts in a row "
         "in italics are about the numbers and claims on its page, not about our question.",
         "tab-dd-overview",
         ["Claim or question", "Page", "We find", "Verdicts"],
@@ -123,11 +128,11 @@ def asked() -> Table:
         for network in names.networks(today):
             rows += _asked(tables[profile], today, network)
     return table(
-        "Each network under several attacks: accuracies in per cent, distances in l2, sizes eps in "
-        "l-infinity. Means over the seeds. Medians are over the images that the networks of all "
-        "methods classify correctly. *Both* is Deep Defense combined with adversarial training II. "
-        "The first two lines of a network are means over all seeds of Table 1, its other lines "
-        f"over these numbers of seeds: {seeds}.",
+        "Each network under several attacks. Accuracies are in per cent, distances in the l2 norm, "
+        "and sizes eps in the l-infinity norm. Medians are over the images that the networks of "
+        "all methods classify correctly. *Both* is Deep Defense combined with adversarial training "
+        "II. For each network, the first two rows are means over all seeds of Table 1. The other "
+        f"rows are means over these numbers of seeds: {seeds}.",
         "tab-dd-overview-asked",
         ["Network, measure", *COLUMNS.values()],
         rows,
@@ -167,7 +172,7 @@ def _each(item: str) -> list[tuple[Record, str]]:
 
 def _exact() -> str:
     off = mean(record_of("deep_defense/claims"), "error", what="exactness")
-    return f"the gradient differs from finite differences by {power(off)} of its size"
+    return f"the gradient agrees with finite differences to a relative error of {power(off)}"
 
 
 def _compared() -> str:

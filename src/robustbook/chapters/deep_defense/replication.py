@@ -14,7 +14,7 @@ from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import counted, ranges
+from .names import counted, listed, ranges
 
 ITEM = "deep_defense/followup-brown-2019"
 METHODS = {
@@ -65,13 +65,13 @@ def answer(record: Record) -> str:
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     times = _rho(record, "deep-defense") / _rho(record, "clean-100")
     return (
-        f"{'No' if apart == 0 else 'Partly'}: its gradient is zero. Without any regulariser, "
-        "batches of 100 instead of 64 images already give "
-        f"{_explained(record, LARGER):.0f} % of the difference in $\\rho_2$ between the "
-        "replication's two fine-tuned networks. With its gradient the regulariser makes "
-        f"$\\rho_2$ {times:.2f} times as large as the same training without it. The clean "
-        f"accuracy is then {ours:.1f} % instead of {clean:.1f} %. The verdict is about "
-        "the numbers of the replication, which we reproduced, and not about their cause."
+        f"{'No' if apart == 0 else 'Partly'}: its gradient is zero. The replication's two "
+        "fine-tuned networks differ in $\\rho_2$. Without any regulariser, batches of 100 instead "
+        f"of 64 images already give {_explained(record, LARGER):.0f} % of the difference. If the "
+        f"gradient of the regulariser is computed, $\\rho_2$ is {times:.2f} times as large as "
+        f"after the same training without the regulariser. The clean accuracy is {ours:.1f} % "
+        f"instead of {clean:.1f} %. We reproduced the numbers of the replication. The verdict is "
+        "only about these numbers, and not about what causes them."
     )
 
 
@@ -94,7 +94,7 @@ def agreement(record: Record) -> str:
     high = counted(above[THEIRS][2:], "sizes")
     return (
         f"{within} of the {len(PRINTED) * len(measures)} numbers of the replication agree with "
-        f"ours within their tolerance. But {outside} of them lie outside the range of our "
+        f"ours within the tolerances. But {outside} of them lie outside the range of our "
         f"{len(record.seeds)} seeds. For its vanilla network, {low} are below our means. Under "
         f"FGS, the accuracy of its Deep Defense is above our mean at {high}."
     )
@@ -106,8 +106,9 @@ def methods_table(version: Version) -> Table:
     """
     beside = "replication / **ours**" if version.record.profile == "paper" else "**ours**"
     return table(
-        f"{version.heading}. Accuracy in per cent, ρ₂, and accuracy under FGS at shares of the "
-        f"replication's ε_ref, {EPS}: {beside}{ranges(version.record)}.",
+        f"{version.heading}. Accuracy in per cent, ρ₂, and accuracy under FGS: "
+        f"{beside}{ranges(version.record)}. The sizes of FGS are shares of the replication's "
+        f"ε_ref, {EPS}.",
         f"tab-dd-replication-{version.tag}",
         ["Network", "accuracy", "ρ₂", *(f"FGS {share} ε_ref" for share in SHARES)],
         list(_method_rows(version.record)),
@@ -122,10 +123,10 @@ def constant(record: Record) -> str:
     apart = max(values(record, "difference"))
     return (
         "We compare the weights of *Their Deep Defense* with those of a network that is trained in "
-        "the same way, but without the constant regulariser. The largest difference between the "
-        f"weights of the two networks, over all seeds, is {apart:g}. In our runs "
-        "*Their Deep Defense* classifies half of the images correctly under FGS with an eps of "
-        f"{spread(values(record, 'eps_ref'), 3)} (in the replication {EPS})."
+        "the same way, but without the regulariser, whose value is constant. The largest "
+        f"difference between the weights of the two networks, over all seeds, is {apart:g}. In our "
+        "runs *Their Deep Defense* classifies half of the images correctly under FGS with an eps "
+        f"of {spread(values(record, 'eps_ref'), 3)}. In the replication this eps is {EPS}."
     )
 
 
@@ -181,8 +182,8 @@ def epochs_in_words(record: Record) -> str:
     and after the last epoch. They also state how much of the difference in rho2 between the
     replication's two networks a lower learning rate alone produces.
     """
-    ends = ", ".join(
-        f"{_rho(record, method):.4f} ({METHODS[method]})"
+    ends = listed(
+        f"{_rho(record, method):.4f} for *{METHODS[method]}*"
         for method in PANELS["on DeepFool's images"]
     )
     lower = _rho(record, TUNED) < _rho(record, "start")
@@ -191,10 +192,10 @@ def epochs_in_words(record: Record) -> str:
         f"{_rho(record, 'start'):.4f}. After the first epoch on DeepFool's images "
         f"$\\rho_2$ is {_first(record, TUNED):.4f} with batches of 64 and "
         f"{_first(record, LARGER):.4f} with batches of 100. After the last epoch $\\rho_2$ is "
-        f"{ends}. So *{METHODS[TUNED]}* ends {'below' if lower else 'above'} its start. The "
-        f"variant *{METHODS[SLOWER]}* multiplies the learning rate by 64/100 and keeps "
-        "batches of 64. With the lower rate, the difference between the replication's "
-        f"two fine-tuned networks disappears ({_explained(record, SLOWER):.0f} % of it)."
+        f"{ends}. So the $\\rho_2$ of *{METHODS[TUNED]}* ends {'below' if lower else 'above'} its "
+        f"start. For the variant *{METHODS[SLOWER]}*, we multiply the learning rate by 64/100 and "
+        f"keep batches of 64. This change alone gives {_explained(record, SLOWER):.0f} % of the "
+        "difference in $\\rho_2$ between the replication's two fine-tuned networks."
     )
 
 
@@ -204,8 +205,8 @@ def with_gradient(record: Record) -> str:
     """
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
-        "*With its gradient the regulariser works.* The last row of the table is Deep Defense on "
-        "the original training images, with batches of 100 and with the same λ, c and d. Its "
+        "*With its gradient the regulariser works.* The last row of the table shows Deep Defense, "
+        "trained on the original images with batches of 100 and the replication's λ, c and d. Its "
         f"$\\rho_2$ is {_rho(record, 'deep-defense'):.4f} and its clean accuracy {ours:.1f} %. The "
         "same training without the regulariser gives a $\\rho_2$ of "
         f"{_rho(record, 'clean-100'):.4f} and a clean accuracy of {clean:.1f} %."

@@ -13,7 +13,17 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record, difference_interval
 
 from . import figure3
-from .names import METHODS, coloured, counted, each_network, networks, ranges, title, with_article
+from .names import (
+    METHODS,
+    coloured,
+    counted,
+    each_network,
+    listed,
+    networks,
+    ranges,
+    title,
+    with_article,
+)
 
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The methods in the paper's table."""
@@ -55,15 +65,15 @@ def answer(record: Record) -> str:
     kept = all(_gained(record, n) >= -LOSS for n in shown)
     times = " and ".join(
         f"{_rho(record, n, 'deep-defense') / _rho(record, n, 'reference'):.2f} times that of the "
-        f"reference on {with_article(record, n)}"
+        f"reference network on {with_article(record, n)}"
         for n in shown
     )
-    cost = minus(" and ".join(f"{_gained(record, n):+.2f}" for n in shown))
+    cost = _costs(record, 2)
     rival = counted([not _leads(record, n, ("adv-training-ii",)) for n in shown])
     return (
-        f"{'Yes' if all(leads) and kept else 'Not on all networks'} on MNIST, compared with the "
-        f"methods in the paper's table: Deep Defense has the largest $\\rho_2$ on "
-        f"{counted(leads)}, {times}. The accuracy changes by {cost} points{_narrow()}. But with "
+        f"{'Yes' if all(leads) and kept else 'Not on all networks'} on MNIST: of the methods "
+        f"in the paper's table, Deep Defense has the largest $\\rho_2$ on {counted(leads)}. It is "
+        f"{times}. The accuracy changes by {cost}{_narrow()}. But with "
         f"the released c = {figure3.USUAL['c']:g}, adversarial training II has a larger $\\rho_2$ "
         f"than Deep Defense on {rival} ({page_link('figure3')} varies c). We could not read the "
         "numbers of Table 1, so the verdict is about the order of the methods."
@@ -84,9 +94,10 @@ def under_fgs(records: Sequence[Record]) -> str:
         if parts:
             behind.append(f"{title(record, network)} by {', '.join(parts)}")
     return (
-        f"At {EPS_REF}, adversarial training II has a higher accuracy under FGS than Deep Defense: "
-        f"by {' and by '.join(ahead)}. In these cases Deep Defense is less accurate under FGS than "
-        f"the reference network (sizes as shares of {EPS_REF}): {'; '.join(behind) or 'none'}."
+        f"At {EPS_REF}, the accuracy under FGS is higher with adversarial training II than with "
+        f"Deep Defense, by {' and by '.join(ahead)}. In these cases Deep Defense is less accurate "
+        "under FGS than the reference network (sizes of FGS as shares of "
+        f"{EPS_REF}): {'; '.join(behind) or 'none'}."
     )
 
 
@@ -104,8 +115,16 @@ def _narrow() -> str:
     record = next((r for r in records_of("deep_defense/table-1") if r.profile == "reduced"), None)
     if record is None:
         return ""
-    cost = minus(" and ".join(f"{_gained(record, n):+.1f}" for n in networks(record)))
-    return f" (narrow networks for CIFAR-10: {cost} points)"
+    return f" (CIFAR-10: by {_costs(record, 1)})"
+
+
+def _costs(record: Record, digits: int) -> str:
+    """Return text that states how Deep Defense changes the accuracy of each network."""
+    parts = (
+        f"{_gained(record, n):+.{digits}f} points on {with_article(record, n)}"
+        for n in networks(record)
+    )
+    return minus(" and ".join(parts))
 
 
 def accuracy_in_words(record: Record) -> str:
@@ -137,7 +156,7 @@ def by_c() -> str:
     varied, table_1 = record_of("deep_defense/figure-3"), record_of("deep_defense/table-1")
     rival = values(table_1, "rho2", network="lenet", method="adv-training-ii")
     lowest, *_ = cs = (5.0, 15.0, figure3.USUAL["c"])
-    ours = ", ".join(
+    ours = listed(
         f"{mean(varied, 'rho2', **{**figure3.USUAL, 'c': c}):.3f} with c = {c:g}" for c in cs
     )
     accuracies = (
@@ -147,12 +166,13 @@ def by_c() -> str:
     with_lowest, start = (f"{accuracy:.2f} %" for accuracy in accuracies)
     whole = mean(table_1, "accuracy", network="lenet", method="reference")
     return (
-        f"On LeNet this order depends on c ({page_link('figure3')}, one seed, 2,000 images): the "
+        "On LeNet, c decides whether Deep Defense or adversarial training II has the larger "
+        f"$\\rho_2$ ({page_link('figure3')}, one seed, 2,000 images). The "
         f"$\\rho_2$ of Deep Defense is {ours}. With adversarial training II it is "
         f"{min(rival):.3f} to {max(rival):.3f} ({len(rival)} seeds). On these 2,000 images the "
-        f"accuracy is {with_lowest} with Deep Defense and c = {lowest:g}, and {start} for the "
-        f"reference network with this seed (in the table {whole:.2f} %: all images, mean over the "
-        "seeds)."
+        f"accuracy is {with_lowest} with Deep Defense and c = {lowest:g}. The accuracy of the "
+        f"reference network with this seed is {start}. The table states {whole:.2f} % for it, "
+        "the mean over all test images and seeds."
     )
 
 
@@ -183,9 +203,10 @@ def methods_table(version: Version) -> Table:
     means = f"{'Means' if len(version.record.seeds) > 1 else 'One seed'}{ranges(version.record)}"
     return table(
         f"{version.heading}. {means}. Accuracies in per cent. The last three columns are "
-        "accuracies under FGS at 0.2, 0.5 and 1.0 times ε_ref. At 1.0, Deep Defense has 50 % by "
-        "the definition of ε_ref. The size ε_ref belongs to each network with Deep Defense, and is "
-        f"in units of the preprocessed pixels (MNIST: grey levels from 0 to 255): {sizes}.",
+        "accuracies under FGS at 0.2, 0.5 and 1.0 times ε_ref. At 1.0, the accuracy of Deep "
+        "Defense is 50 % by the definition of ε_ref. Each network with Deep Defense has its own "
+        "ε_ref, in units of the preprocessed pixels (MNIST: grey levels from 0 to 255): "
+        f"{sizes}.",
         f"tab-dd-table-1-{version.tag}",
         ["Network, method", "Acc.", "ρ₂", *(f"FGS {share}" for share in SHARES)],
         list(_method_rows(version.record)),

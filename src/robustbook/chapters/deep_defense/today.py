@@ -17,6 +17,7 @@ from .names import (
     METHODS,
     coloured,
     each_network,
+    listed,
     networks,
     shown_size,
     size_text,
@@ -62,13 +63,14 @@ def answer(record: Record) -> str:
     without, name = _reference(record, network), with_article(record, network)
     answered = _yes_or_no(further)
     return whole_percent(
-        f"{answered[0].upper()}{answered[1:]}. The nearest adversarial images that any attack "
-        f"finds lie {' and '.join(gains)} as far away as without Deep Defense (median). Under all "
-        "attacks with l\N{NON-BREAKING HYPHEN}infinity perturbations of eps "
+        f"{answered[0].upper()}{answered[1:]}. The median distance of the nearest adversarial "
+        f"image that any attack finds is {' and '.join(gains)} as large as without Deep Defense. "
+        "Under all attacks with l\N{NON-BREAKING HYPHEN}infinity perturbations of eps "
         f"{size_text(network, shown_size(record, network))}, {name} with Deep Defense classifies "
         f"{together:.1f} % of the test images correctly, and the reference network {without:.1f} "
         f"%. Under FGSM alone {name} with Deep Defense classifies {single:.1f} % correctly, which "
-        f"is {'too high an' if _flattered(record, network) else 'a fair'} estimate."
+        f"is {'too high an' if _flattered(record, network) else 'a fair'} estimate "
+        "of its robustness."
     )
 
 
@@ -84,22 +86,22 @@ def orders_in_words(records: Sequence[Record]) -> str:
             continue
         best, digits = next(iter(by_deepfool)), 3 if coloured(network) else 2
         others.append(
-            f"On {with_article(record, network)}, {METHODS[best]} is first of {len(RANKED)} by "
+            f"On {with_article(record, network)}, {METHODS[best]} is number 1 of {len(RANKED)} by "
             f"DeepFool (median distance {by_deepfool[best]:.{digits}f}) and number "
-            f"{list(by_ddn).index(best) + 1} by DDN ({by_ddn[best]:.{digits}f})."
+            f"{list(by_ddn).index(best) + 1} by DDN (median distance {by_ddn[best]:.{digits}f})."
         )
         seeds = _medians(record, network, best, DRAWN["DeepFool"], "shared median")
         across, between = (max(each) - min(each) for each in (seeds, by_deepfool.values()))
         if across > between:
             others.append(
-                f"This order may be chance: the seeds of {METHODS[best]} alone differ by "
-                f"{across:.{digits}f}, and the means of the {len(RANKED)} defenses by only "
-                f"{between:.{digits}f}."
+                "DeepFool's order may be chance: its median distances for different seeds of "
+                f"{METHODS[best]} differ by up to {across:.{digits}f}, but the means of the "
+                f"{len(RANKED)} defenses only by up to {between:.{digits}f}."
             )
     named = ", ".join(METHODS[each] for each in RANKED)
     same = (
-        f"DeepFool and DDN rank the {len(RANKED)} defenses ({named}) in the same order on these "
-        f"networks: {', '.join(alike)}."
+        f"We rank {len(RANKED)} defenses ({named}) by the distances that an attack finds. DeepFool "
+        f"and DDN give the same order on these networks: {', '.join(alike)}."
     )
     return " ".join([same, *others])
 
@@ -113,7 +115,10 @@ def attacked(records: Sequence[Record]) -> str:
         for record in records
         for network, words in zip(networks(record), _images(record), strict=True)
     ]
-    return f"Numbers of test images: {'; '.join(parts)}."
+    return (
+        "Numbers of attacked test images, and of shared images, which the networks of all methods "
+        f"classify correctly: {'; '.join(parts)}."
+    )
 
 
 def summary(records: Sequence[Record]) -> Table:
@@ -122,12 +127,12 @@ def summary(records: Sequence[Record]) -> Table:
     network.
     """
     return table(
-        "Each network in one line. *DeepFool* and *nearest*: the median distance that DeepFool, or "
-        "any attack, finds after Deep Defense, divided by that of the reference network, on the "
-        "shared images. *Larger*: the seeds with which *nearest* is above 1. *FGSM* and *all "
-        "attacks*: the accuracy of the network with Deep Defense under FGSM alone and under all "
-        "attacks, at the given l-infinity radius eps. *Reference, all*: the accuracy of the "
-        "reference network under all attacks.",
+        "One row for each network. *DeepFool*: the median distance that DeepFool finds with Deep "
+        "Defense, divided by the one that it finds on the reference network (shared images only). "
+        "*Nearest*: the same ratio for the smallest distance that any attack finds. *Larger*: with "
+        "how many seeds *nearest* is above 1. *FGSM* and *all attacks*: the accuracy of Deep "
+        "Defense under FGSM alone and under all attacks, at the given l-infinity radius eps. "
+        "*Reference, all*: the accuracy of the reference network under all attacks.",
         "tab-dd-today-summary",
         [
             "Network",
@@ -165,11 +170,11 @@ def nearest(version: Version) -> Table:
     return table(
         f"{version.heading}. Median size of the smallest l2 perturbation found, mean over the "
         "seeds (range). *Free*: images are not clipped; in the other columns they are clipped to "
-        "[0, 1]. *Nearest*: the smaller one of the perturbations of DeepFool and DDN. An image "
-        "that is misclassified before any attack counts as 0. *Gain*: how many times as large "
-        "*nearest* is as for the reference network, but only on the shared images, which the "
-        "networks of all methods classify correctly. The other columns are over all images, so "
-        "their ratios can differ from the gain. "
+        "[0, 1]. *Nearest*: the smaller of the two perturbations of DeepFool and DDN. For "
+        "an image that is misclassified before any attack, the size is 0. *Gain*: *nearest* "
+        "divided by that of the reference network, only on the shared images, which the networks "
+        "of all methods classify correctly. The other columns are over all test images, so their "
+        "ratios can differ from the gain. "
         f"Test images: {'; '.join(_images(version.record))}.",
         f"tab-dd-today-nearest-{version.tag}",
         ["Network, method", *NEAREST.values(), "gain"],
@@ -182,8 +187,9 @@ def bounded(version: Version) -> Table:
     alone and for all attacks together.
     """
     return table(
-        f"{version.heading}. Accuracy in per cent under attacks of l-infinity radius eps (stated "
-        "after the method's name), clipped to [0, 1]. In the last column an image counts as "
+        f"{version.heading}. Accuracy in per cent under several attacks. A row names the method "
+        "and eps, the l-infinity radius of the attacks. The attacks clip images to [0, 1]. In the "
+        "last column an image counts as "
         "correct only if all attacks fail on it.",
         f"tab-dd-today-bounded-{version.tag}",
         ["Network, method, eps", *BOUNDED.values(), "all"],
@@ -269,7 +275,7 @@ def _yes_or_no(holds: Mapping[str, bool]) -> str:
     if len(set(holds.values())) == 1:
         return "yes" if all(holds.values()) else "no"
     yes, no = ([name for name, held in holds.items() if held == kind] for kind in (True, False))
-    return f"yes on {', '.join(yes)}; no on {', '.join(no)}"
+    return f"yes on {listed(yes)}; no on {listed(no)}"
 
 
 def _summary_row(record: Record, network: str) -> list[str]:
@@ -296,7 +302,7 @@ def _images(record: Record) -> Iterator[str]:
     images = {row.setting["network"]: row.images for row in record.rows if row.name == "accuracy"}
     for network, count in images.items():
         shared = spread(values(record, "shared images", network=network), 0)
-        yield f"{title(record, str(network))} {count:,}, of these shared {shared}"
+        yield f"{title(record, str(network))} {count:,}, of these {shared} shared"
 
 
 def _nearest_rows(record: Record) -> Iterator[list[str]]:

@@ -52,12 +52,12 @@ CLAIMED = {
     f"{CLAIM}/annealing-essential": (
         "Raising lambda slowly is essential",
         "by how many percentage points a constant lambda lowers the clean or FGSM accuracy; this "
-        "must be more than `points`",
+        "must be more than {points:g}",
     ),
     f"{CLAIM}/alpha-half-best": (
         "Adversarial training works best with alpha = 0.5",
         "by how many percentage points the FGSM accuracy of the sigmoid MLP is lower than with the "
-        "best alpha; this must be at most `points`",
+        "best alpha; this must be at most {points:g}",
     ),
     f"{ADAM}/vanilla-success": (
         "Adam always fools the vanilla network",
@@ -120,10 +120,10 @@ def answer(record: Record) -> str:
         }
     )
     return (
-        f"{'No' if any(threes) else 'Yes'}: with {steps:,} steps, Adam changes a 3 into a 7 with "
-        f"{sum(map(bool, threes))} of {len(threes)} seeds. {_arrived(long)} "
-        f"{_counted(record, long)} For {failed} of 90 pairs of a source image and a target class, "
-        f"{steps:,} steps of Adam fail, but more steps may succeed. {badges}"
+        f"{'No' if any(threes) else 'Yes'}: with {sum(map(bool, threes))} of {len(threes)} seeds, "
+        f"{steps:,} steps of Adam change a 3 into a 7. {_arrived(long)} {_counted(record, long)} "
+        f"On the saturated networks, Adam fails within {steps:,} steps for {failed} of 90 pairs of "
+        f"a source image and a target class. More steps may succeed. {badges}"
     )
 
 
@@ -132,12 +132,13 @@ def verdicts() -> Table:
     claim, the paper's number, our number, and the verdict.
     """
     found = {entry.id: entry for entry in entries("saturating")}
-    steps = record_of("saturating/claims").parameters["steps"]
+    used = record_of("saturating/claims").parameters
+    steps, points = used["steps"], used["points"]
     same = [entry for name, entry in found.items() if name.startswith("saturating/text-4/settings")]
     rows = [
         [
             claim,
-            decides.format(steps=steps, full=FULL),
+            decides.format(steps=steps, full=FULL, points=points),
             "" if found[name].printed is None else f"{found[name].printed:g}",
             _ours(found[name]),
             found[name].verdict
@@ -148,10 +149,10 @@ def verdicts() -> Table:
     equal = sum(entry.verdict == "reproduced" for entry in same)
     settings_row = ["Settings", "number of our settings that equal those of the paper"]
     return table(
-        "The claims of the paper's text, the measurement that decides each claim, the paper's "
-        "number and ours, and the verdict.",
+        "For each claim of the paper's text: the measurement that decides the claim, the paper's "
+        "number, our number, and the verdict.",
         "tab-claims-verdicts",
-        ["Claim", "Decided by", "Printed", "Ours", "Verdict"],
+        ["Claim", "Decided by", "The paper", "Ours", "Verdict"],
         [*rows, [*settings_row, str(len(same)), str(equal), _common(same)]],
         align="llrrl",
     )
@@ -239,7 +240,7 @@ def undone_in_words(record: Record) -> str:
             spread(values(record, "accuracy", varied=ALPHA["sigmoid"], how=how, reading=reading))
             for reading in ("clean", "float32")
         )
-        return f"{clean} % and {fgsm} %"
+        return f"a clean accuracy of {clean} % and an FGSM accuracy of {fgsm} %"
 
     paragraphs = "\n\n".join(
         [
@@ -248,19 +249,19 @@ def undone_in_words(record: Record) -> str:
             f"on the hidden layers only, it classifies {spread(hidden)} % correctly. The accuracy "
             f"with the penalty on all layers is higher with {ahead} of {len(ours)} seeds.",
             "*Raising lambda slowly.* With a constant lambda the clean or the FGSM accuracy is "
-            f"{spread(lost)} percentage points lower than with a slow rise; we take the larger of "
-            f"the two differences. This difference exceeds {some} points with "
+            f"{spread(lost)} percentage points lower than with a slow rise. This number is the "
+            f"larger of the two differences. The thresholds are {some} points: the difference "
+            "exceeds the threshold with "
             f"{_counts(lost, lambda n, p: n > p)}. Perhaps a strong penalty from the first step "
             "saturates units before they have learned anything, so that their slopes vanish.",
             "*The weight alpha.* With alpha = 0.5 the FGSM accuracy of the sigmoid network is "
-            f"{spread(behind)} percentage points lower than with the best alpha. The difference is "
-            f"at most {some} points with {_counts(behind, lambda n, p: n <= p)}. "
+            f"{spread(behind)} percentage points lower than with the best alpha. The "
+            f"thresholds are {some} points: the difference is at most the threshold with "
+            f"{_counts(behind, lambda n, p: n <= p)}. "
             f"{_alpha_of_relu(record)} "
-            f"With alpha = 0.5 the paper reports for its sigmoid network a clean accuracy of "
-            f"{clean:.3g} % and an FGSM accuracy of {fgsm:.3g} %. The two accuracies of our "
-            f"sigmoid network are {at_alpha('0.5')} with alpha = 0.5, and {at_alpha('0.1')} with "
-            "alpha = "
-            "0.1.",
+            "With alpha = 0.5 the paper reports for its sigmoid network a clean accuracy of "
+            f"{clean:.3g} % and an FGSM accuracy of {fgsm:.3g} %. With alpha = 0.5 our sigmoid "
+            f"network has {at_alpha('0.5')}. With alpha = 0.1 it has {at_alpha('0.1')}.",
         ]
     )
     return whole_percent(paragraphs)
@@ -272,9 +273,9 @@ def adam(version: Version) -> Table:
     """
     return table(
         f"{version.heading}: attacks that optimise the pixels with Adam, by network, "
-        "source, precision and step size. *Failed*: on how many of the 90 pairs Adam fails. "
-        "*3 to 7*: with how many seeds Adam changes a 3 into a 7. *Steps*: the median number "
-        "of steps of successful attacks. "
+        "source, precision and step size. *Failed*: the number of pairs (of 90) on which Adam "
+        "fails. *3 to 7*: the number of seeds with which Adam changes a 3 into a 7. *Steps*: the "
+        "median number of steps of successful attacks. "
         "*Change*: the median of the mean absolute change of a pixel. Mean (range) over the seeds.",
         _label("adam", version),
         ["Attack", "Failed", "3 to 7", "Steps", "Change: successful", "Change: failed"],
@@ -291,9 +292,9 @@ def adam_in_words(record: Record) -> str:
     size = max(row.setting.get("step_size", 0) for row in record.rows)
     longest = {"precision": "float32", "step_size": size}
 
-    def both(name: str, method: str, **setting: Any) -> str:
-        """Return a measurement as text, first for the least confident source images and then for
-        the most confident ones.
+    def both(name: str, method: str, unit: str = "", /, **setting: Any) -> str:
+        """Return a measurement as text, with its unit: first for the least confident source images
+        and then for the most confident ones.
         """
         digits = 2 if name.startswith("moved") else 0
         least, most = (
@@ -302,34 +303,37 @@ def adam_in_words(record: Record) -> str:
             )
             for rule in SOURCES
         )
-        return f"{least} and {most}"
+        return (
+            f"{least}{unit} for the least confident source images, and {most}{unit} for the most "
+            "confident ones"
+        )
 
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
+    of = " of 90 pairs"
     return "\n\n".join(
         [
-            "If the following text gives two numbers, the first is for the least confident source "
-            "images and the second for the most confident ones.",
-            "*How often Adam fails.* Of 90 pairs, Adam fails on "
-            f"{both('failures', 'saturated', **main)} with the saturated network, and on "
-            f"{both('failures', 'vanilla', **main)} with the vanilla network. In the saturated "
-            "network Adam changes a 3 into a 7, from at least one of two source images, with "
-            f"{sum(map(bool, threes))} of {len(threes)} seeds.",
-            f"*Failures depend on the step size.* With a step size of {size:g} instead of "
-            f"{main['step_size']:g}, and fewer steps, Adam fails on "
-            f"{both('failures', 'saturated', **longest)} pairs with the saturated network. So a "
-            "failure may be due to the attack and not to the network.",
-            "*Failures depend on the arithmetic.* With the saturated network Adam succeeds either "
-            "in float32 or in float64, but not in both, on "
-            f"{both('precisions differ', 'saturated')} pairs; with the vanilla network on "
-            f"{both('precisions differ', 'vanilla')}. The many steps of Adam amplify rounding "
+            "*How often Adam fails.* On the saturated network Adam fails on "
+            f"{both('failures', 'saturated', of, **main)}. On the vanilla network Adam fails on "
+            f"{both('failures', 'vanilla', of, **main)}. With {sum(map(bool, threes))} of "
+            f"{len(threes)} seeds, the saturated network classifies at least one of two images of "
+            "a 3 as a 7 after the attack.",
+            "*Failures depend on the step size.* We also attacked the saturated network with a "
+            f"step size of {size:g} instead of {main['step_size']:g}, and with fewer steps. Then "
+            f"Adam fails on {both('failures', 'saturated', of, **longest)}. So a failure may be "
+            "due to the attack and not to the network.",
+            "*Failures depend on the arithmetic.* On some pairs Adam succeeds in only one of the "
+            "two precisions float32 and float64. On the saturated network this happens on "
+            f"{both('precisions differ', 'saturated', of)}. On the vanilla network it happens on "
+            f"{both('precisions differ', 'vanilla', of)}. The many steps of Adam amplify rounding "
             "errors. Even the batch size, which changes the order of sums, can decide whether Adam "
-            "succeeds on a pair. So the counts are more reliable than the result of a single pair "
-            "such as 3 and 7.",
-            "*Adam does not fail because the distance is too large.* The attack may change "
+            "succeeds on a pair. So the counts are more reliable than the result of a single "
+            "pair such as 3 and 7.",
+            "*A large distance is not the reason why Adam fails.* The attack may change "
             "the image by any amount. So an attack that replaces the image by the source image "
-            "of the target class always succeeds. This replacement changes a pixel on average by "
-            f"{both('moved, swapped', 'saturated')} (the median over pairs). The failed attacks "
-            "with the largest step size changed a pixel on average by "
+            "of the target class always succeeds. We compute the mean absolute change of a "
+            "pixel, and take the median over pairs. This replacement changes a pixel by "
+            f"{both('moved, swapped', 'saturated')}. The failed attacks with the largest step size "
+            "changed a pixel by "
             f"{both('moved, failed', 'saturated', **longest)}.",
         ]
     )
@@ -395,7 +399,7 @@ def long_in_words(record: Record) -> str:
 
 
 def _arrived(record: Record) -> str:
-    """Return a sentence that states how many long runs of Adam reached the target class, and how
+    """Return sentences that state how many long runs of Adam reached the target class, and how
     many steps these runs took.
     """
     rows = [row for row in record.rows if row.name == "iterations"]
@@ -404,14 +408,14 @@ def _arrived(record: Record) -> str:
     limit = round(1.1 * record_of("saturating/claims").parameters["steps"])
     soon = sum(n <= limit for n in steps)
     share = f"all {len(rows)}" if len(steps) == len(rows) else f"{len(steps)} of {len(rows)}"
-    among = (
-        f"{share} longer runs of Adam on one network (two source images, {precisions} precisions) "
-        "reach the target class"
-    )
     after = ""
     if steps:
         after = f", after {min(steps):,} to {max(steps):,} steps ({soon} within {limit:,} steps)"
-    return f"{among[0].upper()}{among[1:]}{after}; the paper took up to {FULL:,} steps."
+    return (
+        f"{share[0].upper()}{share[1:]} longer runs of Adam reach the target class{after}. The "
+        f"paper took up to {FULL:,} steps. In our longer runs, Adam attacks one network from "
+        f"two source images, in {precisions} floating-point precision{'s' * (precisions > 1)}."
+    )
 
 
 def _counted(record: Record, long: Record) -> str:
@@ -425,8 +429,8 @@ def _counted(record: Record, long: Record) -> str:
         if (row.target, row.seed) == (f"{ADAM}/saturated-3-to-7", seed)
     )
     steps = record.parameters["steps"]
-    ends = "succeeds" if found else "fails"
-    return f"On this network (seed {seed}) the attack with {steps:,} steps {ends}."
+    ends = "" if found else "do not "
+    return f"On this network (seed {seed}), {steps:,} steps of Adam {ends}change a 3 into a 7."
 
 
 def _alpha_of_relu(record: Record) -> str:

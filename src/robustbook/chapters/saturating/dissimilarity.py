@@ -85,8 +85,9 @@ def layers(record: Record) -> Table:
     different classes. There is one row for each combination of network and layer.
     """
     return table(
-        "Mean dissimilarity of two images of one class (*within*) and of two classes (*between*), "
-        f"and their ratio; mean (range over the seeds). {CONTROLS[record.item]}",
+        "Mean dissimilarity of two images of one class (*within*) and of two images of different "
+        "classes (*between*), and the ratio of these two means; mean (range over the seeds). "
+        f"{CONTROLS[record.item]}",
         f"tab-{record.item}-layers",
         ["Network and layer", "within", "between", "within / between"],
         list(_layer_rows(record)),
@@ -98,10 +99,11 @@ def patterns(record: Record) -> Table:
     There is one row for each of several definitions of a pattern.
     """
     return table(
-        "The two patterns that the paper describes, in several variants, and with how many seeds "
-        "each variant holds. *Within near zero*: the number is the largest ratio of the mean "
-        "within classes to the mean between classes, over the layers of both networks. *Grows with "
-        "depth*: the number is the smallest ratio of a layer's mean to the previous layer's mean.",
+        "Two patterns that the paper describes, each in several variants. *Holds*: the number of "
+        "seeds with which a variant holds. *Within near zero*: the number is the mean "
+        "dissimilarity within classes divided by that between classes, in the layer and network "
+        "in which this ratio is largest. *Grows with depth*: the number is the smallest ratio of "
+        "a layer's measure (such as *between*) to the previous layer's measure.",
         f"tab-{record.item}-patterns",
         ["Pattern: variant", "Number", "Holds", ""],
         list(_pattern_rows(record)),

@@ -74,10 +74,10 @@ def controls(record: Record) -> str:
     share = 100 * (saturated - longer) / (saturated - vanilla)
     return whole_percent(
         "In the first layer of the ReLU MLP the excess kurtosis is "
-        f"{vanilla:.1f} in the vanilla network and {saturated:.1f} in the saturated network. A "
-        f"vanilla network that was trained as long as the saturated one ({seeds} seed"
-        f"{'s' * (seeds > 1)}) has {longer:.1f}. So {share:.0f} % of the increase remains if both "
-        "networks train equally long."
+        f"{vanilla:.1f} in the vanilla network and {saturated:.1f} in the saturated network. In "
+        "another vanilla network, trained for as many epochs as the saturated network "
+        f"({seeds} seed{'s' * (seeds > 1)}), it is {longer:.1f}. So {share:.0f} % of the increase "
+        "remains if both networks are trained for the same number of epochs."
     )
 
 
@@ -130,9 +130,10 @@ def layers(record: Record) -> Table:
     each layer, and the largest absolute weight of each layer.
     """
     return table(
-        "Excess kurtosis of the weights of each layer, mean (range over the seeds). The column "
-        "*lit pixels* leaves out the weights of pixels that are dark in all training images. The "
-        "last three columns show the largest absolute weight of each layer.",
+        "Excess kurtosis of the weights of each layer, mean (range over the seeds). *1, lit "
+        "pixels*: the excess kurtosis in layer 1 without the weights of pixels that are dark in "
+        "all training images. The last three columns show the largest absolute weight of each "
+        "layer.",
         "tab-figure-1-layers",
         [
             "Network",

@@ -80,8 +80,8 @@ def orders(version: Version) -> Table:
     differs from the vanilla one.
     """
     return table(
-        f"{version.heading}: pre-activations over all units and test images, mean (range over the "
-        "seeds). The paper shows histograms and states no numbers.",
+        f"{version.heading}: pre-activations of all units for all test images, mean (range over "
+        "the seeds). The paper shows histograms and states no numbers.",
         f"tab-figure-2-{version.origin}",
         ["Measure", "The paper", "Vanilla", "Saturated"],
         [
@@ -104,9 +104,10 @@ def layers(record: Record) -> Table:
     """
     sizes = sorted({5.0, float(record.parameters["flat"]), 100.0})
     return table(
-        "Pre-activations over all units and test images: the median, the median absolute value "
-        "(size), the share of positive pre-activations (active units), and the shares with an "
-        "absolute value beyond a threshold. Shares are in per cent; mean (range over the seeds).",
+        "Pre-activations of all units for all test images: the median, the median absolute value "
+        "(*median size*), the share of positive pre-activations (*active* units), and the share of "
+        "pre-activations whose absolute value exceeds a threshold (*beyond*). Shares are in per "
+        "cent; mean (range over the seeds).",
         "tab-figure-2-layers",
         ["Network", "median", "median size", "active", *(f"beyond {size:g}" for size in sizes)],
         list(_layer_rows(record, sizes)),

@@ -40,10 +40,10 @@ def answer(record: Record) -> str:
         }
     )
     return whole_percent(
-        f"In {where} images of different classes lie further apart in the saturated network than "
-        f"in the vanilla network, but not in the other {rest} of {len(LAYERS)} layers. In the last "
-        f"hidden layer the mean dissimilarity between classes is {saturated[1]:.2f} in the "
-        f"saturated network and {vanilla[1]:.2f} in the vanilla network. In layer 1 images of one "
+        f"In {where}, images of different classes lie further apart in the saturated network than "
+        f"in the vanilla network. In the other {rest} of {len(LAYERS)} layers they do not. In the "
+        f"last hidden layer the mean dissimilarity between classes is {saturated[1]:.2f} in the "
+        f"saturated network and {vanilla[1]:.2f} in the vanilla network. In layer 1, images of one "
         f"class are {near}close "
         f"together: the dissimilarity within classes is up to {100 * ratio:.0f} % of the "
         f"dissimilarity between classes. {badges}"
@@ -64,10 +64,9 @@ def longer(record: Record) -> str:
     return whole_percent(
         "*The penalty need not be the cause in layer 1.* "
         f"With seed {record.seeds[0]} the dissimilarity between classes in layer 1 is "
-        f"{vanilla:.3f} in the vanilla network and {saturated:.3f} in the saturated network. A "
-        f"vanilla network with longer training reaches {longest:.3f}, which is {share:.0f} % of "
-        f"this increase. So on this one seed longer training alone explains {most} of the increase "
-        "in layer 1."
+        f"{vanilla:.3f} in the vanilla network and {saturated:.3f} in the saturated network. In a "
+        f"vanilla network with longer training it is {longest:.3f}. So on this one seed longer "
+        f"training alone explains {most} ({share:.0f} %) of the increase in the first layer."
     )
 
 
@@ -77,8 +76,8 @@ def collapsed(record: Record) -> str:
     """
     apart = _found(record, "between", "saturated", LAYERS[-1])
     return (
-        "The sigmoids of the last layer give the same outputs for all images in "
-        f"{sum(value < 1e-6 for value in apart)} of {len(apart)} saturated networks. Because "
+        f"In {sum(value < 1e-6 for value in apart)} of {len(apart)} saturated networks, the "
+        "sigmoids of the last layer give the same outputs for all images. Because "
         "of these networks, the row *saturated, layer 3* of {numref}`tab-figure-3-layers` has a "
         "wide range."
     )

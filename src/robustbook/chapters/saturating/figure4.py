@@ -46,14 +46,15 @@ def answer(record: Record) -> str:
     growth = "the opposite holds" if opposite else "the same holds"
     first, second = ("yes" if holds else "no" for holds in (flat[1] > flat[0], grown[1] < 1.5))
     return whole_percent(
-        f"To the first question {first}, to the second {second}. On average the class "
-        "probabilities of a saturated network are nearly constant on "
+        f"The answer to the first question is {first}, to the second {second}. On average the "
+        "class probabilities of a saturated network are nearly constant on "
         f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on "
         f"{100 * flat[0]:.0f} %. Where the class probabilities change fastest, "
-        f"{large[1]:.1f} singular values of the Jacobian exceed half of the largest one in the "
-        f"saturated networks, and {large[0]:.1f} in the vanilla networks. But counted by growth, "
-        f"{growth}: {grown[1]:.1f} singular values exceed twice their median along the path in the "
-        f"saturated networks, and {grown[0]:.1f} in the vanilla networks. {badges}"
+        f"on average {large[1]:.1f} singular values of the Jacobian exceed half of the largest one "
+        f"in the saturated networks, and {large[0]:.1f} in the vanilla networks. But if we count "
+        f"the singular values that grow, {growth}: on average {grown[1]:.1f} of them exceed twice "
+        "their own median along the path in the saturated networks, and "
+        f"{grown[0]:.1f} in the vanilla networks. {badges}"
     )
 
 
@@ -66,7 +67,7 @@ def relu(record: Record) -> str:
         for name, at in (("flat share", FLAT), ("large singular values", LARGE))
     )
     count = len(record.seeds)
-    networks = f"{count} networks for each training method" if count > 1 else "one network each"
+    networks = f"{count} networks" if count > 1 else "one network"
     first, second = flat[1] > flat[0], large[1] < large[0]
     verdict = (
         "So both patterns hold"
@@ -74,10 +75,12 @@ def relu(record: Record) -> str:
         else f"So {['no', 'only the second', 'only the first'][2 * first + second]} pattern holds"
     )
     return whole_percent(
-        f"We measured the same four paths ({networks}). The saturated ReLU MLP is flat on "
-        f"{100 * flat[1]:.0f} % of a path, and the vanilla ReLU MLP on {100 * flat[0]:.0f} %. At "
-        f"the peak of the length element, {large[1]:.1f} singular values exceed half of the "
-        f"largest one in the saturated network, and {large[0]:.1f} in the vanilla network. "
+        f"We measured the same four paths, with {networks} for each training method. On average "
+        "the class probabilities of the saturated ReLU MLP are nearly constant on "
+        f"{100 * flat[1]:.0f} % of a path, and those of the vanilla ReLU MLP on "
+        f"{100 * flat[0]:.0f} %. At the peak of the length element, on average {large[1]:.1f} "
+        "singular values exceed half of the largest one in the saturated network, and "
+        f"{large[0]:.1f} in the vanilla network. "
         f"{verdict}. The vanilla ReLU MLP was trained for far fewer epochs."
     )
 
@@ -147,11 +150,11 @@ def doubled_in_words(record: Record) -> str:
     shares = [mean(record, "largest at peak", grid="resolved", **of) for of in paths]
     return (
         "At the peak of the length element, we count how many of the ten singular values exceed "
-        f"twice their own median along the path. On average these are {saturated:.1f} singular "
-        f"values in the saturated networks, and {vanilla:.1f} in the vanilla networks. Even with "
-        "added points, the largest singular value of the saturated networks is at this peak only "
-        f"{min(shares):.2f} to {max(shares):.2f} times its maximum on the path (means of the four "
-        "paths)."
+        f"twice their own median along the path. On average {saturated:.1f} singular values do so "
+        f"in the saturated networks, and {vanilla:.1f} in the vanilla networks. At this peak, the "
+        f"largest singular value of the saturated networks is only {min(shares):.2f} to "
+        f"{max(shares):.2f} times its maximum on the path (means of the four paths, with added "
+        "points)."
     )
 
 
@@ -173,7 +176,7 @@ def thresholds(record: Record) -> Table:
         "1 and 0.1 % of the peak, at evenly spaced points. The next four columns show how "
         "many singular values at the peak exceed a half or a tenth of the largest singular value, "
         "at evenly spaced points or with added points (resolved). *Doubled*: the number of "
-        "singular values that are, at the peak, above twice their own median along the path "
+        "singular values that exceed, at the peak, twice their own median along the path "
         "(evenly spaced points). Mean over the seeds (range).",
         "tab-figure-4-thresholds",
         ["Path", "< 10 %", "< 1 %", "< 0.1 %", "> 1/2", "> 1/10"]

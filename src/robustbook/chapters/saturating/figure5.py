@@ -23,10 +23,11 @@ def answer(record: Record) -> str:
         }
     )
     return unbroken(
-        f"Yes, but on the saturated sigmoid network only for {count(record, 'found')} of {PAIRS} "
-        "pairs of source and target class, starting from the images with the lowest confidence. On "
-        f"the vanilla sigmoid network L-BFGS succeeds for {count(record, 'found', 'vanilla')} "
-        "pairs. The paper reports a similar trend for ReLU networks. But on our saturated ReLU "
+        "Yes, but on the saturated sigmoid network L-BFGS succeeds for only "
+        f"{count(record, 'found')} of {PAIRS} pairs of a source image and a target class. The "
+        "source images are those that the network classifies with the lowest confidence. On the "
+        f"vanilla sigmoid network L-BFGS succeeds for {count(record, 'found', 'vanilla')} pairs. "
+        "The paper reports a similar trend for ReLU networks. But on our saturated ReLU "
         f"network L-BFGS succeeds for {count(record, 'found', network='relu-mlp')} pairs. {badges}"
     )
 
@@ -47,8 +48,9 @@ def relu(record: Record) -> str:
 
 
 def effect() -> str:
-    """Return a sentence that compares the saturated ReLU network with a vanilla ReLU network that
-    was trained equally long. The penalty changes the weights and the accuracy under FGSM.
+    """Return sentences that compare the saturated ReLU network with a vanilla ReLU network that was
+    trained for the same number of epochs. The penalty changes the weights and the accuracy under
+    FGSM.
     """
     weights, table = record_of("saturating/figure-1"), record_of("saturating/table-1")
     tried, varied = record_of("saturating/table-1-search"), "relu, vanilla, epochs"
@@ -63,10 +65,11 @@ def effect() -> str:
         mean(table, "accuracy", network="relu-mlp", method="saturated", reading="float32"),
     ]
     return unbroken(
-        "Compared with a vanilla ReLU network that was trained equally long, the excess kurtosis "
-        f"of the first layer's weights is {tails[1]:.1f} instead of {tails[0]:.1f} ([Figure "
-        f"1](./figure1.ipynb)). The accuracy under FGSM is {accuracies[1]:.0f} % instead of "
-        f"{accuracies[0]:.0f} % ([Table 1](./table1.ipynb))."
+        "We compare the saturated ReLU network with a vanilla ReLU network that was trained for "
+        "the same number of epochs. The excess kurtosis of the first layer's weights is "
+        f"{tails[1]:.1f} in the saturated and {tails[0]:.1f} in the vanilla network ([Figure "
+        f"1](./figure1.ipynb)). The accuracy under FGSM is {accuracies[1]:.0f} % for the saturated "
+        f"and {accuracies[0]:.0f} % for the vanilla network ([Table 1](./table1.ipynb))."
     )
 
 
@@ -79,8 +82,8 @@ def stalled(record: Record) -> str:
     return unbroken(
         f"On the saturated sigmoid network {count(record, 'stalled')} of the {PAIRS} runs of "
         "L-BFGS stall (stop early without success), and "
-        f"{count(record, 'limit')} reach the largest number of iterations. The failed runs end "
-        f"after {count(record, 'iterations, failed')} iterations (median). Without stopping "
-        f"tolerances L-BFGS succeeds for {single} pairs in float32, and for {double} pairs in "
-        "float64."
+        f"{count(record, 'limit')} reach the largest number of iterations. The median number "
+        f"of iterations of the failed runs is {count(record, 'iterations, failed')}. Without "
+        f"stopping tolerances L-BFGS succeeds for {single} pairs in float32, and for {double} "
+        "pairs in float64."
     )

@@ -33,9 +33,9 @@ def answer(record: Record) -> str:
     return (
         f"Depending on the layer, the dissimilarity between classes is {further} times as large in "
         "the saturated network as in the vanilla network. But the outputs of a ReLU network can "
-        "have any scale. Divided by the dissimilarity within classes, the dissimilarity between "
-        f"classes is only {relative} times as large in the saturated network as in the vanilla "
-        f"network. {badges}"
+        "have any scale. So we also divide the dissimilarity between classes by the dissimilarity "
+        f"within classes. This ratio is only {relative} times as large in the saturated network as "
+        f"in the vanilla network. {badges}"
     )
 
 
@@ -50,10 +50,10 @@ def controls(record: Record) -> str:
     )
     return (
         "In layer 3 the dissimilarity between classes of the saturated network is "
-        f"{ours:.2g} times as large as that of the vanilla network. Two more networks were trained "
-        "with one seed. In a vanilla network that trains for as long as the saturated network, the "
-        f"dissimilarity is {longer:.2g} times as large. In a saturated network with a stronger "
-        f"penalty, it is {stronger:.2g} times as large."
+        f"{ours:.2g} times as large as that of the vanilla network. We compare two more networks, "
+        "trained with one seed, with the same vanilla network. In a vanilla network with as many "
+        f"epochs as the saturated network, the dissimilarity is {longer:.2g} times as large. In a "
+        f"saturated network with a stronger penalty, it is {stronger:.2g} times as large."
     )
 
 

@@ -106,9 +106,9 @@ def straight(record: Record) -> str:
     times = fmean(saturated) / fmean(vanilla)
     return (
         "Bisection on the straight line to the nearest test image of the target class needs no "
-        f"gradient, and succeeds for all {PAIRS} pairs. The points that bisection finds have a "
-        f"median l2 distance of {spread(vanilla)} from the source image on the vanilla sigmoid "
-        f"network. On the saturated sigmoid network the median distance is {spread(saturated)}, "
+        f"gradient, and succeeds for all {PAIRS} pairs. On the vanilla sigmoid network, the points "
+        f"that bisection finds have a median l2 distance of {spread(vanilla)} from the source "
+        f"image. On the saturated sigmoid network the median distance is {spread(saturated)}, "
         f"which is {times:.2f} times as far."
     )
 
@@ -141,12 +141,11 @@ def bounds_in_words() -> str:
         ahead = sum(b > a for a, b in zip(least, most, strict=True))
         change = 100 * (fmean(most) / fmean(least) - 1)
         texts.append(
-            f"{change:+.0f} % on the {method} network (larger with {ahead} of {len(most)} seeds)"
+            f"On the {method} network, the mean of these upper bounds is {abs(change):.0f} % "
+            f"{'larger' if change > 0 else 'smaller'} for the most confident images than for the "
+            f"least confident ones (larger with {ahead} of {len(most)} seeds)."
         )
-    return whole_percent(
-        "From the least to the most confident images, the mean of these upper bounds changes by "
-        f"{' and by '.join(texts)}."
-    )
+    return whole_percent(" ".join(texts))
 
 
 CONFIDENCE = ("saturating/figure-5", "saturating/figure-8")
@@ -166,7 +165,7 @@ def searches(record: Record) -> Table:
         unbroken(
             f"How the {PAIRS} runs of L-BFGS ended, with the median number of iterations and the "
             "median distance (l2) of successful and of failed runs; mean over the seeds (range). "
-            "*At once* counts the stalled runs that took no step."
+            "*At once*: the number of stalled runs that took no step."
         ),
         f"tab-{record.item}-readings",
         [

@@ -44,8 +44,9 @@ CLAIMS = (
     Claim(
         "The penalty works best if it covers all layers and its weight rises slowly; adversarial "
         "training works best with alpha = 0.5",
-        "A slow rise matters. Including the last layer changes the accuracy less than another seed "
-        "does. For our sigmoid network a smaller alpha gives a higher FGSM accuracy",
+        "A slow rise matters. Penalising the last layer too changes the accuracy less than "
+        "training with another seed. For our sigmoid network a smaller alpha gives a higher FGSM "
+        "accuracy",
         ("claims",),
         r"text-4/claim/.*",
     ),
@@ -64,7 +65,8 @@ CLAIMS = (
     Claim(
         "Saturated networks represent images of one class alike, and images of different classes "
         "far apart",
-        "Not in the sigmoid network; in the ReLU network because the weights are larger",
+        "Not in the sigmoid network. In the ReLU network classes lie further apart, because the "
+        "weights are larger",
         ("figure3", "figure7"),
         r"figure-[37]/.*",
     ),
@@ -86,8 +88,8 @@ CLAIMS = (
     ),
     Claim(
         "Heavy-tailed weights alone make a linear classifier more robust",
-        "Yes, but less than the paper says: at most {random} % instead of {random_paper} %, and "
-        "with trained weights {own} % instead of {own_paper} %",
+        "Yes, but less than the paper says: with random weights by at most {random} % (the paper: "
+        "{random_paper} %), and with trained weights by at most {own} % (the paper: {own_paper} %)",
         ("figure6",),
         r"figure-6/pearson/(shape|y-example)|text-8/(pearson/gain|own-weights/.*)",
     ),
@@ -142,8 +144,9 @@ def claims() -> Table:
     rest = [line for line in lines if not any(decides(claim, line) for claim in CLAIMS)]
     pages = [", ".join(map(page_link, claim.pages)) for claim in CLAIMS]
     return table(
-        "The claims of the paper in its own order, what we find, the verdicts on the numbers and "
-        "statements that decide each claim, by their kind, and the pages that test it.",
+        "The claims in the order of the paper, what we find, and the pages that test each claim. "
+        "*Verdicts*: how often each verdict occurs among the numbers and statements that decide "
+        "the claim, for each kind of comparison.",
         "tab-saturating-claims",
         ["The paper claims", "We find", "Verdicts", "Pages"],
         [

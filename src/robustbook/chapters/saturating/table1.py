@@ -93,10 +93,10 @@ def answer(record: Record) -> str:
     return whole_percent(
         f"{'No' if left < 50 else 'Yes'}: after PGD with softened slopes, no saturated network has "
         f"a mean accuracy above {left:.1f} % on {record.parameters['controls']:,} test images. So "
-        "adversarial images exist, but FGSM misses many of them on the MLPs. On "
-        f"{_images(record):,} test images the accuracy of the saturated networks after one step of "
-        f"FGSM is {', '.join(kept[:-1])} and {kept[-1]}. The paper's FGSM accuracies: "
-        f"{fgsm_verdicts()}"
+        "adversarial images exist, but FGSM misses many of them on the MLPs. "
+        "After one step of FGSM, the saturated networks have these accuracies on "
+        f"{_images(record):,} test images: {', '.join(kept[:-1])} and {kept[-1]}. The paper's FGSM "
+        f"accuracies: {fgsm_verdicts()}"
     )
 
 
@@ -195,8 +195,8 @@ def search(tried: Record) -> Table:
     """
     return table(
         f"All other settings that were tried (profile {tried.profile}): accuracy in per cent on "
-        "clean images and after FGSM without clipping. The last column is the share of images with "
-        "a gradient of exactly zero.",
+        "clean images and under each attack. *Zero gradient*: the share of images (%) with a "
+        "gradient of exactly zero.",
         "tab-table-1-search",
         [
             "Varied",
@@ -232,7 +232,7 @@ def anneal(record: Record, tried: Record) -> Figure:
 
 def longer_vanilla(record: Record, tried: Record) -> str:
     """Return sentences that compare the FGSM accuracies of two ReLU networks that were trained
-    equally long: the saturated network, and a network without any penalty.
+    for the same number of epochs: the saturated network, and a network without any penalty.
     """
     varied = "relu, vanilla, epochs"
     longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
@@ -240,15 +240,15 @@ def longer_vanilla(record: Record, tried: Record) -> str:
     ours = accuracies(record)["relu-mlp"]["saturated"]
     seeds = len(tried.seeds)
     return whole_percent(
-        "*The effect of the longer training.* A vanilla ReLU network, trained without any penalty "
-        f"for as many epochs as the saturated network ({longest}), classifies {plain} % of "
-        f"{record.parameters['controls']:,} test images correctly under FGSM in float32, and "
-        f"{wide} % in float64 ({seeds} seeds). With the penalty of the "
-        f"paper the ReLU network classifies {spread(ours['float32'])} % correctly in float32, and "
+        "*The effect of the longer training.* We trained a vanilla ReLU network, without any "
+        f"penalty, for as many epochs as the saturated network ({longest}). Under FGSM in float32 "
+        f"it classifies {plain} % of {record.parameters['controls']:,} test images correctly, and "
+        f"under FGSM in float64 {wide} % ({seeds} seeds). With the penalty of the paper, the ReLU "
+        f"network classifies {spread(ours['float32'])} % correctly in float32, and "
         f"{spread(ours['float64'])} % in float64. So in float32 the long training alone raises the "
         "FGSM accuracy, because it saturates the softmax without any penalty. The penalty raises "
-        "the FGSM accuracy further. A likely cause is that Adam turns even a tiny gradient of the "
-        "penalty into steps once the gradient of the cross entropy has vanished."
+        "the FGSM accuracy further. A likely cause: once the gradient of the cross entropy has "
+        "vanished, Adam turns even a tiny gradient of the penalty into steps."
     )
 
 
@@ -263,8 +263,8 @@ def overfitted(record: Record, ending: str = "") -> str:
     return whole_percent(
         f"The {NETWORKS[network]} that was trained on FGSM images classifies {single:.1f} % of "
         f"{record.parameters['controls']:,} test images correctly after FGSM, and {signs:.1f} % "
-        "after random signs of the same size. After 20 steps of PGD in float32 no network that was "
-        f"trained on FGSM images has an accuracy above {left:.1f} %."
+        "after a perturbation of the same size with random signs. After 20 steps of PGD in float32 "
+        f"no network that was trained on FGSM images has an accuracy above {left:.1f} %."
     )
 
 
@@ -285,7 +285,8 @@ def heavier_cnn(tried: Record) -> Table:
         for name in ("accuracy", "fgsm-accuracy")
     )
     return table(
-        "Accuracy of the saturated CNN in per cent, mean (range over the seeds).",
+        "Accuracy of the saturated CNN in per cent on clean images and under each attack, mean "
+        "(range over the seeds).",
         "tab-table-1-cnn",
         ["Training", "clean", *(ATTACKS[attack].lstrip(". ") for attack in attacks[1:])],
         [

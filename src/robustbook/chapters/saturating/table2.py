@@ -94,9 +94,9 @@ def layers(version: Version) -> Table:
     ]
     sums = (sum(each.values()) for each in found)
     return table(
-        f"{version.heading}: the layers, paper / **ours**; the shape of a layer's output for one "
-        "image, with padding 2; and the number of trainable parameters of a layer with and without "
-        "padding.",
+        f"{version.heading}: for each layer, the paper's numbers / **ours**, the shape of the "
+        "output for one image with a padding of 2, and the number of trainable parameters with and "
+        "without padding.",
         "tab-table-2-layers" + ("-run" if version.fresh else ""),
         ["Layer", "Paper / **ours**", "Output", *(f"Parameters, {words}" for words in PADDINGS)],
         [*rows, ["all", "", "", *(f"{n:,}" for n in sums)]],

@@ -93,22 +93,26 @@ def answer(record: Record) -> str:
     images = [mean(record, "images", network=each, method="saturated") for each in NETWORKS]
     badges = labelled(
         {
-            "our prediction that FGSM images of the vanilla network succeed more often": TRANSFER,
-            "our prediction that softened slopes succeed more often": SOFTENED,
+            "our prediction that FGSM images of the vanilla sigmoid MLP fool the saturated one "
+            "more often than the paper's attack": TRANSFER,
+            "our prediction that PGD with softened slopes fools it more often than the paper's "
+            "attack": SOFTENED,
         }
     )
     bullets = "\n".join(
-        f"- {title}: {one:.1f} % after one FGSM step, {least:.1f} % if all attacks must fail"
+        f"- {title}: {one:.1f} % correct after one FGSM step, {least:.1f} % correct under all "
+        "attacks"
         for title, one, least in zip(NETWORKS.values(), single, worst, strict=True)
     )
     return whole_percent(
-        f"**The saturated networks are{'' if stands else ' not'} robust.** The bullets state how "
-        "many test images the saturated networks classify correctly under attacks of size "
-        f"{record.parameters['eps']:g}, first after one FGSM step in float32, then if an image "
-        f"counts as correct only if all attacks fail on it:\n\n{bullets}\n\n"
+        f"**The saturated networks are{'' if stands else ' not'} robust.** Each bullet gives two "
+        "accuracies of a saturated network on test images under attacks of size "
+        f"{record.parameters['eps']:g}. The first is the accuracy after one FGSM step in float32. "
+        "For the second, an image counts as correct only if all attacks fail on it."
+        f"\n\n{bullets}\n\n"
         "To make a saturated network misclassify half of the images, attacks need "
         f"{from_to(times, '.2f')} times the perturbation size that suffices for the vanilla "
-        f"network. FGSM attacks {record.parameters['controls']:,} images; the other results for "
+        f"network. We run FGSM on {record.parameters['controls']:,} images; the other results for "
         f"the CNN rest on {images[-1]:.0f} images per seed. {badges}"
     )
 
@@ -162,8 +166,8 @@ def clipped_attacks(version: Version) -> Table:
         f"{version.heading}, attacks whose images are clipped to [0, 1]: "
         f"{_caption(record)}. PGD takes 20 steps. In the last row an image counts as "
         "misclassified if any attack in the figure of curves succeeds on it. For the CNN, the last "
-        "row and the attacks that the page on Table 1 does not have were run on "
-        f"{_fewest_images(record):g} images; all other numbers are from {_most_images(record):g} "
+        "row and the attacks that are not on the page of Table 1 rest on "
+        f"{_fewest_images(record):g} images; all other numbers rest on {_most_images(record):g} "
         "images.",
         f"tab-critique-boxed-{version.origin}",
         ["Attack", *COLUMNS],
@@ -196,7 +200,7 @@ def alone(version: Version) -> Table:
     return table(
         f"{version.heading}: the size at which a single attack makes a network misclassify half of "
         "the images, mean over the seeds (columns as above). PGD takes 20 steps; the Square attack "
-        "takes 300 queries per image and size (quick: 20).",
+        "takes 300 queries per image and size (20 in the profile `quick`).",
         f"tab-critique-alone-{version.origin}",
         ["Attack", *COLUMNS],
         list(_alone_rows(version.record)),
@@ -230,10 +234,10 @@ def checks(record: Record) -> Table:
     return table(
         "Four questions about the evaluation, with images clipped to [0, 1]. Is the accuracy at "
         "size 0.5 higher than on uniform grey images? Is the accuracy after 20 plain PGD steps "
-        "more than 5 points higher than after one step? Is the accuracy after the Square attack "
-        "more than 5 points lower than after plain PGD? Is the accuracy after one step "
-        "higher than the accuracy after random signs minus 5 points? If the answer is yes, the "
-        "cell is bold: an attack was too weak. Each cell shows the two accuracies that are "
+        "more than 5 points higher than after one FGSM step? Is the accuracy after the Square "
+        "attack more than 5 points lower than after plain PGD? Is the accuracy after one FGSM "
+        "step higher than after random signs, or less than 5 points lower? If the answer is yes, "
+        "the cell is bold: an attack was too weak. Each cell shows the two accuracies that are "
         "compared, in per cent.",
         "tab-critique-checks",
         ["Network", "Grey image", "PGD, FGSM", "Square, PGD", "FGSM, signs"],
@@ -255,9 +259,9 @@ def gains(record: Record) -> str:
         ]
     )
     return (
-        "*The saturated networks are about as robust as the vanilla networks.* We divide the "
-        "perturbation size at which a network misclassifies half of the images by the "
-        f"same size for the vanilla network, and get these ratios:\n\n{bullets}"
+        "*The saturated networks are about as robust as the vanilla networks.* For each network we "
+        "take the perturbation size at which the network misclassifies half of the images. We "
+        f"divide it by that of the vanilla network, and get these ratios:\n\n{bullets}"
     )
 
 

@@ -43,11 +43,11 @@ def _told(record: Record, network: str) -> str:
         for words, other in (("at test time", alone), ("in training", late))
         if names.clearly(rse, other, images)
     ]
-    lead = {2: "Both", 1: f"It needs noise {''.join(needed)}", 0: "These results cannot tell"}
+    lead = {2: "Both.", 1: f"It needs noise {''.join(needed)}.", 0: "These results cannot tell."}
     return (
-        f"{lead[len(needed)]}: under the attack at $c = {SMALL:g}$, RSE classifies {rse:.1f} % of "
-        f"the images correctly. With noise only in training it is {alone:.1f} %, and with noise "
-        f"only at test time {late:.1f} % ({names.full_title(record, network)}; "
+        f"{lead[len(needed)]} Under the attack at $c = {SMALL:g}$, the accuracy of RSE is "
+        f"{rse:.1f} %. With noise only in training it is {alone:.1f} %, and with noise "
+        f"only at test time it is {late:.1f} % ({names.full_title(record, network)}; "
         f"{names.size(record, network)}).{_clean(record, network)}{_behind(record, network)}"
     )
 
@@ -67,7 +67,7 @@ def _clean(record: Record, network: str) -> str:
     rse, none = (names.at(record, network, r, 0.0) for r in ("rse", "none"))
     if rse is None or none is None:
         return ""
-    return f" On clean images RSE has {rse:.1f} %, and the network without noise {none:.1f} %."
+    return f" On clean images the accuracy is {rse:.1f} % with RSE and {none:.1f} % without noise."
 
 
 def _behind(record: Record, network: str) -> str:
@@ -78,11 +78,14 @@ def _behind(record: Record, network: str) -> str:
         rse = found.pop("rse")
         higher = {r: value for r, value in found.items() if value > rse}
         if higher:
-            which = names.listed([f"{value:.1f} % ({REGIMES[r]})" for r, value in higher.items()])
+            which = names.listed(
+                [f"the network with {REGIMES[r]} ({value:.1f} %)" for r, value in higher.items()]
+            )
+            many = "These differences are" if len(higher) > 1 else "This difference is"
             sure = any(names.clearly(value, rse, images) for value in higher.values())
             told += (
-                f" At $c = {c:g}$ RSE ({rse:.1f} %) is less accurate than the network with another "
-                f"use of noise: {which}{'' if sure else '; within two standard errors'}."
+                f" At $c = {c:g}$ RSE ({rse:.1f} %) is less accurate than {which}."
+                f"{'' if sure else f' {many} within two standard errors.'}"
             )
     return told
 
@@ -119,7 +122,7 @@ def accuracies(version: Version) -> Table:
         rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
         rows += sweeps.rows(record, network, REGIMES, cs)
     return table(
-        f"{version.heading}: accuracy in per cent by where noise is used"
+        f"{version.heading}: accuracy in per cent for each use of noise"
         f"{names.ranges(version.record)}.",
         f"tab-rse-figure-2-{version.tag}",
         ["Network, noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
@@ -151,7 +154,7 @@ def moved(records: Sequence[Record]) -> str:
     noise.
     """
     return " ".join(
-        f"With {names.full_title(record, network)} at $c = {SMALL:g}$ the distortion is "
+        f"On {names.in_text(record, network)} at $c = {SMALL:g}$, the distortion is "
         + names.listed(
             [
                 f"{names.at(record, network, r, SMALL, 'distortion') or 0.0:.2f} ({words})"
@@ -177,9 +180,9 @@ def shares(records: Sequence[Record]) -> str:
         if rse is None or alone is None or none is None or rse <= none:
             continue
         parts.append(
-            f"With {names.full_title(record, network)} at $c = {SMALL:g}$, RSE gains "
-            f"{rse - none:.1f} points over the network without noise; {alone - none:.1f} of them "
-            f"remain without noise at test time.{_lost(record, network)}"
+            f"On {names.in_text(record, network)} at $c = {SMALL:g}$, the accuracy of RSE is "
+            f"{rse - none:.1f} points higher than that of the network without noise. Without noise "
+            f"at test time, {alone - none:.1f} of these points remain.{_lost(record, network)}"
         )
     if not parts:
         return (
@@ -200,7 +203,7 @@ def _lost(record: Record, network: str) -> str:
     if under[0] <= under[1] or clean[0] <= clean[1]:
         return ""
     return (
-        f" Switching the noise off costs {under[0] - under[1]:.1f} points under the attack. "
-        f"Without an attack it costs {clean[0] - clean[1]:.1f} points ({clean[0]:.1f} to "
-        f"{clean[1]:.1f} %)."
+        f" So switching the noise off costs {under[0] - under[1]:.1f} points under the attack. "
+        f"Without an attack it costs {clean[0] - clean[1]:.1f} points: the accuracy falls from "
+        f"{clean[0]:.1f} to {clean[1]:.1f} %."
     )

@@ -34,6 +34,7 @@ LOOK: Mapping[str, Look] = {
     "rse paper 0.18/0.2": LOOKS["adv"],
     "rse": LOOKS["rse"],
 }
+UNITS = "A noise level is written as the standard deviations of the initial / the inner noise."
 STRONG = 0.1
 """The value of c in the paper's claim about robustness."""
 
@@ -77,10 +78,10 @@ def _noise(record: Record, network: str) -> str:
     images, none = names.counted(record, network), under.pop("none")
     some = any(names.clearly(value, none, images) for value in under.values())
     each = names.listed([f"{value:.1f} % with noise {words[d]}" for d, value in under.items()])
-    lead = "Compared with no noise, yes" if some else "Not clearly, even compared with no noise"
+    lead = "Yes, compared with no noise." if some else "Not clearly, even compared with no noise."
     return (
-        f"{lead}: at $c = {STRONG:g}$ one draw classifies {none:.1f} % of the images correctly "
-        f"without noise, and {each}."
+        f"{lead} At $c = {STRONG:g}$ the accuracy of one draw is {none:.1f} % without noise. It is "
+        f"{each}. {UNITS}"
     )
 
 
@@ -104,8 +105,8 @@ def _more(record: Record, network: str) -> str:
         return f"{text}does not change the accuracy by more than two standard errors at any $c$."
     rest = len(cs) - len(told)
     other = (
-        f" At the other {rest} values of $c$ the two levels differ by no more than two standard "
-        "errors."
+        f" At the other {rest} values of $c$ the accuracies with these two levels differ by no "
+        "more than two standard errors."
     )
     return f"{text}{names.listed(told)}.{other if rest else ''}"
 
@@ -115,8 +116,8 @@ def _cost(record: Record, network: str) -> str:
     none = clean.pop("none")
     lost = from_to([none - value for value in clean.values()], ".1f")
     return (
-        f"On clean images one draw classifies {none:.1f} % correctly without noise, and the noise "
-        f"costs {lost} percentage points."
+        f"On clean images the accuracy of one draw is {none:.1f} % without noise. Noise lowers it "
+        f"by {lost} percentage points."
     )
 
 
@@ -185,8 +186,8 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
     (network,) = names.networks(record)
     cs = (0.0, *names.strengths(record, network, "rse"))
     return table(
-        f"{version.heading}: accuracy of {words} in per cent with "
-        f"{names.full_title(record, network)}, by initial and inner noise"
+        f"{version.heading}: accuracy of {words} in per cent on "
+        f"{names.in_text(record, network)}, for each level of initial and inner noise"
         f"{names.ranges(version.record)}.",
         f"tab-rse-figure-3-{label}-{version.tag}",
         ["Noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
@@ -220,7 +221,7 @@ def _best(record: Record, network: str) -> str:
     if always:
         lead = f"*Best or tied everywhere: {names.listed(always)}.*"
     parts = [
-        f"{names.listed([words[d] for d in winners])} ({', '.join(wheres)})"
+        f"{names.listed([words[d] for d in winners])} ({names.listed(wheres)})"
         for winners, wheres in won.items()
     ]
     sure = (
@@ -229,7 +230,7 @@ def _best(record: Record, network: str) -> str:
         else "never exceeds two standard errors"
     )
     return (
-        f"{lead} These levels have the highest accuracy of one draw: {'; '.join(parts)}. "
-        f"The lead over the next level {sure} ({names.full_title(record, network)}; "
+        f"{lead} The accuracy of one draw is highest with these levels: {'; '.join(parts)}. "
+        f"The lead over the second-best level {sure} ({names.full_title(record, network)}; "
         f"{names.size(record, network)})."
     )

@@ -34,19 +34,22 @@ def answer(records: Sequence[Record]) -> str:
         for each in best
         for c in _clear(*each)
     ]
-    which = f" ({'; '.join(clear)})" if clear else ""
-    lead = f"By sign yes under weak attacks ($c$ below {TURN:g}), and "
+    lead = f"Yes under weak attacks ($c$ below {TURN:g}), by the signs of the differences. "
     lead += (
-        "no under stronger ones"
+        "No under stronger attacks."
         if all(strong)
-        else "it depends on the network and on $c$ otherwise"
+        else "Under stronger attacks, the sign depends on the network and on $c$."
     )
     if not all(weak):
-        lead = "The signs of the differences do not agree with the paper's claim"
-    return (
-        f"{lead}; only {len(clear)} of {sum(len(gain(*each)) for each in best)} differences "
-        f"exceed{'s' * (len(clear) == 1)} two standard errors{which}. {told}"
-    )
+        lead = "The signs of the differences do not agree with the paper's claim."
+    count = sum(len(gain(*each)) for each in best)
+    sure = f"None of the {count} differences exceeds two standard errors."
+    if clear:
+        sure = (
+            f"Only {len(clear)} of {count} differences exceed{'s' * (len(clear) == 1)} two "
+            f"standard errors ({'; '.join(clear)})."
+        )
+    return f"{lead} {sure} {told}"
 
 
 def _as_claimed(record: Record, network: str) -> tuple[bool, bool]:
@@ -61,23 +64,23 @@ def _as_claimed(record: Record, network: str) -> tuple[bool, bool]:
 
 
 def _told(record: Record, network: str) -> str:
-    """Return a sentence that states at which values of c 50 noise draws gain and lose accuracy."""
+    """Return sentences that state at which values of c 50 noise draws gain and lose accuracy."""
     gains = {c: fmean(each) for c, each in gain(record, network).items() if c}
     up, down = ({c: s * gained for c, gained in gains.items() if s * gained > 0} for s in (1, -1))
     parts = [
-        f"{verb} {from_to(list(found.values()), '.1f')} points at $c$ = "
+        f"{from_to(list(found.values()), '.1f')} points {word} accurate than one draw at $c$ = "
         f"{names.listed([f'{c:g}' for c in found])}"
-        for verb, found in (("gain", up), ("lose", down))
+        for word, found in (("more", up), ("less", down))
         if found
     ]
     text = (
-        f"{names.first_title(record, network)} ({names.size(record, network)}): 50 draws "
-        f"{', and '.join(parts) or 'change nothing'}"
+        f"On {names.in_text(record, network)} ({names.size(record, network)}), 50 draws are "
+        f"{', and '.join(parts) or 'as accurate as one draw'}."
     )
     against = [f"{c:g}" for c in up if c >= TURN]
     if against:
-        text += f"; the gain at $c$ = {names.listed(against)} contradicts the paper"
-    return f"{text}."
+        text += f" The gain at $c$ = {names.listed(against)} contradicts the paper."
+    return text
 
 
 def _clear(record: Record, network: str) -> list[float]:
@@ -167,15 +170,16 @@ def _turning(record: Record, network: str) -> str:
     above, below = (
         [c for c, gained in gains.items() if (gained > 0) is better] for better in (True, False)
     )
-    where = names.full_title(record, network)
+    where = names.in_text(record, network)
     if not above or not below:
-        return f"With {where}, 50 draws are {'better' if above else 'not better'} at every $c$."
+        word = "more accurate" if above else "no more accurate"
+        return f"On {where}, 50 draws are {word} than one draw at every $c$."
     one = {c: names.at(record, network, "rse", c, "accuracy of one draw") or 0.0 for c in gains}
     lead = f"at $c$ = {names.listed([f'{c:g}' for c in below])}"
     if max(above) < min(below):
         lead = f"from $c = {min(below):g}$ on (the next smaller $c$ that we ran is {max(above):g})"
     return (
-        f"With {where}, {lead}: there one draw classifies "
-        f"{from_to([one[c] for c in below], '.0f')} % of the images correctly. At the other $c$ "
-        f"it is {from_to([one[c] for c in above], '.0f')} %."
+        f"On {where}, 50 draws are no more accurate than one draw {lead}. There, the accuracy of "
+        f"one draw is {from_to([one[c] for c in below], '.0f')} %. At the other $c$ it is "
+        f"{from_to([one[c] for c in above], '.0f')} %."
     )

@@ -33,9 +33,9 @@ def answer(records: Sequence[Record]) -> str:
     for record, network in names.best(records):
         one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
         text.append(
-            f"One draw classifies {one:.1f} % of the images correctly, {ENOUGH} draws {ten:.1f} %, "
-            f"and {MOST} draws {fifty:.1f} % "
-            f"({names.full_title(record, network)}; {names.size(record, network)})."
+            f"On {names.in_text(record, network)} ({names.size(record, network)}), the accuracy is "
+            f"{one:.1f} % with one draw, {ten:.1f} % with {ENOUGH} draws, and {fifty:.1f} % with "
+            f"{MOST} draws."
         )
     if len(set(leads)) == 1:
         return " ".join([leads[0], *text])
@@ -129,8 +129,8 @@ def accuracies(version: Version) -> Table:
             ]
             rows.append([levels(record)[noise], *map(spread, each), *changes])
     return table(
-        f"{version.heading}: accuracy on clean images in per cent by the number of draws, and its "
-        f"change in percentage points{names.ranges(version.record)}.",
+        f"{version.heading}: accuracy on clean images in per cent for each number of draws, and "
+        f"its changes in percentage points{names.ranges(version.record)}.",
         f"tab-rse-figure-5-{version.tag}",
         [
             "Network, noise",
@@ -156,11 +156,11 @@ def gained(records: Sequence[Record]) -> str:
     most = sum(early > max(late, 0) for early, late, _ in found)
     clear = sum(sure for *_, sure in found)
     return (
-        f"{'Yes' if 2 * most > len(found) else 'No'}, by sign: for {most} of {len(found)} pairs of "
-        f"network and noise level the accuracy rises more from 1 to {ENOUGH} draws than from "
-        f"{ENOUGH} to {MOST}. But {clear or 'none'} of these {2 * len(found)} changes "
-        f"exceed{'s' * (clear < 2)} two standard errors. The last two columns of the table above "
-        "have the changes."
+        f"{'Yes' if 2 * most > len(found) else 'No'}, if one ignores the standard errors. For "
+        f"{most} of {len(found)} combinations of network and noise level, the accuracy rises more "
+        f"from 1 to {ENOUGH} draws than from {ENOUGH} to {MOST} draws. But {clear or 'none'} of "
+        f"these {2 * len(found)} changes exceed{'s' * (clear < 2)} two standard errors. The last "
+        "two columns of the table above show the changes."
     )
 
 

@@ -43,12 +43,12 @@ def answer(records: Sequence[Record]) -> str:
     better = [_mostly_better(*each) for each in best]
     lead = (
         f"On {better.count(True)} of {len(best)} networks, RSE is clearly more accurate "
-        "than no defense at most values of $c$."
+        "than the network without a defense at most values of $c$."
     )
     if any(failed(*each) for each in best):
         lead += (
             " We cannot rank RSE among all other defenses, because some of our networks with these "
-            "defenses are far less accurate than the authors'."
+            "defenses are far less accurate than the authors' networks."
         )
     told = [_compared(*each) for each in best]
     ran = [network for _, network in best]
@@ -83,15 +83,15 @@ def _compared(record: Record, network: str) -> str:
         f"*{names.first_title(record, network)}* ({names.size(record, network)}): RSE is clearly "
         f"better at {len(better)} of {len(cs)} values of $c$, and clearly worse at "
         f"{names.listed(worse) or 'none'}. At $c = {AT:g}$ the accuracy is {rse:.1f} % with RSE "
-        f"and {none:.1f} % without defense.{_verdict(network)}"
+        f"and {none:.1f} % without a defense.{_verdict(network)}"
     )
     found = at_equal_distance(record, network)
     if found is None:
         return text
     distance, rse, none = found
     return (
-        f"{text} At the same distortion of {distance:g}, these are {rse:.1f} and {none:.1f} %: "
-        f"{_order(rse, none, images)}."
+        f"{text} At the same distortion of {distance:g}, the accuracy is {rse:.1f} % with RSE and "
+        f"{none:.1f} % without a defense: {_order(rse, none, images)}."
     )
 
 
@@ -105,7 +105,7 @@ BETTER, WORSE, OPEN = "RSE is better", "RSE is worse", "not distinguishable"
 
 
 def order(record: Record, network: str, rse: float, none: float) -> str:
-    """Return whether the accuracy with RSE is clearly better or worse than that without defense."""
+    """Return whether RSE is clearly more or less accurate than a network without a defense."""
     return _order(rse, none, names.counted(record, network))
 
 
@@ -129,9 +129,9 @@ def _their_order(network: str, distance: float) -> str:
 def ran(records: Sequence[Record]) -> str:
     """Return a list of what was attacked for the shown results: networks, images and defenses."""
     return "\n".join(
-        f"- {names.ran(record, network)} The defenses are "
-        + names.listed([DEFENSES[d] for d in names.defenses(record, network, list(DEFENSES))])
-        + f".{_fewer(record, network)}"
+        f"- {names.ran(record, network)} "
+        f"{names.comparison(names.defenses(record, network, list(DEFENSES)))}"
+        f"{_fewer(record, network)}"
         for record, network in names.best(records)
     )
 
@@ -156,8 +156,8 @@ def distortion_gaps(records: Sequence[Record]) -> str:
         none, rse = (_gaps(record, network, defense) for defense in ("none", "rse"))
         parts.append(
             f"On {names.full_title(record, network)} at $c$ of {AT:g} and more, our distortions "
-            f"are {min(none):.0f} to {max(none):.0f} % below the authors' without defense, and "
-            f"{min(rse):.0f} to {max(rse):.0f} % below them with RSE."
+            f"are below the authors': by {min(none):.0f} to {max(none):.0f} % without a defense, "
+            f"and by {min(rse):.0f} to {max(rse):.0f} % with RSE."
         )
         if min(none) > max(rse):
             parts.append("This moves our comparison at equal distortion in favour of RSE.")
@@ -304,8 +304,7 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
             ]
             rows.append([title, *cells])
     return table(
-        f"{version.heading}. {words}, the authors' points / **ours**"
-        f"{names.ranges(version.record)}.",
+        f"{version.heading}. {words}, the authors' data / **ours**{names.ranges(version.record)}.",
         f"tab-rse-figure-6-{name}-{version.tag}",
         ["Network, defense", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
@@ -357,18 +356,18 @@ def crossings(records: Sequence[Record]) -> str:
         ]
         theirs = [_their_order(network, d) for d in reached]
         parts.append(
-            f"{names.first_title(record, network)}, at the same distortion "
-            f"({names.listed([f'{d:g}' for d in reached])}): {_counts(ours)}. By the authors' "
-            f"points: {_counts(theirs)}."
+            f"On {names.in_text(record, network)}, we compare RSE with the network without a "
+            f"defense at the same distortion ({names.listed([f'{d:g}' for d in reached])}). In our "
+            f"runs, {_counts(ours)}. In the authors' data, {_counts(theirs)}."
         )
-    return " ".join(parts) or "No distortion was reached both with RSE and without defense."
+    return " ".join(parts) or "No distortion was reached both with RSE and without a defense."
 
 
 def _counts(orders: Sequence[str]) -> str:
-    return ", ".join(
-        f"{word} at {orders.count(word)} of {len(orders)}"
-        for word in (BETTER, WORSE, OPEN)
-        if word in orders
+    words = {BETTER: BETTER, WORSE: WORSE, OPEN: "the two are not distinguishable"}
+    of = f"{len(orders)} distortion{'s' * (len(orders) > 1)}"
+    return names.listed(
+        [f"{words[word]} at {orders.count(word)} of {of}" for word in words if word in orders]
     )
 
 
@@ -400,7 +399,7 @@ def _trained(record: Record, network: str) -> str:
     if not found:
         return ""
     low = [
-        f"{DEFENSES[defense]} {names.at(record, network, defense, c):.1f} % "
+        f"{DEFENSES[defense]} with {names.at(record, network, defense, c):.1f} % "
         f"{f'at $c = {c:g}$' if c else 'on clean images'} "
         f"({points()[network, defense][c][0]:.1f} %)"
         for defense, c in found.items()
@@ -409,12 +408,12 @@ def _trained(record: Record, network: str) -> str:
     narrow = "" if record.profile == "paper" else ", or the network is too narrow"
     many = len(found) > 1
     return whole_percent(
-        f"With {names.full_title(record, network)} "
-        f"{'these accuracies are' if many else 'one accuracy is'} far below the authors' (in "
-        f"brackets): {'; '.join(low)}. RSE has {rse:.1f} % "
-        f"({points()[network, 'rse'][0.0][0]:.1f} %) on clean images. Probably our training is too "
-        f"short for {'these defenses' if many else 'this defense'}{narrow}. So "
-        f"{'their ranks say' if many else 'its rank says'} little about "
+        f"On {names.in_text(record, network)}, "
+        f"{'these accuracies are' if many else 'one of our accuracies is'} far below the authors' "
+        f"(in brackets): {'; '.join(low)}. The accuracy of RSE on clean images is {rse:.1f} % "
+        f"({points()[network, 'rse'][0.0][0]:.1f} %). Probably our training is too "
+        f"short for {'these defenses' if many else 'this defense'}{narrow}. So the "
+        f"{'ranks of these defenses say' if many else 'rank of this defense says'} little about "
         f"{'them' if many else 'it'}."
     )
 
@@ -427,8 +426,8 @@ def clean_costs(records: Sequence[Record]) -> str:
         if (cost := _cost(record, network))
     ]
     return (
-        "On clean images the accuracy of RSE is lower than that of the network without defense, by "
-        f"{names.listed(parts)}."
+        "On clean images the accuracy of RSE is lower than that of the network without a defense, "
+        f"by {names.listed(parts)}."
     )
 
 
@@ -455,8 +454,8 @@ def whole_curves_in_words(records: Sequence[Record]) -> str:
             "The table averages the absolute difference of the accuracies over all values of $c$."
         )
     return (
-        "We did not compute a mean difference over the whole curves, because no stored run has all "
-        "sixteen values of $c$."
+        "We did not average the difference between our accuracies and the authors' over whole "
+        "curves, because no stored run has all sixteen values of $c$."
     )
 
 

@@ -102,6 +102,13 @@ def full_title(record: Record, network: str) -> str:
     return f"{_width(record)}{NETWORKS[network]} on {data}"
 
 
+def in_text(record: Record, network: str) -> str:
+    """Return a network's name with its data set, for the middle of a sentence. A narrow network has
+    an article.
+    """
+    return f"{'a ' if _width(record) else ''}{full_title(record, network)}"
+
+
 def first_title(record: Record, network: str) -> str:
     """Return a network's name with its data set, for the beginning of a sentence."""
     text = full_title(record, network)
@@ -209,9 +216,16 @@ def ran(record: Record, network: str) -> str:
         }
     )
     return (
-        f"The stored results attack {full_title(record, network)} ({size(record, network)}) with "
-        f"{len(found)} values of $c$, from {found[0]:g} to {found[-1]:g}, in {steps(record)} steps."
+        f"In the stored results, the attack is run on {in_text(record, network)} "
+        f"({size(record, network)}) with {len(found)} values of $c$, from {found[0]:g} to "
+        f"{found[-1]:g}, and {steps(record)} steps."
     )
+
+
+def comparison(defenses: Sequence[str]) -> str:
+    """Return a sentence that names the defenses with which a page compares RSE."""
+    words = {**DEFENSES, "none": "a network without a defense"}
+    return f"We compare RSE with {listed([words[d] for d in defenses if d != 'rse'])}."
 
 
 def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:

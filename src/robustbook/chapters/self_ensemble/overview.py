@@ -51,9 +51,9 @@ def answer(record: Record) -> str:
         if network != table2.NETWORK
     )
     return whole_percent(
-        f"On {names.full_title(record, table2.NETWORK)} under the paper's attack at "
-        f"$c = {table2.AT:g}$ {'yes' if sure else 'not clearly'}: {rse:.1f} % of the images are "
-        f"classified correctly with noise, and {none:.1f} % without "
+        f"{'Yes' if sure else 'Not clearly'}, for {names.in_text(record, table2.NETWORK)} under "
+        f"the paper's attack with $c = {table2.AT:g}$: {rse:.1f} % of the images are classified "
+        f"correctly with noise, and {none:.1f} % without noise "
         f"({names.size(record, table2.NETWORK)}).{other} "
         f"{today.finding(record_of(f'{PAPER}/today'))}"
     )
@@ -63,17 +63,17 @@ def _decided(record: Record, network: str) -> str:
     """Return a sentence that compares RSE with no defense at c = 0.1 and at the same distortion."""
     rse, none = figure6.at_equal_c(record, network)
     text = (
-        f" On {names.full_title(record, network)} ({names.size(record, network)}) "
-        f"{figure6.order(record, network, rse, none)} at $c = {figure6.AT:g}$ ({rse:.1f} against "
-        f"{none:.1f} %)"
+        f" On {names.in_text(record, network)} ({names.size(record, network)}), "
+        f"{figure6.order(record, network, rse, none)} at $c = {figure6.AT:g}$: the accuracy is "
+        f"{rse:.1f} % with RSE and {none:.1f} % without a defense."
     )
     found = figure6.at_equal_distance(record, network)
     if found is None:
-        return f"{text}."
+        return text
     distance, rse, none = found
     return (
-        f"{text}; at the same distortion of {distance:g} ({rse:.1f} against {none:.1f} %): "
-        f"{figure6.order(record, network, rse, none)}."
+        f"{text} At the same distortion of {distance:g}, the accuracy is {rse:.1f} % with RSE and "
+        f"{none:.1f} % without a defense: {figure6.order(record, network, rse, none)}."
     )
 
 
@@ -88,14 +88,15 @@ def _too_close(record: Record, network: str) -> str:
     if found and not any(names.clearly(*pair, images) for pair in (found[1:], found[:0:-1])):
         where += f" and at the same distortion ({found[0]:g})"
     text = (
-        f" On {names.full_title(record, network)} ({names.size(record, network)}) the accuracies "
-        f"with and without noise are too close to tell at {where}"
+        f" On {names.in_text(record, network)} ({names.size(record, network)}), the accuracies "
+        f"with and without noise are not distinguishable at {where}"
     )
     for c in names.strengths(record, network, "rse"):
         rse, none = (names.at(record, network, d, c) or 0.0 for d in ("rse", "none"))
         if names.clearly(rse, none, images):
             return (
-                f"{text}; at $c = {c:g}$ they are {rse:.1f} % with noise and {none:.1f} % without."
+                f"{text}. At $c = {c:g}$ the accuracy is {rse:.1f} % with noise and {none:.1f} % "
+                "without noise."
             )
     return f"{text}."
 
@@ -134,7 +135,7 @@ def one_image(record: Record) -> str:
         return text
     of = {"network": table3.main_network(record), "defense": "none"}
     ours = mean(record, f"mean {table3.SQUARED}", **of)
-    return f"{text} Without defense, our mean is {ours / there:.1f} times the printed one."
+    return f"{text} Without a defense, our mean is {ours / there:.1f} times the printed one."
 
 
 def accuracies() -> Figure:

@@ -37,14 +37,14 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
     record = record_of(f"{PAPER}/table-2")
     where = names.full_title(record, table2.NETWORK)
     yield (
-        f"On {where}, RSE is more accurate than no defense under the paper's attack "
-        f"($c = {table2.AT:g}$).",
+        f"On {where}, RSE is more accurate than a network without a defense under the paper's "
+        f"attack ($c = {table2.AT:g}$).",
         _above_none(),
     )
     for each, network in names.best(records_of(f"{PAPER}/figure-6")):
         yield (
-            f"On {names.full_title(each, network)}, RSE is also more accurate at the same "
-            "distortion.",
+            f"On {names.full_title(each, network)}, RSE is also more accurate than a network "
+            "without a defense at the same distortion.",
             _at_equal_distance(each, network),
         )
     for each, network in names.best(records_of(f"{PAPER}/figure-2")):
@@ -55,16 +55,20 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
         )
     yield "Training with noise minimises a bound on the ensemble's loss.", _bound()
     yield "VGG16 has its strongest noise before the first convolution.", _first()
-    yield "It follows that training with noise minimises a Lipschitz constant of the loss.", False
+    yield "The bound implies that training with noise minimises a Lipschitz constant.", False
     yield (
         "The finite differences of ZOO do not estimate the gradient of RSE, even in the mean.",
         _no_gradient(),
     )
-    yield "ZOO succeeds on fewer images with RSE than without defense.", _zoo_fails()
+    yield "ZOO succeeds on fewer images with RSE than without a defense.", _zoo_fails()
     yield "RSE is far ahead of the three other defenses.", _first_of_all()
     yield from _more_noise()
-    yield "50 draws are better under weak attacks, and worse under strong attacks.", _fifty()
-    yield "Ten draws are enough.", _ten()
+    yield (
+        "50 draws are more accurate than one draw under weak attacks, and less accurate under "
+        "strong attacks.",
+        _fifty(),
+    )
+    yield "Ten draws of the noise are enough.", _ten()
     yield "A targeted attack needs a larger distortion with RSE (we attacked one image).", None
 
 

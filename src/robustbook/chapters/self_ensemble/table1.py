@@ -38,12 +38,12 @@ def answer(record: Record) -> str:
     trained = names.listed([str(n) for n in sorted(set(epochs().values()))])
     count = f"All {same}" if same == len(there) else f"{same} of {len(there)}"
     return (
-        f"Before every convolution. {_noise(record)} For VGG16 the released code does not do what "
-        f"the paper says: the strongest noise is before convolution {place} in the code, and "
+        f"Before every convolution. {_noise(record)} For VGG16 the released code differs from the "
+        f"paper's text: the strongest noise is before convolution {place} in the code, and "
         "before convolution 1 in the text. For Model A and ResNeXt, code and text agree. "
-        f"{count} settings of the paper or its code are ours too, because we copied them; "
-        f"this reproduces no result. We train for {trained} instead of {names.THEIR_EPOCHS} "
-        f"epochs, and attack {attacked} instead of {printed(IMAGES):,.0f} images."
+        f"{count} settings of the paper or its code are ours too, because we copied them. "
+        f"This reproduces no result. We train for {trained} epochs instead of "
+        f"{names.THEIR_EPOCHS}, and attack {attacked} images instead of {printed(IMAGES):,.0f}."
     )
 
 
@@ -56,14 +56,18 @@ def strongest(record: Record, network: str) -> int | None:
 
 
 def _noise(record: Record) -> str:
-    """Return a sentence that states the standard deviations of the noise in each network."""
+    """Return sentences that state the standard deviations of the noise in each network."""
     by_noise: dict[str, list[str]] = {}
     for network, plain in NETWORKS.items():
         noise, place = sigmas(record, network), strongest(record, network)
-        one = f" before one of them and {min(noise):g} before the others" if place else ""
-        by_noise.setdefault(f"{max(noise):g}{one}", []).append(plain)
-    told = "; ".join(f"{words} ({names.listed(of)})" for words, of in by_noise.items())
-    return f"The standard deviation is {told}."
+        where = (
+            f"one convolution and {min(noise):g} before the others" if place else "all convolutions"
+        )
+        by_noise.setdefault(f"{max(noise):g} before {where}", []).append(plain)
+    return " ".join(
+        f"In {names.listed(of)}, the standard deviation of the noise is {words}."
+        for words, of in by_noise.items()
+    )
 
 
 def epochs() -> dict[str, int]:
@@ -81,9 +85,11 @@ def shorter() -> str:
         rse, none = (names.at(record, network, d, 0.0) or 0.0 for d in ("rse", "none"))
         there = [points()[network, d][0.0][0] for d in ("rse", "none")]
         told.append(
-            f"{names.first_title(record, network)}: {names.epochs(record, network)} epochs, clean "
-            f"accuracy {rse:.1f} % with RSE ({there[0]:.1f} % in the authors' data) and "
-            f"{none:.1f} % without ({there[1]:.1f} %; {names.size(record, network)})."
+            f"{names.first_title(record, network)} was trained for "
+            f"{names.epochs(record, network)} epochs. On clean images "
+            f"({names.size(record, network)}) its accuracy is {rse:.1f} % with RSE (authors' data: "
+            f"{there[0]:.1f} %) and {none:.1f} % without a defense (authors' data: {there[1]:.1f} "
+            "%)."
         )
     return whole_percent(" ".join([*told, *_other_draws()]))
 
@@ -100,9 +106,9 @@ def _other_draws() -> Iterator[str]:
         there = fmean(values(of[network], "accuracy", network=network, defense="rse", draws=DRAWS))
         if abs(there - here) > 0.05:
             yield (
-                f"The page on [Figure 5](./figure5.ipynb) has {there:.1f} % for RSE on "
-                f"{names.full_title(record, network)}: the same network, images and number of "
-                "draws, but other draws of the noise."
+                f"The page on [Figure 5](./figure5.ipynb) states an accuracy of {there:.1f} % for "
+                f"RSE on {names.in_text(record, network)}. The network, the images and the number "
+                "of draws are the same, but the draws of the noise are not."
             )
 
 
@@ -171,7 +177,7 @@ def settings_table(version: Version) -> Table:
         ["values of c, 0 included", *_run(1, VALUES)],
     ]
     return table(
-        f"{version.heading}: settings and counts, of the paper or its code / **ours**. A cell "
+        f"{version.heading}: settings and counts: the paper or its code / **ours**. A cell "
         "without a slash has only our number. The networks are built at full width. The last "
         "three rows are those of our stored results of Figure 6, whose VGG16 is narrow.",
         f"tab-rse-table-1-{version.tag}",
@@ -221,9 +227,9 @@ def largest_eps(record: Record) -> str:
     """Return a sentence that states the range of eps that FGSM uses in adversarial retraining."""
     (row,) = (row for row in record.rows if row.name == "largest eps")
     return (
-        f"Adversarial retraining draws the eps of FGSM for each batch between "
-        f"{row.setting['smallest']:g} and {row.value:g}, as in the released code. The range that "
-        "the paper prints was not accessible."
+        f"In adversarial retraining, the eps of FGSM is drawn for each batch between "
+        f"{row.setting['smallest']:g} and {row.value:g}, as in the released code. We had no access "
+        "to the range that the paper prints."
     )
 
 

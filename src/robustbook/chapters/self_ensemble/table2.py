@@ -38,23 +38,23 @@ def answer(record: Record) -> str:
     """
     rse, none = (_mean(record, d, AT) for d in ("rse", "none"))
     images = names.counted(record, NETWORK)
-    order = "is higher with RSE" if names.clearly(rse, none, images) else "is not clearly higher"
+    order = "higher" if names.clearly(rse, none, images) else "not clearly higher"
     text = (
-        f"The accuracy {order} than without defense: {rse:.1f} against {none:.1f} % at "
-        f"$c = {AT:g}$ ({_there('rse')} and {_there('none')} in the paper). But at this $c$ the "
-        f"attack changes images by {_distortion(record, 'rse', AT):.2f} with RSE, and by "
-        f"{_distortion(record, 'none', AT):.2f} without defense (root mean square l2 distance). "
-        "This is "
-        f"{names.full_title(record, NETWORK)} ({names.size(record, NETWORK)})."
+        f"The accuracy is {order} with RSE than without a defense. At $c = {AT:g}$ it is "
+        f"{rse:.1f} % with RSE ({_there('rse')} % in the paper) and {none:.1f} % without a defense "
+        f"({_there('none')} % in the paper). But at this $c$ the root mean square l2 distance of "
+        f"the attacked images is {_distortion(record, 'rse', AT):.2f} with RSE, and "
+        f"{_distortion(record, 'none', AT):.2f} without a defense "
+        f"({names.full_title(record, NETWORK)}; {names.size(record, NETWORK)})."
     )
     failed = figure6.failed(record, NETWORK)
     if failed:
         text += (
-            f" On clean images RSE is {_behind(record)['rse']:.1f} points and no defense "
-            f"{_behind(record)['none']:.1f} points less accurate than in the authors' data. "
-            f"{names.listed([DEFENSES[d] for d in failed])} "
-            f"{'are' if len(failed) > 1 else 'is'} further below these data, on clean images or "
-            "at the smallest $c$. So we do not rank the other defenses."
+            f" On clean images our accuracy is below the authors': by {_behind(record)['rse']:.1f} "
+            f"points with RSE and by {_behind(record)['none']:.1f} points without a defense. Our "
+            f"accuracies with {names.listed([DEFENSES[d] for d in failed])} are further below the "
+            "authors', on clean images or at the smallest $c$. So we do not rank the other "
+            "defenses."
         )
     return whole_percent(text)
 
@@ -72,8 +72,7 @@ def _behind(record: Record) -> dict[str, float]:
 def ran(record: Record) -> str:
     """Return a sentence that states which network and images the shown results are from."""
     shown = names.defenses(record, NETWORK, list(DEFENSES))
-    defenses = names.listed([DEFENSES[d] for d in shown])
-    return f"{names.ran(record, NETWORK)} The defenses are {defenses}."
+    return f"{names.ran(record, NETWORK)} {names.comparison(shown)}"
 
 
 def baselines(record: Record) -> str:
@@ -97,7 +96,7 @@ def baselines(record: Record) -> str:
     )
     if reached:
         text += (
-            "Under attack, the following accuracies are above the printed ones, or at most "
+            "Under attack, some of our accuracies are above the printed ones, or at most "
             f"{CLOSE} points below them: {reached}. "
         )
     rse = _mean(record, "rse", 0.0)
@@ -105,12 +104,12 @@ def baselines(record: Record) -> str:
         if c and _mean(record, d, 0.0) > rse:
             text += (
                 f"{DEFENSES[d]} has a higher accuracy than RSE on clean images, but only "
-                f"{_mean(record, d, c):.1f} % at $c = {c:g}$ ({_printed(d, c):g} % printed). So "
-                "its training did not fail, although its accuracy under attack is low. "
+                f"{_mean(record, d, c):.1f} % at $c = {c:g}$ ({_printed(d, c):g} % in the paper). "
+                "So its training did not fail, although its accuracy under attack is low. "
             )
     return whole_percent(
-        f"{text}The fair comparison is RSE against no defense: both have the same layers and the "
-        "same training, apart from the noise."
+        f"{text}The fair comparison is between RSE and the network without a defense: both have "
+        "the same layers and the same training, apart from the noise."
     )
 
 
@@ -165,9 +164,9 @@ def printed_beside(version: Version) -> Table:
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
         f"{names.images(record, NETWORK)}. Accuracy in per cent under the attack, printed / "
         "**ours**"
-        f"{names.ranges(version.record)}. Table 2 prints no clean accuracies; those shown are the "
-        "authors' data of Figure 6, from another run than Table 2. Therefore the authors' RSE has "
-        "fewer correct predictions on clean images than at $c = 0.01$.",
+        f"{names.ranges(version.record)}. Table 2 prints no accuracies on clean images. Those "
+        "shown are the authors' data of Figure 6, from another run than Table 2. Therefore the "
+        "authors' RSE is less accurate on clean images than at $c = 0.01$.",
         f"tab-rse-table-2-{version.tag}",
         ["Defense", "clean", *(f"c = {c:g}" for c in CS)],
         [
@@ -188,9 +187,8 @@ def placements(version: Version) -> Table:
     record = version.record
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
     return table(
-        f"{version.heading}: accuracy of RSE in per cent, by the standard deviation and the place "
-        "of the initial noise"
-        f"{names.ranges(version.record)}. The last row has the paper's numbers.",
+        f"{version.heading}: accuracy of RSE in per cent for each standard deviation and place of "
+        f"the initial noise{names.ranges(version.record)}. The last row shows the paper's numbers.",
         "tab-rse-placements",
         ["Initial noise", "clean", *(f"c = {c:g}" for c in CS)],
         [
@@ -233,15 +231,20 @@ def nearest_placement(record: Record) -> str:
     moved = names.listed(
         [f"{_distortion(record, d, CS[-1]):.2f} with noise {_place(d)}" for d in list(off)[:2]]
     )
-    text += f" At $c = {CS[-1]:g}$ the attack changes images by {moved}."
+    text += f" At $c = {CS[-1]:g}$ the distortion is {moved}."
     if max(clean.values()) < theirs - CLOSE:
-        accuracy = names.listed([f"{value:.1f}" for value in clean.values()])
+        accuracy = names.listed(
+            [f"{value:.1f} % with noise {_place(d)}" for d, value in clean.items()]
+        )
         return whole_percent(
-            "Our networks are too weak to decide: on clean images they classify only "
-            f"{accuracy} % correctly, and the authors' network {theirs:.1f} %. {text}"
+            "Our networks are too weak to decide. On clean images their accuracy is only "
+            f"{accuracy}; that of the authors' network is {theirs:.1f} %. {text}"
         )
     nearest = min(off, key=lambda d: off[d])
-    return f"Probably the one with noise {_place(nearest)}, which is nearest to ours. {text}"
+    return (
+        f"Probably the placement with noise {_place(nearest)}, because its accuracies are nearest "
+        f"to the printed ones. {text}"
+    )
 
 
 def flat_line(record: Record) -> str:
@@ -255,9 +258,9 @@ def flat_line(record: Record) -> str:
     same = f"stays at {low:.1f} %" if low == high else f"stays between {low:.1f} and {high:.1f} %"
     return whole_percent(
         f"With the strongest noise on the image, the accuracy {same} at all five $c$. But the "
-        f"attack hardly changes these images: at $c = {AT:g}$ by "
-        f"{_distortion(record, image, AT):.3f}, against {_distortion(record, 'rse', AT):.3f} with "
-        f"the released placement and {_distortion(record, 'none', AT):.3f} without defense."
+        f"attack hardly changes these images: at $c = {AT:g}$ the distortion is "
+        f"{_distortion(record, image, AT):.3f}. It is {_distortion(record, 'rse', AT):.3f} with "
+        f"the released placement and {_distortion(record, 'none', AT):.3f} without a defense."
     )
 
 
@@ -269,12 +272,12 @@ def caption_claim(record: Record) -> str:
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
     if not low:
         return whole_percent(
-            "In our runs, at none of these $c$ are the accuracies of all networks other than RSE "
-            "below 30 %."
+            "In our runs, at none of these $c$ are the accuracies of all networks except RSE below "
+            "30 %."
         )
     kept = _mean(record, "rse", low[0])
     return whole_percent(
-        "In our runs, the accuracies of all other networks are below 30 % from "
+        "In our runs, the accuracies of all networks except RSE are below 30 % from "
         f"$c = {low[0]:g}$ on. At this $c$ the accuracy of RSE is {kept:.1f} %."
     )
 

@@ -29,7 +29,9 @@ def answer(record: Record) -> str:
     hits = [mean(record, "targets reached", network=network, defense=d) for d in _ENDS]
     of = len(_classes(record))
     there = [printed(f"self-ensemble/table-3/mean/{d}") for d in _ENDS]
-    theirs = f"; the paper has {there[0]:g} and {there[1]:g}" if comparable(record) else ""
+    theirs = ""
+    if comparable(record):
+        theirs = f" In the paper it is {there[0]:g} with RSE and {there[1]:g} without a defense."
     verdict = (
         "RSE also lets fewer attacks succeed."
         if hits[0] < hits[1]
@@ -37,13 +39,12 @@ def answer(record: Record) -> str:
         if min(hits) < of or rse <= none
         else ""
     )
-    failed = " Failed attacks count in both means." if min(hits) < of else ""
+    failed = " Both means include failed attacks." if min(hits) < of else ""
     return (
-        "On one image, the squared l2 distance, averaged over the target classes, is "
-        f"{rse:.2f} with RSE and {none:.2f} without defense "
-        f"({names.full_title(record, network)}{theirs}). The attack "
-        f"succeeds for {hits[0]:g} of {of} target classes with RSE and for {hits[1]:g} without "
-        f"defense. {verdict}{failed}".rstrip()
+        f"For one image, the squared l2 distance is {rse:.2f} with RSE and {none:.2f} without a "
+        f"defense ({names.full_title(record, network)}; mean over the target classes).{theirs} The "
+        f"attack succeeds for {hits[0]:g} of {of} target classes with RSE, and for {hits[1]:g} of "
+        f"{of} without a defense. {verdict}{failed}".rstrip()
         + _judged(record)
     )
 
@@ -74,17 +75,17 @@ def comparable(record: Record) -> bool:
 
 
 def ran(record: Record) -> str:
-    """Return a sentence that states which network, image, defenses and attack steps the shown
-    results are from.
+    """Return sentences that name the network, the image, the defenses and the number of attack
+    steps of the shown results.
     """
     network = main_network(record)
     steps = STEPS if record.profile != "quick" else QUICK_STEPS
     image = "a ship" if comparable(record) else "a digit on a photograph"
     seeds = max(len(record.seeds), 1)
     return (
-        f"The stored results attack one image, {image}, with a {_plain(record, network)}, "
-        f"{steps:,} steps and {'one seed' if seeds == 1 else f'{seeds} seeds'}. The defenses are "
-        f"{names.listed([DEFENSES[d] for d in _defenses(record)])}."
+        f"In the stored results, one image ({image}) is attacked on a {_plain(record, network)} in "
+        f"{steps:,} steps, with {'one seed' if seeds == 1 else f'{seeds} seeds'}. "
+        f"{names.comparison(_defenses(record))}"
     )
 
 
@@ -166,8 +167,8 @@ def printed_beside(version: Version) -> Table:
         f"printed / **ours**{names.ranges(version.record)}" if paper else "ours, on another image"
     )
     return table(
-        f"{version.heading}: squared l2 distance of the attacked image by target class, with "
-        f"{names.full_title(record, network)}, {words}.",
+        f"{version.heading}: squared l2 distance of the attacked image for each target class "
+        f"({names.full_title(record, network)}), {words}.",
         f"tab-rse-table-3-{version.tag}",
         ["Target", *(DEFENSES[d] for d in shown)],
         [*rows, ["mean", *means]],
@@ -207,8 +208,9 @@ def orders(record: Record) -> str:
     ]
     ahead, trained = sum(a > b for a, b in pairs), len(pairs) // len(classes)
     return (
-        f"RSE needs a larger distance than the network without defense in {ahead} of {len(pairs)} "
-        f"attacks ({len(classes)} target classes, "
+        f"In {ahead} of {len(pairs)} comparisons, the attack changes the image by a larger "
+        "distance on RSE than on the network without a defense "
+        f"({len(classes)} target classes, "
         f"{'one pair' if trained == 1 else f'{trained} pairs'} of trained networks)."
     )
 

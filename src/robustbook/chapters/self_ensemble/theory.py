@@ -32,13 +32,13 @@ def answer(record: Record) -> str:
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
     norm = mean(record, "gap over norm", network="digits", scale=SMALL)
     return minus(
-        f"Jensen's bound {bound}. The Taylor expansion holds on a small smooth network, with the "
-        f"trace of the Hessian and not with its norm: the mean loss changes by {ratio:.2f} times "
-        f"the prediction from the trace, and {norm:.2f} times the prediction from the norm "
-        f"({_smooth(record)} images). On RSE itself it is undecided: there the mean loss "
-        f"changes by {from_to(_on_rse(record), '.2f')} times the prediction from the trace "
-        f"({_bent(record)} images). The last step does not follow, because neither trace nor norm "
-        "is a Lipschitz constant of the loss."
+        f"Jensen's bound {bound}. On a small smooth network, the Taylor expansion holds with the "
+        f"trace of the Hessian, but not with its norm: the change of the mean loss is {ratio:.2f} "
+        f"times the prediction from the trace, and {norm:.2f} times the prediction from the norm "
+        f"({_smooth(record)} images). On RSE itself, we cannot decide whether the expansion holds: "
+        f"the change of the mean loss is {from_to(_on_rse(record), '.2f')} times the prediction "
+        f"from the trace ({_bent(record)} images). The last step does not follow, because neither "
+        "the trace nor the norm is a Lipschitz constant of the loss."
     )
 
 
@@ -68,8 +68,9 @@ def ran(record: Record) -> str:
         for network in networks(record)
     ]
     return (
-        f"The stored results are for {listed(parts)}, and for the smooth network with "
-        f"{_smooth(record)} images. They have {'one seed' if seeds == 1 else f'{seeds} seeds'}."
+        f"In the stored results, the steps are tested on {listed(parts)}, and on the smooth "
+        f"network ({_smooth(record)} images), with "
+        f"{'one seed' if seeds == 1 else f'{seeds} seeds'}."
     )
 
 
@@ -80,10 +81,11 @@ def taylor_in_words(record: Record) -> str:
     network = networks(record)[0]
     scales = settings(record, "gap over trace", "scale", network=network)
     return minus(
-        f"On RSE itself the expansion is undecided. At {scales[0]:g} to {scales[-1]:g} times the "
-        f"noise of the training, the ratio of measured to predicted change is "
-        f"{from_to(_on_rse(record), '.2f')} instead of 1 ({title(record, network)}). These ratios "
-        f"come from {_bent(record)} images and few draws, and RSE has kinks."
+        f"On RSE itself, we cannot decide whether the expansion holds. We scale the noise to "
+        f"{scales[0]:g} to {scales[-1]:g} times its size in training. The ratio of measured to "
+        f"predicted change is then {from_to(_on_rse(record), '.2f')}, instead of 1 "
+        f"({title(record, network)}). These ratios come from {_bent(record)} images and few draws, "
+        "and the loss of RSE has kinks."
     )
 
 
@@ -99,8 +101,8 @@ def correlations_in_words(record: Record) -> str:
     ]
     counts = {counted(record, network) for network in networks(record)}
     return minus(
-        f"Over {listed(sorted(map(str, counts)))} images the rank correlation of trace and "
-        f"gradient norm is {listed(parts)}."
+        f"Over {listed(sorted(map(str, counts)))} images the rank correlation of the trace "
+        f"and the gradient norm is {listed(parts)}."
     )
 
 
@@ -160,17 +162,13 @@ def slopes_in_words(record: Record) -> str:
     for words, images, trace, slope in _slopes_of(record):
         ratios.setdefault(words, {})[images] = trace / slope**2
     told = "; ".join(
-        listed([f"{ratio:.2g} times on {images} images" for images, ratio in of.items()])
-        + f" ({words})"
+        listed([f"{ratio:.2g} on {images} images" for images, ratio in of.items()]) + f" ({words})"
         for words, of in ratios.items()
     )
-    lead = "By the medians, the trace is this multiple of the squared gradient norm"
+    lead = "The median trace divided by the square of the median gradient norm is"
     if all(of.get("misclassified", 0.0) < of["correctly classified"] for of in ratios.values()):
-        lead = (
-            "So the trace hardly shows how steep the loss is where the network is wrong. By the "
-            "medians, it is this multiple of the squared gradient norm"
-        )
-    return f"{lead}: {told}."
+        lead = f"So the trace hardly shows how steep the loss is on misclassified images. {lead}"
+    return f"{lead} {told}."
 
 
 def _slopes_of(record: Record) -> Iterator[tuple[str, str, float, float]]:
@@ -191,9 +189,9 @@ def gaps(version: Version) -> Table:
     the predicted increase. There is one row for each scale of the noise.
     """
     return table(
-        f"{version.heading}. The increase of the mean loss by noise, divided by its prediction: "
-        "half the squared size of the noise times the trace of the Hessian, or times its Frobenius "
-        "norm. Sums over the images, mean over the seeds"
+        f"{version.heading}. The increase of the mean loss by noise, divided by its prediction. "
+        "The prediction is half the squared size of the noise, times the trace of the Hessian or "
+        "its Frobenius norm. We sum over the images, and average over the seeds"
         f"{ranges(version.record)}. For the small smooth network the "
         "size is the standard deviation of the noise in each layer. For RSE it is the factor by "
         "which the standard deviations used in training are multiplied.",

@@ -58,17 +58,15 @@ def answer(record: Record) -> str:
     search = accuracy(record, network, "search", draws(record, network, "search")[-1])
     most = max(values(record, "spread", network=network, defense="rse"))
     lead = "No" if clearly(clean, search, images) else "This run cannot tell"
-    averaging = (
-        "lowers it" if clearly(one, many, images) else "does not clearly change the accuracy"
-    )
+    averaging = "lowers" if clearly(one, many, images) else "does not clearly change"
     return whole_percent(
-        f"{lead}: a search over $c$, with no limit on the distortion, lowers the accuracy from "
-        f"{clean:.0f} to {search:.0f} %. If the paper's attack averages over {counts[-1]} draws, "
-        f"this {averaging} ({one:.0f} and {many:.0f} %). Within the "
-        f"l2 radius {r:g}, RSE keeps {left:.0f} % under all attacks together, and {paper:.0f} % "
-        f"under the paper's attack; a network without a defense keeps {plain:.0f} % under all "
-        f"attacks together ({title(record, network)}; {size(record, network)}; new noise alone "
-        f"changes an accuracy by up to {most:.0f} points)."
+        f"{lead}: a search over $c$, with no limit on the distortion, lowers the accuracy of RSE "
+        f"from {clean:.0f} to {search:.0f} %. Averaging over {counts[-1]} draws in the paper's "
+        f"attack {averaging} the accuracy ({many:.0f} %, and {one:.0f} % without averaging). "
+        f"Within the l2 radius {r:g}, the accuracy of RSE is {left:.0f} % under all attacks "
+        f"together, and {paper:.0f} % under the paper's attack. The accuracy of a network without "
+        f"a defense is {plain:.0f} % under all attacks together ({title(record, network)}; "
+        f"{size(record, network)}; new noise alone changes an accuracy by up to {most:.0f} points)."
     )
 
 
@@ -80,8 +78,9 @@ def finding(record: Record) -> str:
     r = middle(record, network)
     rse, none = (within(record, network, defense, "all", r) for defense in ("rse", "none"))
     return whole_percent(
-        f"Stronger attacks within the l2 radius {r:g} leave RSE {rse:.0f} % and a network without "
-        f"a defense {none:.0f} % ({title(record, network)}; {size(record, network)})."
+        f"Stronger attacks within the l2 radius {r:g} lower the accuracy of RSE to {rse:.0f} %, "
+        f"and that of a network without a defense to {none:.0f} % ({title(record, network)}; "
+        f"{size(record, network)})."
     )
 
 
@@ -92,12 +91,13 @@ def ran(records: Sequence[Record]) -> str:
 
 def _ran(record: Record, network: str) -> str:
     shown = settings(record, "accuracy", "defense", network=network)
+    words = {**DEFENSES, "none": "a network without a defense"}
     radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
     return (
-        f"{title(record, network)} ({size(record, network)}): "
-        f"{listed([DEFENSES[d] for d in shown])}. "
-        f"The paper's attack takes {steps(record)} steps. Attacks on RSE average over "
-        f"{listed([str(k) for k in draws(record, network, 'large steps')])} draws, and the l2 "
+        f"On {title(record, network)} ({size(record, network)}), we attack "
+        f"{listed([words[d] for d in shown])}. "
+        f"The paper's attack takes {steps(record)} steps. We run attacks on RSE that average over "
+        f"{listed([str(k) for k in draws(record, network, 'large steps')])} draws. The l2 "
         f"radii are {listed([f'{r:g}' for r in radii])}."
     )
 
@@ -217,10 +217,10 @@ def _in_words(record: Record, network: str) -> str:
     votes = mean(record, "accuracy of votes", network=network, defense="rse")
     sigma = mean(record, "deviation on the image", network=network, defense="rse")
     return whole_percent(
-        f"{title(record, network)}: RSE classifies {paper:.0f} % of the images correctly under the "
-        f"paper's attack, and {small:.0f} % if this attack averages over {count} draws in each "
-        f"step. With larger steps the accuracy is {few:.0f} % for one draw and {many:.0f} % for "
-        f"{most} draws in each step. By majority vote RSE classifies {votes:.0f} % of the clean "
+        f"On {title(record, network)}, the accuracy of RSE is {paper:.0f} % under the paper's "
+        f"attack. It is {small:.0f} % if this attack averages over {count} draws in each step. "
+        f"With larger steps the accuracy is {few:.0f} % for one draw in each step, and {many:.0f} "
+        f"% for {most} draws. By majority vote RSE classifies {votes:.0f} % of the clean "
         f"images correctly. Its noise on the image has the standard deviation {sigma:g}. With this "
         f"noise some images are certified up to the l2 radius {_reach(record, network):.2f}."
     )
@@ -238,14 +238,14 @@ def _noise_in_words(record: Record, network: str) -> str:
     most = max(map(int, settings(record, "accuracy", "averaged", attack="pgd l2", eps=r, **of)))
     both = accuracy(record, network, "pgd l2", most, r)
     weights = mean(record, "accuracy as seen", attack="off", **of)
+    gain = round(both, 1) - round(weights, 1)
     moved = [accuracy(record, network, attack, 1, r) for attack in ("frozen", "off")]
     return whole_percent(
-        f"{title(record, network)}, PGD within the l2 radius {r:g}: the weights alone (noise "
-        f"switched off) keep {weights:.0f} %. With noise RSE keeps {both:.0f} % if PGD averages "
-        f"over {most} draws, so the noise at test time adds at most {both - weights:.0f} points. "
-        "RSE with new noise classifies "
-        f"{moved[0]:.0f} % of the images that PGD made against frozen noise, and {moved[1]:.0f} % "
-        "of those that it made without noise."
+        f"On {title(record, network)} under PGD within the l2 radius {r:g}, the accuracy is "
+        f"{weights:.1f} % if the noise is switched off. With noise it is {both:.1f} % if PGD "
+        f"averages over {most} draws. So the noise at test time adds at most {gain:.1f} "
+        f"points. With new noise, the accuracy of RSE is {moved[0]:.1f} % on the images that PGD "
+        f"made against frozen noise, and {moved[1]:.1f} % on those that it made without noise."
     )
 
 

@@ -36,23 +36,23 @@ def answer(record: Record) -> str:
     error = mean(record, "standard error", network=network, h=MODERATE)
     needed = mean(record, "draws along a pixel", network=network, h=MODERATE)
     text = (
-        "In the mean yes, but one estimate is too imprecise for an attack. ZOO takes the "
+        "Yes in the mean, but one estimate is too imprecise for an attack. ZOO takes the "
         f"difference of two outputs at a distance of $2h$. At $h = {MODERATE:g}$ the mean estimate "
         f"is {ratio:.2f} times the derivative of the mean loss (standard error {error:.2f}). "
-        f"For the derivative along one pixel, each output needs about {_power(needed)} draws"
+        f"For the derivative along one pixel, each output must average about {_power(needed)} draws"
     )
     larger = widest(record, network)
     if larger > MODERATE:
         fewer = mean(record, "draws along a pixel", network=network, h=larger)
         near = mean(record, "mean over derivative", network=network, h=larger)
         text += (
-            f". At $h = {larger:g}$ it needs about {_power(fewer)} draws, and the mean estimate is "
-            f"{near:.2f} times the derivative"
+            f". At $h = {larger:g}$ it must average about {_power(fewer)} draws, and the mean "
+            f"estimate is {near:.2f} times the derivative"
         )
     hits = [_hits(record, network, defense) for defense in ("rse", "none")]
     return whole_percent(
-        f"{text}. With equally many queries ZOO succeeds on {hits[0]} images with RSE, and on "
-        f"{hits[1]} without defense ({title(record, network)}).{_unmoved(record, network)}"
+        f"{text}. With the same number of queries, ZOO succeeds on {hits[0]} images with RSE, and "
+        f"on {hits[1]} without a defense ({title(record, network)}).{_unmoved(record, network)}"
     )
 
 
@@ -79,7 +79,7 @@ def finding(record: Record) -> str:
     return (
         f"In the mean, the estimate is right for a moderate step: {ratio:.2f} times the derivative "
         f"at $h = {MODERATE:g}$. But one estimate is too imprecise: ZOO succeeds on {hits} images "
-        f"with RSE, and on {_hits(record, network, 'none')} without defense "
+        f"with RSE, and on {_hits(record, network, 'none')} without a defense "
         f"({title(record, network)})."
     )
 
@@ -122,9 +122,10 @@ def ran(record: Record) -> str:
         draws = max(n for _, n in success(record, network, "rse"))
         queries = mean(record, "queries", draws=1, h=MODERATE, **of)
         parts.append(
-            f"ZOO attacks {counted(record, network)} images of {title(record, network)} with about "
-            f"{_power(queries)} queries each. The third variant averages over {draws} draws, and "
-            f"the estimates are from {len(record.arrays[f'{network}/rse/slope'])} images."
+            f"ZOO attacks {counted(record, network)} images on {title(record, network)}, with "
+            f"about {_power(queries)} queries for each image. The third variant of the attack "
+            f"averages over {draws} draws. The gradient is estimated on "
+            f"{len(record.arrays[f'{network}/rse/slope'])} images."
         )
     return " ".join(parts)
 

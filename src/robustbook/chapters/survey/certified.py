@@ -52,16 +52,17 @@ def answer(records: Sequence[Record]) -> str:
     deviation 0.25. For each radius, our number is followed by the number printed in the paper.
     """
     record = measured(records)
-    cells = [
-        f"of {100 * certified(record, AT, r):.0f} % at radius {r:g} "
-        f"({100 * float(printed(target(AT, r)) or 0):.0f} % printed for ResNet-110 on CIFAR-10)"
+    near, far = (
+        f"{100 * certified(record, AT, r):.0f} % "
+        f"({100 * float(printed(target(AT, r)) or 0):.0f} % printed)"
         for r in (0.25, 0.5)
-    ]
+    )
     return whole_percent(
-        f"With noise of standard deviation {AT:g}, {_network(record)} has a certified accuracy "
-        f"{' and '.join(cells)}, on {_images(record)}. No attack within the certified $\\ell_2$ "
-        "radius of an image can change the prediction. The certificate of an image is "
-        "wrong with probability at most 0.001."
+        f"{_network(record)[0].upper()}{_network(record)[1:]} has a certified accuracy of {near} "
+        f"at $\\ell_2$ radius 0.25. At radius 0.5, it is {far}. The noise has standard deviation "
+        f"{AT:g}. Our numbers are for {_images(record)}, the printed numbers are for ResNet-110 on "
+        "CIFAR-10. No attack within the certified radius of an image can change the prediction. "
+        "The certificate of an image is wrong with probability at most 0.001."
     )
 
 
@@ -124,10 +125,11 @@ def votes(version: Version) -> Table:
         cells.append(f"{sigma * largest(_draws(record)):.3f}")
         rows.append(cells)
     return table(
-        f"{version.heading}: {_network(record)}. Share of images on which CERTIFY abstains, in per "
-        "cent; mean certified l2 radius (0 for a wrong class); accuracy of the most frequent class "
-        f"in per cent; share of images whose {_draws(record):,} votes all agree, in per cent; and "
-        "the largest radius that so many votes can certify.",
+        f"{version.heading}: {_network(record)}. *Abstained*: share of images on which CERTIFY "
+        "abstains, in per cent. *Mean radius*: mean certified l2 radius (0 for a wrong class). "
+        "*Right votes*: accuracy of the most frequent class, in per cent. *All agree*: share of "
+        f"images whose {_draws(record):,} votes all agree, in per cent. *Largest radius*: the "
+        f"largest radius that {_draws(record):,} votes can certify.",
         f"tab-survey-certified-votes-{version.tag}",
         ["sigma", "abstained", "mean radius", "right votes", "all agree", "largest radius"],
         rows,
@@ -146,7 +148,7 @@ def caps(version: Version) -> Table:
         rows.append([f"{draws:,}", f"{there:g}", f"{ours:.3f}"])
     return table(
         f"{version.heading}: the largest certified radius divided by sigma, if all votes are for "
-        "one class. The expected number is from the closed form.",
+        "one class. *Expected*: computed by the closed form.",
         f"tab-survey-certified-caps-{version.tag}",
         ["Votes", "Expected", "Ours"],
         rows,
@@ -164,10 +166,10 @@ def limit_in_words(records: Sequence[Record]) -> str:
         for sigma in sigmas(record)
     ]
     return whole_percent(
-        f"With {n:,} votes no radius above {largest(n):.2f} sigma can be certified. With the "
-        f"paper's 100,000 votes the limit is {largest(100_000):.2f} sigma. All our votes agree for "
-        f"{', '.join(reached)} of the images. The images for which all votes agree have the "
-        "largest certified radius."
+        f"With {n:,} votes, no radius above {largest(n):.2f} sigma can be certified. With the "
+        f"paper's 100,000 votes, the limit is {largest(100_000):.2f} sigma. The share of images "
+        f"for which all our votes agree is {', '.join(reached[:-1])} and {reached[-1]}. These "
+        "images have the largest certified radius."
     )
 
 
@@ -190,24 +192,25 @@ def best_in_words(records: Sequence[Record]) -> str:
     for sigma, group in groupby(best, key=lambda pair: pair[0]):
         span = _radii([r for _, r in group])
         told.append(
-            f"At radius {span} no sigma is clearly the best on {images} test images."
+            f"At {span}, no sigma is clearly the best on {images} test images."
             if sigma is None
-            else f"At radius {span} the certified accuracy is highest with sigma {sigma:g}."
+            else f"At {span}, the certified accuracy is clearly the highest with sigma {sigma:g}."
         )
     there = [(_best_printed(r), r) for r in RADII]
     paper = [
-        f"{sigma:g} at radius {_radii([r for _, r in group])}"
+        f"sigma {sigma:g} at {_radii([r for _, r in group])}"
         for sigma, group in groupby(there, key=lambda pair: pair[0])
     ]
     return (
-        "We compare the networks with the binomial error of the accuracies. "
-        f"{' '.join(told)} In the paper, the best sigma is {', '.join(paper)}."
+        "We call a sigma clearly the best if its accuracy exceeds all others by more than the "
+        f"binomial error. {' '.join(told)} In the paper, the highest accuracy is that of "
+        f"{', '.join(paper[:-1])} and {paper[-1]}."
     )
 
 
 def _radii(radii: Sequence[float]) -> str:
     first, last = f"{radii[0]:g}", f"{radii[-1]:g}"
-    return first if first == last else f"{first} to {last}"
+    return f"radius {first}" if first == last else f"radii {first} to {last}"
 
 
 def _best_printed(radius: float) -> float:

@@ -175,16 +175,16 @@ def answer(record: Record) -> str:
     filters = (
         f"{found[0]:.1f} % with the filter *{FILTERS[shown[0]]}*"
         if len(shown) == 1
-        else f"{found[0]:.1f} % to {found[-1]:.1f} % with the {len(shown)} filters"
+        else f"{found[0]:.1f} to {found[-1]:.1f} % with the {len(shown)} filters"
     )
     few = TRAININGS[record.profile].images
     size = "" if few is None else f"{few:,} training images; "
     return whole_percent(
         f"{_ranking(record, shown)} We train {network(record)} "
-        f"({size}{seeds_in_words(len(record.seeds))}). Under PGD with 20 steps, the accuracy on "
-        f"{_images(record):,} test images is {baseline:.1f} % without blocks and {null:.1f} % with "
-        f"null blocks. It is {filters}. The paper's accuracies are for ImageNet, so this smaller "
-        f"experiment cannot refute them. {_scope(record)}"
+        f"({size}{seeds_in_words(len(record.seeds))}). Under PGD with 20 steps, the accuracy of "
+        f"the controls on {_images(record):,} test images is {baseline:.1f} % (without blocks) and "
+        f"{null:.1f} % (with null blocks). It is {filters}. The paper's accuracies are for "
+        f"ImageNet, so this smaller experiment cannot refute them. {_scope(record)}"
     )
 
 
@@ -222,12 +222,12 @@ def _scope(record: Record) -> str:
     """Return a sentence that says what the confidence intervals describe."""
     if len(record.seeds) > 1:
         return (
-            f"The 95 % intervals cover the choice of the test images, and the variation over "
-            f"{len(record.seeds)} seeds."
+            "The 95 % intervals of the differences cover the choice of the test images, and the "
+            f"variation over {len(record.seeds)} seeds."
         )
     return (
-        "The 95 % intervals cover the choice of the test images. With one seed, they leave out the "
-        "variation between trainings."
+        "The 95 % intervals of the differences cover the choice of the test images. With one seed, "
+        "they leave out the variation between trainings."
     )
 
 
@@ -357,10 +357,10 @@ def paired(version: Version) -> Table:
         f"over {seeds} seeds and the test images" if seeds > 1 else "of one seed, over test images"
     )
     return table(
-        f"{version.heading}: accuracy under PGD on {_images(record):,} images of the network with "
-        "each kind of block minus the accuracy of the network without blocks, with null blocks or "
-        f"with whole Gaussian blocks, in percentage points, with the 95 % confidence interval "
-        f"{how}. *Resolved*: the interval does not contain 0.",
+        f"{version.heading}: differences of accuracies under PGD on {_images(record):,} images, in "
+        f"percentage points, with the 95 % confidence interval {how}. From the accuracy with the "
+        "blocks of the row, we subtract the accuracy without blocks, with null blocks, or with "
+        "whole Gaussian blocks. *Resolved*: the interval does not contain 0.",
         f"tab-survey-denoising-paired-{version.tag}",
         ["Blocks", "minus no block", "minus null block", "minus whole block"],
         rows,
@@ -416,18 +416,28 @@ def quieter(record: Record) -> str:
         for (name, stage), change in changes.items():
             if name in group:
                 found.setdefault(stage.removeprefix("stage"), []).append(change)
-        told = [f"{_changed(each)} after stage {stage}" for stage, each in found.items()]
-        said.append(f"Blocks {words} change the relative noise by {', by '.join(told)}.")
+        stages: dict[str, list[str]] = {}
+        for stage, each in found.items():
+            stages.setdefault(_changed(each), []).append(stage)
+        told = [
+            f"{change} after stage{'s' * (len(at) > 1)} {' and '.join(at)}"
+            for change, at in stages.items()
+        ]
+        said.append(f"In blocks {words}, the relative noise {', and '.join(told)}.")
     lower = [change < -NEAR for (name, _), change in changes.items() if name in FILTERS]
     word = "Yes." if all(lower) else "In part." if any(lower) else "No."
     return minus(whole_percent(f"{word} {' '.join(said)}"))
 
 
 def _changed(percents: list[float]) -> str:
-    """Return changes in per cent as text, either their range or that all are at most `NEAR`."""
+    """Return a verb and changes in per cent, either their range or that all are at most `NEAR`."""
     if max(map(abs, percents)) <= NEAR:
-        return f"at most {NEAR} %"
-    return f"{from_to(percents, '+.0f')} %"
+        return f"changes by at most {NEAR} %"
+    if min(percents) > 0:
+        return f"rises by {from_to(percents, '.0f')} %"
+    if max(percents) < 0:
+        return f"falls by {from_to([-percent for percent in percents], '.0f')} %"
+    return f"changes by {from_to(percents, '+.0f')} %"
 
 
 def control(record: Record) -> str:
@@ -466,6 +476,6 @@ def ablated(record: Record) -> str:
     )
     return whole_percent(
         f"On {_images(record):,} test images ({seeds_in_words(len(record.seeds))}), the accuracy "
-        f"under PGD is {full:.1f} % with the whole Gaussian block, and {' and '.join(told)}. "
-        f"{verdict}"
+        f"under PGD is {full:.1f} % with the whole Gaussian block. With incomplete blocks, it is "
+        f"{' and '.join(told)}. {verdict}"
     )

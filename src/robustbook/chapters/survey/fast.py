@@ -113,10 +113,11 @@ def answer(record: Record) -> str:
     target = f"survey/{PRINTED[name]['pgd-50-10']}"
     badges = labelled("survey", {"PGD with restarts, after FGSM with a random start": (target,)})
     return whole_percent(
-        f"After training on FGSM with a random start on {data(record)}, {random:.1f} % of "
-        f"{images:,} test images are classified correctly under PGD with 50 steps and restarts "
-        f"({printed(target)} % printed; {seeds_in_words(len(seeds['fgsm-rs']))}). Without the "
-        f"random start, {plain:.1f} % are left, and with N-FGSM {noisy:.1f} %. The radius of all "
+        f"Under PGD with 50 steps and restarts, the accuracy is {random:.1f} % after training on "
+        f"FGSM with a random start ({printed(target)} % printed; "
+        f"{seeds_in_words(len(seeds['fgsm-rs']))}). It is {plain:.1f} % after training on FGSM "
+        f"without the random start, and {noisy:.1f} % after training with N-FGSM. The networks "
+        f"were trained on {data(record)}, and tested on {images:,} images. The radius of all "
         f"trainings and attacks is {eps:g}. "
         f"{_reference(record)} {badges}"
     )
@@ -135,7 +136,7 @@ def _reference(record: Record) -> str:
             f"The network trained with PGD learned nothing: it classifies {clean:.1f} % of "
             f"{images:,} clean images correctly. So the comparison has no working reference."
         )
-    return f"With PGD in training, {pgd:.1f} % are left."
+    return f"After training with PGD, the accuracy is {pgd:.1f} %."
 
 
 def epochs(record: Record) -> Figure:
@@ -170,8 +171,8 @@ def radii(version: Version) -> Table:
     images = tested(record, "accuracy", set=name, attack="pgd-50")
     return table(
         f"{version.heading}: accuracy in per cent on {images:,} test images under PGD with 50 "
-        "steps, by the radius of both training and attack (range over the seeds). Without a range, "
-        "the number is from one network.",
+        "steps (range over the seeds). Each network is trained and attacked with the radius of the "
+        "column. Without a range, the number is from one network.",
         f"tab-survey-fast-radii-{version.tag}",
         ["Training", *(f"eps {eps:g}{unit}" for eps in at)],
         [
@@ -251,24 +252,25 @@ def collapse(record: Record) -> str:
         best = pgd.index(max(pgd))
         if _falls(pgd) and fgsm[-1] > fgsm[best]:
             seen.append(
-                f"Yes at radius {radius:g}: the accuracy under PGD falls from {pgd[best]:.1f} % "
-                f"after epoch {best + 1} to {pgd[-1]:.1f} % after epoch {len(pgd)}, and the "
+                f"Yes, at radius {radius:g}: from epoch {best + 1} to epoch {len(pgd)}, the "
+                f"accuracy under PGD falls from {pgd[best]:.1f} % to {pgd[-1]:.1f} %, and the "
                 f"accuracy under FGSM rises from {fgsm[best]:.1f} % to {fgsm[-1]:.1f} %."
             )
         elif max(pgd) < FALL:
             failed[radius] = max(pgd), fgsm[-1]
         else:
             kept.append(
-                f"At radius {radius:g}, the accuracy under PGD ends at {pgd[-1]:.1f} %, less than "
-                f"{FALL:.0f} points below its highest value."
+                f"At radius {radius:g}, the accuracy under PGD is {pgd[-1]:.1f} % after the last "
+                f"epoch, less than {FALL:.0f} percentage points below its highest value."
             )
     told = seen or ["No fall was seen."]
     if failed:
+        highest = max(pgd for pgd, _ in failed.values())
         told.append(
             f"At radius {' and '.join(f'{radius:g}' for radius in failed)}, the accuracy under PGD "
-            f"is at most {max(pgd for pgd, _ in failed.values()):.1f} % after every epoch, so it "
-            "cannot fall. There, the accuracy under FGSM ends at "
-            f"{' and '.join(f'{fgsm:.1f} %' for _, fgsm in failed.values())}."
+            f"is {'at most ' * (highest > 0)}{highest:.1f} % after every epoch, so it cannot fall. "
+            "After the last epoch, the accuracy under FGSM is "
+            f"{' and '.join(f'{fgsm:.1f} % (radius {r:g})' for r, (_, fgsm) in failed.items())}."
         )
     images = FOLLOWED[record.profile, name]
     return whole_percent(
@@ -296,17 +298,18 @@ def start_matters(record: Record) -> str:
             for method in ("fgsm", "fgsm-rs")
         )
         error = sum(share * (100 - share) / images for share in (plain, random)) ** 0.5
-        each = f"{plain:.1f} % and {random:.1f} %"
+        each = f"{plain:.1f} % (without) and {random:.1f} % (with)"
         if abs(random - plain) > 2 * error:
             apart.append(f"{each} at radius {eps:g}")
         elif plain == random:
             same.append(f"At radius {eps:g}, both accuracies are {plain:.1f} %.")
         else:
             same.append(f"At radius {eps:g}, {each} are too close to be told apart.")
-    clear = f"The accuracies differ clearly: {', '.join(apart)}."
+    clear = f"These accuracies differ clearly: {', '.join(apart)}."
+    told = " ".join([*([clear] if apart else []), *same])
     return whole_percent(
-        "We compare training on FGSM without and with a random start, by the accuracy under PGD "
-        f"with 50 steps on {images:,} test images. {' '.join([*([clear] if apart else []), *same])}"
+        "We compare the accuracies under PGD with 50 steps after training on FGSM without and with "
+        f"a random start, on {images:,} test images. {told}"
     )
 
 
@@ -341,17 +344,19 @@ def others(record: Record) -> str:
             for method in ("n-fgsm", "fgsm-rs")
         )
         text += (
-            f"At radius {smaller[-1]:g}, N-FGSM reaches {there:.1f} % under PGD with 50 steps, and "
-            f"FGSM with a random start {random:.1f} %. "
+            f"At radius {smaller[-1]:g}, the accuracy under PGD with 50 steps is {there:.1f} % "
+            f"after training with N-FGSM, and {random:.1f} % after training on FGSM with a random "
+            "start. "
         )
     curves = {radius: f"{name}/n-fgsm/{radius:g}/pgd" for radius in radii_}
     highest = {r: max(array(record, key)) for r, key in curves.items() if key in record.arrays}
     failed = {radius: value for radius, value in highest.items() if value < FALL}
     if failed:
         text += (
-            f"At radius {' and '.join(f'{radius:g}' for radius in failed)}, its accuracy under PGD "
-            f"with 10 steps is at most {max(failed.values()):.1f} % after every epoch. We do not "
-            "know why. De Jorge et al. report no such failure, but for other data and radii."
+            f"At radius {' and '.join(f'{radius:g}' for radius in failed)}, the accuracy under PGD "
+            f"with 10 steps is at most {max(failed.values()):.1f} % after every epoch of training "
+            "with N-FGSM. We do not know why. De Jorge et al. report no such failure, but they "
+            "used other data and radii."
         )
     return whole_percent(text.strip())
 
@@ -369,9 +374,9 @@ def gap(record: Record) -> str:
     images = tested(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack="worst")
     there = [printed(f"survey/{PRINTED[name][attack]}") for attack in ("pgd-50-10", "autoattack")]
     return whole_percent(
-        f"Of the same {images:,} images, the network trained on FGSM with random start classifies "
-        f"{pgd:.1f} % correctly under PGD with restarts, {auto:.1f} % under AutoAttack, and "
-        f"{worst:.1f} % under the worst of our attacks for each image. The printed accuracies are "
+        f"Of the same {images:,} images, the network trained on FGSM with a random start "
+        f"classifies {pgd:.1f} % correctly under PGD with restarts, {auto:.1f} % under AutoAttack, "
+        f"and {worst:.1f} % under all of our strong attacks together. The printed accuracies are "
         f"{there[0]} % under PGD and {there[1]} % under AutoAttack."
     )
 
@@ -388,11 +393,11 @@ def time_ratio(records: Sequence[Record]) -> str:
     name = first_set(record)
     k = INNER[record.profile, name]
     return (
-        f"On {data(record)}, an epoch with FGSM from a random start took {fmean(found):.2f} times "
-        f"as long as an epoch with PGD of {k} steps. One expects 2 / {k + 1} = {2 / (k + 1):.2f} "
-        "from the forward and backward passes. The measured times include the attacks after each "
-        "epoch. These attacks and all other costs that both trainings share bring the measured "
-        "factor closer to 1."
+        f"On {data(record)}, an epoch of training on FGSM with a random start took "
+        f"{fmean(found):.2f} times as long as an epoch of training with PGD of {k} steps. The "
+        f"numbers of forward and backward passes predict a factor of 2 / {k + 1} = "
+        f"{2 / (k + 1):.2f}. The measured times include the attacks after each epoch. Costs that "
+        "both trainings share, such as these attacks, bring the measured factor closer to 1."
     )
 
 

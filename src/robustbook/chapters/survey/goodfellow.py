@@ -211,7 +211,7 @@ def rubbish(version: Version) -> Table:
     ]
     images = tested(version.record, "error", rubbish="maxout-softmax")
     return table(
-        f"{version.heading}: percentage of {images:,} images of normal noise (mean 0, standard "
+        f"{version.heading}: percentage of {images:,} images of Gaussian noise (mean 0, standard "
         "deviation 1) for which some class has a probability above one half, printed / **ours** "
         "(range over the seeds).",
         f"tab-survey-goodfellow-rubbish-{version.tag}",
@@ -232,7 +232,8 @@ def alphas(version: Version) -> Table:
     )
     return table(
         f"{version.heading}: error in per cent of maxout networks by the weight alpha of the clean "
-        "loss (range over the seeds). Only the first seed has every alpha.",
+        "loss (range over the seeds). Networks for every alpha were trained only with the first "
+        "seed.",
         f"tab-survey-goodfellow-alpha-{version.tag}",
         ["alpha", *(_heading(record, attack) for attack in TESTS)],
         [
@@ -261,8 +262,8 @@ def control(record: Record) -> str:
     larger = [noise > trained and apart(noise, trained, images) for noise in (sign, uniform)]
     word = "No." if all(larger) else "In part." if any(larger) else "Yes."
     return whole_percent(
-        f"{word} Training on images with random noise of the same size leads to these errors under "
-        f"FGSM on {images:,} test images: {sign:.1f} % (random signs) and {uniform:.1f} % (uniform "
+        f"{word} After training on images with random noise of the same size, the error under FGSM "
+        f"on {images:,} test images is {sign:.1f} % (random signs) or {uniform:.1f} % (uniform "
         f"noise). After training with the adversarial loss, the error is {trained:.1f} %."
     )
 
@@ -282,13 +283,14 @@ def strongest(record: Record) -> str:
     )
     target = f"{TARGETS}/claim/fgsm-training-not-pgd-robust"
     holds = [bool(row.holds) for row in record.rows if row.target == target]
-    where = f"For {sum(holds)} of {len(holds)} seeds, " if len(holds) > 1 else ""
+    where = f", for {sum(holds)} of {len(holds)} seeds" if len(holds) > 1 else ""
     size = "at least" if any(holds) else "not"
     word = "No." if all(holds) else "Not for every seed." if any(holds) else "Yes, against PGD."
     return whole_percent(
         f"{word} After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM on {many:,} "
-        f"test images. On the first {few:,} of these images, at least one of three attacks "
-        f"succeeds for {worst:.1f} %. The three attacks are PGD with restarts on the cross "
-        f"entropy, PGD on the margin, and the Square attack. {where}PGD with 40 steps leads to an "
-        f"error {size} 10 points larger than FGSM on the same {few:,} images."
+        f"test images. For {worst:.1f} % of the first {few:,} of these images, at least one of "
+        f"three attacks succeeds. The three attacks are PGD with restarts on the cross "
+        f"entropy, PGD on the margin, and the Square attack. On the same {few:,} images, the "
+        f"error under PGD with 40 steps is {size} 10 percentage points larger than under "
+        f"FGSM{where}."
     )

@@ -185,7 +185,7 @@ def natural(version: Version) -> Table:
     images = images_of(record, "accuracy", source="natural")
     return table(
         f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
-        f"/ **ours** (range over the seeds), on our first {images:,} test images.",
+        f"/ **ours** (range over the seeds), on the first {images:,} test images.",
         f"tab-survey-madry-natural-{version.tag}",
         ["Attack", "Accuracy"],
         rows,
@@ -233,10 +233,10 @@ def schedules(version: Version) -> Table:
             ]
             rows.append([words, f"{steps:,}", *(spread_or(each, 1, missing="-") for each in found)])
     return table(
-        f"{version.heading}: accuracy in per cent by the schedule of adversarial training (range "
-        "over the seeds). *Printed*: PGD with 40 steps of 0.01 in each training step, learning "
-        "rate 0.0001. *Short*: fewer and larger PGD steps, and a larger learning rate that falls "
-        "to 0.",
+        f"{version.heading}: accuracy in per cent after each schedule of adversarial training "
+        "(range over the seeds). *Printed*: PGD with 40 steps of 0.01 in each training step, "
+        "learning rate 0.0001. *Short*: fewer and larger PGD steps, and a larger learning rate "
+        "that falls to 0.",
         "tab-survey-madry-schedules",
         ["Schedule", "Training steps", "clean", "PGD, 40 steps"],
         rows,
@@ -270,12 +270,12 @@ def concentration(record: Record) -> str:
         smaller.append(within < max(means) - min(means))
         said.append(
             f"On the network trained {words}, the largest and the smallest loss on one image "
-            f"differ by {within:.2f} on average, and the mean losses of the images lie between "
+            f"differ by {within:.2f} on average. The mean losses of different images lie between "
             f"{min(means):.2f} and {max(means):.2f}."
         )
-    head = "Yes: the losses on one image differ less than the mean losses of different images."
+    head = "Yes: the losses on one image lie closer together than the mean losses of the images."
     if not any(smaller):
-        head = "No: the losses on one image differ as much as the mean losses of different images."
+        head = "No: the losses on one image lie as far apart as the mean losses of the images."
     elif not all(smaller):
         names = ("trained on PGD's images", "trained on clean images")
         head = f"Only on the network {names[smaller.index(True)]}."
@@ -294,19 +294,19 @@ def fgsm_trained(record: Record) -> str:
     better = [u for u, own, there in zip(units, pgd, other, strict=True) if own > there]
     leak = [u for u, before, after in zip(units, clean, fgsm, strict=True) if after > before]
     told = (
-        f"With {listed(units)} hidden units, the networks trained on FGSM's images classify "
-        f"{_told(fgsm)} % of the test images correctly under FGSM, but {_told(pgd)} % under PGD. "
-        f"On clean images the accuracy is {_told(clean)} %."
+        f"The networks trained on FGSM's images have {listed(units)} hidden units. In this order, "
+        f"their accuracies are {_told(fgsm)} % under FGSM, but {_told(pgd)} % under PGD. "
+        f"On clean images, the accuracies are {_told(clean)} %."
     )
     if better:
         told += (
             f" With {listed(better)} units, training on FGSM's images gives a higher accuracy "
-            "under PGD than training on PGD's images with equally many training steps."
+            "under PGD than training on PGD's images with the same number of training steps."
         )
     if leak:
         told += (
-            f" With {listed(leak)} units, the accuracy under FGSM is higher than on clean images, "
-            "which shows label leaking."
+            f" With {listed(leak)} units, the accuracy under FGSM is higher than the accuracy on "
+            "clean images, which shows label leaking."
         )
     return told
 
@@ -320,14 +320,14 @@ def capacity_in_words(record: Record) -> str:
     seeds = len(record.seeds)
     runs = "one network" if seeds == 1 else f"{seeds} networks"
     trend = (
-        "Under PGD the accuracy rises with the width"
+        "Under PGD, the accuracy rises with the width"
         if pgd == sorted(pgd) and pgd[0] < pgd[-1]
-        else "Under PGD the accuracy does not rise from width to width"
+        else "Under PGD, the accuracy does not rise with every increase of the width"
     )
     return (
-        f"After training on PGD's images, the networks with {listed(units)} hidden units classify "
-        f"{_told(clean)} % of the clean images correctly, and {_told(pgd)} % under PGD. {trend}, "
-        f"and there is only {runs} of each width. So the figure "
+        f"The networks trained on PGD's images have {listed(units)} hidden units. In this order, "
+        f"their accuracies are {_told(clean)} % on clean images, and {_told(pgd)} % under "
+        f"PGD. {trend}, and there is only {runs} of each width. So the figure "
         f"{'cannot confirm' if seeds == 1 else 'only suggests'} the paper's statement that "
         "training on PGD's images needs wide networks."
     )

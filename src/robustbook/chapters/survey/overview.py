@@ -43,13 +43,15 @@ def _goodfellow(record: Record) -> str:
     fgsm, pgd = (
         mean(record, "error", network="maxout 0.5", attack=attack) for attack in ("fgsm", "pgd-40")
     )
-    return f"Against FGSM, but not against PGD: errors of {fgsm:.0f} % and {pgd:.0f} %"
+    return f"Error of {fgsm:.0f} % under FGSM and {pgd:.0f} % under PGD"
 
 
 def _madry(record: Record) -> str:
     images = images_of(record, "accuracy", source="white", attack="worst")
     worst = mean(record, "accuracy", source="white", attack="worst")
-    return f"{worst:.0f} % of {images} images withstand all of our strong attacks"
+    return (
+        f"{worst:.0f} % of {images} images are classified correctly under all of our strong attacks"
+    )
 
 
 def _fast(record: Record) -> str:
@@ -64,7 +66,10 @@ def _fast(record: Record) -> str:
 def _pairing(records: list[Record]) -> str:
     record = pairing.most_methods(records)
     clp, lsq = (pairing.at_strongest(record, method) for method in ("clp", "lsq"))
-    return f"Several strong attacks leave {clp:.0f} % with CLP and {lsq:.0f} % with LSQ"
+    return (
+        f"Accuracy of {clp:.0f} % with CLP and {lsq:.0f} % with LSQ under several strong attacks "
+        "together"
+    )
 
 
 def _post(record: Record) -> str:
@@ -80,7 +85,7 @@ def _denoising(record: Record) -> str:
     clear = [name for name in filters if denoising.apart(record, name, "baseline")]
     found = [denoising.accuracy(record, name, "pgd-20") for name in filters]
     return (
-        f"{from_to(found, '.1f')} % under PGD with filters and "
+        f"Accuracy under PGD of {from_to(found, '.1f')} % with filters and "
         f"{denoising.accuracy(record, 'baseline', 'pgd-20'):.1f} % without blocks; "
         f"{len(clear)} of {len(filters)} differences are clear"
     )
@@ -90,7 +95,8 @@ def _transformations(record: Record) -> str:
     resized = transformations.aware(record, "resize-pad", transformations.draws(record)[-1])
     jpeg = transformations.aware(record, "jpeg", 1)
     return (
-        f"Adaptive PGD leaves {resized:.0f} % behind random resizing and {jpeg:.0f} % behind JPEG"
+        f"Accuracy under adaptive PGD of {resized:.0f} % with random resizing and {jpeg:.0f} % "
+        "with JPEG"
     )
 
 
@@ -216,16 +222,21 @@ def answer(_: Record) -> str:
     record, changed = _paired(), record_of(f"{PAPER}/transformations")
     images = images_of(record, "accuracy", attack="strongest")
     seen = pairing.looks_robust(record, "lsq")
-    low = "" if seen else f" The {squeezing.weak:.0f} % are not clearly better than guessing."
+    low = (
+        ""
+        if seen
+        else f" An accuracy of {squeezing.weak:.0f} % is not clearly better than guessing."
+    )
     aware = transformations.aware(changed, "jpeg", 1)
     return whole_percent(
-        f"For {pgd.network} and {images} test images, the accuracy falls from {pgd.weak:.0f} % "
-        f"under PGD to {pgd.strong:.0f} % under several stronger attacks together after "
-        f"adversarial training. It falls from {paired.weak:.0f} % to {paired.strong:.0f} % with "
-        f"clean logit pairing, and from {squeezing.weak:.0f} % to {squeezing.strong:.0f} % with "
-        f"logit squeezing.{low} Behind JPEG, the accuracy of {jpeg.network} is {jpeg.weak:.0f} % "
-        f"under DeepFool and {jpeg.strong:.0f} % under PGD, which both attack the network without "
-        f"JPEG. Under PGD on the network with JPEG it is {aware:.0f} %."
+        f"After adversarial training, the accuracy falls from {pgd.weak:.0f} % under PGD to "
+        f"{pgd.strong:.0f} % under several stronger attacks together. It falls from "
+        f"{paired.weak:.0f} % to {paired.strong:.0f} % with clean logit pairing, and from "
+        f"{squeezing.weak:.0f} % to {squeezing.strong:.0f} % with logit squeezing.{low} These "
+        f"accuracies are for {pgd.network} and {images} test images. If DeepFool attacks "
+        f"{jpeg.network} without JPEG, the accuracy of the same network with JPEG is "
+        f"{jpeg.weak:.0f} %. If PGD attacks the network without JPEG, it is {jpeg.strong:.0f} %. "
+        f"If PGD attacks the network with JPEG, it is {aware:.0f} %."
     )
 
 
@@ -234,7 +245,7 @@ def on_training() -> str:
     robust and that penalties on logits are not.
     """
     record = _paired()
-    if not pairing.inconclusive(record):
+    if not pairing.inconclusive(record, record):
         return (
             "Of our networks, only those that were trained on adversarial images are better than "
             "guessing under the stronger attacks."
@@ -259,15 +270,15 @@ def on_transformations() -> str:
     far, near = (mean(record, "median distance", attack=a) for a in ("pgd", "deepfool"))
     needs = "needs no" if alone < transformations.BROKEN else "needs"
     return whole_percent(
-        f"On our network, PGD {needs} knowledge of JPEG: without it, PGD lowers the accuracy to "
-        f"{alone:.1f} %. PGD's perturbations have a median l2 norm of {far:.2f}. DeepFool's have a "
-        f"median of {near:.2f}, and behind JPEG {weak:.0f} % of its images are classified "
-        "correctly."
+        f"On our network, PGD {needs} knowledge of JPEG: if PGD attacks the network without JPEG, "
+        f"the accuracy with JPEG is {alone:.1f} %. The median l2 norm of the perturbations is "
+        f"{far:.2f} for PGD and {near:.2f} for DeepFool. With JPEG, {weak:.0f} % of DeepFool's "
+        "images are classified correctly."
     )
 
 
 def finding() -> str:
-    """Return a sentence for the landing page that states how far the accuracies with three defenses
+    """Return sentences for the landing page that state how far the accuracies with three defenses
     fall under stronger attacks.
     """
     found = kept()
@@ -276,7 +287,7 @@ def finding() -> str:
         f"If the attack becomes stronger, the accuracy falls from {pgd.weak:.0f} % to "
         f"{pgd.strong:.0f} % after training on images of PGD, from {paired.weak:.0f} % to "
         f"{paired.strong:.0f} % with clean logit pairing, and from {jpeg.weak:.0f} % to "
-        f"{jpeg.strong:.0f} % behind JPEG, each on a few small networks and images."
+        f"{jpeg.strong:.0f} % with JPEG. These numbers are for small networks and few images."
     )
 
 

@@ -2,7 +2,7 @@
 baseline attack and under stronger attacks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import log
 from statistics import fmean
 
@@ -98,48 +98,61 @@ def heading(record: Record) -> str:
 def answer(records: Sequence[Record]) -> str:
     """Return sentences that state how far the accuracy falls from the baseline attack to the
     strongest attack: with clean logit pairing, with logit squeezing, and after adversarial
-    training. All accuracies of an answer come from the same images.
+    training. The accuracies of a record come from the same images.
 
-    The answer begins with "They do not" if penalties on the logits fail under the strongest attack
+    The answer begins with "Penalties" if penalties on the logits fail under the strongest attack
     and adversarial training does not. Otherwise the answer begins with "Inconclusive" (see
     `inconclusive`).
     """
-    record = next((each for each, there in best(records) if set(FALLEN) <= set(there)), records[0])
-    trained = [method for method in ADVERSARIAL if method in methods(record)]
+    record, reference = _first(records, FALLEN), _first(records, ADVERSARIAL)
+    trained = [method for method in ADVERSARIAL if method in methods(reference)]
     told = [_fall(record, method) for method in FALLEN if method in methods(record)]
+    told.append(f"These numbers are for {_sizes(record)}.")
     if trained:
-        before, after = ([end(record, m) for m in trained] for end in (at_baseline, at_strongest))
-        falls = any(has_fallen(record, method) for method in trained)
-        kept = all(is_robust(record, method) for method in trained)
+        before, after = (
+            [end(reference, m) for m in trained] for end in (at_baseline, at_strongest)
+        )
+        falls = any(has_fallen(reference, method) for method in trained)
+        kept = all(is_robust(reference, method) for method in trained)
         words = "falls too, but not to guessing" if kept else "falls too"
         if not falls:
             words = "hardly falls"
+        own = "" if reference is record else f" Each of them is {_sizes(reference)}."
         told.append(
-            f"After adversarial training, the accuracy {words}: from {_span(before)} to "
-            f"{_span(after)} ({len(trained)} "
-            f"network{'s' if len(trained) > 1 else ''})."
+            f"After adversarial training, the accuracy {words}: it is {_span(before)} under PGD, "
+            f"and {_span(after)} under the stronger attacks ({len(trained)} "
+            f"network{'s' if len(trained) > 1 else ''}).{own}"
         )
+    lead = "Penalties on the logits do not make our networks robust."
+    if inconclusive(record, reference):
+        lead = "Inconclusive for our networks."
+    return whole_percent(f"{lead} {' '.join(told)}")
+
+
+def _first(records: Sequence[Record], wanted: Collection[str]) -> Record:
+    """Return the best record with all of the wanted training methods or, if there is none, the
+    first record.
+    """
+    return next((r for r, there in best(records) if set(wanted) <= set(there)), records[0])
+
+
+def _sizes(record: Record) -> str:
     images = images_of(record, "accuracy", attack="strongest")
     seeds = len(record.seeds)
     runs = "a single training" if seeds == 1 else f"{seeds} trainings"
-    lead = "They do not make our networks robust."
-    if inconclusive(record):
-        lead = "Inconclusive for our networks."
-    return whole_percent(
-        f"{lead} {' '.join(told)} Each number is for {title(record)}, the same {images} test "
-        f"images and {runs}."
-    )
+    return f"{title(record)}, with the same {images} test images and {runs}"
 
 
-def inconclusive(record: Record) -> bool:
+def inconclusive(record: Record, reference: Record) -> bool:
     """Return whether our networks leave open if only the penalties on logits fail. The question is
     decided if no network with a penalty alone is robust under the strongest attack, and all
     adversarially trained networks are.
+
+    ``record``: the results with penalties. ``reference``: those after adversarial training.
     """
-    there = methods(record)
-    trained = [method for method in ADVERSARIAL if method in there]
-    failed = not any(is_robust(record, method) for method in FALLEN if method in there)
-    return not (failed and trained and all(is_robust(record, method) for method in trained))
+    trained = [method for method in ADVERSARIAL if method in methods(reference)]
+    failed = not any(is_robust(record, m) for m in FALLEN if m in methods(record))
+    return not (failed and trained and all(is_robust(reference, m) for m in trained))
 
 
 def _fall(record: Record, method: str) -> str:
@@ -152,13 +165,13 @@ def _fall(record: Record, method: str) -> str:
     beside_ = f"({there[0]} % and {there[1]} % printed)"
     if looks_robust(record, method):
         return (
-            f"With {words}, the accuracy falls from {before:.0f} % under PGD to {after:.0f} % "
+            f"With {words}, the accuracy falls from {before:.1f} % under PGD to {after:.1f} % "
             f"under several stronger attacks together {beside_}."
         )
     return (
-        f"With {words}, it is {before:.0f} % under PGD already, not clearly better than "
-        f"guessing, and {after:.0f} % under the stronger attacks {beside_}. So a fall "
-        "cannot be seen."
+        f"With {words}, it is {before:.1f} % under PGD, and {after:.1f} % under the stronger "
+        f"attacks {beside_}. As {before:.1f} % is not clearly better than guessing, a fall cannot "
+        "be seen."
     )
 
 
@@ -443,8 +456,9 @@ def ranking(records: Sequence[Record]) -> Table:
             row += [f"{at(record, method, attack):.0f}", str(number)]
         rows.append(row)
     return table(
-        f"{version_of(record).heading}: accuracy in per cent of {title(record)}, and its group. "
-        "Within a group, no accuracy differs from the highest one by more than the binomial error.",
+        f"{version_of(record).heading}: accuracy in per cent of {title(record)}, and the "
+        "group of each training. Within a group, no accuracy differs from the highest one by more "
+        "than the binomial error.",
         "tab-survey-pairing-groups",
         headings,
         rows,
@@ -464,11 +478,11 @@ def left_behind(records: Sequence[Record]) -> str:
     )
     mates = [METHODS[m] for m in before if m != "at100"]
     left = [METHODS[m] for m in before if m not in after]
-    changed = f"The strongest attack separates these from 100 % AT: {', '.join(left)}."
+    changed = f"Under the strongest attack, these leave the group: {', '.join(left)}."
     if not left:
-        changed = "The strongest attack separates none of them from 100 % AT."
+        changed = "Under the strongest attack, no training leaves the group."
     return whole_percent(
-        "Under the baseline attack, these are in the group of 100 % AT: "
+        "Under the baseline attack, the group of 100 % AT also contains "
         f"{', '.join(mates)}. {changed}"
         if mates
         else "Under the baseline attack, 100 % AT is alone in its group."
@@ -492,9 +506,9 @@ def falls(version: Version) -> Table:
         rows.append([METHODS[method], beside(same, before), beside(ours, round(before - after, 1))])
     images = images_of(record, "accuracy", attack="strongest")
     return table(
-        f"{version.heading}: accuracy in per cent under the baseline attack on the images of the "
-        "strongest attack, and the percentage points by which it falls under the strongest attack, "
-        "printed / **ours** (range over the seeds).",
+        f"{version.heading}: accuracy in per cent under the baseline attack, and its fall under "
+        "the strongest attack in percentage points, printed / **ours** (range over the seeds). "
+        "Both attacks are run on the same images.",
         f"tab-survey-pairing-falls-{version.tag}",
         ["Training", with_images("Baseline attack", images), "Fall"],
         rows,

@@ -66,12 +66,13 @@ def measured(record: Record) -> str:
     """Return sentences that say what our numbers in the table of verdicts mean."""
     clean, adversarial = (100 * noise(record, training, "stage4") for training in TRAININGS)
     return whole_percent(
-        "Our first number divides the relative noise of the last feature maps by that of the "
-        "image. Our second number compares two networks: it divides the relative noise of the last "
-        f"feature maps after adversarial training ({adversarial:.0f} %) by that after training on "
-        f"clean images ({clean:.0f} %). The answer above does not compare networks (see *Limits of "
-        "the relative noise*). Our other two numbers are accuracies in per cent after adversarial "
-        "training: under the l2 attack, and on clean images."
+        "Our first number is the relative noise of the last feature maps, divided by that of the "
+        "image. Our second number compares two networks: it is the relative noise of the last "
+        f"feature maps after adversarial training ({adversarial:.0f} %), divided by that after "
+        f"training on clean images ({clean:.0f} %). The answer above does not compare "
+        "networks (see *Limits of the relative noise*). Our other two numbers "
+        "are accuracies in per cent after adversarial training: under the l2 attack, and on clean "
+        "images."
     )
 
 
@@ -243,7 +244,7 @@ def unseen(record: Record) -> str:
         for training in ("adversarial", "l2")
     )
     images = images_of(record, "accuracy", training="l2", attack="l2")
-    differ = "more" if apart(linf, l2, images) else "no more"
+    differ = "larger" if apart(linf, l2, images) else "not larger"
     return whole_percent(
         f"Under the l2 attack, the network trained with l-infinity attacks classifies {linf:.1f} % "
         f"of {images} test images correctly, and the network trained with l2 attacks {l2:.1f} %. "
@@ -271,8 +272,8 @@ def winner(_: Record) -> str:
     competition CAAD 2018.
     """
     return whole_percent(
-        f"The paper prints an accuracy of {printed(WINNER):g} % for the winner against the 48 "
-        "attacks of the competition."
+        f"For the winner of the competition, the paper prints an accuracy of {printed(WINNER):g} % "
+        "under the competition's 48 attacks."
     )
 
 

@@ -91,13 +91,14 @@ def answer(record: Record) -> str:
     agree = sum(within for *_, within in compared)
     far_ours, far_there, _ = max(compared, key=lambda each: abs(each[0] - each[1]))
     return whole_percent(
-        f"On {data(record)}, the attack changes a pixel by {min(ours):.3f} to {max(ours):.3f} "
-        f"(root mean square) until the network predicts the chosen class. {_smaller(record)} this "
-        "distortion is smaller than printed. Other networks misclassify "
-        f"{min(errors.values()):.1f} to {max(errors.values()):.1f} % of these images. Of the "
-        f"{len(compared)} printed errors of other networks, {agree} agree with ours within the "
-        f"tolerance; the worst is {far_there:g} % printed, {far_ours:.1f} % ours. Our numbers are "
-        f"for {_attacked(record)} test images and {_runs(record)}. {labelled('survey', DECIDING)}"
+        f"On {data(record)}, the attack makes a network predict the chosen class with a mean "
+        f"distortion of {min(ours):.3f} to {max(ours):.3f} (root mean square change of a pixel). "
+        f"{_smaller(record)}, this distortion is smaller than the printed one. Other networks "
+        f"misclassify {min(errors.values()):.1f} to {max(errors.values()):.1f} % of these images. "
+        f"Of the {len(compared)} printed errors of other networks, {agree} agree with ours within "
+        f"the tolerance. The largest difference is between {far_there:g} % (printed) and "
+        f"{far_ours:.1f} % (ours). Our numbers are for {_attacked(record)} test images and "
+        f"{_runs(record)}. {labelled('survey', DECIDING)}"
     )
 
 
@@ -250,9 +251,9 @@ def halves(version: Version) -> Table:
             cells.append(beside(found, there))
         rows.append([words, *cells])
     return table(
-        f"{version.heading}: error in per cent on images that the attack made for FC100-100-10 of "
-        "the first half of the training set, printed / **ours** (range over the seeds). A number "
-        "alone is ours.",
+        f"{version.heading}: error in per cent on images that the attack made for FC100-100-10, "
+        "trained on the first half of the training set, printed / **ours** (range over the seeds). "
+        "A number alone is ours.",
         f"tab-survey-szegedy-halves-{version.tag}",
         ["Images", *OTHERS.values()],
         rows,
@@ -265,8 +266,8 @@ def choices(version: Version) -> Table:
     """
     record = version.record
     return table(
-        f"{version.heading}: minimum distortion by the choice of the target class (range over the "
-        "seeds).",
+        f"{version.heading}: minimum distortion for two choices of the target class (range over "
+        "the seeds).",
         f"tab-survey-szegedy-targets-{version.tag}",
         ["Network", "printed", "random wrong class", "most probable wrong class"],
         [
@@ -293,7 +294,7 @@ def order(record: Record) -> str:
     rising = "rises" if found == sorted(found) else "does not always rise"
     errors = [mean(record, "test error", network=name) for name in names]
     return whole_percent(
-        f"With weight decays of 0.0001, 0.01 and 1, the minimum distortion of FC10 is "
+        f"With weight decays of 0.0001, 0.01 and 1, the minimum distortions of FC10 are "
         f"{found[0]:.3f}, {found[1]:.3f} and {found[2]:.3f} ({there[0]}, {there[1]} and {there[2]} "
         f"printed). So the distortion {rising} with the weight decay. The test errors are "
         f"{errors[0]:.1f}, {errors[1]:.1f} and {errors[2]:.1f} %."
@@ -316,15 +317,16 @@ def smaller(record: Record) -> str:
     }
     outside = [name for name in less if less[name] > allowed[name]]
     inside = [less[name] for name in less if name not in outside]
-    text = f"{_smaller(record)} our distortion is smaller than the printed one."
+    text = f"{_smaller(record)}, our distortion is smaller than the printed one."
     if outside:
-        named = " and ".join(f"{less[n]:.0f} % ({NETWORKS[n]})" for n in outside)
-        text += f" A difference exceeds the tolerance: {named}."
+        named = " and ".join(f"{NETWORKS[n]} ({less[n]:.0f} %)" for n in outside)
+        text += f" The difference exceeds the tolerance for {named}."
     if inside:
         text += (
-            f" {'The others are' if outside else 'They are'} smaller by {from_to(inside, '.0f')} "
-            f"%, which is within the tolerance of {from_to(list(allowed.values()), '.0f')} %. So "
-            "their verdicts hide that all differences have the same sign."
+            f" {'The other distortions' if outside else 'They'} are smaller by "
+            f"{from_to(inside, '.0f')} %, which is within the tolerance of "
+            f"{from_to(list(allowed.values()), '.0f')} %. So their verdicts hide that all "
+            "differences have the same sign."
         )
     return whole_percent(
         f"{text} The tolerance is this large because the paper states neither the target class nor "
@@ -349,18 +351,19 @@ def transfer(record: Record) -> str:
     own = [error for (_, b), error in errors.items() if b == _LARGEST_DECAY]
     near = [error for error in own if not apart(error, clean, images, tests)]
     told = (
-        f" FC10 with decay 1 misclassifies {clean:.1f} % of the clean test images. On the images "
-        f"of {len(near)} of the {len(own)} other networks its error is {min(near):.1f} to "
-        f"{max(near):.1f} %. This does not differ from the error on clean images by more than the "
-        "binomial error, so no transfer is visible."
+        f" FC10 with decay 1 misclassifies {clean:.1f} % of the clean test images. On the "
+        f"adversarial images of {len(near)} of the {len(own)} other networks, its error is "
+        f"{min(near):.1f} to {max(near):.1f} %. This does not differ from the error on "
+        "clean images by more than the binomial error, so no transfer is visible."
         if near
         else ""
     )
     return whole_percent(
-        f"In {above} of the {len(errors)} pairs of different networks, the error on the attacked "
-        "images exceeds the error under Gaussian noise of standard deviation 0.1 by more than the "
-        f"binomial error of {images} images. The mean error is {fmean(errors.values()):.1f} % on "
-        f"attacked images, and {fmean(noise.values()):.1f} % on images with noise.{told}"
+        f"In {above} of the {len(errors)} pairs of different networks, the error on adversarial "
+        "images is clearly larger than the error under Gaussian noise of standard deviation 0.1. "
+        f"Clearly means: by more than the binomial error of {images} images. The mean error is "
+        f"{fmean(errors.values()):.1f} % on adversarial images, and "
+        f"{fmean(noise.values()):.1f} % on images with noise.{told}"
     )
 
 
@@ -377,10 +380,11 @@ def amplified(record: Record) -> str:
         told.append(f"from {before:.1f} % to {after:.1f} % ({words})")
         larger.append(after > before)
     word = "Yes." if all(larger) else "In part." if any(larger) else "No."
+    changes = f"{', '.join(told[:-1])} and {told[-1]}"
     return whole_percent(
-        f"{word} The perturbations were made for FC100-100-10 of the first half of the training "
-        "set. With the amplified perturbations, the errors of other networks change "
-        f"{', '.join(told)}."
+        f"{word} With the amplified perturbations, the errors of other networks change {changes}. "
+        "The perturbations were made for FC100-100-10, trained on the first half of the training "
+        "set."
     )
 
 
@@ -440,9 +444,9 @@ def pool(record: Record) -> str:
     )
     there = printed("survey/szegedy/adversarial-pool/test-error")
     return whole_percent(
-        f"Training FC100-100-10 with a pool of adversarial images gives a test error of "
-        f"{pooled:.2f} %, and training without the pool {without:.2f} %. The paper reports less "
-        f"than {there} % with a pool. So in our run the pool "
+        f"The test error of FC100-100-10 is {pooled:.2f} % after training with a pool of "
+        f"adversarial images, and {without:.2f} % after training without the pool. The paper "
+        f"reports less than {there} % with a pool. So in our run the pool "
         f"{'lowers' if pooled < without else 'does not lower'} the test error."
     )
 

@@ -53,13 +53,13 @@ def answer(record: Record) -> str:
     broken = already or max(through.values()) < BROKEN
     weak = [accuracy(record, name, "deepfool") for name in through]
     return whole_percent(
-        f"{'No' if broken else 'In part'}. We test {network(record)} with {images(record)} "
-        f"({seeds_in_words(len(record.seeds))}). PGD with radius {EPS} on the network "
-        f"alone{already * ' already'} leaves {resized:.1f} % of them correctly classified behind "
-        f"random resizing, and {jpeg:.1f} % behind JPEG. PGD through the transformation leaves "
-        f"{through['resize-pad']:.1f} % and {through['jpeg']:.1f} %. DeepFool on the network alone "
-        f"leaves {weak[0]:.1f} % and {weak[1]:.1f} %"
-        f"{', so DeepFool misleads' * (broken and min(weak) >= 2 * BROKEN)}."
+        f"{'No' if broken else 'In part'}. Under PGD with radius {EPS} on the network alone, the "
+        f"accuracy is{already * ' already'} {resized:.1f} % with random resizing, and {jpeg:.1f} % "
+        f"with JPEG. Under PGD through the transformation, it is {through['resize-pad']:.1f} % "
+        f"with random resizing and {through['jpeg']:.1f} % with JPEG. Under DeepFool on the "
+        f"network alone, it is {weak[0]:.1f} % with random resizing and {weak[1]:.1f} % with JPEG"
+        f"{', so DeepFool misleads' * (broken and min(weak) >= 2 * BROKEN)}. We test "
+        f"{network(record)} with {images(record)} ({seeds_in_words(len(record.seeds))})."
     )
 
 
@@ -103,7 +103,7 @@ def accuracies(version: Version) -> Table:
         ]
         rows.append([f"PGD through the transformation, {told} a step", *cells])
     return table(
-        f"{version.heading}: {network(record)}, {images(record)}. Accuracy in per cent behind each "
+        f"{version.heading}: {network(record)}, {images(record)}. Accuracy in per cent with each "
         "transformation (range over the seeds).",
         f"tab-survey-transformations-{version.tag}",
         ["Attack", *(words[0].upper() + words[1:] for words in FRONTS.values())],
@@ -118,7 +118,7 @@ def rounding_in_words(record: Record) -> str:
     """
     clean, broken = (accuracy(record, "none", attack) for attack in ("clean", "deepfool"))
     cells = [
-        f"{accuracy(record, name, 'deepfool'):.1f} % behind {FRONTS[name]}"
+        f"{accuracy(record, name, 'deepfool'):.1f} % with {FRONTS[name]}"
         for name in FRONTS
         if name != "none"
     ]
@@ -146,8 +146,8 @@ def pgd_in_words(record: Record) -> str:
         else "So at this radius the result depends on whether PGD knows the transformation."
     )
     return whole_percent(
-        f"Under PGD on the network alone, the accuracy is {found[0]:.1f} % behind random resizing "
-        f"and {found[1]:.1f} % behind JPEG. Under PGD through random resizing, the accuracy is "
+        f"Under PGD on the network alone, the accuracy is {found[0]:.1f} % with random resizing "
+        f"and {found[1]:.1f} % with JPEG. Under PGD through random resizing, the accuracy is "
         f"{through} in each step. Under PGD through JPEG, the accuracy is "
         f"{aware(record, 'jpeg', 1):.1f} %. {last}"
     )
@@ -159,12 +159,12 @@ def cost_in_words(record: Record) -> str:
     """
     clean = accuracy(record, "none", "clean")
     told = " and ".join(
-        f"{accuracy(record, name, 'clean'):.1f} % behind {FRONTS[name]}"
+        f"{accuracy(record, name, 'clean'):.1f} % with {FRONTS[name]}"
         for name in ("resize-pad", "jpeg")
     )
     return whole_percent(
-        f"Without any attack, the network without a transformation classifies {clean:.1f} % of the "
-        f"images correctly, compared with {told}."
+        f"Without any attack, the accuracy is {clean:.1f} % without a transformation, "
+        f"compared with {told}."
     )
 
 
