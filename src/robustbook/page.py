@@ -29,6 +29,9 @@ OWN = {"seeds", "networks"}
 """The names of parameters whose default is None, which stands for the value of the chosen profile
 (the size of the experiment).
 """
+HEADS = ("Quantity", "Paper", "Tolerance", "Ours", "Interval", "Seeds", "Verdict")
+"""The columns of a table of verdicts."""
+INTERVAL = HEADS.index("Interval")
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
 
@@ -170,15 +173,17 @@ class Page:
         derived = any(self._targets[entry.id].kind == "derived" for entry in shown)
         derived_words = " *Derived* numbers follow from numbers of the paper." if derived else ""
         rows = [self._verdict(entry) for entry in shown]
-        heads = ["Quantity", "Paper", "Tolerance", "Ours", "Interval", "Seeds", "Verdict"]
-        kept = [k for k in range(len(heads)) if any(row[k] for row in rows)]
+        kept = [k for k in range(len(HEADS)) if any(row[k] for row in rows)]
+        spans = (
+            " *Interval*: the 95 % prediction interval for one more run; for an order, the 95 % "
+            "confidence interval of the difference."
+        )
         return table(
-            "What the paper states and what we measured. *Interval*: the 95 % prediction interval "
-            "for one more run; for an order, the 95 % confidence interval of the difference. The "
+            f"What the source states and what we measured.{spans if INTERVAL in kept else ''} The "
             "page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
             f"{derived_words}{more if rest else ''}",
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
-            [heads[k] for k in kept],
+            [HEADS[k] for k in kept],
             [[row[k] for k in kept] for row in rows],
             align="".join("lrrrrrl"[k] for k in kept),
         )

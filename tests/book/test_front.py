@@ -126,11 +126,15 @@ def test_pages_are_listed_with_what_became_of_their_targets(
     """By the items that the page's study judges; a page that begins no item is left out."""
     item = [e for e in whole.counted if (e.paper, e.item) == ("saturating", "table-1")]
     judged = {name: front.judged(root)[name] for name in ("benchmarks", "saturating/table1")}
-    *_, chapter, row = front.pages_table(whole, judged).splitlines()
+    *_, chapter, row, rest = front.pages_table(whole, judged).splitlines()
     assert chapter == "| **Saturating networks** | |"
     assert row.startswith("| [](../notebooks/saturating/table1.ipynb) |")
     own = [e for e in whole.counted if f"{e.paper}/{e.item}" in judged["saturating/table1"]]
     assert sum(int(word) for word in row.split() if word.isdigit()) == len(own) >= len(item) > 0
+    assert rest.startswith("| numbers without a page |")
+    table = front.pages_table(whole, front.judged(root))  # every comparison is in one row
+    counts = [int(word) for word in table.replace(",", " ").split() if word.isdigit()]
+    assert sum(counts) == len(whole.counted)
 
 
 def test_pages_and_ledger_link_to_each_other() -> None:

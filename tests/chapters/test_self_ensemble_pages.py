@@ -357,14 +357,15 @@ def test_figure_4() -> None:
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
     assert text.startswith(
-        "Yes under weak attacks ($c$ below 0.4), by the signs of the differences. No under "
-        "stronger attacks. None of the 4 differences exceeds two standard errors. On a narrow VGG16"
+        "Yes under weak attacks: at every $c$ below 0.4, 50 draws are at least as accurate. No "
+        "under stronger attacks. None of the 4 differences exceeds two standard errors. On a "
+        "narrow VGG16"
     )
     assert "3.0 points more accurate than one draw at $c$ = 0.01 and 0.1, and 4.0 points" in text
     assert text.endswith("4.0 points less accurate than one draw at $c$ = 1.")
     turning = spaced(figure4.turning([shown]))
     assert "from $c = 1$ on (the next smaller $c$ that we ran is 0.1)" in turning
-    assert "accuracy of one draw is 14 %" in turning and "it is 57 to 77 %." in turning
+    assert "accuracy of one draw is 14.0 %" in turning and "it is 57.0 to 77.0 %." in turning
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
@@ -523,11 +524,11 @@ def test_table_1_from_its_record() -> None:
     text = table1.answer(shown)
     assert text.startswith("Before every convolution. In Model A and VGG16, the standard deviation")
     assert "before convolution 2 in the code, and before convolution 1 in the text" in text
-    assert "All 15 settings" in text and "reproduces no result" in text
+    assert " 15 settings of the paper" in text and "reproduces no result" in text
     images = sorted(count for count, _ in table1.runs().values())
     assert f"attack {images[0]:,}" in text and text.endswith("images instead of 1,600.")
     told = sorted(set(table1.epochs().values()))
-    assert f"We train for {names.listed([str(n) for n in told])} epochs instead of 200" in text
+    assert f"we train for {names.listed([str(n) for n in told])} epochs instead of 200" in text
     assert "Model A on STL-10 was trained for 24 epochs. " in table1.shorter()
     rows = body(table1.settings_table(version_of(shown)))
     assert rows[0][2] == "0.4 / **0.4**" and rows[5][2] == "14,728,266 / **14,728,266**"

@@ -149,8 +149,8 @@ def test_the_wording_follows_the_numbers() -> None:
         weak.startswith("No: ") and "10 draws in the paper's attack lowers the accuracy (20" in weak
     )
     assert same.startswith("This run cannot tell: ") and "attack does not clearly change" in same
-    assert "without a defense is 1\N{NO-BREAK SPACE}% under all attacks together" in weak
-    assert "50 images, one seed; new noise alone changes an accuracy by up to 2 points" in same
+    assert "without a defense is 1.0\N{NO-BREAK SPACE}% under all attacks together" in weak
+    assert "50 images, one seed; new noise alone changes an accuracy by up to 2.0 points" in same
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,8 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
 
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
     """Return a markdown table with one row for each page: a link to the page, and how often the
-    page gives each verdict. ``judged`` is the result of the function `judged`.
+    page gives each verdict. The last row counts the numbers that no page compares. ``judged`` is
+    the result of the function `judged`.
     """
     lines = ["| page | verdicts |", "| --- | --- |"]
     chapter = ""
@@ -254,6 +255,10 @@ def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
             chapter = found[0].paper
             lines.append(f"| **{ledger.TITLES[chapter]}** | |")
         lines.append(f"| {link(name)} | {counts} |")
+    paged = {item for items in judged.values() for item in items}
+    rest = ledger.counts(e for e in whole.entries if f"{e.paper}/{e.item}" not in paged)
+    if rest:
+        lines.append(f"| numbers without a page | {rest} |")
     return "\n".join([*lines, ""])
 
 

@@ -230,5 +230,5 @@ def _panels(shown: Study, questions: Mapping[str, tuple[str, ...]]) -> Figure:
     for axis, question in zip(figure.axes, questions, strict=True):
         axis.set_xlim(-3, 103)
         if question in red:
-            axis.set_title(f"{question} Yes", color="#C00020")
+            axis.title.set(text=f"{question} Yes", color="#C00020")
     return figure

@@ -95,8 +95,8 @@ def under_fgs(records: Sequence[Record]) -> str:
             behind.append(f"{title(record, network)} by {', '.join(parts)}")
     return (
         f"At {EPS_REF}, the accuracy under FGS is higher with adversarial training II than with "
-        f"Deep Defense, by {' and by '.join(ahead)}. In these cases Deep Defense is less accurate "
-        "under FGS than the reference network (sizes of FGS as shares of "
+        f"Deep Defense, by {' and by '.join(ahead)}. In the following cases Deep Defense is less "
+        "accurate under FGS than the reference network (sizes of FGS as shares of "
         f"{EPS_REF}): {'; '.join(behind) or 'none'}."
     )
 

@@ -55,7 +55,7 @@ def answer(record: Record) -> str:
         f"vanilla sigmoid network at most {max(beyond['vanilla']):.1f} % of the pre-activations "
         f"have an absolute value above {flat:g}. Depending on the layer, {saturated} of the units "
         f"are active (have a positive input) in the saturated ReLU network, and {vanilla} in the "
-        f"vanilla ReLU network. {badges}"
+        f"vanilla ReLU network. These numbers are means over the seeds. {badges}"
     )
 
 

@@ -260,11 +260,13 @@ def overfitted(record: Record, ending: str = "") -> str:
     network = max(found, key=lambda each: _above_signs(found[each], ending))
     single, signs = (fmean(found[network][f"{name}{ending}"]) for name in ("float32", "signs"))
     left = max(fmean(each["pgd"]) for each in found.values())
+    clipped = " Both kinds of images are clipped to [0, 1]." if ending else ""
     return whole_percent(
         f"The {NETWORKS[network]} that was trained on FGSM images classifies {single:.1f} % of "
         f"{record.parameters['controls']:,} test images correctly after FGSM, and {signs:.1f} % "
-        "after a perturbation of the same size with random signs. After 20 steps of PGD in float32 "
-        f"no network that was trained on FGSM images has an accuracy above {left:.1f} %."
+        f"after a perturbation of the same size with random signs.{clipped} After 20 steps "
+        "of PGD in float32 no network that was trained on FGSM images has an accuracy above "
+        f"{left:.1f} %."
     )
 
 

@@ -34,7 +34,9 @@ def answer(records: Sequence[Record]) -> str:
         for each in best
         for c in _clear(*each)
     ]
-    lead = f"Yes under weak attacks ($c$ below {TURN:g}), by the signs of the differences. "
+    lead = (
+        f"Yes under weak attacks: at every $c$ below {TURN:g}, 50 draws are at least as accurate. "
+    )
     lead += (
         "No under stronger attacks."
         if all(strong)
@@ -73,6 +75,9 @@ def _told(record: Record, network: str) -> str:
         for word, found in (("more", up), ("less", down))
         if found
     ]
+    same = [f"{c:g}" for c, gained in gains.items() if not gained]
+    if same:
+        parts.append(f"equally accurate at $c$ = {names.listed(same)}")
     text = (
         f"On {names.in_text(record, network)} ({names.size(record, network)}), 50 draws are "
         f"{', and '.join(parts) or 'as accurate as one draw'}."
@@ -180,6 +185,6 @@ def _turning(record: Record, network: str) -> str:
         lead = f"from $c = {min(below):g}$ on (the next smaller $c$ that we ran is {max(above):g})"
     return (
         f"On {where}, 50 draws are no more accurate than one draw {lead}. There, the accuracy of "
-        f"one draw is {from_to([one[c] for c in below], '.0f')} %. At the other $c$ it is "
-        f"{from_to([one[c] for c in above], '.0f')} %."
+        f"one draw is {from_to([one[c] for c in below], '.1f')} %. At the other $c$ it is "
+        f"{from_to([one[c] for c in above], '.1f')} %."
     )

@@ -36,14 +36,15 @@ def answer(record: Record) -> str:
     place = strongest(record, "vgg16")
     attacked = names.listed([f"{n:,}" for n in sorted({images for images, _ in runs().values()})])
     trained = names.listed([str(n) for n in sorted(set(epochs().values()))])
-    count = f"All {same}" if same == len(there) else f"{same} of {len(there)}"
+    count = f"{same} of {len(there)}" if same < len(there) else f"{same}"
     return (
         f"Before every convolution. {_noise(record)} For VGG16 the released code differs from the "
         f"paper's text: the strongest noise is before convolution {place} in the code, and "
         "before convolution 1 in the text. For Model A and ResNeXt, code and text agree. "
         f"{count} settings of the paper or its code are ours too, because we copied them. "
-        f"This reproduces no result. We train for {trained} epochs instead of "
-        f"{names.THEIR_EPOCHS}, and attack {attacked} images instead of {printed(IMAGES):,.0f}."
+        f"This reproduces no result. Other settings are smaller: we train for {trained} epochs "
+        f"instead of {names.THEIR_EPOCHS}, and attack {attacked} images instead of "
+        f"{printed(IMAGES):,.0f}."
     )
 
 

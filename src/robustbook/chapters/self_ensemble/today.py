@@ -65,8 +65,8 @@ def answer(record: Record) -> str:
         f"attack {averaging} the accuracy ({many:.0f} %, and {one:.0f} % without averaging). "
         f"Within the l2 radius {r:g}, the accuracy of RSE is {left:.0f} % under all attacks "
         f"together, and {paper:.0f} % under the paper's attack. The accuracy of a network without "
-        f"a defense is {plain:.0f} % under all attacks together ({title(record, network)}; "
-        f"{size(record, network)}; new noise alone changes an accuracy by up to {most:.0f} points)."
+        f"a defense is {plain:.1f} % under all attacks together ({title(record, network)}; "
+        f"{size(record, network)}; new noise alone changes an accuracy by up to {most:.1f} points)."
     )
 
 
@@ -79,7 +79,7 @@ def finding(record: Record) -> str:
     rse, none = (within(record, network, defense, "all", r) for defense in ("rse", "none"))
     return whole_percent(
         f"Stronger attacks within the l2 radius {r:g} lower the accuracy of RSE to {rse:.0f} %, "
-        f"and that of a network without a defense to {none:.0f} % ({title(record, network)}; "
+        f"and that of a network without a defense to {none:.1f} % ({title(record, network)}; "
         f"{size(record, network)})."
     )
 
@@ -222,7 +222,8 @@ def _in_words(record: Record, network: str) -> str:
         f"With larger steps the accuracy is {few:.0f} % for one draw in each step, and {many:.0f} "
         f"% for {most} draws. By majority vote RSE classifies {votes:.0f} % of the clean "
         f"images correctly. Its noise on the image has the standard deviation {sigma:g}. With this "
-        f"noise some images are certified up to the l2 radius {_reach(record, network):.2f}."
+        "noise, the largest l2 radius in the figure at which any image is certified is "
+        f"{_reach(record, network):.2f}."
     )
 
 

@@ -2,7 +2,7 @@
 networks with different denoising blocks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import hypot, sqrt
@@ -360,11 +360,17 @@ def paired(version: Version) -> Table:
         f"{version.heading}: differences of accuracies under PGD on {_images(record):,} images, in "
         f"percentage points, with the 95 % confidence interval {how}. From the accuracy with the "
         "blocks of the row, we subtract the accuracy without blocks, with null blocks, or with "
-        "whole Gaussian blocks. *Resolved*: the interval does not contain 0.",
+        f"whole Gaussian blocks. {_resolved(rows)}",
         f"tab-survey-denoising-paired-{version.tag}",
         ["Blocks", "minus no block", "minus null block", "minus whole block"],
         rows,
     )
+
+
+def _resolved(rows: Sequence[Sequence[str]]) -> str:
+    if any("resolved" in cell for row in rows for cell in row):
+        return "*Resolved*: the interval does not contain 0."
+    return "All intervals contain 0."
 
 
 def _cell(record: Record, name: str, against: str) -> str:

@@ -100,8 +100,8 @@ def answer(records: Sequence[Record]) -> str:
     strongest attack: with clean logit pairing, with logit squeezing, and after adversarial
     training. The accuracies of a record come from the same images.
 
-    The answer begins with "Penalties" if penalties on the logits fail under the strongest attack
-    and adversarial training does not. Otherwise the answer begins with "Inconclusive" (see
+    The answer begins with "Clean" if both penalties without an attack fail under the strongest
+    attack and adversarial training does not. Otherwise it begins with "Inconclusive" (see
     `inconclusive`).
     """
     record, reference = _first(records, FALLEN), _first(records, ADVERSARIAL)
@@ -123,7 +123,13 @@ def answer(records: Sequence[Record]) -> str:
             f"and {_span(after)} under the stronger attacks ({len(trained)} "
             f"network{'s' if len(trained) > 1 else ''}).{own}"
         )
-    lead = "Penalties on the logits do not make our networks robust."
+        if "plain-alp" in methods(reference):
+            low, left = at_baseline(reference, "plain-alp"), at_strongest(reference, "plain-alp")
+            told.append(
+                "With adversarial logit pairing and clean images in the loss, it is "
+                f"{low:.0f} % and {left:.0f} %."
+            )
+    lead = "Clean logit pairing and logit squeezing do not make our networks robust."
     if inconclusive(record, reference):
         lead = "Inconclusive for our networks."
     return whole_percent(f"{lead} {' '.join(told)}")

@@ -70,9 +70,9 @@ def measured(record: Record) -> str:
         "image. Our second number compares two networks: it is the relative noise of the last "
         f"feature maps after adversarial training ({adversarial:.0f} %), divided by that after "
         f"training on clean images ({clean:.0f} %). The answer above does not compare "
-        "networks (see *Limits of the relative noise*). Our other two numbers "
-        "are accuracies in per cent after adversarial training: under the l2 attack, and on clean "
-        "images."
+        "the relative noise of two networks (see *Limits of the relative noise*). Our other two "
+        "numbers are accuracies in per cent after adversarial training: under the l2 attack, and "
+        "on clean images."
     )
 
 
