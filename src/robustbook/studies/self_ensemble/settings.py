@@ -186,19 +186,19 @@ def _scenes(network: Networks, epochs: int) -> Setting:
     because SGD would need more steps than Adam.
     """
     recipe = Recipe(
-        epochs * (2794 // 50),
-        50,
-        3e-3,
+        epochs * (2794 // 32),
+        32,
+        2e-3,
         schedule="linear",
         channels_last=True,
-        warmup=0.2,
+        warmup=0.3,
         augmentation=Augmentation(padding=2),
     )
     return Setting(
         Model("scenes", network, 8),
         recipe,
-        images=24,
-        piece=24,
+        images=16,
+        piece=16,
         steps=30,
         cs=(0.01, 0.1, 1.0, 10.0),
         defenses=("rse", "none"),
@@ -208,7 +208,7 @@ def _scenes(network: Networks, epochs: int) -> Setting:
 
 
 _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
-    "quick": {"vgg16": _scenes("vgg16", 6), "resnext": _scenes("resnext", 4)},
+    "quick": {"vgg16": _scenes("vgg16", 4), "resnext": _scenes("resnext", 4)},
     "reduced": {
         "vgg16": Setting(
             Model("cifar10", "vgg16", 8),
