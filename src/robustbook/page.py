@@ -415,14 +415,10 @@ def _interval(entry: ledger.Entry) -> str:
     """Return the interval of a measured number as text. Return "" for a single seed, and for a
     measurement that is not random.
     """
-    if (entry.seeds or 0) < 2:
+    if entry.span is None:
         return ""
-    low, high, words = entry.low, entry.high, ""
-    if entry.difference is not None:
-        _, low, high = entry.difference
-        words = "difference "
-    ends = (ledger.measured(end, entry.tolerance) for end in (low, high))
-    return words + " to ".join(ends)
+    low, high = (ledger.measured(end, entry.tolerance) for end in entry.span)
+    return f"{'' if entry.difference is None else 'difference '}{low} to {high}"
 
 
 def _asked(entry: ledger.Entry, target: ledger.Target) -> str:

@@ -23,7 +23,7 @@ from robustbook.chapters.self_ensemble import (
     table2,
     table3,
 )
-from robustbook.chapters.wording import beside
+from robustbook.chapters.wording import beside, listed
 from robustbook.figures import LOOKS
 from robustbook.ledger import Record, Row
 from robustbook.studies.self_ensemble import settings, sweep, table_3
@@ -499,7 +499,7 @@ def test_two_accuracies_that_differ_clearly(
 
 
 def test_lists_in_words() -> None:
-    found = [names.listed(parts) for parts in ([], ["a"], ["a", "b"], ["a", "b", "c"])]
+    found = [listed(parts) for parts in ([], ["a"], ["a", "b"], ["a", "b", "c"])]
     assert found == ["", "a", "a and b", "a, b and c"]
 
 
@@ -528,7 +528,7 @@ def test_table_1_from_its_record() -> None:
     images = sorted(count for count, _ in table1.runs().values())
     assert f"attack {images[0]:,}" in text and text.endswith("images instead of 1,600.")
     told = sorted(set(table1.epochs().values()))
-    assert f"we train for {names.listed([str(n) for n in told])} epochs instead of 200" in text
+    assert f"we train for {listed([str(n) for n in told])} epochs instead of 200" in text
     assert "Model A on STL-10 was trained for 24 epochs. " in table1.shorter()
     rows = body(table1.settings_table(version_of(shown)))
     assert rows[0][2] == "0.4 / **0.4**" and rows[5][2] == "14,728,266 / **14,728,266**"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import benchmark
-from robustbook.chapters.wording import power
+from robustbook.chapters.wording import listed, power
 from robustbook.figures import BRIGHT, Look, Table, table
 
 ATTACKS = {"fgsm": "FGSM", "pgd-40": "PGD, 40 steps"}
@@ -50,7 +50,7 @@ def answer() -> str:
     equal = [name for name in _by_library(rows) if not _differ(rows, name)]
     faster = [n for n, ratio in _by_library(rows).items() if _differ(rows, n) and ratio < 1]
     unranked = (
-        f"The times of {_listed(equal)} differ from ours by no more than this, so we do not rank "
+        f"The times of {listed(equal)} differ from ours by no more than this, so we do not rank "
         "them. "
         if equal
         else "The times of every other library differ from ours by more. "
@@ -94,11 +94,6 @@ def _differ(rows: list[dict[str, Any]], library: str) -> bool:
     """
     ratio = _by_library(rows)[library]
     return max(ratio, 1 / ratio) > _disagreement(rows)
-
-
-def _listed(names: list[str]) -> str:
-    """Return names as text, such as "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def relative_to_ours() -> Figure:

@@ -15,7 +15,7 @@ from robustbook.chapters.published import accuracies, record_of
 from robustbook.chapters.saturating.lbfgs_pairs import squares
 from robustbook.chapters.self_ensemble import figure6, names
 from robustbook.chapters.survey import overview
-from robustbook.chapters.wording import whole_percent
+from robustbook.chapters.wording import listed, whole_percent
 
 
 def saturating() -> str:
@@ -81,7 +81,7 @@ def self_ensemble() -> str:
         )
     missing = [name for network, name in names.NETWORKS.items() if network not in there]
     if missing:
-        text += f" {names.listed(missing)} on CIFAR-10 were not yet attacked at full width."
+        text += f" {listed(missing)} on CIFAR-10 were not yet attacked at full width."
     return whole_percent(text)
 
 

@@ -3,7 +3,7 @@ break between a number and its sign or its percent sign.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -32,6 +32,12 @@ def from_to(numbers: Sequence[float], form: str) -> str:
     """
     low, high = format(min(numbers), form), format(max(numbers), form)
     return low if low == high else f"{low} to {high}"
+
+
+def listed(parts: Iterable[object]) -> str:
+    """Return the parts as an enumeration, such as "a, b and c", or "" if there are none."""
+    *first, last = [*map(str, parts)] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def seeds_in_words(count: int) -> str:

@@ -75,6 +75,16 @@ class Entry:
     same_as: str = ""
     tolerance: float | None = None
 
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Return the ends of the interval that a table shows: the prediction interval or, for an
+        ordering of two numbers, the interval of the difference of their means. Return None if fewer
+        than two seeds were run.
+        """
+        if self.low is None or self.high is None or (self.seeds or 0) < 2:
+            return None
+        return (self.low, self.high) if self.difference is None else self.difference[1:]
+
 
 @dataclass(frozen=True)
 class Ledger:

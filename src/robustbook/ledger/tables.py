@@ -39,12 +39,10 @@ def interval(entry: Entry) -> str:
     Return an empty text if fewer than two seeds were run. The ends of the interval have 4 digits,
     or fewer than 4 if the text would be longer than SPREAD characters.
     """
-    if entry.low is None or entry.high is None or (entry.seeds or 0) < 2:
+    if entry.span is None:
         return ""
-    low, high, sign = entry.low, entry.high, ""
-    if entry.difference is not None:
-        _, low, high = entry.difference
-        sign = "+"
+    low, high = entry.span
+    sign = "" if entry.difference is None else "+"
     return _fitting([f"[{low:{sign}.{n}g}, {high:{sign}.{n}g}]" for n in (4, 3, 2)], SPREAD)
 
 

@@ -114,13 +114,10 @@ def _interval(entry: Entry) -> str:
     return the interval of the difference of their means. Return "" if fewer than two seeds were
     run.
     """
-    if entry.low is None or entry.high is None or (entry.seeds or 0) < 2:
+    if entry.span is None:
         return ""
-    low, high, name = entry.low, entry.high, ""
-    if entry.difference is not None:
-        _, low, high = entry.difference
-        name = "difference "
-    return f"{name}[{measured(low, entry.tolerance)}, {measured(high, entry.tolerance)}]"
+    low, high = (measured(end, entry.tolerance) for end in entry.span)
+    return f"{'' if entry.difference is None else 'difference '}[{low}, {high}]"
 
 
 def _sentence(text: str) -> str:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import mean, settings, values
-from robustbook.chapters.wording import whole_percent
+from robustbook.chapters.wording import listed, whole_percent
 from robustbook.ledger import Record
 
 from . import names
@@ -34,13 +34,13 @@ def answer(records: Sequence[Record]) -> str:
     record, which is that of the largest experiment), and how the accuracy changes.
     """
     largest, shown = records[0], names.each_network(records)
-    shares = names.listed(
+    shares = listed(
         f"{early(largest, each)[0]:.0f} % on {names.with_article(largest, each)}"
         for each in names.networks(largest)
     )
     fast = all(early(largest, each)[0] > 50 for each in names.networks(largest))
     ahead, behind = (
-        names.listed(names.with_article(*each) for each in shown if _leads(*each, 0) == leads)
+        listed(names.with_article(*each) for each in shown if _leads(*each, 0) == leads)
         for leads in (True, False)
     )
     last = names.counted([_leads(*each, -1) for each in shown])
@@ -61,7 +61,7 @@ def _falls(shown: Sequence[tuple[Record, str]], place: int) -> str:
     """Return text that states for each network by how many points the accuracy of Deep Defense is
     lower at the first (0) or last (-1) evaluation than before fine-tuning.
     """
-    return names.listed(
+    return listed(
         f"{_fall(*each, place):.1f} points on {names.with_article(*each)}" for each in shown
     )
 

@@ -57,12 +57,6 @@ def counted(holds: Sequence[bool], noun: str = "networks") -> str:
     return f"{sum(holds)} of {of} {noun}" if any(holds) else f"none of the {of} {noun}"
 
 
-def listed(parts: Iterable[str]) -> str:
-    """Return the parts as one text, with commas and an "and" before the last part."""
-    *most, last = [*parts] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
-
-
 def ranges(record: Record) -> str:
     """Return the note about ranges for a table's caption, or "" if there is only one seed."""
     return " (range over the seeds)" if len(record.seeds) > 1 else ""

@@ -2,7 +2,7 @@
 trained networks under several attacks.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -16,7 +16,7 @@ from robustbook.chapters.published import (
     records_of,
     values,
 )
-from robustbook.chapters.wording import minus, page_link, power, whole_percent
+from robustbook.chapters.wording import listed, minus, page_link, power, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -61,7 +61,7 @@ def answer(record: Record) -> str:
     found = [nearest_gain(attacked, each) for each in shown]
     ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
     most, least = (
-        _and(
+        listed(
             f"{gain:.2f} times as large on {names.with_article(record, n)}"
             for n, gain in zip(shown, each, strict=True)
         )
@@ -102,7 +102,7 @@ def _counted(items: Collection[str]) -> str:
     repeated = [line for line in lines if line.same_as and _item(line.same_as) not in items]
     also = [replace(line, same_as="") for line in repeated]
     pages = {c.page for c in CLAIMS for line in repeated if _item(line.same_as) in c.items}
-    there = f" (of these, {ledger.counts(also)} are counted at {_and(map(page_link, pages))})"
+    there = f" (of these, {ledger.counts(also)} are counted at {listed(map(page_link, pages))})"
     return ledger.counts([*lines, *also]) + (there if also else "")
 
 
@@ -157,10 +157,6 @@ def _times(record: Record, network: str, method: str, other: str) -> float:
     """Return the mean rho2 of one method divided by the mean rho2 of another method."""
     ours, theirs = (mean(record, "rho2", network=network, method=m) for m in (method, other))
     return ours / theirs
-
-
-def _and(parts: Iterable[str]) -> str:
-    return " and ".join(parts)
 
 
 def _each(item: str) -> list[tuple[Record, str]]:

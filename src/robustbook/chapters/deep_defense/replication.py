@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, entries, mean, printed, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import listed, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import counted, listed, ranges
+from .names import counted, ranges
 
 ITEM = "deep_defense/followup-brown-2019"
 METHODS = {

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, record_of, records_of, values
-from robustbook.chapters.wording import minus, page_link, spread
+from robustbook.chapters.wording import listed, minus, page_link, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record, difference_interval
 
@@ -18,7 +18,6 @@ from .names import (
     coloured,
     counted,
     each_network,
-    listed,
     networks,
     ranges,
     title,

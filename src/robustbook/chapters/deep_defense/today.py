@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, records_of, values
-from robustbook.chapters.wording import spread, spread_or, whole_percent
+from robustbook.chapters.wording import listed, spread, spread_or, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -17,7 +17,6 @@ from .names import (
     METHODS,
     coloured,
     each_network,
-    listed,
     networks,
     shown_size,
     size_text,

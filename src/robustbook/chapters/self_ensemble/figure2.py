@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version
-from robustbook.chapters.wording import whole_percent
+from robustbook.chapters.wording import listed, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -78,7 +78,7 @@ def _behind(record: Record, network: str) -> str:
         rse = found.pop("rse")
         higher = {r: value for r, value in found.items() if value > rse}
         if higher:
-            which = names.listed(
+            which = listed(
                 [f"the network with {REGIMES[r]} ({value:.1f} %)" for r, value in higher.items()]
             )
             many = "These differences are" if len(higher) > 1 else "This difference is"
@@ -155,7 +155,7 @@ def moved(records: Sequence[Record]) -> str:
     """
     return " ".join(
         f"On {names.in_text(record, network)} at $c = {SMALL:g}$, the distortion is "
-        + names.listed(
+        + listed(
             [
                 f"{names.at(record, network, r, SMALL, 'distortion') or 0.0:.2f} ({words})"
                 for r, words in REGIMES.items()

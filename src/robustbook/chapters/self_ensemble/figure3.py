@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version
-from robustbook.chapters.wording import from_to, whole_percent
+from robustbook.chapters.wording import from_to, listed, whole_percent
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 
@@ -77,7 +77,7 @@ def _noise(record: Record, network: str) -> str:
     under, words = _accuracies(record, network, STRONG), levels(record)
     images, none = names.counted(record, network), under.pop("none")
     some = any(names.clearly(value, none, images) for value in under.values())
-    each = names.listed([f"{value:.1f} % with noise {words[d]}" for d, value in under.items()])
+    each = listed([f"{value:.1f} % with noise {words[d]}" for d, value in under.items()])
     lead = "Yes, compared with no noise." if some else "Not clearly, even compared with no noise."
     return (
         f"{lead} At $c = {STRONG:g}$ the accuracy of one draw is {none:.1f} % without noise. It is "
@@ -108,7 +108,7 @@ def _more(record: Record, network: str) -> str:
         f" At the other {rest} values of $c$ the accuracies with these two levels differ by no "
         "more than two standard errors."
     )
-    return f"{text}{names.listed(told)}.{other if rest else ''}"
+    return f"{text}{listed(told)}.{other if rest else ''}"
 
 
 def _cost(record: Record, network: str) -> str:
@@ -133,7 +133,7 @@ def ran(records: Sequence[Record]) -> str:
     """
     return " ".join(
         f"{names.ran(record, network)} The noise levels are "
-        + names.listed([levels(record)[d] for d in names.defenses(record, network, list(LEVELS))])
+        + listed([levels(record)[d] for d in names.defenses(record, network, list(LEVELS))])
         + "."
         for record, network in names.best(records)
     )
@@ -219,13 +219,13 @@ def _best(record: Record, network: str) -> str:
     always = [words[d] for d in shown if all(d in winners for winners in won)]
     lead = "*The best noise level depends on the attack.*"
     if always:
-        lead = f"*Best or tied everywhere: {names.listed(always)}.*"
+        lead = f"*Best or tied everywhere: {listed(always)}.*"
     parts = [
-        f"{names.listed([words[d] for d in winners])} ({names.listed(wheres)})"
+        f"{listed([words[d] for d in winners])} ({listed(wheres)})"
         for winners, wheres in won.items()
     ]
     sure = (
-        f"exceeds two standard errors only for {names.listed(clear)}"
+        f"exceeds two standard errors only for {listed(clear)}"
         if clear
         else "never exceeds two standard errors"
     )

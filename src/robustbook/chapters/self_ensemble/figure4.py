@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import from_to, minus, spread, whole_percent
+from robustbook.chapters.wording import from_to, listed, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -71,20 +71,20 @@ def _told(record: Record, network: str) -> str:
     up, down = ({c: s * gained for c, gained in gains.items() if s * gained > 0} for s in (1, -1))
     parts = [
         f"{from_to(list(found.values()), '.1f')} points {word} accurate than one draw at $c$ = "
-        f"{names.listed([f'{c:g}' for c in found])}"
+        f"{listed([f'{c:g}' for c in found])}"
         for word, found in (("more", up), ("less", down))
         if found
     ]
     same = [f"{c:g}" for c, gained in gains.items() if not gained]
     if same:
-        parts.append(f"equally accurate at $c$ = {names.listed(same)}")
+        parts.append(f"equally accurate at $c$ = {listed(same)}")
     text = (
         f"On {names.in_text(record, network)} ({names.size(record, network)}), 50 draws are "
         f"{', and '.join(parts) or 'as accurate as one draw'}."
     )
     against = [f"{c:g}" for c in up if c >= TURN]
     if against:
-        text += f" The gain at $c$ = {names.listed(against)} contradicts the paper."
+        text += f" The gain at $c$ = {listed(against)} contradicts the paper."
     return text
 
 
@@ -180,7 +180,7 @@ def _turning(record: Record, network: str) -> str:
         word = "more accurate" if above else "no more accurate"
         return f"On {where}, 50 draws are {word} than one draw at every $c$."
     one = {c: names.at(record, network, "rse", c, "accuracy of one draw") or 0.0 for c in gains}
-    lead = f"at $c$ = {names.listed([f'{c:g}' for c in below])}"
+    lead = f"at $c$ = {listed([f'{c:g}' for c in below])}"
     if max(above) < min(below):
         lead = f"from $c = {min(below):g}$ on (the next smaller $c$ that we ran is {max(above):g})"
     return (

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, settings, values, verdicts
-from robustbook.chapters.wording import badge, beside, spread_or, whole_percent
+from robustbook.chapters.wording import badge, beside, listed, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
@@ -82,7 +82,7 @@ def _compared(record: Record, network: str) -> str:
     text = (
         f"*{names.first_title(record, network)}* ({names.size(record, network)}): RSE is clearly "
         f"better at {len(better)} of {len(cs)} values of $c$, and clearly worse at "
-        f"{names.listed(worse) or 'none'}. At $c = {AT:g}$ the accuracy is {rse:.1f} % with RSE "
+        f"{listed(worse) or 'none'}. At $c = {AT:g}$ the accuracy is {rse:.1f} % with RSE "
         f"and {none:.1f} % without a defense.{_verdict(network)}"
     )
     found = at_equal_distance(record, network)
@@ -141,7 +141,7 @@ def _fewer(record: Record, network: str) -> str:
     few = names.counted(record, network, baselines=True)
     if few == names.counted(record, network):
         return ""
-    words = names.listed([DEFENSES[d] for d in DEFENSES if d in names.BASELINES])
+    words = listed([DEFENSES[d] for d in DEFENSES if d in names.BASELINES])
     return f" {words} are attacked on the first {few} of these images."
 
 
@@ -357,7 +357,7 @@ def crossings(records: Sequence[Record]) -> str:
         theirs = [_their_order(network, d) for d in reached]
         parts.append(
             f"On {names.in_text(record, network)}, we compare RSE with the network without a "
-            f"defense at the same distortion ({names.listed([f'{d:g}' for d in reached])}). In our "
+            f"defense at the same distortion ({listed([f'{d:g}' for d in reached])}). In our "
             f"runs, {_counts(ours)}. In the authors' data, {_counts(theirs)}."
         )
     return " ".join(parts) or "No distortion was reached both with RSE and without a defense."
@@ -366,7 +366,7 @@ def crossings(records: Sequence[Record]) -> str:
 def _counts(orders: Sequence[str]) -> str:
     words = {BETTER: BETTER, WORSE: WORSE, OPEN: "the two are not distinguishable"}
     of = f"{len(orders)} distortion{'s' * (len(orders) > 1)}"
-    return names.listed(
+    return listed(
         [f"{words[word]} at {orders.count(word)} of {of}" for word in words if word in orders]
     )
 
@@ -427,7 +427,7 @@ def clean_costs(records: Sequence[Record]) -> str:
     ]
     return (
         "On clean images the accuracy of RSE is lower than that of the network without a defense, "
-        f"by {names.listed(parts)}."
+        f"by {listed(parts)}."
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from robustbook.chapters.published import values
-from robustbook.chapters.wording import seeds_in_words
+from robustbook.chapters.wording import listed, seeds_in_words
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
 
@@ -195,13 +195,6 @@ def clearly(first: float, second: float, images: int) -> bool:
     shares = [(share * images / 100 + 1) / (images + 2) for share in (first, second)]
     error = math.sqrt(sum(share * (1 - share) / images for share in shares))
     return (first - second) / 100 > 2 * error
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Return the parts as an enumeration, such as "a, b and c"."""
-    if not parts:
-        return ""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def ran(record: Record, network: str) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, printed, records_of, values
-from robustbook.chapters.wording import whole_percent
+from robustbook.chapters.wording import listed, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
@@ -34,8 +34,8 @@ def answer(record: Record) -> str:
     there = [(ours, theirs) for ours, theirs in told if theirs is not None]
     same = sum(ours == theirs for ours, theirs in there)
     place = strongest(record, "vgg16")
-    attacked = names.listed([f"{n:,}" for n in sorted({images for images, _ in runs().values()})])
-    trained = names.listed([str(n) for n in sorted(set(epochs().values()))])
+    attacked = listed([f"{n:,}" for n in sorted({images for images, _ in runs().values()})])
+    trained = listed([str(n) for n in sorted(set(epochs().values()))])
     count = f"{same} of {len(there)}" if same < len(there) else f"{same}"
     return (
         f"Before every convolution. {_noise(record)} For VGG16 the released code differs from the "
@@ -66,7 +66,7 @@ def _noise(record: Record) -> str:
         )
         by_noise.setdefault(f"{max(noise):g} before {where}", []).append(plain)
     return " ".join(
-        f"In {names.listed(of)}, the standard deviation of the noise is {words}."
+        f"In {listed(of)}, the standard deviation of the noise is {words}."
         for words, of in by_noise.items()
     )
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, printed, values
-from robustbook.chapters.wording import beside, from_to, whole_percent
+from robustbook.chapters.wording import beside, from_to, listed, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
@@ -52,7 +52,7 @@ def answer(record: Record) -> str:
         text += (
             f" On clean images our accuracy is below the authors': by {_behind(record)['rse']:.1f} "
             f"points with RSE and by {_behind(record)['none']:.1f} points without a defense. Our "
-            f"accuracies with {names.listed([DEFENSES[d] for d in failed])} are further below the "
+            f"accuracies with {listed([DEFENSES[d] for d in failed])} are further below the "
             "authors', on clean images or at the smallest $c$. So we do not rank the other "
             "defenses."
         )
@@ -85,7 +85,7 @@ def baselines(record: Record) -> str:
     if not failed:
         return ""
     near = {d: [c for c in CS if _mean(record, d, c) >= _printed(d, c) - CLOSE] for d in failed}
-    reached = names.listed([f"{DEFENSES[d]} {_from(cs)}" for d, cs in near.items() if cs])
+    reached = listed([f"{DEFENSES[d]} {_from(cs)}" for d, cs in near.items() if cs])
     text = (
         "On clean images our networks are "
         f"{from_to(list(_behind(record).values()), '.1f')} points less accurate than the authors' "
@@ -119,7 +119,7 @@ def _from(cs: Sequence[float]) -> str:
         return "at every $c$"
     if list(cs) == list(CS[-len(cs) :]):
         return f"from $c = {cs[0]:g}$ on"
-    return f"at $c$ = {names.listed([f'{c:g}' for c in cs])}"
+    return f"at $c$ = {listed([f'{c:g}' for c in cs])}"
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
@@ -226,16 +226,14 @@ def nearest_placement(record: Record) -> str:
         return "Only one placement of the strongest noise has been run so far."
     clean = {d: names.at(record, NETWORK, d, 0.0) or 0.0 for d in off}
     theirs = points()[NETWORK, "rse"][0.0][0]
-    told = names.listed([f"{value:.1f} points with noise {_place(d)}" for d, value in off.items()])
+    told = listed([f"{value:.1f} points with noise {_place(d)}" for d, value in off.items()])
     text = f"Averaged over $c$, our accuracy of RSE differs from the printed one by {told}."
-    moved = names.listed(
+    moved = listed(
         [f"{_distortion(record, d, CS[-1]):.2f} with noise {_place(d)}" for d in list(off)[:2]]
     )
     text += f" At $c = {CS[-1]:g}$ the distortion is {moved}."
     if max(clean.values()) < theirs - CLOSE:
-        accuracy = names.listed(
-            [f"{value:.1f} % with noise {_place(d)}" for d, value in clean.items()]
-        )
+        accuracy = listed([f"{value:.1f} % with noise {_place(d)}" for d, value in clean.items()])
         return whole_percent(
             "Our networks are too weak to decide. On clean images their accuracy is only "
             f"{accuracy}; that of the authors' network is {theirs:.1f} %. {text}"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, printed, settings, values, verdicts
-from robustbook.chapters.wording import badge, beside, spread
+from robustbook.chapters.wording import badge, beside, listed, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -66,7 +66,7 @@ def _judged(record: Record) -> str:
 
 def _not_run(record: Record) -> str:
     rest = [DEFENSES[d] for d in DEFENSES if d not in _defenses(record)]
-    return f"{names.listed(rest)} were not run." if rest else ""
+    return f"{listed(rest)} were not run." if rest else ""
 
 
 def comparable(record: Record) -> bool:

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, of_target, settings, values
-from robustbook.chapters.wording import from_to, minus, spread, whole_percent
+from robustbook.chapters.wording import from_to, listed, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import counted, listed, networks, ranges, title
+from .names import counted, networks, ranges, title
 
 JENSEN = "self-ensemble/claim-jensen"
 TRACE = "self-ensemble/claim-taylor-trace"

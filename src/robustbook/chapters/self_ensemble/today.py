@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, settings, values
-from robustbook.chapters.wording import spread, whole_percent
+from robustbook.chapters.wording import listed, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import best, clearly, counted, full_title, listed, networks, size, steps, title
+from .names import best, clearly, counted, full_title, networks, size, steps, title
 
 DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE with noise on the image"}
 ATTACKS = {

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, printed, settings, values
-from robustbook.chapters.wording import beside, spread_or, whole_percent
+from robustbook.chapters.wording import beside, listed, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -342,12 +342,6 @@ def _by_width(record: Record, training: str, attack: str) -> list[float]:
         mean(record, "accuracy", units=units, training=training, attack=attack)
         for units in _units(record, training)
     ]
-
-
-def listed(each: Sequence[object]) -> str:
-    """Return the items as a list in words, such as "64, 128 and 256"."""
-    *first, last = map(str, each)
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _told(percents: Sequence[float]) -> str:
