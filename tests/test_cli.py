@@ -28,8 +28,8 @@ Cli = Callable[..., Result]
 TINY = "saturating/tiny"
 THERE = "known items: saturating/tiny, saturating/tiny-too"
 TARGETS = [
-    "saturating/tiny/height,saturating,tiny,,height,none,3.0,printed,equal,0.5,Sec. 1,",
-    "saturating/later/height,saturating,later,,height,none,3.0,printed,equal,0.5,Sec. 2,",
+    "saturating/tiny/height,Height,saturating,tiny,,height,none,3.0,printed,equal,0.5,Sec. 1,",
+    "saturating/later/height,Height,saturating,later,,height,none,3.0,printed,equal,0.5,Sec. 2,",
 ]
 
 

@@ -8,7 +8,7 @@ tables of the page show the record ``here.shown``.
 
 import ast
 import io
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from functools import cached_property
 from types import ModuleType
@@ -31,7 +31,6 @@ OWN = {"seeds", "networks"}
 """
 HEADS = ("Quantity", "Paper", "Tolerance", "Ours", "Interval", "Seeds", "Verdict")
 """The columns of a table of verdicts."""
-INTERVAL = HEADS.index("Interval")
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
 
@@ -169,19 +168,10 @@ class Page:
                 f"None of the {rest} target numbers of this page was measured in the paper's "
                 "setting. The [ledger](../../book/ledger.md) lists them."
             )
-        more = f" The ledger lists {rest} more target numbers, which were not measured."
-        derived = any(self._targets[entry.id].kind == "derived" for entry in shown)
-        derived_words = " *Derived* numbers follow from numbers of the paper." if derived else ""
         rows = [self._verdict(entry) for entry in shown]
         kept = [k for k in range(len(HEADS)) if any(row[k] for row in rows)]
-        spans = (
-            " *Interval*: the 95 % prediction interval for one more run; for an order, the 95 % "
-            "confidence interval of the difference."
-        )
         return table(
-            f"What the source states and what we measured.{spans if INTERVAL in kept else ''} The "
-            "page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
-            f"{derived_words}{more if rest else ''}",
+            _caption(shown, rest, {self._targets[entry.id].kind for entry in shown}),
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
             [HEADS[k] for k in kept],
             [[row[k] for k in kept] for row in rows],
@@ -195,8 +185,7 @@ class Page:
             self._quantity(entry),
             _asked(entry, target) + (" (derived)" if target.kind == "derived" else ""),
             _number(entry.tolerance),
-            ledger.measured(entry.ours, entry.tolerance),
-            _interval(entry),
+            *_ours(entry),
             "" if entry.seeds is None else str(entry.seeds),
             entry.verdict,
         ]
@@ -230,7 +219,7 @@ class Page:
         return Markdown("\n".join([head, "", *lines]))
 
     def _quantity(self, entry: ledger.Entry) -> str:
-        return ledger.quantity(self._targets[entry.id], self.item.partition("/")[2])
+        return ledger.quantity(self._targets[entry.id])
 
     @cached_property
     def _targets(self) -> dict[str, ledger.Target]:
@@ -411,21 +400,52 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
         display(make(version))
 
 
-def _interval(entry: ledger.Entry) -> str:
-    """Return the interval of a measured number as text. Return "" for a single seed, and for a
-    measurement that is not random.
+def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:
+    """Return the caption of a table of verdicts, which explains only what the table contains.
+
+    ``rest``: how many numbers of the page were not measured.
+    ``kinds``: the kinds of the target numbers (see `ledger.targets.KINDS`).
     """
+    orders = any(entry.difference is not None for entry in shown)
+    sentences = ["What the source states and what we measured."]
+    if orders:
+        sentences.append("*Difference*: the first number minus the second.")
+    if any(_ours(entry)[1] for entry in shown):
+        order = "; for an order, the 95 % confidence interval of the difference" if orders else ""
+        sentences.append(f"*Interval*: the 95 % prediction interval for one more run{order}.")
+    sentences.append(
+        "The page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
+    )
+    if "derived" in kinds:
+        sentences.append("*Derived* numbers follow from numbers of the paper.")
+    if rest:
+        more = "number, which was" if rest == 1 else "numbers, which were"
+        sentences.append(f"The ledger lists {rest} more target {more} not measured.")
+    return " ".join(sentences)
+
+
+def _ours(entry: ledger.Entry) -> tuple[str, str]:
+    """Return two texts: our result and its interval. The result is our number. For an order, it is
+    the difference of our two numbers; for a pattern, in how many runs the pattern holds. There is
+    no interval for a pattern, for a single seed, and for a measurement that is not random.
+    """
+    if entry.held and entry.printed is None:
+        return ledger.runs_in_words(*entry.held), ""
+    if entry.difference is None:
+        ours = ledger.measured(entry.ours, entry.tolerance)
+    else:
+        ours = f"difference {ledger.measured(entry.difference[0], entry.tolerance)}"
     if entry.span is None:
-        return ""
+        return ours, ""
     low, high = (ledger.measured(end, entry.tolerance) for end in entry.span)
-    return f"{'' if entry.difference is None else 'difference '}{low} to {high}"
+    return ours, f"{low} to {high}"
 
 
 def _asked(entry: ledger.Entry, target: ledger.Target) -> str:
     """Return as text what the paper states: a number, a bound, "order" or "pattern"."""
     if entry.printed is not None:
         bound = {"at_most": "at most\N{NO-BREAK SPACE}", "at_least": "at least\N{NO-BREAK SPACE}"}
-        return bound.get(target.compare, "") + _number(entry.printed)
+        return bound.get(target.compare, "") + target.as_printed
     if entry.verdict == "no printed number":
         return ""
     return "pattern" if target.compare == "shape" else "order"

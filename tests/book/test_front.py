@@ -96,7 +96,7 @@ def test_a_mean_outside_the_tolerance_stands_beside_the_status(whole: ledger.Led
     assert entry.ours > entry.printed + targets[entry.id].tolerance
     text = line.replace("\N{NO-BREAK SPACE}", " ")
     ours = f"our mean {entry.ours:.3g} %"
-    assert f"(sigmoid saturated: clean loss; paper at most 0.59 %, {ours}. Our" in text
+    assert f"({entry.name}; paper at most 0.59 %, {ours}. Our" in text
     assert f"interval, {entry.low:.3g} to {entry.high:.3g} %, contains the paper's number" in text
 
 

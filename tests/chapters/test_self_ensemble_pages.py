@@ -151,7 +151,7 @@ def test_table_2() -> None:
     assert "Distillation from $c = 0.03$ on" in low and "its training did not fail" in low
     few = record("table-2", "quick", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
     assert "do not rank" not in table2.answer(few) and table2.baselines(few) == ""
-    assert spaced(body(table2.printed_beside(version_of(few)))[1][2]) == "27 / -"
+    assert spaced(body(table2.printed_beside(version_of(few)))[1][2]) == "27.00 / -"
     assert len(body(table2.distortions(version_of(shown)))) == 5
 
 

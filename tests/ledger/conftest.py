@@ -10,12 +10,14 @@ BOOK = Path(__file__).parents[2] / "book"
 
 TARGET = Target(
     id="saturating/table-1/cnn/accuracy",
+    name="CNN: accuracy",
     paper="saturating",
     item="table-1",
     setting="CNN; MNIST",
     metric="accuracy",
     unit="percent",
     printed=None,
+    as_printed="",
     kind="printed",
     compare="shape",
     partner=None,

@@ -150,8 +150,8 @@ def test_a_missing_reason_is_found(mine):
 def test_json_has_exactly_the_agreed_keys(mine):
     publish(mine, row(97.5), row(97.7, seed=1))
     keys = (
-        "id paper item setting metric unit printed ours low high seeds profile verdict reason "
-        "command tally difference same_as tolerance"
+        "id name paper item setting metric unit printed as_printed ours low high seeds profile "
+        "verdict reason command tally difference same_as tolerance held"
     ).split()
     assert [field.name for field in fields(Entry)] == keys
     whole = build(mine, command=items.command)

@@ -12,8 +12,8 @@ from robustbook.ledger import (
     Row,
     build,
     counts,
-    in_words,
     page_html,
+    quantity,
     read_targets,
     summary,
     text_table,
@@ -128,23 +128,31 @@ def test_page_is_well_formed_and_whole(ledger):
     assert set(ledger.entries[0].reason.split()) <= set(" ".join(page.words).split())
 
 
-@pytest.mark.parametrize(
-    ("id_", "words"),
-    [
-        ("rse/accuracy-c-0.1", "RSE: accuracy c 0.1"),
-        ("fc10-1e-4/train-error", "fc10 1e-4: train error"),
-        ("mnist-mlp/par-networks/fgs-0.2", "MNIST MLP: Parseval networks: FGS 0.2"),
-        ("cifar10-lenet/lbfgs/linf", "CIFAR-10 LeNet: L-BFGS: l-infinity"),
-    ],
-)
-def test_ids_become_words(id_, words):
-    assert in_words(id_) == words
+def test_every_number_has_a_short_name_of_its_own(book):
+    """Rows of a table of verdicts must differ, and fit into a column."""
+    targets = read_targets(book / "targets").values()
+    assert len({(target.paper, target.name) for target in targets}) == len(targets)
+    for target in targets:
+        assert 3 <= len(target.name) <= 100 and not set(target.name) & set("_|*<>\n"), target.id
+        assert target.name.strip(" .") == target.name and "  " not in target.name, target.id
 
 
-def test_no_two_numbers_of_a_paper_have_the_same_words(ledger):
-    """Rows of a table of verdicts must differ."""
-    words = [(entry.paper, in_words(entry.id)) for entry in ledger.entries]
-    assert len(set(words)) == len(words)
+def test_only_a_number_in_per_cent_gets_a_unit(target):
+    """The name of an ordering or a pattern is a whole statement."""
+    number = target(compare="equal", unit="percent", printed=98.0, as_printed="98.0")
+    assert quantity(number) == "CNN: accuracy (%)"
+    assert quantity(target(compare="greater_than", partner="b", unit="percent")) == number.name
+    assert quantity(target(compare="shape", unit="percent")) == number.name
+    assert quantity(target(compare="equal", unit="l2", printed=1.0)) == number.name
+
+
+def test_printed_numbers_keep_their_zeros(book):
+    targets = read_targets(book / "targets")
+    shown = targets["survey/madry-table-1/black-box/copy-pgd-40-accuracy"]
+    assert (shown.printed, shown.as_printed) == (96.0, "96.0")
+    for target in targets.values():
+        text = target.as_printed.replace(",", "")
+        assert (float(text) if text else None) == target.printed
 
 
 def test_page_shows_the_tolerance_of_each_printed_number(ledger):

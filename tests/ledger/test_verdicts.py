@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from robustbook.ledger import judge
+from robustbook.ledger import judge, runs_in_words
 from robustbook.ledger.intervals import prediction_interval, sampling_error
 
 YES, NO, UNSURE = "reproduced", "not reproduced", "inconclusive"
@@ -146,7 +146,9 @@ def test_yes_or_no_is_judged_seed_by_seed(target, measured, n, against, verdict)
     assert judged.verdict == verdict
     holds = [value == 0 for value in values]
     pattern = judge(target(kind="claim"), measured(*values, holds=holds))
-    assert pattern.verdict == verdict and f"holds in {n - against} of {n}" in pattern.note
+    assert pattern.verdict == verdict and pattern.held == (n - against, n)
+    assert judged.held == (pattern.held if n > 1 else None)
+    assert pattern.note == runs_in_words(n - against, n)
 
 
 def test_whole_numbers_without_a_tolerance_are_judged_seed_by_seed(target, measured):

@@ -5,6 +5,7 @@ counts of verdicts.
 import json
 import re
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 from robustbook import catalogue, ledger, notebooks
@@ -130,7 +131,7 @@ def deciding_table(
         lines.append(f"| **{claim.words}** | | | |")
         for id_ in claim.targets:
             if id_ in found:
-                link = f'<a href="ledger.html?text={id_}">{id_.partition("/")[2]}</a>'
+                link = f'<a href="ledger.html?text={id_}">{escape(targets[id_].name)}</a>'
                 cells = (_stated(targets[id_]), _ours(targets[id_], found[id_]))
                 lines.append(f"| {link} | {' | '.join(cells)} | {found[id_].verdict} |")
     return "\n".join([*lines, ""])
@@ -146,9 +147,8 @@ def _apart(target: Target, entry: Entry) -> str:
     our prediction interval. The text says that the interval contains the paper's number.
     """
     unit = "\N{NO-BREAK SPACE}%" if target.unit == "percent" else ""
-    name = ledger.in_words(target.id.split("/", 2)[2])
     return (
-        f"({name}; paper {_stated(target)}{unit}, our mean {_text(entry.ours)}{unit}. Our "
+        f"({target.name}; paper {_stated(target)}{unit}, our mean {_text(entry.ours)}{unit}. Our "
         f"prediction interval, {_text(entry.low)} to {_text(entry.high)}{unit}, contains the "
         "paper's number.)"
     )
@@ -161,18 +161,18 @@ def _stated(target: Target) -> str:
     if target.printed is None or target.compare == "shape":
         return "pattern"
     bound = {"at_most": "at most ", "at_least": "at least "}.get(target.compare, "")
-    return f"{bound}{target.printed:g}"
+    return f"{bound}{target.as_printed}"
 
 
 def _ours(target: Target, entry: Entry) -> str:
     """Return our result as text, with the interval or the number of runs that decide the verdict.
     For an ordering, our result is the difference of the means.
     """
-    held = re.search(r"holds in \d+ of \d+ runs", entry.reason)
     if entry.verdict == "not run":
         return ""
-    if held:
-        return held[0] if target.compare == "shape" else f"{_text(entry.ours)}; {held[0]}"
+    if entry.held:
+        runs = ledger.runs_in_words(*entry.held)
+        return runs if target.compare == "shape" else f"{_text(entry.ours)}; {runs}"
     middle, low, high = entry.difference or (entry.ours, entry.low, entry.high)
     ends = f"{_text(low)} to {_text(high)}"
     return _text(middle) if low == high else f"{_text(middle)} ({ends})"

@@ -62,8 +62,8 @@ def values(record: Record, name: str, /, **setting: Any) -> list[float]:
 
 
 def of_target(record: Record, target: str) -> list[float]:
-    """Return one value per seed. A row of the record is used if it measures the given target number
-    (a number printed in the paper).
+    """Return one value per seed. A row of the record is used if it is compared with the paper's
+    number whose id is ``target``.
     """
     return [float(row.value) for row in record.rows if row.target == target]
 
@@ -126,6 +126,13 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
 def printed(target: str) -> float | None:
     """Return a number that the paper prints, looked up by its id ``target``."""
     return _targets(catalogue.BOOK / "targets")[target].printed
+
+
+def as_printed(target: str) -> str | None:
+    """Return a number that the paper prints as text, with the paper's trailing zeros. The number is
+    looked up by its id ``target``; return None if the paper prints no number.
+    """
+    return _targets(catalogue.BOOK / "targets")[target].as_printed or None
 
 
 def tolerance(target: str) -> float:

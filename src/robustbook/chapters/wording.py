@@ -45,16 +45,20 @@ def seeds_in_words(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
+def beside(ours: Sequence[float], theirs: float | str | None, digits: int = 1) -> str:
     """Return the text of a table cell: first the paper's number, then our mean in bold, then the
     range over the seeds. Without a number of the paper, the cell has only ours; a dash stands for
     our missing number.
     """
-    there = "" if theirs is None else f"{theirs:g}{SPACE}/{SPACE}"
+    there = "" if theirs is None else f"{_shown(theirs)}{SPACE}/{SPACE}"
     if not ours:
         return f"{there}-"
     mean, _, ends = spread(ours, digits).partition(" ")
     return f"{there}**{mean}** {ends}".rstrip()
+
+
+def _shown(number: float | str) -> str:
+    return number if isinstance(number, str) else f"{number:g}"
 
 
 def minus(text: str) -> str:

@@ -132,14 +132,14 @@ def deep_defense(
         DeepFool compares all classes, as the released code does where there are 10 classes. The
         paper of DeepFool compares 9 classes besides the source class.
     ``slack``: a number that limits how many gradients are computed; the released code has no such
-        limit. The form "rows" skips a class if only a very large gradient norm could make its
-        boundary the nearest. At the clean image, the limit is ``slack`` times the mean gradient
-        norm of five classes (see `_nearest`). These are the classes whose logits are closest to the
-        highest logit. If ``slack`` is math.inf, no class is skipped; the forms "padded" and "fixed"
-        never skip a class. With the default slack, the nearest class was always found for 25,000
-        training images of MNIST. We checked this for an MLP and LeNet, before and after training
-        with Deep Defense. Even with a slack of 1.65, the nearest class of all 25,000 images would
-        have been found.
+        limit. The form "rows" does not compute the gradient of a class whose boundary could be the
+        nearest only if the norm of this gradient were above a limit. At the clean image, the limit
+        is ``slack`` times the mean gradient norm of five classes (see `_nearest`). These are the
+        classes whose logits are closest to the highest logit. If ``slack`` is math.inf, no class is
+        skipped; the forms "padded" and "fixed" never skip a class. With the default slack, the
+        nearest class was always found for 25,000 training images of MNIST. We checked this for an
+        MLP and LeNet, before and after training with Deep Defense. Even with a slack of 1.65, the
+        nearest class of all 25,000 images would have been found.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.

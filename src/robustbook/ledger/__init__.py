@@ -18,7 +18,7 @@ from .tables import TITLES, counts, summary, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, Judgement, Measurement, judge
 from .webpage import page_html
-from .words import in_words, measured, quantity
+from .words import measured, quantity, runs_in_words
 
 __all__ = [
     "PAPERS",
@@ -38,7 +38,6 @@ __all__ = [
     "Target",
     "build",
     "counts",
-    "in_words",
     "difference_interval",
     "judge",
     "measured",
@@ -52,6 +51,7 @@ __all__ = [
     "read_targets",
     "record_path",
     "rounded",
+    "runs_in_words",
     "status",
     "summary",
     "text_table",

@@ -37,6 +37,8 @@ class Entry:
     """One line of the ledger: a number or statement of a paper, our measurement and the verdict.
     Fields without a value are None.
 
+    ``name``: what is compared, in words.
+    ``as_printed``: the paper's number as text, with its trailing zeros.
     ``ours``: our mean over seeds.
     ``low``, ``high``: the ends of the 95 % prediction interval, which is not widened by the
         tolerance.
@@ -51,17 +53,21 @@ class Entry:
         its confidence interval.
     ``tolerance``: the largest difference between the paper's number and our mean that counts as
         agreement, in the number's unit; None if the paper prints no number.
+    ``held``: for a verdict by the number of runs that agree with the paper, this number and the
+        number of all runs.
     ``same_as``: the id of an earlier line of the ledger that makes the same comparison; such a line
         is shown but not counted.
     """
 
     id: str
+    name: str
     paper: str
     item: str
     setting: str
     metric: str
     unit: str
     printed: float | None
+    as_printed: str
     ours: float | None
     low: float | None
     high: float | None
@@ -74,6 +80,7 @@ class Entry:
     difference: tuple[float, float, float] | None = None
     same_as: str = ""
     tolerance: float | None = None
+    held: tuple[int, int] | None = None
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -180,12 +187,14 @@ def entries(
         lines.append(
             Entry(
                 id=target.id,
+                name=target.name,
                 paper=target.paper,
                 item=target.item,
                 setting=target.setting,
                 metric=target.metric,
                 unit=target.unit,
                 printed=target.printed,
+                as_printed=target.as_printed,
                 ours=verdict.ours,
                 low=verdict.low,
                 high=verdict.high,
@@ -198,6 +207,7 @@ def entries(
                 difference=verdict.difference,
                 same_as=_earlier(first, target, targets, measured),
                 tolerance=target.tolerance if target.printed is not None else None,
+                held=verdict.held,
             )
         )
     return tuple(lines)

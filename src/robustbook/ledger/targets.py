@@ -12,7 +12,8 @@ measurement is compared with the paper's statement:
     shape            a pattern holds, which the note states in words
 
 The tolerance of a comparison is fixed before the run. The column `note` says how the tolerance was
-chosen.
+chosen. The column `name` says in words what is measured or, for an ordering or a pattern, what the
+paper states. Tables show this name.
 """
 
 import csv
@@ -24,7 +25,7 @@ from pathlib import Path
 
 PAPERS = ("saturating", "deep_defense", "self_ensemble", "survey")
 COLUMNS = tuple(
-    "id paper item setting metric unit printed kind compare tolerance source note".split()
+    "id name paper item setting metric unit printed kind compare tolerance source note".split()
 )
 KINDS = ("printed", "derived", "claim", "none", "digitised")
 UNITS = ("percent", "fraction", "ratio", "count", "l2", "none")
@@ -46,17 +47,20 @@ NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
 @dataclass(frozen=True)
 class Target:
     """One number, ordering or pattern that a paper states. `printed` is the number in the paper, or
-    None. For an ordering of two numbers, `partner` is the id of the second number. For a number or
-    a pattern, `partner` is None.
+    None; `as_printed` is the same number as text, with the paper's trailing zeros. For an ordering
+    of two numbers, `partner` is the id of the second number. For a number or a pattern, `partner`
+    is None.
     """
 
     id: str
+    name: str
     paper: str
     item: str
     setting: str
     metric: str
     unit: str
     printed: float | None
+    as_printed: str
     kind: str
     compare: str
     partner: str | None
@@ -147,6 +151,8 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
 
 def _target(row: dict[str, str], where: str) -> Target:
     word, *rest = row["compare"].split(" ")
+    if not row["name"]:
+        raise ValueError(f"{where}: the column name must say in words what is compared")
     _accept(where, "paper", row["paper"], PAPERS)
     _accept(where, "unit", row["unit"], UNITS)
     _accept(where, "kind", row["kind"], KINDS)
@@ -162,12 +168,14 @@ def _target(row: dict[str, str], where: str) -> Target:
     item = row["id"].split("/")[1] if row["paper"] == "survey" else row["item"]
     return Target(
         id=row["id"],
+        name=row["name"],
         paper=row["paper"],
         item=item,
         setting=row["setting"],
         metric=row["metric"],
         unit=row["unit"],
         printed=printed,
+        as_printed=_grouped(row["printed"]),
         kind=row["kind"],
         compare=word,
         partner=rest[0] if rest else None,
@@ -175,6 +183,11 @@ def _target(row: dict[str, str], where: str) -> Target:
         source=row["source"],
         note=row["note"],
     )
+
+
+def _grouped(number: str) -> str:
+    """Return a number as text, with commas if it is a whole number of five or more digits."""
+    return f"{int(number):,}" if number.isdecimal() and len(number) > 4 else number
 
 
 def _accept(where: str, name: str, given: object, accepted: tuple[object, ...]) -> None:

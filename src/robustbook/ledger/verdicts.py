@@ -60,7 +60,7 @@ from .intervals import (
 )
 from .records import Row, rounded
 from .targets import ORDERINGS, Target
-from .words import in_words
+from .words import runs_in_words
 
 VERDICTS = (
     "reproduced",
@@ -115,6 +115,8 @@ class Judgement:
     ``difference``: for an ordering of two numbers, the difference of the means and its confidence
         interval, which decide the verdict.
     ``note``: a short explanation of the verdict.
+    ``held``: for a verdict by the number of runs that agree with the paper, this number and the
+        number of all runs.
     """
 
     verdict: str
@@ -124,6 +126,7 @@ class Judgement:
     seeds: int | None = None
     note: str = ""
     difference: tuple[float, float, float] | None = None
+    held: tuple[int, int] | None = None
 
 
 def judge(
@@ -146,7 +149,7 @@ def judge(
     # The verdict is based on the rounded numbers, because these are shown.
     ours, low, high = (float(rounded(x)) for x in (fmean(measured.values), *interval))
 
-    difference = None
+    difference = held = None
     if target.compare in ORDERINGS:
         if partner is None or partner.profile != measured.profile:
             verdict = "not run"
@@ -163,15 +166,17 @@ def judge(
         elif len(marks) != len(measured.rows):
             raise ValueError(f"{target.id} states a pattern: holds must be given for each seed")
         else:
-            verdict, note = _outcomes(marks)
+            held = (marks.count(True), len(marks))
     elif _whole(target, measured):
-        verdict, note = _outcomes([_beyond(target, v, v) == 0 for v in measured.values])
+        held = (sum(_beyond(target, v, v) == 0 for v in measured.values), len(measured.rows))
     else:
         verdict, note = _bound(target, measured, ours, low, high)
+    if held is not None:
+        verdict, note = _outcomes(*held), runs_in_words(*held)
     if verdict in JUDGED and measured.profile != "paper":
         where = "at this setting the comparison " + DIRECTION[verdict]
         verdict, note = "other setting", f"{where}; {note}" if note else where
-    return Judgement(verdict, ours, low, high, len(measured.seeds), note, difference)
+    return Judgement(verdict, ours, low, high, len(measured.seeds), note, difference, held)
 
 
 JUDGED = VERDICTS[:3]
@@ -192,16 +197,12 @@ def _whole(target: Target, measured: Measurement) -> bool:
     )
 
 
-def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
-    """Return two things: the verdict on a claim, and a note that explains the verdict. ``agree``
-    has one entry for each seed: whether the run with this seed agrees with the claim.
-    """
-    n, against = len(agree), list(agree).count(False)
-    note = f"holds in {n - against} of {n} runs"
-    if not against:
-        return "reproduced", note
-    refuted = binomial_tail(against, n, EXCEPTIONS) <= 0.05 + 1e-12
-    return ("not reproduced" if refuted else "inconclusive"), note
+def _outcomes(agree: int, n: int) -> str:
+    """Return the verdict on a claim with which ``agree`` of ``n`` runs agree."""
+    if agree == n:
+        return "reproduced"
+    refuted = binomial_tail(n - agree, n, EXCEPTIONS) <= 0.05 + 1e-12
+    return "not reproduced" if refuted else "inconclusive"
 
 
 def _beyond(target: Target, bottom: float, top: float) -> float:
@@ -294,10 +295,7 @@ def _ordering(
         verdict = "inconclusive"
     else:
         verdict = "not reproduced"
-    asked = "not below" if target.no_loss else target.compare.replace("_", " ")
-    assert target.partner is not None
-    other = in_words(target.partner.partition("/")[2])
-    text = f"claimed: {asked} '{other}'; our difference is {mean:.3g}"
+    text = f"our difference, first minus second, is {mean:.3g}"
     if single and low == high:
         return verdict, f"{text}, a single run", (mean, low, high)
     if single:

@@ -11,7 +11,7 @@ from .build import Entry, Ledger
 from .tables import TITLES, number
 from .targets import TALLIES
 from .verdicts import VERDICTS
-from .words import in_words, measured
+from .words import measured
 
 HEADS = ("target number", "printed", "ours", "verdict and reason")
 
@@ -40,8 +40,8 @@ def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
     }
     heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS)
     quoted = "".join(
-        f"<li><code>{escape(t.id)}</code> {escape(t.setting)}: "
-        f"{number(t.printed)} {escape(_unit(t.unit))}</li>\n"
+        f"<li>{escape(t.name)}: {t.as_printed} {escape(_unit(t.unit))}"
+        f"{_small([escape(t.setting), f'<code>{escape(t.id)}</code>'])}</li>\n"
         for t in ledger.context
     )
     apart = (
@@ -79,7 +79,7 @@ def _select(name: str, options: Iterable[tuple[str, str]]) -> str:
 
 def _row(entry: Entry, pages: Mapping[str, str]) -> str:
     unit = escape(_unit(entry.unit))
-    printed = f"{number(entry.printed)} {unit}" if entry.printed is not None else ""
+    printed = f"{entry.as_printed} {unit}" if entry.printed is not None else ""
     ours = f"{measured(entry.ours, entry.tolerance)} {unit}" if entry.ours is not None else ""
     allowed = f"± {number(entry.tolerance)}" if entry.tolerance else ""
     seeds = f"{entry.seeds} seed{'s' * (entry.seeds > 1)}, " if entry.seeds else ""
@@ -99,11 +99,10 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
         f"Page: {', '.join(links)}" if links else "",
         f"<code>{escape(entry.id)}</code>",
     ]
-    name = in_words(entry.id.partition("/")[2].removeprefix(f"{entry.item}/"))
     return (
         f'<tr data-paper="{entry.paper}" data-item="{escape(entry.item)}" '
         f'data-page="{" ".join(pages)}" data-verdict="{entry.verdict}" data-kind="{entry.tally}">'
-        f"<td>{escape(name[:1].upper() + name[1:])}{_small(about)}</td>"
+        f"<td>{escape(entry.name)}{_small(about)}</td>"
         f"<td>{printed}{_small([allowed])}</td><td>{ours}{_small(behind)}</td>"
         f'<td><span class="verdict {kind}">{entry.verdict}</span>{_small(known)}</td></tr>'
     )

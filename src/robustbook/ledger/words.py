@@ -1,55 +1,24 @@
-"""Write the ids of the papers' numbers as words, and measured numbers as text, for tables and
-sentences.
-"""
+"""Write what a row of a table compares, and measured numbers as text."""
 
 import math
-import re
 
 from .targets import Target
 
-NAMES = {
-    name.lower().replace("-", ""): name
-    for name in (
-        "ALP AutoAttack BPDA BReLU CLP CNN ConvNet DeepFool EOT FGSM JPEG L-BFGS LSQ MLP NIN PGD "
-        "RBF ReLU RS RSE ZOO AlexNet CaffeNet CIFAR-10 GoogLeNet ImageNet LeNet MNIST ResNet-18 "
-        "ResNeXt TRADES VGG16"
-    ).split()
-} | {"linf": "l-infinity", "par": "Parseval", "fgs": "FGS", "bn": "batch norm", "rho2": "ρ₂"}
-"""Words in ids, and how they are written in tables."""
 
-
-def in_words(id_: str) -> str:
-    """Return the id of a paper's number as words for a table, such as "RSE: accuracy c 0.1" for
-    "rse/accuracy-c-0.1".
-
-    A hyphen stays if it belongs to a name such as L-BFGS, or to an exponent such as 1e-4.
+def quantity(target: Target) -> str:
+    """Return in words what a row of a table compares: the name of the target, and "(%)" if it is a
+    number in per cent. The name of an ordering or a pattern states the whole claim, so it has no
+    unit.
     """
-    parts = [re.split(r"(?<!\de)-", part) for part in id_.split("/")]
-    return ": ".join(" ".join(NAMES.get(word, word) for word in words) for words in parts)
+    number = target.partner is None and target.compare != "shape"
+    return target.name + (" (%)" if number and target.unit == "percent" else "")
 
 
-def quantity(target: Target, item: str) -> str:
-    """Return in words what a row of a table of verdicts compares.
-
-    For a number, these are the words of its id, and "(%)" for a number in per cent. For an order,
-    these are the words of both ids. For a pattern, these are the words with which the list of the
-    paper's numbers describes the pattern, and in brackets what our number measures.
-
-    ``item``: the name of the page's table or figure, which is left out of the ids.
-    """
-
-    def short(id_: str) -> str:
-        return in_words(id_.partition("/")[2].removeprefix(f"{item}/"))
-
-    stated = target.kind == "claim" or target.note.lower().startswith(("shape", "pattern"))
-    if target.compare == "shape" and stated:
-        return f"{target.setting} ({target.metric.replace('_', ' ')})"
-    unit = " (%)" if target.unit == "percent" else ""
-    if target.partner is None:
-        return short(target.id) + unit
-    side = "above" if target.compare == "greater_than" else "below"
-    side = f"not {'below' if side == 'above' else 'above'}" if target.no_loss else side
-    return f"{short(target.id)}, {side} {short(target.partner)}{unit}"
+def runs_in_words(agree: int, runs: int) -> str:
+    """Return in how many runs a claim holds."""
+    if runs == 1:
+        return "holds in our only run" if agree else "does not hold in our only run"
+    return f"holds in {agree} of {runs} runs"
 
 
 def measured(value: float | int | None, tolerance: float | None) -> str:

@@ -54,9 +54,9 @@ def pearson_vii(
 ) -> Float[Tensor, "..."]:
     """Return random numbers with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
-    Numbers are drawn by Bailey's polar method (Mathematics of Computation 62, 1994). For a kurtosis
-    of 0, numbers are drawn from the Gaussian by the Box-Muller method. If the generator starts in
-    the same state, the results for every kurtosis are computed from the same uniform random
+    Numbers are drawn by Bailey's polar method (Mathematics of Computation 62, 1994). If the excess
+    kurtosis is 0, the numbers are Gaussian, drawn by the Box-Muller method. If the generator starts
+    in the same state, the results for every kurtosis are computed from the same uniform random
     numbers.
     """
     nu = degrees(kurtosis)

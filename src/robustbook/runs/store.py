@@ -2,11 +2,11 @@
 
 The result of a function call with key `abc...` has two files in the folder `ab`. The file
 `abc....safetensors` has the tensors, if there are any, and is written first. The file `abc....json`
-is written after the tensors. The JSON file has the function call, the values, the seconds, the
-hashes of both files, and the provenance (versions, device and date). A result counts as stored if
-its JSON file exists. Each file is written under a temporary name, flushed to disk and renamed, so
-an interruption never leaves an incomplete file. A damaged file is renamed when its result is
-loaded.
+is written after the tensors. The JSON file contains the function call, the values of the result
+that are not tensors, the run time in seconds, the hashes of both files, and the provenance
+(versions, device and date). A result counts as stored if its JSON file exists. Each file is written
+under a temporary name, flushed to disk and renamed, so an interruption never leaves an incomplete
+file. A damaged file is renamed when its result is loaded.
 
 The files can be copied between machines, because the key of a function call depends neither on the
 machine nor on the device. The result of a call may be copied without the results of the calls on

@@ -68,12 +68,14 @@ def judged(
     others = tuple(Row(value, unit, None, "made", seed) for seed, value in enumerate(partner))
     target = Target(
         id="made/example",
+        name="An invented number",
         paper="made",
         item="example",
         setting="",
         metric="accuracy",
         unit=unit,
         printed=printed,
+        as_printed="",
         kind="claim" if compare == "shape" else "printed",
         compare=compare,
         partner="the other method" if partner else None,

@@ -139,7 +139,7 @@ def verdicts() -> Table:
         [
             claim,
             decides.format(steps=steps, full=FULL, points=points),
-            "" if found[name].printed is None else f"{found[name].printed:g}",
+            found[name].as_printed,
             _ours(found[name]),
             found[name].verdict
             + (f" (for {steps:,} steps)" if name == f"{ADAM}/saturated-failures" else ""),

@@ -13,6 +13,7 @@ from robustbook import figures
 from robustbook.chapters.published import (
     Version,
     accuracies,
+    as_printed,
     mean,
     of_target,
     printed,
@@ -320,7 +321,7 @@ def _cell(record: Record, network: str, method: str, measure: str) -> str:
     """
     target = f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/{measure}"
     ours, _, ends = spread(of_target(record, target)).partition(" ")
-    return f"{printed(target):g} / **{ours}** {ends}"
+    return f"{as_printed(target)} / **{ours}** {ends}"
 
 
 def _attack_rows(record: Record) -> Iterator[list[str]]:

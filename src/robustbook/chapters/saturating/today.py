@@ -10,7 +10,7 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, array, mean, printed, values
+from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
 from robustbook.chapters.wording import from_to, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -270,7 +270,7 @@ def _summary_rows(record: Record) -> Iterator[list[str]]:
         ours, _, ends = spread(_left(record, network, method, "float32")).partition(" ")
         yield [
             f"{NETWORKS[network]}, {method}",
-            f"{printed(fgsm_target(network, method)):g} / **{ours}** {ends}",
+            f"{as_printed(fgsm_target(network, method))} / **{ours}** {ends}",
             spread(_left(record, network, method, "square")),
             spread(_left(record, network, method, "worst")),
             spread(_halves(record, network, method), 3),

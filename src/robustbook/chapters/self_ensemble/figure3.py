@@ -58,7 +58,7 @@ def answer(record: Record) -> str:
 def ends(record: Record, network: str) -> tuple[str, str]:
     """Return the lowest and the highest of the noise levels that can be ordered. These are the
     levels of the authors' script, which put the initial noise on the image. If the record has fewer
-    than two of them, all levels with noise count.
+    than two of these levels, return the lowest and the highest of all levels with noise.
     """
     shown = [d for d in names.defenses(record, network, list(LEVELS)) if d != "none"]
     script = [d for d in shown if d.startswith("rse paper")]

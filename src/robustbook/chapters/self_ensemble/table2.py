@@ -8,7 +8,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, printed, values
+from robustbook.chapters.published import Version, as_printed, mean, printed, values
 from robustbook.chapters.wording import beside, from_to, listed, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
@@ -173,7 +173,7 @@ def printed_beside(version: Version) -> Table:
             [
                 words,
                 beside(_ours(record, d, 0.0), round(points()[NETWORK, d][0.0][0], 2)),
-                *(beside(_ours(record, d, c), printed(target(d, c))) for c in CS),
+                *(beside(_ours(record, d, c), as_printed(target(d, c))) for c in CS),
             ]
             for d, words in DEFENSES.items()
         ],
@@ -193,7 +193,7 @@ def placements(version: Version) -> Table:
         ["Initial noise", "clean", *(f"c = {c:g}" for c in CS)],
         [
             *sweeps.rows(record, NETWORK, shown, (0.0, *CS)),
-            ["printed", "", *(f"{printed(target('rse', c)):g}" for c in CS)],
+            ["printed", "", *(as_printed(target("rse", c)) or "" for c in CS)],
         ],
     )
 

@@ -9,7 +9,15 @@ from jaxtyping import Int, UInt8
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, printed, settings, values, verdicts
+from robustbook.chapters.published import (
+    Version,
+    as_printed,
+    mean,
+    printed,
+    settings,
+    values,
+    verdicts,
+)
 from robustbook.chapters.wording import badge, beside, listed, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -152,7 +160,7 @@ def printed_beside(version: Version) -> Table:
     known = list(DEFENSES) if paper else _defenses(record)
     shown = sorted(known, key=lambda d: d not in _ENDS)  # RSE and no defense side by side
 
-    def cell(ours: list[float], theirs: float | None) -> str:
+    def cell(ours: list[float], theirs: str | None) -> str:
         return beside(ours, theirs, 2) if paper else spread(ours, 2)
 
     rows = [
@@ -230,10 +238,10 @@ def _distances(record: Record, defense: str, name: str) -> list[float]:
     return values(record, SQUARED, **of)
 
 
-def _there(row: str, column: str) -> float | None:
+def _there(row: str, column: str) -> str | None:
     target = f"self-ensemble/table-3/{row}/{column}"
     try:
-        return printed(target)
+        return as_printed(target)
     except KeyError:  # target class of the digits, which the paper lacks
         return None
 

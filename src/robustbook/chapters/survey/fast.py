@@ -9,6 +9,7 @@ from robustbook import figures
 from robustbook.chapters.published import (
     Version,
     array,
+    as_printed,
     labelled,
     mean,
     of_target,
@@ -214,7 +215,7 @@ def printed_beside(version: Version) -> Table:
             [
                 words,
                 *(
-                    beside(ours, printed(f"survey/{of[attack]}") if attack in of else None)
+                    beside(ours, as_printed(f"survey/{of[attack]}") if attack in of else None)
                     for attack, ours in found.items()
                 ),
             ]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import (
     Version,
+    as_printed,
     labelled,
     mean,
     of_target,
@@ -158,7 +159,7 @@ def printed_beside(version: Version) -> Table:
     rows = []
     for target, words in ERRORS.items():
         wanted = f"{TARGETS}/{target}"
-        ours, theirs = of_target(version.record, wanted), printed(wanted)
+        ours, theirs = of_target(version.record, wanted), as_printed(wanted)
         if ours or theirs is not None:
             images = {row.images for row in version.record.rows if row.target == wanted}
             rows.append([words, beside(ours, theirs), ", ".join(f"{n:,}" for n in images if n)])
@@ -181,7 +182,7 @@ def confidences(version: Version) -> Table:
             words,
             beside(
                 values(version.record, "confidence", network=network, attack="fgsm"),
-                printed(f"{TARGETS}/{name}/fgsm-confidence"),
+                as_printed(f"{TARGETS}/{name}/fgsm-confidence"),
             ),
         ]
         for network, (words, name) in CONFIDENCES.items()
@@ -204,7 +205,7 @@ def rubbish(version: Version) -> Table:
             words,
             beside(
                 of_target(version.record, f"{TARGETS}/rubbish/{name}/error"),
-                printed(f"{TARGETS}/rubbish/{name}/error"),
+                as_printed(f"{TARGETS}/rubbish/{name}/error"),
             ),
         ]
         for name, words in RUBBISH.items()

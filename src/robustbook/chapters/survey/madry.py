@@ -8,7 +8,15 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, array, mean, printed, settings, values
+from robustbook.chapters.published import (
+    Version,
+    array,
+    as_printed,
+    mean,
+    printed,
+    settings,
+    values,
+)
 from robustbook.chapters.wording import beside, listed, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
@@ -181,7 +189,7 @@ def natural(version: Version) -> Table:
     for attack, (words, _) in TESTS.items():
         target = NATURAL.get(attack)
         found = values(record, "accuracy", source="natural", attack=attack)
-        rows.append([words, beside(found, printed(target) if target else None)])
+        rows.append([words, beside(found, as_printed(target) if target else None)])
     images = images_of(record, "accuracy", source="natural")
     return table(
         f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
@@ -352,7 +360,7 @@ def _cells(record: Record, source: str, attack: str, target: str | None) -> list
     """Return two table cells: our number of test images, and the printed accuracy beside ours."""
     images = images_of(record, "accuracy", source=source, attack=attack)
     found = values(record, "accuracy", source=source, attack=attack)
-    return [f"{images:,}", beside(found, printed(f"{TABLE}/{target}") if target else None)]
+    return [f"{images:,}", beside(found, as_printed(f"{TABLE}/{target}") if target else None)]
 
 
 def _curve(record: Record, units: Sequence[int], look: str, **setting: str) -> Curve:

@@ -13,6 +13,7 @@ from robustbook import figures
 from robustbook.chapters.published import (
     Version,
     array,
+    as_printed,
     mean,
     printed,
     settings,
@@ -280,7 +281,7 @@ def printed_beside(version: Version) -> Table:
                 *(
                     beside(
                         values(record, "accuracy", network=method, attack=attack),
-                        printed(f"{TARGETS}/{method}/{_IDS[attack]}"),
+                        as_printed(f"{TARGETS}/{method}/{_IDS[attack]}"),
                     )
                     for attack in ATTACKS
                 ),

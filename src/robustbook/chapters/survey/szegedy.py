@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from robustbook import catalogue, figures, ledger
 from robustbook.chapters.published import (
     Version,
+    as_printed,
     labelled,
     mean,
     printed,
@@ -188,11 +189,15 @@ def table_1(version: Version) -> Table:
     rows = []
     for name, words in NETWORKS.items():
         cells = [
-            beside(values(record, f"{kind} error", network=name), _there(name, f"{kind}-error"), 2)
-            for kind in ("training", "test")
+            beside(
+                values(record, f"{kind} error", network=name),
+                as_printed(f"{TABLE_1}/{name}/{short}-error"),
+                2,
+            )
+            for kind, short in {"training": "train", "test": "test"}.items()
         ]
         found = values(record, "distortion", network=name, target="random")
-        rows.append([words, *cells, beside(found, _there(name, "distortion"), 3)])
+        rows.append([words, *cells, beside(found, as_printed(f"{TABLE_1}/{name}/distortion"), 3)])
     return table(
         f"{version.heading}: Table 1 on {data(record)}, printed / **ours** (range over the seeds). "
         "Errors are in per cent. The distortion is the mean over the attacked test images.",
@@ -203,7 +208,6 @@ def table_1(version: Version) -> Table:
 
 
 def _there(name: str, metric: str) -> float | None:
-    metric = {"training-error": "train-error"}.get(metric, metric)
     return printed(f"{TABLE_1}/{name}/{metric}")
 
 
@@ -218,7 +222,7 @@ def table_2(version: Version) -> Table:
         for name in NETWORKS:
             there = None
             if name in COLUMNS and source != "ae400-10":
-                there = printed(f"{TABLE_2}/{source}-on-{name}/error")
+                there = as_printed(f"{TABLE_2}/{source}-on-{name}/error")
             found = values(record, "transfer error", source=source, network=name)
             cells.append(beside(found, there))
         rows.append([words, *cells])
@@ -246,7 +250,7 @@ def halves(version: Version) -> Table:
             if network.endswith("other half") and source != "noise":
                 own = network.split()[0]
                 name = own if own != "fc100-100-10" else f"{own}-other-half"
-                there = printed(f"{HALVES}/{name}{end}/error")
+                there = as_printed(f"{HALVES}/{name}{end}/error")
             found = values(record, "error across halves", source=source, network=network)
             cells.append(beside(found, there))
         rows.append([words, *cells])

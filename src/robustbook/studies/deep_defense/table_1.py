@@ -5,10 +5,11 @@ The value eps_ref is the eps of FGS at which the Deep Defense network has an acc
 seed has its own eps_ref. So the accuracy of the Deep Defense network under FGS at eps_ref is 50 %
 by definition. A more robust Deep Defense network has a larger eps_ref. At a larger eps_ref, the
 networks of all other methods have lower accuracies under FGS. The study adds three methods to the
-paper's table. Two of the added methods use adversarial training II, one of them alone and one
-combined with Deep Defense. The third added method is fine-tuning on clean images. The paper reports
-the two methods with adversarial training II only in a supplement that we could not read.
-Fine-tuning on clean images shows the effect of fine-tuning without a defense.
+paper's table. Two of the added methods use adversarial training II, which trains on new FGS images
+in every batch: one uses it alone, and one combines it with Deep Defense. The third added method is
+fine-tuning on clean images. The paper reports the two methods with adversarial training II only in
+a supplement that we could not read. Fine-tuning on clean images shows the effect of fine-tuning
+without a defense.
 """
 
 from collections.abc import Iterator, Mapping

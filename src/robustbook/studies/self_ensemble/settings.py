@@ -197,8 +197,8 @@ def _scenes(network: Networks, epochs: int) -> Setting:
     return Setting(
         Model("scenes", network, 8),
         recipe,
-        images=16,
-        piece=16,
+        images=12,
+        piece=12,
         steps=30,
         cs=(0.01, 0.1, 1.0, 10.0),
         defenses=("rse", "none"),

@@ -10,8 +10,8 @@ A profile selects the size of the experiments:
     random start. Stage 1 has no block, because the Gaussian filter on its 32 x 32 positions would
     take many times as long as the whole narrow network.
 ``quick``: networks with two kinds of blocks after stages 3 and 4. With profile ``quick``, the
-    images are small and come with the book, the radius is a quarter of that of ``paper``, and
-    training has few steps. The networks of profile ``quick`` hardly learn anything.
+    images are small and come with the book, the l-infinity radius of the attacks is 2/255 instead
+    of 8/255, and training has few steps. The networks of profile ``quick`` hardly learn anything.
 """
 
 from collections.abc import Mapping
