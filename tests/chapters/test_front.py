@@ -17,7 +17,7 @@ def test_findings_are_sentences_with_numbers() -> None:
 
 def test_the_finding_on_noise_names_what_was_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     text = front.self_ensemble()
-    assert "We attacked Model A on STL-10 with" in text
+    assert "attack at c = 0.1, Model A on STL-10 has an accuracy" in text
     assert text.endswith("VGG16 and ResNeXt on CIFAR-10 were not yet attacked at full width.")
     monkeypatch.setattr(front.names, "NETWORKS", {"model-a": "Model A"})
     assert "CIFAR-10" not in front.self_ensemble()

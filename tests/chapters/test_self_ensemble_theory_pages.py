@@ -145,11 +145,9 @@ def test_the_wording_follows_the_numbers() -> None:
         return Record("self_ensemble", "today", "paper", {}, (0,), tuple(rows))
 
     weak, same = today.answer(record(10.0, 20.0)), today.answer(record(88.0, 58.0))
-    assert (
-        weak.startswith("No: ") and "10 draws in the paper's attack lowers the accuracy (20" in weak
-    )
+    assert weak.startswith("No: ") and "10 draws in the paper's attack lowers it (60" in weak
     assert same.startswith("This run cannot tell: ") and "attack does not clearly change" in same
-    assert "without a defense is 1.0\N{NO-BREAK SPACE}% under all attacks together" in weak
+    assert "Without a defense it is 1.0\N{NO-BREAK SPACE}% under all attacks together" in weak
     assert "50 images, one seed; new noise alone changes an accuracy by up to 2.0 points" in same
 
 

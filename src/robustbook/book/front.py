@@ -51,8 +51,8 @@ def example_html(example: front.Example) -> str:
     return (
         f"{addition(*parts)}"
         f'<p class="example-words">A network without any defense predicts the digit {a} for the '
-        f"left image, and the digit {b} for the right image. {change}. (The attack may change "
-        "pixels to values outside their range; the picture is clipped to this range.)"
+        f"left image, and the digit {b} for the right image. {change}. (The picture is clipped to "
+        "the pixel range; the attack was not.)"
         "</p>\n"
     )
 
@@ -202,9 +202,8 @@ def unwritten(whole: Ledger, root: Path) -> str:
         else:
             waiting = sum(bool(e.command) for e in missing)
             text = (
-                f"{len(missing)} comparisons were not run; they are listed {link}. For {waiting} "
-                "of them the ledger gives the command that runs them, nearly always on a GPU. For "
-                f"the other {len(missing) - waiting} it says why the book has no experiment."
+                f"{len(missing)} comparisons ({link}), {waiting} of them with the command that "
+                "runs them."
             )
         lines.append(f"- **{title}**: {text}")
     return "\n".join([*lines, ""])

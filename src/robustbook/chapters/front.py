@@ -68,9 +68,8 @@ def self_ensemble() -> str:
     first, *_ = there = names.networks(record)
     rse, none = figure6.at_equal_c(record, first)
     text = (
-        f"We attacked {names.full_title(record, first)} with the paper's attack at c = "
-        f"{figure6.AT:g}. Under this attack the network with noise has an accuracy of {rse:.0f} %, "
-        f"and the network without noise {none:.0f} %."
+        f"Under the paper's attack at c = {figure6.AT:g}, {names.in_text(record, first)} has an "
+        f"accuracy of {rse:.0f} % with noise and {none:.0f} % without noise."
     )
     found = figure6.at_equal_distance(record, first)
     if found is not None:

@@ -61,6 +61,11 @@ def _shown(number: float | str) -> str:
     return number if isinstance(number, str) else f"{number:g}"
 
 
+def bullets(texts: Sequence[str]) -> str:
+    """Return texts as a Markdown list; a single text stays a paragraph."""
+    return texts[0] if len(texts) == 1 else "\n".join(f"- {text}" for text in texts)
+
+
 def minus(text: str) -> str:
     """Return the text with a minus sign instead of each hyphen."""
     return text.replace("-", "\N{MINUS SIGN}")

@@ -60,6 +60,7 @@ from .intervals import (
 )
 from .records import Row, rounded
 from .targets import ORDERINGS, Target
+from .words import measured as shown
 from .words import runs_in_words
 
 VERDICTS = (
@@ -295,13 +296,11 @@ def _ordering(
         verdict = "inconclusive"
     else:
         verdict = "not reproduced"
-    text = f"our difference, first minus second, is {mean:.3g}"
-    if single and low == high:
-        return verdict, f"{text}, a single run", (mean, low, high)
-    if single:
-        return verdict, f"{text} [{low:.3g}, {high:.3g}], a single run", (mean, low, high)
-    how = "paired" if paired else "unpaired"
-    return verdict, f"{text} [{low:.3g}, {high:.3g}], {how}", (mean, low, high)
+    text = f"our difference, first minus second, is {shown(mean, None)}"
+    if low != high:
+        text += f" [{shown(low, None)}, {shown(high, None)}]"
+    how = "a single run" if single else "paired" if paired else "unpaired"
+    return verdict, f"{text}, {how}", (mean, low, high)
 
 
 def _aligned(

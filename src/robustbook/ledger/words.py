@@ -11,7 +11,9 @@ def quantity(target: Target) -> str:
     unit.
     """
     number = target.partner is None and target.compare != "shape"
-    return target.name + (" (%)" if number and target.unit == "percent" else "")
+    if not number or target.unit != "percent":
+        return target.name
+    return f"{target.name[:-1]}, %)" if target.name.endswith(")") else f"{target.name} (%)"
 
 
 def runs_in_words(agree: int, runs: int) -> str:

@@ -144,13 +144,13 @@ def answer(shown: Study) -> str:
     red = sum(finding.red for finding in diagnose(masked))
     left = {name: accuracy(right) for name, right in shown.survived.items()}
     return (
-        f"**Answer.** No. Under PGD with eps {EPS:g} the masked network of this page has an "
-        f"accuracy of {masked['many_steps']:.0f} %, and a plain network only "
-        f"{plain['many_steps']:.0f} %. But the gradient of the masked network is exactly zero on "
-        f"{masked['zero_gradients']:.0f} % of the {COUNT} test images. The diagnosis below gives "
-        f"{red} warnings for the masked network. The masked network classifies only "
-        f"{left['masked network']:.0f} % of the images correctly under every attack of this page, "
-        f"and the plain network {left['plain network']:.0f} %."
+        f"**Answer.** No. Under PGD with eps {EPS:g} a plain network has an accuracy of only "
+        f"{plain['many_steps']:.0f} %, and the masked network of this page "
+        f"{masked['many_steps']:.0f} %. But its gradient is exactly zero on "
+        f"{masked['zero_gradients']:.0f} % of the {COUNT} test images, and the diagnosis below "
+        f"gives {red} warnings. Under all attacks of this page together, it classifies only "
+        f"{left['masked network']:.0f} % of the images correctly, and the plain network "
+        f"{left['plain network']:.0f} %."
     )
 
 

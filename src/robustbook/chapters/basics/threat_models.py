@@ -185,9 +185,8 @@ def crossing(shown: Study) -> str:
     ahead = next(i for i in range(1, len(plain)) if trained[i] > plain[i])
     return (
         f"Without an attack the plain network classifies {plain[0]:.1f} % of {len(shown.labels)} "
-        f"images correctly, and the adversarially trained network {trained[0]:.1f} %. There "
-        f"are {only[0]} images that only the plain network classifies correctly, and {only[1]} "
-        f"images that only the adversarially trained network classifies correctly.{order} "
+        f"images correctly, and the adversarially trained network {trained[0]:.1f} %. Only the "
+        f"plain network is correct on {only[0]} of them, and only the other on {only[1]}.{order} "
         f"Under the attack with l-infinity eps {SIZES[math.inf][ahead]:g}, the accuracy of the "
         f"plain network is {plain[ahead]:.1f} %, "
         f"and that of the adversarially trained network {trained[ahead]:.1f} %."

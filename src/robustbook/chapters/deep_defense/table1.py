@@ -62,17 +62,18 @@ def answer(record: Record) -> str:
     shown = networks(record)
     leads = [_leads(record, n, PRINTED) for n in shown]
     kept = all(_gained(record, n) >= -LOSS for n in shown)
-    times = " and ".join(
-        f"{_rho(record, n, 'deep-defense') / _rho(record, n, 'reference'):.2f} times that of the "
-        f"reference network on {with_article(record, n)}"
+    ratios = " and ".join(
+        f"{_rho(record, n, 'deep-defense') / _rho(record, n, 'reference'):.2f} on "
+        f"{with_article(record, n)}"
         for n in shown
     )
     cost = _costs(record, 2)
     rival = counted([not _leads(record, n, ("adv-training-ii",)) for n in shown])
     return (
         f"{'Yes' if all(leads) and kept else 'Not on all networks'} on MNIST: of the methods "
-        f"in the paper's table, Deep Defense has the largest $\\rho_2$ on {counted(leads)}. It is "
-        f"{times}. The accuracy changes by {cost}{_narrow()}. But with "
+        f"in the paper's table, Deep Defense has the largest $\\rho_2$ on {counted(leads)}. The "
+        f"ratio to the reference network is {ratios}. The accuracy changes by "
+        f"{cost}{_narrow()}. But with "
         f"the released c = {figure3.USUAL['c']:g}, adversarial training II has a larger $\\rho_2$ "
         f"than Deep Defense on {rival} ({page_link('figure3')} varies c). We could not read the "
         "numbers of Table 1, so the verdict is about the order of the methods."
@@ -94,9 +95,9 @@ def under_fgs(records: Sequence[Record]) -> str:
             behind.append(f"{title(record, network)} by {', '.join(parts)}")
     return (
         f"At {EPS_REF}, the accuracy under FGS is higher with adversarial training II than with "
-        f"Deep Defense, by {' and by '.join(ahead)}. In the following cases Deep Defense is less "
-        "accurate under FGS than the reference network (sizes of FGS as shares of "
-        f"{EPS_REF}): {'; '.join(behind) or 'none'}."
+        f"Deep Defense, by {' and by '.join(ahead)}. Deep Defense is even less accurate than the "
+        f"reference network in these cases (step size as a share of {EPS_REF}): "
+        f"{'; '.join(behind) or 'none'}."
     )
 
 
@@ -163,15 +164,12 @@ def by_c() -> str:
         for of in ({**figure3.USUAL, "c": lowest}, {"method": "reference"})
     )
     with_lowest, start = (f"{accuracy:.2f} %" for accuracy in accuracies)
-    whole = mean(table_1, "accuracy", network="lenet", method="reference")
     return (
-        "On LeNet, c decides whether Deep Defense or adversarial training II has the larger "
-        f"$\\rho_2$ ({page_link('figure3')}, one seed, 2,000 images). The "
-        f"$\\rho_2$ of Deep Defense is {ours}. With adversarial training II it is "
-        f"{min(rival):.3f} to {max(rival):.3f} ({len(rival)} seeds). On these 2,000 images the "
-        f"accuracy is {with_lowest} with Deep Defense and c = {lowest:g}. The accuracy of the "
-        f"reference network with this seed is {start}. The table states {whole:.2f} % for it, "
-        "the mean over all test images and seeds."
+        "On LeNet, c decides which of the two methods has the larger $\\rho_2$ "
+        f"({page_link('figure3')}, one seed, 2,000 images). With Deep Defense it is {ours}; with "
+        f"adversarial training II, {min(rival):.3f} to {max(rival):.3f} ({len(rival)} seeds). But "
+        f"with c = {lowest:g} the accuracy on these images is {with_lowest}, and that of the "
+        f"reference network {start}."
     )
 
 

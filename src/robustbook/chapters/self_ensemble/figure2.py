@@ -46,15 +46,15 @@ def _told(record: Record, network: str) -> str:
     lead = {2: "Both.", 1: f"It needs noise {''.join(needed)}.", 0: "These results cannot tell."}
     return (
         f"{lead[len(needed)]} Under the attack at $c = {SMALL:g}$, the accuracy of RSE is "
-        f"{rse:.1f} %. With noise only in training it is {alone:.1f} %, and with noise "
-        f"only at test time it is {late:.1f} % ({names.full_title(record, network)}; "
+        f"{rse:.1f} %. With noise in training only it is {alone:.1f} %, and with noise "
+        f"at test time only it is {late:.1f} % ({names.full_title(record, network)}; "
         f"{names.size(record, network)}).{_clean(record, network)}{_behind(record, network)}"
     )
 
 
 def needs_both(record: Record, network: str) -> bool:
-    """Return whether RSE is clearly more accurate under a weak attack than with noise only in
-    training, and than with noise only at test time.
+    """Return whether RSE is clearly more accurate under a weak attack than with noise in
+    training only, and than with noise at test time only.
     """
     images = names.counted(record, network)
     rse, alone, late = (

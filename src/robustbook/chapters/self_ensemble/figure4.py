@@ -35,10 +35,11 @@ def answer(records: Sequence[Record]) -> str:
         for c in _clear(*each)
     ]
     lead = (
-        f"Yes under weak attacks: at every $c$ below {TURN:g}, 50 draws are at least as accurate. "
+        f"Under weak attacks the signs agree with the claim: at every $c$ below {TURN:g}, 50 draws "
+        "are at least as accurate. "
     )
     lead += (
-        "No under stronger attacks."
+        "They also agree under stronger attacks."
         if all(strong)
         else "Under stronger attacks, the sign depends on the network and on $c$."
     )
@@ -84,7 +85,7 @@ def _told(record: Record, network: str) -> str:
     )
     against = [f"{c:g}" for c in up if c >= TURN]
     if against:
-        text += f" The gain at $c$ = {listed(against)} contradicts the paper."
+        text += f" At $c$ = {listed(against)} the sign is not the one that the paper reports."
     return text
 
 

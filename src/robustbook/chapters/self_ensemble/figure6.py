@@ -356,11 +356,12 @@ def crossings(records: Sequence[Record]) -> str:
         ]
         theirs = [_their_order(network, d) for d in reached]
         parts.append(
-            f"On {names.in_text(record, network)}, we compare RSE with the network without a "
-            f"defense at the same distortion ({listed([f'{d:g}' for d in reached])}). In our "
-            f"runs, {_counts(ours)}. In the authors' data, {_counts(theirs)}."
+            f"On {names.in_text(record, network)} (distortion "
+            f"{listed([f'{d:g}' for d in reached])}), {_counts(ours)} in our runs; in the authors' "
+            f"data, {_counts(theirs)}."
         )
-    return " ".join(parts) or "No distortion was reached both with RSE and without a defense."
+    lead = "RSE is compared with the network without a defense at the same distortion."
+    return " ".join([lead, *parts]) if parts else "No distortion was reached by both networks."
 
 
 def _counts(orders: Sequence[str]) -> str:

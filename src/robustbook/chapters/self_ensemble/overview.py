@@ -51,9 +51,9 @@ def answer(record: Record) -> str:
         if network != table2.NETWORK
     )
     return whole_percent(
-        f"{'Yes' if sure else 'Not clearly'}, for {names.in_text(record, table2.NETWORK)} under "
-        f"the paper's attack with $c = {table2.AT:g}$: {rse:.1f} % of the images are classified "
-        f"correctly with noise, and {none:.1f} % without noise "
+        f"{'Partly' if sure else 'Not clearly'}. Under the paper's attack with "
+        f"$c = {table2.AT:g}$, {names.in_text(record, table2.NETWORK)} classifies {rse:.1f} % of "
+        f"the images correctly with noise, and {none:.1f} % without "
         f"({names.size(record, table2.NETWORK)}).{other} "
         f"{today.finding(record_of(f'{PAPER}/today'))}"
     )
@@ -63,17 +63,17 @@ def _decided(record: Record, network: str) -> str:
     """Return a sentence that compares RSE with no defense at c = 0.1 and at the same distortion."""
     rse, none = figure6.at_equal_c(record, network)
     text = (
-        f" On {names.in_text(record, network)} ({names.size(record, network)}), "
-        f"{figure6.order(record, network, rse, none)} at $c = {figure6.AT:g}$: the accuracy is "
-        f"{rse:.1f} % with RSE and {none:.1f} % without a defense."
+        f" On {names.in_text(record, network)} ({names.size(record, network)}), the accuracy at "
+        f"$c = {figure6.AT:g}$ is {rse:.1f} % with RSE and {none:.1f} % without a defense "
+        f"({figure6.order(record, network, rse, none)})."
     )
     found = figure6.at_equal_distance(record, network)
     if found is None:
         return text
     distance, rse, none = found
     return (
-        f"{text} At the same distortion of {distance:g}, the accuracy is {rse:.1f} % with RSE and "
-        f"{none:.1f} % without a defense: {figure6.order(record, network, rse, none)}."
+        f"{text} At the same distortion of {distance:g} it is {rse:.1f} and {none:.1f} % "
+        f"({figure6.order(record, network, rse, none)})."
     )
 
 
@@ -115,14 +115,14 @@ def averaging(record: Record) -> str:
         )
         sure = names.clearly(one, many, names.counted(record, network))
         told.append(
-            f"from {one:.1f} to {many:.1f} %. The difference is "
-            f"{'more' if sure else 'no more'} than two standard errors"
+            f"from {one:.1f} to {many:.1f} % ({'more' if sure else 'no more'} than two standard "
+            "errors)"
         )
     return whole_percent(
-        f"If the paper's attack averages over {counts[-1]} draws instead of one, RSE's accuracy "
-        f"changes {told[0]}. If PGD with the l-infinity radius {255 * eps:.0f}/255 does the same, "
-        f"the accuracy changes {told[1]} ({names.title(record, network)}; "
-        f"{names.size(record, network)})."
+        f"Averaging over {counts[-1]} draws instead of one changes RSE's accuracy under the "
+        f"paper's attack {told[0]}, and under PGD with the l-infinity radius "
+        f"{255 * eps:.0f}/255 {told[1]}. "
+        f"(These results are for {names.in_text(record, network)}; {names.size(record, network)}.)"
     )
 
 

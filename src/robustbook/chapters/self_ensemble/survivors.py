@@ -43,8 +43,8 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
     )
     for each, network in names.best(records_of(f"{PAPER}/figure-6")):
         yield (
-            f"On {names.full_title(each, network)}, RSE is also more accurate than a network "
-            "without a defense at the same distortion.",
+            "At the same distortion, RSE is more accurate than a network without a defense "
+            f"({names.full_title(each, network)}).",
             _at_equal_distance(each, network),
         )
     for each, network in names.best(records_of(f"{PAPER}/figure-2")):

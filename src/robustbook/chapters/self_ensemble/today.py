@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, settings, values
-from robustbook.chapters.wording import listed, spread, whole_percent
+from robustbook.chapters.wording import bullets, listed, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import best, clearly, counted, full_title, networks, size, steps, title
+from .names import best, clearly, counted, full_title, in_text, networks, size, steps, title
 
 DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE with noise on the image"}
 ATTACKS = {
@@ -62,11 +62,11 @@ def answer(record: Record) -> str:
     return whole_percent(
         f"{lead}: a search over $c$, with no limit on the distortion, lowers the accuracy of RSE "
         f"from {clean:.0f} to {search:.0f} %. Averaging over {counts[-1]} draws in the paper's "
-        f"attack {averaging} the accuracy ({many:.0f} %, and {one:.0f} % without averaging). "
-        f"Within the l2 radius {r:g}, the accuracy of RSE is {left:.0f} % under all attacks "
-        f"together, and {paper:.0f} % under the paper's attack. The accuracy of a network without "
-        f"a defense is {plain:.1f} % under all attacks together ({title(record, network)}; "
-        f"{size(record, network)}; new noise alone changes an accuracy by up to {most:.1f} points)."
+        f"attack {averaging} it ({one:.0f} % without averaging, {many:.0f} % with it). Within the "
+        f"l2 radius {r:g}, it is {paper:.0f} % under the paper's attack and {left:.0f} % under all "
+        f"attacks together. Without a defense it is {plain:.1f} % under all attacks together "
+        f"({title(record, network)}; {size(record, network)}; new noise alone changes an accuracy "
+        f"by up to {most:.1f} points)."
     )
 
 
@@ -78,15 +78,15 @@ def finding(record: Record) -> str:
     r = middle(record, network)
     rse, none = (within(record, network, defense, "all", r) for defense in ("rse", "none"))
     return whole_percent(
-        f"Stronger attacks within the l2 radius {r:g} lower the accuracy of RSE to {rse:.0f} %, "
-        f"and that of a network without a defense to {none:.1f} % ({title(record, network)}; "
+        f"But stronger attacks within the l2 radius {r:g} lower the accuracy to {rse:.0f} % with "
+        f"RSE, and to {none:.1f} % without a defense ({title(record, network)}; "
         f"{size(record, network)})."
     )
 
 
 def ran(records: Sequence[Record]) -> str:
     """Return a list of what was attacked for the shown results, one entry per network."""
-    return "\n".join(f"- {_ran(*each)}" for each in best(records))
+    return bullets([_ran(*each) for each in best(records)])
 
 
 def _ran(record: Record, network: str) -> str:
@@ -94,7 +94,7 @@ def _ran(record: Record, network: str) -> str:
     words = {**DEFENSES, "none": "a network without a defense"}
     radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
     return (
-        f"On {title(record, network)} ({size(record, network)}), we attack "
+        f"On {in_text(record, network)} ({size(record, network)}), we attack "
         f"{listed([words[d] for d in shown])}. "
         f"The paper's attack takes {steps(record)} steps. We run attacks on RSE that average over "
         f"{listed([str(k) for k in draws(record, network, 'large steps')])} draws. The l2 "
@@ -127,14 +127,14 @@ def networks_in_words(records: Sequence[Record]) -> str:
     that average gradients over noise draws, and under attacks with larger steps. The last number of
     an entry is the largest certified radius.
     """
-    return "\n".join(f"- {_in_words(*each)}" for each in best(records))
+    return bullets([_in_words(*each) for each in best(records)])
 
 
 def noise_in_words(records: Sequence[Record]) -> str:
     """Return a list with an entry for each network. An entry states the accuracy under PGD that
     attacks RSE in three ways: with new noise, with frozen noise, and without noise.
     """
-    return "\n".join(f"- {_noise_in_words(*each)}" for each in best(records))
+    return bullets([_noise_in_words(*each) for each in best(records)])
 
 
 def attacks(version: Version) -> Table:
@@ -217,13 +217,12 @@ def _in_words(record: Record, network: str) -> str:
     votes = mean(record, "accuracy of votes", network=network, defense="rse")
     sigma = mean(record, "deviation on the image", network=network, defense="rse")
     return whole_percent(
-        f"On {title(record, network)}, the accuracy of RSE is {paper:.0f} % under the paper's "
-        f"attack. It is {small:.0f} % if this attack averages over {count} draws in each step. "
-        f"With larger steps the accuracy is {few:.0f} % for one draw in each step, and {many:.0f} "
-        f"% for {most} draws. By majority vote RSE classifies {votes:.0f} % of the clean "
-        f"images correctly. Its noise on the image has the standard deviation {sigma:g}. With this "
-        "noise, the largest l2 radius in the figure at which any image is certified is "
-        f"{_reach(record, network):.2f}."
+        f"On {in_text(record, network)}, the accuracy of RSE under the paper's attack is "
+        f"{paper:.0f} % with one draw in each step, and {small:.0f} % with {count} draws. With "
+        f"larger steps it is {few:.0f} % with one draw and {many:.0f} % with {most} draws. By "
+        f"majority vote RSE classifies {votes:.0f} % of the clean images correctly. Its noise on "
+        f"the image has the standard deviation {sigma:g}, and no image in the figure is certified "
+        f"beyond the l2 radius {_reach(record, network):.2f}."
     )
 
 
@@ -242,7 +241,7 @@ def _noise_in_words(record: Record, network: str) -> str:
     gain = round(both, 1) - round(weights, 1)
     moved = [accuracy(record, network, attack, 1, r) for attack in ("frozen", "off")]
     return whole_percent(
-        f"On {title(record, network)} under PGD within the l2 radius {r:g}, the accuracy is "
+        f"On {in_text(record, network)} under PGD within the l2 radius {r:g}, the accuracy is "
         f"{weights:.1f} % if the noise is switched off. With noise it is {both:.1f} % if PGD "
         f"averages over {most} draws. So the noise at test time adds at most {gain:.1f} "
         f"points. With new noise, the accuracy of RSE is {moved[0]:.1f} % on the images that PGD "

@@ -277,8 +277,8 @@ def concentration(record: Record) -> str:
         means = [fmean(losses) for losses in each]
         smaller.append(within < max(means) - min(means))
         said.append(
-            f"On the network trained {words}, the largest and the smallest loss on one image "
-            f"differ by {within:.2f} on average. The mean losses of different images lie between "
+            f"On the network trained {words}, the losses on one image differ by at most "
+            f"{within:.2f} on average, and the mean losses of the images lie between "
             f"{min(means):.2f} and {max(means):.2f}."
         )
     head = "Yes: the losses on one image lie closer together than the mean losses of the images."
@@ -302,9 +302,9 @@ def fgsm_trained(record: Record) -> str:
     better = [u for u, own, there in zip(units, pgd, other, strict=True) if own > there]
     leak = [u for u, before, after in zip(units, clean, fgsm, strict=True) if after > before]
     told = (
-        f"The networks trained on FGSM's images have {listed(units)} hidden units. In this order, "
-        f"their accuracies are {_told(fgsm)} % under FGSM, but {_told(pgd)} % under PGD. "
-        f"On clean images, the accuracies are {_told(clean)} %."
+        f"With {listed(units)} hidden units, the networks trained on FGSM's images have accuracies "
+        f"of {_told(fgsm)} % under FGSM, but of {_told(pgd)} % under PGD (clean images: "
+        f"{_told(clean)} %)."
     )
     if better:
         told += (
@@ -328,14 +328,14 @@ def capacity_in_words(record: Record) -> str:
     seeds = len(record.seeds)
     runs = "one network" if seeds == 1 else f"{seeds} networks"
     trend = (
-        "Under PGD, the accuracy rises with the width"
+        "The accuracy under PGD rises with the width"
         if pgd == sorted(pgd) and pgd[0] < pgd[-1]
-        else "Under PGD, the accuracy does not rise with every increase of the width"
+        else "The accuracy under PGD does not rise with every increase of the width"
     )
     return (
-        f"The networks trained on PGD's images have {listed(units)} hidden units. In this order, "
-        f"their accuracies are {_told(clean)} % on clean images, and {_told(pgd)} % under "
-        f"PGD. {trend}, and there is only {runs} of each width. So the figure "
+        f"With {listed(units)} hidden units, the networks trained on PGD's images have accuracies "
+        f"of {_told(pgd)} % under PGD (clean images: {_told(clean)} %). "
+        f"{trend}, and there is only {runs} of each width. So the figure "
         f"{'cannot confirm' if seeds == 1 else 'only suggests'} the paper's statement that "
         "training on PGD's images needs wide networks."
     )

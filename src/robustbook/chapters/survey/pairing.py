@@ -7,6 +7,7 @@ from math import log
 from statistics import fmean
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from robustbook import figures
@@ -20,7 +21,7 @@ from robustbook.chapters.published import (
     values,
     version_of,
 )
-from robustbook.chapters.wording import beside, spread, spread_or, whole_percent
+from robustbook.chapters.wording import beside, listed, spread, spread_or, whole_percent
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 
@@ -61,6 +62,8 @@ ADVERSARIAL = ("at100", "at100-alp", "at50", "at50-alp")
 GUESSING = 10.0
 """The accuracy of random guessing among ten classes, in per cent."""
 START = "one start"
+BASELINE_STEPS = 40
+"""The number of PGD steps of the baseline attack on MNIST."""
 
 
 def best(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
@@ -127,8 +130,8 @@ def answer(records: Sequence[Record]) -> str:
         if "plain-alp" in methods(reference):
             low, left = at_baseline(reference, "plain-alp"), at_strongest(reference, "plain-alp")
             told.append(
-                "With adversarial logit pairing and clean images in the loss, it is "
-                f"{low:.0f} % and {left:.0f} %."
+                "With adversarial logit pairing added to plain training, the two accuracies are "
+                f"{low:.0f} and {left:.0f} %."
             )
     lead = "Clean logit pairing and logit squeezing do not make our networks robust."
     if inconclusive(record, reference):
@@ -146,8 +149,8 @@ def _first(records: Sequence[Record], wanted: Collection[str]) -> Record:
 def _sizes(record: Record) -> str:
     images = images_of(record, "accuracy", attack="strongest")
     seeds = len(record.seeds)
-    runs = "a single training" if seeds == 1 else f"{seeds} trainings"
-    return f"{title(record)}, with the same {images} test images and {runs}"
+    runs = "one training" if seeds == 1 else f"{seeds} trainings"
+    return f"{title(record)} ({images} test images, {runs})"
 
 
 def inconclusive(record: Record, reference: Record) -> bool:
@@ -176,9 +179,8 @@ def _fall(record: Record, method: str) -> str:
             f"under several stronger attacks together {beside_}."
         )
     return (
-        f"With {words}, it is {before:.1f} % under PGD, and {after:.1f} % under the stronger "
-        f"attacks {beside_}. As {before:.1f} % is not clearly better than guessing, a fall cannot "
-        "be seen."
+        f"With {words}, it is only {before:.1f} % under PGD, which is not clearly better than "
+        f"guessing, and {after:.1f} % under the stronger attacks {beside_}."
     )
 
 
@@ -324,23 +326,47 @@ def heat_map(record: Record) -> Figure:
     """Draw heat maps of the accuracy under PGD, one for each method of training. The rows are
     numbers of PGD steps, and the columns are step sizes.
     """
-    shown = [m for m in methods(record) if values(record, "heat", network=m)]
     steps = settings(record, "heat", "steps")
     sizes = settings(record, "heat", "step size")
-    panels = {}
-    for method in shown:
-        cells = [
-            [mean(record, "heat", network=method, steps=n, **{"step size": size}) for size in sizes]
-            for n in steps
-        ]
-        panels[METHODS[method]] = np.array(cells)
     return figures.heat(
-        panels,
+        {METHODS[method]: cells for method, cells in _grids(record).items()},
         [str(n) for n in steps],
         [f"{size:g}" for size in sizes],
         row_label="steps",
         column_label="size of a step",
         scale="accuracy (%)",
+    )
+
+
+def _grids(record: Record) -> dict[str, Float[np.ndarray, "steps sizes"]]:
+    """Return for each method the accuracy for every number of PGD steps and every step size."""
+    steps = settings(record, "heat", "steps")
+    sizes = settings(record, "heat", "step size")
+    return {
+        method: np.array(
+            [
+                [mean(record, "heat", network=method, steps=n, **{"step size": s}) for s in sizes]
+                for n in steps
+            ]
+        )
+        for method in methods(record)
+        if values(record, "heat", network=method)
+    }
+
+
+def more_steps(record: Record) -> str:
+    """Return a sentence that compares, for each method, the accuracy under PGD with the smallest
+    step size, 40 steps or the number that is nearest to 40, and the lowest accuracy over all
+    numbers and sizes of steps.
+    """
+    steps, size = settings(record, "heat", "steps"), settings(record, "heat", "step size")[0]
+    row = min(range(len(steps)), key=lambda i: abs(steps[i] - BASELINE_STEPS))
+    grids = _grids(record)
+    few = listed([f"{grid[row, 0]:.0f} % ({METHODS[m]})" for m, grid in grids.items()])
+    most = listed([f"{grid.min():.0f}" for grid in grids.values()])
+    return whole_percent(
+        f"With {steps[row]} steps of {size:g}, the accuracies are {few}. With the number and size "
+        f"of steps that are worst for each network, they are {most} % ({title(record)})."
     )
 
 
@@ -418,8 +444,8 @@ def certain(record: Record) -> str:
         if values(record, "starts above ln 10", network=m)
     ]
     return whole_percent(
-        "If the loss is above $\\ln 10$, the image is misclassified. The share of random starts "
-        f"from which the baseline attack reaches a loss above $\\ln 10$ is {', '.join(told)}."
+        "If the loss is above $\\ln 10$, the image is misclassified. On these five images, the "
+        f"baseline attack reaches such a loss from {', '.join(told)} of the random starts."
     )
 
 
