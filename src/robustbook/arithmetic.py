@@ -1,8 +1,8 @@
 """Set the precision and determinism of floating-point arithmetic, and the treatment of denormals.
 
 Everywhere in the book, networks are trained and attacked inside the context manager `arithmetic`.
-The default arithmetic is float32 without TF32 and with cuDNN's deterministic algorithms. If a
-training uses a lower precision, its recipe states this explicitly.
+The default is float32 without TF32 and with cuDNN's deterministic algorithms; the recipe of a
+training with a lower precision says so.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ def arithmetic(
     settings when the context ends.
 
     ``float32``: IEEE float32, on a GPU without TF32.
-    ``tf32``: on a GPU, matrix products and convolutions round their inputs to 10 mantissa bits. On
-        a CPU, ``tf32`` computes the same as ``float32``.
+    ``tf32``: on a GPU, matrix products and convolutions round their inputs to 10 mantissa bits; on
+        a CPU, the same as ``float32``.
     ``bfloat16``: torch's autocast to bfloat16. The weights, their gradients and the losses stay in
         float32.
     ``flush``: whether denormal numbers (with absolute values below 1.2e-38) are treated as zero.
-        This is possible only on a CPU. With ``flush``, torch uses one thread, because torch's
-        setting for denormals acts on the calling thread only.
+        This is possible only on a CPU, and with one thread, because torch's setting for denormals
+        acts on the calling thread only.
 
     cuDNN uses deterministic algorithms and does not choose algorithms by measured time, so repeated
     runs are bitwise equal. Raises ValueError for an unknown precision, and for ``flush`` on a GPU.
@@ -58,8 +58,7 @@ def arithmetic(
     if flush:
         torch.set_num_threads(1)
     try:
-        # Autocast's cache of cast weights is off, because it would keep the weights from before an
-        # optimiser step.
+        # Autocast's cache of cast weights would keep the weights from before an optimiser step.
         with torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False):
             yield
     finally:

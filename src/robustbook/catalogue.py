@@ -1,8 +1,8 @@
 """List the tables, figures and claims that can be run, and find the folder with the book's data.
 
-An item is a table, figure or claim of a paper. The name of an item is ``paper/name``, such as
-``saturating/table-1``. The list of all items is in `robustbook.studies.items`. This module does not
-import torch or any study, so that importing it is fast.
+Each is called an item, with a name ``paper/name`` such as ``saturating/table-1``; the list is in
+`robustbook.studies.items`. This module imports neither torch nor any study, so that importing it is
+fast.
 """
 
 from importlib import import_module
@@ -26,7 +26,7 @@ ITEMS = {name: item.module for name, item in items.ITEMS.items()}
 def study(item: str) -> ModuleType:
     """Return the module that computes a table, figure or claim ``paper/item``.
 
-    Raises BadParameter if there is no such item; the message lists the known items. Raises
+    Raises BadParameter, with a list of the known items, if there is no such item, and
     FileNotFoundError if the folder with the papers' numbers is missing.
     """
     if item not in ITEMS:
@@ -47,7 +47,7 @@ def judged(item: str) -> tuple[str, ...]:
 
 
 def whole_ledger(book: Path | None = None, **filters: str | None) -> Ledger:
-    """Return the ledger: a list that compares the papers' numbers with ours. Each line of the
-    ledger states the command that makes our measurement.
+    """Return the ledger, a list that compares the papers' numbers with ours; each line has the
+    command that makes our measurement.
     """
     return ledger.build(book or BOOK, command=items.command, **filters)

@@ -56,21 +56,19 @@ def diagnose(
     """Return a finding for each question that the given measurements can answer, in a fixed order.
 
     ``evidence``: a dictionary of measurements, with names from `NAMES`; `measures.evidence` makes
-        this dictionary for a model.
-    ``points``: two accuracies under attack count as equal if they differ by at most ``points``
+        it for a model.
+    ``points``: two accuracies under attack count as equal if they differ by at most so many
         percentage points.
-    ``share``: a limit in percent for three findings. A finding is red if more than ``share``
-        percent of the images have a zero gradient. A finding is red if more than ``share`` percent
-        of the images change their class between two equal evaluations. A finding is red if the
-        accuracies of equal evaluations differ by more than ``share`` percentage points.
-    ``rise``: a finding is red if the accuracy rises with eps by more than ``rise`` percentage
+    ``share``: a limit in percent. A finding is red if a larger share of the images has a zero
+        gradient or changes its class between two equal evaluations, or if the accuracies of equal
+        evaluations differ by more.
+    ``rise``: a finding is red if the accuracy rises with eps by more than so many percentage
         points.
 
     The default values of points, share and rise are our choice.
 
-    Raises ValueError for an unknown name of a measurement; the message suggests the most similar
-    known name. Also raises ValueError for a wrong value of a measurement, ``points``, ``share`` or
-    ``rise``.
+    Raises ValueError for a wrong value, and for an unknown name of a measurement, with the most
+    similar known name.
     """
     for name, value in (("points", points), ("share", share), ("rise", rise)):
         if not _is_percentage(value):
@@ -192,9 +190,8 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Return three things: the accuracy after one gradient step, the accuracy after one gradient
-    step that is clipped to [0, 1], and a name for the second of these steps. If only the first
-    accuracy was measured, it is returned twice.
+    """Return the accuracy after one gradient step, that after one step clipped to [0, 1], and a
+    name for the second step. If only the first accuracy was measured, it is returned twice.
     """
     one = e.get("one_step")
     if "one_step_clipped" in e:

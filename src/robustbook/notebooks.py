@@ -2,13 +2,13 @@
 as MyST Markdown.
 
 People edit and review the text (.md), and open the notebook (.ipynb) in Jupyter. The notebook is
-executed with the default values of its parameters. Parts of the outputs that differ between runs of
-the same code are removed, such as progress bars and object addresses. So two runs of the same code
-give files with the same bytes.
+executed with the default values of its parameters. Progress bars, object addresses and all else
+that differs between runs of the same code are removed from the outputs, so that two runs give files
+with the same bytes.
 
 The two files of a notebook must have the same text and code, whatever their time stamps are. In a
-fresh git clone the time stamps are arbitrary. So ``jupytext --sync``, which keeps the newer file,
-could keep the wrong file.
+fresh git clone these are arbitrary, so ``jupytext --sync``, which keeps the newer file, could keep
+the wrong one.
 
 The shell command is ``python -m robustbook.notebooks``, followed by ``run``, ``pairs`` or
 ``check``.
@@ -48,9 +48,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("ROBUSTBOOK_STORE", "ROBUSTBOOK_DATA")  # environment variables that name folders
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-# Matches a progress bar of tqdm: a carriage return, a title, then "10%|#   | 1/10 [00:01<00:09,
-# 1.00s/it]". The short form is "100% 10/10 [...]", or "5it [00:05, 1.00s/it]" if the total is
-# unknown.
+# A progress bar of tqdm: a carriage return, a title, then "10%|# | 1/10 [00:01<00:09, 1.00s/it]";
+# the short form is "100% 10/10 [...]", or "5it [00:05, 1.00s/it]" if the total is unknown.
 BAR = re.compile(
     r"\r[^\r\n]*?(?:"
     r"\d+%(?:\|[^|\r\n]*\|)? *[\d.]+[kMGTPEZY]?/[\d.]+(?:[kMGTPEZY]? \[[^\]\r\n]*\])?"
@@ -61,8 +60,8 @@ CURSOR_UP = "\x1b[A"  # nested progress bars write this to return to the first b
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """Return the sorted names of the notebooks as ``folder/name`` without suffix. One of a
-    notebook's two files may be missing.
+    """Return the sorted names ``folder/name`` of the notebooks, of which one of the two files may
+    be missing.
     """
     folder = root / "notebooks"
     files = [path for path in folder.rglob("*") if path.suffix in {".ipynb", ".md"}]
@@ -80,11 +79,10 @@ def as_text(notebook: NotebookNode, root: Path = ROOT) -> str:
 def clean(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of the notebook without the parts that differ between runs of the same code.
 
-    The only metadata that are kept are the kernel, the tags of the cells, and their display
-    settings (``mystnb``). Cells are numbered in order. Object addresses and progress bars are
-    removed from the outputs. Neighbouring pieces of an output stream are joined, because their
-    boundaries depend on timing. Text on stderr is kept if it is not a progress bar, because
-    warnings must be seen and fixed.
+    Of the metadata, the kernel, the tags of the cells, and their display settings (``mystnb``) are
+    kept. Cells are numbered in order. Object addresses and progress bars are removed from the
+    outputs; other text on stderr is kept, because warnings must be seen and fixed. Neighbouring
+    pieces of an output stream are joined, because their boundaries depend on timing.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNEL))
@@ -131,9 +129,7 @@ def _clean_outputs(outputs: list[NotebookNode], count: int) -> list[NotebookNode
 
 
 def _without_bars(text: str) -> str:
-    """Return text from stderr without progress bars. Other text on the same line as a progress bar
-    is kept.
-    """
+    """Return text from stderr without progress bars; other text on the same line is kept."""
     rest = BAR.sub("\r", text.replace("\r\n", "\n").replace(CURSOR_UP, ""))
     return "".join(f"{line}\n" for line in re.split("[\r\n]", rest) if line.strip())
 
@@ -158,15 +154,14 @@ def execute(
 ) -> None:
     """Run a notebook from top to bottom and write the cleaned result to ``output``.
 
-    The kernel's working directory is the folder of ``output``. What the kernel writes to stderr,
-    such as progress bars, is copied to ``log``. If ``log`` is None, the kernel's stderr is copied
-    to the stderr of this process. If a cell fails, all cells up to this cell are written to
-    ``output``, and papermill's exception is raised. If several runs of a notebook have the same
-    ``output``, each of them first writes to its own temporary file. In the end, ``output`` has the
-    complete notebook of the run that ended last.
+    The kernel's working directory is the folder of ``output``. What it writes to stderr, such as
+    progress bars, is copied to ``log``, or with None to the stderr of this process. If a cell
+    fails, all cells up to this one are written to ``output``, and papermill's exception is raised.
+    Several runs with the same ``output`` first write to their own temporary files, so that in the
+    end it has the complete notebook of the run that ended last.
     """
-    # Use the kernel of this Python environment, not a kernel that the user registered under the
-    # same name.
+    # Use the kernel of this Python environment, not one that the user registered under the same
+    # name.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     for name in FOLDERS:  # for the kernel, a relative path starts at its own folder
         if chosen := os.environ.get(name):
@@ -201,16 +196,16 @@ def execute_each(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Run notebooks, ``jobs`` of them at a time, and write the results to ``folder``.
 
+    Return the profile and the running time in seconds of each notebook, and the error messages of
+    those that failed. After a failure, the remaining notebooks still run.
+
     ``profile``, the size of the experiments, is passed to every notebook that has a parameter
-    ``profile``. If ``profile`` is None, the notebooks run with their default parameters. After a
-    notebook fails, the remaining notebooks still run. Return two things: the profile and
-    the running time in seconds of each notebook, and the error messages of the notebooks that
-    failed.
+    ``profile``; with None, the notebooks run with their default parameters.
 
     With several jobs, each notebook runs in its own process, because papermill changes the working
-    directory. The cores of the machine are divided among the jobs. All notebooks use the same store
-    of results. If several notebooks need the same network, it is trained only once, because the
-    store uses locks. With several jobs, the stderr of a notebook is written to ``folder``/name.log.
+    directory; the cores of the machine are divided among the jobs, and the stderr of a notebook is
+    written to ``folder``/name.log. All notebooks use the same store of results, whose locks ensure
+    that a network that several need is trained only once.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -228,11 +223,11 @@ def execute_each(
 
 
 def _share_cores(workers: int) -> None:
-    """Limit the numbers of worker processes and threads of the notebooks that this process runs. A
-    number that the user has set in an environment variable is kept.
+    """Limit the numbers of worker processes and threads of the notebooks that this process runs,
+    unless the user has set them in environment variables.
 
-    If the threads of two notebooks shared the same cores, they would wait for each other. Running
-    both notebooks at once would then be much slower than running one after the other.
+    If two notebooks shared the same cores, their threads would wait for each other, and running
+    both at once would be much slower than one after the other.
     """
     os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
     os.environ.setdefault("OMP_NUM_THREADS", str(workers))
@@ -241,8 +236,8 @@ def _share_cores(workers: int) -> None:
 def in_turn(names: Iterable[str]) -> list[str]:
     """Return the names of notebooks in an order that alternates between folders.
 
-    Notebooks of one folder often need the same trained network. If notebooks from different folders
-    run at the same time, they rarely wait for the same network.
+    Notebooks of one folder often need the same trained network; those from different folders rarely
+    wait for each other.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -259,8 +254,8 @@ def cores() -> int:
 def _page(
     place: str, name: str, text: str, folder: Path, profile: str | None, logged: bool = False
 ) -> tuple[str, dict[str, Any], str]:
-    """Run one notebook. Return the notebook's name, its profile and seconds, and an error message.
-    The error message is "" if the notebook did not fail.
+    """Run one notebook. Return its name, its profile and seconds, and an error message, or "" if it
+    did not fail.
     """
     notebook = nbformat.reads(text, as_version=4)
     parameters = {"profile": profile} if profile and has_profile(notebook) else {}
@@ -287,8 +282,8 @@ def _page(
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook atomically. The file has the same line breaks as a file that jupytext
-    writes, so ``jupytext --sync`` changes no line.
+    """Write a notebook atomically, with the line breaks of jupytext, so that ``jupytext --sync``
+    changes no line.
     """
     write_whole(path, f"{nbformat.writes(notebook)}\n".encode())
 

@@ -1,9 +1,9 @@
 """Provide the functions that a notebook of the book calls: to check parameters, to run a study or
 show stored results, and to give verdicts.
 
-After its parameters cell, a notebook calls ``here = page.begin("saturating/table-1", globals())``.
-Then it calls ``here.run()``, which computes nothing with profile "published". The figures and
-tables of the page show the record ``here.shown``.
+After its parameters cell, a notebook calls ``here = page.begin("saturating/table-1", globals())``,
+and then ``here.run()``, which computes nothing with profile "published". The figures and tables of
+the page show the record ``here.shown``.
 """
 
 import ast
@@ -26,8 +26,8 @@ from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, check
 
 OWN = {"seeds", "networks"}
-"""The names of parameters whose default is None, which stands for the value of the chosen profile
-(the size of the experiment).
+"""The parameters whose default None stands for the value of the chosen profile (the size of the
+experiment).
 """
 HEADS = ("Quantity", "Paper", "Tolerance", "Ours", "Interval", "Seeds", "Verdict")
 """The columns of a table of verdicts."""
@@ -39,10 +39,9 @@ INJECTED = "# Parameters"
 class Page:
     """The page of one table, figure or claim of a paper; ``item`` is its name.
 
-    ``published`` is the book's record of the largest experiment, and ``others`` are the book's
-    records of smaller experiments. ``fresh`` is the record of a run that a reader starts on the
-    page. ``published`` is None if the book has no stored results, and ``fresh`` is None before a
-    run.
+    ``published`` is the book's record of the largest experiment, or None if the book has no stored
+    results; ``others`` are its records of smaller experiments. ``fresh`` is the record of a run
+    that a reader starts on the page, and None before.
     """
 
     item: str
@@ -52,8 +51,8 @@ class Page:
     fresh: Record | None = None
 
     def run(self) -> Markdown:
-        """Run the study and say how long it took. With profile ``published`` nothing is computed,
-        because the page shows the results that come with the book.
+        """Run the study and say how long it took. With profile ``published`` nothing is computed:
+        the page shows the results that come with the book.
         """
         if self.given.get("profile", "published") == "published":
             return Markdown(
@@ -71,15 +70,14 @@ class Page:
     def study(self) -> ModuleType:
         """Return the module that computes the table, figure or claim.
 
-        Importing this module takes seconds, so a page that only shows stored results does not
-        import it.
+        Importing it takes seconds, so a page that only shows stored results does not.
         """
         return catalogue.study(self.item)
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Return all parameters: the reader's values after a check, and the default for each
-        parameter that the reader does not set.
+        """Return all parameters: the reader's values after a check, and the defaults of the
+        others.
         """
         found: Parameters = check(self.study.Parameters, self.given)
         return found
@@ -106,15 +104,15 @@ class Page:
 
     @property
     def every(self) -> list[Version]:
-        """Return all records that the page can show, each with a heading. All records of the book
-        come first, then the record of the page's own run.
+        """Return all records that the page can show, each with a heading: first those of the book,
+        then that of the page's own run.
         """
         return [*self._published, *self._fresh]
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
-        """Return two groups of records: all records of the book, and the record of the page's own
-        run. All records of a group are drawn in one figure. A group without records is left out.
+        """Return two groups of records, each of which is drawn in one figure: those of the book,
+        and that of the page's own run. A group without records is left out.
         """
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
@@ -133,9 +131,7 @@ class Page:
 
     def answers(self, sentence: Callable[[tuple[Record, ...]], str], *deciding: str) -> Markdown:
         """Return the page's answer like `answer`, but compute its sentence from all records of the
-        book and not only from the best one.
-
-        The function ``sentence`` gets a tuple of the book's records, with the best record first.
+        book, a tuple with the best one first.
         """
         return self.answer(lambda best: sentence((best, *self.others)), *deciding)
 
@@ -143,9 +139,8 @@ class Page:
         """Return the page's answer: a sentence that is computed from the book's best record,
         followed by the verdicts.
 
-        ``deciding``: the ids of the papers' numbers whose verdicts are shown. The first part
-            ``paper/item/`` of an id may be left out. A verdict that several numbers share is shown
-            only once.
+        ``deciding``: the ids of the papers' numbers whose verdicts are shown, with or without
+            ``paper/item/``. A verdict that several numbers share is shown only once.
         """
         if self.published is None:
             return Markdown("**Answer.** The book has no stored results for this page yet.")
@@ -154,11 +149,8 @@ class Page:
         return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
 
     def verdicts(self) -> Table | Markdown:
-        """Return a table that compares the paper's numbers with ours. The table lists the paper's
-        numbers for which we have a measurement.
-
-        If we measured none of the paper's numbers, return a sentence that says so. The method
-        `reasons` returns the reasons for the verdicts.
+        """Return a table of the paper's numbers that we measured, beside ours; if there are none,
+        return a sentence that says so. `reasons` returns the reasons for the verdicts.
         """
         paper, item = self.item.split("/")
         shown = [entry for entry in self._compared if entry.verdict != "not run"]
@@ -227,23 +219,23 @@ class Page:
 
     @property
     def _compared(self) -> list[ledger.Entry]:
-        """Return the lines of the ledger that this page shows. Of two lines that make the same
-        comparison, only the first is returned.
+        """Return the lines of the ledger that this page shows; of two that make the same
+        comparison, only the first.
         """
         here = {entry.id for entry in self._entries}
         return [entry for entry in self._entries if entry.same_as not in here]
 
     def _short(self, target: str) -> str:
-        """Return the id of a paper's number without the name of the paper. For a number of the
-        page's own table or figure, the name of the table or figure is left out as well.
+        """Return the id of a paper's number without the names of the paper and of the page's own
+        table or figure.
         """
         # The name of a paper may have a hyphen in this id, and has an underscore in an item's name.
         return target.partition("/")[2].removeprefix(f"{self.item.partition('/')[2]}/")
 
     @cached_property
     def _entries(self) -> tuple[ledger.Entry, ...]:
-        """Return the lines of the ledger (the list of our results next to the paper's numbers) that
-        this page shows. Lines of the same table or figure follow each other.
+        """Return the lines of the ledger (the list of our results next to the paper's numbers) for
+        this page, grouped by table or figure.
         """
         lines = entries(self.item.split("/")[0])
         judged = catalogue.judged(self.item)
@@ -265,13 +257,12 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     """Return the page of an item (a table, figure or claim), after checking the parameters that the
     notebook sets. ``given`` is the notebook's ``globals()``.
 
-    The parameters cell may only set parameters of the study, to values of the right type and range.
-    The same holds for the cell that papermill inserts after the parameters cell. With profile
-    ``published``, the page shows the results that come with the book. Each value must then be the
-    default or equal the value in the book's record. For a wrong value, ``BadParameter`` is raised
-    before any computation. Names in ``globals()`` that other cells have set are ignored, unless
-    they are names of parameters. So a page can be begun twice in one kernel if no cell after the
-    parameters cell sets a parameter.
+    The parameters cell, and the cell that papermill inserts after it, may only set parameters of
+    the study, to values of the right type and range. With profile ``published``, the page shows the
+    results that come with the book, so each value must be the default or that of the book's record.
+    For a wrong value, ``BadParameter`` is raised before any computation. Names in ``globals()``
+    that other cells have set are ignored, unless they are names of parameters. So a page can be
+    begun twice in one kernel if no later cell sets a parameter.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -298,11 +289,9 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
     """Return whether each parameter that the reader gave equals the value in the book's record. For
-    a parameter in `OWN`, the value None stands for the profile's default, and counts as equal to
-    the record's value.
+    a parameter in `OWN`, None counts as equal, because it stands for the profile's default.
 
-    If all values are equal, they need no check. Then the study, whose import takes seconds, is not
-    imported.
+    Equal values need no check, so the study, whose import takes seconds, is not imported.
     """
 
     def same(name: str, value: Any) -> bool:
@@ -315,8 +304,8 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value in a form that makes values comparable. Tuples become lists, as in JSON. A
-    boolean becomes a pair (bool, value), because Python counts True and 1 as equal.
+    """Return the value in a form that makes values comparable: tuples become lists, as in JSON, and
+    a boolean becomes a pair (bool, value), because Python counts True and 1 as equal.
     """
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
@@ -340,9 +329,8 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
     inserts.
 
     A Jupyter kernel keeps the source code of the cells that it has run in ``In``. The parameters
-    cell is the latest cell that annotates a parameter, as in ``eps: float = 0.25``. In a script,
-    which has no ``In``, all annotated names are parameters. In a plain dict of values, all names
-    are parameters.
+    cell is the latest one that annotates a parameter, as in ``eps: float = 0.25``. Without ``In``,
+    all annotated names of a script are parameters, or all names of a plain dict of values.
     """
     if "In" not in given:
         return set(given.get("__annotations__", given))
@@ -357,8 +345,8 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
 
 
 def _targets(source: str) -> dict[str, bool]:
-    """Return the names that a cell assigns at its top level. The value of each name says whether
-    the assignment has a type annotation.
+    """Return the names that a cell assigns at its top level, and for each whether the assignment
+    has a type annotation.
     """
     try:
         statements = ast.parse(source).body
@@ -372,16 +360,14 @@ def _targets(source: str) -> dict[str, bool]:
 
 
 def published(item: str) -> Page:
-    """Return the page of a table, figure or claim with the book's stored results. Notebook cells
-    that come before the parameters cell use the page from this function.
+    """Return the page of a table, figure or claim with the book's stored results, for notebook
+    cells that come before the parameters cell.
     """
     return begin(item, {})
 
 
 def svg(figure: Figure) -> SVG:
-    """Return a figure as SVG. If two figures show the same numbers, their SVG files have the same
-    bytes.
-    """
+    """Return a figure as SVG; two figures of the same numbers have the same bytes."""
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -425,9 +411,9 @@ def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:
 
 
 def _ours(entry: ledger.Entry) -> tuple[str, str]:
-    """Return two texts: our result and its interval. The result is our number. For an order, it is
-    the difference of our two numbers; for a pattern, in how many runs the pattern holds. There is
-    no interval for a pattern, for a single seed, and for a measurement that is not random.
+    """Return our result and its interval as texts. The result is our number, for an order the
+    difference of our two numbers, for a pattern in how many runs it holds. There is no interval for
+    a pattern, for a single seed, and for a measurement that is not random.
     """
     if entry.held and entry.printed is None:
         return ledger.runs_in_words(*entry.held), ""

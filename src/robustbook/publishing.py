@@ -51,36 +51,29 @@ def compute(
 def publishable(
     of: ModuleType, parameters: Parameters, store: Store, published: Record | None = None
 ) -> Record:
-    """Return a new record for the book. It is made from a study's stored results, and nothing is
-    computed.
+    """Return a new record for the book, made from a study's stored results; nothing is computed.
 
-    ``published`` is the record that is in the book now, or None. If ``published`` is None, the new
-    record has the results for `parameters`. If ``published`` is not None, the new record must keep
-    all rows of ``published``, the old record. There are three cases.
+    ``published`` is the record that is in the book now, or None. If it is None, the new record has
+    the results for `parameters`. Otherwise the new record must keep all its rows. There are three
+    cases.
 
-    - If `parameters` include all seeds and all parts of the old record, the new record replaces the
-      old one. A part is, for example, a network. The parameters that are named in ``selects``
-      choose the parts.
+    - If `parameters` include all seeds and all parts of the old record, the new record replaces it.
+      A part is, for example, a network; the parameters that are named in ``selects`` choose the
+      parts.
 
-    - If seeds or parts of the old record are missing in `parameters`, the new record is made from
-      the results of the old and the new run. This requires that the store has the results of both
-      runs.
+    - If seeds or parts of the old record are missing in `parameters`, but the store has the results
+      of both runs, the new record is made from these.
 
-    - In all other cases the rows of the old and the new record are merged. A merge does not need
-      the stored results from which the old record was made. A merge cannot recompute an array that
-      depends on several rows, such as an array of means over seeds. So a merge is refused if the
-      old and the new record have different arrays. A merge is also refused if the records differ in
-      a parameter that the study lists in ``JOINT``. For example, a row of the study may compare all
-      networks, so it cannot come from a record with only some networks.
-
-    An error is raised if a row of the old record would be lost or would get another value.
+    - In all other cases the rows of the two records are merged, which does not need the stored
+      results of the old one. A merge cannot recompute an array that depends on several rows, such
+      as means over seeds, so it is refused if the records have different arrays. It is also refused
+      if they differ in a parameter that the study lists in ``JOINT``: for example, a row that
+      compares all networks cannot come from a record with only some of them.
 
     If the results come from several devices or versions, the record's provenance has a list
-    ``parts`` with one entry for each device and version. An entry of ``parts`` states the device,
-    the hardware, the versions and the date. The field ``of`` of an entry lists the seeds and
-    networks that were computed with this device and these versions. Each pair of a seed and a
-    network is in only one entry of ``parts``. So the seed and the network of a row tell on which
-    device the row was computed.
+    ``parts`` with one entry for each: the device, the hardware, the versions, the date, and in
+    ``of`` the seeds and networks that were computed with them. Each pair of a seed and a network is
+    in only one entry, so the seed and the network of a row tell on which device it was computed.
 
     Raises Conflict if a value of the old record would be lost or changed, or if a stored result is
     damaged or missing; the message says what to do.
@@ -127,10 +120,10 @@ def publishable(
 
 
 def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
-    """Return the record that is made from a study's stored results. Nothing is computed.
+    """Return the record made from a study's stored results; nothing is computed.
 
-    The record leaves out the run time of this process, so that the same results always give the
-    same record.
+    It leaves out the run time of this process, so that the same results always give the same
+    record.
 
     Raises Conflict if a result is damaged or missing.
     """
@@ -169,8 +162,8 @@ def _published_parameters(of: ModuleType, asked: Parameters, published: Record) 
 
 
 def _together(asked: Parameters, published: Parameters) -> Parameters:
-    """Return parameters with all seeds and all parts (such as networks) of ``asked`` and of
-    ``published``. The parts of ``published`` come first.
+    """Return parameters with all seeds and all parts (such as networks) of ``published``, which
+    come first, and of ``asked``.
     """
     seeds = {*(published.seeds or ()), *(asked.seeds or ())}
     changed: dict[str, Any] = {"seeds": tuple(sorted(seeds))}
@@ -187,9 +180,9 @@ parts, such as one network.
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """Return the function calls of the study in groups. The calls of a group have the same seed and
-    the same chosen part of the study, such as the same network. A study may run one network with
-    fewer seeds than the others. The other pairs of this network and a seed then have no group.
+    """Return the function calls of the study by cell: a seed and a chosen part of the study, such
+    as a network. If a study runs one network with fewer seeds than the others, the missing pairs
+    have no cell.
     """
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
@@ -208,11 +201,10 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
 
 
 def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> list[Cell]:
-    """Return the cells of the book's record. A cell is a seed together with a chosen part of the
-    study, such as a network.
+    """Return the cells of the book's record.
 
-    One run with all seeds of the record need not have the same pairs of a seed and a network as a
-    record that was made from several runs. The provenance of such a record lists its pairs.
+    A record that was made from several runs need not have the same cells as one run with all its
+    seeds; its provenance lists them.
     """
     if "parts" not in published.provenance:
         return list(_cells(of, earlier))
@@ -227,8 +219,8 @@ def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> 
 
 
 def _rectangles(cells: Iterable[Cell], parameters: Parameters) -> list[dict[str, list[Any]]]:
-    """Group the networks (or the values of another parameter that chooses parts) by their seeds.
-    Return for each group the seeds and the values.
+    """Group the networks (or the values of another parameter that chooses parts) by their seeds,
+    and return the seeds and the values of each group.
     """
     seeds: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for seed, values in cells:
@@ -287,9 +279,9 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
     """Return the provenance of a record's numbers: versions, devices, date and seconds.
 
-    The run time of a record is the total of the seconds of all function calls of the study. The
-    field `known_seconds` has the mean seconds of function calls that differ only in their seeds.
-    The function ``plan`` estimates run times from this field.
+    The seconds are the total over all function calls of the study. The field `known_seconds`, from
+    which ``plan`` estimates run times, has the mean seconds of function calls that differ only in
+    their seeds.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}
@@ -309,9 +301,8 @@ def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
 
 
 def known_seconds() -> dict[str, dict[str, float]]:
-    """Return the run times of function calls that are stated in the book's records. The result has
-    one dict for each device ("cpu" or the name of a GPU). This dict maps the `Call.kind` of a call
-    to its seconds.
+    """Return the seconds of function calls in the book's records, by device ("cpu" or the name of a
+    GPU) and `Call.kind`.
     """
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for record in ledger.read_records(catalogue.BOOK / "records"):

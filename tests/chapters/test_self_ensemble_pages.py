@@ -129,11 +129,12 @@ def test_table_2() -> None:
     assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
     text = table2.answer(shown)
     assert text.startswith(
-        "The accuracy is higher with RSE than without a defense. At $c = 0.03$ it is 65.5"
+        "The accuracy is higher with RSE than without a defense. At $c = 0.03$, a narrow VGG16 on"
     )
     text = spaced(text)
-    assert "RSE (86.06 % in the paper) and 45.5 % without a defense (8.93 %" in text
-    assert "CIFAR-10; 400 images, 2 seeds)" in text
+    assert "2 seeds) classifies 65.5 % of the images correctly with RSE (86.06 % in" in text
+    assert "in the paper) and 45.5 % without a defense (8.93 %)." in text
+    assert "CIFAR-10 (400 images, 2 seeds)" in text
     assert "do not rank" not in text  # all are near the authors' clean accuracies
     worse = {**TABLE, "brelu": falling(50, table2.CS)}
     shown = record("table-2", "reduced", cells("vgg16", worse))
@@ -143,7 +144,8 @@ def test_table_2() -> None:
     assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran(shown)
     low = spaced(table2.baselines(shown))
     assert "our networks are 3.1 to 39.8 points less accurate than the authors'" in low
-    assert "for 6 epochs, the authors for 200 or more" in low and "fair comparison" in low
+    assert "narrow and were trained for 6 epochs instead of 200 or more" in low
+    assert "fair comparison" in low
     assert "points below them" not in low  # it is far below at every c
     unequal = {**TABLE, "distill": {**TABLE["distill"], 0.0: 86.0, 0.01: 4.0}}
     low = spaced(table2.baselines(record("table-2", "reduced", cells("vgg16", unequal))))
@@ -183,7 +185,7 @@ def test_the_caption_of_table_2() -> None:
     low = {d: {c: (20.0 if c > 0.05 else 40.0) for c in table2.CS} for d in FIVE}
     shown = record("table-2", "paper", cells("vgg16", low, seeds=1))
     caption = spaced(table2.caption_claim(shown))
-    assert "from $c = 0.06$ on. At this $c$ the accuracy of RSE is 20.0 %" in caption
+    assert "from $c = 0.06$ on; at this $c$ that of RSE is 20.0 %." in caption
     high = record("table-2", "paper", cells("vgg16", TABLE))
     assert "at none of these $c$" in table2.caption_claim(high)
 
@@ -219,14 +221,22 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert text.startswith("On 0 of 1 networks, RSE is clearly more accurate than the network")
     assert "- *Model A on STL-10* (400 images, 2 seeds): RSE is clearly better at 0 of 3 " in text
     assert "50.5 % with RSE and 50.5 % without a defense. <span" in text  # the verdict follows
-    assert "distortion of 0.21, the accuracy is 60.0 % with RSE and 70.0 % without a" in text
+    assert "distortion of 0.21, the accuracies are 60.0 and 70.0 %: RSE is worse." in text
     assert text.count("verdict-badge") == 3 and "*VGG16* was not run. <span" in text
     assert figure6.undecided([paper]) == ["Model A"]
     text = figure6.crossings([paper])
     assert text.startswith("RSE is compared with the network without a defense at the same dist")
-    assert "STL-10 (distortion 0.1 and 0.21), RSE is worse at 2 of 2 distortions in our" in text
+    assert "STL-10 (distortion 0.1 and 0.21), RSE is worse at 2 of 2 distortions, in our" in text
+    assert text.endswith("at 2 of 2 distortions, in our runs and in the authors' data.")
+    equal_in_ours = record("figure-6", "paper", [*cells("model-a", SMALL), *equal("model-a", 6, 6)])
+    text = figure6.crossings([equal_in_ours])
+    assert "the two are not distinguishable at 2 of 2 distortions in our runs; in the" in text
     assert text.endswith("in the authors' data, RSE is worse at 2 of 2 distortions.")
-    assert "We compare RSE with a network without a defense." in figure6.ran([paper])
+    ran = figure6.ran([paper])
+    assert ran.startswith(
+        "In the stored results, the attack takes 300 steps:\n\n- *Model A on STL-"
+    )
+    assert "2 seeds): 3 values of $c$, from 0.01 to 1. We compare RSE with a network without" in ran
     gaps = figure6.distortion_gaps([paper])
     assert "Model A on STL-10" in gaps and "RSE" in gaps
     reduced = record("figure-6", "reduced", cells("vgg16", SMALL))
@@ -278,7 +288,7 @@ def test_the_noise_on_the_image_hardly_moves_the_images() -> None:
     flat = {**of, "rse paper 0.4": dict.fromkeys((0.0, *table2.CS), 58.0)}
     text = spaced(table2.flat_line(record("table-2", "reduced", cells("vgg16", flat, seeds=1))))
     assert "the accuracy stays at 58.0 % at all five $c$" in text
-    assert "$c = 0.03$ the distortion is 0.173. It is 0.173 with the released placement" in text
+    assert "$c = 0.03$ the distortion is 0.173, compared with 0.173 for the released" in text
 
 
 def test_figure_2() -> None:
@@ -322,9 +332,12 @@ def test_figure_3() -> None:
     shown = record("figure-3", "reduced", cells("vgg16", of, seeds=1))
     text = spaced(figure3.answer(shown))
     assert text.startswith("Not clearly, even compared with no noise. At $c = 0.1$ the accuracy ")
-    assert "one draw is 70.0 % without noise. It is 60.0 % with noise 0.12/0.1," in text
-    assert "More noise (0.18/0.2 instead of 0.12/0.1) lowers the accuracy at $c = 0.01$" in text
-    assert "90.0 % without noise. Noise lowers it by 10.0 to 30.0 perc" in text
+    assert "one draw is 70.0 % without noise, and 40.0 to 60.0 % with the 3 noise levels." in text
+    assert (
+        "More noise (0.18/0.2 instead of 0.12/0.1, initial / inner standard deviation) lowers the "
+        "accuracy at $c = 0.01$"
+    ) in text
+    assert "90.0 % without noise, and noise lowers it by 10.0 to 30.0 perc" in text
     assert "(narrow VGG16 on CIFAR-10; 400 images, 2 seeds)." in text
     best = figure3.best_level([shown])
     assert best.startswith("*Best or tied everywhere: no noise.*") and best.count("no noise") == 2
@@ -335,7 +348,7 @@ def test_figure_3() -> None:
     assert body(figure3.of_fifty(version_of(shown)))[0] == ["no noise", "93.0", "83.0", "73.0"]
     assert len(figure3.curves([shown]).axes[0].lines) == 4
     quick = record("figure-3", "quick", cells("vgg16", {"none": of["none"], "rse": of["rse"]}))
-    assert "with noise 0.2/0.05." in figure3.answer(quick)
+    assert "with noise 0.2/0.05 (initial / inner standard deviation)." in figure3.answer(quick)
     assert "and 30 steps" in figure3.ran([quick])
     of = {"none": {0.0: 96.0, 0.1: 12.0}, "rse paper 0.12/0.1": {0.0: 96.0, 0.1: 60.0}}
     text = figure3.best_level([record("figure-3", "reduced", cells("vgg16", of, seeds=1))])
@@ -355,15 +368,15 @@ def test_figure_4() -> None:
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
     assert text.startswith(
-        "Under weak attacks the signs agree with the claim: at every $c$ below 0.4, 50 draws are "
-        "at least as accurate. They also agree under stronger attacks. None of the 4 differences "
-        "exceeds two standard errors. On a narrow VGG16"
+        "Under weak attacks the signs agree with the paper: at every $c$ below 0.4, 50 draws are "
+        "at least as accurate as one. They also agree under stronger attacks. But none of the 4 "
+        "differences exceeds two standard errors. On a narrow VGG16"
     )
     assert "3.0 points more accurate than one draw at $c$ = 0.01 and 0.1, and 4.0 points" in text
-    assert text.endswith("4.0 points less accurate than one draw at $c$ = 1.")
+    assert text.endswith("4.0 points less accurate at $c$ = 1.")
     turning = spaced(figure4.turning([shown]))
     assert "from $c = 1$ on (the next smaller $c$ that we ran is 0.1)" in turning
-    assert "accuracy of one draw is 14.0 %" in turning and "it is 57.0 to 77.0 %." in turning
+    assert "There the accuracy of one draw is 14.0 %; at the other $c$ it is 57.0 to 77" in turning
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
@@ -394,8 +407,8 @@ def test_figure_5() -> None:
     assert text.startswith(
         "About ten draws. On VGG16 on CIFAR-10 (1,600 images, 2 seeds), the accuracy is 80.5 %"
     )
-    assert "85.0 % with 10 draws, and 85.0 % with 50 draws." in text
-    assert figure5.gained([shown]).startswith("Yes, if one ignores the standard errors. For 1 of 1")
+    assert "80.5 % with one draw, 85.0 % with 10, and 85.0 % with 50." in text
+    assert figure5.gained([shown]).startswith("Yes, if one ignores the standard errors: for 1 of 1")
     assert "But 1 of these 2 changes exceeds two" in figure5.gained([shown])
     assert body(figure5.accuracies(version_of(shown)))[1][1:] == [
         "80.5",
@@ -437,7 +450,7 @@ def test_table_3() -> None:
     text = table3.answer(shown)
     assert "the squared l2 distance is 2.50 with RSE and 2.50 without a defense" in text
     assert (
-        "In the paper it is 15.8 with RSE and 3.41 without" in text
+        "In the paper it is 15.8 with RSE and 3.41 without." in text
         and "for 1 of 2 target classes with RSE" in text
     )
     assert "So RSE is not shown to be harder to attack" in text
@@ -520,14 +533,15 @@ def test_table_1_from_its_record() -> None:
     shown = record_of(f"{PAPER}/table-1")
     assert table1.sigmas(shown, "vgg16")[:3] == [0.1, 0.4, 0.1]
     text = table1.answer(shown)
-    assert text.startswith("Before every convolution. In Model A and VGG16, the standard deviation")
+    assert text.startswith("Before every convolution. The standard deviation of the noise is 0.4 ")
+    assert "(Model A and VGG16), and 0.1 before all convolutions (ResNeXt). For VGG16 the" in text
     assert "before convolution 2 in the code, and before convolution 1 in the text" in text
     assert " 15 settings of the paper" in text and "reproduces no result" in text
     images = sorted(count for count, _ in table1.runs().values())
     assert f"attack {images[0]:,}" in text and text.endswith("images instead of 1,600.")
     told = sorted(set(table1.epochs().values()))
     assert f"we train for {listed([str(n) for n in told])} epochs instead of 200" in text
-    assert "Model A on STL-10 was trained for 24 epochs. " in table1.shorter()
+    assert "\n- Model A on STL-10, 24 epochs (" in table1.shorter()
     rows = body(table1.settings_table(version_of(shown)))
     assert rows[0][2] == "0.4 / **0.4**" and rows[5][2] == "14,728,266 / **14,728,266**"
     assert rows[1][1:] == ["1 / **1**", "1 / **2**", "1 / **1**"]  # where the noise is

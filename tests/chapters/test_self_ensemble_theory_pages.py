@@ -65,7 +65,7 @@ def test_theory(version: Version) -> None:
     text = theory.answer(record)
     assert "holds for every image" in text
     ratio = mean(record, "gap over norm", network="digits", scale=theory.SMALL)
-    assert f" and {ratio:.2f} times the prediction" in text
+    assert f" and {ratio:.2f} times that from the norm" in text
     for defense in theory.DEFENSES:
         found = mean(record, "rank correlation", network=networks(record)[0], defense=defense)
         assert f"{found:.2f}" in theory.correlations_in_words(record)

@@ -88,7 +88,7 @@ def test_the_tables_of_szegedy(first: Record) -> None:
 def test_the_sentences_on_szegedy(first: Record) -> None:
     words = szegedy.order(first)
     assert "0.030, 0.060 and 0.090 (0.062, 0.1 and 0.14 printed). So the distortion rises" in words
-    assert words.endswith("The test errors are 0.5, 2.5 and 4.5\N{NO-BREAK SPACE}%.")
+    assert words.endswith("so does the test error: it is 0.5, 2.5 and 4.5\N{NO-BREAK SPACE}%.")
     # 18 of the 30 pairs have an error of 10 %, which 20 images do not tell from one of 4 %.
     text = szegedy.transfer(first).replace("\N{NO-BREAK SPACE}", " ")
     assert text.startswith("In 0 of the 30 pairs") and "binomial error of 20 images" in text

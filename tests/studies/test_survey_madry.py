@@ -13,10 +13,18 @@ from robustbook.data import as_float, load
 from robustbook.ledger import read_targets
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done
-from robustbook.studies.parameters import check
+from robustbook.studies.parameters import BadParameter, check
 from robustbook.studies.survey import attack, madry
 from robustbook.studies.survey.attack import attacked, percent, worst
-from robustbook.studies.survey.networks import PLAIN, Model, built, objective, pgd_training, train
+from robustbook.studies.survey.networks import (
+    PLAIN,
+    Model,
+    _risen,
+    built,
+    objective,
+    pgd_training,
+    train,
+)
 from robustbook.training import Recipe
 
 attack.test_images.__test__ = False  # type: ignore[attr-defined]
@@ -53,8 +61,8 @@ def test_every_target_of_the_table_has_a_row(profile: str) -> None:
 
 
 def test_the_networks_of_the_table_and_the_sweeps_are_shared() -> None:
-    """At profile paper the capacity sweep's widest network is network A."""
-    p = check(madry.Parameters, {"profile": "paper", "seeds": [0]})
+    """With the printed schedule, the capacity sweep's widest network is network A."""
+    p = check(madry.Parameters, {"profile": "paper", "schedule": "printed", "seeds": [0]})
     found = madry.calls(p)
     a = found["white", "clean", 0].arguments["network"]
     assert found["capacity", 1, "pgd", "clean", 0].arguments["network"].key == a.key
@@ -65,13 +73,39 @@ def test_the_networks_of_the_table_and_the_sweeps_are_shared() -> None:
 
 def test_the_printed_schedule() -> None:
     """Section 5 of the facts: Adam 1e-4, batches of 50, 100,000 steps, PGD of 40 steps of 0.01."""
-    own = madry.SETTINGS["paper"]
+    own = madry.PAPERS_OWN
     (schedule,) = own.schedules.values()
     assert schedule.recipe == Recipe(100_000, 50, 1e-4)
     assert (schedule.inner, schedule.step_size, own.eps) == (40, 0.01, 0.3)
     names = madry.attacks(own)
     assert names["pgd-40"].step_size == pytest.approx(0.01)
     assert (names["pgd-100-restarts"].steps, names["pgd-100-restarts"].restarts) == (100, 20)
+
+
+def test_the_printed_schedule_needs_the_papers_size() -> None:
+    given = {"profile": "reduced", "schedule": "printed"}
+    with pytest.raises(BadParameter, match="schedule must be short for profile reduced, got"):
+        madry.calls(check(madry.Parameters, given))
+
+
+def test_a_rising_radius() -> None:
+    """On a linear network, PGD with steps of the whole diameter ends in the corner of the ball, so
+    the loss is that of the image moved by the current share of the radius.
+    """
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(2, 6, generator=generator)
+    x, y = 0.5 + 0.1 * torch.rand(4, 6, generator=generator), torch.tensor([0, 1, 0, 1])
+    net = torch.nn.Linear(6, 2, bias=False)
+    net.weight.data = weight
+    loss = objective(pgd_training(0.2, 1, 0.4, rise=0.5))
+    away = (weight[1] - weight[0]).sign() * (1 - 2 * y[:, None])
+    for step in (0, 3, 4, 7):
+        share = _risen(0.5 * 8, step)
+        assert share == min(1, (step + 1) / 4)
+        expected = torch.nn.functional.cross_entropy(net(x + share * 0.2 * away), y)
+        (found,) = loss(net, x, y, torch.tensor(share)).values()
+        assert torch.allclose(found, expected, atol=1e-6)
+    assert _risen(0.0, 0) == 1
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ attack updates the moments m and v and each pixel x:
     x <- x - a (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
 
 Nayebi and Ganguli 2017 (arXiv 1703.09202), section 7, use this attack with a target class and
-without a bound on the distance. Unlike the attack of Nayebi and Ganguli, this code clips iterates
-to [0, 1] by default.
+without a bound on the distance. Unlike theirs, this code clips iterates to [0, 1] by default.
 """
 
 import torch
@@ -53,10 +52,10 @@ def adam(
 ) -> Adversarial:
     """Minimise the loss of each image until the attack succeeds or all steps are used.
 
-    The attack has no bound on the distance and does not minimise the distance. The attack returns
-    the first iterate on which it succeeds. An attack that fails returns the last iterate; the field
-    `found` of the result is then False. The l2 distance in the result says how far the attack moved
-    the image; it does not measure the network's robustness.
+    The attack neither bounds nor minimises the distance. It returns the first iterate on which it
+    succeeds, or else the last iterate, with `found` False in the result. So the l2 distance in the
+    result says only how far the attack moved the image; it does not measure the network's
+    robustness.
 
     ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
@@ -69,13 +68,12 @@ def adam(
     ``betas``: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), as proposed by
         Adam's authors.
     ``epsilon``: the number that is added to the square root of the second moment; default 1e-8, as
-        proposed by Adam's authors. If the gradient is far smaller than epsilon, a pixel moves by
-        only step_size * gradient / epsilon. The gradients of a saturated network can be far smaller
-        than epsilon, so that the attack hardly changes the image.
+        proposed by Adam's authors. If the gradient is far smaller, as it can be in a saturated
+        network, a pixel moves by only step_size * gradient / epsilon, so the attack hardly changes
+        the image.
     ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged. Each step of Adam uses new noise draws, both for the gradient and to check whether
-        the attack has succeeded.
+        averaged. Each step uses new draws, which also decide whether the attack has succeeded.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.
@@ -83,13 +81,13 @@ def adam(
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    If the goal of the attack is already reached on the clean image, the attack returns this image
-    after 0 steps. Each step costs a forward and a backward pass of all images on which the attack
-    has not succeeded yet. Whether a step has succeeded is checked in the next step. So if the
-    attack succeeds after k steps, and k is below `steps`, the image costs k + 1 forward and
-    backward passes. The final evaluation costs a forward pass of all images. On a GPU, images on
-    which the attack has succeeded are removed only every 10 steps, because each removal makes the
-    CPU wait. Raises ValueError for an invalid argument, or a model that returns NaN.
+    If the goal is already reached on the clean image, the attack returns this image after 0 steps.
+    Each step costs a forward and a backward pass of all images on which the attack has not
+    succeeded yet. Success is checked only in the next step, so if the attack succeeds after k
+    steps, and k is below `steps`, the image costs k + 1 forward and backward passes. The final
+    evaluation costs a forward pass of all images. On a GPU, finished images are removed only every
+    10 steps, because each removal makes the CPU wait. Raises ValueError for an invalid argument, or
+    a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

@@ -8,10 +8,10 @@ each step computes
     z = P(x_t + s d(grad L(x_t))),
     x_(t+1) = P(x_t + a (z - x_t) + (1 - a) (x_t - x_(t-1))).
 
-The step size s begins at 2 eps. At each of a few checkpoints, s is halved for an image if one of
-two conditions holds. The loss increased in too few of the steps since the last checkpoint, or
-neither s nor the highest loss has changed since the last checkpoint. After a halving, the attack
-continues from the iterate of highest loss.
+The step size s begins at 2 eps. At each of a few checkpoints, it is halved for an image if one of
+two conditions holds: the loss increased in too few of the steps since the last checkpoint, or
+neither s nor the highest loss has changed since then. After a halving, the attack continues from
+the iterate of highest loss.
 
 The two versions in AutoAttack use the losses "cross_entropy" and the targeted `targeted_dlr` (the
 argument `rank`). As in the released code, the first condition holds if the loss increased in at
@@ -67,8 +67,8 @@ def checkpoints(steps: int) -> frozenset[int]:
 class Towards(Goal):
     """The goal of an untargeted attack whose loss is the `targeted_dlr` towards one wrong class.
 
-    ``aims``: the wrong class of each image. The attack succeeds if the network
-        predicts any wrong class.
+    ``aims``: the wrong class of each image. The attack succeeds if the network predicts any wrong
+        class.
     """
 
     aims: Int[Tensor, " n"] | None = None
@@ -123,14 +123,14 @@ def apgd(
     ``loss``: the loss, as a name or a function (see `fgsm`); default "cross_entropy". The paper
         also proposes "dlr".
     ``rank``: if given, the attack increases the `targeted_dlr` towards the wrong class with the
-        rank-th highest logit at the clean image. AutoAttack runs the ranks 1 to 9. Any
-        misclassification counts as success. ``rank`` needs four classes or more, and excludes
+        rank-th highest logit at the clean image, but any misclassification counts as success.
+        AutoAttack runs the ranks 1 to 9. The argument needs four classes or more, and excludes
         ``targets`` and ``loss``.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged. Each step uses new noise draws. A `Drawing` is attacked for all steps, because a
-        single draw may misclassify any image. The attack then returns, among the misclassified
-        iterates or else among all iterates, the one of highest loss.
+        averaged; each step uses new draws. A `Drawing` is attacked for all steps, because a single
+        draw may misclassify any image. The attack then returns the iterate of highest loss among
+        the misclassified ones or, if there are none, among all.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.
@@ -225,8 +225,8 @@ def _climb(
     first: int,
     stop: bool,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"], Int[Tensor, " n"]]:
-    """Run APGD once. Return four results for each image: the iterate that the attack returns, its
-    objective, whether the model misclassifies it, and the number of gradients.
+    """Run APGD once, and return for each image the iterate that the attack returns, its objective,
+    whether the model misclassifies it, and the number of gradients.
 
     ``first``: the number of the first step, which selects the noise draws.
     ``stop``: whether an image is left out once an iterate is misclassified.

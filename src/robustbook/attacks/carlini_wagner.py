@@ -7,26 +7,23 @@ over w the sum of the squared distance and c times a hinge:
     || x(w) - x0 ||^2 + c max(Z_y - max_(i != y) Z_i + kappa, 0),   x(w) = (tanh(w) + 1) / 2,
 
 With a target t the hinge is max(max_(i != t) Z_i - Z_t + kappa, 0). Since x(w) lies in [0, 1] for
-every w, no clipping is needed. For a pixel of exactly 0 or 1 there is no finite w. The original
-code multiplies 2 x0 - 1 by 0.999999, so such pixels get a finite w and can change. This code clips
-2 x0 - 1 to [-0.999999, 0.999999], so all other pixels keep their exact w. With `clip` False, the
+every w, no clipping is needed, but a pixel of exactly 0 or 1 has no finite w. The original code
+therefore multiplies 2 x0 - 1 by 0.999999, so that such pixels can change; this code clips it to
+[-0.999999, 0.999999] instead, so that all other pixels keep their exact w. With `clip` False, the
 attack minimises over the image x instead of w, and pixels may leave [0, 1].
 
-Carlini and Wagner search for the smallest c with which the attack succeeds (argument `searches`).
-With `searches` = 1 the value of c is fixed. The argument c may have one number for each image. So
-one call can attack an image with several values of c, if the batch contains several copies of the
-image.
+Carlini and Wagner search for the smallest c with which the attack succeeds (argument `searches`);
+with `searches` = 1, c is fixed. Since c may have one number for each image, one call can attack an
+image with several values of c, if the batch contains several copies of it.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
-nearest adversarial image. The released code of Liu et al. also replaces the label's logit Z_y by
-max(Z_y, 0), and never changes pixels of exactly 0 or 1. The preset `RANDOM_SELF_ENSEMBLE` follows
-the released code of Liu et al. The program of Liu et al. for Table 3 (`gallery.py`) minimises over
-the pixels instead of the variable w.
+nearest adversarial image. Their released code, which the preset `RANDOM_SELF_ENSEMBLE` follows,
+also replaces the label's logit Z_y by max(Z_y, 0), and never changes pixels of exactly 0 or 1.
+Their program for Table 3 (`gallery.py`) minimises over the pixels instead of w.
 
-The gradient of the distance has a closed form, and the gradient of the hinge is zero for images
-whose hinge is 0. So on a CPU the backward pass leaves out all images whose hinge is 0. On a GPU the
-backward pass includes all images, because selecting images by their hinges would make the CPU wait
-for the GPU.
+The gradient of the distance has a closed form, and that of the hinge is zero where the hinge is 0.
+So on a CPU the backward pass leaves out all images whose hinge is 0; on a GPU it includes all
+images, because selecting them would make the CPU wait for the GPU.
 """
 
 import math
@@ -96,24 +93,24 @@ def carlini_wagner(
     ``labels``: the true classes.
     ``c``: the weight of the hinge, above 0: one number, or one for each image.
     ``steps``: the number of Adam steps; default 300, as in Random Self-Ensemble.
-    ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False. The learning
-        rate is 1e-3 in Random Self-Ensemble, and 1e-2 in the original code.
+    ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False: 1e-3 in Random
+        Self-Ensemble, 1e-2 in the original code.
     ``searches``: how many values of c are tried for each image, each time from the clean image.
         Until the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
         successful c. The original code tries 9 values, from 1e-3.
-    ``abandon``: whether the attack on an image stops early, as in the original code. After every
-        tenth of the steps, the attack stops if the loss has fallen by less than 0.01 % since the
-        previous check.
-    ``kappa``: by how much the highest logit of a wrong class must exceed the label's logit, 0 or
-        above. The attack succeeds on an iterate only with this margin. With targets, the target's
-        logit must exceed all other logits by kappa. The final evaluation ignores kappa.
+    ``abandon``: whether the attack on an image stops early, as in the original code: after every
+        tenth of the steps, it stops if the loss has fallen by less than 0.01 % since the previous
+        check.
+    ``kappa``: by how much the highest logit of a wrong class must exceed the label's logit for the
+        attack to succeed on an iterate, 0 or above. With targets, the target's logit must exceed
+        all others by kappa. The final evaluation ignores kappa.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
-    ``preset``: the version of the attack (see `CarliniWagner`). The version determines the hinge,
-        the returned iterate and the pixels that can change.
+    ``preset``: the version of the attack, which determines the hinge, the returned iterate and the
+        pixels that can change (see `CarliniWagner`).
     ``clip``: whether images stay in [0, 1]. With True, the attack minimises over the variable w of
         the module's formula; with False, over the pixels.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged. Each step of the attack uses new noise draws.
+        averaged. Each step uses new draws.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.
@@ -124,15 +121,14 @@ def carlini_wagner(
     If the attack should return the nearest adversarial image but finds none, it returns the clean
     image and the distance infinity. A clean image on which the attack already succeeds has distance
     0. With a preset whose `keep` is "last", the attack returns the last iterate for the last value
-    of c, and the distance of this iterate.
+    of c, and its distance.
 
-    Each step costs a forward pass of all images, and a backward pass of the images whose hinge is
-    positive. In a step in which the hinge of an image becomes positive, this image needs a second
-    forward pass. For each value of c, one more forward pass evaluates the last iterate. The final
-    evaluation costs another forward pass. On a GPU each step makes a backward pass of all images.
-    With `abandon`, the CPU waits for the GPU ten times for each value of c; without `abandon`, the
-    CPU never waits between steps. Raises ValueError for an invalid argument, or a model that
-    returns NaN.
+    Each step costs a forward pass of all images and, on a CPU, a backward pass of the images whose
+    hinge is positive; an image whose hinge becomes positive in a step needs a second forward pass.
+    For each value of c, one more forward pass evaluates the last iterate, and the final evaluation
+    costs another one. On a GPU each step makes a backward pass of all images. With `abandon`, the
+    CPU waits for the GPU ten times for each value of c; without it, the CPU never waits between
+    steps. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -213,15 +209,15 @@ def _search(
 
     ``end``: how far from 0 or 1 the attack starts a pixel that is exactly 0 or 1. With ``end`` 0,
         such pixels never move.
-    ``first``: the number of the first step. The number of a step determines its noise draws.
+    ``first``: the number of the first step; the number of a step determines its noise draws.
     """
     last, best = images.clone(), images.clone()
     nearest = torch.full_like(weight, math.inf)
     spent = torch.full_like(goal.labels, steps)
 
     def note(rows: Tensor, point: Tensor, reached: Tensor) -> Tensor:
-        """Return the distance of each iterate in ``point`` from its clean image. Store each iterate
-        that is adversarial and nearer than the nearest adversarial image so far.
+        """Return the distance of each iterate in ``point`` from its clean image, and store the
+        iterates that are adversarial and nearer than the nearest adversarial image so far.
         """
         distance = size(point - images[rows], 2.0)
         best[rows], nearest[rows] = nearer(best[rows], nearest[rows], point, distance, reached)
@@ -276,11 +272,11 @@ def _active(
     step: int,
     active: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return three results for each image: the logits, the objective that the attack increases, and
-    the gradient of this objective. The gradient is 0 for an image whose hinge is 0.
+    """Return for each image the logits, the objective that the attack increases, and its gradient,
+    which is 0 if the hinge is 0.
 
-    ``active``: the images whose hinge was positive in the last step. Images that are not ``active``
-        get a forward pass first, and a backward pass only if their hinge has become positive.
+    ``active``: the images whose hinge was positive in the last step. The other images get a forward
+        pass first, and a backward pass only if their hinge has become positive.
     """
     if LOOK_EVERY.get(images.device.type, 10) > 1 or bool(active.all()):
         return propagation.both(images, goal, step)
@@ -307,8 +303,8 @@ def succeeds(goal: Goal, logits: Float[Tensor, "n k"], kappa: float) -> Bool[Ten
 
 def hinge(kind: str, kappa: float, targeted: bool) -> Loss:
     """Return the loss of Carlini and Wagner's attack, a function from logits and classes to one
-    number per image. An untargeted attack increases the negative hinge of the label. A targeted
-    attack decreases the hinge of the target (see `Goal`).
+    number per image. An untargeted attack increases the negative hinge of the label, a targeted one
+    decreases the hinge of the target (see `Goal`).
     """
 
     def loss(logits: Float[Tensor, "n k"], classes: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -41,8 +41,8 @@ def prepare(
     judge: Any = 1,
     generator: Any = None,
 ) -> tuple[Propagation, Goal, Tensor]:
-    """Check the arguments that all attacks share. Return three results: a `Propagation` that counts
-    the model's passes, the `Goal` of the attack (labels, targets and loss), and the images.
+    """Check the arguments that all attacks share, and return a `Propagation` that counts the
+    model's passes, the `Goal` of the attack (labels, targets and loss), and the images.
 
     If `box` is False, pixels may have any finite value. The returned images are detached from the
     autograd graph. Without `keys`, the key of an image is its row number.
@@ -120,8 +120,8 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, box: b
 
 
 def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
-    """Return eps if it is valid; raise ValueError otherwise. A valid eps is a finite number above
-    0, or a tensor with one such number for each image. In l-infinity, eps must also be at most 1.
+    """Return eps if it is valid; raise ValueError otherwise. It must be a finite number above 0, in
+    l-infinity also at most 1, or a tensor with one such number for each image.
     """
     eps = check_positive("eps", eps, images)
     if norm == math.inf:
@@ -147,8 +147,8 @@ def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
 
 
 def pick(value: float | Tensor, rows: Tensor) -> Any:
-    """If ``value`` is a tensor with one number per image, return its entries for the images with
-    the indices ``rows``. If ``value`` is a single number, return it unchanged.
+    """Return a single number unchanged; of a tensor with one number per image, return the entries
+    for the images with the indices ``rows``.
     """
     return value[rows] if isinstance(value, Tensor) else value
 

@@ -8,8 +8,8 @@ of DeepFool updates the perturbation r:
                                        r <- r + |f_k*| / ||w_k*||_1 sign(w_k*)      (l-inf, q = 1)
 
 The result is x + 1.02 r: making the perturbation two per cent longer moves the image across the
-boundary. Implementations of DeepFool differ in details that the paper leaves open. A `Variant`
-describes each implementation:
+boundary. Implementations differ in details that the paper leaves open; a `Variant` describes each
+of them:
 
     preset               wrong     others  over-   next gradient  clipped  offsets         steps,
                          images            shoot   at                                      failures
@@ -23,26 +23,21 @@ describes each implementation:
     torchattacks         left      all     a step  the iterate    yes      none            50 kept
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
-"Wrong images" are images that the model misclassifies without any attack. Some implementations of
-DeepFool leave misclassified images unchanged. Other implementations also attack these images, and
-move them away from the predicted class. The column "others" of the table contains the number of
-classes that an implementation considers besides the source class. These are the classes with the
-highest logits. If a minimal-norm attack of this package fails on an image, it usually returns the
-clean image and the distance infinity. After a failure, DeepFool returns the clean image only with
-the presets "ours", "free" and "adversarial_library". After a failure with any other preset,
-DeepFool returns the last iterate, as the original implementation does.
+"Wrong images" are those that the model misclassifies without any attack: they are left unchanged,
+or attacked too and moved away from the predicted class. "Others" is the number of classes that are
+considered besides the source class, those with the highest logits. After a failure, "clean" means
+that the attack returns the clean image and the distance infinity, as most minimal-norm attacks of
+this package do; "kept" means that it returns the last iterate, as the original implementation does.
 
-If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
-slowly. The options `distance_offset` and `free` of a `Variant` help DeepFool to cross the boundary
-in few steps. Most MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a
-`distance_offset` of 1e-4, a third to a half of MNIST's images are still classified correctly after
-50 steps. With `free`, only pixels that can move within [0, 1] are changed. With `free`, DeepFool
-needs two to four steps instead of seven to ten, but its distances are two to eight per cent larger
-than without `free`.
+Clipping cuts off a part of each step, so the iterate approaches the boundary slowly. On MNIST,
+where most pixels are at 0 or 1, it cuts off most of each step. Two options of a `Variant` help.
+Without a `distance_offset` of 1e-4, a third to a half of MNIST's images are still classified
+correctly after 50 steps. With `free`, only pixels that can move within [0, 1] are changed; DeepFool
+then needs two to four steps instead of seven to ten, but its distances are two to eight per cent
+larger.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
-draws. The class boundary of a randomised model is where the prediction from the mean probability
-changes.
+draws, so the class boundary is where the prediction from the mean probability changes.
 """
 
 import math
@@ -66,30 +61,26 @@ class Variant:
     """The choices in which implementations of DeepFool differ.
 
     ``steps``: maximum number of updates of an image.
-    ``candidates``: how many classes are considered besides the source class. These are the classes
-        with the highest logits at the clean image. With `candidates` None, all classes are
-        considered. On MNIST, DeepFool finds the same distances if the candidates are chosen again
-        at each step.
-    ``slack``: a factor that decides which gradients are computed after the first step. DeepFool
-        estimates the distance to the boundary of each class from the last computed gradient norm of
-        this class. It computes no gradient for a class whose estimated distance is at least `slack`
-        times the smallest distance found so far. With a slack of math.inf no class is skipped. On
-        MNIST, the slack 2 of the preset "ours" saves two thirds of the gradients and never changes
-        which class is nearest.
+    ``candidates``: how many classes are considered besides the source class: those with the highest
+        logits at the clean image; None means all. On MNIST, choosing them again at each step gives
+        the same distances.
+    ``slack``: a factor that decides which gradients are computed after the first step. The distance
+        to the boundary of each class is estimated from the last computed gradient norm of this
+        class. A class is skipped if this estimate is at least `slack` times the smallest distance
+        found so far. With math.inf no class is skipped. On MNIST, the slack 2 of the preset "ours"
+        saves two thirds of the gradients and never changes which class is nearest.
     ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
     ``each_step``: whether the overshoot extends each step (True), or only the sum of all steps at
         the end of the attack (False).
-    ``beyond``: whether the next gradient is computed at the image with the overshoot (True), or at
-        the image without the overshoot (False).
-    ``ask_beyond``: whether success is checked at the image with the overshoot (True), or at the
-        image without the overshoot (False). With `ask_beyond` False, only the returned image has
+    ``beyond``: whether the next gradient is computed at the image with (True) or without (False)
         the overshoot.
+    ``ask_beyond``: whether success is checked at the image with (True) or without (False) the
+        overshoot, which the returned image always has.
     ``clip``: whether images are clipped to [0, 1].
-    ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
-        the cut-off part remains in the perturbation r, so it still counts when later steps are
-        added to r.
-    ``free``: whether a step leaves out the pixels at 0 or 1 that it would push out of [0, 1]. These
-        pixels are left out before the length of the step is computed.
+    ``forget``: whether the part of a step that clipping cuts off is discarded. If not, it remains
+        in the perturbation r, so it still counts when later steps are added.
+    ``free``: whether a step leaves out, before its length is computed, the pixels at 0 or 1 that it
+        would push out of [0, 1].
     ``component_offset``: a number that is added to each component of a gradient before the
         gradient's norm is computed.
     ``norm_offset``: a number that is added to the norm of the gradient.
@@ -129,10 +120,10 @@ class Variant:
         """Return the variant with its offsets converted to images whose pixel values are `unit`
         times smaller.
 
-        If pixel values are `unit` times smaller, distances are `unit` times smaller and gradients
-        `unit` times larger, so the offsets change too. For example, let f be the model, and g(x) =
-        f(unit x) the same model for the smaller pixel values. Let e be the offset of each gradient
-        component. Then |g| / ||grad g + unit e|| = |f| / ||grad f + e|| / unit.
+        Distances are then `unit` times smaller and gradients `unit` times larger, so the offsets
+        change too. For example, with f the model, g(x) = f(unit x) the same model for the smaller
+        pixel values, and e the offset of each gradient component, |g| / ||grad g + unit e|| = |f| /
+        ||grad f + e|| / unit.
         """
         return replace(
             self,
@@ -219,18 +210,17 @@ def deepfool(
         "torchattacks", "adversarial_library", or a `Variant`. The sources of "authors", "art" and
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
     ``steps``: the maximum number of updates of an image; by default the number in the preset.
-    ``candidates``: how many classes are considered besides the source class. These are the classes
-        with the highest logits at the clean image. The default is the number in the preset; "ours"
-        considers all classes. With 3 candidate classes the attack takes two thirds of the time that
-        it takes with all classes. If the nearest boundary belongs to a class that is not a
-        candidate, DeepFool finds too large a distance. With 3 candidate classes the mean distance
-        on MNIST is 0.1 to 0.5 per cent larger than with all classes.
+    ``candidates``: how many classes are considered besides the source class: those with the highest
+        logits at the clean image. The default is the number in the preset; "ours" considers all
+        classes. With 3 candidates the attack takes two thirds of the time, but if the nearest
+        boundary belongs to another class, the distance that it finds is too large: on MNIST by 0.1
+        to 0.5 per cent in the mean.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, each step goes to the boundary between the target and the class that is predicted
         at the current point.
     ``draws``: for a randomised model, the number of noise draws for each step. Each step uses new
-        noise draws, which also decide whether the previous step succeeded. During a step of the
-        attack, the autograd graphs of all noise draws of this step are kept in memory.
+        draws, which also decide whether the previous step succeeded, and keeps the autograd graphs
+        of all its draws in memory.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``keys``: for a randomised model, one number for each image, which determines the image's
         noise (see `fgsm`).
@@ -238,12 +228,11 @@ def deepfool(
 
     An image on which the attack has succeeded is removed from the batch. With the default preset, a
     clean image that the model already misclassifies has distance 0. Each step costs one backward
-    pass for each class that is considered, and one or two forward passes. The first forward pass of
-    a step is needed for the gradients. In some steps a second forward pass checks whether the
-    attack has succeeded. The final evaluation costs one forward pass for each of its `judge` noise
-    draws. On a GPU, the CPU waits for the GPU once in each step. With a finite slack, the CPU also
-    waits once for each class that is considered. Raises ValueError for an invalid argument, or a
-    model that returns NaN.
+    pass for each class that is considered, and one or two forward passes: one for the gradients
+    and, in some steps, a second one that checks whether the attack has succeeded. The final
+    evaluation costs one forward pass for each of its `judge` noise draws. On a GPU, the CPU waits
+    for the GPU once in each step and, with a finite slack, once for each class that is considered.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -353,7 +342,7 @@ def _nearest(
     variant: Variant,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float64[Tensor, "n m"]]:
     """Return for each image the gradient w and the margin |f| of the class whose linearised
-    boundary is nearest. Also return the latest gradient norm of each class.
+    boundary is nearest, and the latest gradient norm of each class.
 
     Classes are tried in the order of their estimated distances, which use the gradient norms of
     earlier steps. With a finite slack, the search ends at a class whose estimated distance is at
@@ -391,11 +380,11 @@ def _nearest(
 def _sizes(
     w: Float[Tensor, "n *shape"], norm: float, variant: Variant
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]]:
-    """Return two numbers for each gradient: its dual norm, and the same norm after applying the
-    variant's `norm_floor` and `norm_offset`.
+    """Return two numbers for each gradient: its dual norm after adding the variant's
+    `component_offset`, and the same norm after applying `norm_floor` and `norm_offset`.
 
-    The norms are computed in float64, because squares of small float32 gradients would round to 0.
-    In float32 the gradients of a saturated network would appear to be zero.
+    The norms are computed in float64: in float32, the squares of small gradients would round to 0,
+    and a saturated network would seem to have no gradient.
     """
     within = w + variant.component_offset if variant.component_offset else w
     dual = 2 if norm == 2 else 1

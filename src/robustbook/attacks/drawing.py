@@ -13,15 +13,15 @@ from torch import Tensor
 class Drawing(Protocol):
     """A randomised model whose noise depends only on the image's key and the draw number.
 
-    Because the noise depends on the key, an attack on one image does not depend on the other images
-    of the batch. Two forward passes of an image with the same draw number use the same noise.
+    So an attack on one image does not depend on the other images of the batch, and two forward
+    passes of an image with the same draw number use the same noise.
     """
 
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Tensor], Tensor]:
-        """Return a function from n images to logits. The keys and the draw number determine the
-        noise that the function uses.
+        """Return a function from n images to logits, whose noise the keys and the draw number
+        determine.
 
         ``keys``: a number that identifies the image of each row, such as its index in the data set.
         ``draw``: the number that selects the noise draw, from 0 to 2**63 - 1: one number for all

@@ -55,8 +55,8 @@ def fab(
     ``norm``: math.inf (default) for the l-infinity norm, or 2 for the l2 norm.
     ``steps``: the number of updates of each image, 1 or more; default 100, as in AutoAttack.
     ``rank``: if given, every step goes towards the wrong class with the rank-th highest logit at
-        the clean image. Any misclassification counts as success. Without ``rank`` and ``targets``,
-        each step goes to the nearest linearised boundary.
+        the clean image, but any misclassification counts as success. Without ``rank`` and
+        ``targets``, each step goes to the nearest linearised boundary.
     ``alpha_max``: the largest weight of the clean image in a step, in (0, 1]; default 0.1.
     ``overshoot``: the factor by which displacements are longer than to the plane; default 1.05.
     ``backward``: after a success, the perturbation is multiplied by this number in (0, 1];
@@ -64,7 +64,7 @@ def fab(
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, each step goes to the boundary between the target and the highest other class.
     ``draws``: for a randomised model, the number of noise draws for each gradient. Each step uses
-        new noise draws.
+        new draws.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `fgsm`).
@@ -73,8 +73,8 @@ def fab(
     A clean image that the model already misclassifies has distance 0. If the attack fails on an
     image, it returns the clean image and the distance infinity. Each step costs two forward passes,
     and one backward pass with `rank` or `targets`, or else one for each wrong class. Two additional
-    forward passes evaluate the clean images and the returned images. Raises ValueError for an
-    invalid argument, or a model that returns NaN.
+    forward passes evaluate the clean and the returned images. Raises ValueError for an invalid
+    argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm, steps = float(norm), check_count("steps", steps)
@@ -131,9 +131,9 @@ def _plane(
     """Return for each image the gradient w of a difference f of two logits, and f itself. The
     attack succeeds where f is positive.
 
-    Without targets, f is the logit of a wrong class minus the logit of the label. Of the classes in
-    ``aims``, the class with the nearest linearised boundary is used. With targets, f is the logit
-    of the target minus the highest other logit.
+    Without targets, f is the logit of a wrong class minus that of the label, for the class in
+    ``aims`` whose linearised boundary is nearest. With targets, f is the logit of the target minus
+    the highest other logit.
     """
     if goal.targets is not None:
         other = rivals(logits, goal.targets, 1).squeeze(1)

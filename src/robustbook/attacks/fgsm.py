@@ -1,8 +1,7 @@
 """The fast gradient sign method makes one step of size eps along the sign of the loss gradient.
 
 FGSM is from Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"
-(arXiv 1412.6572), section 4. With C the loss, F the model and y the label, FGSM changes the image x
-to the following image:
+(arXiv 1412.6572), section 4. With C the loss, F the model and y the label, the adversarial image is
 
     x_adv = x + eps sign(grad_x C(F(x), y)),
 
@@ -58,12 +57,10 @@ def fgsm(
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged; default 1. For a deterministic model, more than one draw only costs time.
     ``average``: what is averaged over several noise draws. With "loss" (default), the attack
-        increases the mean of the losses of all draws. With "probability", the attack increases
-        minus the logarithm of the label's mean probability; the loss must then be the cross
-        entropy.
+        increases the mean of their losses; with "probability", minus the logarithm of the label's
+        mean probability, and the loss must be the cross entropy.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation;
-        default 1. The predicted class is the class of highest mean probability over the `judge`
-        noise draws.
+        default 1. The predicted class is that of highest mean probability over these draws.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise;
         by default the row number. If the keys are indices into the data set, the result for an
         image does not depend on the batch.

@@ -14,8 +14,8 @@ from .losses import LOSSES, Loss
 class Goal:
     """The labels, the target classes (if any) and the loss that define the goal of an attack.
 
-    An untargeted attack increases the loss of the label. A targeted attack decreases the loss of
-    the target class.
+    An untargeted attack increases the loss of the label; a targeted one decreases the loss of the
+    target class.
 
     ``keys``: for each image a number that identifies it and determines its random numbers.
     """
@@ -45,8 +45,8 @@ class Goal:
         return losses if self.targets is None else -losses
 
     def reached(self, logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
-        """Return whether the attack succeeds. An untargeted attack succeeds if the predicted class
-        is not the label. A targeted attack succeeds if the predicted class is the target.
+        """Return whether the attack succeeds: whether the predicted class is not the label or, with
+        targets, is the target.
         """
         if self.targets is None:
             return logits.argmax(1) != self.labels
@@ -70,9 +70,7 @@ class Goal:
 
 
 def named_loss(loss: str | Loss) -> Loss:
-    """Return the loss function with the name ``loss``; if ``loss`` is a callable, return it
-    unchanged.
-    """
+    """Return the loss function with the name ``loss``; return a callable unchanged."""
     if callable(loss):
         return loss
     if loss not in LOSSES:

@@ -1,10 +1,9 @@
 """Compute the adversarial images of adversarial training by PGD, inside the training loss.
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
-`pgd`. Four changes make the attack suitable for use inside the training loss. Unlike `pgd`, the
-attack returns the last iterate, not the iterate of highest loss. Arguments are not validated.
-During the attack, the CPU never waits for the GPU. The attack can run inside ``torch.func.vmap``,
-which is used to train several networks together.
+`pgd`, with four changes for use inside the training loss: the attack returns the last iterate, not
+the iterate of highest loss; arguments are not validated; the CPU never waits for the GPU; and the
+attack can run inside ``torch.func.vmap``, which is used to train several networks together.
 """
 
 import math
@@ -38,7 +37,7 @@ def climb(
     detached and lie in the ball of radius eps.
 
     ``model``: function from images to logits, in evaluation mode. In training mode a batch norm
-        would update its running statistics, and ``torch.func.grad`` does not allow such updates.
+        would update its running statistics, which ``torch.func.grad`` does not allow.
     ``labels``: the true classes, or any other second argument that ``loss`` accepts.
     ``eps``: radius of the ball around each image, for pixels in [0, 1]; a number, or one per image.
     ``step_size``: size of one update, measured in ``norm``; a number, or one per image.

@@ -8,21 +8,20 @@ update:
     x <- x + a p,   B p = -grad l(x).
 
 The matrix B approximates the Hessian (`quasi_newton`), and a line search chooses the step length a.
-Nayebi and Ganguli mention neither clipping nor a bound on the distance. With `clip=False`, this
-code runs the attack of Nayebi and Ganguli.
+Nayebi and Ganguli mention neither clipping nor a bound on the distance; with `clip=False`, this
+code runs their attack.
 
 Every image has its own history, line search and stopping point. The searches run in parallel: one
 pass evaluates the next trial point of every image in the batch.
 
 The line search finds a step that satisfies the weak Wolfe conditions by bisection and doubling
-(Lewis and Overton 2013). With clipping to [0, 1], the search direction excludes pixels at 0 or 1
-that the negative gradient pushes out of [0, 1] (Bertsekas 1982). With clipping, the step is
-shortened along the path of clipped images until the loss has decreased enough (Armijo's condition).
+(Lewis and Overton 2013). With clipping, the search direction excludes pixels at 0 or 1 that the
+negative gradient pushes out of [0, 1] (Bertsekas 1982), and the step is shortened along the path of
+clipped images until the loss has decreased enough (Armijo's condition).
 
-For a randomised model, the attack uses the same noise draws in every pass. L-BFGS needs differences
-of losses and gradients between iterates, and new noise in each pass would dominate these
-differences. So the attack minimises the mean loss over `draws` fixed noise draws (a sample average
-approximation).
+For a randomised model, the attack uses the same noise draws in every pass, because L-BFGS needs
+differences of losses and gradients between iterates, which new noise would dominate. So it
+minimises the mean loss over `draws` fixed noise draws (a sample average approximation).
 """
 
 import torch
@@ -62,13 +61,12 @@ def lbfgs(
     """Minimise each image's loss until the attack succeeds, the search stalls or all steps are
     used.
 
-    The attack has no bound on the distance and does not minimise the distance. The attack returns
-    the first iterate on which it succeeds. An attack that fails returns the accepted iterate of
-    lowest loss; the field `found` of the result is then False. The l2 distance in the result says
-    how far the attack moved the image; it does not measure the network's robustness. `steps` counts
-    accepted iterates. An attack that fails after fewer than `steps` iterates has stalled: it met a
-    stopping tolerance, or its line search found no step. If no gradient component at the clean
-    image exceeds gtol, the attack stops after 0 steps.
+    The attack neither bounds nor minimises the distance. It returns the first iterate on which it
+    succeeds, or else the accepted iterate of lowest loss, with `found` False in the result. So the
+    l2 distance in the result says only how far the attack moved the image; it does not measure the
+    network's robustness. `steps` counts accepted iterates. An attack that fails after fewer than
+    `steps` iterates has stalled: it met a stopping tolerance, or its line search found no step. It
+    stops after 0 steps if no gradient component at the clean image exceeds gtol.
 
     ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
@@ -79,16 +77,16 @@ def lbfgs(
     ``history``: how many recent steps of each image approximate the Hessian, each with its change
         of the gradient; default 10, as in scipy.
     ``gtol``: the attack stops if no gradient component is larger than gtol in absolute value;
-        default 1e-5, as in scipy. With `clip`, the test for gtol ignores a pixel at 0 or 1 that a
-        step along the negative gradient would push out of [0, 1]. With gtol 0, the attack stops
-        only if all gradient components are zero.
+        default 1e-5, as in scipy. With `clip`, the test ignores pixels at 0 or 1 that a step along
+        the negative gradient would push out of [0, 1]. With 0, the attack stops only if all
+        components are zero.
     ``ftol``: the attack stops if a step decreases the loss f by at most ftol max(1, |f|); default
-        2.2e-9, as in scipy. With ftol 0, the attack stops only if the loss does not decrease.
+        2.2e-9, as in scipy. With 0, the attack stops only if the loss does not decrease.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
-    ``draws``: for a randomised model, the number of noise draws over which the loss is averaged.
-        All passes of the attack use the same noise draws. If ``draws`` is too small, the
-        adversarial image may fool the model only with these draws. If a randomised model is not a
-        `Drawing`, each pass has new noise, so the line searches fail early.
+    ``draws``: for a randomised model, the number of noise draws over which the loss is averaged,
+        the same in all passes of the attack. With too few, the adversarial image may fool the model
+        only with these draws. If the model is not a `Drawing`, each pass has new noise, so the line
+        searches fail early.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.

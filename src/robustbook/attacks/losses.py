@@ -1,8 +1,8 @@
 """Losses that attacks increase or decrease: functions from logits and classes to one number per
 image.
 
-No loss is averaged over the batch, so the gradient of an image does not depend on the other images.
-No loss changes if a constant is added to all logits of an image.
+No loss is averaged over the batch, so the gradient of an image does not depend on the other images,
+and none changes if a constant is added to all logits of an image.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,10 @@ def clipped_probabilities(
 ) -> Float[Tensor, " n"]:
     """Return the cross entropy of softmax probabilities clipped to [clip, 1 - clip].
 
-    Keras also clips probabilities before it computes the cross entropy, by default with clip 1e-7.
-    If the probability of the label lies outside [clip, 1 - clip], the gradient is exactly zero. So
-    a confident network seems robust to an attack that increases this clipped loss. To use this loss
-    in an attack with a different value of clip, pass `functools.partial(clipped_probabilities,
-    clip=1e-10)`.
+    Keras does the same, by default with clip 1e-7. If the probability of the label lies outside
+    [clip, 1 - clip], the gradient is exactly zero, so a confident network seems robust to an attack
+    that increases this loss. For another value of clip, pass, for example,
+    `functools.partial(clipped_probabilities, clip=1e-10)` to the attack.
     """
     probability = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
     return -probability.clamp(clip, 1 - clip).log()
@@ -53,8 +52,8 @@ def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Ten
 def hinge(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Return the smaller of the `margin` and 0.
 
-    For a misclassified image, the gradient of the hinge is 0. So an attack stops moving an image as
-    soon as the network misclassifies it.
+    Its gradient is 0 for a misclassified image, so an attack stops moving an image as soon as the
+    network misclassifies it.
     """
     return margin(logits, labels).clamp(max=0)
 
@@ -63,7 +62,7 @@ def dlr(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor
     """Return the `margin`, divided by the difference between the highest and the third highest
     logit of the image (Croce and Hein 2020, arXiv 2003.01690, equation 6).
 
-    Multiplying all logits by a positive number does not change this loss. So its gradient does not
+    Multiplying all logits by a positive number does not change this loss, so its gradient does not
     vanish for a confident network. The loss is above 0 exactly if the network misclassifies the
     image, and never below -1. Raises ValueError for fewer than three classes.
     """

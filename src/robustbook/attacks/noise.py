@@ -1,16 +1,15 @@
 """Draw random numbers that depend on the key of an image, not on its position in a batch.
 
 A key is a number that identifies an image. Random number j of an image is a hash of (seed, key,
-stream, j), where the stream is a number chosen by the caller. So the random numbers of an image do
-not depend on the other images of the batch or on their order. A CPU and a GPU compute the same
-hashes, so they give the same random numbers up to rounding. `uniform` and `in_ball` compute each
-number with splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
-generators"). Splitmix64 multiplies a counter by an odd constant and applies a mixing function. Each
-image has its own splitmix64 sequence, whose start depends on the key of the image.
+stream, j), where the caller chooses the number of the stream. So the random numbers of an image
+depend neither on the other images of the batch nor on their order, and a CPU and a GPU give the
+same numbers up to rounding. `uniform` and `in_ball` use splitmix64 (Steele, Lea and Flood 2014,
+"Fast splittable pseudorandom number generators"), which multiplies a counter by an odd constant and
+applies a mixing function. Each image has its own sequence, whose start depends on its key.
 
-The function `normal` draws the noise of a network's noise layers in every forward pass, so it must
-be fast. The sequence of `normal` also starts with a hash of the image's key, but `normal` then uses
-one 32-bit hash for every two numbers.
+The function `normal` draws the noise of a randomised model (`robustbook.defenses.smoothed`) in
+every forward pass, so it must be fast. Its sequence also starts with a hash of the image's key, but
+then it uses one 32-bit hash for every two numbers.
 """
 
 import math
@@ -89,17 +88,17 @@ def normal(
     """Return standard normal numbers: one array of the given shape for each key.
 
     ``draws``: the number that selects the noise draw: one number for all keys, or one for each key.
-    ``dtype``: the type of the returned numbers. Numbers of type float64 are computed in float64,
-        and numbers of all other types in float32. The random bits are the same for all types.
+    ``dtype``: the type of the returned numbers. Float64 numbers are computed in float64, all others
+        in float32, from the same random bits.
 
-    The normal numbers are computed in pairs. The hash of (seed, key, draw) has 64 bits, which are
-    split into two 32-bit words a and b. For the pair with index j, the finaliser of MurmurHash3,
-    without its last xor-shift, mixes a + j into a hash h. Before the second multiplication of the
-    finaliser, the word b is added. The method of Box and Muller (1958) turns h into a radius and an
-    angle. The radius is sqrt(-2 log u), where the lower 31 bits of h give u in (0, 1). The angle is
-    pi / 2^31 times the 32-bit product of h and an odd number. The first half of the array contains
-    the radius times the cosine of the angle, and the second half contains the radius times the sine
-    of the angle. No random number has an absolute value above 6.7.
+    The numbers are computed in pairs. The hash of (seed, key, draw) has 64 bits, which are split
+    into two 32-bit words a and b. For the pair with index j, the finaliser of MurmurHash3, without
+    its last xor-shift, mixes a + j into a hash h; b is added before its second multiplication. The
+    method of Box and Muller (1958) turns h into a radius and an angle: the radius is sqrt(-2 log
+    u), where the lower 31 bits of h give u in (0, 1), and the angle is pi / 2^31 times the 32-bit
+    product of h and an odd number. The radius times the cosine of the angle goes to the first half
+    of the array, the radius times the sine to the second half. No number has an absolute value
+    above 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2

@@ -18,8 +18,8 @@ def per_image(values: Shaped[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> 
 
 
 def each(value: float | Float[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> Any:
-    """Return ``value`` unchanged if it is a single number. If ``value`` is a tensor with one number
-    per image, return it in the shape (n, 1, ..., 1), as `per_image` does.
+    """Return a single number unchanged, and a tensor with one number per image in the shape (n, 1,
+    ..., 1), as `per_image` does.
     """
     return per_image(value, like) if isinstance(value, Tensor) else value
 

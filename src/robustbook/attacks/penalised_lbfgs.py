@@ -6,11 +6,10 @@ the perturbation r:
 
     c |r|^2 + l(f(x + r), t),   x + r in [0, 1],
 
-In this formula, l is the cross entropy and t the target class. A line search chooses c. The paper
-asks for the smallest c > 0 with which the attack succeeds, but a smaller c gives a larger
-perturbation. So this code searches for the largest c with which the attack succeeds. The paper does
-not say whether the norm is squared. This code squares the norm, because the squared norm has a
-gradient at r = 0.
+Here l is the cross entropy and t the target class. A line search chooses c. The paper asks for the
+smallest c > 0 with which the attack succeeds; since a smaller c gives a larger perturbation, this
+code searches for the largest. The paper does not say whether the norm is squared. This code squares
+it, because the squared norm has a gradient at r = 0.
 """
 
 import math
@@ -36,8 +35,8 @@ from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .result import Adversarial, judged, nearer
 
 FACTOR = 10.0
-"""The factor between successive values of c, until the attack has succeeded with one value of c and
-failed with a second value.
+"""The factor between successive values of c, until the attack has succeeded with one value and
+failed with another.
 """
 
 
@@ -62,8 +61,8 @@ def penalised_lbfgs(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise c times the squared l2 distance plus the loss by L-BFGS, separately for each image.
-    Search for the largest weight c with which the attack succeeds.
+    """Minimise c times the squared l2 distance plus the loss by L-BFGS, separately for each image,
+    and search for the largest c with which the attack succeeds.
 
     ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
@@ -95,11 +94,11 @@ def penalised_lbfgs(
 
     The attack succeeds with a value of c if the iterate at the end of the minimisation is
     misclassified (with targets: classified as the target). The attack returns the nearest image
-    with which it succeeds. If the attack fails with every value of c, it returns the clean image
-    and the distance infinity. A clean image that the model already misclassifies has distance 0.
-    The field `steps` of the result counts the computed gradients. For each value of c, there is one
-    gradient at the clean image and one for each trial step of L-BFGS. Each gradient costs a forward
-    and a backward pass. Raises ValueError for an invalid argument, or a model that returns NaN.
+    with which it succeeds or, if it fails with every value of c, the clean image and the distance
+    infinity. A clean image that the model already misclassifies has distance 0. The field `steps`
+    of the result counts the computed gradients: for each value of c, one at the clean image and one
+    for each trial step of L-BFGS. Each of them costs a forward and a backward pass. Raises
+    ValueError for an invalid argument, or a model that returns NaN.
     """
     searches, steps = check_count("searches", searches), check_count("steps", steps)
     history = check_count("history", history)

@@ -7,11 +7,11 @@ the ball of radius eps around x. With step size a, each step computes the next i
 
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
-In this formula, d is the steepest direction of the norm: the sign of the gradient, or for l2 the
-normalised gradient. The function P first projects a point onto the ball, and then clips the point
-to [0, 1]. Unlike the paper, this code returns the iterate of highest loss (with targets: of lowest
-loss), not the last iterate. The attack may run several times with new starting points (`restarts`).
-Unlike in the paper, an image on which one run has succeeded is left out of all later runs.
+Here d is the steepest direction of the norm (the sign of the gradient, or for l2 the normalised
+gradient), and P projects a point onto the ball and then clips it to [0, 1]. The attack may run
+several times with new starting points (`restarts`). This code differs from the paper in two ways:
+it returns the iterate of highest loss (with targets: of lowest loss), not the last one, and an
+image on which one run has succeeded is left out of all later runs.
 """
 
 import math
@@ -82,18 +82,18 @@ def pgd(
         paper) or at the image itself.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged. Each step uses new noise draws. So when the attack compares the losses of two
-        iterates, these losses are computed with different noise.
+        averaged. Each step uses new draws, so the attack compares losses of iterates that were
+        computed with different noise.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.
     ``keys``: one number for each image, which determines the image's random starts and noise (see
         `fgsm`).
     ``generator``: a torch generator from which the seed of random starts and noise is drawn; with
-        None, the seed is 0. Each call advances the generator, so a second call with the same
-        generator gives different results. Two calls give the same results if their generators are
-        in the same state. To attack one set of images in several calls, give each call the keys of
-        its images, and a new generator with the same seed.
+        None, the seed is 0. Each call advances the generator, so a second call gives different
+        results. Two calls give the same results if their generators are in the same state. To
+        attack one set of images in several calls, give each call the keys of its images, and a new
+        generator with the same seed.
 
     The result of a later run replaces the result of an earlier run if the later run succeeds or
     reaches a higher loss. Each run costs `steps` + 1 forward passes and `steps` backward passes of
@@ -165,12 +165,12 @@ def _climb(
     clip: bool,
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Run PGD once. Return three results for each image: the best iterate, its objective, and
-    whether the model misclassifies it. The best iterate is the one with the highest objective,
-    which is the loss, or minus the loss if the attack has targets.
+    """Run PGD once, and return for each image the iterate of highest objective (the loss, or minus
+    the loss if the attack has targets), this objective, and whether the model misclassifies the
+    iterate.
 
-    If two iterates have the same loss, the later iterate is kept. Equal losses occur because a
-    confident network's loss can round to 0 although its gradient does not.
+    If two iterates have the same loss, the later one is kept, because a confident network's loss
+    can round to 0 although its gradient does not.
     """
     length = each(step_size, start)
     iterate = start
@@ -195,9 +195,8 @@ def _higher(
     gain: Float[Tensor, " n"],
     logits: Float[Tensor, "n k"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-    """Return for each image either the new iterate or the best iterate so far: the one with the
-    higher objective. If both objectives are equal, return the new iterate. The function also
-    returns the objective and the logits of the chosen iterate.
+    """Return for each image the new iterate or the best iterate so far, whichever has the higher
+    objective (the new one if both are equal), with its objective and its logits.
     """
     higher = gain >= best_gain
     return (

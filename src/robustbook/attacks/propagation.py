@@ -29,8 +29,8 @@ for the GPU.
 AT_ONCE = {"cpu": 128, "cuda": 4096}
 """Maximum number of images per pass when several noise draws of a batch share one pass."""
 JUDGE = 2**40
-"""The offset that is added to the draw numbers of the final evaluation. The offset is larger than
-the draw numbers of all steps, so the final evaluation uses new noise.
+"""The offset of the draw numbers of the final evaluation from the attack's first draw number. It is
+larger than the number of draws of all steps, so the final evaluation uses new noise.
 """
 
 
@@ -39,9 +39,9 @@ class Propagation:
     passes.
 
     Only the gradient with respect to the images is computed, so the model's parameters and their
-    `.grad` do not change. The model's mode (training or evaluation) does not change. Losses are
-    summed over the batch before differentiation, not averaged, so an image's gradient does not
-    depend on the batch size. The model gets a copy of the images, which it may change in place.
+    `.grad` do not change; nor does its mode (training or evaluation). Losses are summed over the
+    batch before differentiation, not averaged, so an image's gradient does not depend on the batch
+    size. The model gets a copy of the images, which it may change in place.
 
     Each step uses new noise draws of a randomised model (`Drawing`). The draw numbers of a step
     begin at `first + step * draws`, where the number `first` is computed from the attack's seed. A
@@ -118,9 +118,9 @@ class Propagation:
     def slopes(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
-        """Return the logits, and a function that computes gradients of logit differences. The
-        function takes for each image a source class and a target class. The function returns the
-        gradient of the target's logit minus the source's logit with respect to the image.
+        """Return the logits, and a function that computes gradients of logit differences: for a
+        source class and a target class of each image, it returns the gradient of the target's logit
+        minus the source's logit with respect to the image.
 
         Calling `slopes` costs one forward pass, and each call of the returned function costs one
         backward pass. On a CPU, one call per class is two to three times as fast as one backward
@@ -186,8 +186,8 @@ class Propagation:
     def _evaluated(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return the logits and the objective that the attack increases. If `slope` is True, also
-        return the gradient of this objective; otherwise return None in its place.
+        """Return the logits, the objective that the attack increases, and its gradient (None if
+        `slope` is False).
         """
         tiles = self._tiles(images, self._number(step), self._draws)
         parts = [self._tile(images, goal, first, count, slope) for first, count in tiles]
@@ -212,10 +212,9 @@ class Propagation:
     def _tile(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """For a group of noise draws, return three results: the logits, the objective that the
-        attack increases, and the gradient of this objective. The objective and its gradient are
-        summed over the draws of the group, not averaged. With several draws, the logarithm of the
-        summed probabilities replaces the logits.
+        """Return the same three results as `_evaluated` for a group of noise draws. The objective
+        and its gradient are summed over the draws of the group, not averaged; with several draws,
+        the logarithm of the summed probabilities replaces the logits.
         """
         gradient = None
         with torch.set_grad_enabled(slope):
@@ -232,9 +231,8 @@ class Propagation:
         return logits, gain.detach(), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Return the attack's objective for several noise draws. If ``average`` is "loss", the
-        result is the sum of the objectives of all draws. If ``average`` is "probability", the
-        objective is computed from probabilities that are summed over the draws.
+        """Return the attack's objective for several noise draws: the sum of their objectives if
+        ``average`` is "loss", the objective of their summed probabilities if it is "probability".
         """
         if self._average == "loss":
             return gains.sum(0)
@@ -249,7 +247,7 @@ class Propagation:
         slope: bool = False,
     ) -> Graph:
         """Return the logits for one noise draw, or the logarithm of the mean probabilities for
-        several draws. Also return the list of the image copies that the model received.
+        several draws, and the list of the image copies that the model received.
         """
         if draws == 1:
             logits, leaf = self._forward(images, goal, first, 1, slope)
@@ -329,7 +327,7 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
 
     The list `leaves` contains the copies of the images that the model received. If `again` is True,
     the autograd graph is kept for another backward pass. Autocast is disabled for the gradient,
-    because autocast would compute matrix products of float32 layers in half precision.
+    because it would compute matrix products of float32 layers in half precision.
     """
     gradients = None
     if value.requires_grad:

@@ -16,15 +16,13 @@ from .propagation import Propagation
 class Adversarial:
     """The result of an attack, with one adversarial image for each clean image.
 
-    ``images``: the adversarial images, detached, with the device and dtype of the clean images. The
-        pixels of adversarial images lie in [0, 1] if the attack clips, which is the default. An
-        attack with a fixed eps (FGSM, PGD) returns its perturbed image even if the model classifies
-        it correctly.
-    ``found``: whether the attack succeeded. After the attack, the model classifies the returned
-        images once more. An untargeted attack succeeded if the predicted class differs from the
-        label. A targeted attack succeeded if the predicted class is the target. For a randomised
-        model, the predicted class is the class of highest mean probability over `judge` new noise
-        draws.
+    ``images``: the adversarial images, detached, with the device and dtype of the clean images.
+        Their pixels lie in [0, 1] if the attack clips, which is the default. An attack with a fixed
+        eps (FGSM, PGD) returns its perturbed image even if the model classifies it correctly.
+    ``found``: whether the attack succeeded on the returned image, which the model classifies once
+        more: whether the predicted class differs from the label or, with targets, is the target.
+        For a randomised model, the predicted class is that of highest mean probability over `judge`
+        new noise draws.
     ``distance``: distance of each adversarial image to its clean image, in the attack's norm. If a
         minimal-norm attack fails on an image, it returns the clean image and the distance infinity.
     ``steps``: the number of updates computed for each image, over all restarts.
@@ -79,8 +77,8 @@ def judged(
         distance infinity if it fails.
     ``known``: the logits that the attack itself computed for the adversarial images. If the logits
         of the final evaluation differ from `known` only by rounding, the success of the attack is
-        computed from `known`. Rounding depends on the batch, and may change the predicted class of
-        an image at the class boundary.
+        computed from `known`, because rounding depends on the batch and may change the predicted
+        class of an image at the class boundary.
     """
     logits = propagation.verdict(adversarial, goal)
     if known is not None:

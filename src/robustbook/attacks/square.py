@@ -1,20 +1,20 @@
 """Run the Square attack, a random search over square windows that uses logits but no gradients.
 
 The attack is from Andriushchenko et al. 2020, "Square attack: a query-efficient black-box
-adversarial attack via random search" (arXiv 1912.00049). This module implements the attack for
-l-infinity (section 3 and algorithm 2). The attack starts with vertical stripes: it moves each
-column of each channel by eps up or down. Each later query proposes to set a square window to x +
-eps or x - eps, clipped to [0, 1]. The sign is chosen at random for each channel. The side s of the
-window is computed from p, the fraction of the h x w pixels that a proposal changes:
+adversarial attack via random search" (arXiv 1912.00049). This module implements it for l-infinity
+(section 3 and algorithm 2). The attack starts with vertical stripes: it moves each column of each
+channel by eps up or down. Each later query proposes to set a square window to x + eps or x - eps,
+clipped to [0, 1], with a random sign for each channel. The side s of the window is computed from p,
+the fraction of the h x w pixels that a proposal changes:
 
     s = round(sqrt(p h w)), at least 1,
 
 A proposal is accepted if it increases the margin or makes the attack succeed. The fraction p starts
 at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in
-AutoAttack. In this code, the key of an image determines its windows and signs. In AutoAttack, all
-images of a batch share windows and signs. If a window would change nothing, the authors' code draws
-a new window; this code keeps the window. In this code a window may cover the last row and column of
-the image; in the released programs a window never covers them.
+AutoAttack. Three details differ from the released programs. The key of an image determines its
+windows and signs, which all images of a batch share in AutoAttack. A window that would change
+nothing is kept, while the authors' code draws a new one. And a window may cover the last row and
+column of the image, which it never does there.
 """
 
 import math
@@ -56,8 +56,8 @@ def square(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Return for each image the first proposal that is misclassified. If no proposal is
-    misclassified, return the proposal of highest margin.
+    """Return for each image the first proposal that is misclassified, or else the proposal of
+    highest margin.
 
     ``model``: a function from images to logits (see `fgsm`), which need not be differentiable.
     ``images``: the clean images, in [0, 1], of shape (n, c, h, w). Images that the model already
@@ -70,19 +70,18 @@ def square(
         0.8, as in AutoAttack. The paper uses a fraction of 0.05 against undefended networks, and
         0.3 to 0.8 against robust networks.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
-    ``draws``: for a randomised model, the number of noise draws per query; default 1. The margin of
-        a randomised model is computed from the logarithm of the mean probabilities. Each query of a
-        randomised model uses new noise draws.
+    ``draws``: for a randomised model, the number of noise draws per query, which are new in each
+        query; default 1. The margin is computed from the logarithm of the mean probabilities.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation, as in
         `fgsm`.
     ``keys``: one number for each image, which determines the image's stripes, windows, signs and
         noise (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
-    Images on which the attack has succeeded are removed every 10 queries. On a GPU, each removal
-    makes the CPU wait for the GPU. The field `steps` of the result counts the queries that an image
-    needed. The final evaluation costs one additional forward pass. The attack needs no backward
-    pass. Raises ValueError for an invalid argument, or a model that returns NaN.
+    Images on which the attack has succeeded are removed every 10 queries; on a GPU, each removal
+    makes the CPU wait. The field `steps` of the result counts the queries that an image needed. The
+    final evaluation costs one additional forward pass, and the attack needs no backward pass.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     queries, share = check_count("queries", queries), check_positive("p_init", p_init)
     if share > 1:

@@ -11,12 +11,11 @@ The derivative of the second term f along a coordinate is estimated by a symmetr
     (f(x + h e_i) - f(x - h e_i)) / 2h;
 
 The derivative of the squared distance has a closed form. Differences of log F equal differences of
-logits, so the code uses logits. The two images of a symmetric difference are clipped to [0, 1]. The
-difference of f is divided by the distance of the two clipped images. So for a pixel at 0 or 1 the
-difference is one-sided. The authors' code searches for the best c, as Carlini and Wagner do; this
-code takes c as an argument. The authors' code can also minimise over w with x = (tanh(w) + 1) / 2
-instead of over x. For large images, the authors' code can also attack at a low resolution first.
-This code has neither option.
+logits, so the code uses logits. The two images of a symmetric difference are clipped to [0, 1], and
+the difference of f is divided by the distance of the clipped images, so it is one-sided for a pixel
+at 0 or 1. The authors' code searches for the best c, as Carlini and Wagner do; this code takes c as
+an argument. Theirs can also minimise over w with x = (tanh(w) + 1) / 2 instead of over x, and
+attack large images at a low resolution first; this code has neither option.
 
 For a randomised model, f(x + h e_i) and f(x - h e_i) are computed with different noise. So the
 variance of the estimated derivative is proportional to 1 / h^2. Averaging f over several noise
@@ -74,9 +73,8 @@ def zoo(
     ``kappa``: by how much the highest logit of a wrong class must exceed the label's logit, 0 or
         above (see `carlini_wagner`).
     ``targets``: the target class of each image; None (default) for an untargeted attack.
-    ``draws``: for a randomised model, the number of noise draws of each evaluation. The softmax
-        probabilities are averaged over the noise draws. Each evaluation of a randomised model uses
-        new noise draws.
+    ``draws``: for a randomised model, the number of noise draws of each evaluation, over which the
+        softmax probabilities are averaged. Each evaluation uses new draws.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation, as in
         `fgsm`.
     ``keys``: one number for each image, which determines the image's random coordinates and noise

@@ -1,5 +1,5 @@
-"""Write the reference pages of the package. There is a page for each module, with all its public
-names, and one page that lists the modules.
+"""Write the reference pages of the package: a page for each module, with all its public names, and
+a list of the modules.
 """
 
 import ast
@@ -17,8 +17,8 @@ import robustbook
 LONGEST = 12
 """The value of a constant is cut after this number of lines."""
 NOT_SHOWN = {"book", "cli"}
-"""Modules without a reference page, because prose pages describe the command line and how the book
-is built.
+"""Modules without a reference page; prose pages describe the command line and how the book is
+built.
 """
 
 
@@ -32,16 +32,14 @@ def parts() -> list[ModuleType]:
 
 
 def api_pages() -> dict[str, str]:
-    """Return a dict with the reference page of each module as markdown. The keys are the names of
-    the modules without the name of the package.
+    """Return the reference page of each module as markdown, by the name of the module without that
+    of the package.
     """
     return {short(module): "\n".join(_page(module)) for module in parts()}
 
 
 def api_list() -> str:
-    """Return a markdown table of the modules, with a link to each module's page and the module's
-    purpose.
-    """
+    """Return a markdown table of the modules, with a link to the page and the purpose of each."""
     rows = [f"| [](api/{short(module)}.md) | {sentence(module)} |" for module in parts()]
     return "\n".join(["| module | what it is for |", "| --- | --- |", *rows, ""])
 
@@ -88,8 +86,8 @@ def _kind(thing: Any) -> str:
 
 
 def _label(module: ModuleType, name: str) -> str:
-    """Return the label of a name's section. Labels do not distinguish `Noisy` from `noisy`, so the
-    label contains the kind.
+    """Return the label of a name's section; it contains the kind, because labels do not distinguish
+    `Noisy` from `noisy`.
     """
     return f"api-{short(module)}-{_kind(getattr(module, name))}-{name}".lower()
 
@@ -154,9 +152,9 @@ def _unquoted(names: re.Match[str]) -> str:
 
 
 def _signature(name: str, thing: Any) -> str:
-    """Return the signature of a class or function, as written in the source. For a function, the
-    signature consists of all lines above the docstring. For a class, the signature consists of the
-    first line, the public fields and the first lines of the constructor.
+    """Return the signature of a class or function, as written in the source: for a function, all
+    lines above the docstring; for a class, the first line, the public fields and the first lines of
+    the constructor.
     """
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))

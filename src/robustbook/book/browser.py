@@ -22,10 +22,10 @@ def program() -> str | None:
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """Start Chromium without a window, and close it when the context is left. Raise
-    FileNotFoundError if Chromium is missing.
+    FileNotFoundError if it is missing.
 
-    Chromium's sandbox is switched off, because Chromium with a sandbox refuses to start for root.
-    Switching the sandbox off is safe, because only the book's own pages are opened.
+    Its sandbox is switched off, because with it Chromium refuses to start for root. This is safe,
+    because only the book's own pages are opened.
     """
     path = program()
     if path is None:
@@ -43,7 +43,7 @@ def served(folder: Path) -> Iterator[str]:
     """Serve the files of a folder over HTTP, to this machine only, and yield the address, which
     ends in "/".
 
-    If a page is opened as a file instead, Chromium refuses to load some of the files that the page
+    For a page that is opened as a file instead, Chromium refuses to load some of the files that it
     needs.
     """
     handler = partial(_Silent, directory=str(folder))

@@ -1,10 +1,10 @@
 """Translate the text of downloadable notebooks into plain Markdown, because Jupyter cannot render
 MyST markup.
 
-The book's pages are written in MyST. In the copies that readers download, the roles and directives
-of MyST (`{numref}`, `:::{table}`) are translated. A reference is replaced by the words or the
-number that the book shows in its place. Tables and figures get their numbered captions, and boxes
-such as notes get their titles. Code cells and their outputs are not changed.
+In the copies of the book's pages that readers download, the roles and directives of MyST
+(`{numref}`, `:::{table}`) are translated: a reference is replaced by the words or the number that
+the book shows in its place, tables and figures get their numbered captions, and boxes such as notes
+get their titles. Code cells are not changed, and of their outputs only Markdown.
 """
 
 import copy
@@ -37,9 +37,7 @@ class References:
 
 
 def plain_downloads(html: Path, bibliography: Path) -> None:
-    """Translate the notebooks below the folder ``html`` that readers can download; the files are
-    overwritten.
-    """
+    """Translate and overwrite the notebooks below the folder ``html`` that readers can download."""
     pages = (page.read_text(encoding="utf-8") for page in sorted(html.rglob("*.html")))
     references = References(shown_numbers(pages), cited(bibliography))
     for path in sorted((html / "_sources").rglob("*.ipynb")):
@@ -129,8 +127,8 @@ def _blocks(lines: list[str], references: References) -> Iterator[str]:
 
 
 def _closing(lines: list[str], at: int, fence: str) -> int:
-    """Return the index of the line that closes the block opened in line ``at``. If no line closes
-    the block, return the number of lines.
+    """Return the index of the line that closes the block opened in line ``at``, or the number of
+    lines if there is none.
     """
     depth = 0
     for row in range(at + 1, len(lines)):
@@ -147,9 +145,7 @@ def _closing(lines: list[str], at: int, fence: str) -> int:
 def _directive(
     opening: "re.Match[str]", inside: list[str], references: References
 ) -> Iterator[str]:
-    """Yield the title of a MyST directive, if it has one, and then the contents of the
-    directive.
-    """
+    """Yield the title of a MyST directive, if it has one, and then its contents."""
     options: dict[str, str] = {}
     while inside and (option := _OPTION.match(inside[0].strip())):
         options[option["name"]] = option["value"]

@@ -58,9 +58,9 @@ def example_html(example: front.Example) -> str:
 
 
 def cards(whole: Ledger, root: Path) -> str:
-    """Return a card for each paper that has a chapter. A card says what the paper proposes and what
-    we found, and counts the verdicts. The verdicts on settings, such as the size of a layer, are
-    counted apart.
+    """Return a card for each paper that has a chapter. It says what the paper proposes and what we
+    found, and counts the verdicts; those on settings, such as the size of a layer, are counted
+    apart.
     """
     blocks = []
     for paper in written(root):
@@ -93,11 +93,11 @@ def claims_table(
     claims: tuple[Claim, ...], entries: tuple[Entry, ...], targets: Mapping[str, Target]
 ) -> str:
     """Return a markdown table of the papers' claims. A row has the claim, which links to the page
-    that tests it, the claim's status, such as "survives", and how many of the comparisons that
-    decide the status were run.
+    that tests it, its status, such as "survives", how many of the comparisons that decide the
+    status were run, and the numbers that count as reproduced although our mean differs by more than
+    the tolerance.
 
-    Some numbers count as reproduced although our mean differs from the paper's number by more than
-    the tolerance; they are listed after the status. ``targets``: the papers' numbers, by their ids.
+    ``targets``: the papers' numbers, by their ids.
     """
     found = {entry.id: entry for entry in entries}
     verdicts = {id_: entry.verdict for id_, entry in found.items()}
@@ -122,8 +122,8 @@ def claims_table(
 def deciding_table(
     claims: tuple[Claim, ...], entries: tuple[Entry, ...], targets: Mapping[str, Target]
 ) -> str:
-    """Return a markdown table of the comparisons that decide the papers' claims. Each claim is
-    followed by its comparisons, which link to the ledger.
+    """Return a markdown table of the papers' claims, each followed by the comparisons that decide
+    it, which link to the ledger.
     """
     found = {entry.id: entry for entry in entries}
     lines = ["| Comparison | Paper | Ours | Verdict |", "| :-- | :-- | :-- | :-- |"]
@@ -143,8 +143,8 @@ def _is_apart(entry: Entry) -> bool:
 
 
 def _apart(target: Target, entry: Entry) -> str:
-    """Return a text that names what is measured, and then gives the paper's number, our mean and
-    our prediction interval. The text says that the interval contains the paper's number.
+    """Return a text with what is measured, the paper's number, our mean and our prediction
+    interval, which contains the paper's number.
     """
     unit = "\N{NO-BREAK SPACE}%" if target.unit == "percent" else ""
     return (
@@ -165,8 +165,8 @@ def _stated(target: Target) -> str:
 
 
 def _ours(target: Target, entry: Entry) -> str:
-    """Return our result as text, with the interval or the number of runs that decide the verdict.
-    For an ordering, our result is the difference of the means.
+    """Return our result as text (for an ordering, the difference of the means), with the interval
+    or the number of runs that decide the verdict.
     """
     if entry.verdict == "not run":
         return ""
@@ -179,8 +179,8 @@ def _ours(target: Target, entry: Entry) -> str:
 
 
 def _text(value: float | None) -> str:
-    """Return a number with three digits, and with a minus sign instead of a hyphen. A whole number,
-    and a number of 1000 or more, is written without decimals.
+    """Return a number with three digits (a whole number, or one of 1000 or more, without decimals),
+    and with a minus sign instead of a hyphen.
     """
     if value is None:
         return ""
@@ -188,8 +188,8 @@ def _text(value: float | None) -> str:
 
 
 def unwritten(whole: Ledger, root: Path) -> str:
-    """Return a markdown list of those papers of which we have not yet compared all numbers. For
-    each paper the list says how many comparisons were not run.
+    """Return a markdown list of the papers of which we have not yet compared all numbers, with how
+    many comparisons were not run.
     """
     lines = []
     for paper, title in ledger.TITLES.items():
@@ -224,8 +224,8 @@ def contents(root: Path) -> list[str]:
 
 
 def judged(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return for each notebook the names of the tables and figures whose numbers the notebook
-    compares with ours. A name has the form ``paper/name``.
+    """Return for each notebook the names ``paper/name`` of the tables and figures whose numbers it
+    compares with ours.
     """
     found: dict[str, tuple[str, ...]] = {}
     there = notebooks.names(root)
@@ -239,9 +239,9 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return a markdown table with one row for each page: a link to the page, and how often the
-    page gives each verdict. The last row counts the numbers that no page compares. ``judged`` is
-    the result of the function `judged`.
+    """Return a markdown table with one row for each page: a link to it, and how often it gives each
+    verdict. The last row counts the numbers that no page compares. ``judged`` is the result of the
+    function `judged`.
     """
     lines = ["| page | verdicts |", "| --- | --- |"]
     chapter = ""
@@ -276,8 +276,8 @@ def link(name: str) -> str:
 
 
 def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
-    """Return for each table or figure the pages that compare its numbers with ours. Each page is
-    given by the name of its notebook, such as "saturating/table1", and by its short name.
+    """Return for each table or figure the pages that compare its numbers with ours: the names of
+    their notebooks, such as "saturating/table1", with the pages' short names.
     """
     pages: dict[str, dict[str, str]] = {}
     for name, items in judged.items():
@@ -287,8 +287,8 @@ def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, s
 
 
 def filters(judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return a query string for each page, as JSON. With a page's query string, the ledger page
-    shows only the numbers of this page.
+    """Return for each page, as JSON, the query string with which the ledger page shows only its
+    numbers.
     """
     return json.dumps(
         {f"notebooks/{name}": f"page={name}" for name, items in judged.items() if items}

@@ -2,8 +2,7 @@
 
 The theme loads Font Awesome twice: as a font (400 KB with its style sheet), and as a script that
 draws all icons (1.5 MB). If a reader opens the book from a disk, the browser refuses to load font
-files. So only the icons that the pages use are extracted from the fonts and put into the style
-sheet.
+files. So the icons that the pages use are extracted from the fonts and put into the style sheet.
 """
 
 import base64
@@ -28,7 +27,7 @@ _RULE = re.compile(r"((?:\.fa-[\w-]+:before,?)+)\{content:\"\\([0-9a-f]+)\"\}")
 
 def embed_icons(html: Path) -> None:
     """Rewrite the pages below the folder ``html``, and the style sheet of the icons, so that only
-    the used icons are loaded. The appearance of the icons does not change.
+    the used icons are loaded, with the same appearance.
     """
     pages = sorted(html.rglob("*.html"))
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
@@ -66,9 +65,7 @@ def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[in
 
 
 def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
-    """Return the style sheet with the fonts embedded as data, after all unused icons were removed
-    from the fonts.
-    """
+    """Return the style sheet with the fonts embedded as data, without the unused icons."""
     kept = re.sub(r"@font-face\{[^}]*\}", "", css)
     faces = []
     for name, weight in FONTS.items():

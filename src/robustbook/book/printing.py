@@ -19,8 +19,8 @@ FOOTER = (
     '<span class="pageNumber"></span></div>'
 )
 REFERENCES = "book/bibliography"
-# Make ids unique, because several pages may use the same id. Links between pages point into the
-# PDF, which should contain no addresses of this machine.
+# Make ids unique, because several pages may use the same one, and let links between pages point
+# into the PDF, which should contain no addresses of this machine.
 OWN_LINKS = """() => {
   const articles = [...document.querySelectorAll("article[data-page]")];
   const pages = new Set(articles.map((article) => article.dataset.page));
@@ -39,7 +39,7 @@ OWN_LINKS = """() => {
 
 
 def chapters(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the pages of each chapter in their order. A chapter is a folder of notebooks.
+    """Return the pages of each chapter (a folder of notebooks) in their order.
 
     ``names``: notebooks as in the table of contents, such as "basics/one_gradient".
     """
@@ -52,7 +52,7 @@ def chapters(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def joined(pages: Sequence[tuple[str, str]]) -> str:
-    """Return the first of several HTML pages, with the articles of the remaining pages added to it.
+    """Return the first of several HTML pages, with the articles of the others added to it.
 
     ``pages``: the name and the HTML of each page, such as "notebooks/basics/verdicts".
     """

@@ -55,9 +55,7 @@ def stage(root: Path = ROOT) -> Path:
 
 def build(root: Path = ROOT) -> Path:
     """Build the HTML from _build/stage, and return the path of the landing page. A warning of
-    jupyter-book counts as an error.
-
-    A page that would load a file from another host is an error too.
+    jupyter-book counts as an error, and so does a page that would load a file from another host.
     """
     out = root / "_build"
     # Without this, Sphinx would keep the pictures and sources of pages that no longer exist.
@@ -133,7 +131,7 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
 
 def status_table(times: dict[str, Any], order: Sequence[str]) -> str:
     """Return a markdown table of the seconds that each page took to run, with a row for the title
-    of each chapter. A line below the table describes the machine that ran the pages.
+    of each chapter and below it a line on the machine.
 
     ``order``: the names of the pages, in the order of the book.
     """

@@ -34,15 +34,12 @@ def answer() -> str:
     The sentences also name the libraries whose times do not differ clearly from ours.
     """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
-    ranges, floors, same = "", [], True
+    ranges, floors, same = [], [], True
     for attack, title in ATTACKS.items():
         of = [row for row in rows if row["attack"] == attack]
         others = [row["ratio_to_ours"] for row in of if row["library"] != OURS]
         name = title.split(",")[0]
-        ranges += (
-            f"{name} takes {min(others):.2f} to {max(others):.2f} times as long in other libraries "
-            "as in ours. "
-        )
+        ranges += [f"{name} takes {min(others):.2f} to {max(others):.2f}"]
         floors += [f"{r['ratio_to_floor']:.2f}" for r in of if r["library"] == OURS]
         same = same and len({row["accuracy"] for row in of}) == 1
     accuracy = "the same accuracy" if same else "different accuracies"
@@ -56,9 +53,9 @@ def answer() -> str:
         else "The times of every other library differ from ours by more. "
     )
     return (
-        f"**Answer.** {'Yes' if faster else 'No'}. {ranges}"
-        f"All libraries give {accuracy}. We compare the times in two ways, described below. The "
-        f"results of these two ways disagree by up to {apart:.0f}\N{NO-BREAK SPACE}%. {unranked}"
+        f"**Answer.** {'Yes' if faster else 'No'}. In other libraries, {listed(ranges)} times as "
+        f"long as in ours. All libraries give {accuracy}. The two ratios described below disagree "
+        f"by up to {apart:.0f}\N{NO-BREAK SPACE}%. {unranked}"
         f"Our FGSM takes {floors[0]} times as long as the passes of the network alone, and our PGD "
         f"{floors[1]} times."
     )

@@ -1,5 +1,5 @@
-"""Define the commands of the command line. Modules that are slow to import are imported inside the
-functions of the commands, so that --help is quick.
+"""Define the commands of the command line. Slow modules are imported inside the functions of the
+commands, so that --help is quick.
 """
 
 import json

@@ -37,21 +37,21 @@ class Job:
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Return those parameters that the user has changed, except parameters that only choose
-        parts of a table or figure.
+        """Return the parameters that the user has changed, except those that only choose parts of a
+        table or figure.
         """
         return {k: v for k, v in self._given.items() if k not in self.parameters.selects}
 
     @property
     def selected(self) -> dict[str, Any]:
-        """Return those parameters given by the user that only choose parts of a table or figure,
-        such as networks.
+        """Return the parameters given by the user that only choose parts of a table or figure, such
+        as networks.
         """
         return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
     def command(self, name: str) -> str:
-        """Return the text of a command line that runs the command `name` for this job, with the
-        job's profile, seeds and selected parts.
+        """Return a command line that runs the command `name` for this job, with its profile, seeds
+        and selected parts.
         """
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
@@ -77,13 +77,12 @@ def jobs(
     seeds: Sequence[int] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> list[Job]:
-    """Return a job (a table, figure or claim to compute) for each of the ``items``. The argument
-    ``profile`` is the size of the experiments: "quick", "reduced" or "paper". All parameters are
-    checked.
+    """Return a job (a table, figure or claim to compute) for each of the ``items``, with checked
+    parameters. ``profile`` is the size of the experiments: "quick", "reduced" or "paper".
 
     Without ``items``, there is a job for every table, figure and claim that can be computed with
-    the profile. If ``profile`` is None, there is a job for each size. Raises UsageError with a
-    message of one sentence for an unknown item, profile, seed or parameter.
+    the profile; with the profile None, for each size. Raises UsageError with a message of one
+    sentence for an unknown item, profile, seed or parameter.
     """
     every = {item: study(item) for item in items or catalogue.ITEMS}
     if not items:
@@ -108,8 +107,8 @@ def jobs(
 
 
 def study(item: str) -> ModuleType:
-    """Return the module that computes the table, figure or claim ``item``. Raise UsageError if
-    ``item`` is unknown or no module computes it.
+    """Return the module that computes the table, figure or claim ``item``. Raise UsageError if it
+    is unknown or no module computes it.
     """
     if item in catalogue.ITEMS:
         return catalogue.study(item)
@@ -126,7 +125,7 @@ def device_named(device: str, known: Iterable[str]) -> str:
     """Return the name of the device under which run times are stored: "cpu", or the name of a GPU.
 
     `device` is auto, cpu, cuda, cuda:N, or part of the name of a GPU in `known`. Raises UsageError
-    if `device` is any other text.
+    for any other text.
     """
     if device in ("auto", "cpu") or device.startswith("cuda"):
         return runs_on(device)
@@ -144,8 +143,8 @@ def device_named(device: str, known: Iterable[str]) -> str:
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
     """Return as text a table that compares the numbers in ``record`` with those in the paper.
 
-    `other_setting`: true if the parameters differ from the paper's. Each verdict is then "other
-        setting".
+    `other_setting`: true if the parameters differ from the paper's, so that each verdict is "other
+    setting".
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     item = f"{record.paper}/{record.item}"

@@ -62,8 +62,8 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
 
 
 def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
-    """Return a dict of the parameters in texts such as "eps=0.1". A value that is not valid JSON is
-    kept as text.
+    """Return a dict of the parameters in texts such as "eps=0.1"; a value that is not valid JSON
+    stays text.
     """
     found: dict[str, Any] = {}
     for text in texts:

@@ -1,13 +1,19 @@
 """Load CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
 
-A batch of 10,000 images can be in three places below the root folder; the first place that has the
-batch is used. The first place is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The
-second place is a ZIP file, such as `cifar10/data_batch_1.zip`. The ZIP file has the labels in
-`labels.u8` (one byte for each label), and the images in `00.webp` to `99.webp`. Each of these
-hundred WebP files is lossless and shows a hundred images in ten rows of ten. The third place is the
-original archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If none of
-the three places has the batch, the archive is downloaded. Labels and pixels are always converted to
-the format of CIFAR-10's original binary version, and their hash is checked.
+A batch of 10,000 images can be in three places below the root folder; the first one that has it is
+used:
+
+- torchvision's folder (`cifar-10-batches-py/data_batch_1`);
+
+- a ZIP file, such as `cifar10/data_batch_1.zip`, with the labels in `labels.u8` (one byte for each
+  label) and the images in `00.webp` to `99.webp`. Each of these hundred WebP files is lossless and
+  shows a hundred images in ten rows of ten;
+
+- the original archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If no
+  place has the batch, it is downloaded.
+
+Labels and pixels are always converted to the format of CIFAR-10's original binary version, and
+their hash is checked.
 """
 
 import io
@@ -78,9 +84,7 @@ def cifar10(split: str, root: Path, *, download: bool) -> ImageSet:
 
 
 def _archive(missing: Original, root: Path, download: bool) -> Path:
-    """Return the path of the archive. If the archive is missing and `download` is true, download
-    the archive.
-    """
+    """Return the path of the archive; download it if it is missing and `download` is true."""
     path = root / ARCHIVE
     if path.is_file():
         return path
@@ -109,8 +113,8 @@ def _addresses() -> Sequence[str]:
 
 
 def _from_archive(path: Path, wanted: Collection[Original]) -> dict[Original, bytes]:
-    """Return the `wanted` batches of images from the archive. The archive is read once, up to the
-    last wanted batch.
+    """Return the `wanted` batches of images from the archive, which is read once, up to the last
+    wanted batch.
     """
     names = {batch.name: batch for batch in wanted}
     read: dict[Original, bytes] = {}
@@ -148,8 +152,8 @@ def _unpacked(
 
 
 def _pickle(contents: bytes) -> tuple[bytes, bytes]:
-    """Return labels and pixels of a pickled batch. The labels are the small integers in the pickle,
-    and the pixels are the longest string in the pickle.
+    """Return labels and pixels of a pickled batch: the small integers and the longest string in the
+    pickle.
 
     The pickle's operations are parsed but not executed, because a pickle can run any code.
     """

@@ -1,20 +1,18 @@
 """Load the handwritten digits of scikit-learn in the format of MNIST, without a download.
 
-The 1,797 original digits are from Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits",
-UCI Machine Learning Repository, 1998. The original digits have 8 x 8 pixels with grey values in
-0..16. The conversion of the digits to MNIST's format follows the authors of MNIST (LeCun, Bottou,
-Bengio, Haffner 1998, section III.A). Each digit is enlarged to 20 x 20 pixels, and its centre of
-mass is moved to the middle of 28 x 28 pixels. The enlarged digits are blurred, while MNIST's digits
-are nearly black and white. So the contrast of the enlarged digits is doubled: each grey value moves
-to twice its distance from the middle grey. In the converted digits the mean pixel value is 0.154,
-the standard deviation is 0.323, and the fraction of fully white pixels is 0.076. In MNIST the mean
-pixel value is 0.131, the standard deviation is 0.308, and the fraction of fully white pixels is
-0.074.
+The 1,797 digits are from Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI
+Machine Learning Repository, 1998. They have 8 x 8 pixels with grey values in 0..16. The conversion
+to MNIST's format follows its authors (LeCun, Bottou, Bengio, Haffner 1998, section III.A): each
+digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to the middle of 28 x 28
+pixels. The enlarged digits are blurred, while MNIST's are nearly black and white, so their contrast
+is doubled: each grey value moves to twice its distance from the middle grey. The converted digits
+have a mean pixel value of 0.154 (MNIST: 0.131), a standard deviation of 0.323 (0.308), and a
+fraction of fully white pixels of 0.076 (0.074).
 
 The conversion uses only integers, so that the images are the same bytes on every machine. The split
 is fixed and stratified: the test set has 40 images of each class. Unlike in MNIST, digits of one
-writer can be in both the training and the test set. So the test accuracy on these digits does not
-show whether a network generalises to new writers.
+writer can be in both the training and the test set, so the test accuracy does not show whether a
+network generalises to new writers.
 """
 
 import hashlib

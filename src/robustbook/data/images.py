@@ -49,12 +49,11 @@ class ImageSet:
         return len(self.images)
 
     def subset(self, which: Rows) -> "ImageSet":
-        """Return a subset of the images. If `which` is a whole number, the subset contains the
-        first `which` images. If `which` contains indices or is a mask, the subset contains the
-        selected images, in order.
+        """Return a subset: the first `which` images if `which` is a whole number in 1..n, else the
+        images that it selects, in order, as a list, array or tensor of indices in 0..n-1, or as a
+        mask of n bools.
 
-        `which` is a whole number in 1..n, a list, array or tensor of indices in 0..n-1, or a mask
-        of n bools. Any other value of `which` raises ValueError.
+        Raises ValueError for any other value of `which`, and if no image is selected.
         """
         n = len(self)
         array = _array(which, "which")
@@ -86,12 +85,12 @@ def as_float(
 
 
 def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
-    """Return the indices of the images that `which` selects among n images. The selection `which`
-    contains indices, or one bool for each image.
+    """Return the indices of the images that `which` selects among n images by indices, or by one
+    bool for each image.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
-    in 0..n-1. Also raises ValueError for a mask whose length is not n, and for an array with more
-    than one axis. The error message calls the argument `name`.
+    in 0..n-1, a mask whose length is not n, or an array with more than one axis. The error message
+    calls the argument `name`.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:

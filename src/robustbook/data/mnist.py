@@ -1,9 +1,9 @@
 """Load MNIST (LeCun, Bottou, Bengio, Haffner 1998) from the original files or torchvision's
 mirrors.
 
-The files of MNIST may be compressed (`.gz`) or not. The files may be in torchvision's folder
-(`MNIST/raw`), in `mnist`, or directly in the root folder. The package torchvision is imported only
-for a download, because the import takes seconds.
+The files, compressed (`.gz`) or not, may be in torchvision's folder (`MNIST/raw`), in `mnist`, or
+directly in the root folder. The package torchvision is imported only for a download, because the
+import takes seconds.
 """
 
 import struct
@@ -60,8 +60,8 @@ def read_pair(
     folders: Sequence[str],
     mirrors: Callable[[], Sequence[str]] | None,
 ) -> tuple[UInt8[Tensor, "n 1 h w"], Int64[Tensor, " n"]]:
-    """Return the images and the labels from two files in MNIST's format. The function
-    `read_original` finds and checks the two files.
+    """Return the images and the labels from two files in MNIST's format, which `read_original`
+    finds and checks.
     """
     images, labels = (_idx(read_original(each, root, folders, mirrors=mirrors)) for each in files)
     return images[:, None], labels.long()
@@ -76,11 +76,11 @@ def _mirrors() -> Sequence[str]:
 
 
 def _idx(contents: bytes) -> UInt8[Tensor, "*shape"]:
-    """Return the values of a file in MNIST's format (idx). The file has two zero bytes, a type, the
-    number of axes, the lengths of the axes, and then the values.
+    """Return the values of a file in MNIST's format (idx): two zero bytes, a type, the number of
+    axes, the lengths of the axes, and then the values.
 
-    The type in the file (8 for unsigned bytes) is not checked here, because the hash of the
-    contents was already checked.
+    The type (8 for unsigned bytes) is not checked here, because the hash of the contents already
+    was.
     """
     axes = contents[3]
     start = 4 + 4 * axes

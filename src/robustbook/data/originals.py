@@ -1,8 +1,8 @@
 """Read original files of a data set from a local folder or a download, and check them by hash
 before use.
 
-The hash of a file covers its uncompressed contents. So a compressed file (`.gz`) has the same hash
-as the unpacked file, however the file was compressed. A file with a different hash is never used,
+The hash of a file covers its uncompressed contents, so a compressed file (`.gz`) has the same hash
+as the unpacked file, however it was compressed. A file with a different hash is never used,
 whatever its name or folder.
 """
 
@@ -37,20 +37,17 @@ class Original:
 
     @property
     def algorithm(self) -> str:
-        """Return the name of the hash algorithm of `digest`. The length of `digest` shows which one
-        it is.
-        """
+        """Return the name of the hash algorithm of `digest`, which its length shows."""
         return "SHA-256" if len(self.digest) == 64 else "MD5"
 
 
 def data_root(root: str | Path | None = None) -> Path:
     """Return the absolute path of the folder for data files.
 
-    The folder is `root` if `root` is given. Without `root`, the folder is the value of the
-    environment variable `ROBUSTBOOK_DATA`. Without this variable, the folder is `data` in the
-    user's cache folder for `robustbook`. All copies of the project on a machine share this default
-    folder (on Linux `~/.cache/robustbook/data`). `~` in `root` stands for the home folder. The path
-    is made absolute, so that it does not depend on the working directory.
+    It is `root` if given, else the value of the environment variable `ROBUSTBOOK_DATA`, else `data`
+    in the user's cache folder for `robustbook` (on Linux `~/.cache/robustbook/data`), which all
+    copies of the project on a machine share. `~` stands for the home folder. The path is made
+    absolute, so that it does not depend on the working directory.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
     return (
@@ -65,15 +62,15 @@ def read_original(
     *,
     mirrors: Callable[[], Sequence[str]] | None = None,
 ) -> bytes:
-    """Return the contents of `original`. The contents are read from a local file or, if there is
-    none, from the first mirror (download server) that works.
+    """Return the contents of `original`, from a local file or, if there is none, from the first
+    mirror (download server) that works.
 
     The file, unpacked or compressed (`.gz`), is looked for in each of the `subfolders` of `root`,
-    in order. A download is stored compressed, in the first of `subfolders`. The function `mirrors`
-    returns the web addresses (ending in `/`) of the folders from which to download, in the order in
-    which they are tried. The function `mirrors` is called only if no local file is found. Without
-    `mirrors` nothing is downloaded. If the file cannot be read, DataError is raised. The error
-    message names the file, what was expected and what to do.
+    in order. A download is stored compressed, in the first of them. The function `mirrors`, which
+    is called only if no local file is found, returns the web addresses (ending in `/`) of the
+    folders from which to download, in the order in which they are tried; without it nothing is
+    downloaded. Raises DataError if the file cannot be read; the message names the file, what was
+    expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):

@@ -4,30 +4,28 @@ a download.
 The handwritten digits come from `digits` (1,397 for training, 400 for testing). The photographs are
 the two in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0).
 Each photograph is reduced to half its size and half its contrast. Crops of training images come
-from the left 70 % of each photograph, and crops of test images from the right 30 %. A digit is
-drawn on a crop of 32 x 32 pixels, in a random colour with an opacity of 7/8. The centre of the
-digit is at most one pixel off the centre of the crop. The 2,794 training images contain each digit
-twice, on two crops and in two colours.
+from its left 70 %, those of test images from its right 30 %. A digit is drawn on a crop of 32 x 32
+pixels, at most one pixel off its centre, in a random colour with an opacity of 7/8. The 2,794
+training images contain each digit twice, on two crops and in two colours.
 
 The images are not trivial to classify: a nearest-neighbour classifier on pixels is correct for 39 %
-of the test images. But a small network learns the classes of these images within seconds. A small
-network, Deep Defense's ConvNet with half as many filters, classifies 83 to 86 % of the whitened
-test images correctly (three seeds). Training the ConvNet takes seven seconds on a CPU core: 12
-epochs of Adam with batches of 100 images. The learning rate falls from 0.003 to 0.
+of the test images. But a small network learns the classes within seconds: Deep Defense's ConvNet
+with half as many filters classifies 83 to 86 % of the whitened test images correctly (three seeds),
+after training for seven seconds on a CPU core (12 epochs of Adam with batches of 100 images, and a
+learning rate that falls from 0.003 to 0).
 
 Networks with batch norm can also be trained on these images, because the statistics of a shuffled
-batch resemble the statistics of the whole set. A shuffled batch of 100 images has every class. The
-mean of a colour channel over a batch of 100 images differs by about 0.01 from the mean over the
-whole set. For comparison, the standard deviation of a colour channel over images and pixels is 0.15
-to 0.18. A network of three convolutions with batch norm and a linear layer classifies 87 to 91 % of
-the test images correctly. The network with batch norm is trained like the ConvNet. If its batch
-norms use the statistics of a batch of test images instead of running statistics, the network
-classifies 88 to 92 % of the test images correctly (two seeds).
+batch resemble those of the whole set. A shuffled batch of 100 images has every class, and the mean
+of a colour channel over it differs by about 0.01 from the mean over the whole set; for comparison,
+the standard deviation of a colour channel over images and pixels is 0.15 to 0.18. Trained like the
+ConvNet, a network of three convolutions with batch norm and a linear layer classifies 87 to 91 % of
+the test images correctly, or 88 to 92 % if its batch norms use the statistics of a batch of test
+images instead of running statistics (two seeds).
 
 After the photographs are decoded, all images are computed with integers. Different JPEG decoders
-give slightly different pixels, mostly because they enlarge reduced colour planes in different ways.
-The colour planes of the two photographs have full size and need not be enlarged. The decoded pixels
-are checked by hash, so that the images are the same bytes on every machine.
+give slightly different pixels, mostly because they enlarge reduced colour planes in different ways;
+those of the two photographs have full size and need not be enlarged. The decoded pixels are checked
+by hash, so that the images are the same bytes on every machine.
 """
 
 import hashlib

@@ -3,18 +3,18 @@ Coates, Lee and Ng, "An analysis of single layer networks in unsupervised featur
 2011.
 
 A split (the training or the test images) can be in three places below the root folder. The first
-place that has the whole split is used:
+one that has the whole split is used:
 
-- The first place has the original binary files (`stl10_binary/train_X.bin` and `train_y.bin`).
+- the original binary files (`stl10_binary/train_X.bin` and `train_y.bin`);
 
-- The second place has ZIP files with lossless WebP files (`stl10/train_1.zip` to `train_5.zip`,
-  `test_first_1600.zip`), in the same format as for CIFAR-10. The ZIP files have only the first
-  1,600 of the 8,000 test images. Random Self-Ensemble is evaluated on these 1,600 images.
+- ZIP files with lossless WebP files (`stl10/train_1.zip` to `train_5.zip`, `test_first_1600.zip`),
+  in the same format as for CIFAR-10. They have only the first 1,600 of the 8,000 test images, on
+  which Random Self-Ensemble is evaluated;
 
-- The third place has the original archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are
-  the labelled images. The archive is read only up to the last needed file: about 190 MB for the
-  test images and 300 MB for the training images. If the archive is downloaded, only its labelled
-  images are stored, as binary files (up to 360 MB).
+- the original archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are the labelled images.
+  It is read only up to the last needed file: about 190 MB for the test images and 300 MB for the
+  training images. If it is downloaded, only its labelled images are stored, as binary files (up to
+  360 MB).
 
 Images and labels are always converted to the format of the original binary files, and their hash is
 checked.
@@ -131,10 +131,10 @@ def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[by
 
 
 def _fetch(split: str, root: Path, download: bool) -> None:
-    """Extract the missing files of a split from the archive in the root folder. If there is no
-    archive, extract the files while the archive is downloaded.
+    """Extract the missing files of a split from the archive in the root folder or, if it is not
+    there, while it is downloaded.
 
-    If two processes need the same files, one process extracts them and the other process waits.
+    If two processes need the same files, one extracts them and the other waits.
     """
     path, missing = root / ARCHIVE, f"{_missing(split, root)[0].name} is not in {root}"
     names, _, labels = PACKED[split]
@@ -181,8 +181,8 @@ def _address() -> str:
 
 
 def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> None:
-    """Extract the files of labelled images from the archive. The archive is read up to the last
-    file that `split` needs.
+    """Extract the files of labelled images from the archive, which is read up to the last file that
+    `split` needs.
     """
     known = {original.name: original for pair in FILES.values() for original in pair}
     left = _missing(split, root)

@@ -3,7 +3,7 @@ r"""Compute the loss of adversarial training as defined by Goodfellow, Shlens & 
 
 The loss is :math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`, as in
 equation 4 of Nayebi & Ganguli 2017. Each training step computes the adversarial images from the
-current weights. The gradient of the loss treats the adversarial images as constants.
+current weights; the gradient of the loss treats them as constants.
 """
 
 from jaxtyping import Float, Int
@@ -24,20 +24,19 @@ def adversarial_training(
     steps: int = 1,
     step_size: float | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return two weighted loss terms; training minimises their sum. The term ``clean`` is the cross
-    entropy on clean images, and the term ``adversarial`` is the cross entropy on adversarial
-    images.
+    """Return two weighted loss terms, the cross entropy on clean images (``clean``) and on
+    adversarial images (``adversarial``); training minimises their sum.
 
     The function `weighted_training` computes the loss; the adversarial images come from PGD that
     starts at the clean image.
 
-    ``net``: the network. While the adversarial images are computed, batch norm layers use their
-        running statistics. In the two loss terms, batch norm layers use batch statistics. Batch
-        norm layers update their running statistics first with the clean batch, then with the
-        adversarial batch. If a term has weight 0, the term is not computed and counts as 0.
+    ``net``: the network. Its batch norm layers use their running statistics while the adversarial
+        images are computed, and batch statistics in the two loss terms. They update their running
+        statistics first with the clean batch, then with the adversarial batch.
     ``labels``: the true classes, or the probabilities of the classes.
     ``eps``: l-infinity radius for pixels in [0, 1].
-    ``alpha``: weight of the clean term; both papers use 0.5.
+    ``alpha``: weight of the clean term; both papers use 0.5. A term of weight 0 is not computed and
+        counts as 0.
     ``clip``: whether adversarial images are clipped to [0, 1]; neither paper mentions clipping.
     ``steps``, ``step_size``: the number and the size of the PGD steps. With ``step_size`` None, a
         step has size eps. One step of size eps is the FGSM of Goodfellow et al. 2015. Several PGD

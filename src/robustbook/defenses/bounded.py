@@ -1,9 +1,9 @@
 """Replace each ReLU by a bounded ReLU, min(max(x, 0), bound). The bound limits how far a
 perturbation can change an activation.
 
-The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). In the paper of Random
-Self-Ensemble, the method is called "Robust Opt. + BReLU". The released code of Random Self-Ensemble
-uses the bound 1 and trains on images with Gaussian noise of standard deviation 0.05.
+The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). The paper of Random
+Self-Ensemble calls it "Robust Opt. + BReLU"; its released code uses the bound 1 and trains on
+images with Gaussian noise of standard deviation 0.05.
 """
 
 import copy

@@ -7,42 +7,40 @@ relative norm of the perturbation. The loss of a batch of n images is the sum of
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
-The loss of Deep Defense is equation 6 of the paper, except that the paper sums over the training
-set. The released code and this project's code take the mean over the batch. The set T contains the
-images that the network currently classifies correctly; DeepFool perturbs these images until they
-are misclassified. The set F contains the misclassified images; DeepFool perturbs these images until
-they are classified correctly. For a misclassified image, each DeepFool step moves from the class
-that is predicted at the current point towards the label. DeepFool's number of steps, overshoot and
-offset are as in the released code and in the preset "authors" of `deepfool`.
+This is equation 6 of the paper, except that the paper sums over the training set, while the
+released code and this code take the mean over the batch. The set T contains the images that the
+network currently classifies correctly; DeepFool perturbs them until they are misclassified. The set
+F contains the misclassified images; DeepFool perturbs them until they are classified correctly, and
+each of its steps moves from the class that is predicted at the current point towards the label. Its
+number of steps, overshoot and offset are as in the released code and in the preset "authors" of
+`deepfool`.
 
 The gradient of the loss flows through the logits, the gradients of the logits, and the iterates of
 DeepFool. Three things are treated as constants: the norm ||x||, the choice of the nearest class,
-and the set of finished images. An image is finished once DeepFool's perturbation has changed the
-predicted class as intended. The authors' code builds a second network that computes the gradients
-of the first network, and differentiates the second network. This code differentiates the first
-network twice, which gives the same derivative for piecewise linear networks. An image with ||x|| =
-0 has no rho and is excluded from both DeepFool terms; the paper does not mention this case.
+and the set of finished images. An image is finished once its perturbation has changed the predicted
+class as intended. The authors' code builds a second network that computes the gradients of the
+first, and differentiates it. This code differentiates the first network twice, which gives the same
+derivative for piecewise linear networks. An image with ||x|| = 0 has no rho and is excluded from
+both DeepFool terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
-- The form "rows" of the loss is for a CPU. Finished images are removed from the batch. Gradients
-  are computed only for classes whose boundary can be the nearest (see `_nearest`). On an H200 GPU,
-  a training step in the form "rows" took as long as 40 to 92 training steps with the cross entropy
-  alone. One reason is that in the form "rows" the CPU waits for the GPU whenever images or classes
-  are selected. Another probable reason is that cuDNN selects its algorithms again for each new
-  batch size.
+- The form "rows" is for a CPU. Finished images are removed from the batch, and gradients are
+  computed only for classes whose boundary can be the nearest (see `_nearest`). On an H200 GPU, a
+  training step in this form took as long as 40 to 92 training steps with the cross entropy alone.
+  One reason is that the CPU waits for the GPU whenever images or classes are selected; another is
+  probably that cuDNN selects its algorithms again for each new batch size.
 
-- The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of the
-  logits of all classes. As more images are finished, the batch shrinks. The batch size stays a
-  multiple of an eighth of the full batch size, so that few batch sizes occur. Some finished images
-  stay in the batch to fill it up; they are not changed. The CPU waits for the GPU once per DeepFool
-  step, to read the number of unfinished images.
+- The form "padded" is for a GPU. One batched backward pass gives the gradients of the logits of all
+  classes. The batch shrinks as images are finished, but its size stays a multiple of an eighth of
+  the full size, so that few sizes occur. Some finished images stay in it to fill it up; they are
+  not changed. The CPU waits for the GPU once per DeepFool step, to read the number of unfinished
+  images.
 
-- The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. In the form
-  "fixed" the batch keeps its size. In the form "padded" it shrinks as images are finished. So in
-  the form "fixed" no tensor shape depends on the data, and the CPU never waits for the GPU. The
-  form "fixed" computes all five DeepFool steps for every image. The form "padded" removes finished
-  images and so computes fewer steps, because few images need more than three steps.
+- The form "fixed" is for a training step that is recorded as a CUDA graph. The batch keeps its
+  size, so no tensor shape depends on the data, and the CPU never waits for the GPU. But all five
+  DeepFool steps are computed for every image, while few images need more than three; the form
+  "padded" computes fewer.
 
 In all forms, the cross entropy is computed from DeepFool's first forward pass. The gradients of all
 classes decide which class is nearest, but only the gradient of the nearest class is differentiated
@@ -70,9 +68,9 @@ from robustbook.training import Diverged
 from .freezing import Frozen
 
 FIRST = 5
-"""The number of classes whose gradients the form "rows" computes first, at the clean image. The
-form "rows" then decides which of the remaining classes could have a nearer boundary than these
-classes. At later iterates the form "rows" first computes only one gradient, and doubles ``slack``.
+"""The number of classes whose gradients the form "rows" computes first, at the clean image. It then
+decides which of the remaining classes could have a nearer boundary. At later iterates it first
+computes only one gradient, and doubles ``slack``.
 """
 
 PIECES = 8
@@ -112,34 +110,31 @@ def deep_defense(
     entropy (``cross_entropy``), the DeepFool term of the correctly classified images (``correct``),
     and the DeepFool term of the misclassified images (``wrong``).
 
-    ``net``: the network. If the network is a `Prepared` network, which preprocesses its images,
-        perturbations and norms are measured after the preprocessing. While the loss is computed,
-        the network is a fixed function of each image (see `Frozen`). Batch norm layers use their
-        running statistics, and an image keeps its dropout masks in all DeepFool steps. A network
-        compiled by `torch.compile` runs uncompiled, because compiled code cannot be differentiated
-        twice.
+    ``net``: the network. If it is a `Prepared` network, perturbations and norms are measured after
+        its preprocessing. While the loss is computed, the network is a fixed function of each image
+        (see `Frozen`): batch norm layers use their running statistics, and an image keeps its
+        dropout masks in all DeepFool steps. A network compiled by `torch.compile` runs uncompiled,
+        because compiled code cannot be differentiated twice.
     ``images``: in [0, 1].
     ``labels``: the true classes.
     ``lam``, ``c``, ``d``: numbers above 0. The weight of both DeepFool terms is lam (released code:
-        15). In the term for correctly classified images, rho is multiplied by c (released code: 25
-        on MNIST). In the term for misclassified images, rho is multiplied by d (released code: 5).
+        15). The factor of rho is c in the term for correctly classified images (released code: 25
+        on MNIST), and d in the term for misclassified images (released code: 5).
     ``steps``: maximum number of DeepFool steps (released code: 5).
     ``overshoot``: relative overshoot of DeepFool (released code: 0.02).
     ``offset``: a number that is added to each component of a gradient before its norm is computed
         (released code: 5e-6 on MNIST, 1e-5 on CIFAR-10).
-    ``candidates``: the number of classes that DeepFool compares besides the source class. The
-        classes with the highest logits at the clean image are selected. With ``candidates`` None,
-        DeepFool compares all classes, as the released code does where there are 10 classes. The
-        paper of DeepFool compares 9 classes besides the source class.
-    ``slack``: a number that limits how many gradients are computed; the released code has no such
-        limit. The form "rows" does not compute the gradient of a class whose boundary could be the
-        nearest only if the norm of this gradient were above a limit. At the clean image, the limit
-        is ``slack`` times the mean gradient norm of five classes (see `_nearest`). These are the
-        classes whose logits are closest to the highest logit. If ``slack`` is math.inf, no class is
-        skipped; the forms "padded" and "fixed" never skip a class. With the default slack, the
-        nearest class was always found for 25,000 training images of MNIST. We checked this for an
-        MLP and LeNet, before and after training with Deep Defense. Even with a slack of 1.65, the
-        nearest class of all 25,000 images would have been found.
+    ``candidates``: the number of classes that DeepFool compares besides the source class: those
+        with the highest logits at the clean image (9 in the paper of DeepFool). None means all
+        classes, as in the released code where there are 10 classes.
+    ``slack``: a number that limits how many gradients the form "rows" computes; the released code
+        has no such limit. The boundary of a class can be the nearest only if the gradient norm of
+        this class is large enough. A class is skipped if the required norm is above a limit: at the
+        clean image, ``slack`` times the mean gradient norm of the five classes whose logits are
+        closest to the highest logit (see `_nearest`). With math.inf, and in the other forms, no
+        class is skipped. We checked the default with an MLP and LeNet, before and after training
+        with Deep Defense: the nearest class was found for all 25,000 training images of MNIST, and
+        would have been even with a slack of 1.65.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.
@@ -318,8 +313,8 @@ def _one_hot(
 def _move(
     margin: Float[Tensor, " m"], w: Float[Tensor, "m *shape"], offset: float
 ) -> Float[Tensor, "m *shape"]:
-    """Return DeepFool's step |f| w / ||w||^2. In the norm, ``offset`` is added to each component of
-    w. If the norm is 0, the step is 0.
+    """Return DeepFool's step |f| w / ||w||^2, or 0 if the norm is 0. In the norm, ``offset`` is
+    added to each component of w.
     """
     squares = _norm(w, offset) ** 2
     return w * per_image(margin.abs() / torch.where(squares > 0, squares, 1), w)
@@ -346,13 +341,12 @@ def _nearest(
         because DeepFool moves these images towards their label.
 
     First, gradients are computed for the ``FIRST`` classes with the smallest |f| (difference of
-    logits), through the existing autograd graph. If ``known`` is given, no gradients are computed
-    first, because ``known`` is the gradient for the class with the smallest |f|. A further class
-    can be nearest only if its gradient norm exceeds its |f| divided by the smallest distance so
-    far. A class is skipped if the required gradient norm is above ``slack`` times the mean gradient
-    norm so far. If ``known`` is given, a class is skipped if the required gradient norm is above
-    twice ``slack`` times the norm of ``known``. The gradients of all classes that are not skipped
-    are computed together in a second batch.
+    logits), through the existing autograd graph. If ``known`` is given, it takes their place: it is
+    the gradient for the class with the smallest |f|. A further class can be nearest only if its
+    gradient norm exceeds its |f| divided by the smallest distance so far. It is skipped if this
+    required norm is above ``slack`` times the mean gradient norm so far or, if ``known`` is given,
+    above twice ``slack`` times the norm of ``known``. The gradients of all other classes are
+    computed together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]

@@ -6,7 +6,7 @@ denoising block filters feature maps x and adds the result to x:
 .. math:: y = x + \mathrm{BN}_{\gamma=0}(W D(x))
 
 D is a filter, W is a 1 x 1 convolution without bias, and BN is a batch norm whose scale is 0 before
-training. So a new block returns its input. No ReLU follows the sum. The filter averages x itself,
+training, so a new block returns its input. No ReLU follows the sum. The filter averages x itself,
 without a learned projection of x. The paper places blocks after stages of a ResNet.
 """
 
@@ -22,9 +22,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Kind = Literal["gaussian", "dot", "bilateral", "mean", "median", "null"]
-"""The name of a filter. The filters ``gaussian`` and ``dot`` are non-local means. The filters
-``bilateral``, ``mean`` and ``median`` use only 3 x 3 positions. ``null`` is the identity, for
-comparison.
+"""The name of a filter: ``gaussian`` and ``dot`` are non-local means; ``bilateral``, ``mean`` and
+``median`` use only 3 x 3 positions; ``null`` is the identity, for comparison.
 """
 
 
@@ -128,8 +127,8 @@ class Denoising(nn.Module):
     """A denoising block for feature maps of ``channels`` channels.
 
     ``kind``: the name of the filter; `Kind` lists all names.
-    ``generator``: the generator that draws the initial weights from normal distributions. The
-        standard deviation is 0.01 for theta and phi. The variance is 2 / channels for the 1 x 1
+    ``generator``: the generator that draws the initial weights from normal distributions: the
+        standard deviation is 0.01 for theta and phi, and the variance is 2 / channels for the 1 x 1
         convolution after the filter.
     ``convolution``: whether a 1 x 1 convolution follows the filter.
     ``residual``: whether the block adds its input to the filtered features. If ``residual`` is

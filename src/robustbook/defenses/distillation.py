@@ -1,15 +1,15 @@
 r"""Compute the loss of distillation: cross entropy with soft targets and a temperature.
 
 The loss is from Hinton, Vinyals & Dean 2015 (arXiv 1503.02531, Section 2). Papernot et al. 2016
-(arXiv 1511.04508) use distillation as a defense.
+(arXiv 1511.04508) use it as a defense.
 
 For a batch of n images with soft targets p and logits z, the loss at temperature T is the mean
 cross entropy:
 
 .. math:: -\frac1n\sum_i\sum_k p_{ik}\log\mathrm{softmax}(z_i/T)_k
 
-The Kullback-Leibler divergence between p and the softmax differs from the distillation loss only by
-the entropy of p. So the divergence and the loss have the same gradient.
+The Kullback-Leibler divergence between p and the softmax differs from this loss only by the entropy
+of p, so both have the same gradient.
 """
 
 from collections.abc import Callable
@@ -30,11 +30,10 @@ def distillation(
     """Return the loss term ``cross_entropy``, computed from the logits divided by ``temperature``,
     which must be positive.
 
-    ``targets``: the soft targets, which are a probability for each image and class (see
-        `soft_targets`). Papernot et al. compute the probabilities at the training temperature.
+    ``targets``: the soft targets: a probability for each image and class (see `soft_targets`),
+        which Papernot et al. compute at the training temperature.
 
-    Hinton et al. multiply the loss by the squared temperature. This project's code omits this
-    factor.
+    Hinton et al. multiply the loss by the squared temperature; this code does not.
     """
     _refuse(temperature)
     return {"cross_entropy": F.cross_entropy(net(images.clone()) / temperature, targets)}

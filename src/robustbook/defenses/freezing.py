@@ -1,8 +1,8 @@
 """Keep a network fixed while a loss passes the same images through the network several times.
 
 Some losses need several passes through the network, such as the iterations of an attack. In
-training mode the network would change between passes. Batch norm depends on the other images of the
-batch, and dropout draws a new mask at every call. In a frozen network batch norm layers use their
+training mode the network would change between passes: batch norm depends on the other images of the
+batch, and dropout draws a new mask at every call. In a frozen network, batch norm layers use their
 running statistics, and each image keeps its dropout masks.
 """
 
@@ -34,17 +34,16 @@ class Frozen:
     """A context in which ``net`` is a fixed function of each image. On exit, each layer gets its
     former mode (training or evaluation) back.
 
-    Inside the context, every layer is in evaluation mode. Dropout layers of `torch.nn` that were in
-    training mode multiply their input by stored masks. The first pass draws the dropout masks: one
-    mask for each image and each call of a dropout layer. A dropout layer that is called twice has
-    two masks for each image.
+    Inside the context, every layer is in evaluation mode, but dropout layers of `torch.nn` that
+    were in training mode multiply their input by stored masks. The first pass draws these masks,
+    one for each image and each call of a dropout layer: a layer that is called twice has two masks
+    for each image.
 
-    ``generator``: the generator that draws the dropout masks. The masks are drawn on the
-        generator's device. With None on a GPU, torch's default generator draws the masks, because a
-        CUDA graph can record this generator.
+    ``generator``: the generator that draws the dropout masks, on the generator's device. None on a
+        GPU means torch's default generator, which a CUDA graph can record.
 
-    Raises ValueError for a network with a layer that cannot be frozen. Raises ValueError also if
-    ``generator`` is None while a dropout layer on a CPU is in training mode.
+    Raises ValueError for a network with a layer that cannot be frozen, and if ``generator`` is None
+    while a dropout layer on a CPU is in training mode.
     """
 
     def __init__(self, net: nn.Module, generator: torch.Generator | None = None) -> None:
@@ -105,8 +104,8 @@ class Frozen:
             module.training = training
 
     def _drop(self, layer: Any, inputs: Any, output: Tensor) -> Tensor:
-        """Multiply the output of a dropout layer by the stored masks of the images. The dropout
-        layer itself is in evaluation mode and changes nothing.
+        """Multiply the output of a dropout layer, which is in evaluation mode and itself changes
+        nothing, by the stored masks of the images.
         """
         place = (layer, self._calls[layer])
         self._calls[layer] += 1

@@ -1,12 +1,12 @@
 """Define the inner attacks of adversarial training, which compute adversarial images in each
 training step.
 
-An inner attack is a function from (network, images, labels) to adversarial images. The training
-loss treats the adversarial images as constants. `SignedSteps` implements FGSM, PGD and the
-single-step attacks with a random start. `inner_attack` turns any attack of `robustbook.attacks`
-into an inner attack. By default, batch norm layers use their running statistics during an inner
-attack. An inner attack never changes the buffers of the network. Dropout layers and all other
-layers keep their mode (training or evaluation).
+An inner attack is a function from (network, images, labels) to adversarial images, which the
+training loss treats as constants. `SignedSteps` implements FGSM, PGD and the single-step attacks
+with a random start. `inner_attack` turns any attack of `robustbook.attacks` into an inner attack.
+An inner attack never changes the buffers of the network. By default, batch norm layers use their
+running statistics during the attack; dropout and all other layers keep their mode (training or
+evaluation).
 """
 
 import contextlib
@@ -47,8 +47,7 @@ class SignedSteps:
     """An inner attack whose steps add ``step_size`` times the sign of the loss gradient.
 
     ``eps``: l-infinity radius, above 0. If ``clip`` is True, pixels lie in [0, 1], so the radius is
-        at most 1. If ``clip`` is False, pixels may have a different range, such as the range of
-        grey levels.
+        at most 1; otherwise they may have a different range, such as that of grey levels.
     ``steps``: the number of steps.
     ``step_size``: the size of one step.
     ``start``: the starting point: ``image`` (the image itself), ``uniform`` or ``gaussian``. A
@@ -62,14 +61,14 @@ class SignedSteps:
         False.
     ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
         statistics.
-    ``loss``: the loss that the attack increases. The loss ``cross_entropy`` uses the labels. The
-        loss ``divergence`` is the Kullback-Leibler divergence from the clean image's probabilities,
-        as in TRADES.
+    ``loss``: the loss that the attack increases: ``cross_entropy``, which uses the labels, or
+        ``divergence``, the Kullback-Leibler divergence from the clean image's probabilities, as in
+        TRADES.
 
     Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
-    (seed, step). An attack of k steps costs k forward and k backward passes. No pass is made at the
-    last iterate, because the attack needs no gradient there. So the attack and the training loss
-    can share only one pass: the pass at the starting point (see `gradient_at_image`).
+    (seed, step). An attack of k steps costs k forward and k backward passes, none of them at the
+    last iterate, where no gradient is needed. So the attack and the training loss can share only
+    the pass at the starting point (see `gradient_at_image`).
     """
 
     eps: float
@@ -166,8 +165,8 @@ def inner_fgsm_rs(
     ``clip_start``: whether the starting point is clipped to [0, 1]. The released code clips the
         starting point on CIFAR-10, but not on MNIST.
     ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
-        statistics. The released code uses ``batch``. In the released code the attack also updates
-        the running statistics, whereas this attack never updates them.
+        statistics. The released code uses ``batch``, and also updates the running statistics during
+        the attack, which this code never does.
     """
     length = 1.25 * eps if step_size is None else step_size
     return SignedSteps(eps, 1, length, clip_start=clip_start, statistics=statistics)
@@ -180,12 +179,12 @@ def inner_n_fgsm(
     k: float = 2.0,
     statistics: str = "running",
 ) -> SignedSteps:
-    """Return N-FGSM (de Jorge et al. 2022, arXiv 2202.01181) as an inner attack. N-FGSM adds
-    uniform noise of half-width k eps to the image. Then N-FGSM makes one step of size ``step_size``
-    (None means eps) without projection.
+    """Return N-FGSM (de Jorge et al. 2022, arXiv 2202.01181) as an inner attack. It adds uniform
+    noise of half-width k eps to the image, and then makes one step of size ``step_size`` (None
+    means eps) without projection.
 
-    The adversarial images may lie outside the ball of radius eps. The l-infinity distance of an
-    adversarial image from the clean image is at most k eps + step_size.
+    The adversarial images may lie outside the ball of radius eps: their l-infinity distance from
+    the clean images is at most k eps + step_size.
     """
     length = eps if step_size is None else step_size
     return SignedSteps(eps, 1, length, width=k, project=False, statistics=statistics)
@@ -195,8 +194,8 @@ def inner_trades(
     eps: float, steps: int, step_size: float, *, statistics: str = "running"
 ) -> SignedSteps:
     """Return the inner attack of TRADES (Zhang et al. 2019, arXiv 1901.08573), which `trades`
-    needs. The attack starts at the image plus normal noise of standard deviation 0.001. The attack
-    increases the Kullback-Leibler divergence from the clean image's probabilities.
+    needs. It starts at the image plus normal noise of standard deviation 0.001, and increases the
+    Kullback-Leibler divergence from the clean image's probabilities.
     """
     return SignedSteps(
         eps,
@@ -222,10 +221,10 @@ def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
         generator draws a new seed for the attack in each training step.
 
     On a GPU, training with an attack whose operations depend on the data needs
-    ``fit(static=False)``. The reason is that the attack cannot be recorded as a CUDA graph. If a
-    minimal-norm attack fails on an image, the inner attack returns the clean image. Raises
-    ValueError for ``targets``, because adversarial training needs untargeted attacks, which
-    increase the loss of the true label.
+    ``fit(static=False)``, because the attack cannot be recorded as a CUDA graph. If a minimal-norm
+    attack fails on an image, the inner attack returns the clean image. Raises ValueError for
+    ``targets``, because adversarial training needs untargeted attacks, which increase the loss of
+    the true label.
     """
     given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
     if given.get("targets") is not None:

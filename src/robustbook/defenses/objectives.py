@@ -7,10 +7,10 @@ For clean logits z, logits z' of the adversarial images, and labels y, `weighted
           + \lambda_4\,\mathrm{mean}_{ik}(z^{(1)}_{ik}-z^{(2)}_{ik})^2
           + \lambda_5\,\mathrm{mean}_i \|z_i\|_2.
 
-The loss of `weighted_training` is from Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv
-1810.12042). Goodfellow et al. 2015 use the weights (alpha, 1 - alpha, 0, 0, 0). Madry et al. 2018
-use the weights (0, 1, 0, 0, 0). Each training step computes the adversarial images for the current
-network. The gradient of the loss treats the adversarial images as constants.
+This loss is from Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv 1810.12042).
+Goodfellow et al. 2015 use the weights (alpha, 1 - alpha, 0, 0, 0), and Madry et al. 2018 (0, 1, 0,
+0, 0). Each training step computes the adversarial images for the current network; the gradient of
+the loss treats them as constants.
 """
 
 import math
@@ -41,11 +41,10 @@ class Weights:
 
     ``clean``: weight of the cross entropy on clean images.
     ``adversarial``: weight of the cross entropy on adversarial images.
-    ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018). The ALP term is the
-        mean squared difference between clean and adversarial logits. The gradient of the ALP term
-        flows through the clean and the adversarial logits.
-    ``clean_pairing``: weight of clean logit pairing (CLP). The CLP term is the mean squared
-        difference between the clean logits of the two halves of the batch.
+    ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018), the mean squared
+        difference between clean and adversarial logits. Its gradient flows through both.
+    ``clean_pairing``: weight of clean logit pairing (CLP), the mean squared difference between the
+        clean logits of the two halves of the batch.
     ``squeezing``: weight of logit squeezing (LSQ), the mean l2 norm of the clean logits.
     """
 
@@ -114,20 +113,19 @@ def weighted_training(
     ``labels``: the true classes, or the probabilities of the classes.
     ``attack``: the inner attack, which gets the images without noise. If no term of the loss
         depends on adversarial images, the attack is not run.
-    ``noise``: standard deviation of normal noise on the clean images, which are
-        then clipped to [0, 1].
+    ``noise``: standard deviation of normal noise on the clean images, which are then clipped to [0,
+        1].
     ``smoothing``: label smoothing of the two cross entropies, in [0, 1).
 
     In the loss, batch norm layers use the statistics of the clean batch and of the adversarial
-    batch separately. Batch norm layers update their running statistics first with the clean batch,
-    then with the adversarial batch. For a batch of odd size, CLP leaves out the last image.
+    batch separately. They update their running statistics first with the clean batch, then with the
+    adversarial batch. For a batch of odd size, CLP leaves out the last image.
 
-    If the attack is a `SignedSteps` attack that starts at the clean image, the attack and the loss
-    share the forward pass of the clean images. The clean forward pass cannot be shared if the start
-    is random, if ``noise`` is added, or if attack and loss have different logits. Attack and loss
-    have different logits if batch norm or dropout layers are in training mode, or if a layer is
-    random. The attack makes no pass at its last iterate, so the adversarial images always need a
-    forward pass for the loss.
+    The attack and the loss share the forward pass of the clean images if the attack is a
+    `SignedSteps` attack that starts at the clean image, no ``noise`` is added, and both have the
+    same logits: no batch norm or dropout layer is in training mode, and no layer is random. The
+    attack makes no pass at its last iterate, so the adversarial images always need a forward pass
+    for the loss.
     """
     if weights.need_attack and attack is None:
         raise ValueError("attack must be given, because a term needs adversarial images; got None")
@@ -188,14 +186,13 @@ def trades(
 
     ``attack``: the inner attack, from `inner_trades`, which increases the divergence from the clean
         image's probabilities.
-    ``beta``: weight of the divergence, a number above 0. The gradient of the divergence flows
-        through the clean and the adversarial probabilities.
+    ``beta``: weight of the divergence, a number above 0. Its gradient flows through the clean and
+        the adversarial probabilities.
 
-    The attack needs the logits of the clean images. The attack uses the clean logits of the loss if
-    the network gives the same logits in attack and loss, or if the attack uses batch statistics. In
-    all other cases, an additional forward pass with running statistics computes the clean logits
-    for the attack. The released code computes the clean logits in evaluation mode in each step of
-    the attack.
+    The attack needs the logits of the clean images. It uses those of the loss if the network gives
+    the same logits in attack and loss, or if the attack uses batch statistics. Otherwise an
+    additional forward pass with running statistics computes them. The released code computes them
+    in evaluation mode in each step of the attack.
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta must be a finite number above 0, got {beta}")

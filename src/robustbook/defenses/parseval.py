@@ -3,23 +3,22 @@ orthonormal rows.
 
 Each row of a weight matrix W contains the weights of a unit. Multiplication by a matrix with
 orthonormal rows does not increase distances. So after each step of gradient descent, every W is
-moved towards a matrix with orthonormal rows:
+moved towards such a matrix:
 
 .. math:: W_S \leftarrow (1 + \beta) W_S - \beta\, W_S W_S^\top W_S
 
-Here S is a random subset of the rows of W, and W_S consists of these rows. The update of the
-weights in Algorithm 1 of Cisse et al. is one step of gradient descent on
+Here S is a random subset of the rows of W, and W_S consists of these rows. This update, from
+Algorithm 1 of Cisse et al., is one step of gradient descent on
 :math:`\frac\beta4\|W_S W_S^\top - I\|^2`. The paper of Deep Defense (Yan et al. 2018) updates 30 %
-"of the columns" in each step. In a layer that computes x W for an input x, a column of W contains
-the weights of a unit. A matrix with more rows than columns cannot have orthonormal rows. If every
-step updates all rows of a matrix with more rows than columns, the singular values of the matrix
-still converge to 1.
+"of the columns" in each step: in a layer that computes x W for an input x, a column of W contains
+the weights of a unit. A matrix with more rows than columns cannot have orthonormal rows, but if
+every step updates all its rows, its singular values still converge to 1.
 
 The weight matrix of a convolution has one row for each output channel: the flattened kernel
 (channel, height, width). Cisse et al. divide the output of a convolution by the square root of the
-kernel size, because the kernel is applied to overlapping patches. This code does not divide the
-output of convolutions, so that Parseval training uses the same network as the other defenses. This
-code also omits the convex combinations by which Cisse et al. replace the sums of skip connections.
+kernel size, because the kernel is applied to overlapping patches. This code does not, so that
+Parseval training uses the same network as the other defenses. It also omits the convex combinations
+by which they replace the sums of skip connections.
 """
 
 from collections.abc import Mapping
@@ -34,8 +33,8 @@ def parseval(weights: Mapping[str, Tensor], *, beta: float, share: float = 0.3) 
 
     ``beta``: step size, above 0; our studies use 1e-4 on MNIST and 3e-4 on CIFAR-10.
     ``share``: fraction of the rows that one step changes, above 0 and at most 1; our studies use
-        0.3. The rows that a step changes are drawn at random with torch's global generator, which
-        `training.fit` seeds for each step.
+        0.3. They are drawn at random with torch's global generator, which `training.fit` seeds for
+        each step.
     """
     if not beta > 0:
         raise ValueError(f"beta must be above 0, got {beta!r}")

@@ -5,8 +5,8 @@ The paper keeps a pool of adversarial images, continually replaces a part of the
 pool into the training set. The paper does not state the size of the pool, how many images are
 replaced, or the share of the pool in the training set.
 
-In this code, buffers of the network store the pool. So checkpoints contain the pool, and an
-interrupted training run continues with the same pool.
+In this code, buffers of the network store the pool, so checkpoints contain it, and an interrupted
+training run continues with the same pool.
 """
 
 import torch

@@ -3,12 +3,11 @@ r"""Compute the saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
 The loss is the cross entropy plus the penalty :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)`
 (eq. 8). The penalty is a sum over the pre-activations h of all units in all layers, including the
 last layer. The function :math:`\phi_c` is the distance to the nearest flat point of the
-nonlinearity (eq. 7). For a ReLU with pre-activation z, the distance to the nearest flat point is
-max(0, z). A sigmoid has no flat point, so the paper penalises the sigmoid's derivative,
-sigma(z)(1 - sigma(z)). As a "stronger penalty" on the last layer of the CNN, the paper uses the
-pre-activation z.
+nonlinearity (eq. 7): max(0, z) for a ReLU with pre-activation z. A sigmoid has no flat point, so
+the paper penalises its derivative, sigma(z)(1 - sigma(z)). As a "stronger penalty" on the last
+layer of the CNN, the paper uses the pre-activation z.
 
-The paper does not say how the penalties of a batch are combined. This code sums the penalty over
+The paper does not say how the penalties of a batch are combined; this code sums the penalty over
 units and takes the mean over the images of the batch.
 """
 

@@ -3,8 +3,8 @@
 A noise layer adds normal noise with mean 0 and a fixed standard deviation to the input of a
 convolution. Each image gets new noise in each forward pass, in training and at test time. The
 network predicts the class whose softmax probability, summed over several noise draws, is largest
-(the paper's Algorithm 1). By default, the noise layer on the image has the standard deviation
-``init``. All other noise layers have the standard deviation ``inner``. Linear layers get no noise.
+(the paper's Algorithm 1). By default, the noise on the image has the standard deviation ``init``,
+and that in front of all other convolutions ``inner``. Linear layers get no noise.
 """
 
 import contextlib
@@ -110,8 +110,7 @@ class Noisy(nn.Module):
             image.
 
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
-        number. The noise of an image does not depend on the other images, their order or the
-        device.
+        number, not on the other images, their order or the device.
         """
         starts = streams(self.seed, keys, draw).starts
 
@@ -142,18 +141,15 @@ def noisy(
 ) -> Noisy:
     """Return a copy of ``net`` with a noise layer in front of every convolution.
 
-    ``init``, ``inner``: standard deviations of the noise, 0 or more. ``init`` is for the noise
-        layer that ``placement`` selects, and ``inner`` for all other noise layers. The default
-        values are those of VGG16 and Model A in Table 1 of the first version of the paper.
-    ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: the noise
-        in front of the first convolution, so on the image, has standard deviation ``init`` (Figure
-        1). ``code``: the noise in front of the second convolution has standard deviation ``init``,
-        and the noise on the image has standard deviation ``inner``. For VGG16, the released code
-        places the noise as with ``placement="code"``, because an index in the code is off by one.
-        For all networks except VGG16, the released code places the noise as with
-        ``placement="paper"``. ``2018``: the same placement of the noise as with ``paper``; the
-        authors' later release uses this placement for VGG16 too. The order of the convolutions is
-        the order in which the network registers its layers.
+    ``init``, ``inner``: standard deviations of the noise, 0 or more: ``init`` for the noise layer
+        that ``placement`` selects, ``inner`` for all others. The default values are those of VGG16
+        and Model A in Table 1 of the first version of the paper.
+    ``placement``: the convolution whose noise has standard deviation ``init``, counted in the order
+        in which the network registers its layers. ``paper``: the first, so the noise is on the
+        image (Figure 1). ``code``: the second, as in the released code for VGG16, because an index
+        in this code is off by one; for all other networks, the released code places the noise as
+        with ``paper``. ``2018``: the first, as in the authors' later release, which does so for
+        VGG16 too.
     ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training
         mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
     ``seed``: seed of the noise that `Noisy.at` draws.
@@ -185,10 +181,10 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
     """Return a copy of ``net`` with the noise layers of the authors' first prototype. Unlike the
     paper's method, the prototype adds noise only in training mode.
 
-    The default branch of the released repository contains this prototype. The prototype adds noise
-    after every convolution and in front of the linear layers. Li et al. 2019 (NATTACK) attacked
-    this prototype (standard deviation 0.3), which is deterministic at test time, and treated it as
-    Random Self-Ensemble.
+    The default branch of the released repository contains this prototype, which adds noise after
+    every convolution and in front of the linear layers. Li et al. 2019 (NATTACK) attacked it
+    (standard deviation 0.3), which is deterministic at test time, and treated it as Random
+    Self-Ensemble.
     """
     _check_sigma("sigma", sigma)
     found = _copied(net)

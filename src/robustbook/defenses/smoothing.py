@@ -1,9 +1,9 @@
 """Add normal noise to the image in front of any network, for randomized smoothing.
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
-randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model.
-`robustbook.measures.votes` counts how often the network with noise predicts each class.
-`robustbook.measures.certified` computes certified l2 radii from the counts that `votes` returns.
+randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model,
+`robustbook.measures.votes` counts how often it predicts each class, and
+`robustbook.measures.certified` computes certified l2 radii from these counts.
 """
 
 import math
@@ -21,8 +21,8 @@ from robustbook.randomness import generator
 class Smoothed(nn.Module):
     """A network with normal noise on the image, as returned by `smoothed`: a randomised model.
 
-    Each call draws new noise from torch's global generator, in training and in evaluation mode. So
-    training `Smoothed` trains the network on noisy images.
+    Each call draws new noise from torch's global generator, in training and in evaluation mode, so
+    training it trains the network on noisy images.
     """
 
     def __init__(self, net: nn.Module, sigma: float, seed: int) -> None:

@@ -6,12 +6,11 @@ Zhang, Ren and Yuille 2018, "Mitigating adversarial effects through randomizatio
 1711.01991). JPEG compression as a defense is from Das, Shanbhogue, Chen, Hohman, Chen, Kounavis and
 Chau 2017, "Keeping the bad guys out" (arXiv 1705.02900).
 
-An oblivious attack attacks the network without its transformation: `ResizedPadded.net` or
-`Compressed.net`. An adaptive attack attacks the network together with the transformation. Against
-random resizing, an adaptive attack averages the gradient over random sizes and positions (the
-argument ``draws`` of the attacks). The JPEG codec is not differentiable. The backward pass of
-`Compressed` therefore treats the codec as the identity (BPDA of Athalye, Carlini and Wagner 2018,
-arXiv 1802.00420).
+An oblivious attack attacks the network without its transformation (`ResizedPadded.net` or
+`Compressed.net`), an adaptive attack both together. Against random resizing, the latter averages
+the gradient over random sizes and positions (the argument ``draws`` of the attacks). The JPEG codec
+is not differentiable, so the backward pass of `Compressed` treats it as the identity (BPDA of
+Athalye, Carlini and Wagner 2018, arXiv 1802.00420).
 """
 
 import io

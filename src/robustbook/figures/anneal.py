@@ -1,5 +1,5 @@
 """Draw how the accuracy under attack depends on the number of optimiser steps between two increases
-of the penalty weight lambda. Each curve shows one way of computing the gradient for the attack.
+of the penalty weight lambda, with one curve for each way of computing the attack's gradient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ def anneal(
     """Draw ``curves``, where ``curves[gradient][optimiser steps]`` is a list of accuracies in
     percent, one for each seed.
 
-    Lines join the means over seeds, and bands reach from the smallest to the largest accuracy over
-    the seeds. A horizontal line shows ``printed``, the paper's accuracy.
+    Lines join the means over seeds, and bands reach from the smallest to the largest accuracy. A
+    horizontal line shows ``printed``, the paper's accuracy.
     """
     import pandas as pd  # imported here, because pandas and seaborn are slow to import
     import seaborn

@@ -11,9 +11,7 @@ from matplotlib.lines import Line2D
 from .style import LOOKS, WIDTH, draw_band, draw_printed, draw_seeds, panels, style
 
 Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
-"""For each network and training method, a list of curves, one for each seed. A curve is a list of
-accuracies in percent.
-"""
+"""For each network and training method, a curve for each seed: a list of accuracies in percent."""
 Dots = Mapping[str, Mapping[str, Sequence[float]]]
 """For each network and training method, a list of accuracies in percent: one for each seed, or only
 the number in the paper.
@@ -32,9 +30,8 @@ def curves(
     """Draw the accuracies ``values`` against the attack radii ``sizes``. A line shows the mean over
     seeds, and a band reaches from the lowest to the highest accuracy.
 
-    The accuracies in ``single`` are drawn as dots at the radius ``at``, one dot for each seed. The
-    paper's numbers in ``printed`` are drawn as open diamonds at the radius ``at``, in the colour of
-    the training method.
+    At the radius ``at``, a dot for each seed shows the accuracies in ``single``, and open diamonds
+    in the colour of the training method show the paper's numbers in ``printed``.
     """
     with style():
         figure, axes = panels(1, len(titles), width=WIDTH, height=3.1)

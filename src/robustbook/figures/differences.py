@@ -14,9 +14,9 @@ Interval = tuple[float, float, float]
 def differences(
     values: Mapping[str, Mapping[str, Interval]], looks: Mapping[str, Look], x_label: str
 ) -> Figure:
-    """Draw differences as dots with confidence intervals. ``values[row][name]`` contains a
-    difference and the ends of its interval. The legend lists the names. The argument ``looks``
-    contains the colour and the marker for each name in the legend.
+    """Draw differences as dots with confidence intervals. ``values[row][name]`` is a difference and
+    the ends of its interval. The legend lists the names, whose colours and markers are in
+    ``looks``.
     """
     with style():
         figure, (axis,) = panels(width=WIDTH, height=0.45 * len(values) + 1.1)

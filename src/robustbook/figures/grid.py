@@ -17,11 +17,11 @@ GAP = 2  # pixels between images
 def grid(
     squares: Mapping[str, tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]],
 ) -> Figure:
-    """Draw square grids of images side by side. The grids are labelled with the letters A, B and so
-    on. Frames mark the images on the diagonal, where the source class equals the target class.
+    """Draw square grids of images side by side, labelled with the letters A, B and so on. Frames
+    mark the images on the diagonal, where the source class equals the target class.
 
-    ``squares``: for each grid, by its title, the images and a boolean array. The array is False
-        where an image is missing.
+    ``squares``: for each grid, by its title, the images and a boolean array that is False where an
+        image is missing.
 
     Raises ValueError for images that are not bytes, because images in [0, 1] would all be black.
     """

@@ -18,10 +18,9 @@ def heat(
     column_label: str,
     scale: str,
 ) -> Figure:
-    """Draw tables of percentages side by side as heat maps. Each cell shows its percentage as a
-    number, and the rows and columns are labelled. All tables share one colour scale from 0 to 100.
-
-    ``scale`` is the label of the colour bar. A missing number (NaN) leaves its cell white.
+    """Draw tables of percentages side by side as heat maps with labelled rows and columns, and the
+    number in each cell. All tables share one colour scale from 0 to 100, whose bar has the label
+    ``scale``. A missing number (NaN) leaves its cell white.
     """
     with style():
         figure, axes = panels(1, len(shown), width=WIDTH, height=0.9 + 0.36 * len(rows))
@@ -50,8 +49,8 @@ def surfaces(
     """Draw loss surfaces side by side; both coordinates of a surface range from -radius to radius.
 
     The row index of an array determines the x coordinate, and the column index the y coordinate.
-    Each panel has contour lines and its own colour scale. The lowest and highest value of the scale
-    are written above the panel.
+    Each panel has contour lines and its own colour scale, whose lowest and highest value are
+    written above it.
     """
     with style():
         height = WIDTH / len(shown) + 0.5

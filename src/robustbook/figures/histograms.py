@@ -1,6 +1,6 @@
 """Draw panels of histograms, with one row per network and one column per layer.
 
-The layout follows Figures 1 and 2 of Nayebi & Ganguli 2017. A panel shows one or more histograms.
+The layout follows Figures 1 and 2 of Nayebi & Ganguli 2017.
 """
 
 import math
@@ -15,8 +15,8 @@ from .style import LOOKS, WIDTH, panels, style
 
 @dataclass(frozen=True)
 class Bars:
-    """A histogram. ``density`` contains the heights of bars of equal width from ``low`` to
-    ``high``. ``note`` is a text that is written in the panel.
+    """A histogram: ``density`` has the heights of bars of equal width from ``low`` to ``high``, and
+    ``note`` is a text in the panel.
     """
 
     low: float
@@ -34,10 +34,10 @@ def histograms(
 ) -> Figure:
     """Draw the histograms ``rows[label][layer][training]`` with logarithmic vertical axes.
 
-    On logarithmic axes, even a tail that contains only a few of 100,000 weights is visible. In the
-    panels of the row ``label``, the range between the two values of ``bands[label]`` is shaded;
-    each value may be infinite. With ``normal``, the density of a standard Gaussian is added as a
-    dotted line. The title of the first panel of a row starts with the label of the row.
+    On these axes, even a tail of only a few of 100,000 weights is visible. In the panels of the row
+    ``label``, the range between the two values of ``bands[label]``, which may be infinite, is
+    shaded. With ``normal``, the density of a standard Gaussian is added as a dotted line. The title
+    of the first panel of a row starts with the label.
     """
     columns = len(next(iter(rows.values())))
     with style():

@@ -20,9 +20,7 @@ def png(image: UInt8[np.ndarray, "h w"]) -> str:
 
 
 def drawing(figure: Figure, alt: str) -> str:
-    """Return an HTML image that contains a figure as SVG. ``alt`` is the alternative text of the
-    image.
-    """
+    """Return an HTML image that contains a figure as SVG, with the alternative text ``alt``."""
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -37,9 +35,8 @@ def addition(
 ) -> str:
     """Return HTML that shows image + perturbation = result.
 
-    Each argument consists of three parts: an image, its alternative text, and the HTML that is
-    shown below the image. The captions and the signs + and = are text, so that they have the text
-    colour of the page.
+    Each argument is an image, its alternative text, and the HTML below it. The captions and the
+    signs + and = are text, so that they have the text colour of the page.
     """
     figures = [
         f'<figure><img class="dark-light" src="{png(pixels)}" alt="{escape(alt)}">'

@@ -23,12 +23,11 @@ def kurtosis(
     end: float,
     example: float,
 ) -> Figure:
-    """Draw one panel for each title in ``measured``. A panel shows a dot for each seed, and a line
-    through the means over the seeds.
+    """Draw one panel for each title in ``measured``, with a dot for each seed, and a line through
+    the means over the seeds.
 
     The dots at excess kurtosis 0 (the Gaussian) are red. A thick grey line shows the closed-form
-    ratio ``closed[title]`` at the excess kurtoses ``x``. The horizontal axis ends at the excess
-    kurtosis ``end``.
+    ratio ``closed[title]`` at the excess kurtoses ``x``. The horizontal axis ends at ``end``.
 
     ``example``: the ratio that the paper's caption gives as an example, drawn as a line across the
         first panel.

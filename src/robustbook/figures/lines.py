@@ -16,9 +16,8 @@ from .style import WIDTH, Look, panels, style
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve. ``x`` contains the x coordinates of the points. ``y`` contains, for each seed, the y
-    coordinates of the points. The texts in ``labels`` are written beside the points of the first
-    seed.
+    """A curve: ``x`` has the x coordinates of its points, and ``y`` the y coordinates for each
+    seed. The texts in ``labels`` are written beside the points of the first seed.
     """
 
     x: Sequence[float]
@@ -29,10 +28,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel, which shows named curves and named dotted horizontal lines. ``level`` contains the
-    heights of the horizontal lines.
-
-    ``printed`` contains the curves of the paper, which are drawn in pale colours behind our curves.
+    """A panel with named curves, and named dotted horizontal lines at the heights in ``level``. The
+    paper's curves, ``printed``, are drawn in pale colours behind ours.
 
     ``log``: whether the x axis is logarithmic.
     ``ticks``: the positions with a label on the x axis; if empty, matplotlib chooses them.
@@ -58,9 +55,9 @@ PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 def lines(
     shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5, share_y: bool = False
 ) -> Figure:
-    """Draw the curves of each panel. A curve is the mean over seeds, with a marker at each point. A
-    band around the curve reaches from the lowest to the highest value over the seeds. All panels
-    share one legend. With ``share_y``, the panels side by side have the same y axis.
+    """Draw the curves of each panel: the mean over seeds, with a marker at each point, in a band
+    from the lowest to the highest value. All panels share one legend. With ``share_y``, the panels
+    side by side have the same y axis.
     """
     with style():
         rows = -(-len(shown) // columns)
@@ -129,14 +126,13 @@ def strips(
     from_zero: bool = True,
     hollow: Collection[str] = (),
 ) -> Figure:
-    """Draw one panel for each key of ``values``, with one row for each method. A row contains one
-    dot for each pair of a seed and a name in the legend.
+    """Draw one panel for each key of ``values``, with one row for each method, and in it one dot
+    for each pair of a seed and a name in the legend.
 
-    Up to three panels are drawn side by side; more panels are drawn in rows of two. The argument
-    ``looks`` contains the colour and the marker for each name in the legend. With ``own_rows``, the
-    panels may have different rows, each panel shows its row names, and the panels are drawn in two
-    columns. Without ``from_zero``, an axis starts near its smallest number. The names in
-    ``hollow`` have hollow marks.
+    Up to three panels are drawn side by side, more in rows of two. The colours and markers of the
+    names in the legend are in ``looks``; those in ``hollow`` have hollow marks. With ``own_rows``,
+    the panels may have different rows, so each shows its row names, and they are drawn in two
+    columns. Without ``from_zero``, an axis starts near its smallest number.
     """
     with style():
         most = max(len(rows) for rows in values.values())
@@ -190,8 +186,8 @@ def _spread(figure: Figure) -> None:
 
 
 def _legend_above(figure: Figure, named: Mapping[str, Any]) -> None:
-    """Draw one legend above all panels. The legend begins at the left and is at most 0.55 times as
-    wide as the figure, because a phone shows only this part of the figure at first.
+    """Draw one legend above all panels, at the left and at most 0.55 times as wide as the figure,
+    because a phone shows only this part of it at first.
     """
     canvas: Any = FigureCanvasAgg(figure)
     for count in range(min(4, len(named)), 0, -1):

@@ -1,7 +1,7 @@
 """Draw dissimilarity matrices as heat maps, with one row per network and one column per layer.
 
-The heat maps follow Figures 3 and 7 of Nayebi & Ganguli 2017. We could not read the colour scales
-of Figures 3 and 7 in the paper.
+The heat maps follow Figures 3 and 7 of Nayebi & Ganguli 2017, whose colour scales we could not
+read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,15 +33,14 @@ def matrices(
     shared: bool = True,
     decades: int | None = None,
 ) -> Figure:
-    """Draw the square matrices ``rows[network][layer]``. Each row and each column of a matrix
-    stands for an image; the images are sorted by class. All ``classes`` have the same number of
-    images.
+    """Draw the square matrices ``rows[network][layer]``, whose rows and columns stand for images.
+    These are sorted by class, with equally many of each of the ``classes``.
 
-    If ``shared``, all panels have one colour scale, from 0 to the largest value of all panels. If
-    not ``shared``, the colour scale of each panel ends at its own largest value, which is written
-    above the panel. ``scale`` is the label of the colour bar. With ``decades`` the shared colour
-    scale is logarithmic: it reaches from 10^-decades times the largest value to the largest value.
-    Values below the lower end of the scale have the same colour as the lower end.
+    If ``shared``, all panels have one colour scale, from 0 to the largest value of all panels, and
+    a colour bar with the label ``scale``. Otherwise the scale of each panel ends at its own largest
+    value, which is written above it. With ``decades`` the shared scale is logarithmic, from
+    10^-decades times the largest value to the largest value; smaller values have the colour of its
+    lower end.
     """
     columns = len(next(iter(rows.values())))
     top = max(float(m.max()) for row in rows.values() for m in row.values())

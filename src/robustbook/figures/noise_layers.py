@@ -14,8 +14,7 @@ def noise_layers(rows: Mapping[str, Sequence[float]]) -> Figure:
     """Draw a row for each network, with the standard deviation of the noise before each
     convolution.
 
-    The highest standard deviation of a row is red; the row's remaining standard deviations are
-    green.
+    The highest standard deviation of a row is red; the others are green.
     """
     longest = max(len(sigmas) for sigmas in rows.values())
     height = TALL * len(rows) + 0.1

@@ -15,10 +15,10 @@ from .style import BRIGHT, LOOKS, panels, style
 Curves = Mapping[str, Sequence[Any]]
 """The curves of each method, where each list has one entry per path.
 
-There are four keys for each method. ``<method>/t`` is for the positions of the points on the path,
-and ``<method>/length`` for the length element at each point. ``<method>/probabilities`` is for an
-array with one row per class and one column per point. ``<method>/singular`` is for an array with
-one row per singular value and one column per point.
+``<method>/t``: the positions of the points on the path.
+``<method>/length``: the length element at each point.
+``<method>/probabilities``: an array with one row per class and one column per point.
+``<method>/singular``: an array with one row per singular value and one column per point.
 """
 
 _OTHERS = ("yellow", "purple", "green", "cyan")
@@ -30,12 +30,12 @@ def paths(
     pairs: Sequence[Sequence[int]],
     methods: Sequence[str] = ("vanilla", "saturated"),
 ) -> Figure:
-    """Draw three rows of panels for each training method. The three rows show the length element of
-    the path, the probabilities of the classes, and the singular values of the Jacobian. Each column
-    shows one pair of classes.
+    """Draw three rows of panels for each training method, with the length element of the path, the
+    probabilities of the classes, and the singular values of the Jacobian. Each column shows one
+    pair of classes.
 
-    The panels of a row share one scale. If the probability of a class becomes high on a path, the
-    digit of the class is written next to its curve.
+    The panels of a row share one scale. The digit of a class whose probability becomes high on a
+    path is written next to its curve.
     """
     with style():
         figure, axes = panels(3 * len(methods), len(pairs), height=1.35 * 3 * len(methods) + 0.6)
@@ -82,8 +82,8 @@ def _probabilities(
 
 
 def _singular(axis: Axes, t: Float[np.ndarray, " t"], values: Float[np.ndarray, "m t"]) -> None:
-    """Draw the curves of the Jacobian's singular values, from dark for the largest singular value
-    to light for the smallest. The axis is linear up to 1 and logarithmic above.
+    """Draw the curves of the Jacobian's singular values, from dark for the largest to light for the
+    smallest. The axis is linear up to 1 and logarithmic above.
     """
     for rank, curve in reversed(list(enumerate(values))):
         axis.plot(t, curve, color=BRIGHT["purple"], alpha=1 - 0.085 * rank, lw=0.8)

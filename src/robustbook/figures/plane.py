@@ -32,8 +32,8 @@ class Plane:
 
 @dataclass(frozen=True)
 class Paths:
-    """The paths of one attack as sequences of points, and the attack's l-infinity radius eps. An
-    eps of 0 means that the attack has no limit on the radius.
+    """The paths of one attack as sequences of points, and its l-infinity radius eps, or 0 if it has
+    no limit.
     """
 
     ways: Sequence[Float[np.ndarray, "_ 2"]]
@@ -43,12 +43,12 @@ class Paths:
 def plane(
     shown: Plane, panels_of: Mapping[str, Paths], centre: tuple[float, float], half: float
 ) -> Figure:
-    """Draw one panel for each attack. A panel shows the decision regions, the paths of the attack,
-    and the l-infinity ball of the attack.
+    """Draw one panel for each attack, with the decision regions, its paths, and its l-infinity
+    ball.
 
     ``centre``: the attacked point, shown as a large dot.
-    ``half``: half the side length of the shown square. The square is centred at the attacked point,
-        or is moved if it would leave the unit square.
+    ``half``: half the side length of the shown square, which is centred at the attacked point, or
+        moved if it would leave the unit square.
 
     Each point of a path has a small mark, and the last point has a cross.
     """

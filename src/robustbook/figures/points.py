@@ -26,8 +26,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Scatter:
-    """A panel, which shows named points, and named curves on which these points are expected to
-    lie.
+    """A panel with named points, and curves on which they are expected to lie.
 
     ``log`` names the logarithmic axes: "x", "y" or "xy".
     """
@@ -41,8 +40,8 @@ class Scatter:
 
 
 def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6) -> Figure:
-    """Draw the panels ``shown``, each with points and expected curves. Points are drawn without
-    lines between them, and expected curves are drawn as dashed lines.
+    """Draw the panels ``shown``, each with points, without lines between them, and with the
+    expected curves as dashed lines.
 
     All panels share one legend. On a logarithmic axis points at 0 or below are not drawn.
     """

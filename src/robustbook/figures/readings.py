@@ -25,12 +25,11 @@ def readings(
     printed: Mapping[str, Mapping[str, float]],
     main: str,
 ) -> Figure:
-    """Draw the accuracies ``values``. Each panel shows a network, and each row of a panel shows an
+    """Draw the accuracies ``values``, with a panel for each network, and in it a row for each
     attack.
 
-    ``names`` are the labels of the attacks, and ``titles`` are the labels of the networks. Open
-    markers show ``printed[network][training]``, the accuracy that the paper states for the attack
-    ``main``.
+    ``names`` are the labels of the attacks, and ``titles`` those of the networks. Open markers show
+    ``printed[network][training]``, the accuracy that the paper states for the attack ``main``.
     """
     with style():
         height = 0.9 + 0.21 * len(names)

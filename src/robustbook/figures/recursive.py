@@ -1,9 +1,9 @@
 """Draw Figure 1 of Deep Defense, a network and its reverse network, from a list of layers.
 
-The left column shows the network. The middle column shows the reverse network, which has the same
-weights and computes from bottom to top. The right column shows DeepFool's step, the ratio rho of
-the norms of perturbation and image, and the loss. An arrow across the top of the figure leads from
-DeepFool's step back to the image.
+The left column shows the network, and the middle one the reverse network, which has the same
+weights and computes from bottom to top. The right column shows DeepFool's step, from which an arrow
+across the top leads back to the image, the ratio rho of the norms of perturbation and image, and
+the loss.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Stage:
     ``name``: the name of the layer in the module.
     ``forward``: the operation of the layer in the network.
     ``reverse``: the corresponding operation of the reverse network.
-    ``kept``: what the operation of the reverse network needs from the forward pass.
+    ``kept``: what this operation needs from the forward pass.
     ``shape``: the shape of the layer's output for one image.
     ``parameters``: the number of the layer's parameters.
     """
@@ -119,8 +119,8 @@ def _box(
     *,
     tall: float = BOX,
 ) -> None:
-    """Draw a box at the height ``y`` with ``text`` in the middle, or with ``text`` on the left and
-    ``end`` on the right.
+    """Draw a box at the height ``y`` with ``text`` in the middle, or on the left with ``end`` on
+    the right.
     """
     left, width = column
     axes.add_patch(

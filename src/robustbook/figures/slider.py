@@ -1,7 +1,7 @@
 """Make a slider that switches between prepared pictures, as HTML with a few lines of JavaScript.
 
-In a browser without JavaScript there is no slider, and all pictures are visible, one below the
-other. The slider is an ordinary range input, so the arrow keys move it.
+It is an ordinary range input, so the arrow keys move it. Without JavaScript there is no slider, and
+all pictures are visible, one below the other.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-# A notebook does not have the book's style sheet, so the styles of the frames are defined here.
+# A notebook does not have the book's style sheet, so the frames bring their styles.
 _STYLE = (
     "<style>.frames .example{display:flex;align-items:center;justify-content:center;gap:1em}"
     ".frames .example figure{flex:0 1 11em;min-width:0;margin:0;text-align:center}"

@@ -1,11 +1,11 @@
 """Define the common style of all figures of the book.
 
 A drawing function enters the context `style()`, gets a figure from `panels` and draws on its axes
-with matplotlib. A figure must also be saved inside the context `style()`, because matplotlib
-chooses the form of text and the names of SVG elements only when it saves. This module does not use
-`pyplot`, and changes no setting permanently. The colours are Paul Tol's bright scheme (Colour
-Schemes, SRON/EPS/TN/09-002), which colour-blind readers can tell apart. Curves also differ in their
-markers and dashes.
+with matplotlib. The figure must also be saved inside this context, because matplotlib chooses the
+form of text and the names of SVG elements only when it saves. The module does not use `pyplot`, and
+changes no setting permanently. The colours are Paul Tol's bright scheme (Colour Schemes,
+SRON/EPS/TN/09-002), which colour-blind readers can tell apart; curves also differ in their markers
+and dashes.
 """
 
 from collections.abc import Mapping
@@ -44,8 +44,8 @@ class Look:
     dash: str
 
 
-# One entry per training method of the whole book. Two methods share a colour only if no figure
-# shows both. Red crosses are failures, and open black markers are the papers' numbers.
+# One entry per training method of the whole book; two share a colour only if no figure shows both.
+# Red crosses are failures, and open black markers the papers' numbers.
 LOOKS = {
     "vanilla": Look(BRIGHT["blue"], "o", "-"),
     "adversarial": Look(BRIGHT["red"], "s", "--"),
@@ -110,8 +110,8 @@ def panels(
 
 
 def legend_below(figure: Figure, named: Mapping[str, Any], columns: int = 4) -> None:
-    """Draw one legend below all panels, with at most ``columns`` columns. If the legend would be
-    wider than the figure, it has fewer columns.
+    """Draw one legend below all panels, with at most ``columns`` columns, or fewer if it would be
+    wider than the figure.
     """
     canvas: Any = FigureCanvasAgg(figure)
     for count in range(min(columns, len(named)), 0, -1):
@@ -179,9 +179,7 @@ def draw_printed(
     *,
     label: str | None = None,
 ) -> None:
-    """Draw the paper's values at the positions `x`, as open black markers on top of everything
-    else.
-    """
+    """Draw the paper's values at the positions `x`, as open black markers on top of all else."""
     axes.plot(
         x,
         values,

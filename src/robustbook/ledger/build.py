@@ -19,16 +19,14 @@ Command = Callable[[str, str, str, str], tuple[str, str]]
 """A function that returns the command line that measures a number of a paper, and a note on what
 this command needs.
 
-A `Command` has four arguments: the id of the paper's number, the paper, the profile ("quick",
-"reduced" or "paper"), and the table or figure whose run measured the number, as ``paper/item`` or
-"". The command line is "" if no study measures the number.
+Its four arguments are the id of the paper's number, the paper, the profile ("quick", "reduced" or
+"paper"), and the table or figure whose run measured the number, as ``paper/item`` or "". The
+command line is "" if no study measures the number.
 """
 
 
 def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """Return an empty command line and an empty note. `build` uses this function by default, if the
-    ledger needs no commands.
-    """
+    """Return an empty command line and an empty note: the default of `build`."""
     return "", ""
 
 
@@ -44,19 +42,18 @@ class Entry:
         tolerance.
     ``seeds``: the number of seeds that were run (0 if the measurement is not random).
     ``verdict``: one of VERDICTS.
-    ``reason``: why the ledger gives this verdict: a note from the rule that decided it, followed by
-        a hand-written explanation. If the experiment was not run, ``reason`` states what the
-        experiment needs.
+    ``reason``: why the ledger gives this verdict: a note from the rule that decided it, a
+        hand-written explanation and, if the experiment was not run, what it needs.
     ``command``: the command line that measures the number; empty if no study measures the number.
     ``tally``: the kind of comparison, such as "measured number" or "setting" (see TALLIES).
     ``difference``: for an ordering of two numbers, the difference of our two means and the ends of
         its confidence interval.
     ``tolerance``: the largest difference between the paper's number and our mean that counts as
         agreement, in the number's unit; None if the paper prints no number.
-    ``held``: for a verdict by the number of runs that agree with the paper, this number and the
-        number of all runs.
-    ``same_as``: the id of an earlier line of the ledger that makes the same comparison; such a line
-        is shown but not counted.
+    ``held``: for a verdict by the number of runs that agree with the paper, this number and that of
+        all runs.
+    ``same_as``: the id of an earlier line that makes the same comparison, so that this one is shown
+        but not counted.
     """
 
     id: str
@@ -126,11 +123,9 @@ def build(
     ``paper``, ``item``: if given, only the numbers of this paper, or of this table or figure, are
         included.
     ``profile``: if given, only measurements with this profile ("paper", "reduced" or "quick") are
-        used. A paper's number gets the verdict `not run` if it was not measured with the given
-        profile. If ``profile`` is None, the largest experiment that measured a number is used:
-        paper, else reduced, else quick.
-    ``command``: a function that returns, for a number of a paper, the command line that measures it
-        (see `Command`).
+        used, and a number without one gets the verdict `not run`. With None, the largest experiment
+        that measured a number is used: paper, else reduced, else quick.
+    ``command``: a function that returns the command line that measures a number (see `Command`).
 
     Raises ValueError for an unknown ``paper``, ``item`` or ``profile``, and for invalid files.
     """
@@ -166,8 +161,8 @@ def entries(
     command: Command = no_command,
 ) -> tuple[Entry, ...]:
     """Return one ledger line for each of the papers' numbers in `chosen`. The command in a line
-    runs the experiment that measures the number. The command uses the experiment size `profile`
-    ("paper", "reduced" or "quick") if the experiment can be run with this size.
+    runs the experiment that measures the number, if possible with the experiment size `profile`
+    ("paper", "reduced" or "quick").
     """
     measured = measurements(targets, records)
     lines = []
@@ -179,7 +174,7 @@ def entries(
             target.id, "reason unknown" if verdict.verdict == "not reproduced" else ""
         )
         unrun = verdict.verdict == "not run"
-        # If only the other number of an ordering is not measured, the command measures that number.
+        # If only the other number of an ordering is not measured, the command measures that one.
         lacking = found and target.partner and target.partner not in measured
         asked = targets[target.partner] if lacking and target.partner else target
         item = f"{target.paper}/{found.item}" if found and not unrun else ""
@@ -218,11 +213,11 @@ Measured = Mapping[str, Mapping[str, Measurement]]
 
 
 def _pair(target: Target, measured: Measured) -> tuple[Measurement | None, Measurement | None]:
-    """Return a pair: our best measurement of one of the papers' numbers, and None. For an ordering,
-    return the measurements of both numbers with the best profile that has both.
+    """Return our best measurement of one of the papers' numbers, and None; for an ordering, return
+    the measurements of both numbers with the best profile that has both.
 
     Measurements with different profiles cannot be compared, because the experiments differ in size
-    as well. If no profile has both numbers of an ordering, the second measurement is None.
+    as well. If no profile has both numbers, the second measurement is None.
     """
     ours = measured.get(target.id, {})
     theirs = measured.get(target.partner or "", {})
@@ -234,7 +229,7 @@ def _pair(target: Target, measured: Measured) -> tuple[Measurement | None, Measu
 
 def _values(target: Target, found: Measurement | None) -> Hashable:
     """Return our measured values of one of the papers' numbers, with errors converted to
-    accuracies. If the number was not measured, return the id of the number instead.
+    accuracies; if there are none, return its id.
     """
     if found is None:
         return target.id.replace("error", "accuracy")
@@ -252,13 +247,13 @@ def _earlier(
     targets: Mapping[str, Target],
     measured: Measured,
 ) -> str:
-    """Return the id of the first number in the ledger that makes the same comparison as ``target``.
-    Return "" if no earlier number in the ledger makes the same comparison.
+    """Return the id of the first number in the ledger that makes the same comparison as ``target``,
+    or "" if no earlier one does.
 
-    Two orderings make the same comparison if each is the partner of the other (a > b and b < a).
-    Two orderings from different tables or figures of one paper make the same comparison if they
-    order the same measurements. An error and an accuracy make the same comparison if they add up to
-    100 %, both in the paper and in our measurement for each seed.
+    Two orderings make the same comparison if each is the partner of the other (a > b and b < a), or
+    if they are from different tables or figures of one paper and order the same measurements. An
+    error and an accuracy do if they add up to 100 %, both in the paper and in our measurement for
+    each seed.
     """
     found, other = _pair(target, measured)
     if target.partner is not None:
@@ -287,12 +282,11 @@ def measurements(
     targets: Mapping[str, Target], records: Iterable[Record]
 ) -> dict[str, dict[str, Measurement]]:
     """Return our measurements of each of the papers' numbers, by id and by profile ("paper",
-    "reduced" or "quick"). All measurements of a number with one profile are taken from the same
-    record (file of results).
+    "reduced" or "quick").
 
-    The record of one table or figure may also contain measurements for another table or figure. If
-    several records of a profile measure a number, the record of the number's own table or figure is
-    used.
+    All measurements of a number with one profile are taken from the same record (file of results).
+    The record of one table or figure may also contain measurements for another; if several records
+    measure a number, that of its own table or figure is used.
     """
     found: dict[str, dict[str, Measurement]] = {}
     for record in records:
@@ -318,7 +312,7 @@ def measurements(
 
 def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
     """Return the hand-written explanations of verdicts (columns id, reason), by the id of the
-    paper's number. Return an empty dictionary if the file of explanations does not exist.
+    paper's number; an empty dictionary if there is no such file.
 
     Raises ValueError for an unknown or repeated id, or an empty reason.
     """

@@ -1,11 +1,11 @@
-"""List the claims of the papers in plain words, and compute from the verdicts whether each claim
+"""List the claims of the papers in plain words, and compute from the verdicts whether each
 survives.
 
-A claim is a hand-written row of `book/claims.csv`. The row has the paper, the claim in words, and
-the page that tests the claim ("" if there is no page yet). Three further columns contain ids of the
-paper's numbers, separated by spaces. One column is for numbers that support the claim, one for
-numbers that refute the claim, and one for numbers that show that the claim holds only in float32.
-The function `status` computes whether the claim survives from the verdicts on these numbers:
+A claim is a hand-written row of `book/claims.csv`, with the paper, the claim in words, and the page
+that tests it ("" if there is no page yet). Three further columns contain ids of the paper's
+numbers, separated by spaces: numbers that support the claim, that refute it, and that show that it
+holds only in float32. From the verdicts on these numbers, `status` computes whether the
+claim survives:
 
     fails            a supporting number was not reproduced, or a refuting number was reproduced
     only in float32  the claim does not fail, but a number was reproduced that shows that the
@@ -30,11 +30,8 @@ COLUMNS = ("paper", "claim", "page", "supported_by", "refuted_by", "lost_in_floa
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of a paper, and the ids of the paper's numbers that decide whether the claim
-    survives.
-
-    If a number is reproduced, it can support the claim, refute the claim, or show that the claim
-    holds only in float32.
+    """One claim of a paper, and the ids of the paper's numbers that, if reproduced, support it,
+    refute it, or show that it holds only in float32.
     """
 
     paper: str

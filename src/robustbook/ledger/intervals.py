@@ -1,11 +1,11 @@
 """Compute prediction intervals for a further run of an experiment, and confidence intervals for
 differences of means.
 
-A paper reports a single run, so a number of the paper is compared with a *prediction* interval.
-This interval is computed from our runs, and is likely to contain the result of another run. A
-confidence interval for our mean would not show whether the paper's number agrees with ours. With
-more and more seeds, the confidence interval would become arbitrarily narrow, but the result of a
-single run would vary as much as with few seeds.
+A paper reports a single run, so its number is compared with a *prediction* interval, which is
+computed from our runs and is likely to contain the result of another run. A confidence interval for
+our mean would not show whether the paper's number agrees with ours: with more and more seeds it
+would become arbitrarily narrow, but the result of a single run would vary as much as with few
+seeds.
 """
 
 import math
@@ -32,13 +32,11 @@ def prediction_interval(
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
-    `unit`). For shares, b = p (1 - p) / k, where p is the mean share. The term b is needed because
-    our k test images are a sample. If the values are not shares of test images, b = 0. If the paper
-    used the same test images as we did, the prediction interval is wider than necessary. If the
-    paper used other images, and few of them, the prediction interval is too narrow, because the
-    choice of the paper's images adds its own error. The prediction interval is clipped to the
-    range of shares. With a single run, both ends of the interval are the value itself, because one
-    run does not show how much runs vary.
+    `unit`). Then b = p (1 - p) / k, where p is the mean share, because our k test images are a
+    sample; for other values b = 0. If the paper used the same test images as we did, the interval
+    is wider than necessary. If it used other images, and few of them, the interval is too narrow,
+    because their choice adds its own error. The interval is clipped to the range of shares. With a
+    single run, both ends are the value itself, because one run does not show how much runs vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")
@@ -60,8 +58,8 @@ def prediction_interval(
 
 def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
     """Return how much the choice of test images contributes to the half-width of the 95 %
-    prediction interval, for n >= 2 runs. Return 0 for a single run, and for values that are not
-    shares of ``images`` test images.
+    prediction interval of n runs; 0 for a single run, and for values that are not shares of test
+    images.
     """
     if images is None or n < 2:
         return 0.0
@@ -71,10 +69,10 @@ def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
 
 def sampling_error(value: float, unit: str, images: int | None) -> float:
     """Return the half-width of the 95 % interval of a single run, if only the choice of test images
-    is random. Return 0 for a value that is not a share of ``images`` test images.
+    is random; 0 for a value that is not a share of test images.
 
     The interval is that of Agresti and Coull 1998, which adds two successes and two failures to the
-    counts. So the half-width is not 0 for a share of 0 or 1.
+    counts, so that the half-width is not 0 for a share of 0 or 1.
     """
     if images is None:
         return 0.0
@@ -92,10 +90,9 @@ def difference_interval(
 ) -> tuple[float, float]:
     """Return the 95 % confidence interval of the mean of ``ours`` minus the mean of ``partners``.
 
-    If `paired`, the i-th values of ``ours`` and ``partners`` come from the same seed, and Student's
-    t is applied to their differences. If not `paired`, the interval is Welch's interval, which does
-    not assume equal variances. If ``ours`` or ``partners`` has only one value, both ends of the
-    interval are the difference of the means.
+    If `paired`, the i-th values of both come from the same seed, and Student's t is applied to
+    their differences. Otherwise the interval is Welch's, which does not assume equal variances. If
+    ``ours`` or ``partners`` has only one value, both ends are the difference of the means.
     """
     difference = fmean(ours) - fmean(partners)
     if min(len(ours), len(partners)) < 2:

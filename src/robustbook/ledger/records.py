@@ -3,8 +3,8 @@
 The file of a record is `book/records/<paper>/<item>.<profile>.json`, where the item is a table,
 figure or claim and the profile is the size of the experiment. A record has rows (single measured
 numbers), arrays that figures draw, and the versions, devices and seconds of the run (the
-provenance). Writing the same record twice gives the same bytes, because keys are sorted. Each row,
-array and parameter has its own line. Numbers that are not whole are rounded to 6 significant
+provenance). Keys are sorted, so that writing the same record twice gives the same bytes, and each
+row, array and parameter has its own line. Numbers that are not whole are rounded to 6 significant
 digits, which is more precise than any of our measurements.
 """
 
@@ -31,15 +31,14 @@ class Row:
 
     ``value``: a finite number in `unit`, which is percent (0..100), fraction (0..1), ratio, count,
         l2 or none.
-    ``target``: the id of the paper's number with which this measurement is compared; None if there
-        is no such number.
-    ``name``: what was measured, in words. The name may be empty if ``target`` is given.
+    ``target``: the id of the paper's number with which this one is compared, or None.
+    ``name``: what was measured, in words; it may be empty if ``target`` is given.
     ``seed``: the seed of the run; None if the measurement is not random, such as a number of
         parameters.
-    ``images``: the number of test images, if the value is a share of test images; None otherwise.
-        If `images` is given, the prediction interval includes the binomial error of the share.
-    ``holds``: for a pattern (``compare`` is `shape`), whether the pattern holds in the run with
-        this seed; None for a number.
+    ``images``: the number of test images, if the value is a share of them; None otherwise. With it,
+        the prediction interval includes the binomial error of the share.
+    ``holds``: for a pattern (``compare`` is `shape`), whether it holds in the run with this seed;
+        None for a number.
     ``setting``: labels of the measured number, such as the network, the training and the attack.
     """
 
@@ -75,9 +74,9 @@ class Record:
 
     `paper` and `item` (a table, figure or claim) have the same names as in the files of
     `book/targets`. The `profile` is the size of the experiment: "paper", "reduced" or "quick". The
-    values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and strings.
-    In an array, NaN stands for a value that does not exist. The values of `parameters` and
-    `provenance` are anything that JSON can hold.
+    values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and strings,
+    where NaN stands for a value that does not exist. Those of `parameters` and `provenance` are
+    anything that JSON can hold.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -107,8 +106,8 @@ class Record:
 
 
 def rounded(value: float | int) -> float | int:
-    """Return a number rounded to 6 digits. A whole number is not rounded, because a number of
-    parameters is exact.
+    """Return a number rounded to 6 digits; a whole number, such as a number of parameters, stays
+    exact.
     """
     value = float(value)
     if value.is_integer() and abs(value) < 1e15:
@@ -152,16 +151,14 @@ def read_record(path: Path) -> Record:
 
 @cache
 def _adapter() -> Any:
-    """Return the pydantic object that reads records. The object is built only once, because
-    building the object takes as long as reading a small record.
+    """Return the pydantic object that reads records, built only once, because this takes as long as
+    reading a small record.
     """
     return TypeAdapter(Record)
 
 
 def read_records(folder: Path) -> tuple[Record, ...]:
-    """Return all records in `folder` (book/records), sorted by path; if the folder does not exist,
-    return no records.
-    """
+    """Return all records in `folder` (book/records), sorted by path; none if it does not exist."""
     return tuple(read_record(path) for path in sorted(folder.glob("*/*.json")))
 
 
@@ -172,9 +169,8 @@ class Conflict(ValueError):
 def compare(published: Record, new: Record) -> list[Row]:
     """Return the rows of the old record `published` that the record `new` lacks.
 
-    Values count as equal if they agree to 6 digits.
-
-    Raises Conflict if a row has different values in the two records.
+    Raises Conflict if a row has different values in the two records, which count as equal if they
+    agree to 6 digits.
     """
     held = {_key(row): row for row in new.rows}
     for row in published.rows:
@@ -188,16 +184,14 @@ def compare(published: Record, new: Record) -> list[Row]:
 
 
 def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, Any]]:
-    """Return two things: the rows of both records together, and the arrays of both records
-    together.
+    """Return the rows of both records together, and the arrays of both together.
 
     The merged rows have the order in which one study of all seeds would have written them. Two rows
-    are of the same kind if they measure the same number for different seeds. The rows of the record
-    with fewer seeds are inserted into the rows of the record with more seeds. Among the rows of the
-    same kind, the row with the next smaller seed is found. The new row is inserted after the rows
-    of that seed. If there is no row of the same kind, the inserted row is placed after the row that
-    precedes it in its own record. Arrays of the same name must be equal in both records. Arrays
-    cannot be merged, because they may be means over seeds.
+    are of the same kind if they measure the same number for different seeds. Each row of the record
+    with fewer seeds is inserted into the other record, after the rows of the next smaller seed that
+    a row of the same kind has; without one, after the row that precedes it in its own record.
+    Arrays of the same name must be equal: they cannot be merged, because they may be means over
+    seeds.
 
     Raises Conflict if a row or an array has different values in the two records.
     """
@@ -241,12 +235,10 @@ def named(row: Row) -> str:
 def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
     """Return the position in ``rows`` at which a row with the seed ``seed`` is inserted.
 
-    ``like``: the seeds and positions of those rows in ``rows`` that are of the same kind as the
-        inserted row.
+    ``like``: the seeds and positions of the rows of the same kind as the inserted row.
 
-    The reference seed is the largest seed in ``like`` that is not above ``seed``. The new row is
-    placed after all neighbouring rows with the reference seed. If all seeds in ``like`` are above
-    ``seed``, the new row is placed before the rows with the smallest seed in ``like``.
+    The new row is placed after all neighbouring rows with the largest seed in ``like`` that is not
+    above ``seed``. If all are above, it is placed before the rows with the smallest one.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)

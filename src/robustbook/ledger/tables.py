@@ -20,10 +20,8 @@ TITLES = {
 
 
 def number(value: float | int | None, digits: int = 6) -> str:
-    """Return a number as text. A whole number is written with all its digits. A number that is not
-    whole is written with at most `digits` digits and at most NUMBER characters.
-
-    Return a dash if the value is None.
+    """Return a number as text, and a dash for None. A whole number is written with all its digits,
+    any other with at most `digits` digits and at most NUMBER characters.
     """
     if value is None:
         return "-"
@@ -33,11 +31,9 @@ def number(value: float | int | None, digits: int = 6) -> str:
 
 
 def interval(entry: Entry) -> str:
-    """Return the prediction interval of a ledger line as text. For an ordering of two numbers,
-    return the interval of the difference of their means.
+    """Return the interval of a ledger line (`Entry.span`) as text, or an empty text if it has none.
 
-    Return an empty text if fewer than two seeds were run. The ends of the interval have 4 digits,
-    or fewer than 4 if the text would be longer than SPREAD characters.
+    The ends have 4 digits, or fewer if the text would be longer than SPREAD characters.
     """
     if entry.span is None:
         return ""
@@ -48,9 +44,7 @@ def interval(entry: Entry) -> str:
 
 def counts(entries: Iterable[Entry]) -> str:
     """Return as text how many ledger lines have each verdict, such as "3 reproduced, 1
-    inconclusive".
-
-    Lines of the ledger that repeat an earlier comparison are not counted.
+    inconclusive". Lines that repeat an earlier comparison are not counted.
     """
     found = Counter(entry.verdict for entry in entries if not entry.same_as)
     return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
@@ -115,8 +109,8 @@ def _lines(entry: Entry) -> list[str]:
 
 
 def _continued(command: str) -> list[str]:
-    """Return a shell command, split into lines that fit into the width of the text. All lines
-    except the last end with a backslash.
+    """Return a shell command, split into lines of at most WIDTH characters; all but the last end
+    with a backslash.
     """
     lines = textwrap.wrap(
         command,
@@ -134,8 +128,8 @@ def _wrapped(reason: str) -> list[str]:
 
 
 def summary(ledger: Ledger) -> str:
-    """Return a Markdown table of counts of verdicts. There is one row for each paper and kind of
-    comparison, and one column for each verdict. The last column is the sum of a row.
+    """Return a Markdown table of counts of verdicts, with one row for each paper and kind of
+    comparison, and one column for each verdict and for their sum.
     """
     lines = [
         "| | what is compared | " + " | ".join(VERDICTS) + " | sum |",

@@ -1,5 +1,4 @@
-"""Read and check the targets, which are numbers, orderings and patterns stated in the papers, from
-`book/targets/*-targets.csv`.
+"""Read and check the targets from `book/targets/*-targets.csv`.
 
 A target is one number, ordering or pattern that a paper states. The column `compare` says how our
 measurement is compared with the paper's statement:
@@ -11,9 +10,9 @@ measurement is compared with the paper's statement:
     greater_than ID  our number is greater than our measurement of the target ID
     shape            a pattern holds, which the note states in words
 
-The tolerance of a comparison is fixed before the run. The column `note` says how the tolerance was
-chosen. The column `name` says in words what is measured or, for an ordering or a pattern, what the
-paper states. Tables show this name.
+The tolerance of a comparison is fixed before the run; the column `note` says how it was chosen. The
+column `name`, which tables show, says in words what is measured or, for an ordering or a pattern,
+what the paper states.
 """
 
 import csv
@@ -39,17 +38,16 @@ SETTING = re.compile(
     r"/settings/|/code-networks/|^saturating/table-2/|/l1-bounds/|/deep-defense/fgs-1\.0$"
 )
 
-# Seven orderings claim "no loss" instead of a gain, as their notes say. The tolerance of these
-# orderings is the loss that is allowed. All other orderings are strict.
+# Seven orderings claim "no loss" instead of a gain, as their notes say: their tolerance is the loss
+# that is allowed. All other orderings are strict.
 NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Target:
     """One number, ordering or pattern that a paper states. `printed` is the number in the paper, or
-    None; `as_printed` is the same number as text, with the paper's trailing zeros. For an ordering
-    of two numbers, `partner` is the id of the second number. For a number or a pattern, `partner`
-    is None.
+    None; `as_printed` is the same as text, with the paper's trailing zeros. `partner` is the id of
+    the second number of an ordering, otherwise None.
     """
 
     id: str
@@ -71,8 +69,7 @@ class Target:
     @property
     def context(self) -> bool:
         """Return whether the ledger only quotes the paper's number as context, without a comparison
-        with our measurements. Numbers that are quoted as context stand in a separate list of the
-        ledger and are not counted.
+        with our measurements. Such numbers stand in a separate list and are not counted.
         """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
 
@@ -101,19 +98,17 @@ class Target:
 
     @property
     def no_loss(self) -> bool:
-        """Return whether an ordering only claims that the first number is not worse than the second
-        number, up to the tolerance.
+        """Return whether an ordering only claims that the first number is not worse than the
+        second, up to the tolerance.
         """
         return NO_LOSS.search(self.note) is not None
 
 
 def read_targets(folder: Path) -> dict[str, Target]:
-    """Return a dict with all numbers and statements of the papers, read from the files in a folder.
-    The keys of the dict are the ids of the numbers and statements, sorted by paper.
+    """Return all targets in the files of a folder, by id and sorted by paper.
 
-    Raises ValueError for an invalid row. A row is invalid if its columns, paper, unit, kind,
-    comparison or partner are unknown. A row is also invalid if a bound has no number, or if another
-    row has the same id.
+    Raises ValueError for an invalid row: with unknown columns, paper, unit, kind, comparison or
+    partner, with a bound that has no number, or with the id of another row.
     """
     targets: dict[str, Target] = {}
     for file in sorted(folder.glob("*-targets.csv")):
@@ -134,7 +129,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
     """Yield the rows of a CSV file, each with the name of the file and the number of the line.
 
     Raises ValueError if the columns of the file are not ``columns``, or if a row has too few or too
-    many fields. A row has too many fields if a text with a comma is not quoted.
+    many fields, for example because a text with a comma is not quoted.
     """
     with file.open(encoding="utf-8", newline="") as handle:
         reader = csv.DictReader(handle)

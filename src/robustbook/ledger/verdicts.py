@@ -1,49 +1,44 @@
 """Compute the verdict on a number or statement of a paper from our measurements.
 
-The rules of the verdicts were fixed before any verdict was computed. The tests check every rule.
+The rules were fixed before any verdict was computed. The tests check every rule.
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
-tolerance. A number is also *reproduced* if the prediction interval for another run of ours, widened
-by the tolerance, contains the paper's number. A prediction interval can lead to *reproduced* only
-if it is narrow. A prediction interval is narrow if its half-width is at most three tolerances plus
-the binomial error of the test images. With a wider prediction interval the verdict is
-*inconclusive*, because a wide interval contains many numbers. If the paper's number lies outside
-the widened interval, the verdict is *not reproduced*.
+tolerance, or if the prediction interval for another run of ours, widened by the tolerance, contains
+the paper's number. The second condition counts only for a narrow interval, whose half-width is at
+most three tolerances plus the binomial error of the test images. With a wider one, which contains
+many numbers, the verdict is *inconclusive*. If the paper's number lies outside the widened
+interval, the verdict is *not reproduced*.
 
-at_most, at_least. For an upper or lower bound in a paper, the rule of `equal` is applied with only
-one end of the prediction interval. The end on the allowed side of the bound is used.
+at_most, at_least. For an upper or lower bound, the rule of `equal` is applied with only one end of
+the prediction interval, the one on the allowed side of the bound.
 
-A separate rule applies to patterns (``compare`` is `shape`) and to whole numbers with tolerance 0.
-Such a whole number is a count, or an answer (1 for yes, 0 for no). For a pattern or a whole number
-with tolerance 0, each run (one per seed) either agrees with the paper's claim or contradicts it.
-The claim is *reproduced* if no run contradicts it. A claim is *not reproduced* if more runs
-contradict it than chance explains. We assume that one run in twenty contradicts a true claim. Let p
-be the probability that at least as many runs as in our experiment contradict a true claim. The
-verdict is *not reproduced* if p is at most 5 %. If some runs contradict the claim, but no more than
-chance explains, the verdict is *inconclusive*. With five seeds, one contradicting run makes the
-verdict inconclusive, and two contradicting runs refute the claim.
+shape, and whole numbers with tolerance 0 and at least two runs. Such a number is a count, or an
+answer (1 for yes, 0 for no). Each run (one per seed) either agrees with the paper's claim or
+contradicts it. The claim is *reproduced* if no run contradicts it, *not reproduced* if more runs
+contradict it than chance explains, and otherwise *inconclusive*. We assume that one run in twenty
+contradicts a true claim. Chance does not explain the contradicting runs if the probability of at
+least so many is at most 5 %. With five seeds, one contradicting run makes the verdict inconclusive,
+and two refute the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
-difference of the means decides the verdict. If both numbers were measured with the same seeds, the
-confidence interval of their difference is paired by seed; otherwise Welch's interval is used. For
-shares of fewer than 10,000 test images, the interval also contains the error from the choice of
-these images, because all seeds use the same images. An ordering is *reproduced* if the whole
-interval of the difference lies on the claimed side of 0. An ordering is *inconclusive* if the
-interval of the difference contains 0 but reaches beyond the tolerance on the claimed side. All
-other orderings are *not reproduced*: no difference in the interval exceeds the tolerance on the
-claimed side. A few orderings only claim that the first number is not worse than the second. For an
-ordering that only claims "not worse", the rule of `at_least` is applied to the difference of the
-means, with the bound 0.
+difference of the means decides. It is paired by seed if both numbers were measured with the same
+seeds, and otherwise Welch's. For shares of fewer than 10,000 test images, it also contains the
+error from the choice of these images, because all seeds use the same ones. The ordering is
+*reproduced* if the whole interval lies on the claimed side of 0, and *inconclusive* if the interval
+contains 0 but reaches beyond the tolerance on the claimed side. Otherwise it is *not reproduced*:
+no difference in the interval exceeds the tolerance on the claimed side. A few orderings only claim
+that the first number is not worse than the second; for these, the rule of `at_least` is applied to
+the difference of the means, with the bound 0.
 
 A single run does not show how much runs vary, so it has no prediction interval, and only the
 tolerance applies. But a share of fewer than 10,000 test images also depends on the choice of these
-images. If this choice may explain why a number differs by more than the tolerance, the verdict is
-*inconclusive*. For an ordering, the error from the choice of the images gives an interval for the
-difference. An ordering is then *reproduced* if the whole interval lies on the claimed side of 0 and
-the difference exceeds the tolerance.
+images. If this may explain why a number differs by more than the tolerance, the verdict is
+*inconclusive*. For an ordering, the error from this choice gives an interval for the difference;
+the ordering is *reproduced* if the whole interval lies on the claimed side of 0 and the difference
+exceeds the tolerance.
 
 If ``compare`` is `shape` but no run says whether the pattern holds, the verdict is `no printed
-number`. The ledger then shows our number without a comparison, because the paper has no number.
+number`: the ledger shows our number without a comparison.
 """
 
 import math
@@ -100,15 +95,15 @@ class Measurement:
 
     @property
     def images(self) -> int | None:
-        """Return the smallest number of test images of any row; return None if no row is a share of
-        test images.
+        """Return the smallest number of test images of any row, or None if no row is a share of
+        them.
         """
         return min((row.images for row in self.rows if row.images), default=None)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict on a number of a paper, and the measurements from which the verdict follows.
+    """A verdict on a number of a paper, and the measurements from which it follows.
 
     ``verdict``: one of VERDICTS.
     ``ours``: the mean of our runs.
@@ -116,8 +111,8 @@ class Judgement:
     ``difference``: for an ordering of two numbers, the difference of the means and its confidence
         interval, which decide the verdict.
     ``note``: a short explanation of the verdict.
-    ``held``: for a verdict by the number of runs that agree with the paper, this number and the
-        number of all runs.
+    ``held``: for a verdict by the number of runs that agree with the paper, this number and that of
+        all runs.
     """
 
     verdict: str
@@ -134,11 +129,11 @@ def judge(
     target: Target, measured: Measurement | None, partner: Measurement | None = None
 ) -> Judgement:
     """Return the verdict on `target`, a number, ordering or pattern of a paper. For an ordering,
-    `partner` is the measurement of the second number. Both numbers must have the same profile,
-    otherwise the verdict is `not run`.
+    `partner` is the measurement of the second number; without it, or with another profile than the
+    first, the verdict is `not run`.
 
-    Raises ValueError if the measured rows have a unit that differs from that of `target`, or if
-    rows for a pattern do not say whether the pattern holds.
+    Raises ValueError if the measured rows have another unit than `target`, or if rows for a pattern
+    do not say whether it holds.
     """
     if measured is None:
         return Judgement("not run")
@@ -208,10 +203,7 @@ def _outcomes(agree: int, n: int) -> str:
 
 def _beyond(target: Target, bottom: float, top: float) -> float:
     """Return by how much the distance from the paper's number to the interval [bottom, top] exceeds
-    the tolerance. Return 0 if the distance is within the tolerance.
-
-    If the paper states a bound, only one end of the interval is used, on the side that the bound
-    allows.
+    the tolerance, or 0. For a bound, only the end on the allowed side is used.
     """
     assert target.printed is not None
     printed, tolerance = target.printed, target.tolerance
@@ -225,8 +217,8 @@ def _beyond(target: Target, bottom: float, top: float) -> float:
 def _bound(
     target: Target, measured: Measurement, ours: float, low: float, high: float
 ) -> tuple[str, str]:
-    """Return two things: the verdict on a number or a bound of a paper, and a note that explains
-    the verdict. ``low`` and ``high`` are the ends of the prediction interval.
+    """Return the verdict on a number or a bound of a paper, and a note that explains it. ``low``
+    and ``high`` are the ends of the prediction interval.
     """
     bound = {
         "at_most": "the paper states an upper bound",
@@ -260,8 +252,8 @@ def _bound(
 
 
 def _of_choice(target: Target, measured: Measurement) -> float:
-    """Return the error of a single run that comes from the choice of test images. Return 0 for a
-    whole test set.
+    """Return the error of a single run that comes from the choice of test images; 0 for a whole
+    test set.
     """
     if measured.images is not None and measured.images >= WHOLE:
         return 0.0
@@ -271,8 +263,8 @@ def _of_choice(target: Target, measured: Measurement) -> float:
 def _ordering(
     target: Target, measured: Measurement, partner: Measurement
 ) -> tuple[str, str, tuple[float, float, float]]:
-    """Return three things: the verdict on an ordering, a note that explains the verdict, and the
-    difference of the means with its confidence interval.
+    """Return the verdict on an ordering, a note that explains it, and the difference of the means
+    with its confidence interval.
     """
     sign = 1 if target.compare == "greater_than" else -1
     ours, partners, paired = _aligned(measured, partner)

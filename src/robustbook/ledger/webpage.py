@@ -1,7 +1,7 @@
 """Show the ledger as one HTML table with filters, for a page of the book.
 
-The table needs only the files `book/_static/ledger.js` and `ledger.css`. The table needs neither a
-server nor an internet connection. Without JavaScript the whole table is shown.
+It needs only the files `book/_static/ledger.js` and `ledger.css`, neither a server nor an internet
+connection. Without JavaScript the whole table is shown.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,9 +24,7 @@ Pages = Mapping[str, Mapping[str, str]]
 
 def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
     """Return the filters, the table of all ledger lines, and the list of numbers quoted for
-    context.
-
-    Each row of the table links to the ``pages`` that compare the row's number with our measurement.
+    context. Each row of the table links to the ``pages`` that compare its number with ours.
     """
     pages = pages or {}
     entries = ledger.entries
@@ -109,10 +107,7 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
 
 
 def _interval(entry: Entry) -> str:
-    """Return the prediction interval of a ledger line as text. For an ordering of two numbers,
-    return the interval of the difference of their means. Return "" if fewer than two seeds were
-    run.
-    """
+    """Return the interval of a ledger line (`Entry.span`) as text, or "" if it has none."""
     if entry.span is None:
         return ""
     low, high = (measured(end, entry.tolerance) for end in entry.span)
@@ -126,8 +121,8 @@ def _sentence(text: str) -> str:
 
 
 def _option(text: str) -> str:
-    """Return one option of a shell command (``--name value``) as HTML. A line may break inside a
-    long value, but not inside "--".
+    """Return one option of a shell command (``--name value``) as HTML, in which a line may break
+    inside a long value, but not inside "--".
     """
     name, _, value = text.partition(" ")
     return f' <span class="option">--{name}</span> {value}'

@@ -24,9 +24,9 @@ def runs_in_words(agree: int, runs: int) -> str:
 
 
 def measured(value: float | int | None, tolerance: float | None) -> str:
-    """Return a measured number as text, with one decimal more than the tolerance, but with at most
-    four significant digits. Without a tolerance, return three significant digits. A whole number
-    without a tolerance keeps all its digits. Return "" for None.
+    """Return a measured number as text, or "" for None: with one decimal more than the tolerance,
+    but at most four significant digits; without a tolerance, with three significant digits or, if
+    it is whole, with all digits.
     """
     if value is None:
         return ""

@@ -26,9 +26,8 @@ def unchanged(*models: object) -> Iterator[None]:
     random state.
 
     A batch norm in training mode updates its running statistics, and dropout draws from torch's
-    global generator. In the context that `unchanged` returns, each model uses a copy of its
-    buffers. The context also restores torch's random state, so two measurements in a row use the
-    same dropout masks.
+    global generator. In this context, each model uses a copy of its buffers, and torch's random
+    state is restored at the end, so two measurements in a row use the same dropout masks.
     """
     modules = {part for model in models if isinstance(model, nn.Module) for part in model.modules()}
     kept = [
@@ -88,8 +87,8 @@ def predict(
         By default, the key of an image is its row number.
     ``draw``: for a randomised model, the number that selects the noise draw.
 
-    Raises ValueError unless the model returns two or more finite logits per image. Without the
-    check for finite logits, argmax would return a class even for NaN.
+    Raises ValueError unless the model returns two or more finite logits per image. Without this
+    check, argmax would return a class even for NaN.
     """
     return logits_of(model, images, batch_size, keys=keys, draw=draw).argmax(1)
 
@@ -99,8 +98,8 @@ def gradients(
 ) -> Float[Tensor, "n *shape"]:
     """Return the gradient of each image's cross entropy with respect to that image.
 
-    The function also works inside `torch.no_grad` and `torch.inference_mode`. The function raises
-    ValueError if the model is not differentiable or a gradient is not finite.
+    It also works inside `torch.no_grad` and `torch.inference_mode`. Raises ValueError if the model
+    is not differentiable or a gradient is not finite.
     """
     check_set(images, labels)
     found = []

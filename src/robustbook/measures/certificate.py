@@ -2,17 +2,17 @@
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
 randomized smoothing" (arXiv 1902.02918), section 3. For each draw of the noise, a base classifier
-predicts one class. The smoothed classifier predicts the class that the base classifier predicts
-most often. Let the noise on the image be N(0, sigma^2 I), and let the base classifier predict one
-class with probability p > 1/2. The smoothed classifier then predicts this class for every image
-whose l2 distance from the given image is below R:
+predicts one class; the smoothed classifier predicts the most frequent class. Let the noise on the
+image be N(0, sigma^2 I), and let the base classifier predict one class with probability p > 1/2.
+Then the smoothed classifier predicts this class for every image whose l2 distance from the given
+one is below R:
 
     R = sigma Phi^-1(p),
 
 Here Phi is the distribution function of the standard normal. The base classifier may also add noise
 in its layers, because the theorem also holds for classifiers that return a probability of each
 class. The probability p is estimated from counts, by the exact lower limit of Clopper and Pearson
-(1934). So for each image, the certified radius R is too large with probability at most alpha.
+(1934), so the certified radius R of an image is too large with probability at most alpha.
 """
 
 import torch
@@ -91,16 +91,15 @@ def certified(
     """Return for each image the certified class and its certified l2 radius (Cohen et al., section
     3.2.2).
 
-    ``choice``: how often the model predicts each class for each image, counted over a first set of
-        noise draws. The class that was predicted most often is the class to be certified.
-    ``counts``: how often the model predicts each class for each image, counted over a second set of
-        noise draws, all different from the first. The lower limit of the certified class's
-        probability is computed from ``counts``.
+    ``choice``: how often the model predicts each class for each image, over a first set of noise
+        draws; the class that was predicted most often is to be certified.
+    ``counts``: the same for a second set of noise draws, all different from the first. The lower
+        limit of the certified class's probability is computed from them.
     ``sigma``: standard deviation of the noise on the image, above 0.
 
-    If the lower limit of the class's probability is not above 1/2, the returned class is `ABSTAIN`,
-    and the returned radius is 0. Raises ValueError for an invalid ``sigma`` or ``alpha``, or if
-    ``counts`` has different numbers of noise draws for different images.
+    If this lower limit is not above 1/2, the class is `ABSTAIN` and the radius 0. Raises ValueError
+    for an invalid ``sigma`` or ``alpha``, or if ``counts`` has different numbers of noise draws for
+    different images.
     """
     if not sigma > 0:
         raise ValueError(f"sigma must be above 0, got {sigma}: without noise nothing is certified")

@@ -57,7 +57,7 @@ def evidence(
     queries: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Attack a model in several ways. Return a dictionary with the names and values of the
+    """Attack a model in several ways, and return a dictionary with the names and values of the
     measurements that `diagnose` needs.
 
     ``model``: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
@@ -69,8 +69,8 @@ def evidence(
         that cannot be run on the model. The attack ``repaired`` changes the backward pass of
         sigmoids and ReLUs, so the model must have a sigmoid or ReLU. The attack ``float64`` needs a
         model that can be converted to float64, and images of lower precision than float64.
-    ``source``: a second network for the measurement ``transfer``. The attack ``one_step`` is run on
-        ``source``, and ``transfer`` is the accuracy of ``model`` on the adversarial images.
+    ``source``: a second network for the measurement ``transfer``, the accuracy of ``model`` on the
+        adversarial images that the attack ``one_step`` makes for ``source``.
     ``sizes``: radii, as multiples of eps. For the measurement ``curve``, the attack ``many_steps``
         is run at each radius in ``sizes`` that is at most 1. The curve also includes the radius of
         ``many_steps``, the radius 1 and, if the attack ``clean`` is run, the radius 0.
@@ -139,8 +139,8 @@ def _allowed(
 
 @torch.no_grad()
 def _asked_twice(model: Model, images: Tensor) -> list[Tensor]:
-    """Return the logits of two evaluations of the model on the same images. If the model is a
-    `Drawing`, the evaluations use its first two noise draws.
+    """Return the logits of two evaluations of the model on the same images, with the first two
+    noise draws if it is a `Drawing`.
     """
     found = []
     with unchanged(model):

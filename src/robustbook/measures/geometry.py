@@ -7,13 +7,12 @@ length element dl:
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
-The length l of the path measures how much the probabilities change along the path. Along the path,
-dx = (x_T - x_S) dt. With v = J (x_T - x_S), the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j
-p_j v_j)^2), the standard deviation of v under p. The length element is 0 if all v_k are equal,
-because adding a number to all logits changes no probability. According to the paper, multiplying
-all logits by the same number does not change the length of a path. In fact, multiplying all logits
-by a number changes the length of a path. Adding the same number to all logits does not change the
-length of a path.
+The length l of the path measures how much the probabilities change along it. There dx = (x_T - x_S)
+dt, so with v = J (x_T - x_S) the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2),
+the standard deviation of v under p. It is 0 if all v_k are equal, because adding a number to all
+logits changes no probability. According to the paper, multiplying all logits by the same number
+does not change the length of a path. In fact it does; adding the same number to all logits does
+not.
 """
 
 from collections.abc import Callable
@@ -35,8 +34,8 @@ class Walk:
     ``length``: the length element dl/dt.
     ``change``: the rate of change of the probabilities in total variation: half the sum over
         classes of |dp_k/dt|.
-    ``singular_values``: singular values of the Jacobian of the logits, in decreasing order. The
-        number ``m`` of singular values is the smaller of the Jacobian's two dimensions.
+    ``singular_values``: singular values of the Jacobian of the logits, in decreasing order; their
+        number ``m`` is the smaller of the Jacobian's two dimensions.
     """
 
     probabilities: Float[Tensor, "t k"]
@@ -111,18 +110,16 @@ def resolve(
     farthest: float = 0.1,
     halvings: int = 40,
 ) -> tuple[Float[Tensor, " u"], Float[Tensor, " v"]]:
-    """Add points to ``t`` where probabilities change fast. Return two results: all points, and the
-    Fisher distances between neighbouring points.
+    """Add points to ``t`` where probabilities change fast, and return all points and the Fisher
+    distances between neighbouring points.
 
-    An interval is halved until the Fisher distance between the probabilities at its two ends is at
-    most ``farthest``. No interval is halved more than ``halvings`` times. The Fisher distance of
-    two distributions is at most pi. The sum of the Fisher distances between neighbouring points
-    approximates the length of the path.
+    An interval is halved, at most ``halvings`` times, until the Fisher distance between the
+    probabilities at its two ends is at most ``farthest`` (no distance is above pi). The sum of the
+    distances between neighbouring points approximates the length of the path.
 
     The probabilities of a saturated network can change within a millionth of the path, between two
-    neighbouring points of an evenly spaced grid. If the probabilities change between two
-    neighbouring points of ``t``, but are equal at both points, `resolve` does not notice the
-    change.
+    neighbouring points of an evenly spaced grid. `resolve` does not notice such a change if the
+    probabilities are equal at both points.
     """
 
     def gaps(t: Tensor) -> Tensor:
@@ -140,13 +137,12 @@ def resolve(
 def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
     """Return the Fisher distance of two distributions, 2 arccos(sum_k sqrt(p_k q_k)).
 
-    The Fisher distance is the length of the shortest path between the two distributions. The
-    distance is pi if no class has a positive probability in both distributions. If the network
-    assigns two images to different classes with probabilities near 1, every path between the two
-    images has a length of at least about pi.
+    It is the length of the shortest path between the two distributions, and pi if no class has a
+    positive probability in both. So if the network assigns two images to different classes with
+    probabilities near 1, every path between the two images has a length of at least about pi.
 
-    The distance is computed as 4 arcsin(||sqrt(p) - sqrt(q)|| / 2), which is the same number.
-    For two almost equal distributions, the arccosine would lose half of the digits.
+    The distance is computed as 4 arcsin(||sqrt(p) - sqrt(q)|| / 2), which is the same number,
+    because the arccosine would lose half of the digits for two almost equal distributions.
     """
     chord: Tensor = torch.linalg.vector_norm(p.sqrt() - q.sqrt(), dim=-1)
     return 4 * (chord / 2).clamp(max=0.5**0.5).arcsin()

@@ -1,10 +1,10 @@
 """Measure the size of the smallest adversarial perturbation that an attack finds for each image.
 
-The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps. So one
+The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps, so one
 measurement gives the whole curve of accuracy against eps. Each attack gives an upper bound on the
-size of the smallest adversarial perturbation. The minimum over several attacks is a tighter upper
-bound than the result of one attack. If several attacks are run, take the minimum over the attacks
-for each image, before averaging over images (Carlini et al. 2019, arXiv 1902.06705, section 5).
+size of the smallest adversarial perturbation, and the minimum over several attacks is a tighter
+one. Take this minimum for each image, before averaging over images (Carlini et al. 2019, arXiv
+1902.06705, section 5).
 """
 
 import math
@@ -17,8 +17,8 @@ from torch import Tensor
 from .answers import Model, predict, rows_of
 
 Strike = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""An attack, given as a function from (images, labels, keys, eps) to perturbed images. By
-default, the key of an image is its row number in the set.
+"""An attack, given as a function from (images, labels, keys, eps) to perturbed images. By default,
+the key of an image is its row number in the set.
 """
 
 
@@ -45,8 +45,8 @@ def smallest(
         radii.
     ``keys``: one number for each image, by default the row number. The key of an image determines
         the random numbers of the attack and of a randomised model for this image.
-    ``halvings``: number of bisection steps that shorten a successful perturbation. The shortened
-        perturbation ends close to the class boundary.
+    ``halvings``: number of bisection steps that shorten a successful perturbation, so that it ends
+        close to the class boundary.
 
     Raises ValueError if the grid is not increasing, and if logits are not finite.
     """

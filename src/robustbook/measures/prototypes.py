@@ -12,10 +12,10 @@ nonzero component of w1". For the same weights, the ratio eps_min / intensity is
 intensity is the median of |w1| instead of the mean.
 
 Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
-paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). The formula of the density is missing in
-the copies of the paper that we could read. We reconstructed the density from the constant c that
-the paper prints. The distribution is Student's t with nu = 4 + 6/g degrees of freedom, scaled by
-sqrt((nu - 2) / nu). For g = 0 the distribution is the Gaussian.
+paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). Its formula is missing in the copies of the
+paper that we could read, so we reconstructed it from the constant c that the paper prints. The
+distribution is Student's t with nu = 4 + 6/g degrees of freedom, scaled by sqrt((nu - 2) / nu); for
+g = 0 it is the Gaussian.
 """
 
 import math
@@ -35,8 +35,8 @@ def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[T
 def scaled_ratio(
     w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"], intensity: Intensity = "mean"
 ) -> Float[Tensor, "*s"]:
-    """Return eps_min divided by the intensity of w1. The intensity is the mean (as in the paper) or
-    the median of |w1| over the nonzero components of w1.
+    """Return eps_min divided by the mean of |w1| over the nonzero components of w1, which the paper
+    calls the intensity, or by their median if ``intensity`` is "median".
 
     The ratio does not change if both prototypes are multiplied by the same number. For an even
     number of components, the median is the smaller of the two middle components. Raises ValueError
@@ -54,10 +54,9 @@ def pearson_vii(
 ) -> Float[Tensor, "..."]:
     """Return random numbers with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
-    Numbers are drawn by Bailey's polar method (Mathematics of Computation 62, 1994). If the excess
-    kurtosis is 0, the numbers are Gaussian, drawn by the Box-Muller method. If the generator starts
-    in the same state, the results for every kurtosis are computed from the same uniform random
-    numbers.
+    They are drawn by Bailey's polar method (Mathematics of Computation 62, 1994) or, if
+    ``kurtosis`` is 0 (Gaussian), by the Box-Muller method. From the same state of the generator,
+    both methods use the same uniform random numbers for every kurtosis.
     """
     nu = degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
@@ -71,11 +70,11 @@ def pearson_vii(
 def resampled(
     weights: Float[Tensor, "..."], shape: tuple[int, ...], generator: torch.Generator
 ) -> Float[Tensor, "..."]:
-    """Return random samples of a network's weights, drawn with replacement. The mean of the weights
-    is not subtracted.
+    """Return random samples of a network's weights, drawn with replacement, without subtracting
+    their mean.
 
-    Drawing weights with replacement gives the same distribution as the paper's inverse transform
-    sampling from the weight distribution.
+    Drawing with replacement gives the same distribution as the paper's inverse transform sampling
+    from the weight distribution.
     """
     values = weights.flatten()
     return values[torch.randint(len(values), shape, generator=generator)]

@@ -43,10 +43,11 @@ class Attack:
 
     ``eps``: l-infinity radius for pixels in [0, 1].
     ``loss``: the loss that FGSM and PGD maximise.
-    ``clip``: whether adversarial images are clipped to [0, 1]; the Square attack always clips.
+    ``clip``: whether adversarial images are clipped to [0, 1]; the Square attack and AutoAttack
+        always clip.
 
     ``steps``, ``step_size`` and ``restarts`` are options of PGD. The Square attack makes at most
-    ``queries`` queries for each image.
+    ``queries`` queries for each image. AutoAttack uses ``steps`` and ``queries``.
 
     The options ``precision``, ``flush``, ``rescale`` and ``slope`` change only the attack's
     gradients, not the evaluated network.
@@ -57,8 +58,7 @@ class Attack:
     ``rescale``: whether the logits are divided by a constant, their `median_lead`, so that the
         softmax does not saturate.
     ``slope``: the softness of the derivatives that the backward pass uses for sigmoids and ReLUs
-        (see `softened`). If ``slope`` is None, the backward pass uses the true derivatives of the
-        nonlinearities.
+        (see `softened`); with None it uses their true derivatives.
 
     Raises ValueError for an unknown kind, loss or precision.
     """
@@ -89,11 +89,10 @@ class Survival:
     """The result of an attack on a set of images: which images the network still classifies
     correctly.
 
-    ``correct``: for each image, whether the network still classifies the image correctly.
+    ``correct``: for each image, whether the network still classifies it correctly.
     ``still``: for each image, whether the adversarial image equals the clean image. Without
-        clipping, a gradient attack leaves an image unchanged only if the gradient of the image's
-        loss is zero. With clipping, the image is also unchanged if the gradient points out of [0,
-        1] in every pixel.
+        clipping, a gradient attack leaves an image unchanged only if the gradient of its loss is
+        zero; with clipping, also if the gradient points out of [0, 1] in every pixel.
     """
 
     correct: Tensor
@@ -288,10 +287,9 @@ def _launch(
 
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
-    """Return the median size of the lead over all images; the lead is the label's logit minus the
-    highest logit of all wrong classes. The size of the lead is its absolute value, because the lead
-    of a misclassified image is negative. The returned median is at least 1e-6, because the caller
-    divides logits by the median.
+    """Return the median over all images of the absolute value of the lead: the label's logit minus
+    the highest logit of all wrong classes, which is negative for a misclassified image. The result
+    is at least 1e-6, because the caller divides logits by it.
     """
     check_set(images, labels)
     sizes = margin(logits_of(net, images), labels).abs()

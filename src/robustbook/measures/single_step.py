@@ -1,10 +1,10 @@
 """Measure the accuracy as a function of eps, when each image is moved by eps times a fixed
 direction. In FGSM the direction is the sign of the gradient.
 
-The sign of the gradient does not depend on eps. So one gradient is enough for the whole curve of
-accuracy against eps, and each point of the curve costs only one forward pass. Bisection finds the
-eps at which the network has a given accuracy. The images may have any scale: they may contain
-pixels, or the output of a network's preprocessing.
+The sign does not depend on eps, so one gradient is enough for the whole curve of accuracy against
+eps, each point of which costs only one forward pass. Bisection finds the eps at which the network
+has a given accuracy. The images may have any scale: they may contain pixels, or the output of a
+network's preprocessing.
 """
 
 import torch
@@ -36,8 +36,7 @@ def accuracy_along(
     eps: float,
     box: Box | None = None,
 ) -> float:
-    """Return the accuracy in percent on perturbed images; each image is moved by ``eps`` times its
-    direction.
+    """Return the accuracy in percent after each image was moved by ``eps`` times its direction.
 
     ``box``: the lowest and highest value of each pixel, to which the perturbed images are clipped;
         with None images are not clipped.
@@ -68,8 +67,8 @@ def eps_leaving(
     The eps is found by doubling from ``start`` and then by bisection, with a relative error of at
     most ``tolerance``. If the accuracy does not always decrease with eps, it may cross ``accuracy``
     at several values of eps; one of these values is returned. Raises ValueError if ``start`` or
-    ``tolerance`` is not a finite number above 0. Also raises ValueError if the accuracy on clean
-    images is already at most ``accuracy``, or is above ``accuracy`` at every eps that was tried.
+    ``tolerance`` is not a finite number above 0, and if the accuracy is at most ``accuracy``
+    already on clean images, or still above it at every eps that was tried.
     """
     start, tolerance = check_positive("start", start), check_positive("tolerance", tolerance)
 

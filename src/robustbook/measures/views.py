@@ -1,8 +1,8 @@
 """Make models that have the same predictions as a network, but give an attack different gradients.
 
-Each function returns a view: a model that shares the weights and buffers of the original network.
-So a view always uses the network's current weights. Converting a view to a different dtype or
-device would convert the network too; convert a `copy.deepcopy` of the view instead.
+Each function returns a view: a model that shares the weights and buffers of the original network,
+so it always uses their current values. Converting a view to a different dtype or device would
+convert the network too; convert a `copy.deepcopy` of the view instead.
 """
 
 import copy
@@ -23,11 +23,10 @@ from .answers import Model
 def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
-    Carlini & Wagner (arXiv 1607.04311) divide the logits of distilled networks before they attack
-    these networks. The model is any callable from images to logits, or a randomised model. The
-    logits of a randomised model are divided by ``by`` in each noise draw. Raises ValueError unless
-    ``by`` is finite and above 0, because dividing by 0, infinity or a negative number would change
-    the predictions.
+    Carlini & Wagner (arXiv 1607.04311) do this with distilled networks before they attack them. The
+    model is any callable from images to logits, or a randomised model, whose logits are divided in
+    each noise draw. Raises ValueError unless ``by`` is finite and above 0, because dividing by 0,
+    infinity or a negative number would change the predictions.
     """
     _check_above_zero("by", by)
     if isinstance(net, Drawing):
@@ -60,9 +59,9 @@ def softened(net: Model, softness: float) -> nn.Module:
     ``forward`` method calls directly keep their derivatives.
 
     The softer derivative is our interpretation of the "stabilised gradient" of Brendel & Bethge
-    2017 (arXiv 1704.01547). We could not read the formula of the stabilised gradient. Raises
-    ValueError if the network has no sigmoid or ReLU, if ``net`` is a callable that is not a module,
-    or if ``softness`` is not finite and above 0.
+    2017 (arXiv 1704.01547), whose formula we could not read. Raises ValueError if the network has
+    no sigmoid or ReLU, if ``net`` is a callable that is not a module, or if ``softness`` is not
+    finite and above 0.
     """
     _check_above_zero("softness", softness)
     if not isinstance(net, nn.Module):

@@ -1,7 +1,7 @@
 """Measure the distribution of a network's weights: range, kurtosis, histogram.
 
 The measurements follow Section 5 and Figure 1 of Nayebi & Ganguli 2017 (arXiv 1703.09202). Biases
-are excluded; the paper does not mention biases.
+are excluded; the paper does not mention them.
 """
 
 import math

@@ -15,10 +15,9 @@ Start = Literal["xavier", "normal", "truncated"]
 def build(name: Name, width: int = 0) -> CNN | nn.Module:
     """Return the network called ``name``, whose weights must still be drawn (see `initialise`).
 
-    For an MLP, ``width`` is the number of units in each hidden layer. For the CNN, ``width`` is the
-    number of units in the last hidden layer. If ``width`` is 0, an MLP gets 200 units in each
-    hidden layer, the smallest width that the paper names. If ``width`` is 0, the CNN gets the
-    paper's 1024 units.
+    ``width`` is the number of units in each hidden layer of an MLP, or in the last hidden layer of
+    the CNN. With 0, an MLP gets 200, the smallest width that the paper names, and the CNN the
+    paper's 1024.
     """
     if name == "sigmoid-mlp":
         return sigmoid_mlp(width or 200)
@@ -37,8 +36,8 @@ def initialise(net: nn.Module, start: Start, generator: torch.Generator) -> None
     ``normal``: weights are drawn from N(0, 1), the default of TensorFlow's ``random_normal`` in
         2017, and biases are 0.
     ``truncated``: weights are normal with standard deviation 0.1, truncated at two standard
-        deviations, and biases are 0.1. ``truncated`` is the initialisation of the convolutional
-        network in TensorFlow's tutorial of 2017.
+        deviations, and biases are 0.1, as in the convolutional network of TensorFlow's tutorial of
+        2017.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")

@@ -2,9 +2,9 @@
 code.
 
 The ConvNet is like MatConvNet's network for CIFAR-10, but its pooling layers use windows of 2 x 2
-instead of 3 x 3 pixels. The stride of the pooling layers is 2. The first pooling layer comes before
-the first ReLU. The initial weights are drawn as in MatConvNet: normal with standard deviation 0.01
-in the first layer and 0.05 in all other layers; biases are 0.
+instead of 3 x 3 pixels, with stride 2. The first of them comes before the first ReLU. The initial
+weights are drawn as in MatConvNet: normal with standard deviation 0.01 in the first layer and 0.05
+in all other layers; biases are 0.
 """
 
 from collections import OrderedDict
@@ -21,8 +21,8 @@ from .prepared import Prepared, draw_normal
 def convnet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return a network from 32 x 32 colour images to 10 logits, with 145,578 parameters.
 
-    ``narrow`` divides the numbers of filters 32, 32, 64, 64 of the hidden layers. ``narrow`` is 1,
-    2, 4 or 8; with 1 the network is the paper's.
+    ``narrow`` (1, 2, 4 or 8) divides the numbers of filters 32, 32, 64, 64 of the hidden layers;
+    with 1 the network is the paper's.
     """
     check_narrow(narrow)
     conv = partial(nn.utils.skip_init, nn.Conv2d)

@@ -15,16 +15,15 @@ class PatchConv2d(nn.Conv2d):
     The layer is meant for few channels and stride 1.
 
     For 20 kernels of 5 x 5 on one-channel images and one CPU thread, torch takes four to five times
-    as long for the input gradient as for the convolution. To compute the input gradient,
-    `PatchConv2d` multiplies the gradient of its output by the kernels and adds up the products
-    patch by patch. `PatchConv2d` computes the input gradient in less than half of torch's time.
-    Attacks such as DeepFool need the input gradient for every class at every step; ordinary
-    training does not need this gradient. On a GPU the layer uses torch's own convolution. A layer
+    as long for the input gradient as for the convolution. `PatchConv2d` needs less than half of
+    torch's time: it multiplies the gradient of its output by the kernels and adds up the products
+    patch by patch. Attacks such as DeepFool need the input gradient for every class at every step;
+    ordinary training does not need it. Torch's own convolution is used on a GPU, and for a layer
     with a stride above 1, dilation, groups, padding that is given as a word, or padding with other
-    values than zeros also uses torch's own convolution on a CPU.
+    values than zeros.
 
-    The gradient with respect to the weights treats the images as constants. So this gradient cannot
-    be differentiated again with respect to the images.
+    The gradient with respect to the weights treats the images as constants, so it cannot be
+    differentiated again with respect to them.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:

@@ -1,10 +1,9 @@
 """Define two networks that Deep Defense uses: LeNet from MatConvNet's MNIST example, and an MLP.
 
-Yan, Guo and Zhang 2018 take LeNet and the MLP from the DeepFool paper. LeNet has two 5 x 5
-convolutions of 20 and 50 filters without padding. Each convolution is followed by 2 x 2 max
-pooling, but not by a ReLU. The last two layers of LeNet are fully connected, with 500 ReLU units
-and 10 logits. The initial weights are drawn as in MatConvNet: the weights are normal with standard
-deviation 0.01, and the biases are 0.
+Yan, Guo and Zhang 2018 take both from the DeepFool paper. LeNet has two 5 x 5 convolutions of 20
+and 50 filters without padding, each followed by 2 x 2 max pooling but not by a ReLU. Its last two
+layers are fully connected, with 500 ReLU units and 10 logits. The initial weights are normal with
+standard deviation 0.01, as in MatConvNet, and the biases are 0.
 """
 
 from collections import OrderedDict
@@ -20,8 +19,8 @@ from .prepared import Prepared, draw_normal
 def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return LeNet from 28 x 28 gray images to 10 logits, with 431,080 parameters.
 
-    ``narrow`` divides the widths 20, 50, 500 of the hidden layers. ``narrow`` is 1, 2 or 5; with 1
-    the network is MatConvNet's.
+    ``narrow`` (1, 2 or 5) divides the widths 20, 50, 500 of the hidden layers; with 1 the network
+    is MatConvNet's.
     """
     if narrow not in (1, 2, 5):
         raise ValueError(f"narrow must be 1, 2 or 5, got {narrow}")
@@ -46,8 +45,8 @@ def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) ->
 def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
     """Return an MLP from 28 x 28 gray images to 10 logits, with 469,160 parameters.
 
-    The MLP has hidden layers of 500 and 150 ReLU units. MatConvNet has no MLP with these layers, so
-    the initial weights of the MLP are drawn like those of LeNet.
+    It has hidden layers of 500 and 150 ReLU units. MatConvNet has no such MLP, so the initial
+    weights are drawn like those of LeNet.
     """
     body = MLP((784, 500, 150, 10), torch.relu)
     draw_normal(body, generator, (0.01,) * 3)
@@ -58,7 +57,7 @@ def fc500_150_10_bn(preprocess: nn.Module, generator: torch.Generator) -> Prepar
     """Return the MLP of `fc500_150_10` with a batch norm before each ReLU; it has 470,460
     parameters.
 
-    The MLP with batch norm was added to the released code of Deep Defense later.
+    It was added to the released code of Deep Defense later.
     """
     body = nn.Sequential(
         OrderedDict[str, nn.Module](

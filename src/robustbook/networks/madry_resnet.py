@@ -25,9 +25,9 @@ def madry_resnet(generator: torch.Generator, narrow: int = 1, wide: int = 1) -> 
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1 or 2; the widths 16, 32 and 64 of the stages are divided by this number.
-    ``wide``: 1 or 10; the widths of the stages are multiplied by this number. With ``wide`` 1 the
-        network is the paper's *simple* network, which has 464,154 parameters. With ``wide`` 10 the
-        network is the paper's *wide* network, which has 45,901,914 parameters.
+    ``wide``: 1 or 10; the widths of the stages are multiplied by this number. With 1 the network is
+        the paper's *simple* network, with 464,154 parameters; with 10 it is the *wide* network,
+        with 45,901,914 parameters.
     """
     if narrow not in (1, 2):
         raise ValueError(f"narrow must be 1 or 2, got {narrow}")
@@ -62,9 +62,8 @@ def madry_resnet(generator: torch.Generator, narrow: int = 1, wide: int = 1) -> 
 
 
 class PerImage(nn.Module):
-    """Subtract the mean of each image and divide by its standard deviation, as TensorFlow does. If
-    the standard deviation of an image of n numbers is below 1 / sqrt(n), the image is divided by 1
-    / sqrt(n) instead.
+    """Subtract the mean of each image and divide by its standard deviation, but by at least 1 /
+    sqrt(n) for an image of n numbers, as TensorFlow does.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -78,8 +77,8 @@ class PerImage(nn.Module):
 class PaddedBlock(nn.Module):
     """A residual block with two convolutions, each preceded by batch norm and leaky ReLU.
 
-    ``active``: if True, the input of the shortcut is the output of the first leaky ReLU. If False,
-        the input of the shortcut is the input of the block.
+    ``active``: whether the input of the shortcut is the output of the first leaky ReLU (True) or
+        the input of the block (False).
     """
 
     def __init__(self, before: int, after: int, stride: int, active: bool = False) -> None:

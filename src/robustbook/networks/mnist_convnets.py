@@ -36,9 +36,9 @@ def madry_mnist(generator: torch.Generator, narrow: int = 1) -> CNN:
 def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the network of Wong, Rice and Kolter 2020 (released code), with 166,406 parameters.
 
-    The two 4 x 4 convolutions have 16 and 32 filters, stride 2 and padding 1. After the two
-    convolutions comes a fully connected layer of 100 units. Initial weights and biases are drawn
-    from the distributions of torch's defaults.
+    The two 4 x 4 convolutions have 16 and 32 filters, stride 2 and padding 1. Then comes a fully
+    connected layer of 100 units. Initial weights and biases are drawn from the distributions of
+    torch's defaults.
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1, 2 or 4; the widths 16, 32 and 100 are divided by this number.
@@ -65,10 +65,9 @@ def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
 def mosbach_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the network of Mosbach et al. 2018 (released code), with 3,241,354 parameters.
 
-    The two 3 x 3 convolutions have 32 and 64 filters and keep the size of the image. Each
-    convolution is followed by max pooling over 2 x 2 positions. After the convolutions comes a
-    fully connected layer of 1024 units. The initial weights are normal as in He et al. 2015, and
-    the biases are 0.
+    The two 3 x 3 convolutions have 32 and 64 filters and keep the size of the image; each is
+    followed by max pooling over 2 x 2 positions. Then comes a fully connected layer of 1024 units.
+    The initial weights are normal as in He et al. 2015, and the biases are 0.
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1, 2, 4 or 8; the widths 32, 64 and 1024 are divided by this number.

@@ -1,11 +1,11 @@
 """Define the network in network for CIFAR-10 (Lin, Chen and Yan 2014) as used by Deep Defense.
 
 The layers follow the released code of Yan, Guo and Zhang 2018. In that code the class NIN raises an
-error, because a dropout layer is missing. The network is like the NIN of MatConvNet, except for its
-first two pooling layers. The first two pooling layers use windows of 2 x 2 instead of 3 x 3 pixels,
-with stride 2. The last pooling layer averages over 8 x 8 pixels. As in MatConvNet, initial weights
-are normal with variance 2 / fan-in (He et al. 2015), and biases are 0. In the last layer, the
-standard deviation of the weights is one tenth of sqrt(2 / fan-in).
+error, because a dropout layer is missing. The network is like the NIN of MatConvNet, except that
+its first two pooling layers use windows of 2 x 2 instead of 3 x 3 pixels, with stride 2. The last
+pooling layer averages over 8 x 8 pixels. As in MatConvNet, initial weights are normal with variance
+2 / fan-in (He et al. 2015), and biases are 0; the weights of the last layer have a tenth of this
+standard deviation.
 """
 
 import math
@@ -22,9 +22,8 @@ from .prepared import Prepared, draw_normal
 def nin(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return a network from 32 x 32 colour images to 10 logits, with 966,986 parameters.
 
-    The network has two dropout layers of rate one half. ``narrow`` divides the numbers of filters
-    192, 160 and 96 of the hidden layers. ``narrow`` is 1, 2, 4 or 8; with 1 the network is the
-    paper's.
+    The network has two dropout layers of rate one half. ``narrow`` (1, 2, 4 or 8) divides the
+    numbers of filters 192, 160 and 96 of the hidden layers; with 1 the network is the paper's.
     """
     check_narrow(narrow)
     wide, middle, slim = 192 // narrow, 160 // narrow, 96 // narrow

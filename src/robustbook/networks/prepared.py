@@ -1,10 +1,10 @@
 """Define the preprocessing of a network as a module, so that the preprocessing can be a part of the
 network.
 
-Images are floats in [0, 1] everywhere in this book. Some papers train networks on other inputs, for
-example on grey levels minus the mean image. In this book a network contains its preprocessing, so
-that an attack on the network changes the image itself. To measure distances after the
-preprocessing, call the network's parts `preprocess` and `body` one after the other.
+Images are floats in [0, 1] everywhere in this book, while some papers train networks on other
+inputs, for example on grey levels minus the mean image. So a network contains its preprocessing,
+and an attack on it changes the image itself. To measure distances after the preprocessing, call the
+network's parts `preprocess` and `body` one after the other.
 """
 
 from collections.abc import Sequence
@@ -53,8 +53,8 @@ def refuse_other_images(images: Tensor, mean: Tensor) -> None:
     """Raise ValueError if the shape of the images differs from the shape of the mean image, or if
     the images are bytes.
 
-    Without this check, torch would broadcast a mean image of another shape. A byte times 255 would
-    overflow without an error.
+    Without this check, torch would broadcast a mean image of another shape, and a byte times 255
+    would overflow without an error.
     """
     if images.shape[1:] != mean.shape:
         expected = ", ".join(map(str, mean.shape))

@@ -1,10 +1,9 @@
 """Define residual networks for CIFAR-10, which map 32 x 32 colour images in [0, 1] to 10 logits.
 
-Each network starts with a convolution of 3 x 3 with stride 1. After the first convolution come the
-stages. A stage consists of basic blocks with two 3 x 3 convolutions each. The network ends with the
-mean over all positions and a linear layer. The stages are the submodules ``stage1``, ``stage2`` and
-so on. Convolutions have no bias. The argument ``narrow`` (1, 2, 4 or 8) divides the number of
-channels of every layer.
+Each network starts with a convolution of 3 x 3 with stride 1. Then come the stages, the submodules
+``stage1``, ``stage2`` and so on, which consist of basic blocks with two 3 x 3 convolutions each.
+The network ends with the mean over all positions and a linear layer. Convolutions have no bias. The
+argument ``narrow`` (1, 2, 4 or 8) divides the number of channels of every layer.
 """
 
 from collections import OrderedDict
@@ -69,14 +68,13 @@ def preact20(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     parameters in stages of 64, 128 and 256 channels.
 
     Images are not normalised, and no batch norm precedes the last ReLU. The shortcut of the first
-    block of each stage is a convolution. The convolution in a shortcut is applied to the input of
-    the block, before batch norm and ReLU. The network needs 652 million multiply-adds per image.
+    block of each stage is a convolution, which is applied to the input of the block, before batch
+    norm and ReLU. The network needs 652 million multiply-adds per image.
 
-    Three details differ from the released code of Mosbach et al. Convolutions of stride 2 are
-    padded on both sides, while TensorFlow pads them on one side only. Batch norm averages its
-    statistics with torch's default momentum. The batch norm of the released code uses the decay
-    0.999, which averages over more steps than torch's default. The initial weights of convolutions
-    have another variance than in the released code (see `_network`).
+    Three details differ from the released code. Convolutions of stride 2 are padded on both sides,
+    while TensorFlow pads them on one side only. Batch norm averages its statistics with torch's
+    default momentum, while the decay 0.999 of the released code averages over more steps. And the
+    initial weights of convolutions have another variance (see `_network`).
     """
     block = partial(PreactBlock, raw=True)
     stages = _stages(block, (64, 128, 256), 3, narrow, convolved=True)
@@ -151,8 +149,8 @@ def _stages(
     """Return the stages of a network, with ``depth`` blocks each. Every stage except the first
     starts with stride 2.
 
-    ``convolved``: whether the first block of the first stage has a convolution in its shortcut.
-        Every later stage has a convolution in the shortcut of its first block.
+    ``convolved``: whether the first block of the first stage has a convolution in its shortcut;
+        that of every later stage always has one.
     """
     check_narrow(narrow)
     stages: dict[str, nn.Module] = {}
@@ -173,9 +171,8 @@ def _network(
     layer.
 
     The initial weights of convolutions are normal with variance 2 / (output channels x kernel
-    size), as in the released code of all papers except Mosbach et al. The released code of Mosbach
-    et al. uses the number of input channels instead of the number of output channels. The linear
-    layer is drawn from torch's default distribution.
+    size), as in the released code of all papers except Mosbach et al., which uses the number of
+    input channels instead. The linear layer is drawn from torch's default distribution.
     """
     net = nn.Sequential(
         OrderedDict[str, nn.Module](

@@ -1,10 +1,10 @@
 """Define ResNeXt29 2x64d for CIFAR-10 (Xie et al. 2017) as used by Random Self-Ensemble.
 
 The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018. The first convolution is 1
-x 1 instead of 3 x 3. Each 3 x 3 convolution has two groups (the cardinality). The number of
-channels of a group is 64 in the first stage, and doubles from stage to stage. The expansion is 2.
-The network takes images in [0, 1] and does not normalise them. Convolutions have no bias, and a
-batch norm follows each convolution.
+x 1 instead of 3 x 3. Each 3 x 3 convolution has two groups (the cardinality) of 64 channels in the
+first stage, and this number doubles from stage to stage; the expansion is 2. Convolutions have no
+bias, and a batch norm follows each of them. The network takes images in [0, 1] and does not
+normalise them.
 """
 
 from collections import OrderedDict
@@ -20,7 +20,7 @@ from .first_weights import check_narrow, draw_first_weights
 def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits, with 9,128,778 parameters.
 
-    ResNeXt29 2x64d needs 1,409 million multiply-adds per image.
+    It needs 1,409 million multiply-adds per image.
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64 to 1024 of the hidden layers are

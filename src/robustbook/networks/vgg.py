@@ -1,8 +1,8 @@
 """Define VGG16 for CIFAR-10, and Model A, a similar small network for STL-10.
 
-The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble).
-VGG16 and Model A take images in [0, 1] and do not normalise them. Every convolution is 3 x 3, has a
-bias, and is followed by a batch norm and a ReLU. Pooling takes the maximum over 2 x 2 pixels.
+The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble). Both
+networks take images in [0, 1] and do not normalise them. Every convolution is 3 x 3, has a bias,
+and is followed by a batch norm and a ReLU. Pooling takes the maximum over 2 x 2 pixels.
 """
 
 from collections import OrderedDict
@@ -22,7 +22,7 @@ _MODEL_A = (32, 0, 64, 0, 128, 0, 128, 0, 256, 256, 0)
 def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits, with 14,728,266 parameters.
 
-    VGG16 needs 313 million multiply-adds per image.
+    It needs 313 million multiply-adds per image.
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64 to 512 of the hidden layers are
@@ -36,10 +36,10 @@ def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> 
 def model_a(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 96 x 96 colour images to 10 logits, with 1,128,650 parameters.
 
-    Model A needs 121 million multiply-adds per image. The batch norm layers of Model A have no
-    trained scale and shift. The last two convolutions have no padding, so that feature maps of 6 x
-    6 become 2 x 2 before the last pooling. The argument ``narrow`` divides the widths 32 to 256 of
-    the hidden layers; all arguments are explained in `vgg16`.
+    It needs 121 million multiply-adds per image. Its batch norm layers have no trained scale and
+    shift. Its last two convolutions have no padding, so that feature maps of 6 x 6 become 2 x 2
+    before the last pooling. The argument ``narrow`` divides the widths 32 to 256 of the hidden
+    layers; all arguments are explained in `vgg16`.
     """
     return _network(_MODEL_A, generator, narrow, start, affine=False, unpadded=2)
 
@@ -56,8 +56,7 @@ def _network(
     """Return a network of convolutions with batch norm, pooling layers and a final linear layer. A
     0 in ``widths`` stands for a pooling layer.
 
-    The argument ``unpadded`` is the number of convolutions at the end of the network that have no
-    padding.
+    The argument ``unpadded`` is the number of convolutions at the end that have no padding.
     """
     check_narrow(narrow)
     layers: OrderedDict[str, nn.Module] = OrderedDict(layout=ChannelsLast())

@@ -1,10 +1,9 @@
 """Describe function calls that are run later: a step is a function, and a call is a step with its
 arguments.
 
-A *step* is a pure function of plain arguments. Calling a step only builds a `Call`, which is run
-later. A call may be an argument of another call, so calls form a graph. The `key` of a call is a
-hash of the step's name, version and arguments. The result of a call is stored in a file whose name
-is the call's key.
+A *step* is a pure function of plain arguments. Calling it only builds a `Call`, which is run later.
+A call may be an argument of another call, so calls form a graph. The `key` of a call is a hash of
+the step's name, version and arguments; its result is stored in a file with the key as its name.
 """
 
 import difflib
@@ -59,9 +58,8 @@ class Call:
 
     @cached_property
     def kind(self) -> str:
-        """Return a hash like `key`, but without the arguments named `seed`.
-
-        If an argument is itself a call, its argument `seed` is left out too.
+        """Return a hash like `key`, but without the arguments named `seed`, also in calls among the
+        arguments.
 
         Calls of the same kind differ only in their seeds, so they take about the same time.
         """
@@ -169,18 +167,18 @@ def step(
     ``version``: a number that is part of the key. Increase the version when a change of the code
         changes the results.
     ``later``: the parameters that were added to the function when some of its results were already
-        stored. A parameter in ``later`` is not part of the key while it has its default value. So
-        results that were stored before the parameter was added are still found.
+        stored. Such a parameter is not part of the key while it has its default value, so that
+        those results are still found.
     """
     return lambda function: Step(function, version, later)
 
 
 def later(default: Any) -> Any:
-    """Return a dataclass field with a default value. The field was added to the dataclass when
-    results of calls with this dataclass were already stored.
+    """Return a dataclass field with a default value, for a field that was added to the dataclass
+    when results of calls with this dataclass were already stored.
 
-    While the field has its default value, the field is not part of a call's key. So results that
-    were stored before the field was added are still found.
+    While the field has its default value, it is not part of a call's key, so that those results are
+    still found.
     """
     return field(default=default, metadata={"later": True})
 

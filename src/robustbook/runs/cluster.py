@@ -21,15 +21,15 @@ from .store import Store
 def run_on_cluster(
     missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
 ) -> None:
-    """Run the function calls in ``missing`` on the workers of a dask scheduler. In ``missing``,
-    each function call must come after the calls on which it depends.
+    """Run the function calls in ``missing`` on the workers of a dask scheduler; each call must come
+    after the calls on which it depends.
 
     ``scheduler``: the address of the scheduler, such as "tcp://host:port".
 
-    Raises ModuleNotFoundError if dask.distributed is not installed. Raises OSError if the scheduler
-    does not respond, or if its workers cannot access the store of results. Each function call is
-    attempted up to twice. Raises StepFailed if a function call raised an exception in both
-    attempts. Raises WorkerLost if several workers died while running the same function call.
+    Each call is attempted up to twice. Raises StepFailed if a call raised an exception in both
+    attempts, and WorkerLost if several workers died while running the same call. Raises
+    ModuleNotFoundError if dask.distributed is not installed, and OSError if the scheduler does not
+    respond or its workers cannot access the store of results.
     """
     try:
         from distributed import Client, as_completed
@@ -81,7 +81,7 @@ def run_on_cluster(
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
     """Run a function call on a worker of the cluster, and store its result. The argument `before`
-    is not used here. It makes dask run the calls on which this call depends first.
+    is not used: it only makes dask run the calls on which this call depends first.
     """
     execute(call, Store(path), device)
 

@@ -53,18 +53,17 @@ def run(
 
     ``store``: the folder with stored results; default `Store()`.
     ``workers``: the number of worker processes; by default the value of the environment variable
-        ROBUSTBOOK_WORKERS. If ROBUSTBOOK_WORKERS is not set, the default is one worker per core or,
-        on a GPU, one worker in total. With ``workers`` = 0 or ROBUSTBOOK_WORKERS = 1, the calls run
-        in this process, one after the other.
+        ROBUSTBOOK_WORKERS or, if it is not set, one per core (on a GPU, one in total). With
+        ``workers`` = 0 or ROBUSTBOOK_WORKERS = 1, the calls run in this process, one after the
+        other.
     ``scheduler``: the address of a dask.distributed scheduler, such as "tcp://host:port". The calls
-        then run on the workers of the scheduler, which must find the store under the same path.
+        then run on its workers, which must find the store under the same path.
     ``device``: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
     ``progress``: whether a progress bar is shown on stderr.
 
-    Raises StepFailed if a function call raised an exception. Before StepFailed is raised, the
-    function calls that are already running are finished and their results are stored. Raises
-    WorkerLost if a worker process ended. The message of WorkerLost gives the likely reason. A
-    worker may have been killed because memory ran out. Workers cannot start if the calling script
+    Raises StepFailed if a function call raised an exception, after the calls that are already
+    running have finished and their results are stored. Raises WorkerLost if a worker process ended;
+    the message gives the likely reason, for example that memory ran out, or that the calling script
     has no `if __name__ == "__main__":`. Raises OSError, before anything is run, if the folder with
     stored results is not writable.
     """
@@ -94,9 +93,9 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return the function calls that must be run. The result is a dict that maps the key of each
-    call to the call. Each call comes after the calls on which it depends. Results of `calls` that
-    are already stored are put into `done`.
+    """Return the function calls that must be run, as a dict from keys to calls, in which each call
+    comes after the calls on which it depends. Results of `calls` that are already stored are put
+    into `done`.
     """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
@@ -212,8 +211,8 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Block Ctrl-C in this context. Workers that are started in this context ignore Ctrl-C while
-    they import modules, so that they print no traceback.
+    """Block Ctrl-C in this context, so that workers that are started in it ignore Ctrl-C while they
+    import modules, and print no traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -238,10 +237,10 @@ def _work(call: Call, path: Path, device: str) -> None:
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Return an error that explains why a worker ended. The exit codes of all workers show the
-    reason. If a signal ended a worker, the exit code is minus the signal's number. When one worker
-    ends, the pool ends the remaining workers with SIGTERM, so SIGTERM is ignored. `worked`: whether
-    a worker had already finished a function call.
+    """Return an error that explains, by the exit codes of all workers, why a worker ended. If a
+    signal ended a worker, its exit code is minus the signal's number. SIGTERM is ignored, because
+    the pool ends the remaining workers with it when one worker ends. `worked`: whether a worker had
+    already finished a function call.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}

@@ -79,8 +79,8 @@ class Context:
 
 
 def execute(call: Call, store: Store, device: str, show: Show | None = None) -> Done:
-    """Return the result of the function call from the store. If the result is not stored, compute
-    and store it.
+    """Return the result of the function call from the store; if it is not stored, compute and store
+    it.
 
     If another process is running the same function call, wait until it has stored the result, and
     return this result.
@@ -131,10 +131,10 @@ def runs_on(device: str) -> str:
 
 
 def default_workers(device: str) -> int:
-    """Return the default number of worker processes. If the environment variable ROBUSTBOOK_WORKERS
-    is set, its value is the number of workers. With ROBUSTBOOK_WORKERS = 1 there are no worker
-    processes, and this process runs the function calls itself. If ROBUSTBOOK_WORKERS is not set,
-    the default is one worker per available core or, on a GPU, one worker in total.
+    """Return the default number of worker processes: the value of the environment variable
+    ROBUSTBOOK_WORKERS if it is set, else one per available core or, on a GPU, one in total. With
+    ROBUSTBOOK_WORKERS = 1 the result is 0: there are no worker processes, and this process runs the
+    function calls itself.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:
@@ -203,8 +203,8 @@ def _one_thread() -> Iterator[None]:
 def _keep_freed_memory() -> None:
     """Make this process reuse freed memory instead of returning it to the operating system.
 
-    With glibc's defaults, the operating system fills new memory with zeros for each large tensor.
-    Filling with zeros takes 28 % of the time of a training step of Model A on STL-10.
+    With glibc's defaults, the operating system fills new memory with zeros for each large tensor,
+    which takes 28 % of the time of a training step of Model A on STL-10.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc: nothing to do
         mallopt = ctypes.CDLL(None).mallopt
@@ -226,7 +226,7 @@ def _step(call: Call) -> Step:
 
 
 def _filled(value: Any, results: dict[Call, Done]) -> Any:
-    """Return the argument. Each function call in it is replaced by the result of the call."""
+    """Return the argument, with each function call in it replaced by its result."""
     if isinstance(value, Call):
         return results[value]
     if isinstance(value, tuple):
@@ -263,8 +263,8 @@ def _reporter(
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """Return the progress and the seconds of a running or interrupted attempt. They are read from a
-    file in the folder of its checkpoints. Return an empty dict if there is no valid file.
+    """Return the progress, the seconds and the fingerprint of a running or interrupted attempt,
+    from a file in the folder of its checkpoints; return an empty dict if there is no valid file.
     """
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())

@@ -23,8 +23,8 @@ class StepPlan:
     """The numbers of stored and missing results of one function (step), and the run times of its
     calls.
 
-    ``stale``: the number of results that were computed by older source code. The version number of
-        the function is still the same. Stale results are still used, and are not counted in
+    ``stale``: the number of results that were computed by older source code, while the version
+        number of the function is still the same. They are still used, and are not counted in
         `stored`.
     ``missing``: the number of function calls that must be run.
     ``spent``: the seconds that it took to compute the stored results.
@@ -104,8 +104,8 @@ class Plan:
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return the function calls and all calls on which they depend. The result is a dict that maps
-    the key of each call to the call. Each call comes after the calls on which it depends.
+    """Return the function calls and all calls on which they depend, as a dict from keys to calls,
+    in which each call comes after the calls on which it depends.
     """
     found: dict[str, Call] = {}
 
@@ -121,9 +121,8 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
-"""A pattern for the paths of arguments to which the run time is proportional. They are the numbers
-of images, optimiser steps and epochs, and two fields of a training recipe: its steps and its batch
-size.
+"""A pattern for the paths of arguments to which the run time is proportional: the numbers of
+images, optimiser steps and epochs, and the steps and the batch size of a training recipe.
 """
 _NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
 """The settings of an optimiser that do not change the run time."""
@@ -136,17 +135,16 @@ def estimates(
     *,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Estimate how many seconds each function call will take. Return a dict that maps the key of
-    each call to its estimate. Calls without an estimate are omitted.
+    """Return a dict from the key of each function call to an estimate of the seconds that it will
+    take. Calls without an estimate are omitted.
 
     An estimate is the mean run time of stored calls on the same device that differ from the call
     only in the seed. If the store has no such run time, the estimate is the entry in
-    `known_seconds`. If `known_seconds` has no entry either, the estimate is scaled from stored
-    calls with another amount of work. The amount of work is a product of arguments to which the run
-    time is proportional. The product is taken over those of these quantities that the call has:
-    number of images, number of epochs, number of optimiser steps, batch size. Seeds and the
-    settings of the optimiser, such as the learning rate, may differ, too. Stored calls with other
-    differences, such as another network, are ignored.
+    `known_seconds` or, without one, is scaled from stored calls with another amount of work. The
+    amount of work is the product of the arguments to which the run time is proportional, as far as
+    the call has them: number of images, number of epochs, number of optimiser steps, batch size.
+    Seeds and the settings of the optimiser, such as the learning rate, may differ too; stored calls
+    with other differences, such as another network, are ignored.
 
     ``known_seconds``: a dict with the run times of function calls on this device in seconds, for
         example from the book's records. Its keys are the calls' `Call.kind`.
@@ -173,8 +171,8 @@ def estimates(
 
 def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
     """Return an estimate of the seconds for an amount of work. ``done`` has a pair (amount of work,
-    seconds) for each stored function call. The stored call with the most similar amount of work is
-    used, and its seconds are scaled in proportion to the work.
+    seconds) for each stored function call. The seconds of the call with the most similar amount of
+    work are scaled in proportion to the work.
     """
     apart = [abs(math.log(work / other)) for other, _ in done]
     nearest = [d for d, far in zip(done, apart, strict=True) if far == min(apart)]
@@ -223,9 +221,8 @@ def plan(
     """Return which results `run` would find in the store, and which function calls it would
     compute. Nothing is run.
 
-    ``known_seconds``: a dict with the run times of function calls on the device in seconds. Its
-        keys are the calls' `Call.kind`. The dict is used for calls whose run time is not in the
-        store.
+    ``known_seconds``: a dict from the calls' `Call.kind` to their run times on the device in
+        seconds, for calls whose run time is not in the store.
     ``device``: "cpu" or the name of a GPU, which need not be in this machine; by default the device
         that `run` uses.
     ``workers``: the number of function calls that run at once, from which the wall time is
@@ -265,8 +262,8 @@ def plan(
 def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
-    """Return two values for each function call. The first value says whether the result is stored,
-    stale or missing. The second value is the run time of a stored call in seconds.
+    """Return for each function call whether its result is stored, stale or missing, and its run
+    time in seconds, which is 0 if it is missing.
     """
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():
@@ -297,9 +294,8 @@ def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> s
 def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
-    """Return a lower bound on the wall time in seconds. One bound is the time of the longest chain
-    of dependent function calls. Another bound is the total time divided by the number of workers.
-    The larger one is returned.
+    """Return a lower bound on the wall time in seconds: the time of the longest chain of dependent
+    function calls, or the total time divided by the number of workers, whichever is larger.
     """
     ends: dict[str, float] = {}
     for key, call in every.items():

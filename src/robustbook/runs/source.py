@@ -1,12 +1,11 @@
 """Compute a hash (fingerprint) of the source code that a function uses, to detect stored results of
 older code.
 
-The hash covers the code of the function and of everything that this code uses, directly or
-indirectly. Imported code belongs to the hash if it is in the same top-level package, but outside
-`robustbook.runs`. Comments, docstrings and layout do not change the hash. Names that the code
-computes at run time, for example for getattr, are not found. So the fingerprint only hints at
-whether stored results are stale (computed by older code). A stored result is no longer used once
-the version number of the function is increased by hand.
+The hash covers the code of the function and of everything in the same top-level package, but
+outside `robustbook.runs`, that this code uses directly or indirectly. Comments, docstrings and
+layout do not change it. Names that the code computes at run time, for example for getattr, are not
+found, so the fingerprint only hints at whether stored results are stale (computed by older code).
+They are used until the version number of the function is increased by hand.
 """
 
 import ast
@@ -43,8 +42,8 @@ def fingerprint(module: str, function: str) -> str:
 
 
 def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return the code that defines a name in a module, and the names that this code uses. Each used
-    name is a pair (module, name).
+    """Return the code that defines a name in a module, and the names that this code uses, as pairs
+    (module, name).
 
     The name "*" means everything in the module.
     """
@@ -90,7 +89,7 @@ def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
 
 
 def _submodule(module: str, name: str, statement: ast.stmt) -> list[str]:
-    """Return the module to which an imported name refers, in a list. The list is empty if the name
+    """Return the module to which an imported name refers, in a list, which is empty if the name
     does not refer to a module.
     """
     if not isinstance(statement, ast.Import | ast.ImportFrom):

@@ -1,17 +1,17 @@
 """Store the result of each function call in files whose name is a hash of the call (its key).
 
 The result of a function call with key `abc...` has two files in the folder `ab`. The file
-`abc....safetensors` has the tensors, if there are any, and is written first. The file `abc....json`
-is written after the tensors. The JSON file contains the function call, the values of the result
-that are not tensors, the run time in seconds, the hashes of both files, and the provenance
-(versions, device and date). A result counts as stored if its JSON file exists. Each file is written
-under a temporary name, flushed to disk and renamed, so an interruption never leaves an incomplete
-file. A damaged file is renamed when its result is loaded.
+`abc....safetensors` has the tensors, if there are any, and is written first. Then comes
+`abc....json`, with the function call, the values of the result that are not tensors, the run time
+in seconds, the hashes of both files, and the provenance (versions, device and date). A result
+counts as stored if its JSON file exists. Each file is written under a temporary name, flushed to
+disk and renamed, so an interruption never leaves an incomplete file. A damaged file is renamed when
+its result is loaded.
 
 The files can be copied between machines, because the key of a function call depends neither on the
-machine nor on the device. The result of a call may be copied without the results of the calls on
-which it depends. If the result of the call with key `abc...` is not copied, the file
-`abc....elsewhere` states its seconds and provenance (see `Store.give`).
+machine nor on the device. A result may be copied without those on which it depends; for each of
+these, the file `abc....elsewhere` in its place states the seconds and the provenance (see
+`Store.give`).
 """
 
 import hashlib
@@ -46,11 +46,10 @@ _FIELDS = {"call", "kind", "values", "tensors", "seconds", "provenance"}
 def store_path(path: Path | str | None = None) -> Path:
     """Return the absolute path of the folder in which results are stored.
 
-    The folder is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path
-    in `ROBUSTBOOK_STORE` is relative to the folder in which this process started. The default is
-    the folder `.robustbook` in the project's checkout. Without a checkout, the default is the
-    folder `.robustbook` in the folder where the process started. In `path` and in the variable, `~`
-    stands for the home folder.
+    It is `path` if given, else the value of the environment variable `ROBUSTBOOK_STORE`, else the
+    folder `.robustbook` in the project's checkout or, without a checkout, in the folder where this
+    process started. A relative path in the variable is relative to the folder where this process
+    started. In `path` and in the variable, `~` stands for the home folder.
     """
     if path:
         return Path(path).expanduser().absolute()
@@ -137,9 +136,9 @@ class Store:
         return None
 
     def peek(self, call: Call) -> dict[str, Any] | None:
-        """Return the content of the JSON file of the function call. Return None if there is no
-        valid JSON file, or if the file of the tensors is missing. Unlike `load`, this method reads
-        no tensors and renames no damaged file.
+        """Return the content of the JSON file of the function call, or None if there is no valid
+        one or the file of the tensors is missing. Unlike `load`, this method reads no tensors and
+        renames no damaged file.
         """
         try:
             meta = self._meta(call)
@@ -163,8 +162,7 @@ class Store:
         seconds: float,
         provenance: dict[str, str],
     ) -> None:
-        """Store the result of a function call. Before this method is used, the lock of the function
-        call must be acquired (see `lock`).
+        """Store the result of a function call, whose lock the caller must hold (see `lock`).
 
         Raises TypeError if the result is not a dict of tensors and JSON values. Raises OSError if
         the result could not be written; then nothing is stored.
@@ -197,14 +195,14 @@ class Store:
 
         ``file``: the JSON file of the result; the tensor file is in the same folder.
 
-        Raises Refused if a file is damaged or is not a result. Also raises Refused if this machine
-        is computing the same function call at the moment.
+        Raises Refused if a file is damaged or is not a result, or if this machine is computing the
+        same function call at the moment.
         """
         return self._copy(file)[1]
 
     def take_note(self, file: Path) -> None:
-        """Copy a note about a function call whose result was not copied. The note states the
-        seconds and the provenance of the call (see `give`). A damaged note is skipped.
+        """Copy a note, which states the seconds and the provenance of a function call whose result
+        was not copied (see `give`). A damaged note is skipped.
         """
         note = _note(file)
         if note is not None:
@@ -214,13 +212,12 @@ class Store:
                 write_whole(path, _signed(note))
 
     def give(self, call: Call, other: "Store") -> tuple[int, bool]:
-        """Copy the result of the function call to another store. Return two values: the size of the
-        result in bytes, and whether the other store did not have the result yet.
+        """Copy the result of the function call to another store. Return its size in bytes, and
+        whether the other store did not have it yet.
 
-        Results on which this result depends are not copied. Instead, a note is written to the other
-        store for each of these results. The note states the seconds and the provenance. So a record
-        that is made from the other store can state the seconds and the provenance of all function
-        calls.
+        Results on which it depends are not copied. Instead, a note with the seconds and the
+        provenance is written to the other store for each of them, so that a record that is made
+        from that store can state both for all function calls.
 
         Raises Refused if a file is damaged, or if there is no result.
         """
@@ -316,8 +313,8 @@ class Store:
         return Done(call, meta["values"], tensors, meta["seconds"], meta["provenance"])
 
     def _copy(self, file: Path) -> tuple[int, bool]:
-        """Copy a result from another store into this store. Return the size of the result in
-        bytes, and whether this store did not have the result yet.
+        """Copy a result from another store into this store. Return its size in bytes, and whether
+        this store did not have it yet.
         """
         key, text, data = _to_copy(file)
         try:

@@ -1,8 +1,8 @@
 """List every table, figure or claim of a paper that can be run.
 
-In the code, a table, figure or claim is called an item, and its name has the form ``paper/name``.
-The paper's numbers have ids of the form ``paper/name/...``. This module imports only the standard
-library, so other modules can read the list of items quickly, without loading a study.
+In the code each is called an item; its name has the form ``paper/name``, and the ids of its numbers
+have the form ``paper/name/...``. This module imports only the standard library, so the list can be
+read quickly, without loading a study.
 """
 
 import shlex
@@ -19,17 +19,17 @@ class Item:
     ``module``: the name of the module that computes the item's numbers.
     ``title``: the title of the item.
     ``profiles``: the profiles (sizes of the experiments) with which the study can run.
-    ``measures``: the beginnings of some ids, without the name of the paper. The study measures the
-        paper's numbers whose ids begin in one of these ways. If ``measures`` is None, the study
-        measures the numbers whose ids begin with the item's own name. If two studies measure the
-        same number, the command line for the number uses the study that comes later in the list.
+    ``measures``: the beginnings of the ids (without the name of the paper) of the paper's numbers
+        that the study measures; with None, they begin with the item's own name. If two studies
+        measure the same number, the command line for it uses the study that comes later in the
+        list.
     ``parts``: command-line options to run more of the study; without options, profile ``paper`` may
-        run only a part. The key of an option is a word. A number needs the option if the number's
-        id contains this word between two slashes.
+        run only a part. The key of an option is a word: a number whose id contains it between two
+        slashes needs the option.
     ``needs``: a text that says what the reader must provide for the study, such as a GPU; empty if
         all that it needs is downloaded automatically.
     ``judges``: the tables, figures or claims for which this item's page compares the paper's
-        numbers with ours. By default, they are the tables, figures or claims in ``measures``.
+        numbers with ours; by default, those in ``measures``.
     """
 
     module: str
@@ -298,7 +298,7 @@ ITEMS: Mapping[str, Item] = {
         },
         needs="needs a GPU",
     ),
-    # This item is last, because a run of all items stops here if the photographs of ImageNet are
+    # This item is last, because a run of all items stops here if ImageNet's photographs are
     # missing.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",
@@ -367,14 +367,13 @@ def measured_by(target: str, paper: str) -> str:
 
 
 def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """Return two texts: the command line that measures a paper's number, and a note that says what
-    this command needs.
+    """Return the command line that measures a paper's number, and a note on what it needs.
 
     ``target``: the id of the number.
     ``item``: the name of the study that measured the number, if known.
 
-    If the study cannot run with ``profile``, the command uses the most thorough profile of the
-    study. If no study measures the number, the command is "" and the note says why.
+    If the study cannot run with ``profile``, the command uses its most thorough profile. If no
+    study measures the number, the command is "" and the note says why.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

@@ -1,7 +1,6 @@
 """Define the parameters of a study as typed fields, and check the values that a reader sets.
 
-Each field has a text that describes its valid values. An invalid value raises an error that quotes
-the text of the field.
+Each field has a description of its valid values, which the error for an invalid value quotes.
 """
 
 import difflib
@@ -51,8 +50,7 @@ class Parameters:
     """The parameters that every study has.
 
     The description of each field says which values are valid. The error message for an invalid
-    value quotes the description of the field. The parameters cell of a notebook shows the field's
-    description after its default value.
+    value quotes it, and the parameters cell of a notebook shows it after the default value.
     """
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
@@ -60,8 +58,8 @@ class Parameters:
     has none.
     """
     selects: ClassVar[tuple[str, ...]] = ()
-    """The names of those parameters that only choose which parts of the study are run. These
-    parameters do not change the paper's settings.
+    """The names of the parameters that only choose which parts of the study are run, without
+    changing the paper's settings.
     """
 
     profile: Annotated[

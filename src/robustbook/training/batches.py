@@ -1,6 +1,4 @@
-"""Choose the batch of each network at a training step. The batch depends only on the seed and the
-step.
-"""
+"""Choose the batch of each network at a training step; it depends only on the seed and the step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

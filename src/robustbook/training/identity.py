@@ -44,10 +44,9 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
     """Return a JSON description of a function or value. Two training objectives count as different
     if their descriptions differ.
 
-    The description of a function contains its name, code, closure, defaults and partial arguments.
-    The description of a function contains no values of global variables. Plain data is returned
-    unchanged; tensors and arrays are described by a hash. An object of any other kind is described
-    by its type.
+    The description of a function contains its name, code, closure, defaults and partial arguments,
+    but no values of global variables. Plain data is returned unchanged; tensors and arrays are
+    described by a hash, dataclasses by their fields, and objects of any other kind by their type.
     """
     if isinstance(thing, np.generic):
         thing = thing.item()
@@ -86,8 +85,8 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Compare the identities ``there`` and ``here`` of two training runs. Return the names of the
-    entries that differ. If both values of an entry are short, they are added to its name.
+    """Return the names of the entries in which the identities ``there`` and ``here`` of two
+    training runs differ, with both values if these are short.
     """
     found = []
     for key in {**there, **here}:

@@ -5,18 +5,18 @@ sum is minimised. In every step, the objective gets the number ``coefficient(ste
 annealed penalty weight.
 
 Each epoch goes through the training set in a random order that depends only on (seed, epoch), or in
-the original order. The augmentation of an image depends only on (seed, epoch, image). The random
-numbers of a training step depend only on (seed, step). So weights, buffers, optimiser state and
-step number describe the state of a run completely. A run that is interrupted at any time resumes
+the original order. The augmentation of an image depends only on (seed, epoch, image), and the
+random numbers of a training step only on (seed, step). So weights, buffers, optimiser state and
+step number describe the state of a run completely: a run that is interrupted at any time resumes
 from its last checkpoint and gives bitwise the same result.
 
 Networks of the same shape can be trained together along a batch axis (``torch.func``). Up to
-rounding, training networks together gives the same result as training them one by one. Training
-together is faster than training one by one if one network is too small to occupy the device.
+rounding, this gives the same result as training them one by one, and it is faster if one network is
+too small to occupy the device.
 
-On a GPU a static training step is recorded once as a CUDA graph, and this graph is run for every
-batch. The CPU waits for the GPU only when losses are checked (every 50 steps), and when
-``each_epoch`` or a checkpoint reads weights.
+On a GPU a static training step is recorded once as a CUDA graph, which is run for every batch. The
+CPU waits for the GPU only when losses are checked (every 50 steps), and when ``each_epoch`` or a
+checkpoint reads weights.
 """
 
 import contextlib
@@ -82,46 +82,44 @@ def fit(
         on ``device``; floats are not scaled. The recipe's augmentation pads images with zeros
         before their pixel values are scaled.
     ``labels``: the classes, or for each image the probabilities of the classes.
-    ``rates``: a dictionary that maps parameter names to factors. The learning rate of a parameter
-        is multiplied by its factor. Parameters that are not in ``rates`` have the factor 1.
-    ``retract``: a function that is called after each step. Its argument is a dictionary that maps
-        parameter names to weights. ``retract`` changes the weights in place, for example to project
-        the weights onto a set. If several networks are trained, ``retract`` is called once for each
-        network.
-    ``each_epoch``: a function that is called after each complete epoch. Its arguments are the
-        number of completed epochs and the ``state_dict`` (weights and buffers). If several networks
-        are trained, the first axis of each tensor in the ``state_dict`` is the index of the
-        network. A resumed run calls ``each_epoch`` again for an epoch that it repeats. Copy the
-        tensors of the ``state_dict`` that you want to keep, because training changes them in place.
+    ``rates``: a dictionary from parameter names to the factors by which their learning rates are
+        multiplied; all other parameters have the factor 1.
+    ``retract``: a function that is called after each step with a dictionary from parameter names to
+        weights, which it changes in place, for example to project them onto a set. If several
+        networks are trained, it is called once for each.
+    ``each_epoch``: a function that is called after each complete epoch with the number of completed
+        epochs and the ``state_dict`` (weights and buffers). If several networks are trained, the
+        first axis of each tensor is the index of the network. Copy the tensors that you want to
+        keep, because training changes them in place. A resumed run calls ``each_epoch`` again for
+        an epoch that it repeats.
     ``shuffle``: whether each epoch has a new random order. With ``shuffle`` False, images keep
         their order in every epoch.
     ``static``: whether a training step has the same operations for every batch, with all random
-        numbers drawn on ``device``. A static training step is captured as a CUDA graph on a GPU.
-        Use ``static`` False if the operations of the objective depend on the data, or if the
-        objective draws random numbers on the CPU. With ``static`` False only one network can be
-        trained.
-    ``checkpoint``: the file to which the state is written about every ``every`` seconds; if the
-        file exists, the run resumes from it. An error is raised if the checkpoint belongs to a
-        different run. Runs are different if they differ in the network, its initial weights, the
-        recipe, ``seeds``, ``shuffle``, ``rates``, the objective, ``coefficient``, ``retract`` or
-        the data set. A damaged checkpoint is renamed, and a warning is given.
-    ``identity``: a description of the objective, which is stored in the checkpoint. By default the
-        description is made by `described`, from the code and the closure of the objective.
-    ``progress``: a function that is called about once a second. Its arguments are the number of
-        completed steps and the number of all steps.
+        numbers drawn on ``device``. Such a step is captured as a CUDA graph on a GPU. Use False if
+        the operations of the objective depend on the data, or if it draws random numbers on the
+        CPU; then only one network can be trained.
+    ``checkpoint``: the file to which the state is written about every ``every`` seconds; if it
+        exists, the run resumes from it. An error is raised if it belongs to a different run, one
+        that differs in the network, its initial weights, the recipe, ``seeds``, ``shuffle``,
+        ``rates``, the objective, ``coefficient``, ``retract`` or the data set. A damaged checkpoint
+        is renamed, and a warning is given.
+    ``identity``: a description of the objective, which is stored in the checkpoint; by default the
+        one that `described` makes from its code and its closure.
+    ``progress``: a function that is called about once a second with the number of completed steps
+        and the number of all steps.
 
     Before each step, torch's global generators are seeded by (seed, step), because dropout layers
-    draw from these generators. The state of torch's generators is restored at the end of training.
-    Networks that are trained together must not draw random numbers.
+    draw from them; their state is restored at the end of training. Networks that are trained
+    together must not draw random numbers.
 
     Raises ``Diverged`` if a loss term, a weight or a buffer becomes NaN or infinite. On a GPU, the
     error message gives the step at which the divergence was detected, which can be later than the
     divergence.
 
-    On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
-    gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long as
-    with ordinary numbers. Training on a CPU therefore uses one thread (see `arithmetic`). All
-    arithmetic settings are restored at the end of training.
+    On a CPU, numbers below 1.2e-38 are flushed to zero during training, because saturated networks
+    have such gradients, with which arithmetic takes up to four times as long as with ordinary
+    numbers. This works in one thread only, so training on a CPU uses one thread (see `arithmetic`).
+    All arithmetic settings are restored at the end of training.
     """
     if len(networks) != len(seeds) or not networks:
         raise ValueError(
@@ -243,9 +241,8 @@ def fit(
 
 @contextlib.contextmanager
 def _own_draws(device: str | torch.device) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that seeds torch's global generators by (step, seed). When the context ends,
-    restore the state that torch's generators had before. Layers such as dropout can only draw from
-    torch's global generators.
+    """Yield a function that seeds torch's global generators by (step, seed), because layers such as
+    dropout can draw only from them. When the context ends, restore their former state.
     """
     place = torch.device(device)
     cuda = [place] if place.type == "cuda" else []

@@ -28,12 +28,12 @@ class Diverged(ArithmeticError):
 class State:
     """The state of a training run: weights, optimiser, step number, and sums of the loss terms over
     the current epoch.
+
     ``rates``: a dictionary that maps parameter names to factors of the learning rate, as in `fit`.
 
-    ``weights`` are the trained parameters. ``fixed`` are the parameters with ``requires_grad``
-    False. If several networks are trained together, the parameters of all networks are stacked.
-    ``identity`` is JSON that identifies the run, so that `load` detects a checkpoint of a different
-    run.
+    ``weights`` are the trained parameters, and ``fixed`` those with ``requires_grad`` False; if
+    several networks are trained together, those of all networks are stacked. ``identity`` is JSON
+    that identifies the run, so that `load` detects a checkpoint of a different run.
     """
 
     networks: Sequence[nn.Module]
@@ -74,8 +74,7 @@ class State:
             {
                 "params": [p for name, p in self.weights.items() if kinds[name] == kind],
                 "factor": kind[0],
-                # The learning rate is a tensor, so that a captured graph can use a changing
-                # learning rate.
+                # A tensor, so that a captured graph can use a changing learning rate.
                 "lr": torch.tensor(0.0, device=device) if graph else 0.0,
                 "weight_decay": kind[1],
             }
@@ -104,7 +103,7 @@ class State:
 
     def whole(self) -> dict[str, Tensor]:
         """Return the ``state_dict`` of the network. With several networks, the first axis of each
-        tensor in the ``state_dict`` is the index of the network.
+        tensor is the index of the network.
         """
         own = {name: p.detach() for name, p in self.networks[0].state_dict().items()}
         if len(self.networks) == 1:
@@ -232,9 +231,8 @@ class State:
 
 @contextlib.contextmanager
 def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]:
-    """Give convolution kernels the channels-last memory format until the context ends, if
-    ``channels_last`` is True. When the context ends, the kernels have their usual memory format
-    again.
+    """If ``channels_last`` is True, give convolution kernels the channels-last memory format until
+    the context ends, and then their usual memory format again.
 
     Weights that are non-contiguous views are first replaced by contiguous copies, because
     optimisers cannot handle such views.

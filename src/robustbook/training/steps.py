@@ -126,12 +126,12 @@ def _refuse_side_by_side(error: RuntimeError) -> NoReturn:
 
 
 def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
-    """Return a function that makes one optimiser step by running a captured CUDA graph. With a
-    graph, launching the GPU's kernels takes much less time.
+    """Return a function that makes one optimiser step by running a captured CUDA graph, which
+    launches the GPU's kernels in much less time.
 
     The warm-up before the capture makes real optimiser steps, so weights, buffers and optimiser are
-    restored after the warm-up. The graph draws its random numbers from torch's generator of the
-    device, which is seeded before each run of the graph.
+    restored after it. The graph draws its random numbers from torch's generator of the device,
+    which is seeded before each run of the graph.
     """
     compute = _update(lift, state, count)
     x, y = x.clone(), y.clone()

@@ -248,14 +248,12 @@ def answer(shown: Study) -> str:
     return whole_percent(
         f"**Answer.** {'Yes, if it starts several times' if better else 'Not clearly'}. Within the "
         f"l-infinity radius {EPS:g}, one step of FGSM leaves {one:.0f} % of "
-        f"{len(shown.points)} points correctly classified. PGD with {STEPS} steps "
-        f"leaves {point:.0f} % if it starts at the point itself. It leaves {start:.0f} % with one "
-        f"random start, and {starts:.0f} % with {STARTS} random starts. A search of all points of "
-        f"a fine grid leaves {truth:.0f} %. Other attacks look for the nearest adversarial point. "
-        "We divide the distance of the point that they find by the distance of the nearest "
-        "adversarial grid point. The median of this ratio is "
-        f"{ratios['DeepFool']:.1f} for DeepFool and {ratios['Carlini-Wagner']:.1f} for "
-        "Carlini-Wagner."
+        f"{len(shown.points)} points correctly classified. PGD with {STEPS} steps leaves "
+        f"{point:.0f} % from the point itself, {start:.0f} % from one random start, and "
+        f"{starts:.0f} % with {STARTS} random starts. A search of all points of a fine grid leaves "
+        f"{truth:.0f} %. Attacks that look for the nearest adversarial point find, in the median, "
+        f"{ratios['DeepFool']:.1f} (DeepFool) and {ratios['Carlini-Wagner']:.1f} times "
+        "(Carlini-Wagner) the distance that this search finds."
     )
 
 
@@ -267,8 +265,8 @@ def restarted(shown: Study) -> str:
     found, lost = apart(start, starts)
     return (
         f"PGD with one random start fails on {int(start.sum())} of {len(start)} points. With "
-        f"{STARTS} random starts, PGD succeeds on {found} of these points. There are {lost} points "
-        f"on which only PGD with one start succeeds. The {STARTS} starts include the single start."
+        f"{STARTS} random starts, which include this one, it succeeds on {found} of these points, "
+        f"and fails on {lost} of the others."
     )
 
 
@@ -278,8 +276,8 @@ def compared(shown: Study) -> str:
     """
     one, *many, _ = shown.budget.values()
     point, start, starts = (
-        f"PGD succeeds and FGSM fails on {more} points. FGSM succeeds and PGD fails on {fewer} "
-        f"points. The difference {'is clear' if in_order((more, fewer)) else 'may be chance'}."
+        f"only PGD succeeds on {more}, only FGSM on {fewer} of the points. "
+        f"The difference {'is clear' if in_order((more, fewer)) else 'may be chance'}."
         for more, fewer in (apart(one, right) for right in many)
     )
     return (

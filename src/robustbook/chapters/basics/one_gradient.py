@@ -106,13 +106,13 @@ def answer(shown: Study) -> str:
     else:
         own = (
             f"The network predicts a {first.answer} for the image below (probability "
-            f"{_percent(first.probability)}). The attack FGSM changes every pixel by at most "
-            f"{wrong.eps:.2f} of its range, and the network then predicts a {wrong.answer}."
+            f"{_percent(first.probability)}). If the attack FGSM changes every pixel by at most "
+            f"{wrong.eps:.2f} of its range, the network predicts a {wrong.answer}."
         )
     return (
-        f"**Answer.** A small change is enough. {own} FGSM computes such a change from the "
-        f"gradient of the loss. After FGSM with eps {EPS:g}, {left:.0f} % of the test images are "
-        "still classified correctly."
+        "**Answer.** A small change is enough, and an attack can compute it from the gradient of "
+        f"the loss. {own} After FGSM with eps {EPS:g}, {left:.0f} % of the test images are still "
+        "classified correctly."
     )
 
 
@@ -151,10 +151,9 @@ def add_up(shown: Study) -> str:
     found = growth(shown.net, shown.images[one], shown.labels[one], EPS)
     return (
         f"The image of the slider has the margin {_signed(found.start)}. We change each pixel by "
-        f"{EPS:g} in the direction that increases the margin, without clipping. In the linear "
-        f"approximation, each pixel adds at most {found.pixel:.2f} to the margin, and all pixels "
-        f"together add {found.predicted:.1f}. The margin of the network itself grows by "
-        f"{found.true:.1f}."
+        f"{EPS:g} in the direction that increases it, without clipping. In the linear "
+        f"approximation, each pixel adds at most {found.pixel:.2f}, and all pixels together add "
+        f"{found.predicted:.1f}. The margin of the network itself grows by {found.true:.1f}."
     )
 
 

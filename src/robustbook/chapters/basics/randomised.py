@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from robustbook.attacks import fgsm, pgd
+from robustbook.chapters.wording import from_to
 from robustbook.defenses import Noisy, ensemble
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, lines, table
 
@@ -125,11 +126,10 @@ def answer(shown: Study) -> str:
         "**Answer.** The attack averages its gradients over draws (samples) of the noise, or takes "
         f"many steps with new noise. Of {len(shown.labels)} test images, {step} are classified "
         f"correctly after FGSM with one draw at eps {EPS:g}. Averaging the gradient over {most} "
-        f"draws lowers this number to {averaged}, and taking {STEPS} steps of PGD lowers it to "
-        f"{climb}. Both together lower it to {both}. New draws decide whether the attack "
-        f"succeeded. After FGSM with one draw, {own} images are classified correctly with the same "
-        f"draw as in the attack. With a single new draw it is {int(new.min())} to {int(new.max())} "
-        f"images ({JUDGES} new draws, one network)."
+        f"draws lowers this number to {averaged}, taking {STEPS} steps of PGD to {climb}, and both "
+        f"together to {both}. New draws decide whether the attack succeeded: after FGSM with one "
+        f"draw, {own} images are classified correctly with the attack's own draw, and "
+        f"{from_to(new.double().tolist(), '.0f')} with a single new draw ({JUDGES} new draws, one network)."
     )
 
 
@@ -146,12 +146,11 @@ def compared(shown: Study) -> str:
     gaps = [abs(int(of.own.sum()) - float(of.single.sum()) / JUDGES) for of in rest.values()]
     ranked = "" if any(map(in_order, others)) else ", too few to rank the attacks"
     return (
-        f"We compare FGSM with one draw and PGD with {most} draws, image by image. PGD succeeds "
-        f"and FGSM fails on {lost} images. FGSM succeeds and PGD fails on {won} images. Each other "
-        f"attack in the figure gives a different result from PGD with {most} draws on at most "
-        f"{max(map(sum, others))} images{ranked}. We also evaluate each of these other attacks "
-        f"with its own draw and with {JUDGES} single new draws. The number of correct images with "
-        f"its own draw differs from the mean over the new draws by less than {int(max(gaps)) + 1}."
+        f"Image by image, only PGD with {most} draws succeeds on {lost} of the images, and only "
+        f"FGSM with one draw on {won}. Each other attack in the figure gives a different result "
+        f"from PGD with {most} draws on at most {max(map(sum, others))} of them{ranked}. For each "
+        "of these other attacks, the number of correct images with its own draw differs from the "
+        f"mean over {JUDGES} single new draws by less than {int(max(gaps)) + 1}."
     )
 
 

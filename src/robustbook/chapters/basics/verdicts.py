@@ -95,13 +95,12 @@ def answer() -> str:
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
-        "**Answer.** We say so if the printed number is close to the mean of our runs. We also say "
-        "so if it could be the result of *one more run* of ours, and our runs vary little. The "
-        "five quiet runs below give a prediction "
-        f"interval from {low:.1f} to {high:.1f} %. If we repeated all runs many times, 95 of 100 "
-        "such intervals would contain the result of one more run. For the quiet runs, the verdict "
-        f"on a printed 93 % is *{quiet}*. For the noisy runs, which have the same mean, it is "
-        f"*{noisy}*, because their interval contains nearly any printed number."
+        "**Answer.** If the printed number is close to the mean of our runs, or if our runs vary "
+        "little and it could be the result of *one more run* of ours. From the five quiet runs "
+        f"below, we expect this result between {low:.1f} and {high:.1f} % (the 95 % prediction "
+        f"interval), so the verdict on a printed 93 % is *{quiet}*. The noisy runs have the same "
+        "mean, but their interval contains nearly any printed number, so their verdict is "
+        f"*{noisy}*."
     )
 
 
@@ -195,7 +194,7 @@ def examples() -> Table:
         rows.append([kind, stated, measured, f"**{judgement.verdict}**"])
     return table(
         "Invented examples. *Our runs*: the lowest, the highest and the mean accuracy of five runs "
-        "in percent, or the accuracy of a single run. For a pattern: in how many runs it holds. "
+        "in percent, or the accuracy of a single run; for a pattern, in how many runs it holds. "
         "Each verdict is computed by the function that judges the book's real numbers. Where "
         f"accuracies are compared, the tolerance is {TOLERANCE:g} percentage point.",
         "tab-verdicts-examples",

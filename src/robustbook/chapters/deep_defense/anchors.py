@@ -89,9 +89,7 @@ def after_fgs(record: Record) -> str:
         errors = values(record, "error", network=network, method="fgs-set")
         name, there = with_article(record, network), _printed_error(network, "fgs-set")
         below = counted([error < there for error in errors], "seeds")
-        parts.append(
-            f"{fmean(errors):.2f} % on {name} (paper: {there:.1f} %; ours is lower with {below})"
-        )
+        parts.append(f"{fmean(errors):.2f} % on {name} (paper: {there:.1f} %; lower with {below})")
         allowed = tolerance(SOURCE + SETS["fgs-set"].format(TARGETS[network]))
         within.append(abs(fmean(errors) - there) <= allowed)
         start, tuned = (
@@ -100,12 +98,12 @@ def after_fgs(record: Record) -> str:
         changes.append(f"from {start:.3f} to {tuned:.3f} on {name}")
     outside = "" if any(within) else " Both differ from the paper's by more than the tolerance of "
     outside = outside and (
-        f"{outside}{allowed:g} points. The verdicts are *reproduced* nevertheless, because "
-        "our intervals for one more run contain the printed numbers."
+        f"{outside}{allowed:g} points, but the verdicts are *reproduced*, because our intervals "
+        "for one more run contain the printed numbers."
     )
     return (
         f"After fine-tuning on FGS images, our mean test errors are {' and '.join(parts)}."
-        f"{outside} Fine-tuning on FGS images lowers $\\rho_2$, as in the DeepFool paper: "
+        f"{outside} As in the DeepFool paper, this fine-tuning lowers $\\rho_2$: "
         f"{' and '.join(changes)}."
     )
 
@@ -134,12 +132,11 @@ def gain(record: Record) -> str:
     both = of_target(record, "deep_defense/anchor-deepfool-text/mnist/rho2-gain")
     return (
         "According to the DeepFool paper, fine-tuning on DeepFool's images increases $\\rho_2$ by "
-        f"{_number(GAIN):g} % (one number for its networks on MNIST). In our runs it increases "
-        f"$\\rho_2$ by {parts}. The verdict compares the paper's number with our mean over the "
-        f"networks, {fmean(both):.1f} %. The tolerance is {tolerance(SOURCE + GAIN):g} points, so "
-        "the verdict is only just *reproduced*. "
-        f"{_alone(gains, record)}"
-    )
+        f"{_number(GAIN):g} % (one number for its networks on MNIST). In our runs the increase is "
+        f"{parts}. The verdict compares the paper's number with our mean over the networks, "
+        f"{fmean(both):.1f} %. With a tolerance of {tolerance(SOURCE + GAIN):g} points it is only "
+        f"just *reproduced*. {_alone(gains, record)}"
+    ).rstrip()
 
 
 def _alone(gains: Mapping[str, Sequence[float]], record: Record) -> str:

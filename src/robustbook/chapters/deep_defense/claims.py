@@ -79,8 +79,8 @@ SIDES = {
 
 def answer(record: Record) -> str:
     """Return sentences that state how many claims pass our tests and which fail, each with its
-    verdict. The sentences also state the numbers that decide claims 7 and 9, and what the tests of
-    claims 4 and 6 leave open.
+    verdict. The sentences also state the numbers that decide claims 7 and 9, and what the test of
+    claim 6 leaves open.
     """
     found = _verdicts()
     tested = [verdict for verdict in found if verdict != "not run"]
@@ -100,10 +100,9 @@ def answer(record: Record) -> str:
         f"our tests {badge('reproduced')}, and {len(failed)} fail (claims {' and '.join(failed)}) "
         f"{badge('not reproduced')}. Claim 7: $\\rho_2$ is {ours:.3f} with Deep Defense and "
         f"{rival:.3f} with adversarial training II. Claim 9: perturbations of correctly classified "
-        f"images become {right:.2f} times as large, as claimed. Perturbations of misclassified "
-        f"images become {wrong:.2f} times as large, but should become smaller. Claim 4 passes, but "
-        "its test does not show that the stated cause is right. Claim 6 (no loss of accuracy) "
-        f"passes on MNIST, but on CIFAR-10 Deep Defense lowers the accuracy by {lost}."
+        f"images become {right:.2f} times as large, as claimed, but those of misclassified images "
+        f"become {wrong:.2f} times as large, and should become smaller. Claim 6 (no loss of "
+        f"accuracy) passes on MNIST, but on CIFAR-10 Deep Defense lowers the accuracy by {lost}."
     )
 
 
@@ -133,7 +132,7 @@ def verdicts() -> Table:
     """Return a table of the ten claims with our numbers and verdicts, such as "reproduced"."""
     ours = ["", *map(whole_percent, _numbers(record_of("deep_defense/claims")))]
     return table(
-        "The claims, the test that decides each claim, our numbers on one MLP (means over the "
+        "The claims, the test that decides each of them, our numbers on one MLP (means over the "
         "seeds), and the verdict.",
         "tab-dd-claims",
         ["Claim", "Decided by", "Ours", "Verdict"],
@@ -198,11 +197,11 @@ def first(record: Record) -> str:
         "**Claim 1** can only be tested with a network for photographs. We have code for ImageNet "
         "but not the photographs, so we use $\\rho_2$ of two networks in the DeepFool paper "
         "{cite}`moosavi2016`. The norm of an image is "
-        f"{caffenet:.0f} times that of its perturbation for CaffeNet, and {googlenet:.0f} times "
-        f"for GoogLeNet. For our MLP on digits it is {1 / _mean(record, 'rho', 'read'):.0f} times. "
-        f"The factor of the post, {SMALLER:,}, is not reached: for the two networks of the "
-        f"DeepFool paper, the perturbations are {SMALLER / googlenet:.1f} to "
-        f"{SMALLER / caffenet:.1f} times as large as the post says."
+        f"{caffenet:.0f} times that of its perturbation for CaffeNet and {googlenet:.0f} times for "
+        f"GoogLeNet (for our MLP on digits, {1 / _mean(record, 'rho', 'read'):.0f} times). So the "
+        f"factor of the post, {SMALLER:,}, is not reached: the perturbations of the two networks "
+        f"are {SMALLER / googlenet:.1f} to {SMALLER / caffenet:.1f} times as large as the post "
+        "says."
     )
 
 
@@ -221,22 +220,20 @@ def second_to_fourth(record: Record) -> str:
     return "\n\n".join(
         [
             f"**Claim 2.** The mean confidence is {clean:.2f} on correctly classified clean test "
-            "images. Under FGSM with eps 0.1 the network misclassifies "
-            f"{fgsm_share:.0f} % of the test images, and its mean confidence on these images is "
-            f"{fgsm:.2f}. Under PGD with the same eps it misclassifies {pgd_share:.0f} % of the "
-            f"test images, and its mean confidence on these images is {pgd:.2f}. The smallest "
+            "images. With eps 0.1, FGSM makes the network misclassify "
+            f"{fgsm_share:.0f} % of the test images, with a mean confidence of {fgsm:.2f}, and PGD "
+            f"{pgd_share:.0f} %, with a mean confidence of {pgd:.2f}. But the smallest "
             "perturbations do not lead to confident predictions: they end at the class boundary, "
             "where two classes have the same probability.",
             "**Claim 3.** With random noise as large as DeepFool's perturbation of the same "
-            f"image, {noise:.1f} % of the images are still classified correctly. With DeepFool's "
-            f"perturbation itself, {deepfool:.1f} % are classified correctly. To fool the network "
-            f"on half of the images, noise has to be {ratio:.1f} times as large as DeepFool's "
-            f"perturbation ({_on_lenet(record, 'ratio', 'noise', 1, 'times')}).",
+            f"image, {noise:.1f} % of the images are still classified correctly; with DeepFool's "
+            f"perturbation itself, {deepfool:.1f} %. To fool the network on half of the images, "
+            f"noise has to be {ratio:.1f} times as large as DeepFool's perturbation "
+            f"({_on_lenet(record, 'ratio', 'noise', 1, 'times')}).",
             f"**Claim 4.** DeepFool takes {_mean(record, 'iterations', 'read'):.2f} steps on "
             f"average on the MLP ({_on_lenet(record, 'iterations', 'read', 2, 'steps')}). If few "
             "linear steps suffice, the network is nearly linear between an image and the class "
-            "boundary. The small number of steps is consistent with the claim, but does not show a "
-            "cause.",
+            "boundary. This is consistent with the claim, but does not show a cause.",
         ]
     )
 
@@ -258,10 +255,10 @@ def fifth_to_eighth() -> str:
         "The post speaks of three data sets, but our verdicts on **claims 5 to 8** come from the "
         "MLP on MNIST alone. On the networks for CIFAR-10 in our "
         f"{page_link('table1')}, Deep Defense lowers the accuracy by {lost}. For claim 7 we "
-        "compare Deep Defense with adversarial training II, whose settings we chose. Adversarial "
-        f"training II has the larger $\\rho_2$ on {counted(ahead)} for MNIST. The page on "
-        f"{page_link('table1')} compares Deep Defense with adversarial training I, the method of "
-        "the paper's table. In that comparison Deep Defense has the larger $\\rho_2$."
+        "compare Deep Defense with adversarial training II, whose settings we chose. It has the "
+        f"larger $\\rho_2$ on {counted(ahead)} for MNIST. But compared with adversarial training "
+        "I, the method of the paper's table, Deep Defense has the larger $\\rho_2$ "
+        f"({page_link('table1')})."
     )
 
 
@@ -317,8 +314,8 @@ def tenth(record: Record) -> str:
     return (
         "**Claim 10.** We compare the gradient of the regulariser with central differences along "
         f"random directions in weight space. The median relative error is {error:.1e}. If the "
-        "perturbations are computed before the training, the regulariser is a constant with zero "
-        "gradient and has no effect, as [a replication](./replication.ipynb) shows."
+        "perturbations were computed before the training, the regulariser would be a constant with "
+        "zero gradient and have no effect, as [a replication](./replication.ipynb) shows."
     )
 
 

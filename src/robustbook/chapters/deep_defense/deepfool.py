@@ -47,10 +47,10 @@ def answer(record: Record) -> str:
     The sentences state the range of the mean distances without and with clipping.
     """
     parts = " ".join(
-        f"On {with_article(record, network)} the {len(UNCLIPPED)} presets without clipping find "
-        f"mean distances of {_range(record, network, True)}. The "
-        f"{len(PROGRAMS) - len(UNCLIPPED)} presets with clipping find mean distances of "
-        f"{_range(record, network, False)}."
+        f"On {with_article(record, network)}, the mean distance is "
+        f"{_range(record, network, True)} with the {len(UNCLIPPED)} implementations that do not "
+        f"clip, and {_range(record, network, False)} with the {len(PROGRAMS) - len(UNCLIPPED)} "
+        "that do."
         for network in networks(record)
     )
     return (

@@ -17,11 +17,10 @@ def answer(record: Record) -> str:
     """
     same = [row.value == printed(row.target) for row in record.rows if row.target]
     return (
-        "The loss contains the size of DeepFool's perturbation, and gradient descent changes the "
-        "weights so that the perturbation becomes larger. For this, one needs the derivative of "
-        "the size with respect to the weights. Each step of DeepFool is computed from logits and "
-        "their gradients. The gradients can be written as a network with the same weights, so the "
-        "whole attack can be differentiated. "
+        "By gradient descent on a loss that contains the size of this perturbation. Each step of "
+        "DeepFool is computed from logits and their gradients, and these gradients can be written "
+        "as a second network with the same weights. So the size can be differentiated with respect "
+        "to the weights. "
         f"{'All' if all(same) else f'{sum(same)} of'} {len(same)} of our networks have "
         "as many parameters as the same networks in the released code."
     )

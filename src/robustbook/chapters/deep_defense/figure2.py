@@ -39,21 +39,21 @@ def answer(records: Sequence[Record]) -> str:
         for each in names.networks(largest)
     )
     fast = all(early(largest, each)[0] > 50 for each in names.networks(largest))
-    ahead, behind = (
-        listed(names.with_article(*each) for each in shown if _leads(*each, 0) == leads)
-        for leads in (True, False)
+    leads = [_leads(*each, 0) for each in shown]
+    ahead = listed(
+        names.with_article(*each) for each, lead in zip(shown, leads, strict=True) if lead
     )
+    at_first = f"only on {ahead}" if ahead and not all(leads) else f"on {names.counted(leads)}"
     last = names.counted([_leads(*each, -1) for each in shown])
     recovered = [each for each in shown if _fall(*each, -1) <= 0]
     lower = [each for each in shown if each not in recovered]
     return whole_percent(
         f"{'Fast' if fast else 'Slowly'} on MNIST: of the whole increase in $\\rho_2$, the first "
-        f"epoch gives {shares}. At the first evaluation "
-        f"Deep Defense has the largest $\\rho_2$ of the {len(DRAWN)} methods in the "
-        f"figure on {ahead or 'no network'}{f', but not on {behind}' if behind else ''}. After the "
-        f"last epoch it has the largest $\\rho_2$ on {last}. In the first epoch its accuracy "
-        f"falls by {_falls(recovered, 0)}, but recovers later. On the other networks the accuracy "
-        f"is lower at the end than at the start, by {_falls(lower, -1)}."
+        f"epoch gives {shares}. Of the {len(DRAWN)} methods in the figure, Deep Defense has the "
+        f"largest $\\rho_2$ {at_first} at the first evaluation, and on {last} after the last "
+        f"epoch. In the first epoch its accuracy falls by {_falls(recovered, 0)}, but recovers "
+        f"later. On the other networks it is lower at the end than at the start, by "
+        f"{_falls(lower, -1)}."
     )
 
 
@@ -110,7 +110,7 @@ def rival(record: Record) -> str:
     first and after the last epoch.
     """
     parts = []
-    for words, place in (("first", 0), ("last", -1)):
+    for place in (0, -1):
         epoch = _marks(record, "lenet")[place]
         ours, theirs = (
             values(record, "rho2", network="lenet", method=method, epoch=epoch)
@@ -121,11 +121,12 @@ def rival(record: Record) -> str:
             [(a > b) == ahead for a, b in zip(ours, theirs, strict=True)], "seeds"
         )
         parts.append(
-            f"After the {words} epoch, $\\rho_2$ of LeNet is {fmean(theirs):.3f} with adversarial "
-            f"training I and {fmean(ours):.3f} with Deep Defense. With {larger}, "
-            f"{'Deep Defense' if ahead else 'adversarial training I'} gives the larger $\\rho_2$."
+            f"{fmean(theirs):.3f} with adversarial training I and {fmean(ours):.3f} with Deep "
+            f"Defense ({'Deep Defense' if ahead else 'adversarial training I'} is ahead with "
+            f"{larger})"
         )
-    return " ".join(parts)
+    first, last = parts
+    return f"After the first epoch, $\\rho_2$ of LeNet is {first}; after the last epoch, {last}."
 
 
 def early(record: Record, network: str) -> tuple[float, int, int]:

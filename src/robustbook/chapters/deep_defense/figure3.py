@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import mean, record_of, settings, values
-from robustbook.chapters.wording import minus, whole_percent
+from robustbook.chapters.wording import listed, minus, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -31,7 +31,8 @@ label of its axis.
 
 def answer(record: Record) -> str:
     """Return sentences that state rho2 at the smallest and the largest value of the parameter that
-    changes rho2 most. The sentences also state how much rho2 changes with the two other parameters.
+    changes rho2 most. The sentences also state by how much at most each of the two other parameters
+    changes rho2, and how much the accuracy differs from that of the reference network.
     """
     ranges = []
     for name, word in WORDS.items():
@@ -39,16 +40,15 @@ def answer(record: Record) -> str:
         found = [mean(record, "rho2", **{**USUAL, name: value}) for value in at]
         ranges.append((max(found) - min(found), word, at, found))
     (_, most, at, found), *others = sorted(ranges, reverse=True)
-    rest = " and by ".join(
-        f"{span:.3f} if {word} varies from {tried[0]:g} to {tried[-1]:g}"
-        for span, word, tried, _ in others
-    )
+    rest = listed(f"{word} from {tried[0]:g} to {tried[-1]:g}" for _, word, tried, _ in others)
+    least = max(span for span, *_ in others)
     start = mean(record, "rho2", method="reference")
     return (
         f"The parameter {most} changes $\\rho_2$ most: from {found[0]:.3f} with {most} = {at[0]:g} "
         f"to {found[-1]:.3f} with {most} = {at[-1]:g} (reference network: {start:.3f}). "
-        f"$\\rho_2$ changes only by {rest}. {_accuracies(record)} With d = {DIVERGES:g} the "
-        f"training diverged. Every number comes from one network ({_seeds(record)})."
+        f"The others ({rest}) change it by at most {least:.3f}. {_accuracies(record)} But with "
+        f"d = {DIVERGES:g} the training diverged. Every number comes from one network "
+        f"({_seeds(record)})."
     )
 
 
@@ -62,9 +62,8 @@ def _accuracies(record: Record) -> str:
     chance = furthest <= 2 * error
     return whole_percent(
         f"{'No parameter clearly changes the accuracy' if chance else 'The accuracy changes too'}: "
-        f"it is {min(found):.2f} to {max(found):.2f} %. The largest difference from the reference "
-        f"network ({start:.2f} %) is {furthest:.2f} points, which is "
-        f"{'below' if chance else 'above'} two standard errors ({2 * error:.2f} points)."
+        f"it differs from that of the reference network ({start:.2f} %) by at most {furthest:.2f} "
+        f"points, {'less' if chance else 'more'} than two standard errors ({2 * error:.2f} points)."
     )
 
 
@@ -93,10 +92,10 @@ def lost_in_words(record: Record) -> str:
     chance = "So these differences may be chance." if high <= 2 * _error(start) else ""
     return minus(
         f"With c = {least:g} the accuracy is {low:.2f} to {high:.2f} points lower than that of the "
-        f"reference network ({len(lams)} values of λ). With larger c it changes by "
-        f"{-worse:+.2f} to {-better:+.2f} points compared with the reference network. One of the "
-        f"{IMAGES:,} test images corresponds to {100 / IMAGES:.2f} points, and two standard "
-        f"errors of an accuracy are {2 * _error(start):.2f} points. {chance}"
+        f"reference network ({len(lams)} values of λ); with larger c it differs by "
+        f"{-worse:+.2f} to {-better:+.2f} points. One of the {IMAGES:,} test images corresponds to "
+        f"{100 / IMAGES:.2f} points, and two standard errors of an accuracy are "
+        f"{2 * _error(start):.2f} points. {chance}"
     ).rstrip()
 
 
@@ -151,9 +150,8 @@ def grid_in_words(record: Record) -> str:
         best = max(free, key=lambda of: mean(record, "rho2", **of))
         times = mean(record, "rho2", **best) / mean(record, "rho2", **start)
         gain += (
-            f" Of these {len(free)} networks, the one with c = {best['c']:g} and "
-            f"λ = {best['lam']:g} has the largest $\\rho_2$, {times:.2f} times that of the "
-            "reference network."
+            f" Of these {len(free)}, the one with c = {best['c']:g} and λ = {best['lam']:g} has "
+            f"the largest $\\rho_2$, {times:.2f} times that of the reference network."
         )
     return gain
 
@@ -170,7 +168,7 @@ def varied(record: Record) -> Table:
             rows.append([word, f"{value:g}", *_cells(*found)])
     return table(
         "ρ₂ and accuracy (%) of LeNet. In each row one parameter has the stated value, and the two "
-        "others have their values in the released code. Each row is about one network "
+        "others have their values in the released code. Each row is one network "
         f"({_seeds(record)}).",
         "tab-dd-figure-3",
         ["Parameter", "Value", "ρ₂", "Accuracy"],

@@ -42,10 +42,10 @@ def answer(record: Record) -> str:
     seeds = seeds_in_words(len(record.seeds))
     return minus(
         f"{WORDS[best].capitalize()}. If the regulariser changes only this layer, it gives "
-        f"{first:.0f} % of the increase in $\\rho_2$ that it gives with all layers. If it changes "
-        f"any other single layer, it gives at most {second:.0f} %. These are means over c "
-        f"({seeds}). We could not read the paper's Figure 4, so the verdict is about its order of "
-        "the layers as we remember it."
+        f"{first:.0f} % of the increase in $\\rho_2$ that it gives with all layers; with any other "
+        f"single layer, at most {second:.0f} %. These are means over c ({seeds}). We could not "
+        "read the paper's Figure 4, so the verdict is about its order of the layers as we remember "
+        "it."
     )
 
 
@@ -63,11 +63,11 @@ def others_in_words(record: Record) -> str:
     lower = sum(each < 0 for each in last.values())
     return (
         "If the regulariser changes only one of the convolutions, $\\rho_2$ differs from that of "
-        f"the reference network by at most {furthest:.3f}. With c = {top:g}, $\\rho_2$ increases "
-        f"by {changes('conv2')[top]:.3f} if the regulariser changes only the second convolution, "
-        f"and by {whole[top]:.3f} if it changes all layers. If the regulariser changes only the "
-        f"last layer, $\\rho_2$ is lower than that of the reference network at {lower} of "
-        f"{len(last)} values of c, by at most {-min(last.values()):.3f}."
+        f"the reference network by at most {furthest:.3f}. At c = {top:g} the increase is "
+        f"{changes('conv2')[top]:.3f} with the second convolution alone and {whole[top]:.3f} with "
+        "all layers. If the regulariser changes only the last layer, $\\rho_2$ is lower than that "
+        f"of the reference network at {lower} of {len(last)} values of c, by at most "
+        f"{-min(last.values()):.3f}."
     )
 
 
@@ -82,8 +82,8 @@ def accuracies_in_words(record: Record) -> str:
     start = mean(record, "accuracy", layer="reference")
     return (
         f"The accuracies of the {len(found)} networks lie between {min(found):.2f} and "
-        f"{max(found):.2f} %. The accuracy of the reference network is {start:.2f} %. One of the "
-        "2,000 test images corresponds to 0.05 points."
+        f"{max(found):.2f} % (reference network: {start:.2f} %). One of the 2,000 test images "
+        "corresponds to 0.05 points."
     )
 
 
@@ -104,8 +104,8 @@ def shares(record: Record) -> dict[str, float]:
 def shares_in_words(record: Record) -> str:
     """Return a sentence with the result of `shares`."""
     return (
-        "If the regulariser changes a single layer, $\\rho_2$ increases by the following shares of "
-        f"the increase with all layers (means over $c$): {_listed(record)}."
+        "If the regulariser changes a single layer, $\\rho_2$ increases by these shares of the "
+        f"increase with all layers (means over $c$): {_listed(record)}."
     )
 
 

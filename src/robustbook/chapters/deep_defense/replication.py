@@ -66,12 +66,12 @@ def answer(record: Record) -> str:
     times = _rho(record, "deep-defense") / _rho(record, "clean-100")
     return (
         f"{'No' if apart == 0 else 'Partly'}: its gradient is zero. The replication's two "
-        "fine-tuned networks differ in $\\rho_2$. Without any regulariser, batches of 100 instead "
-        f"of 64 images already give {_explained(record, LARGER):.0f} % of the difference. If the "
-        f"gradient of the regulariser is computed, $\\rho_2$ is {times:.2f} times as large as "
-        f"after the same training without the regulariser. The clean accuracy is {ours:.1f} % "
-        f"instead of {clean:.1f} %. We reproduced the numbers of the replication. The verdict is "
-        "only about these numbers, and not about what causes them."
+        "fine-tuned networks differ in $\\rho_2$, but batches of 100 instead of 64 images already "
+        f"give {_explained(record, LARGER):.0f} % of the difference, without any regulariser. With "
+        f"its gradient the regulariser makes $\\rho_2$ {times:.2f} times as large as the same "
+        f"training without it; the clean accuracy is {ours:.1f} % instead of {clean:.1f} %. We "
+        "reproduced the numbers of the replication, but the verdict is only about these numbers, "
+        "and not about what causes them."
     )
 
 
@@ -94,9 +94,9 @@ def agreement(record: Record) -> str:
     high = counted(above[THEIRS][2:], "sizes")
     return (
         f"{within} of the {len(PRINTED) * len(measures)} numbers of the replication agree with "
-        f"ours within the tolerances. But {outside} of them lie outside the range of our "
-        f"{len(record.seeds)} seeds. For its vanilla network, {low} are below our means. Under "
-        f"FGS, the accuracy of its Deep Defense is above our mean at {high}."
+        f"ours within the tolerances, but {outside} of them lie outside the range of our "
+        f"{len(record.seeds)} seeds. For its vanilla network, {low} are below our means; for its "
+        f"Deep Defense, the accuracy under FGS is above our mean at {high}."
     )
 
 
@@ -123,10 +123,10 @@ def constant(record: Record) -> str:
     apart = max(values(record, "difference"))
     return (
         "We compare the weights of *Their Deep Defense* with those of a network that is trained in "
-        "the same way, but without the regulariser, whose value is constant. The largest "
-        f"difference between the weights of the two networks, over all seeds, is {apart:g}. In our "
-        "runs *Their Deep Defense* classifies half of the images correctly under FGS with an eps "
-        f"of {spread(values(record, 'eps_ref'), 3)}. In the replication this eps is {EPS}."
+        "the same way, but without the constant regulariser. The largest difference, over all "
+        f"seeds, is {apart:g}. The eps of FGS at which *Their Deep Defense* classifies half of the "
+        f"images correctly is {spread(values(record, 'eps_ref'), 3)} in our runs and {EPS} in the "
+        "replication."
     )
 
 
@@ -188,14 +188,13 @@ def epochs_in_words(record: Record) -> str:
     )
     lower = _rho(record, TUNED) < _rho(record, "start")
     return (
-        "The network from which fine-tuning starts has a $\\rho_2$ of "
-        f"{_rho(record, 'start'):.4f}. After the first epoch on DeepFool's images "
-        f"$\\rho_2$ is {_first(record, TUNED):.4f} with batches of 64 and "
-        f"{_first(record, LARGER):.4f} with batches of 100. After the last epoch $\\rho_2$ is "
-        f"{ends}. So the $\\rho_2$ of *{METHODS[TUNED]}* ends {'below' if lower else 'above'} its "
-        f"start. For the variant *{METHODS[SLOWER]}*, we multiply the learning rate by 64/100 and "
-        f"keep batches of 64. This change alone gives {_explained(record, SLOWER):.0f} % of the "
-        "difference in $\\rho_2$ between the replication's two fine-tuned networks."
+        f"Fine-tuning starts at a $\\rho_2$ of {_rho(record, 'start'):.4f}. After the first epoch "
+        f"on DeepFool's images it is {_first(record, TUNED):.4f} with batches of 64 and "
+        f"{_first(record, LARGER):.4f} with batches of 100. After the last epoch it is {ends}. "
+        f"So *{METHODS[TUNED]}* ends {'below' if lower else 'above'} its start. For "
+        f"*{METHODS[SLOWER]}* we keep batches of 64 and multiply the learning rate by 64/100. This "
+        f"change alone gives {_explained(record, SLOWER):.0f} % of the difference in $\\rho_2$ "
+        "between the replication's two fine-tuned networks."
     )
 
 
@@ -206,10 +205,10 @@ def with_gradient(record: Record) -> str:
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
         "*With its gradient the regulariser works.* The last row of the table shows Deep Defense, "
-        "trained on the original images with batches of 100 and the replication's λ, c and d. Its "
-        f"$\\rho_2$ is {_rho(record, 'deep-defense'):.4f} and its clean accuracy {ours:.1f} %. The "
-        "same training without the regulariser gives a $\\rho_2$ of "
-        f"{_rho(record, 'clean-100'):.4f} and a clean accuracy of {clean:.1f} %."
+        "trained on the original images with batches of 100 and the replication's λ, c and d. "
+        f"Compared with the same training without the regulariser, its $\\rho_2$ is "
+        f"{_rho(record, 'deep-defense'):.4f} instead of {_rho(record, 'clean-100'):.4f}, and its "
+        f"clean accuracy {ours:.1f} instead of {clean:.1f} %."
     )
 
 

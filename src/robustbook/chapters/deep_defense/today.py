@@ -65,11 +65,10 @@ def answer(record: Record) -> str:
         f"{answered[0].upper()}{answered[1:]}. The median distance of the nearest adversarial "
         f"image that any attack finds is {' and '.join(gains)} as large as without Deep Defense. "
         "Under all attacks with l\N{NON-BREAKING HYPHEN}infinity perturbations of eps "
-        f"{size_text(network, shown_size(record, network))}, {name} with Deep Defense classifies "
-        f"{together:.1f} % of the test images correctly, and the reference network {without:.1f} "
-        f"%. Under FGSM alone {name} with Deep Defense classifies {single:.1f} % correctly, which "
-        f"is {'too high an' if _flattered(record, network) else 'a fair'} estimate "
-        "of its robustness."
+        f"{size_text(network, shown_size(record, network))}, the accuracy of {name} is "
+        f"{together:.1f} % with Deep Defense and {without:.1f} % without. FGSM alone gives "
+        f"{single:.1f} % with Deep Defense, which is "
+        f"{'too high an' if _flattered(record, network) else 'a fair'} estimate of the robustness."
     )
 
 
@@ -85,39 +84,36 @@ def orders_in_words(records: Sequence[Record]) -> str:
             continue
         best, digits = next(iter(by_deepfool)), 3 if coloured(network) else 2
         others.append(
-            f"On {with_article(record, network)}, {METHODS[best]} is number 1 of {len(RANKED)} by "
-            f"DeepFool (median distance {by_deepfool[best]:.{digits}f}) and number "
-            f"{list(by_ddn).index(best) + 1} by DDN (median distance {by_ddn[best]:.{digits}f})."
+            f"On {with_article(record, network)}, {METHODS[best]} is number 1 by DeepFool (median "
+            f"distance {by_deepfool[best]:.{digits}f}) and number {list(by_ddn).index(best) + 1} "
+            f"by DDN ({by_ddn[best]:.{digits}f})."
         )
         seeds = _medians(record, network, best, DRAWN["DeepFool"], "shared median")
         across, between = (max(each) - min(each) for each in (seeds, by_deepfool.values()))
         if across > between:
             others.append(
-                "DeepFool's order may be chance: its median distances for different seeds of "
-                f"{METHODS[best]} differ by up to {across:.{digits}f}, but the means of the "
-                f"{len(RANKED)} defenses only by up to {between:.{digits}f}."
+                "DeepFool's order may be chance: its median distances differ by up to "
+                f"{across:.{digits}f} between seeds of {METHODS[best]}, but only by up to "
+                f"{between:.{digits}f} between the means of the {len(RANKED)} defenses."
             )
     named = ", ".join(METHODS[each] for each in RANKED)
     same = (
-        f"We rank {len(RANKED)} defenses ({named}) by the distances that an attack finds. DeepFool "
-        f"and DDN give the same order on these networks: {', '.join(alike)}."
+        f"Ranked by distance, {len(RANKED)} defenses ({named}) have the same order by DeepFool and "
+        f"by DDN on these networks: {', '.join(alike) or 'none'}."
     )
     return " ".join([same, *others])
 
 
 def attacked(records: Sequence[Record]) -> str:
     """Return a sentence that states three numbers for each network: the attacked test images, the
-    images that the networks of all methods classify correctly, and the seeds.
+    shared images (which the networks of all methods classify correctly), and the seeds.
     """
     parts = [
         f"{words} ({len(_gains(record, network, 'reference', 'best'))} seeds)"
         for record in records
         for network, words in zip(networks(record), _images(record), strict=True)
     ]
-    return (
-        "Numbers of attacked test images, and of shared images, which the networks of all methods "
-        f"classify correctly: {'; '.join(parts)}."
-    )
+    return f"Numbers of attacked and of shared test images: {'; '.join(parts)}."
 
 
 def summary(records: Sequence[Record]) -> Table:

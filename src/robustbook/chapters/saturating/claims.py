@@ -121,9 +121,9 @@ def answer(record: Record) -> str:
     )
     return (
         f"{'No' if any(threes) else 'Yes'}: with {sum(map(bool, threes))} of {len(threes)} seeds, "
-        f"{steps:,} steps of Adam change a 3 into a 7. {_arrived(long)} {_counted(record, long)} "
-        f"On the saturated networks, Adam fails within {steps:,} steps for {failed} of 90 pairs of "
-        f"a source image and a target class. More steps may succeed. {badges}"
+        f"{steps:,} steps of Adam change a 3 into a 7. {_counted(record, long)} {_arrived(long)} "
+        f"On the saturated networks, Adam does fail within {steps:,} steps for {failed} of 90 "
+        f"pairs of a source image and a target class, but more steps may succeed. {badges}"
     )
 
 
@@ -173,8 +173,7 @@ def error_range(record: Record) -> str:
     low, high = (spread(of_target(record, f"{ERROR}/{end}")) for end in ("low", "high"))
     return whole_percent(
         "*Error rates under FGSM.* The smallest FGSM error of the three saturated networks of "
-        f"[Table 1](./table1.ipynb) is {low} %, and the largest {high} %. The page on Table 1 "
-        "explains these errors."
+        f"[Table 1](./table1.ipynb) is {low} %, and the largest {high} %. That page explains them."
     )
 
 
@@ -240,28 +239,27 @@ def undone_in_words(record: Record) -> str:
             spread(values(record, "accuracy", varied=ALPHA["sigmoid"], how=how, reading=reading))
             for reading in ("clean", "float32")
         )
-        return f"a clean accuracy of {clean} % and an FGSM accuracy of {fgsm} %"
+        return f"{clean} % and {fgsm} %"
 
     paragraphs = "\n\n".join(
         [
-            "*The penalty on the last layer.* With the penalty on all layers, the network "
-            f"classifies {spread(ours)} % of the images correctly under FGSM. With the penalty "
-            f"on the hidden layers only, it classifies {spread(hidden)} % correctly. The accuracy "
-            f"with the penalty on all layers is higher with {ahead} of {len(ours)} seeds.",
-            "*Raising lambda slowly.* With a constant lambda the clean or the FGSM accuracy is "
-            f"{spread(lost)} percentage points lower than with a slow rise. This number is the "
-            f"larger of the two differences. The thresholds are {some} points: the difference "
-            "exceeds the threshold with "
+            "*The penalty on the last layer.* Under FGSM the network classifies "
+            f"{spread(ours)} % of the images correctly with the penalty on all layers, and "
+            f"{spread(hidden)} % with the penalty on the hidden layers only. The first accuracy is "
+            f"higher with {ahead} of {len(ours)} seeds.",
+            "*Raising lambda slowly.* With a constant lambda the clean or the FGSM accuracy "
+            f"(whichever falls more) is {spread(lost)} percentage points lower than with a slow "
+            f"rise. The difference exceeds the thresholds of {some} points with "
             f"{_counts(lost, lambda n, p: n > p)}. Perhaps a strong penalty from the first step "
             "saturates units before they have learned anything, so that their slopes vanish.",
             "*The weight alpha.* With alpha = 0.5 the FGSM accuracy of the sigmoid network is "
-            f"{spread(behind)} percentage points lower than with the best alpha. The "
-            f"thresholds are {some} points: the difference is at most the threshold with "
+            f"{spread(behind)} percentage points lower than with the best alpha. The difference is "
+            f"within the thresholds of {some} points with "
             f"{_counts(behind, lambda n, p: n <= p)}. "
             f"{_alpha_of_relu(record)} "
-            "With alpha = 0.5 the paper reports for its sigmoid network a clean accuracy of "
-            f"{clean:.3g} % and an FGSM accuracy of {fgsm:.3g} %. With alpha = 0.5 our sigmoid "
-            f"network has {at_alpha('0.5')}. With alpha = 0.1 it has {at_alpha('0.1')}.",
+            "For its sigmoid network with alpha = 0.5, the paper reports a clean accuracy of "
+            f"{clean:.3g} % and an FGSM accuracy of {fgsm:.3g} %. Ours has {at_alpha('0.5')} with "
+            f"alpha = 0.5, and {at_alpha('0.1')} with alpha = 0.1.",
         ]
     )
     return whole_percent(paragraphs)
@@ -303,37 +301,34 @@ def adam_in_words(record: Record) -> str:
             )
             for rule in SOURCES
         )
-        return (
-            f"{least}{unit} for the least confident source images, and {most}{unit} for the most "
-            "confident ones"
-        )
+        return f"{least} and {most}{unit}"
 
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     of = " of 90 pairs"
     return "\n\n".join(
         [
-            "*How often Adam fails.* On the saturated network Adam fails on "
-            f"{both('failures', 'saturated', of, **main)}. On the vanilla network Adam fails on "
-            f"{both('failures', 'vanilla', of, **main)}. With {sum(map(bool, threes))} of "
-            f"{len(threes)} seeds, the saturated network classifies at least one of two images of "
-            "a 3 as a 7 after the attack.",
-            "*Failures depend on the step size.* We also attacked the saturated network with a "
-            f"step size of {size:g} instead of {main['step_size']:g}, and with fewer steps. Then "
-            f"Adam fails on {both('failures', 'saturated', of, **longest)}. So a failure may be "
-            "due to the attack and not to the network.",
-            "*Failures depend on the arithmetic.* On some pairs Adam succeeds in only one of the "
-            "two precisions float32 and float64. On the saturated network this happens on "
-            f"{both('precisions differ', 'saturated', of)}. On the vanilla network it happens on "
-            f"{both('precisions differ', 'vanilla', of)}. The many steps of Adam amplify rounding "
-            "errors. Even the batch size, which changes the order of sums, can decide whether Adam "
-            "succeeds on a pair. So the counts are more reliable than the result of a single "
-            "pair such as 3 and 7.",
-            "*A large distance is not the reason why Adam fails.* The attack may change "
-            "the image by any amount. So an attack that replaces the image by the source image "
-            "of the target class always succeeds. We compute the mean absolute change of a "
-            "pixel, and take the median over pairs. This replacement changes a pixel by "
-            f"{both('moved, swapped', 'saturated')}. The failed attacks with the largest step size "
-            "changed a pixel by "
+            "*How often Adam fails.* From the least and from the most confident source images, "
+            f"Adam fails for {both('failures', 'saturated', of, **main)} on the saturated network, "
+            f"and for {both('failures', 'vanilla', **main)} on the vanilla network. With "
+            f"{sum(map(bool, threes))} of {len(threes)} seeds, the saturated network classifies at "
+            "least one of two images of a 3 as a 7 after the attack.",
+            f"*Failures depend on the step size.* With a step size of {size:g} instead of "
+            f"{main['step_size']:g}, and with fewer steps, Adam fails for "
+            f"{both('failures', 'saturated', of, **longest)} on the saturated network (in the same "
+            "order). So a failure may be due to the attack and not to the network.",
+            "*Failures depend on the arithmetic.* For "
+            f"{both('precisions differ', 'saturated', of)}, Adam succeeds on the saturated "
+            "network in only one of the two precisions float32 and float64; on the vanilla "
+            f"network this happens for {both('precisions differ', 'vanilla')}. The many steps of "
+            "Adam amplify rounding errors. Even the batch size, which changes the order of sums, "
+            "can decide whether Adam succeeds on a pair. So the counts are more reliable than the "
+            "result of a single pair such as 3 and 7.",
+            "*A large distance is not the reason why Adam fails.* The attack may change the image "
+            "by any amount, so it would always succeed if it replaced the image by the source "
+            "image of the target class. This would change a pixel by "
+            f"{both('moved, swapped', 'saturated')} (mean absolute change, median over pairs; "
+            "again from the least and from the most confident images). The failed attacks with "
+            "the largest step size changed a pixel by "
             f"{both('moved, failed', 'saturated', **longest)}.",
         ]
     )
@@ -412,9 +407,10 @@ def _arrived(record: Record) -> str:
     if steps:
         after = f", after {min(steps):,} to {max(steps):,} steps ({soon} within {limit:,} steps)"
     return (
-        f"{share[0].upper()}{share[1:]} longer runs of Adam reach the target class{after}. The "
-        f"paper took up to {FULL:,} steps. In our longer runs, Adam attacks one network from "
-        f"two source images, in {precisions} floating-point precision{'s' * (precisions > 1)}."
+        f"{share[0].upper()}{share[1:]} longer runs of Adam (on the network of seed "
+        f"{record.seeds[0]}, from two source images, in {precisions} floating-point "
+        f"precision{'s' * (precisions > 1)}) reach the target class{after}. The paper took up to "
+        f"{FULL:,} steps."
     )
 
 
@@ -428,9 +424,7 @@ def _counted(record: Record, long: Record) -> str:
         for row in record.rows
         if (row.target, row.seed) == (f"{ADAM}/saturated-3-to-7", seed)
     )
-    steps = record.parameters["steps"]
-    ends = "" if found else "do not "
-    return f"On this network (seed {seed}), {steps:,} steps of Adam {ends}change a 3 into a 7."
+    return f"With seed {seed} they do{'' if found else ' not'}."
 
 
 def _alpha_of_relu(record: Record) -> str:

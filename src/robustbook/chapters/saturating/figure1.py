@@ -49,9 +49,9 @@ def answer(record: Record) -> str:
     return (
         f"{'Yes' if ahead > len(_EACH) / 2 else 'No'}, in {ahead} of {len(_EACH)} layers: with "
         "every seed, the weights of the saturated network have a larger excess kurtosis than those "
-        "of the vanilla network. The excess kurtosis differs most between the two networks in "
-        f"layer {layer} of the {MLPS[network]}: it is {saturated:.1f} in the saturated network and "
-        f"{vanilla:.1f} in the vanilla network (means over the seeds). "
+        f"of the vanilla network. It differs most in layer {layer} of the {MLPS[network]}, with "
+        f"{saturated:.1f} in the saturated and {vanilla:.1f} in the vanilla network (means over "
+        "the seeds). "
         + labelled(
             {
                 "larger in the second layer of the sigmoid MLP": f"{ITEM}/sigmoid-layer-2/{LARGER}",

@@ -51,11 +51,10 @@ def answer(record: Record) -> str:
     return whole_percent(
         f"{'Yes' if yes else 'No'}. In each layer of the saturated sigmoid network at least "
         f"{min(beyond['saturated']):.1f} % of the pre-activations have an absolute value above "
-        f"{flat:g}. In each layer of the "
-        f"vanilla sigmoid network at most {max(beyond['vanilla']):.1f} % of the pre-activations "
-        f"have an absolute value above {flat:g}. Depending on the layer, {saturated} of the units "
-        f"are active (have a positive input) in the saturated ReLU network, and {vanilla} in the "
-        f"vanilla ReLU network. These numbers are means over the seeds. {badges}"
+        f"{flat:g}, and in each layer of the vanilla one at most {max(beyond['vanilla']):.1f} %. "
+        f"Depending on the layer, {saturated} of the units are active (have a positive input) in "
+        f"the saturated ReLU network, and {vanilla} in the vanilla one. All numbers are means over "
+        f"the seeds. {badges}"
     )
 
 

@@ -43,7 +43,7 @@ def answer(record: Record) -> str:
         f"In {where}, images of different classes lie further apart in the saturated network than "
         f"in the vanilla network. In the other {rest} of {len(LAYERS)} layers they do not. In the "
         f"last hidden layer the mean dissimilarity between classes is {saturated[1]:.2f} in the "
-        f"saturated network and {vanilla[1]:.2f} in the vanilla network. In layer 1, images of one "
+        f"saturated and {vanilla[1]:.2f} in the vanilla network. In layer 1, images of one "
         f"class are {near}close "
         f"together: the dissimilarity within classes is up to {100 * ratio:.0f} % of the "
         f"dissimilarity between classes. {badges}"

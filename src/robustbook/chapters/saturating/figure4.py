@@ -49,12 +49,11 @@ def answer(record: Record) -> str:
         f"The answer to the first question is {first}, to the second {second}. On average the "
         "class probabilities of a saturated network are nearly constant on "
         f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on "
-        f"{100 * flat[0]:.0f} %. Where the class probabilities change fastest, "
-        f"on average {large[1]:.1f} singular values of the Jacobian exceed half of the largest one "
-        f"in the saturated networks, and {large[0]:.1f} in the vanilla networks. But if we count "
-        f"the singular values that grow, {growth}: on average {grown[1]:.1f} of them exceed twice "
+        f"{100 * flat[0]:.0f} %. Where they change fastest, {large[1]:.1f} singular values of the "
+        f"Jacobian exceed half of the largest one in the saturated networks, and {large[0]:.1f} in "
+        f"the vanilla ones. But if we count those that grow, {growth}: {grown[1]:.1f} exceed twice "
         "their own median along the path in the saturated networks, and "
-        f"{grown[0]:.1f} in the vanilla networks. {badges}"
+        f"{grown[0]:.1f} in the vanilla ones. {badges}"
     )
 
 
@@ -76,12 +75,10 @@ def relu(record: Record) -> str:
     )
     return whole_percent(
         f"We measured the same four paths, with {networks} for each training method. On average "
-        "the class probabilities of the saturated ReLU MLP are nearly constant on "
-        f"{100 * flat[1]:.0f} % of a path, and those of the vanilla ReLU MLP on "
-        f"{100 * flat[0]:.0f} %. At the peak of the length element, on average {large[1]:.1f} "
-        "singular values exceed half of the largest one in the saturated network, and "
-        f"{large[0]:.1f} in the vanilla network. "
-        f"{verdict}. The vanilla ReLU MLP was trained for far fewer epochs."
+        f"the class probabilities are nearly constant on {100 * flat[1]:.0f} % of a path in the "
+        f"saturated ReLU MLP, and on {100 * flat[0]:.0f} % in the vanilla one. At the peak of the "
+        f"length element, {large[1]:.1f} and {large[0]:.1f} singular values exceed half of the "
+        f"largest one. {verdict}. But the vanilla network was trained for far fewer epochs."
     )
 
 
@@ -134,9 +131,9 @@ def peaks_in_words(record: Record) -> str:
     ours, theirs = (spread(values(record, "crossings", **of)) for of in (saturated, vanilla))
     return (
         f"On average over paths and seeds, the peak of the length element is {ratio:.0f} times as "
-        "high in the saturated networks as in the vanilla ones. The length of a path divided by pi "
-        f"is {ours} in the saturated networks, and {theirs} in the vanilla ones. A complete change "
-        "of the predicted class makes a path longer by pi."
+        "high in the saturated networks as in the vanilla ones. A complete change of the predicted "
+        "class makes a path longer by pi. The length of a path divided by pi is "
+        f"{ours} in the saturated networks, and {theirs} in the vanilla ones."
     )
 
 
@@ -149,12 +146,11 @@ def doubled_in_words(record: Record) -> str:
     paths = [of for _, of in _paths(record) if of["method"] == "saturated"]
     shares = [mean(record, "largest at peak", grid="resolved", **of) for of in paths]
     return (
-        "At the peak of the length element, we count how many of the ten singular values exceed "
-        f"twice their own median along the path. On average {saturated:.1f} singular values do so "
-        f"in the saturated networks, and {vanilla:.1f} in the vanilla networks. At this peak, the "
-        f"largest singular value of the saturated networks is only {min(shares):.2f} to "
-        f"{max(shares):.2f} times its maximum on the path (means of the four paths, with added "
-        "points)."
+        f"At the peak of the length element, on average {saturated:.1f} of the ten singular values "
+        "exceed twice their own median along the path in the saturated networks, and "
+        f"{vanilla:.1f} in the vanilla ones. But at this peak, the largest singular value of the "
+        f"saturated networks is only {min(shares):.2f} to {max(shares):.2f} times its maximum on "
+        "the path (means of the four paths, with added points)."
     )
 
 

@@ -24,11 +24,11 @@ def answer(record: Record) -> str:
     )
     return unbroken(
         "Yes, but on the saturated sigmoid network L-BFGS succeeds for only "
-        f"{count(record, 'found')} of {PAIRS} pairs of a source image and a target class. The "
-        "source images are those that the network classifies with the lowest confidence. On the "
-        f"vanilla sigmoid network L-BFGS succeeds for {count(record, 'found', 'vanilla')} pairs. "
-        "The paper reports a similar trend for ReLU networks. But on our saturated ReLU "
-        f"network L-BFGS succeeds for {count(record, 'found', network='relu-mlp')} pairs. {badges}"
+        f"{count(record, 'found')} of {PAIRS} pairs of a source image and a target class, and on "
+        f"the vanilla sigmoid network for {count(record, 'found', 'vanilla')}. The source images "
+        "are those that the network classifies with the lowest confidence. The paper reports a "
+        "similar trend for ReLU networks. But on our saturated ReLU network L-BFGS succeeds for "
+        f"{count(record, 'found', network='relu-mlp')} pairs. {badges}"
     )
 
 
@@ -41,9 +41,9 @@ def relu(record: Record) -> str:
         for method in ("vanilla", "saturated")
     )
     return unbroken(
-        f"*On the saturated ReLU network L-BFGS succeeds for {saturated[0]} of {PAIRS} pairs.* "
-        f"On the vanilla ReLU network L-BFGS succeeds for {plain[0]} pairs. The median number of "
-        f"iterations is {plain[1]} on the vanilla and {saturated[1]} on the saturated network."
+        f"*On the saturated ReLU network L-BFGS succeeds for {saturated[0]} of {PAIRS} pairs*, "
+        f"and on the vanilla one for {plain[0]}. The median number of "
+        f"iterations is {saturated[1]} on the saturated and {plain[1]} on the vanilla network."
     )
 
 
@@ -65,11 +65,10 @@ def effect() -> str:
         mean(table, "accuracy", network="relu-mlp", method="saturated", reading="float32"),
     ]
     return unbroken(
-        "We compare the saturated ReLU network with a vanilla ReLU network that was trained for "
-        "the same number of epochs. The excess kurtosis of the first layer's weights is "
-        f"{tails[1]:.1f} in the saturated and {tails[0]:.1f} in the vanilla network ([Figure "
-        f"1](./figure1.ipynb)). The accuracy under FGSM is {accuracies[1]:.0f} % for the saturated "
-        f"and {accuracies[0]:.0f} % for the vanilla network ([Table 1](./table1.ipynb))."
+        f"The excess kurtosis of the first layer's weights is {tails[1]:.1f} in the saturated ReLU "
+        f"network, and {tails[0]:.1f} in a vanilla one that was trained for the same number of "
+        f"epochs ([Figure 1](./figure1.ipynb)). The accuracy under FGSM is {accuracies[1]:.0f} and "
+        f"{accuracies[0]:.0f} % ([Table 1](./table1.ipynb))."
     )
 
 
@@ -85,5 +84,5 @@ def stalled(record: Record) -> str:
         f"{count(record, 'limit')} reach the largest number of iterations. The median number "
         f"of iterations of the failed runs is {count(record, 'iterations, failed')}. Without "
         f"stopping tolerances L-BFGS succeeds for {single} pairs in float32, and for {double} "
-        "pairs in float64."
+        "in float64."
     )

@@ -56,11 +56,11 @@ def answer(record: Record) -> str:
     return whole_percent(
         f"They make it {'more robust, but less than' if short else 'at least as robust as'} the "
         "paper says. Our measure of robustness is a ratio: the size of the smallest successful "
-        "perturbation divided by the mean absolute component of the input. With weights of "
-        f"infinite kurtosis this ratio is {spread(ours)} % larger than with Gaussian weights; the "
-        f"paper says almost {theirs:g} %. With weights drawn from the saturated networks this "
-        f"ratio is at most {spread(own, 0)} % larger than with weights drawn from the vanilla "
-        f"networks; the paper says as much as {theirs_own:g} %. {badges}"
+        "perturbation divided by the mean absolute component of the input. It is "
+        f"{spread(ours)} % larger with weights of infinite kurtosis than with Gaussian weights "
+        f"(the paper: almost {theirs:g} %), and at most {spread(own, 0)} % larger with weights "
+        "drawn from the saturated networks than with weights drawn from the vanilla networks (the "
+        f"paper: as much as {theirs_own:g} %). {badges}"
     )
 
 
@@ -120,9 +120,9 @@ def chosen_limit(record: Record) -> str:
     near = sum(abs(ratio - EXAMPLE) <= NEAR for ratio in found)
     return (
         f"One verdict asks whether the ratio comes within {NEAR:g} of {EXAMPLE:g}, the value in "
-        "the paper's caption. For this verdict we use the limit of infinite kurtosis. We chose it "
-        f"*after* we had seen the results. At a kurtosis of {END:g} the ratio lies within "
-        f"{NEAR:g} of {EXAMPLE:g} with {near} of {len(found)} seeds."
+        "the paper's caption. For it we use the limit of infinite kurtosis, which we chose "
+        f"*after* we had seen the results. At a kurtosis of {END:g} the ratio comes that close "
+        f"with {near} of {len(found)} seeds."
     )
 
 
@@ -144,11 +144,10 @@ def largest_gain(record: Record) -> str:
 
     return whole_percent(
         "*If the prototypes are drawn from the weights of trained networks, the ratio $R$ also "
-        "rises by less than the paper says.* In every layer the ratio $R$ of the saturated network "
-        f"is at most {best('mean')} % larger "
-        "than the ratio $R$ of the vanilla network. With the median instead of the mean as the "
-        f"intensity, the largest increase is {best('median')} %. The paper states an increase by "
-        f"as much as {printed(OWN_GAIN):.0f} %."
+        "rises by less than the paper says.* In every layer it is at most "
+        f"{best('mean')} % larger for the saturated network than for the vanilla network; the "
+        f"paper says as much as {printed(OWN_GAIN):.0f} %. With the median instead of the mean as "
+        f"the intensity, the largest increase is {best('median')} %."
     )
 
 

@@ -33,9 +33,8 @@ def answer(record: Record) -> str:
     return (
         f"Depending on the layer, the dissimilarity between classes is {further} times as large in "
         "the saturated network as in the vanilla network. But the outputs of a ReLU network can "
-        "have any scale. So we also divide the dissimilarity between classes by the dissimilarity "
-        f"within classes. This ratio is only {relative} times as large in the saturated network as "
-        f"in the vanilla network. {badges}"
+        "have any scale. Relative to the dissimilarity within classes, the dissimilarity between "
+        f"classes is only {relative} times as large. {badges}"
     )
 
 
@@ -50,10 +49,10 @@ def controls(record: Record) -> str:
     )
     return (
         "In layer 3 the dissimilarity between classes of the saturated network is "
-        f"{ours:.2g} times as large as that of the vanilla network. We compare two more networks, "
-        "trained with one seed, with the same vanilla network. In a vanilla network with as many "
-        f"epochs as the saturated network, the dissimilarity is {longer:.2g} times as large. In a "
-        f"saturated network with a stronger penalty, it is {stronger:.2g} times as large."
+        f"{ours:.2g} times as large as that of the vanilla network. In two more networks, each "
+        f"trained with one seed, it is {longer:.2g} times as large (vanilla, with as many epochs "
+        f"as the saturated network) and {stronger:.2g} times as large (saturated, with a stronger "
+        "penalty)."
     )
 
 

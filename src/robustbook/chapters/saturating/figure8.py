@@ -34,13 +34,12 @@ def answer(record: Record) -> str:
         }
     )
     return unbroken(
-        f"{'Yes' if fmean(most) < fmean(least) else 'No'}. If L-BFGS starts from the most "
-        "confident images, it succeeds on the saturated sigmoid network for "
-        f"{spread(most, 0)} of {PAIRS} pairs of a source image and a target class (in the paper: "
-        f"{printed(SUCCESSES.format('figure-8')):g}). If L-BFGS starts from the least confident "
-        f"images, it succeeds for {spread(least, 0)} pairs. On the vanilla sigmoid network L-BFGS "
-        f"succeeds for {count(record, 'found', 'vanilla')} pairs from the most confident images. "
-        f"{badges}"
+        f"{'Yes' if fmean(most) < fmean(least) else 'No'}. From the most confident images, L-BFGS "
+        f"succeeds on the saturated sigmoid network for {spread(most, 0)} of {PAIRS} pairs of a "
+        "source image and a target class (in the paper: "
+        f"{printed(SUCCESSES.format('figure-8')):g}), and from the least confident images for "
+        f"{spread(least, 0)}. On the vanilla sigmoid network it succeeds for "
+        f"{count(record, 'found', 'vanilla')} pairs from the most confident images. {badges}"
     )
 
 
@@ -52,6 +51,6 @@ def stopped(record: Record) -> str:
     return unbroken(
         f"On the saturated network {count(record, 'stalled at once')} of the {PAIRS} runs of "
         "L-BFGS end without a step, because no component of the gradient exceeds the tolerance. "
-        f"Without stopping tolerances L-BFGS in float32 succeeds for {single} pairs instead of "
-        f"{count(record, 'found')} pairs. In float64 it succeeds for {double} pairs."
+        f"Without stopping tolerances L-BFGS succeeds for {single} pairs in float32, instead of "
+        f"{count(record, 'found')}, and for {double} pairs in float64."
     )

@@ -106,10 +106,9 @@ def straight(record: Record) -> str:
     times = fmean(saturated) / fmean(vanilla)
     return (
         "Bisection on the straight line to the nearest test image of the target class needs no "
-        f"gradient, and succeeds for all {PAIRS} pairs. On the vanilla sigmoid network, the points "
-        f"that bisection finds have a median l2 distance of {spread(vanilla)} from the source "
-        f"image. On the saturated sigmoid network the median distance is {spread(saturated)}, "
-        f"which is {times:.2f} times as far."
+        f"gradient, and succeeds for all {PAIRS} pairs. The points that it finds have a median l2 "
+        f"distance from the source image of {spread(vanilla)} on the vanilla sigmoid network, and "
+        f"of {spread(saturated)} on the saturated one, which is {times:.2f} times as far."
     )
 
 
@@ -141,11 +140,13 @@ def bounds_in_words() -> str:
         ahead = sum(b > a for a, b in zip(least, most, strict=True))
         change = 100 * (fmean(most) / fmean(least) - 1)
         texts.append(
-            f"On the {method} network, the mean of these upper bounds is {abs(change):.0f} % "
-            f"{'larger' if change > 0 else 'smaller'} for the most confident images than for the "
-            f"least confident ones (larger with {ahead} of {len(most)} seeds)."
+            f"{abs(change):.0f} % {'larger' if change > 0 else 'smaller'} on the {method} network "
+            f"(larger with {ahead} of {len(most)} seeds)"
         )
-    return whole_percent(" ".join(texts))
+    return whole_percent(
+        "The mean of these upper bounds from the most confident images, compared with that from "
+        f"the least confident ones, is {', and '.join(texts)}."
+    )
 
 
 CONFIDENCE = ("saturating/figure-5", "saturating/figure-8")

@@ -83,21 +83,20 @@ def answer(record: Record) -> str:
     and under FGSM. The first word is "No" if the strongest attack leaves an accuracy below 50 %.
     """
     found = accuracies(record)
-    kept = []
+    kept: list[str] = []
     for network, title in NETWORKS.items():
         target = fgsm_target(network, "saturated")
         kept.append(
             f"{fmean(of_target(record, target)):.1f} % for the {title} "
-            f"({printed(target):.3g} % in the paper)"
+            f"({'' if kept else 'in the paper '}{printed(target):.3g} %)"
         )
     left = max(fmean(found[network]["saturated"]["pgd softened"]) for network in NETWORKS)
     return whole_percent(
         f"{'No' if left < 50 else 'Yes'}: after PGD with softened slopes, no saturated network has "
         f"a mean accuracy above {left:.1f} % on {record.parameters['controls']:,} test images. So "
-        "adversarial images exist, but FGSM misses many of them on the MLPs. "
-        "After one step of FGSM, the saturated networks have these accuracies on "
-        f"{_images(record):,} test images: {', '.join(kept[:-1])} and {kept[-1]}. The paper's FGSM "
-        f"accuracies: {fgsm_verdicts()}"
+        "adversarial images exist, but FGSM misses many of them on the MLPs: after one step of it, "
+        f"the accuracy on {_images(record):,} test images is {', '.join(kept[:-1])} and "
+        f"{kept[-1]}. The paper's FGSM accuracies: {fgsm_verdicts()}"
     )
 
 
@@ -241,15 +240,14 @@ def longer_vanilla(record: Record, tried: Record) -> str:
     ours = accuracies(record)["relu-mlp"]["saturated"]
     seeds = len(tried.seeds)
     return whole_percent(
-        "*The effect of the longer training.* We trained a vanilla ReLU network, without any "
-        f"penalty, for as many epochs as the saturated network ({longest}). Under FGSM in float32 "
-        f"it classifies {plain} % of {record.parameters['controls']:,} test images correctly, and "
-        f"under FGSM in float64 {wide} % ({seeds} seeds). With the penalty of the paper, the ReLU "
-        f"network classifies {spread(ours['float32'])} % correctly in float32, and "
-        f"{spread(ours['float64'])} % in float64. So in float32 the long training alone raises the "
-        "FGSM accuracy, because it saturates the softmax without any penalty. The penalty raises "
-        "the FGSM accuracy further. A likely cause: once the gradient of the cross entropy has "
-        "vanished, Adam turns even a tiny gradient of the penalty into steps."
+        "We trained a vanilla ReLU network for as many epochs as the saturated network "
+        f"({longest}), without any penalty. It classifies {plain} % of "
+        f"{record.parameters['controls']:,} test images correctly under FGSM in float32, and "
+        f"{wide} % under FGSM in float64 ({seeds} seeds). With the penalty of the paper these "
+        f"accuracies are {spread(ours['float32'])} % and {spread(ours['float64'])} %. So in "
+        "float32 the long training alone raises the FGSM accuracy, because it saturates the "
+        "softmax. The penalty raises it further, probably because Adam turns even a tiny gradient "
+        "of the penalty into steps, once the gradient of the cross entropy has vanished."
     )
 
 
@@ -261,12 +259,12 @@ def overfitted(record: Record, ending: str = "") -> str:
     network = max(found, key=lambda each: _above_signs(found[each], ending))
     single, signs = (fmean(found[network][f"{name}{ending}"]) for name in ("float32", "signs"))
     left = max(fmean(each["pgd"]) for each in found.values())
-    clipped = " Both kinds of images are clipped to [0, 1]." if ending else ""
+    clipped = " (both clipped to [0, 1])" if ending else ""
     return whole_percent(
         f"The {NETWORKS[network]} that was trained on FGSM images classifies {single:.1f} % of "
         f"{record.parameters['controls']:,} test images correctly after FGSM, and {signs:.1f} % "
-        f"after a perturbation of the same size with random signs.{clipped} After 20 steps "
-        "of PGD in float32 no network that was trained on FGSM images has an accuracy above "
+        f"after a perturbation of the same size with random signs{clipped}. After 20 steps "
+        "of PGD in float32 no network that was trained in this way has an accuracy above "
         f"{left:.1f} %."
     )
 

@@ -47,7 +47,7 @@ def answer(record: Record) -> str:
     return (
         f"{'Yes' if all(same) else 'No'}: our network agrees with {sum(same)} of the {len(same)} "
         "counts in the paper's Table 2. "
-        "The paper does not state the padding of the convolutions. With a padding of 2 our network "
+        "The paper does not state the padding of the convolutions: with a padding of 2 our network "
         f"has {padded:,} parameters, and without padding it would have {bare:,}. "
         + labelled(
             {

@@ -100,15 +100,14 @@ def answer(record: Record) -> str:
         }
     )
     bullets = "\n".join(
-        f"- {title}: {one:.1f} % correct after one FGSM step, {least:.1f} % correct under all "
-        "attacks"
+        f"- {title}: {one:.1f} % after one FGSM step, {least:.1f} % under all attacks"
         for title, one, least in zip(NETWORKS.values(), single, worst, strict=True)
     )
     return whole_percent(
-        f"**The saturated networks are{'' if stands else ' not'} robust.** Each bullet gives two "
-        "accuracies of a saturated network on test images under attacks of size "
-        f"{record.parameters['eps']:g}. The first is the accuracy after one FGSM step in float32. "
-        "For the second, an image counts as correct only if all attacks fail on it."
+        f"**The saturated networks are{'' if stands else ' not'} robust.** Here are their "
+        f"accuracies under attacks of size {record.parameters['eps']:g}: after one FGSM step in "
+        "float32, and under all attacks. For the latter, an image counts as correct only if all "
+        "attacks fail on it."
         f"\n\n{bullets}\n\n"
         "To make a saturated network misclassify half of the images, attacks need "
         f"{from_to(times, '.2f')} times the perturbation size that suffices for the vanilla "
@@ -260,8 +259,8 @@ def gains(record: Record) -> str:
     )
     return (
         "*The saturated networks are about as robust as the vanilla networks.* For each network we "
-        "take the perturbation size at which the network misclassifies half of the images. We "
-        f"divide it by that of the vanilla network, and get these ratios:\n\n{bullets}"
+        "take the perturbation size at which it misclassifies half of the images, and divide it by "
+        f"that of the vanilla network:\n\n{bullets}"
     )
 
 

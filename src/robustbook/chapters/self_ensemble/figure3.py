@@ -34,7 +34,8 @@ LOOK: Mapping[str, Look] = {
     "rse paper 0.18/0.2": LOOKS["adv"],
     "rse": LOOKS["rse"],
 }
-UNITS = "A noise level is written as the standard deviations of the initial / the inner noise."
+UNITS = "initial / inner standard deviation"
+"""How a noise level is written."""
 STRONG = 0.1
 """The value of c in the paper's claim about robustness."""
 
@@ -69,19 +70,21 @@ def ends(record: Record, network: str) -> tuple[str, str]:
 def _told(record: Record, network: str) -> str:
     where = f"({names.full_title(record, network)}; {names.size(record, network)})"
     parts = [_noise(record, network), _more(record, network), _cost(record, network)]
-    return f"{' '.join(parts)[:-1]} {where}."
+    return f"{' '.join(filter(None, parts))[:-1]} {where}."
 
 
 def _noise(record: Record, network: str) -> str:
-    """Return a sentence that compares each noise level with no noise under the attack."""
+    """Return sentences that compare the noise levels with no noise under the attack."""
     under, words = _accuracies(record, network, STRONG), levels(record)
     images, none = names.counted(record, network), under.pop("none")
     some = any(names.clearly(value, none, images) for value in under.values())
-    each = listed([f"{value:.1f} % with noise {words[d]}" for d, value in under.items()])
+    which = f"the {len(under)} noise levels"
+    if len(under) == 1:
+        which = f"noise {words[next(iter(under))]} ({UNITS})"
     lead = "Yes, compared with no noise." if some else "Not clearly, even compared with no noise."
     return (
-        f"{lead} At $c = {STRONG:g}$ the accuracy of one draw is {none:.1f} % without noise. It is "
-        f"{each}. {UNITS}"
+        f"{lead} At $c = {STRONG:g}$ the accuracy of one draw is {none:.1f} % without noise, and "
+        f"{from_to(list(under.values()), '.1f')} % with {which}."
     )
 
 
@@ -100,15 +103,14 @@ def _more(record: Record, network: str) -> str:
         if names.clearly(more, less, images) or names.clearly(less, more, images):
             change = "raises" if more > less else "lowers"
             told.append(f"{change} the accuracy at $c = {c:g}$ from {less:.1f} to {more:.1f} %")
-    text = f"More noise ({words[high]} instead of {words[low]}) "
+    text = f"More noise ({words[high]} instead of {words[low]}, {UNITS}) "
     if not told:
         return f"{text}does not change the accuracy by more than two standard errors at any $c$."
     rest = len(cs) - len(told)
-    other = (
-        f" At the other {rest} values of $c$ the accuracies with these two levels differ by no "
-        "more than two standard errors."
-    )
-    return f"{text}{listed(told)}.{other if rest else ''}"
+    other = f"; at the other {rest} values of $c$ the change is within two standard errors"
+    if rest == 1:
+        other = "; at the other $c$ the change is within two standard errors"
+    return f"{text}{listed(told)}{other if rest else ''}."
 
 
 def _cost(record: Record, network: str) -> str:
@@ -116,8 +118,8 @@ def _cost(record: Record, network: str) -> str:
     none = clean.pop("none")
     lost = from_to([none - value for value in clean.values()], ".1f")
     return (
-        f"On clean images the accuracy of one draw is {none:.1f} % without noise. Noise lowers it "
-        f"by {lost} percentage points."
+        f"On clean images the accuracy of one draw is {none:.1f} % without noise, and noise lowers "
+        f"it by {lost} percentage points."
     )
 
 

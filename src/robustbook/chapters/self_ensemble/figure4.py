@@ -35,8 +35,8 @@ def answer(records: Sequence[Record]) -> str:
         for c in _clear(*each)
     ]
     lead = (
-        f"Under weak attacks the signs agree with the claim: at every $c$ below {TURN:g}, 50 draws "
-        "are at least as accurate. "
+        f"Under weak attacks the signs agree with the paper: at every $c$ below {TURN:g}, 50 draws "
+        "are at least as accurate as one. "
     )
     lead += (
         "They also agree under stronger attacks."
@@ -46,10 +46,10 @@ def answer(records: Sequence[Record]) -> str:
     if not all(weak):
         lead = "The signs of the differences do not agree with the paper's claim."
     count = sum(len(gain(*each)) for each in best)
-    sure = f"None of the {count} differences exceeds two standard errors."
+    sure = f"But none of the {count} differences exceeds two standard errors."
     if clear:
         sure = (
-            f"Only {len(clear)} of {count} differences exceed{'s' * (len(clear) == 1)} two "
+            f"But only {len(clear)} of {count} differences exceed{'s' * (len(clear) == 1)} two "
             f"standard errors ({'; '.join(clear)})."
         )
     return f"{lead} {sure} {told}"
@@ -71,9 +71,12 @@ def _told(record: Record, network: str) -> str:
     gains = {c: fmean(each) for c, each in gain(record, network).items() if c}
     up, down = ({c: s * gained for c, gained in gains.items() if s * gained > 0} for s in (1, -1))
     parts = [
-        f"{from_to(list(found.values()), '.1f')} points {word} accurate than one draw at $c$ = "
+        f"{from_to(list(found.values()), '.1f')} points {word} at $c$ = "
         f"{listed([f'{c:g}' for c in found])}"
-        for word, found in (("more", up), ("less", down))
+        for word, found in (
+            ("more accurate than one draw", up),
+            (f"less accurate{'' if up else ' than one draw'}", down),
+        )
         if found
     ]
     same = [f"{c:g}" for c, gained in gains.items() if not gained]
@@ -185,7 +188,7 @@ def _turning(record: Record, network: str) -> str:
     if max(above) < min(below):
         lead = f"from $c = {min(below):g}$ on (the next smaller $c$ that we ran is {max(above):g})"
     return (
-        f"On {where}, 50 draws are no more accurate than one draw {lead}. There, the accuracy of "
-        f"one draw is {from_to([one[c] for c in below], '.1f')} %. At the other $c$ it is "
+        f"On {where}, 50 draws are no more accurate {lead}. There the accuracy of one draw is "
+        f"{from_to([one[c] for c in below], '.1f')} %; at the other $c$ it is "
         f"{from_to([one[c] for c in above], '.1f')} %."
     )

@@ -34,8 +34,7 @@ def answer(records: Sequence[Record]) -> str:
         one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
         text.append(
             f"On {names.in_text(record, network)} ({names.size(record, network)}), the accuracy is "
-            f"{one:.1f} % with one draw, {ten:.1f} % with {ENOUGH} draws, and {fifty:.1f} % with "
-            f"{MOST} draws."
+            f"{one:.1f} % with one draw, {ten:.1f} % with {ENOUGH}, and {fifty:.1f} % with {MOST}."
         )
     if len(set(leads)) == 1:
         return " ".join([leads[0], *text])
@@ -156,11 +155,11 @@ def gained(records: Sequence[Record]) -> str:
     most = sum(early > max(late, 0) for early, late, _ in found)
     clear = sum(sure for *_, sure in found)
     return (
-        f"{'Yes' if 2 * most > len(found) else 'No'}, if one ignores the standard errors. For "
+        f"{'Yes' if 2 * most > len(found) else 'No'}, if one ignores the standard errors: for "
         f"{most} of {len(found)} combinations of network and noise level, the accuracy rises more "
-        f"from 1 to {ENOUGH} draws than from {ENOUGH} to {MOST} draws. But {clear or 'none'} of "
-        f"these {2 * len(found)} changes exceed{'s' * (clear < 2)} two standard errors. The last "
-        "two columns of the table above show the changes."
+        f"from 1 to {ENOUGH} draws than from {ENOUGH} to {MOST} (the last two columns above). But "
+        f"{clear or 'none'} of these {2 * len(found)} changes exceed{'s' * (clear < 2)} two "
+        "standard errors."
     )
 
 
@@ -184,13 +183,13 @@ def _at(record: Record, network: str, noise: str, draws: int) -> float:
 
 
 def largest_error(record: Record) -> str:
-    """Return a sentence that states the standard error of an accuracy, and by how much two
+    """Return sentences that state the standard error of an accuracy, and by how much two
     accuracies must differ to be more than two standard errors apart.
     """
     network = names.networks(record)[0]
     error = standard_error(record, network)
     return (
-        f"The standard error of an accuracy measured on {names.counted(record, network):,} images "
-        f"is {error:.1f} points. Two such accuracies must differ by {2 * 2**0.5 * error:.1f} "
-        "points to be two standard errors apart. Smaller changes may be due to chance."
+        f"An accuracy measured on {names.counted(record, network):,} images has a standard error "
+        f"of {error:.1f} points, so two of them must differ by {2 * 2**0.5 * error:.1f} points to "
+        "be two standard errors apart. Smaller changes may be due to chance."
     )

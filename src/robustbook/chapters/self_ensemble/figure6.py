@@ -48,7 +48,7 @@ def answer(records: Sequence[Record]) -> str:
     if any(failed(*each) for each in best):
         lead += (
             " We cannot rank RSE among all other defenses, because some of our networks with these "
-            "defenses are far less accurate than the authors' networks."
+            "defenses are far less accurate than the authors'."
         )
     told = [_compared(*each) for each in best]
     ran = [network for _, network in best]
@@ -90,8 +90,8 @@ def _compared(record: Record, network: str) -> str:
         return text
     distance, rse, none = found
     return (
-        f"{text} At the same distortion of {distance:g}, the accuracy is {rse:.1f} % with RSE and "
-        f"{none:.1f} % without a defense: {_order(rse, none, images)}."
+        f"{text} At the same distortion of {distance:g}, the accuracies are {rse:.1f} and "
+        f"{none:.1f} %: {_order(rse, none, images)}."
     )
 
 
@@ -127,13 +127,19 @@ def _their_order(network: str, distance: float) -> str:
 
 
 def ran(records: Sequence[Record]) -> str:
-    """Return a list of what was attacked for the shown results: networks, images and defenses."""
-    return "\n".join(
-        f"- {names.ran(record, network)} "
+    """Return what was attacked for the shown results: the steps of the attack, and a list of the
+    networks with their images, values of c and defenses.
+    """
+    best = names.best(records)
+    told = [
+        f"- *{names.first_title(record, network)}* ({names.size(record, network)}): "
+        f"{names.span_of_c(record, network)}. "
         f"{names.comparison(names.defenses(record, network, list(DEFENSES)))}"
         f"{_fewer(record, network)}"
-        for record, network in names.best(records)
-    )
+        for record, network in best
+    ]
+    lead = f"In the stored results, the attack takes {names.steps(best[0][0])} steps:"
+    return "\n".join([f"{lead}\n", *told])
 
 
 def _fewer(record: Record, network: str) -> str:
@@ -355,10 +361,12 @@ def crossings(records: Sequence[Record]) -> str:
             _order(rse, none, images) for rse, none in zip(means["rse"], means["none"], strict=True)
         ]
         theirs = [_their_order(network, d) for d in reached]
+        both = f"{_counts(ours)} in our runs; in the authors' data, {_counts(theirs)}"
+        if ours == theirs:
+            both = f"{_counts(ours)}, in our runs and in the authors' data"
         parts.append(
             f"On {names.in_text(record, network)} (distortion "
-            f"{listed([f'{d:g}' for d in reached])}), {_counts(ours)} in our runs; in the authors' "
-            f"data, {_counts(theirs)}."
+            f"{listed([f'{d:g}' for d in reached])}), {both}."
         )
     lead = "RSE is compared with the network without a defense at the same distortion."
     return " ".join([lead, *parts]) if parts else "No distortion was reached by both networks."
@@ -411,11 +419,10 @@ def _trained(record: Record, network: str) -> str:
     return whole_percent(
         f"On {names.in_text(record, network)}, "
         f"{'these accuracies are' if many else 'one of our accuracies is'} far below the authors' "
-        f"(in brackets): {'; '.join(low)}. The accuracy of RSE on clean images is {rse:.1f} % "
+        f"(in brackets): {'; '.join(low)}. RSE has {rse:.1f} % on clean images "
         f"({points()[network, 'rse'][0.0][0]:.1f} %). Probably our training is too "
-        f"short for {'these defenses' if many else 'this defense'}{narrow}. So the "
-        f"{'ranks of these defenses say' if many else 'rank of this defense says'} little about "
-        f"{'them' if many else 'it'}."
+        f"short for {'these defenses' if many else 'this defense'}{narrow}, so "
+        f"{'their ranks say little about them' if many else 'its rank says little about it'}."
     )
 
 

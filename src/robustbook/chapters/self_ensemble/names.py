@@ -201,6 +201,14 @@ def ran(record: Record, network: str) -> str:
     """Return a sentence that states what was attacked for a page's results: network, images, seeds,
     values of c, and steps of the attack.
     """
+    return (
+        f"In the stored results, the attack is run on {in_text(record, network)} "
+        f"({size(record, network)}) with {span_of_c(record, network)}, and {steps(record)} steps."
+    )
+
+
+def span_of_c(record: Record, network: str) -> str:
+    """Return in words with how many values of c a network was attacked, and from which to which."""
     found = sorted(
         {
             float(row.setting["c"])
@@ -208,11 +216,7 @@ def ran(record: Record, network: str) -> str:
             if row.name == "distortion" and row.setting.get("network") == network
         }
     )
-    return (
-        f"In the stored results, the attack is run on {in_text(record, network)} "
-        f"({size(record, network)}) with {len(found)} values of $c$, from {found[0]:g} to "
-        f"{found[-1]:g}, and {steps(record)} steps."
-    )
+    return f"{len(found)} values of $c$, from {found[0]:g} to {found[-1]:g}"
 
 
 def comparison(defenses: Sequence[str]) -> str:

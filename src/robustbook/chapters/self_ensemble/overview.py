@@ -5,7 +5,7 @@ each of them.
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
+from robustbook.chapters.claims import Claim, claims_table, of_all, of_best, quoted
 from robustbook.chapters.published import (
     mean,
     printed,
@@ -166,38 +166,38 @@ CLAIMS = (
         "The settings, with noise in front of every convolution",
         "table1",
         ("table-1", "setup", "figure-1"),
-        of_best(table1.answer, f"{PAPER}/table-1"),
+        quoted(of_best(table1.answer, f"{PAPER}/table-1"), 2),
     ),
     Claim(
         "On VGG16, RSE is far ahead of the other defenses under the Carlini-Wagner attack",
         "table2",
         ("table-2", "abstract"),
-        of_best(table2.answer, f"{PAPER}/table-2"),
+        quoted(of_best(table2.answer, f"{PAPER}/table-2"), 0, 1),
     ),
     Claim(
         "Noise is needed both in training and at test time",
         "figure2",
         ("figure-2",),
-        of_all(figure2.answer, f"{PAPER}/figure-2"),
+        quoted(of_all(figure2.answer, f"{PAPER}/figure-2"), 0, 1, 2),
     ),
     Claim(
         "More noise makes RSE more robust and lowers its clean accuracy",
         "figure3",
         ("figure-3",),
-        of_best(figure3.answer, f"{PAPER}/figure-3"),
+        quoted(of_best(figure3.answer, f"{PAPER}/figure-3"), 0, 1, 2),
     ),
     Claim(
         "An ensemble of 50 draws is better than one draw under weak attacks, and worse under "
         "strong attacks",
         "figure4",
         ("figure-4",),
-        of_all(figure4.answer, f"{PAPER}/figure-4"),
+        quoted(of_all(figure4.answer, f"{PAPER}/figure-4"), 0, 1, 2),
     ),
     Claim(
         "Ten draws of the noise are enough",
         "figure5",
         ("figure-5",),
-        of_all(figure5.answer, f"{PAPER}/figure-5"),
+        quoted(of_all(figure5.answer, f"{PAPER}/figure-5"), 0),
     ),
     Claim(
         "On three networks, RSE has a higher accuracy under attack than the other defenses, and "
@@ -210,13 +210,13 @@ CLAIMS = (
         "A targeted attack on one image needs a larger distortion with RSE than without",
         "table3",
         ("table-3",),
-        of_best(one_image, f"{PAPER}/table-3"),
+        quoted(of_best(one_image, f"{PAPER}/table-3"), 0, 1),
     ),
     Claim(
         "Training with noise minimises a bound on the ensemble's loss and a Lipschitz constant",
         "theory",
         ("claim",),
-        of_best(theory.answer, f"{PAPER}/theory"),
+        quoted(of_best(theory.answer, f"{PAPER}/theory"), 0, -1),
     ),
     Claim(
         "A black-box attack by finite differences does not converge",
@@ -228,6 +228,6 @@ CLAIMS = (
         "Our question, which the paper does not ask: does RSE resist stronger attacks?",
         "today",
         ("later-1",),
-        of_best(today.answer, f"{PAPER}/today"),
+        quoted(of_best(today.answer, f"{PAPER}/today"), 0, 2, 3),
     ),
 )

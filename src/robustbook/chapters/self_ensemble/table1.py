@@ -40,9 +40,9 @@ def answer(record: Record) -> str:
     return (
         f"Before every convolution. {_noise(record)} For VGG16 the released code differs from the "
         f"paper's text: the strongest noise is before convolution {place} in the code, and "
-        "before convolution 1 in the text. For Model A and ResNeXt, code and text agree. "
-        f"{count} settings of the paper or its code are ours too, because we copied them. "
-        f"This reproduces no result. Other settings are smaller: we train for {trained} epochs "
+        "before convolution 1 in the text. For Model A and ResNeXt the two agree. "
+        f"{count} settings of the paper or its code are ours too, because we copied them; this "
+        f"reproduces no result. Others are smaller: we train for {trained} epochs "
         f"instead of {names.THEIR_EPOCHS}, and attack {attacked} images instead of "
         f"{printed(IMAGES):,.0f}."
     )
@@ -57,7 +57,7 @@ def strongest(record: Record, network: str) -> int | None:
 
 
 def _noise(record: Record) -> str:
-    """Return sentences that state the standard deviations of the noise in each network."""
+    """Return a sentence that states the standard deviations of the noise in each network."""
     by_noise: dict[str, list[str]] = {}
     for network, plain in NETWORKS.items():
         noise, place = sigmas(record, network), strongest(record, network)
@@ -65,10 +65,8 @@ def _noise(record: Record) -> str:
             f"one convolution and {min(noise):g} before the others" if place else "all convolutions"
         )
         by_noise.setdefault(f"{max(noise):g} before {where}", []).append(plain)
-    return " ".join(
-        f"In {listed(of)}, the standard deviation of the noise is {words}."
-        for words, of in by_noise.items()
-    )
+    told = ", and ".join(f"{words} ({listed(of)})" for words, of in by_noise.items())
+    return f"The standard deviation of the noise is {told}."
 
 
 def epochs() -> dict[str, int]:
@@ -78,21 +76,20 @@ def epochs() -> dict[str, int]:
 
 
 def shorter() -> str:
-    """Return sentences that state, for each network of Figure 6, the epochs of training and the
-    accuracies on clean images, with the authors' numbers.
+    """Return a list that states, for each network of Figure 6, the epochs of training and the
+    accuracies on clean images, with the authors' numbers. A remark on other draws may follow.
     """
     told = []
     for record, network in names.best(records_of("self_ensemble/figure-6")):
         rse, none = (names.at(record, network, d, 0.0) or 0.0 for d in ("rse", "none"))
         there = [points()[network, d][0.0][0] for d in ("rse", "none")]
         told.append(
-            f"{names.first_title(record, network)} was trained for "
-            f"{names.epochs(record, network)} epochs. On clean images "
-            f"({names.size(record, network)}) its accuracy is {rse:.1f} % with RSE (authors' data: "
-            f"{there[0]:.1f} %) and {none:.1f} % without a defense (authors' data: {there[1]:.1f} "
-            "%)."
+            f"- {names.first_title(record, network)}, {names.epochs(record, network)} epochs "
+            f"({names.size(record, network)}): {rse:.1f} % with RSE ({there[0]:.1f} %) and "
+            f"{none:.1f} % without a defense ({there[1]:.1f} %)."
         )
-    return whole_percent(" ".join([*told, *_other_draws()]))
+    lead = "Our accuracies on clean images, with those of the authors' data in brackets:"
+    return whole_percent("\n".join([f"{lead}\n", *told, "", *_other_draws()]))
 
 
 def _other_draws() -> Iterator[str]:
@@ -107,9 +104,9 @@ def _other_draws() -> Iterator[str]:
         there = fmean(values(of[network], "accuracy", network=network, defense="rse", draws=DRAWS))
         if abs(there - here) > 0.05:
             yield (
-                f"The page on [Figure 5](./figure5.ipynb) states an accuracy of {there:.1f} % for "
-                f"RSE on {names.in_text(record, network)}. The network, the images and the number "
-                "of draws are the same, but the draws of the noise are not."
+                f"The page on [Figure 5](./figure5.ipynb) states {there:.1f} % for RSE on "
+                f"{names.in_text(record, network)}: network, images and number of draws are the "
+                "same, but the draws of the noise are not."
             )
 
 
@@ -162,6 +159,9 @@ def settings_table(version: Version) -> Table:
     a cell with two numbers, the number of the paper or its code stands before our number.
     """
     record = version.record
+    best = names.best(records_of("self_ensemble/figure-6"))
+    narrow = [NETWORKS[network] for own, network in best if own.profile != "paper"]
+    where = f", with a narrow {listed(narrow)}" if narrow else ""
     shared = {"distillation: temperature": "table-1/distill/temperature"}
     rows = [
         ["RSE: initial noise", *_cells(record, "table-1/rse-{}/init-noise")],
@@ -180,7 +180,7 @@ def settings_table(version: Version) -> Table:
     return table(
         f"{version.heading}: settings and counts: the paper or its code / **ours**. A cell "
         "without a slash has only our number. The networks are built at full width. The last "
-        "three rows are those of our stored results of Figure 6, whose VGG16 is narrow.",
+        f"three rows are those of our stored results of Figure 6{where}.",
         f"tab-rse-table-1-{version.tag}",
         ["", *NETWORKS.values()],
         rows,

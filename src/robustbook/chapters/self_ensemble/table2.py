@@ -40,21 +40,20 @@ def answer(record: Record) -> str:
     images = names.counted(record, NETWORK)
     order = "higher" if names.clearly(rse, none, images) else "not clearly higher"
     text = (
-        f"The accuracy is {order} with RSE than without a defense. At $c = {AT:g}$ it is "
-        f"{rse:.1f} % with RSE ({_there('rse')} % in the paper) and {none:.1f} % without a defense "
-        f"({_there('none')} % in the paper). But at this $c$ the root mean square l2 distance of "
-        f"the attacked images is {_distortion(record, 'rse', AT):.2f} with RSE, and "
-        f"{_distortion(record, 'none', AT):.2f} without a defense "
-        f"({names.full_title(record, NETWORK)}; {names.size(record, NETWORK)})."
+        f"The accuracy is {order} with RSE than without a defense. At $c = {AT:g}$, "
+        f"{names.in_text(record, NETWORK)} ({names.size(record, NETWORK)}) classifies {rse:.1f} % "
+        f"of the images correctly with RSE ({_there('rse')} % in the paper) and {none:.1f} % "
+        f"without a defense ({_there('none')} %). But at this $c$ the root mean square l2 distance "
+        f"of the attacked images is {_distortion(record, 'rse', AT):.2f} with RSE, and "
+        f"{_distortion(record, 'none', AT):.2f} without a defense."
     )
     failed = figure6.failed(record, NETWORK)
     if failed:
         text += (
-            f" On clean images our accuracy is below the authors': by {_behind(record)['rse']:.1f} "
+            f" On clean images our accuracy is below the authors', by {_behind(record)['rse']:.1f} "
             f"points with RSE and by {_behind(record)['none']:.1f} points without a defense. Our "
-            f"accuracies with {listed([DEFENSES[d] for d in failed])} are further below the "
-            "authors', on clean images or at the smallest $c$. So we do not rank the other "
-            "defenses."
+            f"accuracies with {listed([DEFENSES[d] for d in failed])} are further below, on clean "
+            "images or at the smallest $c$, so we do not rank the other defenses."
         )
     return whole_percent(text)
 
@@ -86,13 +85,13 @@ def baselines(record: Record) -> str:
         return ""
     near = {d: [c for c in CS if _mean(record, d, c) >= _printed(d, c) - CLOSE] for d in failed}
     reached = listed([f"{DEFENSES[d]} {_from(cs)}" for d, cs in near.items() if cs])
+    narrow = "" if record.profile == "paper" else "are narrow and "
     text = (
         "On clean images our networks are "
         f"{from_to(list(_behind(record).values()), '.1f')} points less accurate than the authors' "
-        f"({{numref}}`tab-rse-table-2-{record.profile}`). We trained for "
-        f"{names.epochs(record, NETWORK)} epochs, the authors for {names.THEIR_EPOCHS} or more. "
-        "The short training and the narrow network probably lower these accuracies; we did not "
-        "test this. "
+        f"({{numref}}`tab-rse-table-2-{record.profile}`), probably because they {narrow}were "
+        f"trained for {names.epochs(record, NETWORK)} epochs instead of {names.THEIR_EPOCHS} or "
+        "more; we did not test this. "
     )
     if reached:
         text += (
@@ -108,8 +107,8 @@ def baselines(record: Record) -> str:
                 "So its training did not fail, although its accuracy under attack is low. "
             )
     return whole_percent(
-        f"{text}The fair comparison is between RSE and the network without a defense: both have "
-        "the same layers and the same training, apart from the noise."
+        f"{text}The fair comparison is between RSE and the network without a defense: apart from "
+        "the noise, both have the same layers and the same training."
     )
 
 
@@ -226,22 +225,19 @@ def nearest_placement(record: Record) -> str:
         return "Only one placement of the strongest noise has been run so far."
     clean = {d: names.at(record, NETWORK, d, 0.0) or 0.0 for d in off}
     theirs = points()[NETWORK, "rse"][0.0][0]
-    told = listed([f"{value:.1f} points with noise {_place(d)}" for d, value in off.items()])
-    text = f"Averaged over $c$, our accuracy of RSE differs from the printed one by {told}."
-    moved = listed(
-        [f"{_distortion(record, d, CS[-1]):.2f} with noise {_place(d)}" for d in list(off)[:2]]
-    )
-    text += f" At $c = {CS[-1]:g}$ the distortion is {moved}."
     if max(clean.values()) < theirs - CLOSE:
         accuracy = listed([f"{value:.1f} % with noise {_place(d)}" for d, value in clean.items()])
         return whole_percent(
             "Our networks are too weak to decide. On clean images their accuracy is only "
-            f"{accuracy}; that of the authors' network is {theirs:.1f} %. {text}"
+            f"{accuracy}; that of the authors' network is {theirs:.1f} %. Under attack the "
+            f"difference from the printed accuracy is {listed([f'{v:.1f}' for v in off.values()])} "
+            "points in the same order, averaged over $c$."
         )
+    told = listed([f"{value:.1f} points with noise {_place(d)}" for d, value in off.items()])
     nearest = min(off, key=lambda d: off[d])
     return (
         f"Probably the placement with noise {_place(nearest)}, because its accuracies are nearest "
-        f"to the printed ones. {text}"
+        f"to the printed ones: averaged over $c$, the difference is {told}."
     )
 
 
@@ -257,8 +253,9 @@ def flat_line(record: Record) -> str:
     return whole_percent(
         f"With the strongest noise on the image, the accuracy {same} at all five $c$. But the "
         f"attack hardly changes these images: at $c = {AT:g}$ the distortion is "
-        f"{_distortion(record, image, AT):.3f}. It is {_distortion(record, 'rse', AT):.3f} with "
-        f"the released placement and {_distortion(record, 'none', AT):.3f} without a defense."
+        f"{_distortion(record, image, AT):.3f}, compared with "
+        f"{_distortion(record, 'rse', AT):.3f} for the released placement and "
+        f"{_distortion(record, 'none', AT):.3f} without a defense."
     )
 
 
@@ -276,7 +273,7 @@ def caption_claim(record: Record) -> str:
     kept = _mean(record, "rse", low[0])
     return whole_percent(
         "In our runs, the accuracies of all networks except RSE are below 30 % from "
-        f"$c = {low[0]:g}$ on. At this $c$ the accuracy of RSE is {kept:.1f} %."
+        f"$c = {low[0]:g}$ on; at this $c$ that of RSE is {kept:.1f} %."
     )
 
 

@@ -39,7 +39,7 @@ def answer(record: Record) -> str:
     there = [printed(f"self-ensemble/table-3/mean/{d}") for d in _ENDS]
     theirs = ""
     if comparable(record):
-        theirs = f" In the paper it is {there[0]:g} with RSE and {there[1]:g} without a defense."
+        theirs = f" In the paper it is {there[0]:g} with RSE and {there[1]:g} without."
     verdict = (
         "RSE also lets fewer attacks succeed."
         if hits[0] < hits[1]
@@ -52,7 +52,7 @@ def answer(record: Record) -> str:
         f"For one image, the squared l2 distance is {rse:.2f} with RSE and {none:.2f} without a "
         f"defense ({names.full_title(record, network)}; mean over the target classes).{theirs} The "
         f"attack succeeds for {hits[0]:g} of {of} target classes with RSE, and for {hits[1]:g} of "
-        f"{of} without a defense. {verdict}{failed}".rstrip()
+        f"{of} without. {verdict}{failed}".rstrip()
         + _judged(record)
     )
 
@@ -217,7 +217,7 @@ def orders(record: Record) -> str:
     ahead, trained = sum(a > b for a, b in pairs), len(pairs) // len(classes)
     return (
         f"In {ahead} of {len(pairs)} comparisons, the attack changes the image by a larger "
-        "distance on RSE than on the network without a defense "
+        "distance on RSE than without a defense "
         f"({len(classes)} target classes, "
         f"{'one pair' if trained == 1 else f'{trained} pairs'} of trained networks)."
     )

@@ -15,7 +15,7 @@ from robustbook.chapters.wording import from_to, listed, minus, spread, whole_pe
 from robustbook.figures import LOOKS, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import counted, networks, ranges, title
+from .names import counted, in_text, networks, ranges, title
 
 JENSEN = "self-ensemble/claim-jensen"
 TRACE = "self-ensemble/claim-taylor-trace"
@@ -32,13 +32,13 @@ def answer(record: Record) -> str:
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
     norm = mean(record, "gap over norm", network="digits", scale=SMALL)
     return minus(
-        f"Jensen's bound {bound}. On a small smooth network, the Taylor expansion holds with the "
-        f"trace of the Hessian, but not with its norm: the change of the mean loss is {ratio:.2f} "
-        f"times the prediction from the trace, and {norm:.2f} times the prediction from the norm "
-        f"({_smooth(record)} images). On RSE itself, we cannot decide whether the expansion holds: "
-        f"the change of the mean loss is {from_to(_on_rse(record), '.2f')} times the prediction "
-        f"from the trace ({_bent(record)} images). The last step does not follow, because neither "
-        "the trace nor the norm is a Lipschitz constant of the loss."
+        f"Jensen's bound {bound}. On a small smooth network ({_smooth(record)} images), the Taylor "
+        "expansion holds with the trace of the Hessian, but not with its norm: the change of the "
+        f"mean loss is {ratio:.2f} times the prediction from the trace, and {norm:.2f} times that "
+        "from the norm. On RSE itself we cannot decide whether it holds: the change is "
+        f"{from_to(_on_rse(record), '.2f')} times the prediction from the trace "
+        f"({_bent(record)} images). The step to a Lipschitz "
+        "constant does not follow, because neither the trace nor the norm is such a constant."
     )
 
 
@@ -63,8 +63,8 @@ def ran(record: Record) -> str:
     """Return sentences that state on which networks and how many images the steps were tested."""
     seeds = max(len(record.seeds), 1)
     parts = [
-        f"{title(record, network)} (bound and gradients: {counted(record, network)} images; Taylor "
-        f"expansion: {len(record.arrays[f'{network}/rse/bent/trace'])} images)"
+        f"{in_text(record, network)} (bound and gradients: {counted(record, network)} images; "
+        f"Taylor expansion: {len(record.arrays[f'{network}/rse/bent/trace'])} images)"
         for network in networks(record)
     ]
     return (
@@ -81,11 +81,11 @@ def taylor_in_words(record: Record) -> str:
     network = networks(record)[0]
     scales = settings(record, "gap over trace", "scale", network=network)
     return minus(
-        f"On RSE itself, we cannot decide whether the expansion holds. We scale the noise to "
-        f"{scales[0]:g} to {scales[-1]:g} times its size in training. The ratio of measured to "
-        f"predicted change is then {from_to(_on_rse(record), '.2f')}, instead of 1 "
-        f"({title(record, network)}). These ratios come from {_bent(record)} images and few draws, "
-        "and the loss of RSE has kinks."
+        f"On RSE itself, we cannot decide whether the expansion holds. With {scales[0]:g} to "
+        f"{scales[-1]:g} times the noise of the training, the ratio of measured to predicted "
+        f"change is {from_to(_on_rse(record), '.2f')} instead of 1 ({title(record, network)}). "
+        f"But these ratios come from {_bent(record)} images and few draws, and the loss of RSE has "
+        "kinks."
     )
 
 
@@ -132,7 +132,7 @@ def bound_in_words(record: Record) -> str:
         else ""
     )
     return whole_percent(
-        f"On {title(record, network)}, the mean loss over {most} draws exceeds the loss of the "
+        f"On {in_text(record, network)}, the mean loss over {most} draws exceeds the loss of the "
         f"mean probability by {gap:.3f} on average over the images.{confidence}"
     )
 
@@ -161,14 +161,16 @@ def slopes_in_words(record: Record) -> str:
     ratios: dict[str, dict[str, float]] = {}
     for words, images, trace, slope in _slopes_of(record):
         ratios.setdefault(words, {})[images] = trace / slope**2
-    told = "; ".join(
-        listed([f"{ratio:.2g} on {images} images" for images, ratio in of.items()]) + f" ({words})"
-        for words, of in ratios.items()
-    )
+    told: list[str] = []
+    first = next(iter(ratios.values()))
+    for words, of in ratios.items():
+        short = bool(told) and of.keys() == first.keys()  # in the order of the first
+        each = [f"{r:.2g}{'' if short else f' on {images} images'}" for images, r in of.items()]
+        told.append(f"{listed(each)} ({words})")
     lead = "The median trace divided by the square of the median gradient norm is"
     if all(of.get("misclassified", 0.0) < of["correctly classified"] for of in ratios.values()):
         lead = f"So the trace hardly shows how steep the loss is on misclassified images. {lead}"
-    return f"{lead} {told}."
+    return f"{lead} {'; '.join(told)}."
 
 
 def _slopes_of(record: Record) -> Iterator[tuple[str, str, float, float]]:

@@ -14,7 +14,7 @@ from robustbook.chapters.wording import SPACE, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Look, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import counted, networks, ranges, title
+from .names import counted, in_text, networks, ranges, title
 
 UNBIASED = "self-ensemble/text-3.3/zoo-unbiased"
 MODERATE = 0.1
@@ -38,16 +38,16 @@ def answer(record: Record) -> str:
     text = (
         "Yes in the mean, but one estimate is too imprecise for an attack. ZOO takes the "
         f"difference of two outputs at a distance of $2h$. At $h = {MODERATE:g}$ the mean estimate "
-        f"is {ratio:.2f} times the derivative of the mean loss (standard error {error:.2f}). "
-        f"For the derivative along one pixel, each output must average about {_power(needed)} draws"
+        f"is {ratio:.2f} times the derivative of the mean loss (standard error {error:.2f}). But "
+        f"for the derivative along one pixel, each output must average about {_power(needed)} draws"
     )
     larger = widest(record, network)
     if larger > MODERATE:
         fewer = mean(record, "draws along a pixel", network=network, h=larger)
         near = mean(record, "mean over derivative", network=network, h=larger)
         text += (
-            f". At $h = {larger:g}$ it must average about {_power(fewer)} draws, and the mean "
-            f"estimate is {near:.2f} times the derivative"
+            f", and about {_power(fewer)} at $h = {larger:g}$, where the mean estimate is "
+            f"{near:.2f} times the derivative"
         )
     hits = [_hits(record, network, defense) for defense in ("rse", "none")]
     return whole_percent(
@@ -122,9 +122,9 @@ def ran(record: Record) -> str:
         draws = max(n for _, n in success(record, network, "rse"))
         queries = mean(record, "queries", draws=1, h=MODERATE, **of)
         parts.append(
-            f"ZOO attacks {counted(record, network)} images on {title(record, network)}, with "
-            f"about {_power(queries)} queries for each image. The third variant of the attack "
-            f"averages over {draws} draws. The gradient is estimated on "
+            f"ZOO attacks {counted(record, network)} images on {in_text(record, network)}, with "
+            f"about {_power(queries)} queries for each image, and its third variant averages over "
+            f"{draws} draws. The gradient is estimated on "
             f"{len(record.arrays[f'{network}/rse/slope'])} images."
         )
     return " ".join(parts)

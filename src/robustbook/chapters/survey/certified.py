@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, printed, settings, values
-from robustbook.chapters.wording import beside, spread, whole_percent
+from robustbook.chapters.wording import beside, listed, spread, whole_percent
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -58,11 +58,11 @@ def answer(records: Sequence[Record]) -> str:
         for r in (0.25, 0.5)
     )
     return whole_percent(
-        f"{_network(record)[0].upper()}{_network(record)[1:]} has a certified accuracy of {near} "
-        f"at $\\ell_2$ radius 0.25. At radius 0.5, it is {far}. The noise has standard deviation "
-        f"{AT:g}. Our numbers are for {_images(record)}, the printed numbers are for ResNet-110 on "
-        "CIFAR-10. No attack within the certified radius of an image can change the prediction. "
-        "The certificate of an image is wrong with probability at most 0.001."
+        f"With noise of standard deviation {AT:g}, {_network(record)} has a certified accuracy of "
+        f"{near} at $\\ell_2$ radius 0.25, and of {far} at radius 0.5. Our numbers are for "
+        f"{_images(record)}, the printed ones for ResNet-110 on CIFAR-10. No attack within the "
+        "certified radius of an image can change the prediction; this certificate is wrong with "
+        "probability at most 0.001."
     )
 
 
@@ -166,10 +166,10 @@ def limit_in_words(records: Sequence[Record]) -> str:
         for sigma in sigmas(record)
     ]
     return whole_percent(
-        f"With {n:,} votes, no radius above {largest(n):.2f} sigma can be certified. With the "
-        f"paper's 100,000 votes, the limit is {largest(100_000):.2f} sigma. The share of images "
-        f"for which all our votes agree is {', '.join(reached[:-1])} and {reached[-1]}. These "
-        "images have the largest certified radius."
+        f"With {n:,} votes, no radius above {largest(n):.2f} sigma can be certified, and with the "
+        f"paper's 100,000 votes none above {largest(100_000):.2f} sigma. The share of images for "
+        f"which all our votes agree, and which therefore have the largest certified radius, is "
+        f"{listed(reached)}."
     )
 
 
@@ -204,7 +204,7 @@ def best_in_words(records: Sequence[Record]) -> str:
     return (
         "We call a sigma clearly the best if its accuracy exceeds all others by more than the "
         f"binomial error. {' '.join(told)} In the paper, the highest accuracy is that of "
-        f"{', '.join(paper[:-1])} and {paper[-1]}."
+        f"{listed(paper)}."
     )
 
 

@@ -180,10 +180,10 @@ def answer(record: Record) -> str:
     few = TRAININGS[record.profile].images
     size = "" if few is None else f"{few:,} training images; "
     return whole_percent(
-        f"{_ranking(record, shown)} We train {network(record)} "
-        f"({size}{seeds_in_words(len(record.seeds))}). Under PGD with 20 steps, the accuracy of "
-        f"the controls on {_images(record):,} test images is {baseline:.1f} % (without blocks) and "
-        f"{null:.1f} % (with null blocks). It is {filters}. The paper's accuracies are for "
+        f"{_ranking(record, shown)} For {network(record)} "
+        f"({size}{seeds_in_words(len(record.seeds))}), the accuracy under PGD with 20 steps on "
+        f"{_images(record):,} test images is {filters}, and {baseline:.1f} % (without blocks) and "
+        f"{null:.1f} % (with null blocks) for the controls. The paper's accuracies are for "
         f"ImageNet, so this smaller experiment cannot refute them. {_scope(record)}"
     )
 
@@ -242,9 +242,9 @@ def size_in_words(record: Record) -> str:
         "" if own.images is None else f" (about {own.steps * own.batch / own.images:.0f} epochs)"
     )
     return whole_percent(
-        f"The networks of the stored results have {width} of ResNet-18. Each was trained for "
-        f"{own.steps:,} steps of {own.batch} images{passes} on {images}. Each was tested on "
-        f"{_images(record):,} images, and on {_images(record, 'worst'):,} of them under the "
+        f"The networks of the stored results have {width} of ResNet-18. They were trained for "
+        f"{own.steps:,} steps of {own.batch} images{passes} on {images}, and tested on "
+        f"{_images(record):,} images, or on {_images(record, 'worst'):,} of them under the "
         f"stronger attacks. The network without blocks classifies "
         f"{accuracy(record, 'baseline', 'clean'):.1f} % of the clean images correctly."
     )
@@ -416,7 +416,7 @@ def quieter(record: Record) -> str:
         for name in variants(record)
         for stage in settings(record, "ratio", "stage", variant=name)
     }
-    said = []
+    said: list[str] = []
     for words, group in (("with a filter", tuple(FILTERS)), ("without a filter", ("null",))):
         found: dict[str, list[float]] = {}
         for (name, stage), change in changes.items():
@@ -429,7 +429,8 @@ def quieter(record: Record) -> str:
             f"{change} after stage{'s' * (len(at) > 1)} {' and '.join(at)}"
             for change, at in stages.items()
         ]
-        said.append(f"In blocks {words}, the relative noise {', and '.join(told)}.")
+        noise_ = "it" if said else "the relative noise"
+        said.append(f"In blocks {words}, {noise_} {', and '.join(told)}.")
     lower = [change < -NEAR for (name, _), change in changes.items() if name in FILTERS]
     word = "Yes." if all(lower) else "In part." if any(lower) else "No."
     return minus(whole_percent(f"{word} {' '.join(said)}"))
@@ -478,10 +479,10 @@ def ablated(record: Record) -> str:
     verdict = (
         f"These differ clearly from the whole block: {', '.join(clear)}."
         if clear
-        else "No incomplete block can be told apart from the whole block."
+        else "No incomplete block can be told apart from the whole one."
     )
     return whole_percent(
         f"On {_images(record):,} test images ({seeds_in_words(len(record.seeds))}), the accuracy "
-        f"under PGD is {full:.1f} % with the whole Gaussian block. With incomplete blocks, it is "
+        f"under PGD is {full:.1f} % with the whole Gaussian block, compared with "
         f"{' and '.join(told)}. {verdict}"
     )

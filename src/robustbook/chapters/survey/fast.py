@@ -17,7 +17,13 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import beside, seeds_in_words, spread_or, whole_percent
+from robustbook.chapters.wording import (
+    beside,
+    listed,
+    seeds_in_words,
+    spread_or,
+    whole_percent,
+)
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -116,10 +122,9 @@ def answer(record: Record) -> str:
     return whole_percent(
         f"Under PGD with 50 steps and restarts, the accuracy is {random:.1f} % after training on "
         f"FGSM with a random start ({printed(target)} % printed; "
-        f"{seeds_in_words(len(seeds['fgsm-rs']))}). It is {plain:.1f} % after training on FGSM "
-        f"without the random start, and {noisy:.1f} % after training with N-FGSM. The networks "
-        f"were trained on {data(record)}, and tested on {images:,} images. The radius of all "
-        f"trainings and attacks is {eps:g}. "
+        f"{seeds_in_words(len(seeds['fgsm-rs']))}), {plain:.1f} % without the random start, and "
+        f"{noisy:.1f} % with N-FGSM, a later variant. The networks were trained on "
+        f"{data(record)} and tested on {images:,} images, always with radius {eps:g}. "
         f"{_reference(record)} {badges}"
     )
 
@@ -254,8 +259,8 @@ def collapse(record: Record) -> str:
         if _falls(pgd) and fgsm[-1] > fgsm[best]:
             seen.append(
                 f"Yes, at radius {radius:g}: from epoch {best + 1} to epoch {len(pgd)}, the "
-                f"accuracy under PGD falls from {pgd[best]:.1f} % to {pgd[-1]:.1f} %, and the "
-                f"accuracy under FGSM rises from {fgsm[best]:.1f} % to {fgsm[-1]:.1f} %."
+                f"accuracy under PGD falls from {pgd[best]:.1f} % to {pgd[-1]:.1f} %, and that "
+                f"under FGSM rises from {fgsm[best]:.1f} % to {fgsm[-1]:.1f} %."
             )
         elif max(pgd) < FALL:
             failed[radius] = max(pgd), fgsm[-1]
@@ -269,8 +274,8 @@ def collapse(record: Record) -> str:
         highest = max(pgd for pgd, _ in failed.values())
         told.append(
             f"At radius {' and '.join(f'{radius:g}' for radius in failed)}, the accuracy under PGD "
-            f"is {'at most ' * (highest > 0)}{highest:.1f} % after every epoch, so it cannot fall. "
-            "After the last epoch, the accuracy under FGSM is "
+            f"is {'at most ' * (highest > 0)}{highest:.1f} % after every epoch, so it cannot fall; "
+            "after the last epoch, the accuracy under FGSM is "
             f"{' and '.join(f'{fgsm:.1f} % (radius {r:g})' for r, (_, fgsm) in failed.items())}."
         )
     images = FOLLOWED[record.profile, name]
@@ -299,18 +304,18 @@ def start_matters(record: Record) -> str:
             for method in ("fgsm", "fgsm-rs")
         )
         error = sum(share * (100 - share) / images for share in (plain, random)) ** 0.5
-        each = f"{plain:.1f} % (without) and {random:.1f} % (with)"
+        each = f"{plain:.1f} % and {random:.1f} %"
         if abs(random - plain) > 2 * error:
-            apart.append(f"{each} at radius {eps:g}")
+            apart.append(f"{eps:g} ({each})")
         elif plain == random:
             same.append(f"At radius {eps:g}, both accuracies are {plain:.1f} %.")
         else:
             same.append(f"At radius {eps:g}, {each} are too close to be told apart.")
-    clear = f"These accuracies differ clearly: {', '.join(apart)}."
+    clear = f"They differ clearly at radius {listed(apart)}."
     told = " ".join([*([clear] if apart else []), *same])
     return whole_percent(
-        "We compare the accuracies under PGD with 50 steps after training on FGSM without and with "
-        f"a random start, on {images:,} test images. {told}"
+        "We compare the accuracies under PGD with 50 steps after training on FGSM, first without "
+        f"and then with a random start, on {images:,} test images. {told}"
     )
 
 
@@ -334,8 +339,8 @@ def others(record: Record) -> str:
         for attack in ("clean", "pgd-50-10")
     )
     text = (
-        f"At radius {eps:g}, the network trained with N-FGSM classifies {clean:.1f} % of {many:,} "
-        f"clean images correctly, and {noisy:.1f} % of {few:,} images under PGD with restarts. "
+        f"At radius {eps:g}, the network classifies {clean:.1f} % of {many:,} clean images "
+        f"correctly, and {noisy:.1f} % of {few:,} images under PGD with restarts. "
     )
     radii_ = sorted(settings(record, "accuracy", "eps", set=name, attack="pgd-50"))
     smaller = [radius for radius in radii_ if radius < eps]
@@ -345,19 +350,18 @@ def others(record: Record) -> str:
             for method in ("n-fgsm", "fgsm-rs")
         )
         text += (
-            f"At radius {smaller[-1]:g}, the accuracy under PGD with 50 steps is {there:.1f} % "
-            f"after training with N-FGSM, and {random:.1f} % after training on FGSM with a random "
-            "start. "
+            f"At radius {smaller[-1]:g}, the accuracy under PGD with 50 steps is {there:.1f} %, "
+            f"compared with {random:.1f} % after training on FGSM with a random start. "
         )
     curves = {radius: f"{name}/n-fgsm/{radius:g}/pgd" for radius in radii_}
     highest = {r: max(array(record, key)) for r, key in curves.items() if key in record.arrays}
     failed = {radius: value for radius, value in highest.items() if value < FALL}
     if failed:
         text += (
-            f"At radius {' and '.join(f'{radius:g}' for radius in failed)}, the accuracy under PGD "
-            f"with 10 steps is at most {max(failed.values()):.1f} % after every epoch of training "
-            "with N-FGSM. We do not know why. De Jorge et al. report no such failure, but they "
-            "used other data and radii."
+            f"At radius {' and '.join(f'{radius:g}' for radius in failed)}, training with N-FGSM "
+            "fails from the first epoch: the accuracy under PGD with 10 steps is at most "
+            f"{max(failed.values()):.1f} % after every epoch. We do not know why. De Jorge et al. "
+            "report no such failure, but they used other data and radii."
         )
     return whole_percent(text.strip())
 
@@ -376,9 +380,9 @@ def gap(record: Record) -> str:
     there = [printed(f"survey/{PRINTED[name][attack]}") for attack in ("pgd-50-10", "autoattack")]
     return whole_percent(
         f"Of the same {images:,} images, the network trained on FGSM with a random start "
-        f"classifies {pgd:.1f} % correctly under PGD with restarts, {auto:.1f} % under AutoAttack, "
-        f"and {worst:.1f} % under all of our strong attacks together. The printed accuracies are "
-        f"{there[0]} % under PGD and {there[1]} % under AutoAttack."
+        f"classifies {pgd:.1f} % correctly under PGD with restarts ({there[0]} % printed), "
+        f"{auto:.1f} % under AutoAttack ({there[1]} % printed), and {worst:.1f} % under all of our "
+        "strong attacks together."
     )
 
 
@@ -395,10 +399,10 @@ def time_ratio(records: Sequence[Record]) -> str:
     k = INNER[record.profile, name]
     return (
         f"On {data(record)}, an epoch of training on FGSM with a random start took "
-        f"{fmean(found):.2f} times as long as an epoch of training with PGD of {k} steps. The "
-        f"numbers of forward and backward passes predict a factor of 2 / {k + 1} = "
-        f"{2 / (k + 1):.2f}. The measured times include the attacks after each epoch. Costs that "
-        "both trainings share, such as these attacks, bring the measured factor closer to 1."
+        f"{fmean(found):.2f} times as long as one with PGD of {k} steps. The numbers of forward "
+        f"and backward passes predict a factor of 2 / {k + 1} = {2 / (k + 1):.2f}. Costs that both "
+        "trainings share, such as the attacks after each epoch, bring the measured factor closer "
+        "to 1."
     )
 
 

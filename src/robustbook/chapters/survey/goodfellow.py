@@ -75,9 +75,9 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that compare two errors under FGSM: after training with the adversarial
-    loss, and after training without it. The sentences also state the error under PGD after training
-    with the adversarial loss.
+    """Return sentences that compare two errors under FGSM: after training on clean images alone,
+    and after training with the adversarial loss, on clean images and on images of FGSM. The
+    sentences also state the error under PGD after training with the adversarial loss.
     """
     plain, trained, pgd = (
         mean(record, "error", network=network, attack=attack)
@@ -97,19 +97,18 @@ def answer(record: Record) -> str:
         "survey",
         {
             "FGSM after training on clean images": (f"{TARGETS}/maxout/fgsm-error",),
-            "The adversarial loss lowers the error": (
+            "Training on both lowers the error": (
                 f"{TARGETS}/claim/adversarial-training-lowers-fgsm-error",
             ),
             "PGD leads to a larger error": (f"{TARGETS}/claim/fgsm-training-not-pgd-robust",),
         },
     )
     return whole_percent(
-        f"After training with the adversarial loss, the error of a maxout network is {trained:.1f} "
-        f"% under FGSM on {many:,} test images ({then} % printed for a larger network). It is "
-        f"{pgd:.1f} % under PGD with 40 steps on the first {few:,} of these images. After training "
-        f"on clean images, the error under FGSM is {plain:.1f} % ({there} % printed; "
-        f"{seeds_in_words(len(record.seeds))}). The networks were trained on {data(record)}. "
-        f"{badges}"
+        f"Under FGSM on {many:,} test images, the error of a maxout network is {plain:.1f} % after "
+        f"training on clean images alone ({there} % printed), and {trained:.1f} % after training "
+        f"on both ({then} % printed for a larger network). But under PGD with 40 steps, training "
+        f"on both leaves an error of {pgd:.1f} %, on the first {few:,} of these images. The "
+        f"networks were trained on {data(record)} ({seeds_in_words(len(record.seeds))}). {badges}"
     )
 
 
@@ -265,7 +264,7 @@ def control(record: Record) -> str:
     return whole_percent(
         f"{word} After training on images with random noise of the same size, the error under FGSM "
         f"on {images:,} test images is {sign:.1f} % (random signs) or {uniform:.1f} % (uniform "
-        f"noise). After training with the adversarial loss, the error is {trained:.1f} %."
+        f"noise); after training with the adversarial loss, it is {trained:.1f} %."
     )
 
 
@@ -290,8 +289,7 @@ def strongest(record: Record) -> str:
     return whole_percent(
         f"{word} After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM on {many:,} "
         f"test images. For {worst:.1f} % of the first {few:,} of these images, at least one of "
-        f"three attacks succeeds. The three attacks are PGD with restarts on the cross "
-        f"entropy, PGD on the margin, and the Square attack. On the same {few:,} images, the "
-        f"error under PGD with 40 steps is {size} 10 percentage points larger than under "
-        f"FGSM{where}."
+        "three stronger attacks succeeds: PGD with restarts on the cross entropy, PGD on the "
+        f"margin, or the Square attack. On the same {few:,} images, the error under PGD with 40 "
+        f"steps is {size} 10 percentage points larger than under FGSM{where}."
     )

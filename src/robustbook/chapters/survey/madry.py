@@ -226,12 +226,22 @@ def capacity(record: Record) -> Figure:
     return figures.lines(panels, columns=3, height=2.8)
 
 
+def with_widths(versions: Sequence[Version]) -> Record:
+    """Return the best record that has networks of several widths."""
+    return next(v.record for v in versions if settings(v.record, "accuracy", "units"))
+
+
 def schedules(version: Version) -> Table:
     """Return a table of the accuracies after each schedule of adversarial training."""
     record = version.record
-    told = {"short": "short", "printed": "printed, fewer steps"}
-    if record.profile == "paper":
-        told["printed"] = "printed"
+    told = {
+        "short": "short",
+        "rising": "short, rising radius",
+        "constant": "short, constant radius",
+        "printed": "printed",
+    }
+    if record.profile != "paper":
+        told["printed"] = "printed, fewer steps"
     rows = []
     for kind, words in told.items():
         for steps in sorted(settings(record, "accuracy", "steps", schedule=kind)):
@@ -244,8 +254,9 @@ def schedules(version: Version) -> Table:
         f"{version.heading}: accuracy in per cent after each schedule of adversarial training "
         "(range over the seeds). *Printed*: PGD with 40 steps of 0.01 in each training step, "
         "learning rate 0.0001. *Short*: fewer and larger PGD steps, and a larger learning rate "
-        "that falls to 0.",
-        "tab-survey-madry-schedules",
+        "that falls to 0. *Rising radius*: the radius rises from 0 over the first two fifths of "
+        "the training.",
+        f"tab-survey-madry-schedules-{version.tag}",
         ["Schedule", "Training steps", "clean", "PGD, 40 steps"],
         rows,
     )

@@ -222,21 +222,16 @@ def answer(_: Record) -> str:
     record, changed = _paired(), record_of(f"{PAPER}/transformations")
     images = images_of(record, "accuracy", attack="strongest")
     seen = pairing.looks_robust(record, "lsq")
-    low = (
-        ""
-        if seen
-        else f" An accuracy of {squeezing.weak:.0f} % is not clearly better than guessing."
-    )
+    low = "" if seen else ", which is not clearly better than guessing,"
     aware = transformations.aware(changed, "jpeg", 1)
     return whole_percent(
         f"After adversarial training, the accuracy falls from {pgd.weak:.0f} % under PGD to "
-        f"{pgd.strong:.0f} % under several stronger attacks together. It falls from "
-        f"{paired.weak:.0f} % to {paired.strong:.0f} % with clean logit pairing, and from "
-        f"{squeezing.weak:.0f} % to {squeezing.strong:.0f} % with logit squeezing.{low} These "
-        f"accuracies are for {pgd.network} and {images} test images. If DeepFool attacks "
-        f"{jpeg.network} without JPEG, the accuracy of the same network with JPEG is "
-        f"{jpeg.weak:.0f} %. If PGD attacks the network without JPEG, it is {jpeg.strong:.0f} %. "
-        f"If PGD attacks the network with JPEG, it is {aware:.0f} %."
+        f"{pgd.strong:.0f} % under several stronger attacks together. With clean logit pairing, it "
+        f"falls from {paired.weak:.0f} % to {paired.strong:.0f} %, and with logit squeezing from "
+        f"{squeezing.weak:.0f} %{low} to {squeezing.strong:.0f} % ({pgd.network}, {images} test "
+        f"images). With JPEG in front of {jpeg.network}, the accuracy is {jpeg.weak:.0f} % if "
+        f"DeepFool attacks the network without JPEG, and {jpeg.strong:.0f} % if PGD does. If PGD "
+        f"attacks the network with JPEG, it is {aware:.0f} %."
     )
 
 
@@ -270,10 +265,9 @@ def on_transformations() -> str:
     far, near = (mean(record, "median distance", attack=a) for a in ("pgd", "deepfool"))
     needs = "needs no" if alone < transformations.BROKEN else "needs"
     return whole_percent(
-        f"On our network, PGD {needs} knowledge of JPEG: if PGD attacks the network without JPEG, "
-        f"the accuracy with JPEG is {alone:.1f} %. The median l2 norm of the perturbations is "
-        f"{far:.2f} for PGD and {near:.2f} for DeepFool. With JPEG, {weak:.0f} % of DeepFool's "
-        "images are classified correctly."
+        f"On our network, PGD {needs} knowledge of JPEG: if it attacks the network without JPEG, "
+        f"the accuracy with JPEG is {alone:.1f} %. After DeepFool's attack it is {weak:.0f} %, but "
+        f"the median l2 norm of DeepFool's perturbations is {near:.2f}, and of PGD's {far:.2f}."
     )
 
 
@@ -340,7 +334,7 @@ def costs() -> Table:
         for row in report["rows"]
     }
     return table(
-        "Time of a training step divided by the time of a training step on clean images, for two "
+        "Time of a training step divided by that of a training step on clean images, for two "
         f"networks on one thread ({report['processor']}). PGD-7 is adversarial training with 7 "
         "steps of PGD; Goodfellow is training on clean images and on images of FGSM.",
         "tab-survey-costs",

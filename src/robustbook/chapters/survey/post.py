@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, of_target, printed, values
-from robustbook.chapters.wording import minus, spread, whole_percent
+from robustbook.chapters.wording import listed, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -54,11 +54,11 @@ def answer(record: Record) -> str:
         else f"So in our networks ({each}), this factor is smaller after adversarial training."
     )
     return (
-        f"In {network(record)}, trained on clean images, the attack changes the last feature maps "
-        f"{clean:.1f} times as much as random signs of the same size. After adversarial training, "
-        f"this factor is {adversarial:.1f}. {lower} After training on clean images, the attack's "
-        f"relative change is {end / start:.1f} times as large in the last feature maps as in the "
-        "image."
+        f"In {network(record)}, the attack changes the last feature maps {clean:.1f} times as much "
+        "as random signs of the same size after training on clean images, and "
+        f"{adversarial:.1f} times as much after adversarial training. {lower} After training on "
+        f"clean images, the attack's relative change is {end / start:.1f} times as large in the "
+        "last feature maps as in the image."
     )
 
 
@@ -67,12 +67,11 @@ def measured(record: Record) -> str:
     clean, adversarial = (100 * noise(record, training, "stage4") for training in TRAININGS)
     return whole_percent(
         "Our first number is the relative noise of the last feature maps, divided by that of the "
-        "image. Our second number compares two networks: it is the relative noise of the last "
-        f"feature maps after adversarial training ({adversarial:.0f} %), divided by that after "
-        f"training on clean images ({clean:.0f} %). The answer above does not compare "
-        "the relative noise of two networks (see *Limits of the relative noise*). Our other two "
-        "numbers are accuracies in per cent after adversarial training: under the l2 attack, and "
-        "on clean images."
+        "image. The second is the relative noise of the last feature maps after adversarial "
+        f"training ({adversarial:.0f} %), divided by that after training on clean images "
+        f"({clean:.0f} %). The answer above does not compare two networks in this way (see *Limits "
+        "of the relative noise*). The other two numbers are accuracies in per cent after "
+        "adversarial training: under the l2 attack, and on clean images."
     )
 
 
@@ -222,16 +221,17 @@ def caveats(version: Version) -> Table:
 
 def random_against_attack(record: Record) -> str:
     """Return sentences that state by how many per cent the attack and random signs change the last
-    feature maps. There is one sentence for each way of training.
+    feature maps, after each way of training.
     """
-    said = []
-    for training, words in TRAININGS.items():
-        attack, random = (noise(record, training, "stage4", kind) for kind in PERTURBATIONS)
-        said.append(
-            f"*{words[0].upper()}{words[1:]}*: the attack changes the last feature maps by "
-            f"{100 * attack:.0f} % of their norm, and random signs by {100 * random:.0f} %."
-        )
-    return whole_percent(" ".join(said))
+    (attack, random), (later, less) = (
+        [100 * noise(record, training, "stage4", kind) for kind in PERTURBATIONS]
+        for training in TRAININGS
+    )
+    return whole_percent(
+        f"After training on clean images, the attack changes the last feature maps by {attack:.0f} "
+        f"% of their norm, and random signs by {random:.0f} %. After adversarial training, the "
+        f"attack changes them by {later:.0f} %, and random signs by {less:.0f} %."
+    )
 
 
 def unseen(record: Record) -> str:
@@ -247,7 +247,7 @@ def unseen(record: Record) -> str:
     differ = "larger" if apart(linf, l2, images) else "not larger"
     return whole_percent(
         f"Under the l2 attack, the network trained with l-infinity attacks classifies {linf:.1f} % "
-        f"of {images} test images correctly, and the network trained with l2 attacks {l2:.1f} %. "
+        f"of {images} test images correctly, and the one trained with l2 attacks {l2:.1f} %. "
         f"The difference is {differ} than the binomial error of {images} images."
     )
 
@@ -272,8 +272,8 @@ def winner(_: Record) -> str:
     competition CAAD 2018.
     """
     return whole_percent(
-        f"For the winner of the competition, the paper prints an accuracy of {printed(WINNER):g} % "
-        "under the competition's 48 attacks."
+        f"For this network, the paper prints an accuracy of {printed(WINNER):g} % under the "
+        "competition's 48 attacks."
     )
 
 
@@ -286,11 +286,9 @@ def grew(record: Record) -> str:
     pairs = zip(list(LAYERS.values())[1:], found, found[1:], strict=False)
     falls = [number for number, before, after in pairs if after <= before]
     where = (
-        "The relative noise grows at every stage."
-        if not falls
-        else f"The relative noise falls at stage {', '.join(falls)}."
+        "and it grows at every stage." if not falls else f"but it falls at stage {listed(falls)}."
     )
     return (
         "After training on clean images, the relative noise after the last stage is "
-        f"{factor:.1f} times the relative noise of the image. {where}"
+        f"{factor:.1f} times that of the image, {where}"
     )

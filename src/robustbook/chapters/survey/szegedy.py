@@ -21,7 +21,7 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import beside, from_to, spread, whole_percent
+from robustbook.chapters.wording import beside, from_to, listed, spread, whole_percent
 from robustbook.figures import Picture, Table, table
 from robustbook.ledger import Record
 
@@ -94,12 +94,12 @@ def answer(record: Record) -> str:
     return whole_percent(
         f"On {data(record)}, the attack makes a network predict the chosen class with a mean "
         f"distortion of {min(ours):.3f} to {max(ours):.3f} (root mean square change of a pixel). "
-        f"{_smaller(record)}, this distortion is smaller than the printed one. Other networks "
-        f"misclassify {min(errors.values()):.1f} to {max(errors.values()):.1f} % of these images. "
-        f"Of the {len(compared)} printed errors of other networks, {agree} agree with ours within "
-        f"the tolerance. The largest difference is between {far_there:g} % (printed) and "
-        f"{far_ours:.1f} % (ours). Our numbers are for {_attacked(record)} test images and "
-        f"{_runs(record)}. {labelled('survey', DECIDING)}"
+        f"{_smaller(record)}, this is smaller than printed. Other networks misclassify "
+        f"{min(errors.values()):.1f} to {max(errors.values()):.1f} % of these images. Of the "
+        f"{len(compared)} printed errors, {agree} agree with ours within the tolerance, but the "
+        f"largest difference is between {far_there:g} % (printed) and {far_ours:.1f} % (ours). Our "
+        f"numbers are for {_attacked(record)} test images and {_runs(record)}. "
+        f"{labelled('survey', DECIDING)}"
     )
 
 
@@ -229,7 +229,7 @@ def table_2(version: Version) -> Table:
     return table(
         f"{version.heading}: error in per cent of the network of the column on the images that "
         "the attack made for the network of the row, printed / **ours** (range over the seeds). "
-        "A number alone is ours, and we do not know the printed one. The numbers in brackets are "
+        "A number alone is ours; we do not know the printed one. The numbers in brackets are "
         "weight decays.",
         f"tab-survey-szegedy-2-{version.tag}",
         ["Images of", *(re.sub(r", decay (.*)", r" (\1)", words) for words in NETWORKS.values())],
@@ -290,17 +290,19 @@ def choices(version: Version) -> Table:
 
 def order(record: Record) -> str:
     """Return sentences that state whether the minimum distortion of FC10 grows with its weight
-    decay.
+    decay, and its test errors.
     """
     names = ("fc10-1e-4", "fc10-1e-2", "fc10-1")
     found = [mean(record, "distortion", network=name, target="random") for name in names]
     there = [_there(name, "distortion") for name in names]
     rising = "rises" if found == sorted(found) else "does not always rise"
     errors = [mean(record, "test error", network=name) for name in names]
+    also = found == sorted(found) and errors == sorted(errors)
     return whole_percent(
-        f"With weight decays of 0.0001, 0.01 and 1, the minimum distortions of FC10 are "
-        f"{found[0]:.3f}, {found[1]:.3f} and {found[2]:.3f} ({there[0]}, {there[1]} and {there[2]} "
-        f"printed). So the distortion {rising} with the weight decay. The test errors are "
+        f"With weight decays of 0.0001, 0.01 and 1, the minimum distortions of the linear network "
+        f"FC10 are {found[0]:.3f}, {found[1]:.3f} and {found[2]:.3f} ({there[0]}, {there[1]} and "
+        f"{there[2]} printed). So the distortion {rising} with the weight decay"
+        f"{', but so does the test error: it is' if also else '. The test errors are'} "
         f"{errors[0]:.1f}, {errors[1]:.1f} and {errors[2]:.1f} %."
     )
 
@@ -323,14 +325,14 @@ def smaller(record: Record) -> str:
     inside = [less[name] for name in less if name not in outside]
     text = f"{_smaller(record)}, our distortion is smaller than the printed one."
     if outside:
-        named = " and ".join(f"{NETWORKS[n]} ({less[n]:.0f} %)" for n in outside)
+        named = listed(f"{NETWORKS[n]} ({less[n]:.0f} %)" for n in outside)
         text += f" The difference exceeds the tolerance for {named}."
     if inside:
         text += (
-            f" {'The other distortions' if outside else 'They'} are smaller by "
-            f"{from_to(inside, '.0f')} %, which is within the tolerance of "
-            f"{from_to(list(allowed.values()), '.0f')} %. So their verdicts hide that all "
-            "differences have the same sign."
+            f" {'For the others it' if outside else 'The difference'} is "
+            f"{from_to(inside, '.0f')} %, within the tolerance of "
+            f"{from_to(list(allowed.values()), '.0f')} %, so their verdicts hide that these "
+            "differences all have the same sign."
         )
     return whole_percent(
         f"{text} The tolerance is this large because the paper states neither the target class nor "
@@ -355,19 +357,18 @@ def transfer(record: Record) -> str:
     own = [error for (_, b), error in errors.items() if b == _LARGEST_DECAY]
     near = [error for error in own if not apart(error, clean, images, tests)]
     told = (
-        f" FC10 with decay 1 misclassifies {clean:.1f} % of the clean test images. On the "
-        f"adversarial images of {len(near)} of the {len(own)} other networks, its error is "
-        f"{min(near):.1f} to {max(near):.1f} %. This does not differ from the error on "
-        "clean images by more than the binomial error, so no transfer is visible."
+        f" But FC10 with decay 1 misclassifies {clean:.1f} % of the clean test images. On the "
+        f"adversarial images of {len(near)} of the {len(own)} other networks, its error "
+        f"({from_to(near, '.1f')} %) does not differ from this by more than the binomial error, so "
+        "no transfer is visible."
         if near
         else ""
     )
     return whole_percent(
         f"In {above} of the {len(errors)} pairs of different networks, the error on adversarial "
-        "images is clearly larger than the error under Gaussian noise of standard deviation 0.1. "
-        f"Clearly means: by more than the binomial error of {images} images. The mean error is "
-        f"{fmean(errors.values()):.1f} % on adversarial images, and "
-        f"{fmean(noise.values()):.1f} % on images with noise.{told}"
+        "images is larger than under Gaussian noise of standard deviation 0.1, by more than the "
+        f"binomial error of {images} images. The mean error is {fmean(errors.values()):.1f} % on "
+        f"adversarial images, and {fmean(noise.values()):.1f} % on images with noise.{told}"
     )
 
 
@@ -386,9 +387,8 @@ def amplified(record: Record) -> str:
     word = "Yes." if all(larger) else "In part." if any(larger) else "No."
     changes = f"{', '.join(told[:-1])} and {told[-1]}"
     return whole_percent(
-        f"{word} With the amplified perturbations, the errors of other networks change {changes}. "
-        "The perturbations were made for FC100-100-10, trained on the first half of the training "
-        "set."
+        f"{word} If the perturbations that were made for FC100-100-10 (first half of the training "
+        f"set) are amplified, the errors of other networks change {changes}."
     )
 
 
@@ -406,8 +406,8 @@ def training_images(record: Record) -> str:
     return whole_percent(
         f"For FC100-100-10, the printed error under Gaussian noise of standard deviation 0.1 is "
         f"{there} %, although the printed test error is {error} %. So the paper may have measured "
-        f"the error under noise on training images. Our error under Gaussian noise is "
-        f"{test:.2f} % on test images and {train:.2f} % on training images."
+        f"it on training images: ours is {test:.2f} % on test images and {train:.2f} % on training "
+        "images."
     )
 
 
@@ -429,11 +429,10 @@ def which_half(record: Record) -> str:
     assert there is not None
     nearer = "same" if abs(same - there) < abs(other - there) else "other"
     return whole_percent(
-        "In the transcription, FC123-456-10 and the attacked network are trained on different "
-        f"halves of the training set. The printed error of FC123-456-10 is {there} %. Our error is "
-        f"{other:.1f} % if FC123-456-10 is trained on the other half, and {same:.1f} % if it is "
-        "trained on the same half as the attacked network. So the printed error is nearer to our "
-        f"error for the {nearer} half."
+        "In the transcription, FC123-456-10 is trained on another half of the training set than "
+        f"the attacked network, and its printed error is {there} %. Our error is {other:.1f} % if "
+        f"it is trained on the other half, and {same:.1f} % if it is trained on the same half. So "
+        f"the printed error is nearer to our error for the {nearer} half."
     )
 
 
@@ -448,10 +447,9 @@ def pool(record: Record) -> str:
     )
     there = printed("survey/szegedy/adversarial-pool/test-error")
     return whole_percent(
-        f"The test error of FC100-100-10 is {pooled:.2f} % after training with a pool of "
-        f"adversarial images, and {without:.2f} % after training without the pool. The paper "
-        f"reports less than {there} % with a pool. So in our run the pool "
-        f"{'lowers' if pooled < without else 'does not lower'} the test error."
+        f"In our run the pool {'lowers' if pooled < without else 'does not lower'} the test error "
+        f"of FC100-100-10: it is {pooled:.2f} % with the pool, and {without:.2f} % without. The "
+        f"paper reports less than {there} % with a pool."
     )
 
 

@@ -42,9 +42,8 @@ MARKS: Mapping[str, Look] = {
 
 def answer(record: Record) -> str:
     """Return sentences that state the accuracies with random resizing and with JPEG in front of the
-    network. They are stated under PGD on the network alone, and under PGD through the
-    transformation. The last sentence states the accuracies under DeepFool, which attacks the
-    network alone.
+    network. They are stated under PGD through the transformation, under PGD on the network alone,
+    and under DeepFool on the network alone.
     """
     through = {"resize-pad": aware(record, "resize-pad", draws(record)[-1])}
     through["jpeg"] = aware(record, "jpeg", 1)
@@ -53,11 +52,11 @@ def answer(record: Record) -> str:
     broken = already or max(through.values()) < BROKEN
     weak = [accuracy(record, name, "deepfool") for name in through]
     return whole_percent(
-        f"{'No' if broken else 'In part'}. Under PGD with radius {EPS} on the network alone, the "
-        f"accuracy is{already * ' already'} {resized:.1f} % with random resizing, and {jpeg:.1f} % "
-        f"with JPEG. Under PGD through the transformation, it is {through['resize-pad']:.1f} % "
-        f"with random resizing and {through['jpeg']:.1f} % with JPEG. Under DeepFool on the "
-        f"network alone, it is {weak[0]:.1f} % with random resizing and {weak[1]:.1f} % with JPEG"
+        f"{'No' if broken else 'In part'}. Under PGD with radius {EPS} through the transformation, "
+        f"the accuracy is {through['resize-pad']:.1f} % with random resizing and "
+        f"{through['jpeg']:.1f} % with JPEG. Under PGD on the network alone, it "
+        f"is{already * ' already'} {resized:.1f} % and {jpeg:.1f} %, and under DeepFool on the "
+        f"network alone {weak[0]:.1f} % and {weak[1]:.1f} %"
         f"{', so DeepFool misleads' * (broken and min(weak) >= 2 * BROKEN)}. We test "
         f"{network(record)} with {images(record)} ({seeds_in_words(len(record.seeds))})."
     )
@@ -125,7 +124,7 @@ def rounding_in_words(record: Record) -> str:
     distance = mean(record, "median distance", attack="deepfool")
     return whole_percent(
         f"DeepFool lowers the accuracy of the network alone from {clean:.1f} % to {broken:.1f} %, "
-        f"with a median $\\ell_2$ distance of {distance:.3f}. The accuracy on DeepFool's images is "
+        f"with a median $\\ell_2$ distance of {distance:.3f}. On its images, the accuracy is "
         f"{', '.join(cells[:-1])} and {cells[-1]}."
     )
 
@@ -147,9 +146,8 @@ def pgd_in_words(record: Record) -> str:
     )
     return whole_percent(
         f"Under PGD on the network alone, the accuracy is {found[0]:.1f} % with random resizing "
-        f"and {found[1]:.1f} % with JPEG. Under PGD through random resizing, the accuracy is "
-        f"{through} in each step. Under PGD through JPEG, the accuracy is "
-        f"{aware(record, 'jpeg', 1):.1f} %. {last}"
+        f"and {found[1]:.1f} % with JPEG. Under PGD through random resizing, it is {through} in "
+        f"each step, and through JPEG {aware(record, 'jpeg', 1):.1f} %. {last}"
     )
 
 
@@ -163,7 +161,7 @@ def cost_in_words(record: Record) -> str:
         for name in ("resize-pad", "jpeg")
     )
     return whole_percent(
-        f"Without any attack, the accuracy is {clean:.1f} % without a transformation, "
+        f"On clean images, the accuracy is {clean:.1f} % without a transformation, "
         f"compared with {told}."
     )
 

@@ -1,11 +1,10 @@
 """Compare our networks with the numbers that the DeepFool paper prints for the same architectures.
 
-Table 1 of the DeepFool paper (Moosavi-Dezfooli, Fawzi and Frossard 2016) reports the test error and
-the robustness rho_2 of several networks. Deep Defense uses the same architectures as the DeepFool
-paper. Table 3 of the DeepFool paper reports how fine-tuning on perturbed images changes the test
-error. The text of the DeepFool paper reports how fine-tuning on perturbed images changes rho_2.
-Deep Defense measures rho_2 in the same way as the DeepFool paper. So the DeepFool paper's numbers
-are a check of our reference networks and of our implementation of DeepFool.
+Deep Defense uses the architectures of the DeepFool paper (Moosavi-Dezfooli, Fawzi and
+Frossard 2016) and measures the robustness rho_2 in the same way. So that paper's numbers are a
+check of our reference networks and of our implementation of DeepFool: its Table 1 reports the test
+error and rho_2 of several networks, Table 3 how fine-tuning on perturbed images changes the test
+error, and the text how it changes rho_2.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,8 +25,8 @@ NAMES = {
     "convnet": "lenet-cifar10",
     "nin": "nin-cifar10",
 }
-"""For each of our networks, its name in the ids of the DeepFool paper's numbers. The DeepFool
-paper's networks for CIFAR-10 use the 3 x 3 pooling of MatConvNet.
+"""For each of our networks, its name in the ids of the DeepFool paper's numbers. That paper's
+networks for CIFAR-10 use the 3 x 3 pooling of MatConvNet.
 """
 
 SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-set"}
@@ -50,8 +49,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the test error and rho_2 of each network. Also return how much fine-tuning increases
-    rho_2 in our runs, for comparison with the increase that the DeepFool paper states.
+    """Return the test error and rho_2 of each network, and how much fine-tuning increases rho_2,
+    for comparison with the increase that the DeepFool paper states.
     """
     assert p.seeds is not None
     rows: list[Row] = []

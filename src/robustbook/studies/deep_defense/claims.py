@@ -1,9 +1,9 @@
 """Test each claim of the authors' blog post on Deep Defense (Intel, 2018) by a measurement.
 
-The blog post states no numbers, so we chose the thresholds that decide whether a claim holds.
-Claims 5 to 7 of the blog post are about Table 1: each compares two numbers of the MLP. Claim 1 says
-that perturbations are a thousand times smaller than the image. Claim 1 is about large images, so it
-is tested in the study on ImageNet (`imagenet`).
+The post states no numbers, so we chose the thresholds that decide whether a claim holds. Claim 1,
+that perturbations are a thousand times smaller than the image, is about large images, so it is
+tested in the study on ImageNet (`imagenet`). Claims 5 to 7 are about Table 1: each compares two
+numbers of the MLP.
 """
 
 import copy
@@ -40,8 +40,7 @@ def confidence(network: Done, eps: float, images: int, *, context: Context) -> d
 
     ``fgsm turned``, ``pgd turned``: the percentage of images that are misclassified after the
         attack.
-    ``fgsm``, ``pgd``: the mean highest class probability of the images that are misclassified after
-        the attack.
+    ``fgsm``, ``pgd``: the mean highest class probability of these images.
     ``clean``: the mean highest class probability of correctly classified clean images.
     """
     net, x, y = pixels(network, images, context.device)
@@ -68,8 +67,7 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
     ``accuracy``: the accuracy under the Gaussian noise.
     ``under deepfool``: the accuracy under DeepFool.
     ``clean``: the accuracy without a perturbation.
-    ``ratio``: the factor by which the Gaussian noise must be multiplied so that the accuracy falls
-        to 50 %.
+    ``ratio``: the factor by which the noise must be multiplied for the accuracy to fall to 50 %.
     """
     net = trained(network, context.device)
     data, seed = model_of(network).data, network.call.arguments["seed"]
@@ -92,15 +90,15 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
     """Return the mean norm of DeepFool's perturbations, relative to the norm of the image, on two
     sets of test images.
 
-    ``correct``: the mean over images that the network ``start`` classifies correctly; DeepFool
-        perturbs these images until they are misclassified.
-    ``wrong``: the mean over images that the network ``start`` misclassifies; DeepFool perturbs
-        these images until they are classified correctly. If ``network`` already classifies the
-        clean image correctly, the norm of the perturbation counts as 0.
-    ``images``: the number of images that the network ``start`` misclassifies.
+    ``correct``: the mean over images that ``start`` classifies correctly; DeepFool perturbs them
+        until they are misclassified.
+    ``wrong``: the mean over images that ``start`` misclassifies; DeepFool perturbs them until they
+        are classified correctly. If ``network`` already classifies the clean image correctly, the
+        norm counts as 0.
+    ``images``: the number of images that ``start`` misclassifies.
 
-    Only ``start`` determines the two sets of images, so all fine-tuned networks are compared on the
-    same images.
+    Only ``start`` determines the two sets, so all fine-tuned networks are compared on the same
+    images.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data
@@ -128,9 +126,7 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
 @step(version=1)
 def exactness(network: Done, images: int, *, context: Context) -> dict[str, object]:
     """Return the relative error of the gradient of Deep Defense's regulariser, measured with
-    central differences in float64.
-
-    The result ``error`` is the median of the relative errors along nine random directions in weight
+    central differences in float64 (``error``): the median along nine random directions in weight
     space.
     """
     data, seed = model_of(network).data, network.call.arguments["seed"]
@@ -194,9 +190,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results. For each seed, every claim has one row, and every measured number
-    has one row.
-    """
+    """Return for each seed one row for every claim, and one for every measured number."""
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, seed, what, method), done in results.items():

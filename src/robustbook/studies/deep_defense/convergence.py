@@ -15,7 +15,7 @@ ITEM = "figure-2"
 METHODS = ("par-networks", "adv-training-i", "deep-defense")
 LOSS = {"mlp": 0.3, "lenet": 0.3, "convnet": 1.0, "nin": 1.0}
 """For each network, the largest decrease of accuracy, in percentage points, that counts as noise
-between seeds. The list of the paper's numbers states the same limits.
+between seeds, as in the list of the paper's numbers.
 """
 
 
@@ -35,8 +35,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return two kinds of results: the points of the curves, and the values after the last epoch
-    for the verdicts on the paper's figure.
+    """Return the points of the curves, and the values after the last epoch for the verdicts on the
+    paper's figure.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -55,10 +55,9 @@ def _last(
 ) -> Iterator[Row]:
     """Yield rho_2 and the accuracy of Deep Defense after the last epoch.
 
-    The row of the accuracy says whether the accuracy is not below that of the reference network,
-    as the authors claim. A decrease of the accuracy as small as the noise between seeds is ignored.
-    The row of rho_2 does not say whether a pattern holds, because we could not read the curves of
-    rho_2 in the paper's figure.
+    The row of the accuracy says whether it is not below that of the reference network, as the
+    authors claim, up to the noise between seeds. The row of rho_2 tests no pattern, because we
+    could not read the curves of rho_2 in the paper's figure.
     """
     name = NAMES[network]  # type: ignore[index]
     target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"

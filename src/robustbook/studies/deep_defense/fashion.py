@@ -1,19 +1,17 @@
 """Train the networks of Deng, Zhao and Zhang 2019, a replication of Deep Defense by students, and
 some more networks for comparison.
 
-All networks are MLPs with layers 784-100-10. Their inputs are the images of Fashion-MNIST, with
+All networks are MLPs with layers 784-100-10, whose inputs are the images of Fashion-MNIST with
 pixels in [0, 1]. The initial weights and biases are drawn from a normal distribution with standard
-deviation 0.01, truncated at two standard deviations. The optimiser is Adam. The replication's loss
-contains the regulariser of Deep Defense. The replication computes the regulariser from
-perturbations that are made before training. So the replication's regulariser is a constant and has
-no gradient.
+deviation 0.01, truncated at two standard deviations. The optimiser is Adam. The replication
+computes the regulariser of Deep Defense from perturbations that are made before training, so it is
+a constant and has no gradient.
 
-Our training of the networks differs from the replication's training in two ways. First, the
-parameter eps of Adam is PyTorch's 1e-8 instead of Keras's 1e-7. With one seed we trained a network
-with each of the two values of Adam's eps, and rho_2 differed by 0.0003. Second, we drop the last
-batch of an epoch if it has fewer than 64 images. With batches of 64, an epoch then leaves out 32 of
-the 60,000 images. Training one network takes less than a minute on one core, so no checkpoints are
-stored.
+Our training differs from the replication's in two ways. First, the parameter eps of Adam is
+PyTorch's 1e-8 instead of Keras's 1e-7, which changed rho_2 by 0.0003 with the one seed for which we
+trained a network with both. Second, we drop an incomplete last batch: with batches of 64, an epoch
+leaves out 32 of the 60,000 images. Training one network takes less than a minute on one core, so no
+checkpoints are stored.
 """
 
 from collections.abc import Mapping
@@ -42,8 +40,8 @@ from .readings import SHARES
 SIX_STEPS = Variant(
     steps=6, each_step=True, clip=False, distance_offset=1e-4, attack_wrong=True, keep_failures=True
 )
-"""The replication's DeepFool. In this variant each step overshoots, and the next step starts from
-the overshot image.
+"""The replication's DeepFool, in which each step overshoots, and the next starts from the overshot
+image.
 """
 
 GRID = tuple(k / 1000 for k in range(50))
@@ -62,10 +60,9 @@ class Tuning:
 
     ``images``: the training images: "clean" for the original images; "deepfool" for adversarial
         images that DeepFool computes once, on the network before fine-tuning.
-    ``loss``: "mean", "sum", "constant" or "deep-defense". With "mean" or "sum" the loss is the mean
-        or the sum of the cross entropy over the batch. With "constant" the loss is the sum plus the
-        replication's constant regulariser. With "deep-defense" the loss is that of Deep Defense,
-        with the gradient of its regulariser.
+    ``loss``: "mean" or "sum" of the cross entropy over the batch; "constant" for the sum plus the
+        replication's constant regulariser; "deep-defense" for the loss of Deep Defense, with the
+        gradient of its regulariser.
     ``shuffle``: whether the images are put into a new random order in each epoch.
     """
 
@@ -82,8 +79,8 @@ class Tuning:
 
 @cache
 def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
-    """Return the images and the labels of a split of an image set; the pixels are in [0, 1]. All
-    callers share the returned tensors, so do not change them in place.
+    """Return the images in [0, 1] and the labels of a split of an image set. All callers share
+    these tensors, so do not change them in place.
     """
     found = load(data, split)
     return as_float(found.images), found.labels
@@ -109,9 +106,7 @@ def fooled(
 
 
 def objective(tuning: Tuning) -> Objective:
-    """Return the function that computes the loss terms for fine-tuning with the settings
-    ``tuning``.
-    """
+    """Return the function that computes the loss terms of fine-tuning."""
     if tuning.loss == "mean":
         return cross_entropy
     return partial(_genuine if tuning.loss == "deep-defense" else _summed, tuning)
@@ -122,9 +117,8 @@ def _genuine(
 ) -> Mapping[str, Tensor]:
     """Return the loss terms of Deep Defense, whose regulariser has a gradient.
 
-    The released code has pixels from 0 to 255, and adds a small offset to each component of a
-    gradient. Here pixels are in [0, 1], so gradients are 255 times as large. So we also multiply
-    the offset of the gradient by 255.
+    The released code adds a small offset to each component of a gradient, for pixels from 0 to 255.
+    Here they are in [0, 1], so gradients and offset are 255 times as large.
     """
     return deep_defense(
         net,
@@ -144,11 +138,10 @@ def _summed(
     """Return the loss terms: the summed cross entropy and, for the loss "constant", also the
     replication's regulariser.
 
-    The first channel of ``pairs`` is the adversarial image, and the second channel is its
-    perturbation; DeepFool computed them before fine-tuning. The regulariser has one term for
-    correctly classified images, and one for misclassified images. As in the replication, each image
-    also adds the constant exp(0) = 1 to the term for the other kind of images. A constant in the
-    loss has no effect on training.
+    The channels of ``pairs`` are the adversarial image and its perturbation, which DeepFool
+    computed before fine-tuning. The regulariser has one term for correctly classified images, and
+    one for misclassified ones. As in the replication, each image also adds exp(0) = 1 to the other
+    term, which has no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -179,8 +172,8 @@ def vanilla(
 def fine_tune(
     start: Done, epoch: int, tuning: Tuning, marks: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Fine-tune a network that `vanilla` trained, starting from its weights after ``epoch``. The
-    results have the same names as those of `vanilla`.
+    """Fine-tune a network of `vanilla`, from its weights after ``epoch``; the results have the same
+    names.
     """
     net = trained(start, epoch, context.device)
     images, labels = pixels(start.call.arguments["data"], "train")
@@ -238,10 +231,9 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
     ``rho``: the robustness rho_2 after each epoch in ``epochs``: the norm of DeepFool's
         perturbation divided by the image's norm, averaged over the images.
     ``unfooled``: after the last epoch, the percentage of images on which DeepFool fails.
-    ``along``: the accuracies after the last epoch under FGS without clipping, one for each eps in
+    ``along``: the accuracies after the last epoch under FGS without clipping, for each eps in
         `GRID`.
-    ``printed``: the accuracies after the last epoch under FGS without clipping, with 0.2, 0.5 and 1
-        times the replication's eps_ref as eps.
+    ``printed``: the same for 0.2, 0.5 and 1 times the replication's eps_ref.
     ``images``: the number of test images.
     """
     x, y = _test(network, context.device)
@@ -269,7 +261,7 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
 def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> dict[str, object]:
     """Return the accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
-    ``scale``: a result of `read`; eps_ref is computed from the accuracies under FGS in this result.
+    ``scale``: the result of `read` from whose accuracies under FGS eps_ref is computed.
     """
     x, y = _test(network, context.device)
     net = trained(network, epoch, context.device)

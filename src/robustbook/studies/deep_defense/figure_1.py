@@ -24,8 +24,8 @@ ITEM = "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameter that a reader can set on the page of Figure 1: the network to be drawn. Nothing
-    in this study is random.
+    """The parameters that a reader can set on the page of Figure 1: above all the network to be
+    drawn. Nothing in this study is random.
     """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
@@ -104,8 +104,8 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
     """Return three descriptions in words: a layer's operation, the corresponding operation of the
     reverse network, and what this reverse operation needs from the forward pass.
 
-    For example, the reverse operation of a ReLU needs the ReLU's mask. If a layer's reverse
-    operation needs nothing from the forward pass, the last of the three descriptions is empty.
+    For example, the reverse operation of a ReLU needs its mask. If nothing is needed, the last
+    description is empty.
     """
     match layer:
         case nn.Linear():

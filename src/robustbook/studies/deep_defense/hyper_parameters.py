@@ -3,10 +3,10 @@ rho_2.
 
 We could not read from the figure which values of c, lambda and d the paper tried. This study
 fine-tunes LeNet with every pair of three values of lambda and nine values of c, which gives 27
-networks. When this study varies d, it keeps lambda and c at the defaults of the released code. We
-do not use d = 20, because fine-tuning diverged. It diverged on MNIST (seed 0, step 54), and on the
-digits of profile ``quick`` (seed 2). With d = 20, a single misclassified image with a large
-perturbation dominates the loss of its batch.
+networks; when it varies d, lambda and c have the defaults of the released code. We do not use d =
+20, because a single misclassified image with a large perturbation then dominates the loss of its
+batch, and fine-tuning diverged on MNIST (seed 0, step 54) and on the digits of profile ``quick``
+(seed 2).
 """
 
 from collections.abc import Mapping
@@ -40,8 +40,8 @@ class Parameters(parameters.Parameters):
 
 
 def methods(profile: str) -> list[Method]:
-    """Return the different settings of Deep Defense (`Method`) with which LeNet is fine-tuned for
-    the figure.
+    """Return the settings of Deep Defense (`Method`) with which LeNet is fine-tuned for the
+    figure.
     """
     cs, lams, ds = GRID[profile]
     grid = [replace(USUAL, c=c, lam=lam) for lam in lams for c in cs]
@@ -63,10 +63,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy and rho_2 of each network. For the comparison with
-    the paper's figure, also return rho_2 with the c, lambda and d of the released code.
+    """Return the accuracy and rho_2 of each network, and for the comparison with the paper's figure
+    rho_2 with the c, lambda and d of the released code.
 
-    We could not read the paper's figure, so for this rho_2 we do not say whether a pattern holds.
+    We could not read this figure, so no pattern is tested.
     """
     assert p.seeds is not None
     rows: list[Row] = []

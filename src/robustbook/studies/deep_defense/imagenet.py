@@ -1,11 +1,11 @@
 """Reproduce the ImageNet rows of Deep Defense's Table 1: AlexNet and ResNet-18 before and after
 fine-tuning.
 
-The released code does not contain the ImageNet experiments. For ImageNet we use the learning rate,
-batch size, lambda and d of the released code for MNIST. Two numbers are from our memory of the
+The released code does not contain the ImageNet experiments, so we use its learning rate, batch
+size, lambda and d for MNIST. We chose c so that the exponent c rho_2 in the regulariser lies
+between 2 and 3 before fine-tuning, as on MNIST and CIFAR-10. Two numbers are from our memory of the
 paper, and we could not check them: the number of epochs, and the ten classes that DeepFool
-considers. The product c rho_2 is an exponent in the regulariser. We chose c so that c rho_2 lies
-between 2 and 3 before fine-tuning, as on MNIST and CIFAR-10.
+considers.
 """
 
 from collections.abc import Mapping
@@ -91,8 +91,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return our values for Table 1, the factor by which Deep Defense increases rho_2, and the test
     of claim 1 of the authors' blog post.
 
-    Claim 1 says that the norm of an image is a thousand times the norm of its adversarial
-    perturbation. We test claim 1 on the reference network with the smallest rho_2.
+    The claim says that the norm of an image is a thousand times the norm of its adversarial
+    perturbation; we test it on the reference network with the smallest rho_2.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -1,9 +1,9 @@
 """Reproduce Figure 4 of Deep Defense: LeNet is fine-tuned, and the regulariser's gradient changes
 only one layer.
 
-The gradient of the cross entropy still changes all layers of LeNet. The study fine-tunes 20
-networks, one for each combination of a layer (4 layers) and a value of c (5 values). For
-comparison, it fine-tunes 5 networks in which the regulariser may change all layers.
+The gradient of the cross entropy still changes all layers. The study fine-tunes 20 networks, one
+for each of 4 layers and 5 values of c and, for comparison, 5 networks in which the regulariser may
+change all layers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,8 +52,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the accuracy and rho_2 of each network. For each layer, also return the rho_2 that is
-    compared with the paper's number.
+    """Return the accuracy and rho_2 of each network and, for each layer, the rho_2 that is compared
+    with the paper's number.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -73,9 +73,8 @@ def _best(
     """Yield for each layer the largest rho_2 of the networks that keep the accuracy of the
     reference network.
 
-    A network keeps the accuracy if its accuracy is at most 0.2 percentage points below the accuracy
-    of the reference network. If no network keeps the accuracy, yield the rho_2 of the reference
-    network.
+    A network keeps the accuracy if it loses at most 0.2 percentage points. If none does, yield the
+    rho_2 of the reference network.
     """
     start = of["reference", 0.0]
     best = {}

@@ -28,27 +28,25 @@ class Method:
     """A method of fine-tuning and its parameters; the radius ``eps`` is in units of the
     preprocessed images (see `sets`).
 
-    The method "clean" fine-tunes on clean images without a defense, for comparison.
+    "clean" fine-tunes on clean images without a defense, for comparison.
 
-    The method "deep-defense" adds the regulariser of Deep Defense to the loss, with the parameters
-    ``lam``, ``c`` and ``d``. The option ``terms`` says which terms of the regulariser are used:
-    both, only the term for correctly classified images, or only the term for misclassified images.
-    The option ``layer`` restricts the regulariser to one layer. If ``eps`` is above 0,
-    "deep-defense" is combined with adversarial training: the loss of "adv-training-ii" replaces the
+    "deep-defense" adds the regulariser of Deep Defense to the loss, with the parameters ``lam``,
+    ``c`` and ``d``: with both its terms, or only the one for correctly classified or for
+    misclassified images (``terms``), and for all layers or only one (``layer``). If ``eps`` is
+    above 0, it is combined with adversarial training: the loss of "adv-training-ii" replaces the
     cross entropy.
 
-    The method "adv-training-i" trains on adversarial images that DeepFool computes once, on the
-    network before fine-tuning.
+    "adv-training-i" trains on adversarial images that DeepFool computes once, on the network before
+    fine-tuning.
 
-    The method "fgs-set" trains on adversarial images that FGS computes once, on the network before
-    fine-tuning. The eps of FGS is the smallest one at which the network before fine-tuning
-    misclassifies 90 per cent of the images.
+    "fgs-set" trains on adversarial images that FGS computes once, on the network before
+    fine-tuning, with the smallest eps at which this network misclassifies 90 per cent of the
+    images.
 
-    The method "adv-training-ii" is the adversarial training of Goodfellow et al. with ``eps`` and
-    ``alpha``.
+    "adv-training-ii" is the adversarial training of Goodfellow et al. with ``eps`` and ``alpha``.
 
-    The method "par-networks" is Parseval training. A Parseval step has the step size ``beta``, and
-    changes the fraction ``share`` of the units of each layer.
+    "par-networks" is Parseval training. A Parseval step has the step size ``beta``, and changes the
+    fraction ``share`` of the units of each layer.
     """
 
     kind: Kind
@@ -72,7 +70,7 @@ def released(data: str) -> Variant:
 
 def offset(data: str) -> float:
     """Return the small number that the released code adds to each component of a gradient before it
-    computes the gradient's norm.
+    computes the norm.
     """
     return 1e-5 if data in COLOURED else 5e-6
 
@@ -103,12 +101,11 @@ def form(network: str, device: str) -> Form:
     """Return the implementation (``form``) of Deep Defense's loss that we expect to be the fastest
     for this network on this device.
 
-    On a CPU, the fastest form is "rows". On a GPU, there are two candidates for the fastest form.
-    With the form "fixed", all batches of DeepFool have the same size, so `fit` can record a
-    training step as a CUDA graph. With the form "padded", images that need no more steps of
-    DeepFool leave the batch, so no CUDA graph can be recorded. On NIN the arithmetic takes most of
-    the time, and the form "fixed" needs about two and a half times as many operations as "padded".
-    The training times of the two forms have not been measured yet (`benchmarks.gpu`).
+    On a CPU, this is "rows". On a GPU, there are two candidates, whose training times have not been
+    measured yet (`benchmarks.gpu`). With "fixed", all batches of DeepFool have the same size, so
+    `fit` can record a training step as a CUDA graph. With "padded", images that need no more steps
+    of DeepFool leave the batch, so that no CUDA graph can be recorded; but on NIN, where the
+    arithmetic takes most of the time, "fixed" needs about two and a half times as many operations.
     """
     if torch.device(device).type == "cpu":
         return "rows"
@@ -178,10 +175,9 @@ def augmented(inner: Objective, data: str) -> Objective:
     """Return an objective that mirrors colour images at random before it computes the loss
     ``inner``. For gray images, return ``inner`` itself.
 
-    Each training image is mirrored independently with probability one half. When MatConvNet trains
-    the reference networks, it mirrors either all images of a batch or none. The released code
-    mirrors each image independently, in fine-tuning and also at test time. Unlike the released
-    code, our code never mirrors test images.
+    Each training image is mirrored independently with probability one half, as the released code
+    does in fine-tuning and also at test time, where we do not. When MatConvNet trains the reference
+    networks, it mirrors either all images of a batch or none.
     """
     if data not in COLOURED:
         return inner

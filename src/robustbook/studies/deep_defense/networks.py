@@ -1,8 +1,7 @@
 """Train the networks of Deep Defense: the reference networks, and the networks that each method
 fine-tunes.
 
-All studies of Deep Defense take their networks from the functions of this module, so each network
-is trained only once.
+All studies of Deep Defense take their networks from this module, so each is trained only once.
 """
 
 from collections.abc import Mapping
@@ -56,10 +55,7 @@ def body(model: Model, seed: int) -> nn.Module:
 
 def rates(model: Model) -> dict[str, float]:
     """Return for each parameter the factor by which MatConvNet's recipes for CIFAR-10 multiply the
-    learning rate.
-
-    The learning rate's factor depends on the layer, and on whether the parameter is a weight or a
-    bias.
+    learning rate; it depends on the layer, and differs between weights and biases.
     """
     if model.network not in ("convnet", "nin"):
         return {}
@@ -92,8 +88,8 @@ def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> d
         recipe,
         seeds=[seed],
         rates=rates(model) if recipe.optimizer == "sgd" else {},
-        # On a GPU, flips and dropout masks are drawn on the GPU, so that a training step can be
-        # recorded as a CUDA graph.
+        # A GPU draws flips and dropout masks itself, so that a training step can be recorded as a
+        # CUDA graph.
         static=context.device != "cpu" or (model.data not in COLOURED and model.network != "nin"),
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
@@ -151,8 +147,8 @@ class _Snapshots:
     marks: int
 
     def keep(self, epoch: int, weights: Mapping[str, Tensor]) -> None:
-        # If the training is killed while this file is written, the resumed training repeats
-        # the epoch, because the checkpoint is older than this file.
+        # If training is killed while this file is written, the resumed training repeats the epoch,
+        # because the checkpoint is older than the file.
         if epoch % self.marks == 0:
             held = {f"epoch/{epoch}/{name}": p.cpu().clone() for name, p in weights.items()}
             save_file(held, self.context.scratch / f"{epoch}.epoch")
@@ -174,8 +170,8 @@ def model_of(result: Done) -> Model:
 
 
 def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
-    """Load the trained network from a result of ``reference`` or ``fine_tune``. The weights are
-    those after ``epoch``; if ``epoch`` is None, they are those after all epochs.
+    """Load the trained network from a result of ``reference`` or ``fine_tune``, with its weights
+    after ``epoch``, or with None after all epochs.
     """
     net = body(model_of(result), 0)
     prefix = "weight/" if epoch is None else f"epoch/{epoch}/"
@@ -185,10 +181,8 @@ def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
 
 
 def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, Tensor]:
-    """Return the trained network with its preprocessing in front, test images in [0, 1], and the
-    labels of these images.
-
-    The returned test images are evenly spaced over the test set.
+    """Return the trained network with its preprocessing in front, and test images in [0, 1], evenly
+    spaced over the test set, with their labels.
     """
     data = model_of(network).data
     net = Prepared(preprocess(data), trained(network, device)).to(device).eval()

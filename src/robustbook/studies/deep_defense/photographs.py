@@ -1,9 +1,9 @@
 """Fine-tune AlexNet and ResNet-18 with Deep Defense on ImageNet, and evaluate them; the images are
 read from disk batch by batch.
 
-Images are center crops of the photographs. Training images are mirrored with probability one half,
-and validation images are not mirrored. Norms and eps are in units of the normalised images, which
-the networks receive.
+Images are center crops of the photographs; training images are mirrored with probability one half,
+validation images never. Norms and eps are in units of the normalised images that the networks
+receive.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,8 +38,8 @@ class Model:
 
     The photographs are in the folders ``train`` and ``val`` of ``root`` and are cropped to ``crop``
     pixels. If ``root`` is None, the folder `imagenet` among the data files is used. The key of a
-    stored result contains the paths in ``root`` and ``weights``, but not the content of the files.
-    So if a photograph changes, the old result is still used.
+    stored result contains the paths in ``root`` and ``weights``, but not the content of the files:
+    if a photograph changes, the old result is still used.
     """
 
     architecture: Architecture
@@ -196,10 +196,8 @@ def objective(tuning: Tuning) -> Objective:
 def batches(
     model: Model, net: Prepared, images: int | None, context: Context
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield preprocessed validation images and their labels in batches, because all images together
-    would not fit into memory.
-
-    The validation images are evenly spaced over the validation set.
+    """Yield preprocessed images, evenly spaced over the validation set, and their labels in
+    batches, because all together would not fit into memory.
     """
     photographs = model.photographs("val")
     n = min(images or len(photographs), len(photographs))
@@ -214,7 +212,7 @@ def under(
     model: Model, net: Prepared, images: int | None, sizes: Sequence[float], context: Context
 ) -> list[float]:
     """Return the accuracy in percent under FGS at each eps in ``sizes``. One gradient per image is
-    enough for all values of eps, so each image is read only once.
+    enough for all of them, so each image is read only once.
     """
     seen, right = 0, [0] * len(sizes)
     for x, y in batches(model, net, images, context):
@@ -229,11 +227,10 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
     """Return the smallest eps at which the accuracy is at most 50 %, up to a relative error of
     about 0.1 %.
 
-    The search makes three passes over the images. In each pass, the function ``curve`` computes the
-    accuracy in percent for several values of eps. The first pass tries powers of 2 as eps. The
-    second and the third pass search the interval of eps in which the accuracy falls to 50 %. They
-    divide this interval into 32 parts and try the ends of the parts. If the accuracy on clean
-    images is already at most 50 %, return 0.
+    The search makes three passes over the images, in each of which ``curve`` computes the accuracy
+    in percent for several values of eps: first for powers of 2, then twice for the ends of 32 parts
+    of the interval in which the accuracy falls to 50 %. If the accuracy on clean images is already
+    at most 50 %, return 0.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

@@ -1,8 +1,7 @@
 """Compare nine implementations of DeepFool on the same networks and the same images.
 
-The networks are the reference networks of Table 1. The preprocessing is part of these networks, so
-DeepFool changes pixels in [0, 1]. The constants in the implementations are also meant for pixels in
-[0, 1].
+The networks are the reference networks of Table 1, with their preprocessing. So DeepFool changes
+pixels in [0, 1], for which the constants in the implementations are also meant.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,13 +36,13 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def compare(network: Done, preset: str, images: int, *, context: Context) -> dict[str, object]:
-    """Attack test images with one implementation of DeepFool (``preset``); measure its
-    perturbations, and count its steps and gradients.
+    """Attack test images with the implementation ``preset`` of DeepFool; measure its perturbations,
+    and count its steps and gradients.
 
     ``distance``: the mean l2 norm of the perturbations for pixels in [0, 1]; only correctly
         classified images on which the attack succeeds are counted.
-    ``shown``: the mean l2 norm of the perturbations over all images, as the implementation itself
-        reports it; misclassified images and failed attacks are also counted.
+    ``shown``: the mean l2 norm over all images, as the implementation itself reports it, including
+        misclassified images and failed attacks.
     ``fooled``: the percentage of correctly classified images on which the attack succeeds.
     ``steps``: the mean number of steps on correctly classified images.
     ``backwards``: the number of gradients that the attack computes per image.
@@ -64,8 +63,7 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per triple (network,
-    preset, seed). Here a preset is an implementation of DeepFool, and the networks are the
-    reference networks.
+    implementation of DeepFool, seed).
     """
     assert p.seeds is not None
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images
@@ -77,8 +75,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results. Each quantity that `compare` measures has one row per network,
-    implementation of DeepFool and seed. The paper has no numbers to compare with this study.
+    """Return the quantities that `compare` measures, with one row per network, implementation of
+    DeepFool and seed. The paper has no such numbers.
     """
     assert p.seeds is not None
     rows = tuple(

@@ -25,7 +25,7 @@ def read(
 
     ``accuracy``: the accuracy on clean images, in percent.
     ``rho``: the mean ratio of the perturbation's norm to the image's norm, both after
-        preprocessing. Images that are misclassified without any attack are also counted.
+        preprocessing, including images that are misclassified without any attack.
     ``iterations``: the mean number of DeepFool steps.
     ``unfooled``: the percentage of images whose predicted class DeepFool did not change.
 
@@ -33,8 +33,7 @@ def read(
     ``right``: for each image, whether the clean image is classified correctly.
     ``confidence``: for each image, the highest class probability of the perturbed image.
 
-    The argument ``epoch`` is the epoch of fine-tuning after which the network is measured; with
-    None, after all epochs.
+    The network is measured after the epoch ``epoch`` of fine-tuning; with None, after all epochs.
     """
     data = model_of(network).data
     net = trained(network, context.device, epoch)
@@ -71,8 +70,8 @@ def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
     preprocessed images.
 
     ``eps``: eps_ref for FGS without clipping.
-    ``clipped``: eps_ref for FGS with clipping to the range of each pixel. For colour images
-        ``clipped`` is missing, because their preprocessed pixels have no fixed range.
+    ``clipped``: eps_ref for FGS with clipping to the range of each pixel; missing for colour
+        images, whose preprocessed pixels have no fixed range.
     """
     net = trained(network, context.device)
     data = model_of(network).data
@@ -89,12 +88,10 @@ def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
 def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> dict[str, object]:
     """Return the accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
-    ``plain``: the accuracies under FGS with the gradient of the loss for the true label, without
-        clipping.
-    ``predicted``: the accuracies under FGS with the gradient of the loss for the predicted class.
-    ``clipped``: the accuracies under FGS with clipping to the range of each pixel; here eps_ref is
-        also computed with clipping. For colour images ``clipped`` is missing, because their
-        preprocessed pixels have no fixed range.
+    ``plain``: with the gradient of the loss for the true label, without clipping.
+    ``predicted``: with the gradient of the loss for the predicted class.
+    ``clipped``: with clipping to the range of each pixel, also in eps_ref; missing for colour
+        images, whose preprocessed pixels have no fixed range.
     """
     net = trained(network, context.device)
     data = model_of(network).data

@@ -1,19 +1,17 @@
-"""Test why the robustness rho_2 increases in a replication of Deep Defense by students. In this
-replication, the regulariser of Deep Defense has no gradient.
+"""Test why the robustness rho_2 increases in a replication of Deep Defense by students, in which
+the regulariser has no gradient.
 
 The replication reports the clean accuracy, rho_2 and the accuracy under FGS for three MLPs on
-Fashion-MNIST. The first MLP of the replication is trained for 15 epochs. The second MLP is trained
-for 10 epochs, and then fine-tuned for five epochs on DeepFool's adversarial images of the training
-set. The third MLP is fine-tuned on the same images as the second MLP. The replication was meant to
-train the third MLP with the loss of Deep Defense.
+Fashion-MNIST. The first is trained for 15 epochs. The second is trained for 10 epochs, and then
+fine-tuned for five on DeepFool's adversarial images of the training set. The third is fine-tuned on
+the same images, and was meant to be trained with the loss of Deep Defense. But in its loss the
+perturbations are constants, so the regulariser has no gradient and no effect. Its training also
+differs from that of the second in three settings: batches have 100 images instead of 64, the order
+of the images is fixed, and the losses of a batch are summed instead of averaged.
 
-In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
-no effect. The training of the third MLP also differs from the training of the second MLP in three
-settings. The third MLP's batches have 100 images instead of 64, and the order of the images is
-fixed. For the third MLP, the losses of a batch are summed instead of averaged. For comparison we
-train the third MLP without its constant regulariser. We also train variants of the second MLP: with
-batches of 100 images, with a lower learning rate, or on clean images. One more network is trained
-with Deep Defense itself, whose regulariser has a gradient.
+For comparison we train the third MLP without its constant regulariser, and variants of the second:
+with batches of 100 images, with a lower learning rate, or on clean images. One more network is
+trained with Deep Defense itself, whose regulariser has a gradient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,8 +52,8 @@ class Setting:
     """The numbers of training epochs.
 
     ``first``: the number of epochs before fine-tuning.
-    ``more``: the number of epochs of fine-tuning. The undefended network "vanilla" is not
-        fine-tuned; its first training continues for ``more`` epochs.
+    ``more``: the number of epochs of fine-tuning, or of further training for the undefended network
+        "vanilla".
     ``marks``: the network is stored and measured after each epoch whose number is a multiple of
         ``marks``.
     """
@@ -66,8 +64,8 @@ class Setting:
     marks: int
 
     def tunings(self) -> dict[str, Tuning]:
-        """Return the settings of each fine-tuned network by name. The undefended network "vanilla"
-        has no such settings, because it is not fine-tuned.
+        """Return the settings of each fine-tuned network by name; the undefended network "vanilla"
+        is not fine-tuned.
         """
         return {
             "fine-tuned-deepfool-set": Tuning("deepfool", 64, self.more),
@@ -81,8 +79,8 @@ class Setting:
         }
 
     def networks(self, seed: int) -> dict[str, tuple[Call, tuple[int, ...]]]:
-        """Return for each network, by name, two things: the computation that trains it, and the
-        epochs after which it is measured.
+        """Return for each network, by name, the computation that trains it, and the epochs after
+        which it is measured.
         """
         last = self.first + self.more
         start = vanilla(self.data, last, self.marks, seed)

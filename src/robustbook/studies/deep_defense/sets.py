@@ -1,11 +1,11 @@
-"""Load the images of Deep Defense after MatConvNet's preprocessing; the networks receive images in
-this form.
+"""Load the images of Deep Defense after MatConvNet's preprocessing, in the form that the networks
+receive.
 
-As in the released code, most attacks and measurements of the chapter work on preprocessed images.
-For gray images, the preprocessing subtracts the mean image from the grey levels (0 to 255). Colour
-images are whitened. Perturbations, norms and eps are measured in units of the preprocessed images.
-Only the studies `today`, `presets` and `replication`, and one measurement of `claims`, work on
-images with pixels in [0, 1].
+The preprocessing subtracts the mean image from the grey levels (0 to 255) of gray images, and
+whitens colour images. As in the released code, most attacks and measurements of the chapter work on
+preprocessed images, in whose units perturbations, norms and eps are measured. Only the studies
+`today`, `presets` and `replication`, and one measurement of `claims`, work on images with pixels in
+[0, 1].
 """
 
 import copy
@@ -24,7 +24,7 @@ def preprocess(data: str) -> nn.Module:
     """Return the preprocessing as a module for images in [0, 1]; its constants are computed from
     the training set.
 
-    Each call returns a new module, because moving a module to a device changes the module in place.
+    Each call returns a new module, because moving a module to a device changes it in place.
     """
     return copy.deepcopy(_preprocess(data))
 
@@ -41,8 +41,7 @@ def _preprocess(data: str) -> nn.Module:
 def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, Tensor]:
     """Return the preprocessed images of a split and their labels.
 
-    ``images``: the number of images, which are evenly spaced over the split; with None, all images
-        are returned.
+    ``images``: the number of images, evenly spaced over the split; with None, all.
 
     All callers share the returned tensors, so do not change them in place.
     """

@@ -5,8 +5,8 @@ A profile selects the size of the experiments:
 
 ``paper``: the reference networks are trained with MatConvNet's recipes, and fine-tuned with the
     defaults of the released code. We could not read the paper's own tables of settings.
-``reduced``: networks for CIFAR-10 that train on two CPU cores. The networks of profile ``reduced``
-    are narrower than the paper's, and have fewer training images and training steps.
+``reduced``: networks for CIFAR-10 that train on two CPU cores: narrower than the paper's, with
+    fewer training images and training steps.
 ``quick``: small networks on small image sets that need no download.
 """
 
@@ -32,8 +32,8 @@ NAMES: Mapping[Networks, str] = {
     "convnet": "cifar10-convnet",
     "nin": "cifar10-nin",
 }
-"""For each of our networks, its name in the ids of the paper's numbers. For example, the MLP is
-called mnist-mlp even if it is trained on another image set.
+"""For each of our networks, its name in the ids of the paper's numbers, whatever image set it is
+trained on.
 """
 
 OWN: Mapping[str, tuple[Networks, ...]] = {
@@ -41,11 +41,8 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("convnet", "nin"),
     "paper": ("mlp", "lenet"),
 }
-"""The networks that each profile runs by default; a reader can choose networks that are not listed
-here.
-
-The networks for colour images need minutes with profile ``quick``, and a GPU with profile
-``paper``.
+"""The networks that each profile runs by default; a reader can also choose others. The networks for
+colour images need minutes with profile ``quick``, and a GPU with profile ``paper``.
 """
 
 
@@ -83,23 +80,17 @@ class Parameters(parameters.Parameters):
     ] = 5.0
 
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """Return the networks that the reader chose; by default return the networks of the
-        profile.
-        """
+        """Return the networks that the reader chose, by default those of the profile."""
         return {"networks": tuple(self.networks or OWN[self.profile])}
 
     def runs(self) -> Iterator[tuple[Networks, "Setting", int]]:
-        """Yield a triple (name, settings, seed) for each network that the reader chose and each
-        seed of this network.
-        """
+        """Yield a triple (name, settings, seed) for each chosen network and each of its seeds."""
         for network, own in self.chosen().items():
             for seed in (self.seeds or ())[: own.seeds]:
                 yield network, own, seed
 
     def chosen(self) -> dict[Networks, "Setting"]:
-        """Return the settings of the chosen networks. If the reader chose other values of lam, c or
-        d, the settings have the reader's values.
-        """
+        """Return the settings of the chosen networks, with the reader's values of lam, c and d."""
         found = {n: setting(n, self.profile) for n in self.networks or OWN[self.profile]}
         return {
             network: replace(own, lam=self.lam, c=self.c or own.c, d=self.d)
@@ -122,7 +113,7 @@ class Setting:
     ``looked``: a smaller number of test images, for measurements after earlier epochs and in
         studies of many networks.
     ``seeds``: the largest number of seeds with which this network is run, even if the reader chose
-        more seeds.
+        more.
     """
 
     model: Model
@@ -163,8 +154,8 @@ class Setting:
         return fine_tune(self.start(seed), method, self.tuning, seed, self.marks)
 
     def networks(self, seed: int) -> dict[str, Call]:
-        """Return the computations that train the networks, by name: one for the reference network,
-        and one for the fine-tuned network of each method.
+        """Return by name the computations that train the reference network and the fine-tuned
+        network of each method.
         """
         tuned = {name: self.tuned(method, seed) for name, method in self.methods().items()}
         return {"reference": self.start(seed), **tuned}

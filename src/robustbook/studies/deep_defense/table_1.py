@@ -1,15 +1,14 @@
-"""Reproduce Table 1 of Deep Defense. For every network and method, the table lists the clean
-accuracy, the robustness rho_2, and the accuracy under FGS.
+"""Reproduce Table 1 of Deep Defense: the clean accuracy, the robustness rho_2, and the accuracy
+under FGS of every network and method.
 
-The value eps_ref is the eps of FGS at which the Deep Defense network has an accuracy of 50 %; each
-seed has its own eps_ref. So the accuracy of the Deep Defense network under FGS at eps_ref is 50 %
-by definition. A more robust Deep Defense network has a larger eps_ref. At a larger eps_ref, the
-networks of all other methods have lower accuracies under FGS. The study adds three methods to the
-paper's table. Two of the added methods use adversarial training II, which trains on new FGS images
-in every batch: one uses it alone, and one combines it with Deep Defense. The third added method is
-fine-tuning on clean images. The paper reports the two methods with adversarial training II only in
-a supplement that we could not read. Fine-tuning on clean images shows the effect of fine-tuning
-without a defense.
+For each seed, eps_ref is the eps of FGS at which the Deep Defense network has an accuracy of 50 %.
+So its accuracy at eps_ref is 50 % by definition; a more robust Deep Defense network has a larger
+eps_ref, at which all other methods have lower accuracies.
+
+The study adds three methods to the paper's table. Two use adversarial training II, which trains on
+new FGS images in every batch, alone and combined with Deep Defense; the paper reports them only in
+a supplement that we could not read. The third is fine-tuning on clean images, which shows the
+effect of fine-tuning without a defense.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,9 +42,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and also the measurements
-    without a number in the paper.
-    """
+    """Return the results that are compared with the paper's numbers, and the other measurements."""
     assert p.seeds is not None
     rows: list[Row] = []
     for network, setting, seed in p.runs():
@@ -59,8 +56,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the measurements of one network and method, which make one row of Table 1. Also yield
-    the accuracies under variants of FGS that the paper does not use.
+    """Yield the measurements of one network and method, which make one row of Table 1, and the
+    accuracies under variants of FGS that the paper does not use.
     """
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}

@@ -1,12 +1,11 @@
 """Measure the robustness of Deep Defense's networks under attacks that are not used in training.
 
-Deep Defense increases DeepFool's estimate of the smallest perturbation. The attack DDN follows the
-curved class boundary for 300 steps. With DDN we test whether Deep Defense increases the smallest
-perturbation itself, and not only DeepFool's estimate of it. The accuracies under FGS in the paper's
-Table 1 suggest that Deep Defense also helps against l-infinity perturbations. PGD and the
-gradient-free Square attack test the robustness to l-infinity perturbations. All norms are for
-pixels in [0, 1], because the preprocessing is part of the attacked network. Attacks with "free" in
-their names do not clip; all other attacks clip images to [0, 1].
+Deep Defense increases DeepFool's estimate of the smallest perturbation. Whether it increases this
+perturbation itself is tested by DDN, which follows the curved class boundary for 300 steps. The
+accuracies under FGS in the paper's Table 1 suggest that the method also helps against l-infinity
+perturbations, which is tested by PGD and the gradient-free Square attack. All norms are for pixels
+in [0, 1], because the preprocessing is part of the attacked network. Attacks with "free" in their
+names do not clip; all others clip images to [0, 1].
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,8 +36,8 @@ STEPS, CLIMB = 300, 40  # numbers of steps of DDN and of PGD
 QUICK_IMAGES = {"mlp": 30, "lenet": 10, "convnet": 10, "nin": 5}
 QUICK_STEPS, QUICK_CLIMB, QUICK_QUERIES = 25, 20, 20
 SIZES = {False: (0.05, 0.1, 0.15, 0.2), True: (1 / 255, 2 / 255, 4 / 255, 8 / 255)}
-"""The values of eps for the l-infinity attacks, for pixels in [0, 1]: first for gray images, then
-for colour images.
+"""The values of eps for the l-infinity attacks, for pixels in [0, 1]: for gray, then for colour
+images.
 """
 PGD = Attack("pgd", clip=True)
 ATTACKS = {
@@ -63,11 +62,10 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     """Return for each attack and image the l2 norm of the smallest perturbation that the attack
     found, for pixels in [0, 1].
 
-    The norm ``distance/<attack>`` counts as 0 if the network misclassifies the clean image, and as
-    infinite if the attack fails. The two attacks are DeepFool (``deepfool``) and DDN (``ddn``). For
-    each image, ``distance/best`` is the smaller one of the norms that DeepFool and DDN found. On
-    gray images, the two attacks are also run without clipping: ``ddn free`` is DDN, and ``deepfool
-    free`` is the DeepFool of Deep Defense's released code.
+    ``distance/<attack>``: the norm for ``deepfool`` and for ``ddn``, and the smaller one of the two
+        for ``best``; 0 if the network misclassifies the clean image, and infinite if the attack
+        fails. On gray images, ``ddn free`` is DDN without clipping, and ``deepfool free`` the
+        DeepFool of Deep Defense's released code, which does not clip either.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -100,8 +98,10 @@ def bounded(
 ) -> dict[str, object]:
     """Return which images are still classified correctly under each attack in `ATTACKS`.
 
-    The result ``right/<attack>`` is a matrix with one row for each eps in ``sizes`` and one column
-    for each image. The attack PGD makes ``climb`` steps of size eps / 8.
+    ``right/<attack>``: a matrix with one row for each eps in ``sizes`` and one column for each
+        image.
+
+    PGD makes ``climb`` steps of size eps / 8.
     """
     net, x, y = pixels(network, images, context.device)
     seed = network.call.arguments["seed"]
@@ -166,13 +166,11 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
-    """Yield the median norm of the smallest perturbations, once over all test images and once over
-    the images that the networks of all methods classify correctly (the shared images).
+    """Yield the median norm of the smallest perturbations over all test images, and over the shared
+    images, which the networks of all methods classify correctly.
 
-    In ``median``, the median over all test images, an image that is misclassified without any
-    attack counts as 0. The shared images are the images that the networks of all methods classify
-    correctly; their median is called ``shared median``. The shared median compares the methods on
-    the same images, so it does not depend on the clean accuracy.
+    In the first, an image that is misclassified without any attack counts as 0. The second compares
+    the methods on the same images, so it does not depend on the clean accuracy.
     """
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}
@@ -185,11 +183,8 @@ def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> I
 
 
 def _accuracies(done: Done, seed: int, labels: dict[str, Any]) -> Iterator[Row]:
-    """Yield the accuracy under each attack, and also ``worst``, the accuracy under all attacks
-    together.
-
-    In the accuracy ``worst`` an image counts as classified correctly only if no attack succeeds on
-    it.
+    """Yield the accuracy under each attack, and under all attacks together (``worst``), where an
+    image counts as correct only if no attack succeeds on it.
     """
     right = {name.removeprefix("right/"): rows for name, rows in done.tensors.items()}
     right["worst"] = torch.stack(list(right.values())).all(0)

@@ -1,11 +1,9 @@
 """Measure how three training choices of Nayebi & Ganguli 2017 (Section 4) change the accuracy.
 
-The paper recommends three training choices. The first choice is that the saturation penalty
-includes the last layer. The second choice is that the weight lambda of the penalty rises slowly.
-The third choice is that, in adversarial training, the loss on clean images has the weight alpha =
-0.5. This study changes one of the three training choices at a time, with the same seed. In this
-study lambda rises faster than in the training for Table 1. With the slow rise of Table 1, training
-the ten networks of this study would take a day.
+The paper recommends that the saturation penalty includes the last layer, that its weight lambda
+rises slowly, and that in adversarial training the loss on clean images has the weight alpha = 0.5.
+This study changes one of these at a time, with the same seed. Lambda rises faster than for Table 1,
+because with the slow rise there, training the ten networks of this study would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,14 +22,14 @@ ALPHA = {"sigmoid-mlp": "alpha, sigmoid", "relu-mlp": "alpha, ReLU"}
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 READINGS = ("clean", MAIN, f"{MAIN}, clipped")
 BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in ALPHAS)}
-"""Variants of training that are not compared with the paper. With profile ``paper`` they are run
-with the first seed only; with profile ``quick`` they are not run.
+"""Variants of training that are not compared with the paper: profile ``paper`` runs them with the
+first seed only, profile ``quick`` not at all.
 """
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
     """Return the training settings of all networks, as a dict with one entry per pair (changed
-    training choice, its new value).
+    choice, its new value).
 
     ``every``: the number of optimiser steps between two increases of lambda.
     """
@@ -42,8 +40,8 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
     found = {
         (PENALTY, "all layers"): base,
         (PENALTY, "hidden layers only"): replace(base, layers="hidden"),
-        # "constant": lambda has its maximum from the first step on; "one jump": after `plain`.
-        # Both trainings have as many steps as the training in which lambda rises slowly.
+        # "constant": lambda has its maximum from the first step on; "one jump": after `plain`. Both
+        # trainings have as many steps as the one with a slow rise.
         (LAMBDA, "constant"): replace(base, anneal=Anneal(0, top, 1, whole)),
         (LAMBDA, "one jump"): replace(base, anneal=Anneal(plain, top, 1, rest)),
     }
@@ -108,9 +106,6 @@ def rows(
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
     """Return by how many percentage points a constant lambda lowers the accuracy, compared with a
-    rising lambda.
-
-    Both the clean accuracy and the accuracy under FGSM may decrease; the larger decrease is
-    returned.
+    rising one: clean or under FGSM, whichever falls more.
     """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

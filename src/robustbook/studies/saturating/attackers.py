@@ -54,10 +54,10 @@ def search(
     """Run the Square attack on some of the test images.
 
     ``images``: the number of test images, which are evenly spaced over the test set.
-    ``rows``: a pair (a, b); the test images with the row numbers a to b - 1 are attacked.
+    ``rows``: a pair (a, b); of these images, a to b - 1 are attacked.
 
     ``correctly``: for each attacked image, whether the network still classifies it correctly.
-    ``queries``: for each attacked image, the number of queries that the Square attack made.
+    ``queries``: for each attacked image, the number of queries.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -83,10 +83,9 @@ def minimal(
     ``size/<attack>``: the norms for one attack, on the test images with numbers in the range
         ``rows``.
 
-    ``grey``: the number of attacked images whose true class is the class that the network predicts
-        for a uniformly grey image. An l-infinity attack with eps 0.5 can replace every image by the
-        grey image. So an attack with eps 0.5 can succeed on every image whose true class is not the
-        class predicted for the grey image.
+    ``grey``: the number of attacked images whose true class is the one that the network predicts
+        for a uniformly grey image. An l-infinity attack with eps 0.5 can replace every image by it,
+        and so can succeed on all other images.
 
     ``source``: the network on which the transfer attack computes its adversarial images.
     """
@@ -106,8 +105,8 @@ def minimal(
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """Return, by name, the attacks that give the curves of accuracy against eps. All these attacks
-    clip images to [0, 1].
+    """Return, by name, the attacks that give the curves of accuracy against eps; all clip images to
+    [0, 1].
 
     ``lead``: the median over all test images of the absolute difference between the true class's
         logit and the highest other logit (see `median_lead`).
@@ -146,7 +145,7 @@ def _data(network: Done) -> str:
 def _piece(
     network: Done, images: int, rows: tuple[int, int], device: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the test images with row numbers in the range ``rows``, their labels, and these row
+    """Return the test images with numbers in the range ``rows``, their labels, and these
     numbers.
     """
     x, y = test_images(_data(network), images, device)

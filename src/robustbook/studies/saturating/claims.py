@@ -1,9 +1,8 @@
 """Test the quantitative claims that Nayebi & Ganguli 2017 make only in their text.
 
-The module `printed_settings` compares our training settings and error rates with the paper's. The
-module `ablations` tests three training choices that Section 4 recommends. The module `descents`
-tests the claims of Section 7 about attacks by Adam. The attack of Section 7 with 30 million steps
-is tested in a separate study (`long_descent`).
+`printed_settings` compares our training settings and error rates with the paper's, `ablations`
+tests three training choices that Section 4 recommends, and `descents` the claims of Section 7 about
+attacks by Adam, except the one with 30 million steps (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -47,8 +46,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the computations that the study runs, as a dict whose keys are tuples. The first entry
-    of a key says what is computed: "ablation", "error", "descents" or "apart".
+    """Return the computations that the study runs, as a dict whose keys are tuples that begin with
+    "ablation", "error", "descents" or "apart".
     """
     assert p.seeds is not None
     return {
@@ -59,8 +58,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and also the results of
-    further variants of training and of the attack by Adam.
+    """Return the results that are compared with the paper's numbers, and those of further variants
+    of training and of the attack by Adam.
     """
     assert p.seeds is not None
     rows = (

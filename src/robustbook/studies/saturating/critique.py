@@ -1,14 +1,12 @@
 """Evaluate the networks of Nayebi & Ganguli 2017 (Table 1) under stronger attacks.
 
-According to Brendel & Bethge 2017 (arXiv 1704.01547), the paper's attacks failed for a numerical
-reason: the gradients vanish in float32. The attacks of this study avoid vanishing gradients in
-different ways. The first group of attacks computes in float64, rescales the logits, or uses a
-difference of two logits as the loss. The second group of attacks changes the backward pass of the
-network: it skips the last nonlinearity, or smooths all nonlinearities. The third group of attacks
-needs no gradients of the attacked network: it transfers adversarial images from another network, or
-queries only the network's outputs. For each image, the study also measures the norm of the smallest
-adversarial perturbation that any attack finds. From these norms, the accuracy under attack follows
-for every eps.
+According to Brendel & Bethge 2017 (arXiv 1704.01547), the paper's attacks failed for a
+numerical reason: the gradients vanish in float32. Three groups of attacks avoid this. The first
+computes in float64, rescales the logits, or uses a difference of two logits as the loss. The second
+changes the backward pass: it skips the last nonlinearity, or smooths all of them. The third needs
+no gradients of the attacked network: it transfers adversarial images from another network, or
+queries only the outputs. For each image, the study also measures the norm of the smallest
+adversarial perturbation that any attack finds, which gives the accuracy under attack for every eps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,11 +34,11 @@ FINE = tuple(i / 100 for i in range(1, 11))  # values of eps at which most attac
 GRID = {"quick": (0.05, 0.2, 0.5), "paper": (*FINE, 0.12, 0.14, 0.17, 0.2, 0.3, 0.4, 0.5)}
 QUICK_QUERIES, QUICK_CNN = 100, 10
 SEARCHED = {"quick": 20, "paper": 300}  # Square's queries per image at each eps of the curves
-# The number of images that one computation attacks, in about a minute.
+# The number of images that one computation attacks, which takes about a minute.
 PIECE = {"sigmoid-mlp": 250, "relu-mlp": 250, "cnn": 10}
 OWN = ("float32", "float64", "rescaled", "margin", "signs", "pgd", "pgd margin", "pgd softened")
-"""Those attacks of Table 1's page whose results this study shows again. The results of the first
-five attacks are also shown with clipping to [0, 1].
+"""The attacks of Table 1's page whose results this study shows again, those of the first five also
+with clipping to [0, 1].
 """
 
 
@@ -120,8 +118,8 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the accuracy of each network under each attack, and the curves of accuracy against
-    eps. Also return the results that have a verdict in the book.
+    """Return the accuracy of each network under each attack, the curves of accuracy against eps,
+    and the results that have a verdict in the book.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -143,8 +141,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             setting = {**labels, "reading": reading}
             rows.append(Row(unmoved[reading], "percent", None, "unmoved", seed, setting=setting))
         for attack, found in sizes.items():
-            # If the attacks fail on half of the images or more, the median norm is unknown.
-            # Then the largest eps that was tried is given instead.
+            # If the attacks fail on half of the images or more, the median norm is unknown; the
+            # largest eps that was tried stands for it.
             median = min(found.median().item(), GRID[p.profile][-1])
             setting = {**labels, "attack": attack}
             rows.append(Row(median, "none", None, "median", seed, setting=setting))
@@ -159,9 +157,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _accuracies(
     p: Parameters, results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> Iterator[tuple[str, float]]:
-    """Yield for each attack on one network a pair: the attack's name, and the network's accuracy in
-    percent under this attack.
-    """
+    """Yield the name of each attack on one network, and the accuracy in percent under it."""
     table = dict(zip(readings(p.eps), results[*key, "readings"].values["accuracy"], strict=True))
     for reading in OWN:
         yield reading, table[reading]
@@ -179,8 +175,8 @@ def _accuracies(
 def _sizes(
     results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> tuple[dict[str, Tensor], int]:
-    """For one network, return the norms of each attack's smallest perturbations, by the name of the
-    attack. Also return the number of images ``grey`` (see `minimal`).
+    """Return for one network the norms of each attack's smallest perturbations, by the attack's
+    name, and the number of images ``grey`` (see `minimal`).
 
     The entry ``all`` has for each image the smallest norm over all attacks.
     """
@@ -204,6 +200,6 @@ def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> 
     yield row("transfer-fgsm", own["transfer"])
     yield row("surrogate-slope-pgd", own["pgd softened"])
     yield row("float64-fgsm", own["float64"])
-    # The claim holds if the accuracy under FGSM exceeds the accuracy under random signs by at most
-    # 2 percentage points.
+    # The claim holds if the accuracy under FGSM exceeds that under random signs by at most 2
+    # percentage points.
     yield row("random-sign-control", own["signs"], own["float32"] <= own["signs"] + 2)

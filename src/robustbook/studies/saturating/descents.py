@@ -1,12 +1,11 @@
 """Reproduce the attack by Adam of Nayebi & Ganguli 2017 (Section 7).
 
-Adam attacks each of ten source images nine times, once with each other class as the target class.
-An attack changes the image until the network predicts the target class.
+Each of ten source images is attacked nine times, once with each other class as the target class:
+Adam changes the image until the network predicts this class.
 
-As in the paper, the perturbation by Adam has no bound, and pixels are not clipped. So the study
-asks only whether the network finally predicts the target class, not how large the perturbation is.
-The paper states no step size for Adam. For the comparison with the paper we fixed a step size of
-0.01 before we saw any result.
+As in the paper, the perturbation has no bound, and pixels are not clipped. So the study asks only
+whether the network finally predicts the target class, not how large the perturbation is. The paper
+states no step size; for the comparison with it, we fixed 0.01 before we saw any result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,8 +22,8 @@ from .networks import test_images, train, trained
 from .settings import COMPARED, TEST, mlps
 from .targeted import PRECISIONS, RULES, Precision, Rule, pairs, sources
 
-# For each factor there is one more variant in float32, in which the step size is multiplied and
-# the number of steps is divided by this factor.
+# Each factor gives one more variant in float32, with the step size multiplied and the number of
+# steps divided by it.
 FASTER = (3, 10)
 
 
@@ -39,9 +38,8 @@ def descents(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run Adam on the 90 pairs of a source image and a target class.
-
-    Each result has one value for each pair.
+    """Run Adam on the 90 pairs of a source image and a target class; each result has one value per
+    pair.
 
     ``source``, ``target``: the class of the source image and the target class.
     ``found``: whether the attack succeeded.
@@ -74,9 +72,9 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
     """Return how much the pixels change on average if each source image is replaced by the source
     image of the target class.
 
-    After this replacement, the network predicts the target class. So the replacement is a baseline
-    for the perturbations that Adam needs. For each pair, the absolute change is averaged over the
-    pixels; the result ``moved`` is the median of these averages over all pairs.
+    The network then predicts the target class, so this is a baseline for the perturbations that
+    Adam needs. The result ``moved`` is the median over all pairs of the absolute change, averaged
+    over the pixels.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -86,9 +84,8 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
 
 
 def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
-    """Return a triple (precision, step size, number of steps) for each variant of Adam.
-
-    The results of the first variant are compared with the paper.
+    """Return a triple (precision, step size, number of steps) for each variant of Adam; the first
+    is compared with the paper.
     """
     faster = [(round(step_size * times, 6), max(1, steps // times)) for times in FASTER]
     return [
@@ -102,8 +99,8 @@ def calls(
 ) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict whose keys are tuples.
 
-    An attack has the key ("descents", method, rule, precision, step size, seed). The baseline
-    without an attack has the key ("apart", method, rule, seed).
+    An attack has the key ("descents", method, rule, precision, step size, seed), and the baseline
+    without an attack ("apart", method, rule, seed).
     """
     networks, images = mlps(profile), TEST[profile]
     swapped = {
@@ -128,8 +125,8 @@ def calls(
 def rows(
     results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
 ) -> Iterator[Row]:
-    """Yield the results that test the four claims of Section 7 about Adam. Also yield the results
-    of each variant of Adam on each kind of source images.
+    """Yield the results that test the four claims of Section 7 about Adam, and those of each
+    variant of Adam on each kind of source images.
     """
     for seed in seeds:
         found = {
@@ -166,11 +163,11 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Yield the results that test the paper's claims about Adam. Each result combines the least and
-    the most confident source images.
+    """Yield the results that test the paper's claims about Adam, each for the least and the most
+    confident source images together.
 
     The paper says that Adam fails on "either least or most" confident images. So on the saturated
-    network, we count Adam's failures on the kind of source images where Adam fails less often.
+    network, we count the failures on the kind of source images where there are fewer.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]
@@ -186,7 +183,7 @@ def _claims(
 
 
 def _steps(values: Mapping[str, Any]) -> list[int]:
-    """Return the number of Adam steps for each pair on which Adam reached the target class."""
+    """Return the number of steps for each pair on which Adam reached the target class."""
     return [n for n, found in zip(values["steps"], values["found"], strict=True) if found]
 
 

@@ -1,11 +1,11 @@
 """Reproduce Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
 In layer l, the dissimilarity of two images is the mean squared difference of their activations
-phi(h^l), over the units of the layer (equation 9). The study takes 1000 test images, 100 of each
-class, and computes the dissimilarity of every two of them. In equation 9 the paper applies phi, the
-nonlinearity of the hidden layers, to all layers. So for the comparison with the paper, we apply phi
-also to the logits of the last layer. However, the network itself applies a softmax to the logits.
-So the study also measures the dissimilarity of the softmax outputs.
+phi(h^l), over the units of the layer (equation 9). It is computed for every two of 1000 test
+images, 100 of each class. In equation 9 the paper applies phi, the nonlinearity of the hidden
+layers, to all layers. So for the comparison with the paper, we apply it also to the logits of the
+last layer; but because the network itself applies a softmax to them, the study also measures the
+dissimilarity of the softmax outputs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,19 +53,18 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return the thresholds 0.1, 0.5 and ``near_zero`` in ascending order, without repetition.
-        Each is a threshold for the dissimilarity within classes, divided by the dissimilarity
-        between classes.
+        """Return the thresholds 0.1, 0.5 and ``near_zero`` for the ratio of the dissimilarity
+        within classes to that between classes, in ascending order, without repetition.
         """
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
 
 def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return random test images with pixels in [0, 1], sorted by class, and their labels; there are
-    ``per_class`` images of each class.
+    """Return random test images in [0, 1], ``per_class`` of each class and sorted by class, and
+    their labels.
 
-    The choice of images depends only on the seed. So all networks with the same seed are measured
-    on the same images.
+    The choice depends only on the seed, so all networks with the same seed are measured on the same
+    images.
     """
     test, chance = load(data, "test"), generator(seed, "dissimilarity")
     rows = []
@@ -82,8 +81,8 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
     ``within``: the mean dissimilarity of two images of the same class.
     ``between``: the mean dissimilarity of two images of different classes.
-    ``matrices``: the dissimilarity matrices for the figure; each one is averaged over blocks, so
-        that it has ``SIDE`` rows and columns.
+    ``matrices``: the dissimilarity matrices for the figure, averaged over blocks to ``SIDE`` rows
+        and columns.
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -142,10 +141,7 @@ def condense(
 
 
 def _over(a: float, b: float) -> float:
-    """Return a / b, or 1 if b is 0.
-
-    The dissimilarity b is 0 if a layer gives the same output for all images.
-    """
+    """Return a / b, or 1 if b is 0, because a layer gives the same output for all images."""
     return a / b if b else 1.0
 
 
@@ -164,9 +160,10 @@ def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
     """Yield the tests of the paper's two patterns, once with phi and once with the softmax in the
-    last layer. The first pattern is that the dissimilarity within classes is near zero, compared
-    with the dissimilarity between classes. The second pattern is that the dissimilarity grows with
-    the depth of the layer.
+    last layer.
+
+    The first is that the dissimilarity within classes is near zero, compared with that between
+    classes; the second, that the dissimilarity grows with the depth of the layer.
     """
     between, ratio = {}, {}
     for method, of in values.items():

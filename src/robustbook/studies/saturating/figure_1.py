@@ -2,10 +2,10 @@
 saturated MLPs.
 
 The study measures the range, the excess kurtosis and a histogram of each layer's weights, without
-biases. Saturated networks are trained with more optimiser steps than vanilla networks, and more
-steps alone already change the weights. So with seed 0 the study also trains one vanilla sigmoid MLP
-and one vanilla ReLU MLP with more optimiser steps. The paper's penalty for the ReLU network is
-tiny, so the study also adds a ReLU network whose penalty is 100,000 times the paper's penalty.
+biases. With seed 0 it adds three networks. Saturated networks are trained with more optimiser steps
+than vanilla ones, which alone already changes the weights: so a vanilla sigmoid MLP and a vanilla
+ReLU MLP are also trained with more steps. And because the paper's penalty for the ReLU MLP is tiny,
+one is trained with 100,000 times this penalty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,8 +45,8 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
     ``sd``: the standard deviation of the weights of each layer.
     ``density``: for each layer, the histogram of the weights, with ``bins`` bins between ``min``
         and ``max``.
-    ``lit``: the excess kurtosis of those first-layer weights whose input pixel is above 0 in some
-        training image. Training never changes the other weights of the first layer.
+    ``lit``: the excess kurtosis of the first-layer weights whose input pixel is above 0 in some
+        training image; training never changes the others.
     """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]
@@ -113,9 +113,8 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
     """Return a row that says whether the saturated network's weights have a wider range in each
     layer than the vanilla network's.
 
-    For each layer, the saturated network's largest weight is divided by the vanilla network's
-    largest weight. The smallest weights of the two networks are divided in the same way. The value
-    of the row is the smallest ratio of all layers.
+    The saturated network's largest and smallest weight of each layer are divided by those of the
+    vanilla network. The value of the row is the smallest of these ratios.
     """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
@@ -128,10 +127,9 @@ def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> 
     """Return a row that says whether the saturated network has extreme negative weights in each
     layer.
 
-    Two ratios are computed for each layer. The absolute value of the smallest weight is divided by
-    the largest weight, and by the absolute value of the vanilla network's smallest weight. The
-    value of the row is the smallest ratio of all layers; the weights count as extreme if the
-    smallest ratio is above 1.
+    The absolute value of each layer's smallest weight is divided by its largest weight, and by the
+    absolute value of the vanilla network's smallest weight. The value of the row is the smallest of
+    these ratios; the weights count as extreme if it is above 1.
     """
     factors = [
         factor

@@ -1,8 +1,8 @@
 """Reproduce Figure 2 of Nayebi & Ganguli 2017: the distribution of the pre-activations h^l over all
 units of a layer and the test images.
 
-The paper does not say which vanilla MLP the figure's first row shows, the sigmoid MLP or the ReLU
-MLP. So this study measures the vanilla sigmoid MLP and the vanilla ReLU MLP.
+The paper does not say whether the figure's first row shows the vanilla sigmoid MLP or the vanilla
+ReLU MLP, so both are measured.
 """
 
 from collections.abc import Iterator, Mapping
@@ -134,8 +134,8 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
     """Return a row that says whether the saturated network has a larger median of |h| in each layer
     than the vanilla network.
 
-    For each layer, the saturated network's median of |h| is divided by the vanilla network's median
-    of |h|. The value of the row is the smallest ratio of all layers.
+    The value of the row is the smallest ratio over the layers, of the saturated network's median of
+    |h| to the vanilla network's.
     """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
@@ -147,8 +147,8 @@ def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) 
     """Return a row that says whether the saturated network has, in each layer, a lower median of h
     and fewer active units than the vanilla network.
 
-    For each layer, the vanilla network's median of h is subtracted from the saturated network's
-    median of h. The value of the row is the largest difference of all layers.
+    The value of the row is the largest difference over the layers, of the saturated network's
+    median of h minus the vanilla network's.
     """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)

@@ -1,19 +1,16 @@
 """Reproduce Figure 4 of Nayebi & Ganguli 2017: how the outputs of sigmoid MLPs change on the way
 from one image to another.
 
-A straight path leads from a test image of one class to a test image of another class. Both images
-are the most confidently classified ones of their class. Along this path, the figure shows the
-length element, the ten class probabilities, and the ten singular values of the Jacobian of the
-logits. The length element says how much the outputs change per unit of the path. The paper calls
-the length element "flat with sharp peaks". To test this claim, we measure the fraction of the path
-on which the length element is flat. The length element counts as flat where it is below 1 % of its
-peak. The paper also says that "only one singular value inflates". To test this second claim, we
-count the large singular values at the peak of the length element. A singular value counts as large
-if it is above half of the largest singular value. The paper states no thresholds for the two
-claims, so we chose 1 % and one half. The study also uses other values of both thresholds.
+A straight path leads from the most confidently classified test image of one class to that of
+another. Along it, the figure shows the length element (how much the outputs change per unit of the
+path), the ten class probabilities, and the ten singular values of the Jacobian of the logits.
 
-"Inflates" can also mean that a singular value grows. So we also count the singular values that are,
-at the peak of the length element, more than twice as large as their median along the path.
+The paper calls the length element "flat with sharp peaks". To test this, we measure the fraction of
+the path on which it is below 1 % of its peak. The paper also says that "only one singular value
+inflates". To test this, we count the singular values at the peak of the length element that are
+above half of the largest one. The paper states no thresholds, so we chose 1 % and one half, and
+also report others. Because "inflates" can also mean "grows", we also count the singular values that
+are, at the peak of the length element, more than twice as large as their median along the path.
 """
 
 import math
@@ -90,15 +87,12 @@ def geometry(
     """Measure how the network's outputs change along the straight path for each pair of classes, in
     float64.
 
-    The images at both ends are chosen among ``images`` test images.
+    The images at both ends are chosen among ``images`` test images. Results with ``even`` in their
+    names are measured at ``points`` evenly spaced points of the path; those with ``resolved``, at
+    more points where the class probabilities change abruptly.
 
-    The results with ``even`` in their names are measured at ``points`` evenly spaced points of the
-    path. The results with ``resolved`` in their names are measured at more points where the class
-    probabilities change abruptly.
-
-    ``rows``: the row numbers of the two images at the ends of each path, among the ``images`` test
-        images.
-    ``confidence``: the network's confidence for the two images at the ends of the path.
+    ``rows``: the row numbers of the two images at the ends of each path.
+    ``confidence``: the network's confidence for these images.
     """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -131,9 +125,9 @@ def most_confident(
     """Return for each class the correctly classified image with the highest confidence: its row
     number and its class probability.
 
-    If no image of a class is classified correctly, return row -1 and probability 0 for this class.
-    If two probabilities round to the same number, the image with the larger gap between its two
-    highest logits counts as more confident.
+    A class without a correctly classified image has row -1 and probability 0. If two probabilities
+    round to the same number, the image with the larger gap between its two highest logits counts as
+    more confident.
     """
     logits = torch.cat([net(batch) for batch in torch.split(images, 1000)])
     own = logits.gather(1, labels[:, None])
@@ -201,9 +195,7 @@ def _name(pair: tuple[int, int]) -> str:
 
 
 def path(result: Done, i: int, grid: str) -> dict[str, Tensor]:
-    """Return the results of ``geometry`` for one path: the path between the classes of pair number
-    ``i``.
-    """
+    """Return the results of ``geometry`` for the path between the classes of pair number ``i``."""
     start = f"{i}/{grid}/"
     return {k.removeprefix(start): v for k, v in result.tensors.items() if k.startswith(start)}
 
@@ -211,8 +203,8 @@ def path(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield all measurements on one path. Among them are the height of the peak, the length of the
-    curve, and, for each threshold, the flat fraction or the number of large singular values.
+    """Yield all measurements on one path: among them the height of the peak and, for each
+    threshold, the flat fraction or the number of large singular values.
     """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]
@@ -243,8 +235,8 @@ def _compared(
 
 
 def flat(found: Mapping[str, Tensor], threshold: float) -> float:
-    """Return the fraction of a path on which the length element is below ``threshold`` times the
-    largest length element of the path.
+    """Return the fraction of a path on which the length element is below ``threshold`` times its
+    peak.
     """
     length, t = found["length"], found["t"]
     return torch.trapezoid((length < threshold * length.max()).to(t.dtype), t).item()
@@ -268,7 +260,7 @@ def grown(found: Mapping[str, Tensor]) -> int:
 
 def _apart(found: Mapping[str, Tensor]) -> float:
     """Return how far the peak of the length element is from the point where the class probabilities
-    change most steeply. The returned distance is a fraction of the length of the path.
+    change most steeply, as a fraction of the path.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()
@@ -277,8 +269,8 @@ def _apart(found: Mapping[str, Tensor]) -> float:
 def drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return at most DRAWN points of a path.
 
-    The path is divided into sections of equally many points. In each section, only the point with
-    the largest length element is kept, so that no peak is lost.
+    Of each section of equally many points, only the one with the largest length element is kept, so
+    that no peak is lost.
     """
     stretches = torch.arange(len(found["t"])).chunk(DRAWN)
     kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])

@@ -2,9 +2,9 @@
 occurs for the ReLU MLP (data not shown)".
 
 The study measures the paths of Figure 4 for vanilla and saturated ReLU MLPs. The paper does not say
-what is similar. So we test the two patterns of Figure 4 on average over the four paths. First, the
-saturated network has the larger share of flat points. Second, the saturated network has fewer large
-singular values at the peak of the length element. The thresholds are those of `figure_4`.
+what is similar, so we test the two patterns of Figure 4 on average over the four paths: the
+saturated network is flat on a larger fraction of the path, and has fewer large singular values at
+the peak of the length element. The thresholds are those of `figure_4`.
 """
 
 from collections.abc import Mapping
@@ -39,8 +39,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the measurements on each path, and the curves of the first seed. Also return two
-    averages over the paper's four paths, which are compared with the paper's claims.
+    """Return the measurements on each path, two averages over the paper's four paths, which are
+    compared with its claims, and the curves of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -1,11 +1,10 @@
 """Reproduce Figure 6 and Section 8 of Nayebi & Ganguli 2017.
 
-Section 8 asks whether a linear classifier is more robust if its weights have high kurtosis.
-
-The figure shows the scaled ratio of equation 14 for two random prototypes, which are vectors w1 and
-w2 of 20,000 components. The components are drawn from Pearson type VII distributions with several
-values of the excess kurtosis, or from the weights of trained networks. As in the paper, the ratio
-is divided by the mean of |w1|. The study also divides the ratio by the median of |w1|.
+Section 8 asks whether a linear classifier is more robust if its weights have high kurtosis. The
+figure shows the scaled ratio of equation 14 for two random prototypes, vectors w1 and w2 of 20,000
+components. These are drawn from Pearson type VII distributions with several values of the excess
+kurtosis, or from the weights of trained networks. The ratio is divided by the mean of |w1|, as in
+the paper, and also by the median.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,9 +62,9 @@ class Parameters(parameters.Parameters):
 def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[str, object]:
     """Return the scaled ratio of equation 14 for each random pair of prototypes and each kurtosis.
 
-    The ratio is divided once by the mean and once by the median of |w1|. The prototypes of a pair
-    are computed from the same uniform random numbers at every kurtosis. So the curve shows only the
-    effect of kurtosis.
+    The ratio is divided once by the mean and once by the median of |w1|. A pair is computed from
+    the same uniform random numbers at every kurtosis, so that the curve shows only the effect of
+    kurtosis.
     """
     found: dict[str, Tensor] = {name: torch.empty(len(kurtoses), draws) for name in INTENSITIES}
     for i in range(draws):
@@ -78,12 +77,11 @@ def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[
 
 @step(version=1)
 def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
-    """Return the scaled ratio of equation 14 for random prototypes drawn from the weights of each
-    layer. The result ``cosine`` is the absolute cosine of the angle between the two prototypes w1
-    and w2.
+    """Return the scaled ratio of equation 14 for random prototypes w1 and w2 drawn from the weights
+    of each layer, and the absolute cosine of the angle between them (``cosine``).
 
-    The components of w1 and w2 are drawn with replacement from the layer's weights, without biases.
-    The mean of the components of w1 and w2 is not subtracted.
+    The components are drawn with replacement from the layer's weights, without biases; their mean
+    is not subtracted.
     """
     layers = layer_weights(trained(network, "cpu"))
     found = {name: torch.empty(len(layers), draws) for name in (*INTENSITIES, "cosine")}
@@ -98,8 +96,8 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """Return the ratio of equation 14 for two prototypes that are first scaled to l2 norm 1. The
-    ratio is divided once by the mean and once by the median of |w1|.
+    """Return the ratio of equation 14 for two prototypes, first scaled to l2 norm 1, divided once
+    by the mean and once by the median of |w1|.
     """
     w1, w2 = unit(w)
     return {
@@ -141,9 +139,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _bounds(n: int) -> Iterator[tuple[str, float]]:
-    """Yield two bounds on the l1 norm of vectors whose l2 norm is 1. The lower bound is reached by
-    a vector with one nonzero component. The upper bound is reached by a vector whose components are
-    equal.
+    """Yield two bounds on the l1 norm of vectors whose l2 norm is 1: the lower is reached by a
+    vector with one nonzero component, the upper by one whose components are equal.
     """
     yield "lower", unit(torch.eye(1, n, dtype=torch.float64)).abs().sum().item()
     yield "upper", unit(torch.ones(1, n, dtype=torch.float64)).abs().sum().item()
@@ -172,8 +169,8 @@ def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) ->
     """Return whether the curve has the paper's shape: it starts at 1.11, rises, stays below 1.36
     and is concave.
 
-    The curve is concave if no point lies below the line between its two neighbours. Each of these
-    conditions may be violated by at most ``tolerance``.
+    It is concave if no point lies below the line between its two neighbours. Each condition may be
+    violated by at most ``tolerance``.
     """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))

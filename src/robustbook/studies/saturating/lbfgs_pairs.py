@@ -1,15 +1,14 @@
 """Reproduce Figures 5 and 8 of Nayebi & Ganguli 2017: targeted attacks by L-BFGS.
 
-L-BFGS attacks each of ten source images nine times, once with each other class as the target class.
-An attack changes the image until the network predicts the target class.
+Each of ten source images is attacked nine times, once with each other class as the target class:
+L-BFGS changes the image, to minimise the cross entropy of the target class, until the network
+predicts it. The source images are the least confident test images of each class in Figure 5, and
+the most confident ones in Figure 8.
 
-In Figure 5, the source images are the least confident test images of each class. In Figure 8, the
-source images are the most confident test images of each class. L-BFGS minimises the cross entropy
-of the target class. The paper mentions neither a bound on the distance nor clipping, so the attack
-has neither. The paper does not name the implementation of L-BFGS that it used. The comparison with
-the paper uses scipy's default tolerances and float32, a likely choice in 2017. We fixed the
-settings of L-BFGS for the comparison with the paper before we saw any result. The study also runs
-variants of L-BFGS: without tolerances, in float64, and with clipping.
+The paper mentions neither a bound on the distance nor clipping, so the attack has neither. Nor does
+it name its implementation of L-BFGS; the comparison with it uses scipy's default tolerances and
+float32, a likely choice in 2017, which we fixed before we saw any result. The study also
+runs variants: without tolerances, in float64, and with clipping.
 """
 
 import copy
@@ -42,8 +41,7 @@ class Search:
     """A variant of L-BFGS.
 
     ``precision``: the precision of all computations.
-    ``tolerances``: whether L-BFGS stops at scipy's default tolerances; if False, the tolerances are
-        0.
+    ``tolerances``: whether L-BFGS stops at scipy's default tolerances; if False, they are 0.
     ``clip``: whether images are clipped to [0, 1].
     """
 
@@ -98,11 +96,9 @@ def attack(
 ) -> dict[str, object]:
     """Run L-BFGS from each of ten source images towards the nine other classes.
 
-    The source images are the test images whose numbers are in ``given``. If ``given`` is None,
-    ``rule`` chooses the source images among ``images`` test images.
-
-    The results ``found``, ``iterations`` and ``distance`` have one value for each variant of L-BFGS
-    and each pair of a source image and a target class.
+    The source images are the test images whose numbers are in ``given``; with None, ``rule``
+    chooses them among ``images`` test images. The first three results have one value for each
+    variant of L-BFGS and each pair of a source image and a target class.
 
     ``found``: whether the attack succeeded.
     ``iterations``: the number of iterations of L-BFGS.
@@ -112,9 +108,9 @@ def attack(
         source class and one column per target class. The diagonal has the source images, and a
         failed attack has a black image. The images are clipped to [0, 1] and rounded to 256 grey
         levels.
-    ``straight``: for comparison, the l2 norm of a perturbation that is found without gradients. The
-        source image moves straight towards the nearest test image that the network classifies as
-        the target class, until the network predicts the target class (see `straight`).
+    ``straight``: for comparison, the l2 norm of a perturbation that needs no gradients: the source
+        image moves straight towards the nearest test image that the network classifies as the
+        target class, until the network predicts this class (see `straight`).
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -155,8 +151,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per triple (network,
     method, seed).
 
-    The paper says that the ReLU MLP behaves like the sigmoid MLP. So the ReLU MLP is attacked only
-    by the variant of L-BFGS whose results are compared with the paper.
+    The paper says that the ReLU MLP behaves like the sigmoid MLP, so it is attacked only by the
+    variant of L-BFGS that is compared with the paper.
     """
     assert p.seeds is not None
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
@@ -173,8 +169,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and the images of the first
-    seed. Also return the numbers of successes and failures of every variant of L-BFGS.
+    """Return the results that are compared with the paper's numbers, the numbers of successes and
+    failures of every variant of L-BFGS, and the images of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -226,9 +222,8 @@ def _counts(
     """Yield on how many pairs L-BFGS succeeded, stopped early without success, or ran out of
     iterations.
 
-    On a pair, L-BFGS counts as "stalled" if it failed and stopped before the maximum number of
-    iterations. L-BFGS stops early for one of three reasons: a tolerance was reached, the gradient
-    is zero, or the line search found no lower loss.
+    L-BFGS counts as "stalled" if it failed and stopped before the maximum number of iterations,
+    because a tolerance was reached, the gradient is zero, or the line search found no lower loss.
     """
     failed = _split(outcome, "iterations", False)
     ends = {
@@ -247,8 +242,8 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """Yield the results that are compared with the paper's numbers; all these results come from the
-    first variant of L-BFGS.
+    """Yield the results of the first variant of L-BFGS that are compared with the paper's
+    numbers.
     """
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
     yield Row(successes, "count", f"{target}/successes", seed=seed)

@@ -1,11 +1,11 @@
 """Reproduce the longest attack of Nayebi & Ganguli 2017 (Section 7): 30 million steps of Adam on
 one image.
 
-In the paper, 30 million steps did not make the saturated network classify an image of a 3 as a 7.
-The paper says that the mean pixel distance between the attacked image and the original image
-"converged". With the general function `attacks.adam`, 30 million steps would take most of a day. So
-this module has its own forward pass, backward pass and Adam for one image and a sigmoid MLP. The
-loop over Adam's steps allocates no tensors, so it is six times as fast as `attacks.adam`.
+In the paper, these steps did not make the saturated network classify an image of a 3 as a 7, and
+the mean pixel distance between the attacked image and the original "converged". With
+`attacks.adam`, they would take most of a day. So this module has its own forward pass, backward
+pass and Adam for one image and a sigmoid MLP; its loop allocates no tensors, and is six times as
+fast.
 """
 
 import os
@@ -60,11 +60,9 @@ class Parameters(parameters.Parameters):
 class Descent:
     """The state of an attack on one image with the optimiser Adam.
 
-    The network ``net`` is a sigmoid MLP with layers 784-w-w-10. All computations use the precision
-    of the network's weights.
-
-    Pixels are not clipped, and the perturbation has no bound. The attribute ``taken`` counts the
-    steps of Adam. A step allocates no memory.
+    The network ``net`` is a sigmoid MLP with layers 784-w-w-10, whose weights determine the
+    precision. Pixels are not clipped, and the perturbation has no bound. The attribute ``taken``
+    counts the steps of Adam; a step allocates no memory.
     """
 
     def __init__(self, net: nn.Module, start: Float[Tensor, "..."], target: int, step_size: float):
@@ -99,9 +97,8 @@ class Descent:
 
     @torch.no_grad()
     def advance(self, until: int) -> bool:
-        """Make steps of Adam until the total number of steps, ``taken``, equals ``until``.
-
-        As soon as the network predicts the target class, stop and return True.
+        """Make steps of Adam until ``taken`` equals ``until``; as soon as the network predicts the
+        target class, stop and return True.
         """
         image, first, second, gradient = self.image, self.first, self.second, self.gradient
         (beta1, beta2), root = BETAS, torch.empty_like(image)
@@ -146,8 +143,8 @@ class Descent:
         part.replace(path)
 
     def load(self, path: Path) -> list[list[float]]:
-        """Load a checkpoint and return the measurements that it contains. If the checkpoint is
-        damaged, rename it and start the attack from its first step.
+        """Load a checkpoint and return its measurements; if it is damaged, rename it and start the
+        attack from its first step.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -178,11 +175,11 @@ def descend(
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
     """Run the attack for at most ``steps`` steps of Adam.
 
-    Return the reason why the attack ended. Also return measurements of the image's change, of the
-    loss and of the gradient; `grid` lists the steps after which they are made.
+    Return the reason why the attack ended, and measurements of the image's change, the loss and the
+    gradient after the steps that `grid` lists.
 
     The file ``checkpoint`` is written about every ``every`` seconds. An interrupted attack resumes
-    from the checkpoint and gives bitwise the same result.
+    from it and gives bitwise the same result.
     """
     trace: list[list[float]] = []
     if checkpoint is not None and checkpoint.exists():
@@ -204,10 +201,8 @@ def descend(
 
 
 def grid(steps: int) -> list[int]:
-    """Return the step numbers after which measurements are made.
-
-    The list contains 0, ``steps`` and, in between, whole numbers that are about evenly spaced on a
-    logarithmic scale.
+    """Return the step numbers after which measurements are made: 0, ``steps`` and, in between,
+    whole numbers about evenly spaced on a logarithmic scale.
     """
     points, k = {0, steps}, 0
     while (point := round(10 ** (k / PER_DECADE))) < steps:
@@ -234,8 +229,7 @@ def long_descent(
     Return why the attack ended (``ended``), the measurements during the attack (``trace``), and the
     image before and after the attack (``from`` and ``to``).
 
-    The attack always runs on the CPU, because one step is too small a computation to be faster on a
-    GPU.
+    It always runs on the CPU, because one step is too small a computation to be faster on a GPU.
     """
     net = trained(network, "cpu")
     training = network.call.arguments["training"]
@@ -268,9 +262,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results. For each attack, the results contain its number of steps, its
-    last measurements, and its time in seconds. For the first seed, the results also contain all
-    measurements during the attack, and the images.
+    """Return the study's results: for each attack, its number of steps, its last measurements, and
+    its time in seconds; for the first seed, also all measurements and the images.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -1,8 +1,7 @@
-"""Train the networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
+"""Train the networks of Nayebi & Ganguli 2017: three architectures, each with vanilla training,
+with adversarial training, and with the saturation penalty.
 
-The three ways of training are vanilla training, adversarial training, and training with the
-saturation penalty. All studies of the paper get their networks from this module, so each network is
-trained only once.
+All studies of the paper get their networks from this module, so each is trained only once.
 """
 
 from collections.abc import Mapping
@@ -35,8 +34,8 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 class Anneal:
     """The schedule of lambda, the weight of the saturation penalty.
 
-    In the first ``plain`` optimiser steps, the penalty's weight lambda is 0. Then lambda increases
-    by ``rise`` once in ``every`` steps; the number of these increases is ``rises``.
+    Lambda is 0 in the first ``plain`` optimiser steps; then it rises by ``rise`` once in ``every``
+    steps, ``rises`` times in total.
     """
 
     plain: int
@@ -148,14 +147,13 @@ def evaluate(
     """Return for each attack the percentage of images that are classified correctly (``accuracy``),
     and the percentage of images that the attack did not change (``unmoved``).
 
-    ``images``: the number of test images. The test images are evenly spaced over the test set,
-        because the first half of MNIST's test set is easier.
+    ``images``: the number of test images, evenly spaced over the test set, because the first half
+        of MNIST's is easier.
     ``source``: the network on which a transfer attack computes the adversarial images; with None,
         ``network`` itself.
 
-    The seed with which ``network`` was trained also determines the random signs and random starts
-    of the attacks. An attack that flushes denormal numbers to zero runs on the CPU, because a GPU
-    has no such setting.
+    The seed of ``network`` also determines the random signs and random starts of the attacks. An
+    attack that flushes denormal numbers to zero runs on the CPU, because a GPU has no such setting.
     """
     given, outcomes = network.call.arguments, []
     places = {"cpu" if attack.flush else context.device for attack in attacks}

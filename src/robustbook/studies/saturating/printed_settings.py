@@ -1,8 +1,7 @@
 """Compare the settings that Nayebi & Ganguli 2017 state with the settings of our training.
 
-The paper's introduction also states a range for the error rates of saturated networks under FGSM.
-The module compares the paper's range of error rates with the error rates of our saturated networks
-of Table 1.
+Also compare the range of error rates of saturated networks under FGSM that the paper's introduction
+states with the error rates of our saturated networks of Table 1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -61,8 +60,8 @@ def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
 def errors(
     results: Mapping[tuple[Any, ...], Done], profile: str, seeds: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Yield two error rates for the comparison with Section 1: the smallest and the largest error
-    rate of the three saturated networks under FGSM.
+    """Yield for the comparison with Section 1 the smallest and the largest error rate of the three
+    saturated networks under FGSM.
     """
     for seed in seeds:
         found = [

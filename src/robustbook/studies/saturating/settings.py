@@ -1,7 +1,7 @@
-"""Define the settings that several studies of Nayebi & Ganguli 2017 share, for each profile.
+"""Define the settings that several studies of Nayebi & Ganguli 2017 share: how the networks are
+trained, how many test images are attacked, and by which attacks.
 
-The settings say how the networks are trained, how many test images are attacked, and which attacks
-are used. A profile selects the size of the experiments:
+A profile selects the size of the experiments:
 
 ``quick``: scikit-learn's digits, resized to 28 x 28 pixels, and trainings that take seconds.
 ``paper``: MNIST; the weight lambda of the penalty rises once per epoch.
@@ -62,8 +62,7 @@ def mlps(profile: str) -> Networks:
 def cnns(profile: str) -> Networks:
     """Return the training settings of the three convolutional networks.
 
-    In the training of the saturated CNN, the penalty's weight lambda is 0 in the first two epochs,
-    and 1e-5 afterwards.
+    For the saturated CNN, the penalty's weight lambda is 0 in the first two epochs, then 1e-5.
     """
     paper = profile == "paper"
     epoch, data, width = (600, "mnist", 0) if paper else (30, "digits", 256)
@@ -87,9 +86,8 @@ def saturated_sigmoid(
     """Return the training settings of Table 1's saturated sigmoid network with another schedule of
     the penalty's weight lambda.
 
-    The weight lambda of the penalty rises once in ``every`` optimiser steps. The final lambda is
-    that of Table 1, multiplied by ``times``. The argument ``lr`` is the learning rate; with None,
-    the learning rate is that of Table 1.
+    Lambda rises once in ``every`` optimiser steps, to ``times`` its final value in Table 1. The
+    learning rate is ``lr``, or that of Table 1 with None.
     """
     base = mlps(profile)["sigmoid-mlp", "saturated"]
     assert base.anneal is not None
@@ -100,10 +98,9 @@ def saturated_sigmoid(
 
 def saturated_relu(profile: str, scale: float) -> Training:
     """Return the training settings of the saturated ReLU network, with the penalty's weight lambda
-    multiplied by ``scale`` in every step.
+    multiplied by ``scale``.
 
-    The penalty's weight lambda rises once in 10 optimiser steps; with profile ``quick``, lambda
-    rises in every step.
+    Lambda rises once in 10 optimiser steps, or with profile ``quick`` in every step.
     """
     base = mlps(profile)["relu-mlp", "saturated"]
     assert base.anneal is not None
@@ -120,9 +117,8 @@ def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
     """Return the training settings of the four networks of Figures 1, 2, 3 and 7, as a dict with
     keys (network, method).
 
-    With seed 0, three networks are added for comparison. Two of the added networks are vanilla
-    networks that are trained with more optimiser steps than usual. The third added network is a
-    saturated ReLU network whose penalty is 100,000 times the usual penalty.
+    With seed 0, three networks are added for comparison: the two vanilla networks trained with more
+    optimiser steps, and a saturated ReLU network with 100,000 times the usual penalty.
     """
     nets = mlps(profile)
     found: dict[tuple[str, str], Training] = {
@@ -141,8 +137,8 @@ def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
 def readings(eps: float) -> dict[str, Attack]:
     """Return the attacks of the study of Table 1, by name.
 
-    PGD clips images to [0, 1]. Every attack except PGD occurs twice: once without clipping, and
-    once with clipping under a name that ends in "clipped".
+    PGD clips images to [0, 1]. Every other attack occurs twice: without clipping, and with clipping
+    under a name that ends in "clipped".
     """
     fgsm = Attack("fgsm", eps)
     pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)

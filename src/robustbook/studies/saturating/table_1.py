@@ -2,11 +2,10 @@
 under FGSM.
 
 The table combines three architectures (sigmoid MLP, ReLU MLP, CNN) with three ways of training
-(vanilla, adversarial, saturated). The comparison with the paper uses FGSM with eps 0.25, on all
-test images. For the comparison with the paper, FGSM does not clip images, computes in float32, and
-computes the cross entropy from the logits. We fixed the variant of FGSM for the comparison with the
-paper before we saw any result. The study also runs attacks that the paper does not use, to explain
-the accuracies.
+(vanilla, adversarial, saturated). The comparison with the paper uses all test images, and FGSM with
+eps 0.25, without clipping, in float32, and with the cross entropy computed from the logits. We
+fixed this variant before we saw any result. The study also runs attacks that the paper does not
+use, to explain the accuracies.
 """
 
 from collections.abc import Iterator, Mapping
@@ -66,8 +65,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, and also the accuracies under
-    the attacks that are not compared.
+    """Return the results that are compared with the paper's numbers, and the accuracies under the
+    other attacks.
     """
     assert p.seeds is not None
     size = TEST[p.profile]

@@ -1,14 +1,15 @@
 """Vary the training settings for Table 1 of Nayebi & Ganguli 2017, because the paper does not state
 all settings.
 
-The study changes one setting at a time. For saturated sigmoid MLPs, the study changes the number of
-optimiser steps between two increases of the penalty's weight lambda. With 10 optimiser steps
-between two increases of lambda, the study also changes other settings of these MLPs. They are the
-initialisation, the learning rate, the width, the final lambda, and the layers that the penalty
-includes. For saturated ReLU MLPs and CNNs, the study multiplies the penalty's weight lambda by a
-constant. For saturated CNNs and vanilla MLPs, the study changes the number of epochs. Longer
-training may also make the gradients of vanilla networks vanish, and so raise their accuracy under
-FGSM. The paper reports accuracies of 0 and 0.41 % for vanilla MLPs under FGSM.
+One setting is changed at a time:
+
+- of saturated sigmoid MLPs, the number of optimiser steps between two increases of the penalty's
+  weight lambda and, with 10 such steps, the initialisation, the learning rate, the width, the final
+  lambda, and the layers that the penalty includes;
+- of saturated ReLU MLPs and CNNs, the penalty's weight lambda, by a factor;
+- of saturated CNNs and vanilla MLPs, the number of epochs: longer training may also make the
+  gradients of vanilla networks vanish, and so raise their accuracy under FGSM, for which the paper
+  reports 0 and 0.41 %.
 """
 
 from collections.abc import Mapping
@@ -96,8 +97,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy for each training, attack and seed. The study
-    compares none of its accuracies with a number of the paper.
+    """Return the accuracy for each training, attack and seed; none is compared with a number of the
+    paper.
     """
     assert p.seeds is not None
     rows = []

@@ -19,8 +19,8 @@ PAPER, ITEM = "saturating", "table-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader of the book can set for Table 2. The profile is the only
-    parameter, because nothing in Table 2 is random.
+    """The parameters that a reader of the book can set for Table 2. Only the profile matters,
+    because nothing in the table is random.
     """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
@@ -32,13 +32,11 @@ def calls(p: Parameters) -> dict[Any, Call]:
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the study's results: the sizes of all layers, which are read from a newly built
-    network.
-    """
+    """Return the sizes of all layers, read from a newly built network."""
     net = CNN()
     same = sum(parameter.numel() for parameter in net.parameters())
-    # Without padding the feature maps have sides of 24, 12, 8 and 4. Then only the number of inputs
-    # of the hidden layer changes.
+    # Without padding the feature maps have sides of 24, 12, 8 and 4, which changes only the number
+    # of inputs of the hidden layer.
     valid = same - (net.hidden.in_features - 64 * 4 * 4) * net.hidden.out_features
     pools = [size for size, after in zip(_sides(), _sides()[1:], strict=False)]
     first, second = pools[0] / _sides()[1], pools[1] / _sides()[2]
@@ -62,8 +60,8 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def _sides() -> list[int]:
-    """Return the side lengths of the feature maps before the first pooling, before the second
-    pooling and after the second pooling.
+    """Return the side lengths of the feature maps before the first and the second pooling and after
+    the second.
     """
     net = CNN()
     h1, h2, *_ = net.preactivations(torch.zeros(1, 1, 28, 28))

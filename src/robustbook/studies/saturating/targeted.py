@@ -33,9 +33,9 @@ def sources(
     classified images.
 
     For most images a saturated network predicts a probability p that float32 rounds to 1. So images
-    are ranked by log p - log (1 - p). This number increases with p, and it still differs between
-    images whose p rounds to 1 in float32. If several images of a class rank equally, the first of
-    these images is returned. Raise ValueError if no image of a class is classified correctly.
+    are ranked by log p - log (1 - p), which increases with p and still differs between such images.
+    Of several images that rank equally, the first is returned. Raise ValueError if no image of a
+    class is classified correctly.
     """
     logits = logits_of(net, images).double()
     own = labels[:, None]
@@ -58,11 +58,8 @@ def sources(
 def pairs(
     rows: Int[Tensor, " 10"],
 ) -> tuple[Int[Tensor, " 90"], Int[Tensor, " 90"], Int[Tensor, " 90"]]:
-    """Return three tensors with one value for each of the 90 pairs of classes: the row number of
-    the source image, the source class, and the target class.
-
-    The pairs of the first source image come first, then the pairs of the second source image, and
-    so on.
+    """Return three tensors with one value for each of the 90 pairs of classes, sorted by
+    source class: the row number of the source image, the source class, and the target class.
     """
     source, target = (~torch.eye(CLASSES, dtype=torch.bool, device=rows.device)).nonzero().T
     return rows[source], source, target
@@ -109,9 +106,8 @@ def straight(
     """Return for each starting image how far, in l2 distance, it must move along a straight line
     until it is classified as the target class.
 
-    The straight line ends at another image: the nearest one of ``images`` that ``net`` classifies
-    as the target class. Bisection finds a point on the straight line where the predicted class
-    becomes the target class.
+    The line ends at the nearest one of ``images`` that ``net`` classifies as the target class.
+    Bisection finds a point on it where the predicted class becomes the target class.
     """
     answers = predict(net, images)
     away = torch.cdist(starts.flatten(1), images.flatten(1))

@@ -1,11 +1,11 @@
 """Run today's attacks on Random Self-Ensemble.
 
-The class `Strike` holds the settings of an attack. The network classifies the attacked images
-several times, each time with noise draws that the attack has not used.
+The class `Strike` holds the settings of an attack. The network then classifies the attacked images
+several times, with noise draws that the attack has not used.
 
-Against a randomised network, an adaptive attack averages its loss over noise draws (Athalye,
-Engstrom, Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) recommend
-first attacking the network with fixed noise, which is the same in every step of the attack.
+An adaptive attack on a randomised network averages its loss over noise draws (Athalye, Engstrom,
+Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) recommend first
+attacking the network with noise that is the same in every step.
 """
 
 import math
@@ -26,15 +26,12 @@ from .attack import FRESH, probabilities, test_images
 from .networks import Noise, trained
 
 SELECT, JUDGED, FROZEN = FRESH + 2**30, FRESH + 2**31, FRESH + 2**32
-"""Noise draws are numbered. SELECT is the first number for the draws that decide within an attack
-whether it succeeds. JUDGED is the first number for the final evaluation, and FROZEN is the number
-of the frozen noise. The draws in the steps of attacks have numbers far below FRESH or slightly
-above FRESH.
+"""Noise draws are numbered: from SELECT, those that decide within an attack whether it succeeds;
+from JUDGED, those of the final evaluation; FROZEN is the draw of the frozen noise. The draws in the
+steps of attacks have numbers far below or slightly above FRESH.
 """
 APART = 10_000
-"""Two evaluations of the network use draws with different numbers: the number of the first draw
-differs by this distance.
-"""
+"""The distance between the first draws of two evaluations, so that they share no draw."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,7 @@ class Frozen:
         self.net = net
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the network as a function of images. The noise is always draw number FROZEN; the
-        argument ``draw`` is ignored.
-        """
+        """Return the network as a function of images, with the draw FROZEN whatever ``draw`` is."""
         found: Callable[[Tensor], Tensor] = self.net.at(keys, FROZEN)
         return found
 
@@ -94,20 +89,17 @@ def struck(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack ``images`` test images; then evaluate the network ``repeats`` times on the attacked
-    images.
-
-    Each evaluation uses ``draws`` new noise draws.
+    """Attack ``images`` test images, and evaluate the network on them ``repeats`` times, each time
+    with ``draws`` new noise draws.
 
     ``right``: which attacked images are classified correctly in each evaluation, with shape
         (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
-    ``seen``: which attacked images the network classifies correctly with the noise that the attack
-        used. ``seen`` exists only if the noise was frozen or switched off during the attack.
+    ``seen``: which attacked images the network classifies correctly with the noise of the attack;
+        only if it was frozen or switched off.
 
-    Images that the network misclassifies without any attack are not attacked. There is one
-    exception: if the noise is frozen or switched off for the attack, images that are classified
-    correctly in this state are attacked too.
+    Images that are misclassified without any attack are not attacked, except those that are
+    classified correctly in the state that the attack uses, with noise frozen or switched off.
 
     ``noise``: the noise layers during attack and evaluation; with None, the noise layers of
         training.
@@ -147,11 +139,10 @@ def searched(
     adversarial image.
 
     An iterate that is misclassified with the noise draws of one step may be classified correctly
-    with new noise draws. So for each c we test only the last iterate. For a given c, the attack
-    succeeds if ``net`` misclassifies the last iterate with ``draws`` new noise draws. The weight c
-    is multiplied by 10 until the first success. Then the interval that contains the smallest
-    successful c is halved repeatedly. If the attack fails with every c, the image is returned
-    unchanged.
+    with new ones. So only the last iterate is tested: the attack with a given c succeeds if ``net``
+    misclassifies it with ``draws`` new noise draws. The weight c is multiplied by 10 until the
+    first success; then the interval that contains the smallest successful c is halved repeatedly.
+    If the attack fails with every c, the image is returned unchanged.
     """
     c = torch.full((len(images),), strike.c, device=images.device)
     low, high = torch.zeros_like(c), torch.full_like(c, math.inf)
@@ -225,10 +216,10 @@ def counted(
     """Count for each of ``images`` clean test images how often each class is predicted; each noise
     draw gives one vote.
 
-    ``choice``: the number of votes for each class in the first noise draws, which choose the class;
-        shape (images, classes). The argument of the same name is the number of these draws.
-    ``counts``: the number of votes for each class in the next ``trials`` noise draws, which bound
-        the probability of the chosen class; shape (images, classes).
+    ``choice``: the votes for each class in the first ``choice`` noise draws, which choose the
+        class; shape (images, classes).
+    ``counts``: the votes for each class in the next ``trials`` noise draws, which bound the
+        probability of the chosen class; shape (images, classes).
     ``label``: the true classes.
     """
     net = _ready(network, context.device)
@@ -251,11 +242,8 @@ def one_draw(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack images by l-infinity PGD with one noise draw per step, and classify them with one new
-    noise draw.
-
-    The logs that the authors published in 2018 come from l-infinity PGD with one noise draw per
-    step.
+    """Attack images by l-infinity PGD with one noise draw per step, as in the logs that the authors
+    published in 2018, and classify them with one new noise draw.
 
     ``clean``: which images are classified correctly before the attack.
     ``right``: which images are classified correctly after the attack.
@@ -271,8 +259,8 @@ def one_draw(
 
 
 def _ready(network: Done, device: str, noise: Noise | None = None) -> nn.Module:
-    """Return the trained network. Its weights get no gradients, and its memory layout (channels
-    last) is fast on a CPU.
+    """Return the trained network, without gradients for its weights and in a memory layout
+    (channels last) that is fast on a CPU.
     """
     net = trained(network, device, noise).requires_grad_(False)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,10 +1,10 @@
 """Run the paper's attack on Random Self-Ensemble, and classify the attacked images with new noise
 draws.
 
-The attack is the l2 attack of Carlini and Wagner, in the form of the paper's released code. The
-weight c of the hinge loss is fixed, and the attack does not search for a better c. The attack makes
-300 steps (40 with profile ``quick``), with one noise draw in each step, and returns the last
-iterate. The noise for an image depends on the position of the image in the test set.
+The attack is the l2 attack of Carlini and Wagner, in the form of the paper's released code: the
+weight c of the hinge loss is fixed, each of the 300 steps (30 with profile ``quick``) has one noise
+draw, and the last iterate is returned. The noise for an image depends on its position in the test
+set.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from robustbook.runs import Context, Done, step
 from .networks import Noise, model_of, trained
 
 FRESH = 2**40
-"""Noise draws are numbered; this is the number of the first draw for evaluation. The draws of
-attacks have much smaller numbers.
+"""Noise draws are numbered; this is the number of the first draw for evaluation, far above those of
+attacks.
 """
 
 
@@ -37,8 +37,8 @@ def test_images(network: Done, first: int, count: int, device: str) -> tuple[Ten
 def probabilities(
     net: nn.Module, images: Tensor, keys: Tensor, draws: int, start: int = FRESH
 ) -> Tensor:
-    """Return the class probabilities: the softmax of the logits. For a network with noise, return
-    the mean of the softmax over ``draws`` noise draws.
+    """Return the class probabilities: the softmax of the logits, for a network with noise its mean
+    over ``draws`` noise draws.
 
     Raise ValueError if a probability is NaN, because its image would count as misclassified.
     """
@@ -78,7 +78,7 @@ def clean(
     x, y, keys = test_images(network, first, images, context.device)
     right = []
     for i, count in enumerate(draws):
-        # No noise draw is used for two numbers of draws.
+        # Different numbers of draws share no noise draw.
         start = FRESH + sum(draws[:i])
         right.append(probabilities(net, x, keys, count, start).argmax(1) == y)
         context.progress(i + 1, len(draws))
@@ -159,12 +159,11 @@ class Swept:
 
 
 def joined(pieces: list[Done]) -> Swept:
-    """Join the results for all pieces into which the test images are divided, for one network and
-    one value of c.
+    """Join the results for all pieces of the test images, for one network and one value of c.
 
-    The elements of ``pieces`` are results of `attacked` or of `clean`. Results of `clean` are for
-    images without an attack, so their distance is 0. A result of `clean` has one row for each
-    number of noise draws: its last row becomes ``right``, and its first row becomes ``single``.
+    The elements of ``pieces`` are results of `attacked` or of `clean`. In the latter, images are
+    not attacked, so their distance is 0, and there is one row for each number of noise draws: the
+    last becomes ``right``, the first ``single``.
     """
     right = torch.cat(
         [p.tensors["right"].view(-1, p.call.arguments["images"]) for p in pieces], dim=1

@@ -1,17 +1,15 @@
 """Reproduce Figure 2 of Random Self-Ensemble: the accuracy of networks with noise only in training,
 only at test time, in both, or in neither.
 
-The network ``rse`` has noise layers in training and at test time. The network ``train only`` is the
-network ``rse`` with its noise layers switched off, both in the attack and in the prediction. The
-network ``test only`` is the undefended network, to which noise layers are added after training. In
-the network ``test only``, the noise is on in the attack and in the prediction, which averages over
-50 draws. The network ``none`` is the undefended network without noise.
+The network ``rse`` has noise layers in training and at test time; ``train only`` is the same
+network with the noise switched off in the attack and in the prediction. The undefended network
+without noise is ``none``; ``test only`` is this network with noise layers added after training,
+which are on in the attack and in the prediction, an average over 50 draws.
 
-The code for the paper's Figure 2 is older than the code for its Table 2. The code for Figure 2
-normalises the images. In the code for Figure 2, the initial noise has the standard deviation 0.9,
-and all other noise has the standard deviation 0.2. In the code for Figure 2, the attack does not
-clip pixels, and batch norm is in training mode during the attack. This study uses the noise of
-Table 1 and the attack of Table 2.
+This study uses the noise of Table 1 and the attack of Table 2. The code for the paper's Figure 2 is
+older than that for its Table 2: it normalises the images, its initial noise has the standard
+deviation 0.9 and all other noise 0.2, its attack does not clip pixels, and batch norm is in
+training mode during the attack.
 """
 
 from collections.abc import Iterator, Mapping

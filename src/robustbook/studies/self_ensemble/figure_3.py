@@ -1,12 +1,11 @@
 """Reproduce Figure 3 of Random Self-Ensemble: how the accuracy of predictions from one noise draw
 depends on c and on the noise level.
 
-The noise levels come from the paper's script (`settings.LEVELS`), which is older than the code for
-Table 2. The script adds the initial noise to the image, and states the standard deviation of this
-noise for normalised images. The study also includes networks with the noise levels of Table 1, and
-with the noise layers placed as in the released code. All networks are attacked by the attack of
-Table 2. The paper's older script attacks normalised pixels without clipping, with batch norm in
-training mode.
+The noise levels (`settings.LEVELS`) come from the paper's script, which is older than the code for
+Table 2. It adds the initial noise to the image, states its standard deviation for normalised
+images, and attacks normalised pixels without clipping, with batch norm in training mode. We use the
+attack of Table 2, and add networks with the noise levels of Table 1, placed as in the released
+code.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,9 +39,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 def named(own: Setting) -> tuple[Names, ...]:
     """Return the names of the noise configurations that Figure 3 compares, from no noise to the
-    noise of RSE.
-
-    If the settings of a network have no noise levels, return an empty tuple.
+    noise of RSE; an empty tuple if the settings have no noise levels.
     """
     return ("none", *own.levels, "rse") if own.levels else ()
 
@@ -76,15 +73,14 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) -> Iterator[Row]:
     """Yield the results that are compared with the paper's numbers.
 
-    For each claim of the paper, the result is the fraction of pairs of noise levels for which the
-    claim holds. The paper claims that higher noise lowers the accuracy at c <= 0.01. The network
-    without noise takes part in the comparison only on clean images, and not at c = 0.01. Already at
-    c = 0.01, the network without noise loses more accuracy than all other networks, here and in the
-    paper's Table 2.
+    For each claim of the paper, the result is the fraction of pairs of noise levels for which it
+    holds. The paper claims that higher noise lowers the accuracy at c <= 0.01. At c = 0.01, the
+    network without noise is left out: there it already loses more accuracy than all other networks,
+    here and in the paper's Table 2.
     """
     start = f"{TARGETS}/{ITEM}"
-    # With profile quick, the noise of RSE is the highest noise level. With the paper's noise
-    # levels, RSE is not compared.
+    # With profile quick, RSE has the highest noise level; with the paper's levels, it is not
+    # compared.
     low, high = own.levels[0], own.levels[-1] if len(own.levels) > 1 else "rse"
     ends: Sequence[str] = ("none", low, high)
     rising = [((a, 0.1), (b, 0.1)) for a, b in pairwise(ends)]

@@ -1,12 +1,10 @@
 """Reproduce Figure 4 of Random Self-Ensemble: the accuracy of predictions from one noise draw,
 compared with predictions from 50 noise draws.
 
-Each image is attacked once, by the attack of Table 2. The attacked image is then classified with
-one noise draw and with 50 noise draws. The prediction from one noise draw uses the first of the 50
-draws. The code for the paper's Figure 4 is older than the code for its Table 2. The code for Figure
-4 normalises the images. In the code for Figure 4, the initial noise has the standard deviation 0.9,
-and all other noise has the standard deviation 0.2. In the code for Figure 4, batch norm is in
-training mode during the attack.
+Each image is attacked once, by the attack of Table 2, and then classified with 50 noise draws and
+with the first of them alone. The code for the paper's Figure 4 is older than that for its Table 2:
+it normalises the images, its initial noise has the standard deviation 0.9 and all other noise 0.2,
+and batch norm is in training mode during the attack.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,8 +21,8 @@ from .sweep import cell, counted, points, swept
 
 ITEM = "figure-4"
 WEAK, STRONG = 0.1, 0.4
-"""An attack counts as weak if c is at most WEAK, and as strong if c is at least STRONG. The paper's
-text states only STRONG.
+"""An attack is weak if c is at most WEAK, and strong if it is at least STRONG; only STRONG is in
+the paper's text.
 """
 Parameters = settings.OfNetworks
 
@@ -61,8 +59,8 @@ def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
     """Yield the results that are compared with the paper's numbers; all of them are for VGG16.
 
     According to the paper, 50 draws give a higher accuracy than one draw up to about c = 0.4, and a
-    lower accuracy for larger c. So we compare the mean accuracy of 50 draws with that of one draw
-    twice: over all c below 0.4, and over all c of at least 0.4.
+    lower one for larger c. So we compare the two mean accuracies over all c below 0.4, and over all
+    others.
     """
     start = f"{TARGETS}/{ITEM}"
     gain = {c: at.accuracy - 100 * at.single.double().mean().item() for c, at in of.items() if c}

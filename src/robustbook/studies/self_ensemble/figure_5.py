@@ -1,10 +1,9 @@
 """Reproduce Figure 5 of Random Self-Ensemble: how the accuracy on clean images depends on the
 number n of noise draws.
 
-Predictions with different values of n use different noise draws. Each network is trained with the
-noise levels of Table 1. VGG16 is also trained with each of the noise levels of Figure 3. The code
-for the paper's Figure 5 is older than the code for its Table 2, and normalises the images before it
-adds noise.
+Predictions with different n use different noise draws. Each network is trained with the noise
+levels of Table 1, and VGG16 also with those of Figure 3. The code for the paper's Figure 5 is older
+than that for its Table 2, and normalises the images before it adds noise.
 """
 
 from collections.abc import Iterator, Mapping

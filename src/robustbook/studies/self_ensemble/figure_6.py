@@ -2,11 +2,8 @@
 networks and five defenses.
 
 The study also compares the accuracies of the defenses at equal distortion, which the paper does not
-do.
-
-The distortion is the root mean square, over all images, of the l2 distance between clean and
-attacked image. As in the released code, the distortion also averages over images that are
-misclassified without any attack.
+do. The distortion is the root mean square of the l2 distance between clean and attacked image, as
+in the released code over all images, including those that are misclassified without any attack.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +24,8 @@ JUDGES = ("figure-6", "text-3", "text-4.3")
 ACCURACY_AT = (0.0, 0.01, 0.1, 1.0)
 DISTORTION_AT = (0.1, 1.0, 100.0)
 EQUAL = (0.1, 0.21, 0.3)
-"""The distortions at which the accuracies are compared with accuracies that we read from the
-paper's figure.
+"""The distortions at which the accuracies are compared with those that we read from the paper's
+figure.
 """
 Parameters = settings.Parameters
 Curve = list[tuple[float, float]]
@@ -81,11 +78,10 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> Iterator[Row]:
-    """Yield the results that test the paper's comparisons between two accuracies or between two
+    """Yield the results that test the paper's comparisons between two accuracies or two
     distortions.
 
-    Most of these results contain only the first of the two numbers of a comparison. The book's
-    ledger, which compares our results with the papers, looks up the second number.
+    Most of them contain only the first of the two numbers; the book's ledger looks up the second.
     """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:
@@ -106,9 +102,8 @@ def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> I
 
 
 def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield two settings of VGG16, the network of Table 2: the number of test images, and the
-    number of values of c including 0. Both are counted in the run, because small runs use fewer
-    images and fewer values of c.
+    """Yield two settings of VGG16, the network of Table 2: the numbers of test images and of values
+    of c including 0. Both are counted in the run, because small runs use fewer.
     """
     of = {c: len(at.right) for (network, _, c), at in found.items() if network == "vgg16"}
     if of:
@@ -143,7 +138,7 @@ def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row
 
 def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
     """Yield for each curve the mean over c of the absolute difference between our accuracy and the
-    authors' accuracy. Yield also the mean of the absolute difference over c and over all 15 curves.
+    authors', and the mean over all 15 curves.
     """
     theirs = printed.points()
     means = []
@@ -172,10 +167,8 @@ def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None
 
 
 def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
-    """Return the smallest distortion beyond which the second curve is nowhere below the first
-    curve.
-
-    The function compares the two curves only at ``grid`` + 1 equally spaced distortions.
+    """Return the smallest distortion beyond which the second curve is nowhere below the first,
+    compared at ``grid`` + 1 equally spaced distortions.
     """
     end = min(first[-1][0], second[-1][0])
     last = None

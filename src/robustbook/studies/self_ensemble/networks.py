@@ -2,8 +2,8 @@
 
 All studies of this paper get their networks from this module, so each network is trained only once.
 The result of training contains all weights and buffers of a network, including the running
-statistics of batch norm. Noise layers do not change the names of the weights. So the trained
-weights can also be loaded into a network with other noise layers.
+statistics of batch norm. Noise layers do not change their names, so they can also be loaded into a
+network with other noise layers.
 """
 
 from collections.abc import Mapping
@@ -64,14 +64,13 @@ class Defense:
         standard deviation ``sigma``.
 
     ``retraining``: adversarial training, in which each batch is attacked by FGSM with probability
-        one half, and is otherwise left clean. As in the released code, the eps of FGSM is drawn
-        uniformly from the interval ``eps``. The adversarial images of FGSM are not clipped, and the
-        network stays in training mode while FGSM computes them.
+        one half and otherwise left clean. As in the released code, the eps of FGSM is drawn
+        uniformly from the interval ``eps``, the attacked images are not clipped, and the network
+        stays in training mode during the attack.
 
     ``distill``: defensive distillation, which trains a student network at ``temperature`` on the
         class probabilities of a teacher network at the same temperature. If ``teacher`` is True,
-        the network is the teacher, which is trained on the labels at the temperature
-        ``temperature``.
+        the network is the teacher, which is trained on the labels.
     """
 
     kind: Literal["none", "brelu", "retraining", "distill"] = "none"
@@ -106,8 +105,8 @@ def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
 
 
 def inside(net: nn.Module) -> nn.Module:
-    """Return the network without its wrapper for noise (`Noisy`). The stored weights are the
-    ``state_dict`` of the network without the wrapper.
+    """Return the network without its wrapper for noise (`Noisy`); its ``state_dict`` is what is
+    stored.
     """
     return net.net if isinstance(net, Noisy) else net
 
@@ -136,13 +135,12 @@ def train(
 
 @step(version=1)
 def distil(teacher: Done, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a student network of ``teacher`` by distillation; return results with the same names as
-    those of `train`.
+    """Train a student of ``teacher`` by distillation; the results have the same names as those of
+    `train`.
 
-    The student has the teacher's architecture and temperature.
-
-    The teacher's class probabilities are computed once, for training images without augmentation.
-    So the student is trained on images without augmentation too.
+    The student has the teacher's architecture and temperature. The teacher's class probabilities
+    are computed once, for images without augmentation, so the student is trained on such images
+    too.
     """
     arguments = teacher.call.arguments
     model, defense = arguments["model"], arguments["defense"]

@@ -1,8 +1,8 @@
 """Read the points of Figure 6 of Random Self-Ensemble from a file of the authors' repository.
 
-The file lists the accuracy at 17 values of c for each of three networks and five defenses. The file
-also lists the five numbers in the row RSE of Table 2. The authors measured the numbers in Table 2
-separately from Figure 6, so the table differs from VGG16's points in the figure.
+The file lists the accuracy at 17 values of c for each of three networks and five defenses. It also
+lists the five numbers in the row RSE of Table 2, which the authors measured separately, so that
+they differ from VGG16's points in the figure.
 """
 
 import csv

@@ -3,18 +3,17 @@ training, and the attack.
 
 A profile selects the size of the experiments:
 
-``paper``: the paper's networks at full width. With this profile, a CPU can run Model A on STL-10,
-    with five of the sixteen values of c. RSE and the network without a defense are attacked on 200
-    images, and the paper's other defenses on 100. By default, only RSE and the network without a
-    defense are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
+``paper``: the paper's networks at full width. By default only Model A on STL-10 is run, which a CPU
+    can do: RSE and the network without a defense, on 200 images, with five of the sixteen values of
+    c. The paper's other defenses are attacked on 100 images. VGG16 and ResNeXt on CIFAR-10 need a
+    GPU.
 ``reduced``: networks on CIFAR-10 that are narrower than the paper's, with eight values of c, and by
     default with two of the five defenses.
 ``quick``: networks that are narrower than the paper's, on the small image set "scenes", which comes
     with the book.
 
 All trainings are shorter than the paper's 200 epochs. The learning rate rises from 0 and then falls
-linearly to 0. In the paper's training, the learning rate drops three times and is constant in
-between.
+linearly to 0, whereas the paper's drops three times and is constant in between.
 """
 
 from collections.abc import Mapping
@@ -57,9 +56,8 @@ Names = Literal[
     "rse paper 0.18/0.2",
     "rse code 0.1/0.05",
 ]
-"""The name ``rse PLACEMENT INIT/INNER`` says where a network has noise layers. INIT and INNER are
-the standard deviations of the initial noise and of all other noise. If a name has no INNER, all
-noise but the initial noise has the standard deviation 0.1.
+"""A name ``rse PLACEMENT INIT/INNER`` says where a network has noise layers, and gives the standard
+deviations of the initial noise and of all other noise. Without INNER, the latter is 0.1.
 """
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The defenses, in the order of the rows of Table 2."""
@@ -67,19 +65,18 @@ BASELINES: tuple[Names, ...] = ("adv", "brelu", "distill")
 """The defenses with which the paper compares RSE."""
 LEVELS: tuple[Names, ...] = ("rse paper 0.12/0.1", "rse paper 0.12/0.2", "rse paper 0.18/0.2")
 """The names of the noise layers of Figure 3, ordered from low to high noise. The code for Figures 2
-to 5 is older than the code for Table 2. The older code divides images by their standard deviation
-of about 0.2, and then adds initial noise of standard deviation 0.6 or 0.9. For images in [0, 1],
-the standard deviation of this noise is 0.12 or 0.18. The initial noise is added to the image, and
-all other noise has the standard deviation 0.1 or 0.2.
+to 5 is older than that for Table 2. It divides images by their standard deviation of about 0.2 and
+then adds initial noise of standard deviation 0.6 or 0.9, which is 0.12 or 0.18 for images in [0,
+1]. The initial noise is added to the image; all other noise has the standard deviation 0.1 or 0.2.
 """
 
 
 def noise_of(network: Networks) -> Noise:
     """Return the noise of the defense that the paper calls RSE.
 
-    The noise levels are from the paper's Table 1, and the noise layers are placed as in the
-    released code. As in the released code, VGG16 adds the initial noise in front of the second
-    convolution. In all other networks the initial noise is added to the image.
+    The noise levels are those of the paper's Table 1, and the noise layers are placed as in the
+    released code: VGG16 adds the initial noise in front of the second convolution, all other
+    networks add it to the image.
     """
     if network == "vgg16":
         return Noise(0.4, 0.1, "code")
@@ -93,16 +90,13 @@ class Setting:
     ``recipe``: the recipe with which every network is trained.
     ``images``: the number of test images that are attacked; they are the first images of the test
         set.
-    ``few``: if above 0, the number of test images on which the defenses in `BASELINES` are
-        attacked; these are the first images of the test set.
-    ``piece``: the number of test images that one job attacks; it is chosen so that a job takes a
-        few minutes.
+    ``few``: if above 0, the number of images for the defenses in `BASELINES`.
+    ``piece``: the number of test images that one job attacks, chosen so that it takes a few
+        minutes.
     ``steps``: the number of steps of the attack.
     ``cs``: the values of c in Figure 6.
-    ``noise``: the noise layers of RSE in this profile; with None, the paper's noise layers (see
-        `noise_of`).
-    ``levels``: the names of the noise configurations of Figures 3 and 5, ordered from low to high
-        noise.
+    ``noise``: the noise layers of RSE in this profile; with None, the paper's (see `noise_of`).
+    ``levels``: the names of the noise layers of Figures 3 and 5, ordered from low to high noise.
     """
 
     model: Model
@@ -142,8 +136,8 @@ class Setting:
         return DRAWS if defense.startswith("rse") else 1
 
     def pieces(self, defense: Names) -> tuple[tuple[int, int], ...]:
-        """Divide the test images on which a defense is attacked into pieces; return for each piece
-        its first image and its number of images.
+        """Divide the test images on which a defense is attacked into pieces; return the first image
+        and the number of images of each.
         """
         images = self.few if self.few and defense in BASELINES else self.images
         return tuple((at, min(self.piece, images - at)) for at in range(0, images, self.piece))
@@ -175,15 +169,12 @@ def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -
 
 
 def _scenes(network: Networks, epochs: int) -> Setting:
-    """Return the settings of a network for the image set "scenes"; the network has an eighth of its
-    usual number of channels.
+    """Return the settings of a network with an eighth of its usual channels for the image set
+    "scenes".
 
-    The images of "scenes" show digits, so they are not mirrored in training.
-
-    With the paper's noise, a network with an eighth of the channels learns almost nothing in a
-    short training. So on "scenes", the noise in VGG16 has half the standard deviation of the
-    paper's noise. On "scenes", ResNeXt has the same noise levels as VGG16. The optimiser is Adam,
-    because SGD would need more steps than Adam.
+    With the paper's noise, so narrow a network learns almost nothing in a short training. So VGG16
+    has half the paper's noise, and ResNeXt the same levels as VGG16. The optimiser is Adam, because
+    SGD would need more steps. The images show digits, so they are not mirrored in training.
     """
     recipe = Recipe(
         epochs * (2794 // 32),
@@ -255,11 +246,11 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("vgg16", "resnext"),
     "paper": ("model-a",),
 }
-"""The networks that each profile runs by default. All other networks need a GPU, so they are run
-only if a reader chooses them.
+"""The networks that each profile runs by default. In profile ``paper``, all others need a GPU, so
+they are run only if a reader chooses them.
 """
 VGG16: Mapping[str, tuple[Networks, ...]] = dict.fromkeys(_SETTINGS, ("vgg16",))
-"""Use VGG16 for each profile, as in Table 2 and in Figures 2 to 5 of the paper."""
+"""VGG16 for each profile, as in the paper's Table 2 and Figures 2 to 5."""
 
 
 @checked(frozen=True, config=STRICT)
@@ -312,8 +303,8 @@ class Parameters(OfNetworks):
     ] = None
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the names of the chosen networks, and the names of all defenses that are run on
-        any of the chosen networks.
+        """Return the names of the chosen networks and of all defenses that are run on any of
+        them.
         """
         each = [own.defenses for own in self.chosen().values()]
         return {**super().parts(), "defenses": tuple(dict.fromkeys(chain(*each)))}

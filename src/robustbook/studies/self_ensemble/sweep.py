@@ -1,5 +1,5 @@
-"""List the jobs that attack a network with several values of c, and arrange the results of the jobs
-in rows.
+"""List the jobs that attack a network with several values of c, and arrange their results in
+rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,7 @@ from .networks import Noise
 from .settings import DRAWS, Names, Setting
 
 CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
-"""The values of c in Figures 2 and 3. If a profile lacks some of these values, its figures show
-only the values that it has.
+"""The values of c in Figures 2 and 3. If a profile lacks some of them, its figures show the others.
 """
 NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
 """The numbers of noise draws in Figure 5."""
@@ -55,8 +54,8 @@ def points(
 def swept(
     results: Mapping[tuple[Any, ...], Done], seed: int
 ) -> dict[tuple[str, str, float], Swept]:
-    """Return the results of one seed, as a dict with one entry per tuple (network, defense, c). A
-    result covers all test images of the study, because the results for the pieces are joined.
+    """Return the results of one seed, joined over the pieces of the test images, as a dict with one
+    entry per tuple (network, defense, c).
     """
     pieces: dict[tuple[str, str, float], list[Done]] = {}
     for (network, defense, at, c, _), done in results.items():

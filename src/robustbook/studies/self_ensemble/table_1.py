@@ -1,9 +1,9 @@
 """Reproduce Table 1 and Figure 1 of Random Self-Ensemble: the settings of the paper and the noise
 layers of its networks.
 
-This study trains no network. The noise levels, the number of noise draws and the attack come from
-the settings that all studies of the chapter share. The study counts the parameters and the noise
-layers of each network.
+No network is trained: the noise levels, the number of noise draws and the attack come from the
+settings that all studies of the chapter share, and the parameters and noise layers of each network
+are counted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,8 +28,8 @@ ITEM = "table-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader of the book can set for Table 1. The profile is the only
-    parameter, because nothing in Table 1 is random.
+    """The parameters that a reader of the book can set for Table 1. Only the profile matters,
+    because nothing in the table is random.
     """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
@@ -40,7 +40,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return an empty dict, because this study runs no jobs: nothing has to be trained."""
+    """Return an empty dict, because nothing has to be trained."""
     return {}
 
 
@@ -60,8 +60,8 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def _of(network: Networks) -> Iterator[Row]:
-    """Return for one network its settings, its number of parameters, its number of noise layers,
-    and a description of each noise layer.
+    """Yield the settings of one network, its numbers of parameters and of noise layers, and a
+    description of each noise layer.
     """
     own, noise = setting(network, "paper"), noise_of(network)
     start = f"{TARGETS}/{ITEM}/rse-{network}"
@@ -89,10 +89,8 @@ def _of(network: Networks) -> Iterator[Row]:
 
 
 def noise_layers(net: Noisy, side: int) -> list[tuple[str, float, int]]:
-    """Return the noise layers in the order of a forward pass; the input is a square colour image.
-
-    Return for each noise layer a triple: its name, its standard deviation, and the number of normal
-    random numbers that it draws for one image.
+    """Return the noise layers in the order of a forward pass of one square colour image: for each,
+    its name, its standard deviation, and how many normal random numbers it draws.
     """
     met: list[tuple[str, float, int]] = []
     for name, layer in net.named_modules():

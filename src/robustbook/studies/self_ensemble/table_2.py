@@ -1,9 +1,9 @@
 """Reproduce Table 2 of Random Self-Ensemble: the accuracy of VGG16 under the paper's attack, for
 five values of c.
 
-Our row RSE is compared with the paper's row. For our row RSE, the initial noise is placed as in the
-released code. We add rows to the table for variants of RSE: the noise placement that the paper's
-text describes, and the noise level of a later release of the code.
+Our row RSE, which is compared with the paper's, places the initial noise as in the released code.
+We add rows for variants of RSE: the noise placement that the paper's text describes, and the noise
+level of a later release of the code.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,8 +57,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return three kinds of results: those that are compared with the paper's numbers, the
-    accuracies of the variants of RSE, and the distortions.
+    """Return the results that are compared with the paper's numbers, the accuracies of the variants
+    of RSE, and the distortions.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -77,8 +77,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the results for VGG16 that test whether RSE has the highest accuracy in Table 2. Yield
-    also the results that test the caption of Table 2 and the claims of the abstract.
+    """Yield the results for VGG16 that test whether RSE has the highest accuracy in Table 2, the
+    table's caption, and the claims of the abstract.
     """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
     images = max((len(s.right) for s in cells.values()), default=0)

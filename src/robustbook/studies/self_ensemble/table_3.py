@@ -1,14 +1,11 @@
 """Reproduce Table 3 and Figure 7 of Random Self-Ensemble: how much a targeted attack must change
 one image.
 
-The attacked image is the second image of the test set, which shows a ship in CIFAR-10. The paper
-states no unit for the distortion. We use the squared l2 distance, which the released program
-prints. The paper says that the image is from CIFAR-10, but does not say which network is attacked.
-We use ResNeXt, as in the released script. The caption of the table states a value of c, but the
-copy of the paper that we could read lacks this value. We use c = 100, the last value in the
-released script. The released program attacks the network in evaluation mode, and so does this
-study. With profile quick, the images show digits. The attacked network is then VGG16, because other
-studies also train VGG16 with this profile.
+The attacked image is the second of the test set, in CIFAR-10 a ship. Where the paper leaves a
+setting open, we follow the released program: the distortion is the squared l2 distance, the
+attacked network is ResNeXt, and it is in evaluation mode. The caption of the table states a value
+of c, which our copy of the paper lacks; we use c = 100, the last value in the released script. With
+profile quick, the images show digits, and the network is VGG16, which other studies train too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,8 +106,8 @@ def _cells(
     photographs: bool,
     seed: int,
 ) -> Iterator[Row]:
-    """Yield the squared l2 distance in each cell of the table. Yield also, for each defense, the
-    mean of the squared l2 distance and the number of successful attacks.
+    """Yield the squared l2 distance in each cell of the table and, for each defense, its mean and
+    the number of successful attacks.
 
     ``judged``: whether the results for this network are compared with the paper's numbers.
     """
@@ -132,14 +129,14 @@ def _cells(
 def _compared(
     far: Mapping[str, Mapping[str, float]], photographs: bool, seed: int
 ) -> Iterator[Row]:
-    """Yield the results that test whether the distances for RSE are larger than the distances for
-    the other defenses.
+    """Yield the results that test whether the distances are larger for RSE than for the other
+    defenses.
     """
     start = f"{TARGETS}/{ITEM}"
     if {"rse", "none"} <= far.keys() and photographs:
         for name, value in far["rse"].items():
             yield Row(value, "none", f"{start}/rse-above-none/{name}", seed=seed)
-        # Figure 7's caption claims that perturbations of RSE show more change. We test whether they
+        # Figure 7's caption claims that perturbations of RSE show more change: we test whether they
         # are larger for most target classes.
         share = fmean(value > far["none"][name] for name, value in far["rse"].items())
         target = f"{TARGETS}/figure-7/more-spots"
@@ -152,9 +149,8 @@ def _compared(
 def _pictures(network: str, of: Mapping[str, Done]) -> dict[str, list[str]]:
     """Return pictures as hexadecimal bytes, channel by channel.
 
-    The clean image has the name ``NETWORK image``. The perturbations for all target classes have
-    the name ``NETWORK DEFENSE``. A perturbation is stored in steps of 1/255, and the byte 128
-    stands for an unchanged pixel.
+    ``NETWORK image`` is the clean image, and ``NETWORK DEFENSE`` are the perturbations for all
+    target classes. These are in steps of 1/255; the byte 128 stands for an unchanged pixel.
     """
     found = {}
     for defense, done in of.items():

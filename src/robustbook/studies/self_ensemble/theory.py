@@ -1,14 +1,12 @@
 """Test by measurements which steps of the theory in Section 3.1 of Random Self-Ensemble hold.
 
-The first step of the theory is Jensen's bound. For each image and any number of noise draws, the
-loss of the averaged probabilities is at most the mean loss over the draws. The second step of the
-theory is a Taylor expansion for small noise with standard deviation s sigma_l in layer l. By the
-Taylor expansion, the mean loss exceeds the loss without noise by s^2/2 times a weighted trace of
-the Hessian. The weighted trace is a sum over layers: for layer l, sigma_l^2 times the trace of the
-Hessian with respect to the noise of this layer. The paper then replaces the weighted trace by a
-norm of the Hessian, and calls this norm the Lipschitz constant of the loss. This study measures
-three quantities for each image: the trace of the Hessian, the norm of the Hessian, and the norm of
-the gradient.
+The first step is Jensen's bound: for each image and any number of noise draws, the loss of the
+averaged probabilities is at most the mean loss over the draws. The second is a Taylor expansion for
+small noise with standard deviation s sigma_l in layer l. By this expansion, the mean loss exceeds
+the loss without noise by s^2/2 times a weighted trace of the Hessian: the sum over layers of
+sigma_l^2 times the trace with respect to the noise of layer l. The paper then replaces the weighted
+trace by a norm of the Hessian, which it calls the Lipschitz constant of the loss. This study
+measures for each image the trace and the norm of the Hessian, and the norm of the gradient.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -40,9 +38,7 @@ DEFENSES: tuple[Names, ...] = ("none", "rse")
 COUNTS = (1, 2, 5, 10, 50)
 """The numbers of noise draws for which Jensen's bound is tested."""
 SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""The noise scales: standard deviations of the noise, as multiples of the standard deviations in
-training.
-"""
+"""The noise scales: multiples of the standard deviations of the noise in training."""
 SMALL = (0.003, 0.01, 0.03, 0.1, 0.3)
 """The standard deviations of the noise in all layers of the small smooth network. The comparison
 with the paper uses 0.01.
@@ -57,10 +53,8 @@ class Size:
 
     ``images``: the number of test images that the functions `averaged` and `steep` use.
     ``bent``: the number of test images that the function of the same name uses.
-    ``draws``: the number of noise draws per image in the function `bent`. The same function also
-        multiplies the Hessian of each image by as many random vectors.
-    ``probes``: the number of random vectors per image that the function `steep` multiplies by the
-        Hessian.
+    ``draws``: the numbers of noise draws and of random vectors for the Hessian per image in `bent`.
+    ``probes``: the number of random vectors for the Hessian per image in `steep`.
     """
 
     images: int
@@ -126,9 +120,9 @@ def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[st
 
     ``gap``: for each image and each noise scale in `SCALES`, the mean loss minus the loss without
         noise.
-    ``trace``, ``frobenius``: the trace and the Frobenius norm of the Hessian of the loss. The
-        Hessian is taken with respect to the standard normal numbers that the noise layers multiply
-        by their standard deviations.
+    ``trace``, ``frobenius``: the trace and the Frobenius norm of the Hessian of the loss, with
+        respect to the standard normal numbers that the noise layers multiply by their standard
+        deviations.
     """
     net = trained(network, context.device).double().requires_grad_(False)
     assert isinstance(net, Noisy)
@@ -188,10 +182,8 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 @step(version=1)
 def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a small smooth network on digits; then measure how much noise increases its loss, and
-    the trace and the Frobenius norm of the Hessian.
-
-    The increase of the loss is measured for each noise scale in `SMALL`.
+    """Train a small smooth network on digits; then measure how much noise increases its loss for
+    each noise scale in `SMALL`, and the trace and the Frobenius norm of the Hessian.
 
     The network has two convolutions with softplus and a linear layer, and noise in front of both
     convolutions. Because all layers are smooth, the loss has a Hessian everywhere.
@@ -222,9 +214,7 @@ def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str,
 
 
 def _small(seed: int) -> nn.Sequential:
-    """Return a small network for gray 28x28 images and 10 classes, in which all layers are smooth
-    functions.
-    """
+    """Return a small network of smooth layers for gray 28x28 images and 10 classes."""
     net = nn.Sequential(
         nn.AvgPool2d(4),
         nn.Conv2d(1, 8, 3, padding=1),
@@ -266,9 +256,9 @@ def gap(
 def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
     """Return a function that computes the loss of each image, given the noise on this image.
 
-    The argument of the returned function has one row per image. A row begins with the standard
-    normal numbers for the first noise layer, followed by the numbers for the second noise layer,
-    and so on. Each noise layer multiplies its numbers by its standard deviation.
+    Its argument has one row per image, with the standard normal numbers for the first noise layer,
+    then those for the second, and so on. Each layer multiplies its numbers by its standard
+    deviation.
     """
 
     def loss(numbers: Tensor) -> Tensor:
@@ -294,8 +284,8 @@ def noise_count(net: Noisy, images: Tensor) -> int:
 
 
 def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
-    """Return the logits with all noise switched off. The function ``hook`` is called after every
-    noise layer and can change the output of the layer.
+    """Return the logits with all noise switched off; ``hook`` is called after every noise layer and
+    can change its output.
     """
     before, net.when = net.when, "never"
     layers = [layer for layer in net.modules() if isinstance(layer, NoiseLayer)]
@@ -311,7 +301,7 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
-    seed, measurement). In the tuples, the small smooth network has the name ``digits``.
+    seed, measurement). The small smooth network has the name ``digits``.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -330,10 +320,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers. Return also, for each equation
-    of the theory, its left side divided by its right side.
-
-    For the first seed, return also the measurements of each image, which the figures show.
+    """Return the results that are compared with the paper's numbers, the left side of each equation
+    of the theory divided by its right side and, for the first seed, the measurements of each image,
+    which the figures show.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -357,9 +346,8 @@ Labels = Mapping[str, str | float | int | bool]
 
 
 def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
-    """Yield how much the two sides of each inequality in Jensen's bound differ. For each
-    inequality, yield the side that should be larger minus the other side: the minimum and the mean
-    over the images.
+    """Yield for each inequality in Jensen's bound the side that should be larger minus the
+    other side: the minimum and the mean over the images.
     """
     mean, together, confidence = (done.tensors[k] for k in ("mean", "together", "confidence"))
     steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}
@@ -380,10 +368,8 @@ def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row
 
 
 def _ratios(done: Done, scales: tuple[float, ...]) -> list[float]:
-    """Return for each noise scale s a ratio: the increase of the mean loss, divided by s^2/2 times
-    the trace of the Hessian.
-
-    Both the increase of the loss and the trace are summed over the images.
+    """Return for each noise scale s the increase of the mean loss divided by s^2/2 times the trace
+    of the Hessian, both summed over the images.
     """
     gaps, trace = done.tensors["gap"].sum(0), done.tensors["trace"].sum()
     return [(g / (s**2 / 2 * trace)).item() for g, s in zip(gaps, scales, strict=True)]
@@ -395,9 +381,8 @@ def _bent(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield two ratios for each noise scale s. The first ratio is the increase of the loss, divided
-    by s^2/2 times the trace of the Hessian. The second ratio has the Frobenius norm in place of the
-    trace.
+    """Yield two ratios for each noise scale s: the increase of the loss divided by s^2/2 times the
+    trace of the Hessian, and the same with the Frobenius norm in place of the trace.
 
     Yield also the percentage of images for which the trace of the Hessian is negative.
     """
@@ -414,9 +399,8 @@ def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _steep(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the median trace of the Hessian and the median gradient norm. Both medians are given
-    three times: for the correctly classified images, for the misclassified images, and for all
-    images.
+    """Yield the median trace of the Hessian and the median gradient norm: for the correctly
+    classified images, for the misclassified ones, and for all.
 
     ``rank correlation``: the rank correlation of the gradient norm and the trace of the Hessian,
         over all images.

@@ -3,16 +3,15 @@ noise draws.
 
 The paper's attack uses one noise draw per step, a fixed c and small steps, and returns the last
 iterate. Other Carlini-Wagner attacks of this study use several noise draws per step, larger steps
-or a search over c, or return the nearest adversarial iterate. The study also runs l2 PGD,
-l-infinity PGD, and the gradient-free Square attack. The study also runs PGD on the network with its
-noise frozen (the same noise in every step) or switched off. The network classifies the attacked
-images several times, each time with new noise draws.
+or a search over c, or return the nearest adversarial iterate. Further attacks are l2 PGD,
+l-infinity PGD, PGD on the network with its noise frozen (the same in every step) or switched off,
+and the gradient-free Square attack. The network classifies the attacked images several times, each
+time with new noise draws.
 
-A network with noise on the image that predicts by majority vote over noise draws is defended by
-randomized smoothing. This also holds if there is more noise inside the network. So for networks
-with noise, the study also computes the certified accuracy of the majority vote at each l2 radius.
-The certified accuracy is a lower bound on the accuracy of the majority vote under any attack. The
-accuracy under the attacks of this study is an upper bound on the accuracy under the strongest
+A majority vote over noise draws of a network with noise on the image is randomized smoothing, even
+if there is more noise inside the network. So for networks with noise, the study also computes the
+certified accuracy of the majority vote at each l2 radius, a lower bound on its accuracy under any
+attack. The accuracy under the attacks of this study is an upper bound on that under the strongest
 possible attack.
 """
 
@@ -41,13 +40,9 @@ ITEM = "today"
 LATER: tuple[Names, ...] = ("none", "rse paper 0.2")
 """The defenses of VGG16 that occur in the logs that the authors published in 2018."""
 ALPHA = 0.001
-"""For each image, the probability that its certified radius is too large; Cohen et al. use the same
-probability.
-"""
+"""For each image, the probability that its certified radius is too large, as in Cohen et al."""
 POINTS = 81
-"""The number of points of each curve. A curve reaches from radius 0 to twice the largest radius of
-l2 PGD.
-"""
+"""The number of points of each curve, from radius 0 to twice the largest radius of l2 PGD."""
 Key = tuple[str, int, float]
 """The key of an attack: its name, the number of noise draws that it averages over, and its radius
 (0 for an attack without a radius).
@@ -62,8 +57,8 @@ class Size:
     ``piece``: the number of test images that one job attacks.
     ``repeats``: how many times the attacked images are evaluated, each time with ``draws`` new
         noise draws.
-    ``averaged``: the numbers of noise draws over which each step of an attack averages; the attack
-        is run once for each number.
+    ``averaged``: the numbers of noise draws over which an attack averages in each step, one run
+        each.
     ``c``: the weight of the hinge loss in Carlini-Wagner attacks with a fixed c.
     ``steps``: the number of steps of the Carlini-Wagner attack with large steps.
     ``searches``: the number of values of c that the search over c tries.
@@ -95,8 +90,8 @@ class Size:
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """Divide the test images into pieces; return for each piece its first image and its number
-        of images.
+        """Divide the test images into pieces; return the first image and the number of images of
+        each.
         """
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
@@ -131,8 +126,8 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
     },
 }
 OWN: Mapping[str, tuple[Names, ...]] = {"vgg16": ("none", "rse", "rse paper 0.4")}
-"""The defenses that are attacked. For VGG16, one of the defenses has the placement of noise that
-the paper's text describes. For other networks, the released code already has this placement.
+"""The defenses that are attacked. One for VGG16 has the placement of noise that the paper's text
+describes; for other networks, the released code already has this placement.
 """
 
 
@@ -201,8 +196,7 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
-    seed, measurement, index of the job's first test image). Entries that differ only in the test
-    images are in the order of the images.
+    seed, measurement, index of the job's first test image), in the order of the images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -240,9 +234,8 @@ class Outcome:
     ``right``: which attacked images are classified correctly in each evaluation, with shape
         (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
-    ``seen``: which attacked images the network classifies correctly with the noise that the attack
-        used. ``seen`` exists only if the noise was frozen or switched off during the attack;
-        otherwise, ``seen`` is None.
+    ``seen``: which attacked images the network classifies correctly with the noise of the attack,
+        if it was frozen or switched off; otherwise None.
     """
 
     right: Tensor
@@ -250,9 +243,8 @@ class Outcome:
     seen: Tensor | None = None
 
     def inside(self, radius: float) -> Tensor:
-        """Return which images were changed by an l2 distance of at most ``radius``. The test allows
-        a distance that is larger by a millionth, because attacks can exceed their radius by
-        rounding.
+        """Return which images were changed by an l2 distance of at most ``radius``, or a millionth
+        more, because attacks can exceed their radius by rounding.
         """
         return self.distance <= radius * (1 + 1e-6)
 
@@ -299,19 +291,16 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def deviation(done: Done) -> float:
-    """Return the standard deviation of the noise on the image. The argument ``done`` is the result
-    of `counted` for a network with noise.
+    """Return the standard deviation of the noise on the image; ``done`` is a result of
+    `counted`.
     """
     noise = done.call.arguments["network"].arguments["noise"]
     return float(noise.inner if noise.placement == "code" else noise.init)
 
 
 def within(clean: Outcome, one: Outcome, radius: float) -> Tensor:
-    """Return which images are classified correctly under one attack that may change an image by an
-    l2 distance of at most ``radius``.
-
-    If the attack changed an image by more than ``radius``, the result without an attack is used for
-    this image.
+    """Return which images are classified correctly under one attack, limited to the l2
+    distance ``radius``: if it changed an image by more, the result without an attack is used.
     """
     return torch.where(one.inside(radius), one.right, clean.right)
 
@@ -320,11 +309,10 @@ def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor
     """Return which images are classified correctly in each evaluation under the strongest attack
     with an l2 distance of at most ``radius``; shape (repeats, images).
 
-    For each image and evaluation, the strongest attack is the attack under which the other
-    evaluations classify the image correctly least often. Of several such attacks, the one with the
-    largest distance is chosen. An evaluation has no influence on the choice of its own attack.
-    Otherwise an image would count as misclassified because one of many noisy evaluations was wrong
-    by chance.
+    For each image and evaluation, this is the attack under which the other evaluations classify the
+    image correctly least often; of several, the one with the largest distance. The evaluation
+    itself has no influence on the choice. Otherwise an image would count as misclassified because
+    one of many noisy evaluations was wrong by chance.
     """
     inside = torch.stack([other.inside(radius) for other in others])
     tried = torch.where(inside[:, None], torch.stack([o.right for o in others]), clean.right)
@@ -349,8 +337,8 @@ def _struck(
     """Yield three results of one attack: the mean and the range (largest minus smallest) of the
     accuracies over the evaluations, and the root mean square l2 distance.
 
-    If the noise was frozen or switched off during the attack, yield also the accuracy with the
-    noise frozen or switched off.
+    If the noise was frozen or switched off during the attack, yield also the accuracy in that
+    state.
     """
     name, averaged, eps = key
     setting = {**labels, "attack": name, "averaged": averaged, "eps": round(eps, 5)}
@@ -369,8 +357,8 @@ def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, l
     """Return two curves of the accuracy in percent at each l2 radius: one under the paper's attack,
     and one under all l2 attacks together.
 
-    An attack within a larger radius may also return the images of an attack within a smaller
-    radius. So the value at each radius is the lowest accuracy up to this radius.
+    An attack may also return the images of one within a smaller radius, so the value at each radius
+    is the lowest accuracy up to it.
     """
     clean, elsewhere = found["clean", 1, 0.0], ("clean", "pgd linf", "square")
     bounded = [one for (name, _, _), one in found.items() if name not in elsewhere]
@@ -393,10 +381,8 @@ def _certified(
     seed: int,
     labels: Mapping[str, str | float | int | bool],
 ) -> tuple[list[float], list[Row]]:
-    """Return two things: the certified accuracy in percent at each l2 radius, and two result rows.
-
-    The first result row gives the accuracy of the majority vote. The second result row gives the
-    standard deviation of the noise on the image.
+    """Return the certified accuracy in percent at each l2 radius, and two result rows: the accuracy
+    of the majority vote, and the standard deviation of the noise on the image.
     """
     choice, counts, label = (
         torch.cat([part.tensors[name] for part in parts]) for name in ("choice", "counts", "label")
@@ -414,9 +400,7 @@ def _certified(
 def _targets(
     pieces: Mapping[Any, Sequence[Done]], network: str, defense: str, seed: int
 ) -> Iterator[Row]:
-    """Yield the results that are compared with numbers in the authors' later logs; all these
-    results are for VGG16.
-    """
+    """Yield the results for VGG16 that are compared with numbers in the authors' later logs."""
     start = f"{TARGETS}/later"
     if "averaged" in pieces:
         found = joined(list(pieces["averaged"]))

@@ -1,17 +1,16 @@
 """Answer a question of Section 3.3 of Random Self-Ensemble: can the black-box attack ZOO estimate
 gradients of a network with noise?
 
-ZOO estimates the derivative of an output g of the network along a direction u, as (g(x + h u) - g(x
-- h u)) / 2h. The two values of g in ZOO's estimate are computed with different noise. The paper
-concludes that the difference of two noisy values of g does not estimate the gradient, even as h
-goes to 0. However, the mean of ZOO's estimate over the noise is the difference quotient of the
-noise-averaged g. So the estimate is unbiased up to O(h^2). If each g is the average over n noise
-draws, the variance of the estimate is about Var(g) / (2 h^2 n). So the variance of ZOO's estimate
-grows as h decreases, and averaging over noise draws reduces the variance. This study measures the
-mean and the variance of ZOO's estimate. The study also attacks networks by ZOO, once with a small h
-and once with a large h. Networks with noise are attacked with one noise draw per value of g. With
-the large h, networks with noise are also attacked with an average over several draws per value of
-g.
+ZOO estimates the derivative of an output g of the network along a direction u, as (g(x + h u) -
+g(x - h u)) / 2h. The two values of g have different noise, so the paper concludes that their
+difference does not estimate the gradient, even as h goes to 0. However, the mean of the estimate
+over the noise is the difference quotient of the noise-averaged g, so it is unbiased up to O(h^2).
+If each g is the average over n noise draws, its variance is about Var(g) / (2 h^2 n): it grows as h
+decreases, and averaging reduces it.
+
+This study measures the mean and the variance of the estimate. It also attacks networks by ZOO with
+a small and with a large h; networks with noise are attacked with one noise draw per value of g and,
+with the large h, also with an average over several.
 """
 
 import math
@@ -38,8 +37,7 @@ from .settings import PAPER, TARGETS, Names
 ITEM = "zoo"
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 STEPS = (0.0001, 0.001, 0.01, 0.1, 0.3, 1.0)
-"""The values of h, the l2 length of the change of the image in a finite difference. The paper of
-ZOO uses 1e-4.
+"""The values of h, by which a finite difference moves the image (l2). The paper of ZOO uses 1e-4.
 """
 MODERATE = 0.1
 """The h at which the mean of the estimate is compared with the derivative, to test the paper's
@@ -55,17 +53,14 @@ class Size:
 
     ``images``: the number of correctly classified images for which derivatives are estimated.
     ``pairs``: the number of finite differences per image and h.
-    ``gradients``: the number of noise draws over which the gradient is averaged, to compute the
-        exact derivative.
+    ``gradients``: the number of noise draws over which the exact derivative is averaged.
     ``attacked``: the number of images that ZOO attacks.
     ``steps``: the number of steps of ZOO with one noise draw per output of the network. With more
-        than one draw per output, ZOO makes fewer steps, so that the number of queries stays the
-        same.
+        draws, ZOO makes fewer steps, so that the number of queries stays the same.
     ``coordinates``: the number of pixels that ZOO changes per step.
     ``step_size``: the step size of ZOO.
     ``c``: the weight of the hinge loss in ZOO (see `zoo`).
-    ``averaged``: the number of noise draws per output of the network, in the attack that averages
-        over noise draws.
+    ``averaged``: the number of noise draws per output in the attack that averages over draws.
     ``large``: the larger of the two values of h with which ZOO attacks.
     """
 
@@ -115,7 +110,7 @@ def estimated(
 
     The margin g, which ZOO increases, is the largest logit of a wrong class minus the logit of the
     true class. The direction u of the derivative is the normalised mean of the margin's gradients
-    over noise draws. The mean for u and the derivative ``slope`` use different noise draws.
+    over noise draws, which are not those of ``slope``.
 
     ``slope``: the derivative of the noise-averaged margin along u, computed from gradients.
     ``slope_error``: the standard error of ``slope``.
@@ -270,15 +265,15 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 def options(size: Size, noisy: bool) -> tuple[tuple[float, int], ...]:
     """Return for each attack by ZOO the pair (h, number of noise draws per output).
 
-    For a network without noise, no attack averages over noise draws.
+    Only networks with noise are attacked with an average over draws.
     """
     plain = ((STEPS[0], 1), (size.large, 1))
     return (*plain, (size.large, size.averaged)) if noisy else plain
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the tests of the two claims about ZOO's estimate, the variances
-    of the estimate, and the success rates of ZOO's attacks.
+    """Return the study's results: the tests of the two claims about ZOO's estimate, its variances,
+    and the success rates of ZOO's attacks.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -323,18 +318,16 @@ def grouped(differences: Tensor) -> dict[int, Tensor]:
 
 
 def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield two ratios for each h. The first ratio is the measured variance of ZOO's estimate
-    divided by the predicted variance, for each number of noise draws in `COUNTS`. The second ratio
-    is the mean estimate divided by the exact derivative; yield also its standard error.
+    """Yield two ratios for each h: the variance of ZOO's estimate divided by the predicted
+    variance, for each number of noise draws in `COUNTS`, and the mean estimate divided by the exact
+    derivative, with its standard error.
 
-    In both ratios, numerator and denominator are sums over the images. In the ratio of estimate to
-    derivative, each image is weighted by its derivative, so that images with a large derivative
-    count more.
+    In both ratios, numerator and denominator are sums over the images. In the second, each image is
+    weighted by its derivative, so that images with a large derivative count more.
 
-    Yield also two numbers of noise draws per output of the network. With that many draws, the
-    standard error of ZOO's estimate equals the derivative. The first number of noise draws is for
-    the derivative along the gradient. The second number is for the root mean square derivative
-    along a single pixel.
+    Yield also the number of noise draws per output at which the standard error of ZOO's estimate
+    equals the derivative: once for the derivative along the gradient, and once for the root mean
+    square derivative along a single pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
@@ -348,8 +341,7 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
         yield Row(ratio, "ratio", None, "mean over derivative", seed, setting=setting)
         error = _error(done, i)
         yield Row(error, "ratio", None, "standard error", seed, setting=setting)
-        # The numbers of noise draws at which the standard error of the estimate equals the
-        # derivative: first along the gradient, then along one pixel.
+        # At this number of noise draws, the standard error of the estimate equals the derivative.
         needed = (of_margin / (2 * h**2 * slope.square())).median().item()
         yield Row(needed, "none", None, "draws along the gradient", seed, setting=setting)
         each = needed * done.values["pixels"]
@@ -357,9 +349,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _error(done: Done, i: int) -> float:
-    """Return for one h the standard error of the second ratio in `_estimates`, which is the mean
-    estimate divided by the exact derivative. The standard error of the ratio follows from the
-    standard errors of the mean estimate and of the derivative.
+    """Return for one h the standard error of the mean estimate divided by the exact derivative,
+    which follows from the standard errors of the two.
     """
     slope, each = done.tensors["slope"], done.tensors["differences"][:, i]
     error = each.var(1) / each.shape[1] + done.tensors["slope_error"].square()
@@ -369,12 +360,11 @@ def _error(done: Done, i: int) -> float:
 def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     """Yield the results that are compared with the paper's numbers.
 
-    The first result is the scaled variance at the smallest h: the variance of the estimate times 2
-    h^2 / Var(g). The paper's claim that small h does not help holds if the scaled variance is
-    positive and agrees within 20 % at the two smallest h. The second result is the mean of ZOO's
-    estimate divided by the exact derivative, at a moderate h (`MODERATE`). The claim that ZOO's
-    estimate is unbiased holds if the mean estimate divided by the exact derivative differs from 1
-    by at most 0.1 plus 3 standard errors.
+    The first is the scaled variance at the smallest h: the variance of the estimate times 2 h^2 /
+    Var(g). The paper's claim that small h does not help holds if it is positive and agrees within
+    20 % at the two smallest h. The second is the mean of ZOO's estimate divided by the exact
+    derivative, at a moderate h (`MODERATE`). The claim that the estimate is unbiased holds if this
+    ratio differs from 1 by at most 0.1 plus 3 standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (

@@ -16,8 +16,8 @@ from .networks import model_of, trained
 
 
 def test_images(network: Done, images: int, device: str) -> tuple[Tensor, Tensor]:
-    """Return two things: the first ``images`` test images of the network's data set, in [0, 1], and
-    their labels.
+    """Return the first ``images`` test images of the network's data set, in [0, 1], and their
+    labels.
     """
     found = load(model_of(network).data, "test", at_least=images).subset(images)
     return as_float(found.images).to(device), found.labels.to(device)

@@ -1,18 +1,14 @@
 """Compute certified accuracies by randomized smoothing (Cohen, Rosenfeld and Kolter 2019).
 
-A certified accuracy at a radius is a lower bound on the accuracy under every attack with this
-radius.
-
 A network is trained on images with Gaussian noise of standard deviation sigma. The smoothed
-classifier predicts the class that the network predicts most often when noise of standard deviation
-sigma is added to the image. For each image, the paper's procedure CERTIFY returns a class and an l2
-radius, or abstains. The certified accuracy at radius r is the fraction of test images for which
-CERTIFY returns the true class and a radius of at least r.
+classifier predicts the class that this network predicts most often when such noise is added to the
+image. For each image, the paper's procedure CERTIFY returns a class and an l2 radius, or abstains.
+The certified accuracy at radius r is the fraction of test images for which it returns the true
+class and a radius of at least r: a lower bound on the accuracy under every attack with this radius.
 
-The paper's networks need a GPU. So by default, profile ``paper`` trains no network. Without
-networks, the study only computes the largest radius that a given number of noise draws can certify.
-With the parameter ``sigmas``, a reader can choose the values of sigma for which networks are
-trained.
+The paper's networks need a GPU. So by default, profile ``paper`` trains none, and only computes the
+largest radius that a given number of noise draws can certify; the parameter ``sigmas`` chooses the
+values of sigma for which networks are trained.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,9 +35,7 @@ from .settings import PAPER, cifar10_recipe
 
 ITEM = "certified"
 ALPHA = 0.001
-"""For each image, the probability that its certified radius is too large; the paper uses the same
-probability.
-"""
+"""For each image, the probability that its certified radius is too large, as in the paper."""
 SIGMAS = (0.12, 0.25, 0.5, 1.0)
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 """The l2 radii of the paper's table."""
@@ -59,12 +53,11 @@ class Size:
     and the numbers of noise draws.
 
     ``images``: the number of test images.
-    ``every``: if this number is 20, the study uses every twentieth image of the test set.
+    ``every``: the distance between two images in the test set; 20 stands for every twentieth image.
     ``choice``: the number of noise draws that choose the class (the paper's n0).
     ``trials``: the number of noise draws that bound the probability of the chosen class (the
         paper's n).
-    ``sigmas``: the standard deviations of the noise; by default, one network is trained for each
-        standard deviation.
+    ``sigmas``: the standard deviations of the noise, with one network for each.
     """
 
     model: Model
@@ -134,9 +127,7 @@ class Parameters(settings.Parameters):
         return {"sigmas": self.chosen()}
 
     def chosen(self) -> tuple[float, ...]:
-        """Return the values of sigma that the reader chose; by default return the values of the
-        profile.
-        """
+        """Return the values of sigma that the reader chose, by default those of the profile."""
         return SIZES[self.profile].sigmas if self.sigmas is None else self.sigmas
 
 
@@ -165,9 +156,7 @@ def counted(
     net = smoothed(trained(network, context.device), sigma, seed=network.call.arguments["seed"])
     first: list[Tensor] = []
     second: list[Tensor] = []
-    for i in range(
-        images
-    ):  # one image at a time, because the votes for all images together need gigabytes
+    for i in range(images):  # one at a time, because all votes together need gigabytes
         one, key = x[i : i + 1], keys[i : i + 1]
         first.append(votes(net, one, key, draws=choice))
         second.append(votes(net, one, key, draws=trials, start=choice))
@@ -218,8 +207,8 @@ def condense(p: Parameters, results: Mapping[tuple[float, int], Done]) -> Record
 
 
 def largest_radius(trials: int, alpha: float = ALPHA) -> float:
-    """Return the radius that CERTIFY gives if all ``trials`` votes are for one class. The radius is
-    given as a multiple of sigma.
+    """Return the radius, as a multiple of sigma, that CERTIFY gives if all ``trials`` votes are for
+    one class.
     """
     counts = torch.tensor([[0, trials]])
     _, radius = certified(counts, counts, sigma=1.0, alpha=alpha)
@@ -233,9 +222,9 @@ def _caps() -> Iterator[Row]:
 
 
 def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: int) -> Iterator[Row]:
-    """Yield for one network the certified accuracy at each radius of the paper's table, and the
-    fraction of images on which CERTIFY abstains. Yield also the mean certified radius; the radius
-    of an image counts as 0 if CERTIFY does not return the true class.
+    """Yield for one network the certified accuracy at each radius of the paper's table, the
+    fraction of images on which CERTIFY abstains, and the mean certified radius, where an image
+    counts as 0 if CERTIFY does not return its true class.
     """
     start = f"{PAPER}/cohen-cifar10/sigma-{sigma}"
     images, labels = len(right), {"sigma": sigma}
@@ -253,8 +242,8 @@ def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: in
 
 
 def _votes(done: Done, sigma: float, seed: int) -> Iterator[Row]:
-    """Yield three results: the accuracy of predicting the class with the most votes, the fraction
-    of images for which all votes agree, and the number of votes per image.
+    """Yield the accuracy of predicting the class with the most votes, the fraction of images for
+    which all votes agree, and the number of votes per image.
     """
     counts, label = done.tensors["counts"], done.tensors["label"]
     most, answer = counts.max(1)

@@ -2,13 +2,11 @@
 1812.03411).
 
 The paper reports results for ImageNet only. This study trains ResNet-18 adversarially on CIFAR-10,
-without denoising blocks and with six kinds of denoising blocks. All trainings start from the same
-initial weights and use the same random numbers. The null block has no filter, so it shows the
-effect of the block's other layers. Two more networks are variants of the network with Gaussian
-blocks. In one variant, the blocks lack the 1 x 1 convolution. In the other variant, the blocks lack
-the residual connection. Two networks are trained on clean images only. If a network that is trained
-only on clean images stayed accurate under attack, this would be a sign of gradient masking. The
-module `denoising_networks` has the settings of each profile.
+without denoising blocks and with six kinds of them, from the same initial weights and with the same
+random numbers. The null block has no filter, so it shows the effect of the block's other layers. In
+two more networks, the Gaussian blocks lack the 1 x 1 convolution or the residual connection. Two
+networks are trained on clean images only: if they stayed accurate under attack, this would be a
+sign of gradient masking. The module `denoising_networks` has the settings of each profile.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,8 +47,8 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (training, variant,
     attack, seed).
 
-    If a key has ``noise`` in place of the attack, the job measures the relative noise in the
-    feature maps before and after each denoising block.
+    With ``noise`` in place of the attack, the job measures the relative noise in the feature maps
+    before and after each denoising block.
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
@@ -85,10 +83,8 @@ Results = Mapping[tuple[Any, ...], Done]
 
 
 def robust(of: Results, training: str, name: str) -> Tensor:
-    """Return which images are classified correctly under all attacks.
-
-    The strong attacks are run on fewer images than PGD. So the function returns results only for
-    the images that every attack has attacked.
+    """Return which images are classified correctly under all attacks, for the images that every
+    attack has attacked: the strong attacks are run on fewer images than PGD.
     """
     found = [done.tensors for key, done in of.items() if key[:2] == (training, name)]
     right = [tensors["right"] for tensors in found if "right" in tensors]
@@ -123,14 +119,12 @@ def _accuracies(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _differences(of: Results, seed: int) -> Iterator[Row]:
-    """Yield for each variant two differences: the variant's accuracy under PGD minus that of the
-    network without blocks, and minus that of the network with null blocks. For the variants whose
-    Gaussian blocks lack a part, yield also the difference to the network with whole Gaussian
-    blocks.
+    """Yield for each variant its accuracy under PGD minus that of the network without blocks, and
+    minus that of the network with null blocks. For the variants whose Gaussian blocks lack a part,
+    yield also the difference to the network with whole Gaussian blocks.
 
-    The two accuracies of a difference are measured on the same test images. Yield also half the
-    width of the 95 % confidence interval of each difference. The interval describes the random
-    choice of the test images.
+    Both accuracies are measured on the same test images. Yield also half the width of the 95 %
+    confidence interval of each difference, which describes the random choice of these images.
     """
     right = {name: each.double() for name, each in _under_pgd(of).items()}
     for against in ("baseline", "null", "nonlocal-gaussian"):
@@ -148,9 +142,8 @@ def _differences(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _noise(own: Setting, of: Results, seed: int) -> Iterator[Row]:
-    """Yield for each block three means over the images. The first two means are the relative noise
-    in the feature maps before and after the block. The third mean is the mean ratio of the noise
-    after the block to the noise before it.
+    """Yield for each block three means over the images: of the relative noise in the feature maps
+    before and after the block, and of the ratio of the noise after it to that before it.
     """
     for name in BLOCKED:
         if ("adversarial", name, "noise") not in of:

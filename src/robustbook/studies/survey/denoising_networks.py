@@ -5,13 +5,13 @@ A profile selects the size of the experiments:
 
 ``paper``: networks of full width with blocks after all four stages, trained with 10 steps of PGD;
     this profile needs a GPU.
-``reduced``: networks of an eighth of the width with blocks after stages 2 to 4. The networks of
-    profile ``reduced`` are trained on 10,000 images for two epochs, with one attack step from a
-    random start. Stage 1 has no block, because the Gaussian filter on its 32 x 32 positions would
-    take many times as long as the whole narrow network.
-``quick``: networks with two kinds of blocks after stages 3 and 4. With profile ``quick``, the
+``reduced``: networks of an eighth of the width with blocks after stages 2 to 4, trained on 10,000
+    images for two epochs, with one attack step from a random start. Stage 1 has no block, because
+    the Gaussian filter on its 32 x 32 positions would take many times as long as the whole narrow
+    network.
+``quick``: networks of an eighth of the width with two kinds of blocks after stages 3 and 4. The
     images are small and come with the book, the l-infinity radius of the attacks is 2/255 instead
-    of 8/255, and training has few steps. The networks of profile ``quick`` hardly learn anything.
+    of 8/255, and training has so few steps that the networks hardly learn anything.
 """
 
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ class Setting:
     ``images``: the number of test images.
     ``few``: the number of test images for the attacks in ``strong``.
     ``strong``: the attacks that are stronger than PGD with 20 steps. An image counts as robust if
-        it is classified correctly under all stronger attacks and under PGD with 20 steps.
+        it is classified correctly under these and under PGD.
     """
 
     model: Model
@@ -176,7 +176,7 @@ def networks(own: Setting, seed: int) -> dict[tuple[str, str], Call]:
 
 
 def around(own: Setting) -> tuple[str, ...]:
-    """Return the names of two layers for each block; their outputs are the block's input and
+    """Return for each block the names of the two layers whose outputs are its input and its
     output.
     """
     return tuple(name for stage in own.after for name in (f"{stage}.layers", stage))

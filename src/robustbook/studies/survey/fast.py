@@ -2,13 +2,13 @@
 2001.03994; N-FGSM: de Jorge et al. 2022, arXiv 2202.01181).
 
 Networks are trained on adversarial images of FGSM, FGSM with a random start, N-FGSM or PGD, with
-several radii. The accuracy under FGSM and under PGD is measured after each epoch. These accuracies
-show catastrophic overfitting: from one epoch to the next, PGD suddenly succeeds on all images,
-while FGSM fails.
+several radii. The accuracy under FGSM and under PGD, measured after each epoch, shows
+catastrophic overfitting: from one epoch to the next, PGD suddenly succeeds on all images, while
+FGSM fails.
 
 ``paper``: MNIST, with the network and the training schedule of Wong et al. Training with PGD is
-    left out, because with profile ``reduced`` the network learns nothing from images of PGD. With
-    ``sets=["cifar10"]`` the study uses CIFAR-10 instead of MNIST, and then needs a GPU.
+    left out, because with profile ``reduced`` the network learns nothing from it. With
+    ``sets=["cifar10"]`` the study uses CIFAR-10 instead, and needs a GPU.
 ``reduced``: the first 10,000 training images of MNIST.
 ``quick``: small images of digits that come with the book, and networks of half the width.
 """
@@ -63,7 +63,7 @@ class Setting:
     """The settings of the study for one profile and one image set.
 
     ``recipe``: the recipe with which the networks are trained.
-    ``long``: the recipe of the methods in ``lengthened``; with None, these methods use ``recipe``.
+    ``long``: the recipe of the methods in ``lengthened``; with None, they use ``recipe``.
     ``radii``: the l-infinity radii with which networks are trained, as multiples of ``unit``.
     ``main``: the training radius of the networks that are attacked with restarts.
     ``inner``: the number of PGD steps in training; the step size is a quarter of the radius.
@@ -74,8 +74,7 @@ class Setting:
     ``queries``: the number of queries of the Square attack, alone and in AutoAttack.
     ``auto_steps``: the number of steps of APGD and of FAB in AutoAttack.
     ``left_out``: the methods that are not run.
-    ``statistics``: whether batch norm uses batch or running statistics during the attack in
-        training.
+    ``statistics``: whether batch norm uses batch or running statistics in the attacks of training.
     ``clip_start``: whether the random start of the attack in training is clipped to [0, 1] (see
         `inner_fgsm_rs`).
     """
@@ -208,8 +207,8 @@ def inner(own: Setting, method: str, eps: float) -> SignedSteps:
 
 
 def _long_pgd(own: Setting, eps: float, restarts: int = 1) -> Attack:
-    """Return the attack of the released code's evaluation, which is PGD with 50 steps; the step
-    size is in proportion to the radius.
+    """Return the attack of the released code's evaluation: PGD with 50 steps, whose size is in
+    proportion to the radius.
     """
     length = own.step_size * eps / (own.main * own.unit)
     return Attack("pgd", eps, clip=True, steps=50, step_size=length, restarts=restarts)
@@ -245,8 +244,8 @@ def followed(
     }
 
     def look(epoch: int, state: Mapping[str, Tensor]) -> None:
-        # A training that is resumed repeats only the epochs after its checkpoint. So the accuracies
-        # of earlier epochs are kept in files.
+        # A resumed training repeats only the epochs after its checkpoint, so the accuracies of
+        # earlier epochs are kept in files.
         judge.load_state_dict(dict(state))
         judge.eval()
         found = {k: survival(judge, x, y, a, seed=seed).accuracy for k, a in kinds.items()}
@@ -286,9 +285,8 @@ def network(own: Setting, method: str, radius: float, seed: int) -> Call:
 
 
 def trained_methods(own: Setting, first: bool) -> Iterator[tuple[str, float]]:
-    """Yield the pairs (training method, radius) for which a network is trained with one seed. The
-    first seed is used for all pairs of the study. All later seeds are used only for the paper's
-    method with the radius ``main``.
+    """Yield the pairs (training method, radius) for which a network is trained with one seed: with
+    the first seed all pairs of the study, later only the paper's method with the radius ``main``.
     """
     for method in METHODS if first else (PRINTED,):
         for radius in own.radii if method not in own.left_out else ():
@@ -395,10 +393,10 @@ def _worst(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator
 
 
 def _times(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the time per epoch of training by FGSM with a random start, divided by the time per
-    epoch of training by PGD.
+    """Yield the time per epoch of training by FGSM with a random start, divided by that of training
+    by PGD.
 
-    The compared training times include the attacks after each epoch, which use few images.
+    Both include the attacks after each epoch, which use few images.
     """
     per_epoch = {
         method: done.values["seconds"] / len(done.tensors["pgd"])

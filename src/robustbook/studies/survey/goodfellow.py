@@ -1,11 +1,11 @@
-"""Reproduce Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572) on MNIST. The
-topics are FGSM and adversarial training with FGSM.
+"""Reproduce Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572) on MNIST: FGSM
+and adversarial training with it.
 
-The loss of the paper's adversarial training is a weighted sum of the losses on clean images and on
-adversarial images of FGSM. The study trains maxout networks with and without the adversarial loss,
-and linear networks without it. For comparison, the study also trains networks on images with random
-noise of the size of FGSM's perturbation. The study goes beyond the paper in two ways: it varies the
-weight alpha of the loss on clean images, and attacks the networks by PGD.
+The loss of adversarial training is a weighted sum of the losses on clean images and on adversarial
+images of FGSM. The study trains maxout networks with and without it, linear networks without it
+and, for comparison, networks on images with random noise of the size of FGSM's perturbation. It
+goes beyond the paper in two ways: it varies the weight alpha of the loss on clean images, and
+attacks the networks by PGD and the Square attack.
 
 ``paper``: MNIST; the network with 1600 units needs a GPU, so it is trained only with the setting
     ``networks=["maxout-large"]``.
@@ -47,8 +47,8 @@ Chosen = Literal["maxout", "maxout-large"]
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters that a reader can set; one of them chooses the maxout networks to train, by
-    default only the small one.
+    """The parameters that a reader can set: among them the maxout networks, by default only the
+    small one.
     """
 
     selects: ClassVar = ("networks",)
@@ -67,8 +67,7 @@ class Parameters(settings.Parameters):
 class Training:
     """The loss on which a network is trained.
 
-    ``alpha``: the weight of the loss on clean images. The loss on adversarial images of FGSM has
-        the weight 1 - alpha.
+    ``alpha``: the weight of the loss on clean images; that on adversarial images is 1 - alpha.
     ``noise``: the random noise on the images: ``none``, ``sign`` (plus or minus EPS for each pixel)
         or ``uniform`` (between -EPS and EPS).
     ``sigmoid``: whether the output layer has a sigmoid for each class instead of a softmax over all
@@ -133,7 +132,7 @@ SETTINGS: Mapping[str, Setting] = {
 def attacks(own: Setting) -> dict[str, Attack]:
     """Return the attacks by name.
 
-    As in the paper, FGSM does not clip images to [0, 1]. All attacks but FGSM clip images.
+    As in the paper, FGSM does not clip images to [0, 1]; all other attacks do.
     """
     pgd = Attack("pgd", EPS, clip=True, steps=40, step_size=EPS / 25)
     many = replace(pgd, steps=100, restarts=own.restarts)
@@ -250,8 +249,8 @@ def _measured(
 
 
 class _Mean(nn.Module):
-    """An ensemble of networks. The ensemble's logits are the logarithm of the networks' mean class
-    probabilities, up to a constant.
+    """An ensemble whose logits are the logarithm of the networks' mean class probabilities, up to a
+    constant.
     """
 
     def __init__(self, nets: Sequence[nn.Module]) -> None:
@@ -267,8 +266,7 @@ class _Mean(nn.Module):
 def ensemble(networks: tuple[Done, ...], images: int, *, context: Context) -> dict[str, object]:
     """Return which test images an ensemble of networks classifies correctly under FGSM.
 
-    For the result ``all``, FGSM attacks the whole ensemble. For the result ``one``, FGSM attacks
-    only the first network of the ensemble.
+    FGSM attacks the whole ensemble for the result ``all``, and only its first network for ``one``.
     """
     nets = [fixed(trained(done, context.device)) for done in networks]
     x, y = test_images(networks[0], images, context.device)
@@ -284,10 +282,8 @@ def ensemble(networks: tuple[Done, ...], images: int, *, context: Context) -> di
 
 @step(version=1)
 def rubbish(network: Done, sigmoid: bool, count: int, *, context: Context) -> dict[str, object]:
-    """Return the network's highest class probability for each of ``count`` images that show only
-    random noise.
-
-    The pixels of the noise images are standard normal random numbers and are not clipped.
+    """Return the network's highest class probability for each of ``count`` noise images, whose
+    pixels are standard normal random numbers without clipping.
     """
     net = fixed(trained(network, context.device))
     noise = torch.randn(count, 1, 28, 28, generator=generator(0, "rubbish")).to(context.device)
@@ -325,7 +321,7 @@ def _two(data: ImageSet) -> ImageSet:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the jobs that the study runs, as a dict. The last part of each key is the seed."""
+    """Return the jobs that the study runs, as a dict whose keys end with the seed."""
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     kinds = attacks(own)
@@ -490,8 +486,8 @@ def _of_network(label: str, name: str, done: Done, seed: int) -> Iterator[Row]:
 
 
 def _of_rubbish(name: str, done: Done, seed: int) -> Iterator[Row]:
-    """Yield the percentage of noise images for which some class has a probability above one half.
-    Yield also the mean of this probability over these images.
+    """Yield the percentage of noise images for which some class has a probability above one half,
+    and the mean of this probability over these images.
     """
     probability = done.tensors["probability"]
     sure = probability > 0.5

@@ -1,32 +1,35 @@
 """Reproduce Table 1 of Madry et al. 2018 (arXiv 1706.06083): adversarial training with PGD on
 MNIST.
 
-Network A is trained on adversarial images of PGD. White-box attacks use the gradients of A itself.
-Transfer attacks use the gradients of one of two other networks. Network A' is an independently
-trained copy of A. Network B has another architecture than A and is trained like A. The study also
-measures how the accuracy depends on the number of training steps and on the network's width. For a
-few images, it measures the losses that PGD reaches from many random starts.
+Network A is trained on adversarial images of PGD. White-box attacks use its own gradients, transfer
+attacks those of A', an independently trained copy, or of B, a network of another architecture that
+is trained like A. The study also measures how the accuracy depends on the number of training steps
+and on the network's width and, for a few images, which losses PGD reaches from many random starts.
 
-``paper``: the paper's 100,000 training steps with 40 PGD steps each, which need a GPU.
-``reduced``: MNIST, networks of a quarter of the width, and fewer training steps than ``paper``.
-    With profile ``reduced``, each training step has 5 PGD steps, which are larger than the PGD
-    steps of profile ``paper``. For comparison, one network is trained with the PGD steps of profile
-    ``paper``.
+``paper``: networks of the paper's width, with 3,000 training steps of 7 PGD steps each. With the
+    parameter ``schedule`` "printed", they have the paper's 100,000 training steps of 40 PGD steps,
+    which need a GPU, and the accuracy is measured on all test images.
+``reduced``: MNIST, networks of a quarter of the width, and fewer training steps than in the paper,
+    each with 5 PGD steps that are larger than the paper's. For comparison, one network is trained
+    with the paper's PGD steps.
 ``quick``: small images of digits that come with the book, networks of a sixteenth of the width, and
     a third of the radius.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
 
 from robustbook.attacks import pgd
 from robustbook.ledger import Record, Row
 from robustbook.measures import Attack, logits_of
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.parameters import STRICT, BadParameter
 from robustbook.training import Recipe
 
 from . import settings
@@ -35,37 +38,59 @@ from .networks import PLAIN, Model, Networks, fgsm_training, pgd_training, train
 from .settings import PAPER
 
 ITEM = "madry"
-Parameters = settings.Parameters
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(settings.Parameters):
+    """The parameters that a reader can set in this study."""
+
+    schedule: Annotated[
+        Literal["short", "printed"],
+        Field(description="short, or printed (the paper's training, for profile paper)"),
+    ] = "short"
+
+    def setting(self) -> "Setting":
+        """Return the settings of the study. Raises BadParameter for the paper's training with a
+        profile other than ``paper``.
+        """
+        if self.schedule == "short":
+            return SETTINGS[self.profile]
+        if self.profile != "paper":
+            raise BadParameter(
+                f"schedule must be short for profile {self.profile}, got 'printed', which is for "
+                "profile paper"
+            )
+        return PAPERS_OWN
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How a network is trained: the recipe, and the number (``inner``) and the size (``step_size``)
-    of the PGD steps in each training step.
+    of the PGD steps in each training step. Over the fraction ``rise`` of the training steps, the
+    radius and the step size of PGD rise from 0.
     """
 
     inner: int
     step_size: float
     recipe: Recipe
+    rise: float = 0.0
 
 
 @dataclass(frozen=True)
 class Setting:
     """The settings of the study for one profile.
 
-    ``eps``: the l-infinity radius of the attacks. The step size of the attacks is a thirtieth of
-        the radius ``eps``.
+    ``eps``: the l-infinity radius of the attacks, whose step size is a thirtieth of it.
     ``narrow``: the number by which the widths of the networks are divided; for network B, it is at
         most 8.
     ``images``: the number of test images.
     ``many``: the number of test images for the attacks that take long, such as PGD with 20
         restarts.
-    ``schedules``: the training schedules by name. The first schedule trains the networks of Table
-        1.
+    ``schedules``: the training schedules by name; the first trains the networks of Table 1.
     ``natural``: the recipe of training on clean images.
     ``widths``: the numbers by which the widths are divided, for the experiment on network capacity.
     ``starts``: the number of random starts per image, in the figure of the losses that PGD reaches.
-    ``starting``: the number of images in the figure of the losses that PGD reaches.
+    ``starting``: the number of images in this figure.
     ``restarts``: the number of random starts of the attacks with restarts.
     ``long``: the number of steps of the longest PGD attacks, and of APGD and FAB in AutoAttack.
     ``queries``: the number of queries of the Square attack, alone and in AutoAttack.
@@ -88,8 +113,8 @@ class Setting:
 
 
 def _short(steps: int) -> Schedule:
-    """Return a schedule with few training steps, each of which has 5 large PGD steps. A batch has
-    100 images, and the learning rate falls to 0.
+    """Return a schedule with few training steps of 100 images, each with 5 large PGD steps, and a
+    learning rate that falls to 0.
     """
     recipe = Recipe(steps, 100, 1e-3, schedule="linear", warmup=0.1, channels_last=True)
     return Schedule(5, 0.1, recipe)
@@ -97,6 +122,14 @@ def _short(steps: int) -> Schedule:
 
 PRINTED = Schedule(40, 0.01, Recipe(100_000, 50, 1e-4))
 """The training schedule of the released code."""
+
+
+def _rising(steps: int) -> Schedule:
+    """Return a short schedule for the network at the paper's width. With a constant radius, its
+    loss stays long on a plateau. So the radius rises from 0 over the first two fifths of the steps.
+    """
+    recipe = Recipe(steps, 100, 2e-3, schedule="linear", warmup=0.1, channels_last=True)
+    return Schedule(7, 0.1, recipe, rise=0.4)
 
 
 def _cut(steps: int) -> Schedule:
@@ -143,23 +176,41 @@ SETTINGS: Mapping[str, Setting] = {
     "paper": Setting(
         "mnist",
         1,
-        10_000,
-        10_000,
-        {"printed 100000": PRINTED},
-        Recipe(100_000, 50, 1e-4),
-        (16, 8, 4, 2, 1),
-        PRINTED,
-        10_000,
+        2000,
+        200,
+        {
+            "rising 3000": _rising(3000),
+            "rising 1000": _rising(1000),
+            "constant 1000": replace(_rising(1000), rise=0.0),
+        },
+        _short(2000).recipe,
+        (),
+        _rising(1000),
+        100,
     ),
 }
+
+
+PAPERS_OWN = Setting(
+    "mnist",
+    1,
+    10_000,
+    10_000,
+    {"printed 100000": PRINTED},
+    Recipe(100_000, 50, 1e-4),
+    (16, 8, 4, 2, 1),
+    PRINTED,
+    10_000,
+)
+"""The settings with the paper's training and all test images."""
 
 
 def attacks(own: Setting) -> dict[str, Attack]:
     """Return by name the attacks of Table 1, and stronger attacks that are not in the paper.
 
-    The attack ``cw`` is PGD on the margin of the logits and stops at success. The attack
-    ``cw-plus`` is also PGD on the margin of the logits, but continues after success. The paper does
-    not state the step size of PGD with 100 steps, so we use the step size of PGD with 40 steps.
+    ``cw`` and ``cw-plus`` are PGD on the margin of the logits; ``cw`` stops at success, ``cw-plus``
+    continues. The paper does not state the step size of PGD with 100 steps, so we use that of PGD
+    with 40 steps.
     """
     eps = own.eps
     pgd40 = Attack("pgd", eps, clip=True, steps=40, step_size=eps / 30)
@@ -182,9 +233,7 @@ def attacks(own: Setting) -> dict[str, Attack]:
 
 
 MANY = ("pgd-40-restarts", "pgd-100-restarts", "margin-100-restarts", "square", "autoattack")
-"""The attacks that are run on only ``many`` test images (see `Setting`), because they take longer
-than all other attacks.
-"""
+"""The attacks that are run on only ``many`` test images (see `Setting`), because they take long."""
 WHITE_BOX = {
     "fgsm": "fgsm",
     "pgd-40": "pgd-40-1",
@@ -214,16 +263,16 @@ def network(
     own: Setting, schedule: Schedule, seed: int, name: Networks = "madry", narrow: int = 0
 ) -> Call:
     """Return the job that trains a network on adversarial images of PGD."""
-    defense = pgd_training(own.eps, schedule.inner, schedule.step_size)
+    defense = pgd_training(own.eps, schedule.inner, schedule.step_size, schedule.rise)
     return train(Model(own.data, name, narrow or own.narrow), defense, schedule.recipe, seed)
 
 
-def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the jobs that the study runs, as a dict. Each key begins with the name of the
-    experiment and ends with the seed.
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the jobs that the study runs, as a dict whose keys begin with the name of the
+    experiment and end with the seed.
     """
     assert p.seeds is not None
-    own = SETTINGS[p.profile]
+    own = p.setting()
     kinds = attacks(own)
     (_, main), *others = own.schedules.items()
     found: dict[tuple[Any, ...], Call] = {}
@@ -273,8 +322,8 @@ def targeted(
 
     ``right``: which test images are classified correctly under the attack.
 
-    The paper does not say how it chooses target classes. In this study, the target class of an
-    image is drawn uniformly from the wrong classes.
+    The paper does not say how it chooses target classes; here they are drawn uniformly from the
+    wrong classes.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -297,12 +346,12 @@ def targeted(
     return {"right": (logits_of(net, torch.cat(made)).argmax(1) == y).cpu()}
 
 
-def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: the accuracies of Table 1, the accuracies for each training
     schedule and width, and the losses that PGD reaches from random starts.
     """
     assert p.seeds is not None
-    own = SETTINGS[p.profile]
+    own = p.setting()
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
     for seed in p.seeds:
@@ -327,9 +376,7 @@ def _row(
 
 
 def _table(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the accuracies of Table 1, and also the accuracies of a network that is trained on
-    clean images.
-    """
+    """Yield the accuracies of Table 1, and those of a network that is trained on clean images."""
     for key, done in of.items():
         part, name = key[0], key[1]
         target = None
@@ -356,8 +403,8 @@ def _strongest(of: Mapping[tuple[Any, ...], Done], seed: int) -> Row:
 
 
 def _sweeps(own: Setting, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the accuracies for each training schedule. Yield also the accuracies for each width in
-    the experiment on network capacity.
+    """Yield the accuracies for each training schedule, and for each width in the experiment on
+    network capacity.
     """
     first, *_ = own.schedules
     every = {

@@ -2,11 +2,10 @@
 8/255.
 
 A simple and a wide residual network are each trained on clean images, on adversarial images of
-FGSM, and on adversarial images of PGD. In Table 5, all trained networks are attacked by FGSM, FGSM
-from a random start, and PGD. In Table 2 only the wide network trained with PGD is attacked. In
-Table 2, an attack uses the gradients of the attacked network itself, of an independently trained
-copy, or of the wide network trained on clean images. Figure 6 shows the mean training loss at the
-end of training.
+FGSM, and on those of PGD. In Table 5, all of them are attacked by FGSM, FGSM from a random start,
+and PGD. In Table 2, only the wide network trained with PGD is attacked, with its own gradients,
+those of an independently trained copy, or those of the wide network trained on clean images. Figure
+6 shows the mean training loss at the end of training.
 
 The only profile is ``paper``, with 80,000 training steps for each network, which need a GPU. By
 default only the simple network is run.
@@ -57,8 +56,8 @@ TABLE_2 = {
     "copy": ("fgsm", "pgd-7", "cw-30"),
     "natural": ("fgsm", "pgd-7"),
 }
-"""The attacks of Table 2. The keys say whose gradients the attacks use: those of the attacked
-network itself (``white``) or those of another network.
+"""The attacks of Table 2, by the network whose gradients they use: the attacked network itself
+(``white``) or another one.
 """
 COPY_SEED = 1000
 """The independent copy is trained with the seed of the attacked network plus this number."""
@@ -83,8 +82,8 @@ IMAGES = 10_000
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set; one of them chooses the networks, by default only the
-    simple one.
+    """The parameters that a reader can set: among them the networks, by default only the simple
+    one.
     """
 
     own_seeds: ClassVar = {"paper": (0,)}
@@ -106,7 +105,7 @@ class Parameters(parameters.Parameters):
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, training,
-    source, attack, seed). The source is the network whose gradients the attack uses. If a key has
+    source, attack, seed). The source is the network whose gradients the attack uses. With
     ``trained`` in place of the attack, the job trains the network.
     """
     assert p.seeds is not None

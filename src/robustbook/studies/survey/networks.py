@@ -1,12 +1,12 @@
 """Define the networks of the survey, and train them with a defense.
 
-All studies of the survey train their networks with this module. A network that several studies need
-is trained only once. The result of training contains the weights and the buffers of the network,
-such as the running statistics of batch norm.
+All studies of the survey train their networks with this module, so that a network that several
+studies need is trained only once. The result of training contains the weights and the buffers of
+the network, such as the running statistics of batch norm.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -95,9 +95,9 @@ class Model:
 class L2Steps:
     """PGD in the l2 norm as the inner attack of adversarial training.
 
-    The attack starts at a random point inside the l2 ball of radius ``eps``. The attack takes
-    ``steps`` steps along the gradient, each of length ``step_size``. After each step, images are
-    projected onto the ball and clipped to [0, 1].
+    The attack starts at a random point inside the l2 ball of radius ``eps``, and takes ``steps``
+    steps of length ``step_size`` along the gradient. After each step, images are projected onto the
+    ball and clipped to [0, 1].
     """
 
     eps: float
@@ -131,10 +131,11 @@ class Defense:
     ``smoothing``: the amount of label smoothing in the weighted loss terms.
     ``attack``: the attack in each training step; with None, no loss term uses adversarial images.
     ``beta``: if above 0, the objective is TRADES with this weight (see
-        `robustbook.defenses.trades`). TRADES uses only ``beta`` and ``attack``, and ignores all
-        other fields.
+        `robustbook.defenses.trades`), which ignores all fields but ``attack``.
     ``sigma``: the standard deviation of Gaussian noise on all training images, for randomized
         smoothing (Cohen et al. 2019). Images with noise are not clipped.
+    ``rise``: the fraction of the training steps over which the radius and the step size of the
+        attack (a `SignedSteps`) rise linearly to their values. With 0 they are constant.
     """
 
     weights: Weights = Weights(clean=1.0)
@@ -143,18 +144,20 @@ class Defense:
     smoothing: float = 0.0
     beta: float = 0.0
     sigma: float = 0.0
+    rise: float = later(0.0)
 
 
 PLAIN = Defense()
 """Training on clean images only."""
 
 
-def pgd_training(eps: float, steps: int, step_size: float) -> Defense:
+def pgd_training(eps: float, steps: int, step_size: float, rise: float = 0.0) -> Defense:
     """Return the defense of Madry et al. 2018: training only on adversarial images of PGD.
 
-    PGD starts at a uniformly random point of the l-infinity ball.
+    PGD starts at a uniformly random point of the l-infinity ball. In the paper, the radius is
+    constant (``rise`` 0).
     """
-    return Defense(Weights(adversarial=1.0), inner_pgd(eps, steps, step_size))
+    return Defense(Weights(adversarial=1.0), inner_pgd(eps, steps, step_size), rise=rise)
 
 
 def l2_training(attack: L2Steps) -> Defense:
@@ -184,8 +187,12 @@ def _of_trades(
 
 
 def _weighted(
-    defense: Defense, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+    defense: Defense, net: nn.Module, images: Tensor, labels: Tensor, share: Tensor
 ) -> Mapping[str, Tensor]:
+    attack = defense.attack
+    if defense.rise and attack is not None:
+        now = float(share)
+        attack = replace(attack, eps=now * attack.eps, step_size=now * attack.step_size)
     if defense.sigma:
         images = images + defense.sigma * torch.randn_like(images)
     return weighted_training(
@@ -193,17 +200,21 @@ def _weighted(
         images,
         labels,
         weights=defense.weights,
-        attack=defense.attack,
+        attack=attack,
         noise=defense.noise,
         smoothing=defense.smoothing,
     )
 
 
+def _risen(steps: float, step: int) -> float:
+    """Return the share of the attack's radius in a training step, if it rises over ``steps``."""
+    return min(1.0, (step + 1) / max(steps, 1.0))
+
+
 def built(model: Model, seed: int) -> nn.Module:
     """Return the network with its initial weights.
 
-    All layers outside the denoising blocks have the same initial weights as in a network without
-    these blocks.
+    Outside the denoising blocks, these are the same as in a network without blocks.
     """
     net = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if model.blocks is None:
@@ -231,6 +242,7 @@ def train(
         objective(defense),
         recipe,
         seeds=[seed],
+        coefficient=partial(_risen, defense.rise * recipe.steps),
         static=False,
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",

@@ -1,21 +1,18 @@
 """Reproduce the evaluation of logit pairing by Mosbach et al. 2018 (arXiv 1810.12042) on MNIST and
 CIFAR-10.
 
-The study compares eight ways of training. Networks are attacked by a baseline attack and by several
-stronger attacks. With profile ``paper``, the baseline attack is also the attack in training. Heat
-maps show how the accuracy depends on the number and the size of PGD's steps. The study also
-computes loss surfaces as in Engstrom et al. 2018 (arXiv 1807.10272), and the losses that PGD
-reaches from many random starts.
+The study compares eight ways of training, under a baseline attack (with profile ``paper``, this is
+also the attack in training) and several stronger ones. Heat maps show how the accuracy depends on
+the number and the size of PGD's steps. The study also computes loss surfaces as in Engstrom et al.
+2018 (arXiv 1807.10272), and the losses that PGD reaches from many random starts.
 
-``paper``: MNIST with the paper's network. By default, profile ``paper`` runs only the three
-    networks whose training needs no attack. All other networks for MNIST, and all networks for
-    CIFAR-10, need a GPU.
-``reduced``: all eight networks for MNIST, with a quarter of the width. Training with an attack has
-    4,000 training steps with 5 PGD steps each. The PGD steps of profile ``reduced`` are larger than
-    those of profile ``paper``. Training without an attack has 15 epochs.
-``quick``: small images of digits that come with the book, and networks of an eighth of the width.
-    With profile ``quick``, the radius is a third of the radius for MNIST, and the noise on training
-    images has a smaller standard deviation.
+``paper``: MNIST with the paper's network, by default only the three networks whose training needs
+    no attack. All other networks for MNIST, and all for CIFAR-10, need a GPU.
+``reduced``: all eight networks for MNIST, with a quarter of the width. Training without an attack
+    has 15 epochs; training with an attack has 4,000 steps, each with 5 PGD steps that are larger
+    than those of ``paper``.
+``quick``: small images of digits that come with the book, networks of an eighth of the width, a
+    third of the radius, and less noise on training images.
 """
 
 from collections.abc import Iterator, Mapping
@@ -87,8 +84,8 @@ METHODS: tuple[Network, ...] = (
 )
 """The rows of the paper's tables, in the paper's order."""
 MASKED = ("clp", "lsq", "plain-alp")
-"""The methods whose loss surfaces, according to Engstrom et al., are rougher than the loss surface
-of adversarial training.
+"""The methods whose loss surfaces, according to Engstrom et al., are rougher than that of
+adversarial training.
 """
 CLOSER = ("plain", "clp", "lsq", "at100")
 """The networks for which heat maps and the losses from many random starts are computed."""
@@ -108,15 +105,14 @@ class Setting:
     ``sizes``: the step sizes of the strong attacks.
     ``restarts``: the number of restarts of the strong attacks.
     ``queries``: the number of queries of the Square attack.
-    ``middle``: whether to run one more attack, which has as many steps as the strong attacks, but
-        only one random start.
+    ``middle``: whether to run one more attack, with as many steps as the strong attacks, but only
+        one random start.
     ``heat``: for the heat map, the numbers of steps, the step sizes, and the number of attacked
         images.
     ``starts``: the number of random starts from which PGD attacks each of five images.
     ``surfaces``: the number of images for which a loss surface is computed.
     ``side``: the number of points along each side of a loss surface.
-    ``statistics``: whether batch norm uses running or batch statistics while images are attacked in
-        training.
+    ``statistics``: whether batch norm uses running or batch statistics in the attacks of training.
     ``noise``: the standard deviation of the noise on training images, for the methods CLP and LSQ.
     """
 
@@ -289,8 +285,8 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     },
     "paper": {"mnist": _MNIST, "cifar10": _CIFAR, "resnet18": _INDEPENDENT},
 }
-"""The settings, by profile and by the first word of a network's name (before the colon). For MNIST
-this word is missing.
+"""The settings, by profile and by the first word of a network's name (before the colon), which is
+missing for MNIST.
 """
 OWN: Mapping[str, tuple[Network, ...]] = {
     "quick": ("plain", "clp", "lsq", "plain-alp", "at100"),
@@ -319,8 +315,8 @@ class Parameters(settings.Parameters):
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Network, tuple[Setting, str]]:
-        """Return for each chosen network its settings and its training method. Networks for which
-        the profile has no settings are left out.
+        """Return the settings and the training method of each chosen network for which the profile
+        has settings.
         """
         there = SETTINGS[self.profile]
         found: dict[Network, tuple[Setting, str]] = {}
@@ -332,7 +328,7 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the jobs that the study runs, as a dict. Each key begins with the kind of job, the
+    """Return the jobs that the study runs, as a dict whose keys begin with the kind of job, the
     network and the seed.
     """
     assert p.seeds is not None
@@ -385,9 +381,9 @@ def surfaces(
 
     ``loss``: the cross entropy at each point of the plane, shape (images, side, side).
 
-    The first axis of the plane is the sign of the gradient, and the second axis is a random vector
-    of signs. Along both axes, the plane reaches from -``radius`` to ``radius``, measured from the
-    image. The points of the plane are not clipped to [0, 1].
+    The first axis of the plane is the sign of the gradient, the second a random vector of signs.
+    Along both, the plane reaches from -``radius`` to ``radius`` around the image, without clipping
+    to [0, 1].
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -409,9 +405,8 @@ def roughness(loss: Tensor) -> float:
     """Return the mean roughness of the loss surfaces of all images; ``loss`` has the shape (images,
     side, side).
 
-    The roughness of a surface is a mean absolute second difference divided by the range of the
-    surface (maximum minus minimum). The second differences are taken between neighbouring points,
-    along both axes. Constant surfaces do not count in the mean over the images.
+    The roughness of a surface is the mean absolute second difference between neighbouring points,
+    along both axes, divided by its range (maximum minus minimum). Constant surfaces do not count.
     """
     loss = loss.double()
     found = [
@@ -486,8 +481,7 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
     if network != INDEPENDENT:
         strong = [done for name, done in found.items() if name not in ("clean", "baseline")]
         right["strongest"] = worst(strong)
-        # The baseline attack also counts: an image is robust only if all attacks, including this
-        # one, fail.
+        # The baseline attack also counts: an image is robust only if all attacks fail.
         same = right["baseline"][: len(right["strongest"])]
         right["strongest"] = right["strongest"] & same
         fall = percent(same) - percent(right["strongest"])

@@ -1,12 +1,12 @@
 """Test the claims of a blog post on defenses, and reproduce its two pictures of feature maps.
 
-The post explains adversarial training and feature denoising (Xie et al. 2019). The post prints no
+The post explains adversarial training and feature denoising (Xie et al. 2019), and prints no
 numbers of its own. The study measures how much an attack changes the feature maps after each stage
-of ResNet-18. Two networks are compared: one is trained on clean images, and the other is trained
-adversarially. For a few test images the study also stores the feature maps. The post's last
-paragraph names two weaknesses of adversarial training: attacks that were not used in training, and
-a lower accuracy on clean images. The study measures both weaknesses. Most networks come from the
-study on feature denoising. One more network is trained with an attack in the l2 norm.
+of two ResNet-18, one trained on clean images, the other adversarially; for a few test images it
+also stores the maps. The post's last paragraph names two weaknesses of adversarial training, which
+the study measures: attacks that were not used in training, and a lower accuracy on clean images.
+All networks come from the study on feature denoising, except one that is trained with an attack in
+the l2 norm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,9 +40,7 @@ EPS_L2 = 0.5
 RANDOM = Attack("random-signs", EPS, clip=True)
 SHOWN = 4
 KEPT = 2
-"""SHOWN is the number of test images whose feature maps are computed, and KEPT the number of those
-images whose feature maps are stored.
-"""
+"""The feature maps of SHOWN test images are computed, and those of KEPT of them stored."""
 GAUSSIAN = "nonlocal-gaussian"
 
 
@@ -123,17 +121,16 @@ def maps(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return the first test images and one of their feature maps in each layer, both without an
-    attack and under an attack.
+    """Return the first test images and one of their feature maps in each layer, without and under
+    an attack.
 
-    ``clean``, ``attacked``: the images without an attack and under the attack.
-    ``clean/<layer>``, ``attacked/<layer>``: one feature map of each image in a layer, without an
-        attack and under the attack.
+    ``clean``, ``attacked``: the images without and under the attack.
+    ``clean/<layer>``, ``attacked/<layer>``: one feature map of each image in a layer, without and
+        under the attack.
 
-    For each image and layer, the function chooses the channel that the attack changes most in the
-    l2 norm. If several layers have the same number of channels, the channel is chosen in the first
-    of these layers and used for all. So the feature maps before and after a denoising block are
-    from the same channel.
+    For each image and layer, this is the channel that the attack changes most in the l2 norm. If
+    several layers have the same number of channels, it is chosen in the first of them, so that the
+    feature maps before and after a denoising block are from the same channel.
 
     ``label``: the true class of each image.
     ``predicted``: the class that the network predicts for the attacked image.

@@ -1,15 +1,15 @@
 """Reproduce the tables of Szegedy et al. 2013, "Intriguing properties of neural networks" (arXiv
 1312.6199), on MNIST.
 
-Table 1 lists the training error, the test error and the mean minimum distortion for six networks.
-Table 2 lists the error rates of all networks on adversarial images. The adversarial images were
-computed on each of the networks in turn. Tables 3 and 4 list error rates on adversarial images for
-networks that were trained on disjoint halves of the training set.
+Table 1 lists the training error, the test error and the mean minimum distortion for six networks,
+and Table 2 the error rates of all networks on adversarial images computed on each of them. Tables 3
+and 4 list error rates on adversarial images for networks that were trained on disjoint halves of
+the training set.
 
 We could not read the paper's tables themselves, only a transcription that others made of them. The
 paper does not name the optimiser. As weight decay, we add decay/2 times the sum of the squared
-weights to the loss. With this form of weight decay, the exact solution of FC10's convex training
-problem has the error rates that the paper prints.
+weights to the loss; with this form, the exact solution of FC10's convex training problem has the
+error rates that the paper prints.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,8 +45,8 @@ NETWORKS: Mapping[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "fc200-200-10": ((784, 200, 200, 10), (1e-5, 1e-5, 1e-6)),
     "ae400-10": ((784, 400, 10), (0.0, 1e-6)),
 }
-"""The layers and weight decays of the networks of Table 1. For FC200-200-10 and AE400-10 we chose
-the decays ourselves.
+"""The layers and weight decays of the networks of Table 1; we chose the decays of FC200-200-10 and
+AE400-10 ourselves.
 """
 COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
 """The networks whose columns of Table 2 we could read."""
@@ -69,8 +69,7 @@ class Setting:
     ``softmax``: the training recipe of the softmax layer on the autoencoder's units.
     ``half``: the training recipe of the networks in Tables 3 and 4.
     ``pooled``: the training recipe of the network with a pool of adversarial images.
-    ``images``: the number of test images that are attacked; they are the first images of the test
-        set.
+    ``images``: the number of test images that are attacked, the first ones of the test set.
     ``pool``: the number of adversarial images in the pool.
     ``replaced``: the number of images in the pool that are replaced in each training step.
     """
@@ -127,7 +126,7 @@ HALVES: Mapping[str, tuple[str, int]] = {
     "fc123-456-10 other half": ("fc123-456-10", 1),
 }
 """The networks of Tables 3 and 4, and for each the half of the training set on which it is trained.
-Adversarial images are computed on the first of these networks.
+Adversarial images are computed on the first one.
 """
 _OF_HALVES = {**NETWORKS, "fc123-456-10": ((784, 123, 456, 10), (1e-5, 1e-5, 1e-6))}
 
@@ -140,9 +139,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the jobs that the study runs, as a dict.
-
-    The first part of a key says what is computed, and the second part is the seed.
+    """Return the jobs that the study runs, as a dict whose keys begin with what is computed and the
+    seed.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -274,8 +272,8 @@ def _fed(
     """Yield the error rates of all networks on one kind of images: adversarial images that were
     computed on the network ``source``, or images with noise.
 
-    Only the error rates of the networks in ``columns`` are compared with the paper's numbers. The
-    paper's row for AE400-10 is not compared, because we could not read it.
+    Only those of the networks in ``columns`` are compared with the paper's numbers, and not the row
+    for AE400-10, which we could not read.
     """
     for name, correct in zip(networks, right, strict=True):
         target = None
@@ -294,8 +292,8 @@ def _error(right: Tensor) -> float:
 def _pictures(
     profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]
 ) -> dict[str, list[Any]]:
-    """Return the first test images, both clean and attacked, as hexadecimal bytes. Return also the
-    labels and the target classes of the attacked images.
+    """Return the first test images, clean and attacked, as hexadecimal bytes, with their labels and
+    target classes.
     """
     setting = SETTINGS[profile]
     clean, labels = some(setting.data, "test", setting.images, "cpu")

@@ -1,7 +1,7 @@
 """Train the networks of Szegedy et al. 2013, and compute adversarial images on them by L-BFGS.
 
-The classifier FC100-100-10 has fully connected layers 784-100-100-10, sigmoid units and a softmax
-output. The classifier AE400-10 is a softmax layer on the 400 sigmoid units of an autoencoder.
+FC100-100-10 has fully connected layers 784-100-100-10, sigmoid units and a softmax output. AE400-10
+is a softmax layer on the 400 sigmoid units of an autoencoder.
 """
 
 import math
@@ -135,14 +135,12 @@ def train_on_features(
 def train_with_pool(
     classifier: Classifier, recipe: Recipe, size: int, replaced: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Train a classifier with a pool of adversarial images; return results with the same names as
-    those of `train`.
-
-    The method is described in `robustbook.defenses.pool_training`.
+    """Train a classifier with a pool of adversarial images (see
+    `robustbook.defenses.pool_training`); return results with the same names as those of `train`.
 
     ``size``: the number of images in the pool.
-    ``replaced``: the number of images that are replaced in each training step. The oldest images of
-        the pool are replaced by new adversarial images of `short_lbfgs`.
+    ``replaced``: how many of the oldest images in the pool each training step replaces by new
+        adversarial images of `short_lbfgs`.
     """
     data = training_images(classifier, seed)
     net = MLP(classifier.sizes, torch.sigmoid)
@@ -166,8 +164,8 @@ def train_with_pool(
 def short_lbfgs(net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
     """Return adversarial images of L-BFGS without a penalty on the distance.
 
-    The attack on an image stops when the network misclassifies the image. With the penalty, L-BFGS
-    would take about ten times as long.
+    The attack on an image stops when it is misclassified. With the penalty, L-BFGS would take about
+    ten times as long.
     """
     return lbfgs(net, images, labels, steps=20).images
 
@@ -208,8 +206,8 @@ def fed(
 
     ``right``: which images each network classifies correctly, shape (networks, images).
 
-    ``distortion``: the distortion to which the perturbation of each image is scaled, without
-        clipping; with None, perturbations are not scaled.
+    ``distortion``: the distortion to which each perturbation is scaled, without clipping; with
+        None, none is scaled.
     """
     source = made.call.arguments["network"]
     data, images = source.arguments["classifier"].data, made.call.arguments["images"]
@@ -257,9 +255,7 @@ def scaled(images: Tensor, changed: Tensor, distortion: float) -> Tensor:
 
 
 def training_images(classifier: Classifier, seed: int) -> ImageSet:
-    """Return the training images of a classifier; if they are a half of the training set, the seed
-    determines the split into halves.
-    """
+    """Return the training images of a classifier; ``seed`` determines the split into halves."""
     data = load(classifier.data, "train")
     if classifier.half is None:
         return data
@@ -268,8 +264,8 @@ def training_images(classifier: Classifier, seed: int) -> ImageSet:
 
 
 def some(data: str, split: Split, images: int, device: str) -> tuple[Tensor, Tensor]:
-    """Return the first images of the training or test set, with pixels in [0, 1], and the labels of
-    these images.
+    """Return the first images of the training or test set, with pixels in [0, 1], and their
+    labels.
     """
     found = load(data, split).subset(images)
     return as_float(found.images).to(device), found.labels.to(device)

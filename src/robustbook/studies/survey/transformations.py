@@ -1,16 +1,14 @@
 """Evaluate two transformations of the input as defenses: random resizing with padding, and JPEG
 compression.
 
-One network is trained without a defense. Oblivious attacks do not know the transformation, so they
-attack the network alone. The adversarial images of oblivious attacks are then transformed, and the
-network classifies them. The adaptive attack knows the transformation: it is PGD on the composition
-of transformation and network. Against random resizing, each step of the adaptive attack averages
-the gradient over random draws of the transformation. Against JPEG, the backward pass treats the
-compression as the identity (BPDA).
+One network is trained without a defense. Oblivious attacks do not know the transformation: they
+attack the network alone, and their adversarial images are then transformed and classified. The
+adaptive attack is PGD on the composition of transformation and network. Against random resizing,
+each of its steps averages the gradient over random draws of the transformation; against JPEG, the
+backward pass treats the compression as the identity (BPDA).
 
-With random resizing, the predicted class is the class with the largest mean probability over
-several draws. The study also evaluates a network that only rounds images to 8 bits, because every
-image file rounds pixels to 8 bits.
+With random resizing, the predicted class is the one with the largest mean probability over several
+draws. The study also evaluates rounding to 8 bits alone, which every image file does.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,8 +40,8 @@ QUALITY = 75
 """The JPEG quality, which is the default of libjpeg and the quality that Guo et al. 2018 use."""
 EPS = 8 / 255
 FRESH = 2**41
-"""Random draws are numbered; this is the number of the first draw for evaluation. Attacks use
-smaller numbers, and check their success with draws from 2**40.
+"""Random draws are numbered; this is the first for evaluation. Attacks use smaller numbers, and
+check their success with draws from 2**40.
 """
 Parameters = settings.Parameters
 
@@ -53,10 +51,10 @@ class Size:
     """The settings of the study for one profile: the network, its training, and the numbers of
     images, attack steps and random draws.
 
-    ``images``: the number of test images; they are the first images of the test set.
+    ``images``: the number of test images, the first ones of the test set.
     ``steps``: the number of steps of PGD.
-    ``averaged``: the numbers of random draws over which each step of PGD averages the gradient; the
-        attack is run once for each number.
+    ``averaged``: the numbers of random draws over which each step of PGD averages the gradient, one
+        run each.
     ``draws``: the number of random draws for a prediction with random resizing.
     """
 
@@ -224,7 +222,7 @@ def _climbed(
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (seed,
     transformation, attack, number of random draws per step). For an oblivious attack, the
-    transformation in the tuple is an empty string.
+    transformation is an empty string.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
