@@ -129,7 +129,8 @@ def answer(shown: Study) -> str:
         f"draws lowers this number to {averaged}, taking {STEPS} steps of PGD to {climb}, and both "
         f"together to {both}. New draws decide whether the attack succeeded: after FGSM with one "
         f"draw, {own} images are classified correctly with the attack's own draw, and "
-        f"{from_to(new.double().tolist(), '.0f')} with a single new draw ({JUDGES} new draws, one network)."
+        f"{from_to(new.double().tolist(), '.0f')} with a single new draw ({JUDGES} new draws, "
+        "one network)."
     )
 
 

@@ -35,7 +35,7 @@ NEAREST = {
 """Attacks that look for the smallest l2 perturbation. If the name of an attack contains "free", the
 attack does not clip images.
 """
-BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD, margin", "square": "Square"}
+BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD on the margin", "square": "Square"}
 """Attacks of a given l-infinity radius."""
 DRAWN = {"DeepFool": "deepfool", "DDN": "ddn"}
 RANKED = ("adv-training-i", "adv-training-ii", "deep-defense", "combination")

@@ -1,9 +1,9 @@
 """Test each claim of the authors' blog post on Deep Defense (Intel, 2018) by a measurement.
 
-The post states no numbers, so we chose the thresholds that decide whether a claim holds. Claim 1,
-that perturbations are a thousand times smaller than the image, is about large images, so it is
-tested in the study on ImageNet (`imagenet`). Claims 5 to 7 are about Table 1: each compares two
-numbers of the MLP.
+Most claims of the post have no numbers, so we chose the thresholds that decide whether a claim
+holds. Claim 1, that perturbations are a thousand times smaller than the image, is about large
+images, so it is tested in the study on ImageNet (`imagenet`). Claims 5 to 7 are about Table 1: each
+compares two numbers of the MLP.
 """
 
 import copy
