@@ -137,16 +137,22 @@ class Page:
 
     def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
         """Return the page's answer: a sentence that is computed from the book's best record,
-        followed by the verdicts.
+        followed by the verdicts and what they judge.
 
         ``deciding``: the ids of the papers' numbers whose verdicts are shown, with or without
-            ``paper/item/``. A verdict that several numbers share is shown only once.
+            ``paper/item/``. If the names of the numbers with one verdict are long, these numbers
+            are only counted.
         """
         if self.published is None:
             return Markdown("**Answer.** The book has no stored results for this page yet.")
-        verdicts = {name: e.verdict for e in self._entries for name in (e.id, self._short(e.id))}
-        badges = [badge(verdict) for verdict in dict.fromkeys(verdicts[each] for each in deciding)]
-        return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
+        found = {name: e for e in self._entries for name in (e.id, self._short(e.id))}
+        judged: dict[str, list[str]] = {}
+        for each in deciding:
+            judged.setdefault(found[each].verdict, []).append(found[each].name)
+        badges = [f"*{_together(names)}*: {badge(verdict)}" for verdict, names in judged.items()]
+        return Markdown(
+            " ".join(["**Answer.**", sentence(self.published), "; ".join(badges)]).strip()
+        )
 
     def verdicts(self) -> Table | Markdown:
         """Return a table of the paper's numbers that we measured, beside ours; if there are none,
@@ -191,7 +197,7 @@ class Page:
         ]
         verdicts = [row.verdict for row in self._compared]
         other = verdicts.count("other setting")
-        if not lines and "reproduced" in verdicts:
+        if not lines and {"reproduced", "inconclusive"} & set(verdicts):
             unjudged = (
                 f" {other} more were measured with a smaller experiment than the paper's, so they "
                 "have the verdict *other setting*."
@@ -204,8 +210,8 @@ class Page:
             )
         if not lines:
             return Markdown(
-                "We call none of these numbers reproduced or not reproduced, because that needs a "
-                "run with the paper's setting."
+                "None of these numbers has the verdict *reproduced* or *not reproduced*, because "
+                "such a verdict needs a run in the paper's setting."
             )
         head = "These target numbers were not reproduced. For each we give our best explanation:"
         return Markdown("\n".join([head, "", *lines]))
@@ -384,6 +390,14 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
     """Show one table per record; ``make`` returns the table of a record."""
     for version in versions:
         display(make(version))
+
+
+def _together(names: Sequence[str]) -> str:
+    """Return the names of target numbers, or how many there are if the text would be long."""
+    text = "; ".join(names)
+    if len(names) == 1 or len(text) <= 120:
+        return text
+    return f"{len(names)} comparisons with the paper"
 
 
 def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:

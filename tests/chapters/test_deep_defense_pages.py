@@ -166,8 +166,11 @@ def test_deep_defense_is_not_always_ahead_under_fgs() -> None:
     """Adversarial training II is ahead on MNIST, and the reference network on narrow networks."""
     text = table1.under_fgs(records_of(f"{PAPER}/table-1"))
     assert min(numbers(text.split("by ", 1)[1])[:2]) > 10
-    assert "narrow ConvNet by 1.5 points at 0.2;" in text
-    assert all(f"points at {share}" in text.split("narrow NIN")[1] for share in table1.SHARES)
+    assert "narrow ConvNet, by 1.5 points at 0.2 $" in text
+    assert all(
+        f"points at {share:g} $" in text.split("narrow NIN")[1] for share in table1.SHARES[:2]
+    )
+    assert text.endswith("by 1.4 points at $\\epsilon_\\mathrm{ref}$.")
 
 
 def test_the_order_on_lenet_depends_on_c() -> None:
@@ -209,7 +212,7 @@ def test_the_answer_of_today() -> None:
     assert [row[0] for row in rows] == ["MLP", "LeNet", "narrow ConvNet", "narrow NIN"]
     assert [row[3] for row in rows] == ["5 of 5", "3 of 3", "3 of 3", "1 of 3"]
     assert all(float(row[5]) > float(row[6]) > float(row[7]) for row in rows)
-    assert "LeNet 200, of these 198" in today.attacked(records)
+    assert "LeNet: 200 attacked, 198" in today.attacked(records)
     assert today._yes_or_no({"a": True, "b": True}) == "yes"
     assert today._yes_or_no({"a": True, "b": False}) == "yes on a; no on b"
     assert len(today.distances(records).axes) >= len(names.each_network(records))

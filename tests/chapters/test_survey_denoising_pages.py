@@ -131,10 +131,10 @@ def test_the_answer_ranks_only_what_the_intervals_rank() -> None:
     assert "No filter beats both controls; these filters differ from one or both: *median" in text
     rows = [replace(r, value=9.0) if r.name == "half width" else r for r in own.rows]
     wide = replace(own, rows=tuple(rows))
-    assert "apart from the controls, nor from another filter." in denoising.answer(wide)
+    assert "apart from the controls or from another filter." in denoising.answer(wide)
     alone = of_variants(own, "mean", "baseline", "null")
     assert "22.0\N{NO-BREAK SPACE}% with the filter *mean 3 x 3*" in denoising.answer(alone)
-    assert "No filter can be told apart from the controls. For" in denoising.answer(alone)
+    assert "no filter can be told apart from the controls. For" in denoising.answer(alone)
 
 
 def test_the_interval_covers_the_test_images_and_the_seeds() -> None:
@@ -200,7 +200,11 @@ def test_the_sentences_of_denoising() -> None:
     own = record("denoising")
     text = denoising.quieter(own)
     assert numbers(text) == [50, 3, 4, 0.5, 3, 4]
-    assert text.startswith("Yes.") and "falls by 50" in text and text.count("at most") == 1
+    assert (
+        text.startswith("Yes.")
+        and "lower the relative noise by 50" in text
+        and text.count("at most") == 1
+    )
     changed = [
         replace(r, value=1.16 if r.setting["stage"] == "stage4" else 0.9993)
         if r.name == "ratio" and r.setting["variant"] != "null"
@@ -208,8 +212,8 @@ def test_the_sentences_of_denoising() -> None:
         for r in own.rows
     ]
     text = denoising.quieter(replace(own, rows=tuple(changed)))
-    assert text.startswith("No. In blocks with a filter, the relative noise changes by at most 0.5")
-    assert "rises by 16" in text and numbers(text)[:4] == [0.5, 3, 16, 4]
+    assert text.startswith("No. Blocks with a filter change the relative noise by at most 0.5")
+    assert "raise it by 16" in text and numbers(text)[:4] == [0.5, 3, 16, 4]
     assert numbers(denoising.control(own)) == [0, 0, 100]
     assert numbers(denoising.ablated(own)) == [400, 26, 27, 1, 1, 1, 28, 2]
     few = [r for r in own.rows if r.setting.get("variant") not in denoising.ABLATIONS]

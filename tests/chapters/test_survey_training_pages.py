@@ -132,7 +132,9 @@ def test_fast_answer(single: Record) -> None:
     assert numbers(text) == [50, 78.5, 88.77, 2, 88, 68, 300, 0.3, 58]
     assert "reference" not in text and text.count("verdict-badge") == 1
     failed = fast.answer(with_failed_pgd(single))
-    assert numbers(failed)[-2:] == [12, 1000] and "no working reference. *PGD" in failed
+    assert (
+        numbers(failed)[-2:] == [12, 1000] and "no working reference. *Accuracy under PGD" in failed
+    )
 
 
 def test_fast_tables(single: Record) -> None:

@@ -144,7 +144,7 @@ def test_a_missing_reason_is_found(mine):
     publish(mine, row(50.0))
     assert unexplained(build(mine), {}) == [ACCURACY]
     assert unexplained(build(mine), {ACCURACY: "known"}) == []
-    assert line(mine).reason.endswith("reason unknown")
+    assert line(mine).reason.endswith("Reason unknown")
 
 
 def test_json_has_exactly_the_agreed_keys(mine):
@@ -291,6 +291,6 @@ def test_a_reason_follows_what_the_rule_saw(mine):
     (mine / "reasons.csv").write_text(f'id,reason\n{ACCURACY},"a narrower net, we think"\n')
     publish(mine, row(50.0))
     assert line(mine).reason == (
-        "our result is below the paper's number, by 47 percentage points more than the tolerance "
-        "allows; a narrower net, we think"
+        "our result is below the paper's number, and the difference exceeds the tolerance by 47 "
+        "percentage points. A narrower net, we think"
     )

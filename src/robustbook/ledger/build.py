@@ -196,7 +196,7 @@ def entries(
                 seeds=verdict.seeds,
                 profile=found.profile if found else None,
                 verdict=verdict.verdict,
-                reason="; ".join(filter(None, (verdict.note, reason, needs if unrun else ""))),
+                reason="; ".join(filter(None, (_explained(verdict.note, reason), needs * unrun))),
                 command=line,
                 tally=target.tally,
                 difference=verdict.difference,
@@ -206,6 +206,11 @@ def entries(
             )
         )
     return tuple(lines)
+
+
+def _explained(note: str, reason: str) -> str:
+    """Return the note of a verdict, and after it our explanation as a sentence of its own."""
+    return f"{note}. {reason[:1].upper()}{reason[1:]}" if note and reason else note or reason
 
 
 Measured = Mapping[str, Mapping[str, Measurement]]

@@ -230,10 +230,11 @@ def _bound(
     if gap:
         assert target.printed is not None
         side = "above" if ours > target.printed else "below"
-        limit = "the tolerance allows" if n == 1 else "the interval and the tolerance allow"
+        distance = "the difference" if n == 1 else "the distance of our interval from it"
         unit = " percentage points" if target.unit == "percent" else ""
         notes.append(
-            f"our result is {side} the paper's number, by {gap:.3g}{unit} more than {limit}"
+            f"our result is {side} the paper's number, and {distance} exceeds the tolerance by "
+            f"{gap:.3g}{unit}"
         )
         verdict = "not reproduced"
         if n == 1 and gap <= _of_choice(target, measured):

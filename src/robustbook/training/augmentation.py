@@ -1,8 +1,8 @@
 """Mirror and shift training images at random before the loss is computed.
 
 A hash of (seed, epoch, index of the image) from `robustbook.attacks.noise` determines the
-augmentation of an image, which is therefore the same in every batch, on every device, and after an
-interruption.
+augmentation of an image. So it depends neither on the batch that contains the image nor on the
+device, and is the same after an interruption.
 """
 
 import operator

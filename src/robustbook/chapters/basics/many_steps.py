@@ -276,7 +276,7 @@ def compared(shown: Study) -> str:
     """
     one, *many, _ = shown.budget.values()
     point, start, starts = (
-        f"only PGD succeeds on {more}, only FGSM on {fewer} of the points. "
+        f"PGD succeeds and FGSM fails on {more} of the points, and the reverse on {fewer}. "
         f"The difference {'is clear' if in_order((more, fewer)) else 'may be chance'}."
         for more, fewer in (apart(one, right) for right in many)
     )

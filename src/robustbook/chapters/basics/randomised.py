@@ -127,10 +127,10 @@ def answer(shown: Study) -> str:
         f"many steps with new noise. Of {len(shown.labels)} test images, {step} are classified "
         f"correctly after FGSM with one draw at eps {EPS:g}. Averaging the gradient over {most} "
         f"draws lowers this number to {averaged}, taking {STEPS} steps of PGD to {climb}, and both "
-        f"together to {both}. New draws decide whether the attack succeeded: after FGSM with one "
-        f"draw, {own} images are classified correctly with the attack's own draw, and "
-        f"{from_to(new.double().tolist(), '.0f')} with a single new draw ({JUDGES} new draws, "
-        "one network)."
+        f"together to {both}. We decide with new draws whether an attack succeeded: after FGSM "
+        f"with one draw, {own} images are classified correctly with the attack's own draw, and "
+        f"{from_to(new.double().tolist(), '.0f')} with a single new draw (range over "
+        f"{JUDGES} new draws, one network)."
     )
 
 
@@ -147,8 +147,8 @@ def compared(shown: Study) -> str:
     gaps = [abs(int(of.own.sum()) - float(of.single.sum()) / JUDGES) for of in rest.values()]
     ranked = "" if any(map(in_order, others)) else ", too few to rank the attacks"
     return (
-        f"Image by image, only PGD with {most} draws succeeds on {lost} of the images, and only "
-        f"FGSM with one draw on {won}. Each other attack in the figure gives a different result "
+        f"PGD with {most} draws succeeds and FGSM with one draw fails on {lost} of the images, and "
+        f"the reverse on {won}. Each other attack in the figure gives a different result "
         f"from PGD with {most} draws on at most {max(map(sum, others))} of them{ranked}. For each "
         "of these other attacks, the number of correct images with its own draw differs from the "
         f"mean over {JUDGES} single new draws by less than {int(max(gaps)) + 1}."

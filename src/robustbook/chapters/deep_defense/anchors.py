@@ -132,10 +132,10 @@ def gain(record: Record) -> str:
     both = of_target(record, "deep_defense/anchor-deepfool-text/mnist/rho2-gain")
     return (
         "According to the DeepFool paper, fine-tuning on DeepFool's images increases $\\rho_2$ by "
-        f"{_number(GAIN):g} % (one number for its networks on MNIST). In our runs the increase is "
-        f"{parts}. The verdict compares the paper's number with our mean over the networks, "
-        f"{fmean(both):.1f} %. With a tolerance of {tolerance(SOURCE + GAIN):g} points it is only "
-        f"just *reproduced*. {_alone(gains, record)}"
+        f"{_number(GAIN):g} %; the paper states only this one number for its networks on MNIST. "
+        f"In our runs the increase is {parts}. The verdict compares the paper's number with our "
+        f"mean over the networks, {fmean(both):.1f} %. With a tolerance of "
+        f"{tolerance(SOURCE + GAIN):g} points it is only just *reproduced*. {_alone(gains, record)}"
     ).rstrip()
 
 

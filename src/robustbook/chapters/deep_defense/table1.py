@@ -90,15 +90,22 @@ def under_fgs(records: Sequence[Record]) -> str:
         if not coloured(network):
             ahead.append(f"{lead:.0f} points on {with_article(record, network)}")
         lost = {share: _behind(record, network, "reference", share) for share in SHARES}
-        parts = [f"{points:.1f} points at {share}" for share, points in lost.items() if points > 0]
+        parts = [
+            f"by {points:.1f} points at {_size(share)}"
+            for share, points in lost.items()
+            if points > 0
+        ]
         if parts:
-            behind.append(f"{title(record, network)} by {', '.join(parts)}")
+            behind.append(f"{title(record, network)}, {listed(parts)}")
     return (
         f"At {EPS_REF}, the accuracy under FGS is higher with adversarial training II than with "
         f"Deep Defense, by {' and by '.join(ahead)}. Deep Defense is even less accurate than the "
-        f"reference network in these cases (step size as a share of {EPS_REF}): "
-        f"{'; '.join(behind) or 'none'}."
+        f"reference network in these cases: {'; '.join(behind) or 'none'}."
     )
+
+
+def _size(share: float) -> str:
+    return EPS_REF if share == 1 else f"{share:g} {EPS_REF}"
 
 
 def _behind(record: Record, network: str, method: str, share: float) -> float:

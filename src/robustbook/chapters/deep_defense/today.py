@@ -297,7 +297,7 @@ def _images(record: Record) -> Iterator[str]:
     images = {row.setting["network"]: row.images for row in record.rows if row.name == "accuracy"}
     for network, count in images.items():
         shared = spread(values(record, "shared images", network=network), 0)
-        yield f"{title(record, str(network))} {count:,}, of these {shared} shared"
+        yield f"{title(record, str(network))}: {count:,} attacked, {shared} of them shared"
 
 
 def _nearest_rows(record: Record) -> Iterator[list[str]]:

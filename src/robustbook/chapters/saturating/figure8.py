@@ -38,8 +38,9 @@ def answer(record: Record) -> str:
         f"succeeds on the saturated sigmoid network for {spread(most, 0)} of {PAIRS} pairs of a "
         "source image and a target class (in the paper: "
         f"{printed(SUCCESSES.format('figure-8')):g}), and from the least confident images for "
-        f"{spread(least, 0)}. On the vanilla sigmoid network it succeeds for "
-        f"{count(record, 'found', 'vanilla')} pairs from the most confident images. {badges}"
+        f"{spread(least, 0)}. On the vanilla sigmoid network it succeeds from "
+        f"the most confident images for {count(record, 'found', 'vanilla')} of {PAIRS} pairs. "
+        f"{badges}"
     )
 
 

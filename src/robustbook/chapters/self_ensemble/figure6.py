@@ -419,9 +419,9 @@ def _trained(record: Record, network: str) -> str:
     return whole_percent(
         f"On {names.in_text(record, network)}, "
         f"{'these accuracies are' if many else 'one of our accuracies is'} far below the authors' "
-        f"(in brackets): {'; '.join(low)}. RSE has {rse:.1f} % on clean images "
-        f"({points()[network, 'rse'][0.0][0]:.1f} %). Probably our training is too "
-        f"short for {'these defenses' if many else 'this defense'}{narrow}, so "
+        f"(in brackets): {'; '.join(low)}. For comparison, the accuracy of RSE on clean "
+        f"images is {rse:.1f} % ({points()[network, 'rse'][0.0][0]:.1f} %). Probably our training "
+        f"is too short for {'these defenses' if many else 'this defense'}{narrow}, so "
         f"{'their ranks say little about them' if many else 'its rank says little about it'}."
     )
 

@@ -210,9 +210,12 @@ def _ranking(record: Record, shown: list[str]) -> str:
         names = ", ".join(f"*{FILTERS[name]}*" for name in clear)
         text = f"No filter beats both controls; these filters differ from one or both: {names}"
     elif pairs and not distinct:
-        return "No filter can be told apart from the controls, nor from another filter."
+        return (
+            "By the accuracy under PGD, no filter can be told apart from the controls or from "
+            "another filter."
+        )
     else:
-        text = "No filter can be told apart from the controls"
+        text = "By the accuracy under PGD, no filter can be told apart from the controls"
     if not pairs:
         return f"{text}."
     return f"{text}. Of {len(pairs)} pairs of filters, {distinct} can be told apart."
@@ -426,11 +429,12 @@ def quieter(record: Record) -> str:
         for stage, each in found.items():
             stages.setdefault(_changed(each), []).append(stage)
         told = [
-            f"{change} after stage{'s' * (len(at) > 1)} {' and '.join(at)}"
-            for change, at in stages.items()
+            f"{change} if they stand after stage {' or '.join(at)}" for change, at in stages.items()
         ]
-        noise_ = "it" if said else "the relative noise"
-        said.append(f"In blocks {words}, {noise_} {', and '.join(told)}.")
+        text = ", and ".join(told)
+        if not said:
+            text = text.replace(" it ", " the relative noise ", 1)
+        said.append(f"Blocks {words} {text}.")
     lower = [change < -NEAR for (name, _), change in changes.items() if name in FILTERS]
     word = "Yes." if all(lower) else "In part." if any(lower) else "No."
     return minus(whole_percent(f"{word} {' '.join(said)}"))
@@ -439,12 +443,12 @@ def quieter(record: Record) -> str:
 def _changed(percents: list[float]) -> str:
     """Return a verb and changes in per cent, either their range or that all are at most `NEAR`."""
     if max(map(abs, percents)) <= NEAR:
-        return f"changes by at most {NEAR} %"
+        return f"change it by at most {NEAR} %"
     if min(percents) > 0:
-        return f"rises by {from_to(percents, '.0f')} %"
+        return f"raise it by {from_to(percents, '.0f')} %"
     if max(percents) < 0:
-        return f"falls by {from_to([-percent for percent in percents], '.0f')} %"
-    return f"changes by {from_to(percents, '+.0f')} %"
+        return f"lower it by {from_to([-percent for percent in percents], '.0f')} %"
+    return f"change it by {from_to(percents, '+.0f')} %"
 
 
 def control(record: Record) -> str:

@@ -118,7 +118,10 @@ def answer(record: Record) -> str:
     random, plain, noisy = (fmean(found) for found in seeds.values())
     images = tested(record, "accuracy", set=name, eps=eps, attack="pgd-50-10")
     target = f"survey/{PRINTED[name]['pgd-50-10']}"
-    badges = labelled("survey", {"PGD with restarts, after FGSM with a random start": (target,)})
+    badges = labelled(
+        "survey",
+        {"accuracy under PGD with restarts, after training on FGSM with a random start": (target,)},
+    )
     return whole_percent(
         f"Under PGD with 50 steps and restarts, the accuracy is {random:.1f} % after training on "
         f"FGSM with a random start ({printed(target)} % printed; "

@@ -112,10 +112,10 @@ def answer(record: Record) -> str:
     there = printed(f"{TABLE}/white-box/pgd-40-1-accuracy")
     return whole_percent(
         f"After adversarial training, {network(record)} classifies {defended:.1f} % of {many:,} "
-        f"test images correctly under PGD with 40 steps ({there} % printed). Of the first {few:,} "
-        f"of these images, it classifies {worst:.1f} % correctly under all of our strong attacks. "
-        f"After training on clean images instead, the network classifies {natural:.1f} % of the "
-        f"{many:,} images correctly under PGD with 40 steps."
+        f"test images correctly under PGD with 40 steps ({there} % in the paper). Of the first "
+        f"{few:,} of these images, it classifies {worst:.1f} % correctly under all of our strong "
+        "attacks. After training on clean images instead, the network classifies "
+        f"{natural:.1f} % of the {many:,} images correctly under PGD with 40 steps."
     )
 
 

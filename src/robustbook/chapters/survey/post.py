@@ -229,8 +229,8 @@ def random_against_attack(record: Record) -> str:
     )
     return whole_percent(
         f"After training on clean images, the attack changes the last feature maps by {attack:.0f} "
-        f"% of their norm, and random signs by {random:.0f} %. After adversarial training, the "
-        f"attack changes them by {later:.0f} %, and random signs by {less:.0f} %."
+        f"% of their norm, and random signs change them by {random:.0f} %. After adversarial "
+        f"training, the attack changes them by {later:.0f} %, and random signs by {less:.0f} %."
     )
 
 

@@ -1,7 +1,7 @@
 """Compare the settings that Nayebi & Ganguli 2017 state with the settings of our training.
 
-Also compare the range of error rates of saturated networks under FGSM that the paper's introduction
-states with the error rates of our saturated networks of Table 1.
+The paper's introduction also states a range of error rates of saturated networks under FGSM. It is
+compared with the error rates of our saturated networks of Table 1.
 """
 
 from collections.abc import Iterator, Mapping
