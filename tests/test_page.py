@@ -271,11 +271,30 @@ def test_the_table_of_verdicts_says_what_is_compared(book: Path) -> None:
         assert isinstance(shown, Table)
         text = shown.markdown
         assert ("| Interval |" in text) == (len(seeds) > 1)
-        drop = "CNN, saturated: drop in clean accuracy from the vanilla network (%)"
+        drop = "CNN, saturated: drop in clean accuracy from the vanilla network (points)"
         assert f"| {drop} | at most\N{NO-BREAK SPACE}0.02" in text
         assert "(derived) | 0.3 | 0.04 |" in text
-        both = "CNN: saturated above adversarially trained in accuracy under FGSM with eps = 0.25"
-        assert f"| {both} | order |" in text
+        both = "CNN, accuracy under FGSM with eps = 0.25: saturated above adversarially trained"
+        assert f"| {both} | order |  | difference −5 |" in text
+        assert "*Difference*" not in text and "*difference*: the first number minus" in text
+        assert "*Pattern*" not in text
+
+
+def test_an_answer_names_what_its_verdicts_judge(book: Path) -> None:
+    """Verdicts on two numbers with short names; many numbers with one verdict are counted."""
+    own = "saturating/table-1/"
+    measured = {"cnn-vanilla/accuracy": 99.0, "cnn-vanilla/fgsm-accuracy": 10.0}
+    rows = [Row(value, "percent", own + name, seed=0) for name, value in measured.items()]
+    publish(book, replace(record(), rows=tuple(rows)))
+    here = page.begin(ITEM, {})
+    one = here.answer(lambda _: "Yes.", "cnn-vanilla/accuracy").data
+    assert one.startswith("**Answer.** Yes. *CNN, vanilla: clean accuracy*: <span")
+    both = here.answer(lambda _: "Yes.", *measured).data
+    assert both.count("</span>") == 1 and "clean accuracy; CNN, vanilla: accuracy under" in both
+    assert here.answer(lambda _: "Yes.").data == "**Answer.** Yes."
+    assert page._together(["a", "b"]) == "a; b"
+    assert page._together(["a" * 70] * 2) == "2 comparisons with the paper"
+    assert page._together(["a" * 150]) == "a" * 150
 
 
 def test_without_a_record_published_says_what_to_do(book: Path) -> None:

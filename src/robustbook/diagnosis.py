@@ -107,7 +107,7 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
             "Does repairing the gradient change anything?",
             e["repaired"] < e["many_steps"] - points,
             f"many steps leave an accuracy of {e['many_steps']:.1f} %, and {e['repaired']:.1f} % "
-            "with a backward pass that cannot vanish",
+            "if the gradient is repaired so that it cannot vanish",
         )
     if _has(e, "one_step", "float64"):
         yield Finding(

@@ -184,7 +184,7 @@ class Page:
             _asked(entry, target) + (" (derived)" if target.kind == "derived" else ""),
             _number(entry.tolerance),
             *_ours(entry),
-            "" if entry.seeds is None else str(entry.seeds),
+            str(entry.seeds or ""),
             entry.verdict,
         ]
 
@@ -250,7 +250,8 @@ class Page:
     def _origin(self, record: Record) -> str:
         words = [f"profile `{record.profile}`"]
         if record.seeds:
-            words.append("seeds " + ", ".join(map(str, record.seeds)))
+            several = "s" * (len(record.seeds) > 1)
+            words.append(f"seed{several} {', '.join(map(str, record.seeds))}")
         origin = record.provenance
         if record is self.fresh:  # tests do not compare times, which vary
             words.append(f"{duration(origin['wall_seconds'])} on {origin.get('device', 'cpu')}")
@@ -409,7 +410,12 @@ def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:
     orders = any(entry.difference is not None for entry in shown)
     sentences = ["What the source states and what we measured."]
     if orders:
-        sentences.append("*Difference*: the first number minus the second.")
+        sentences.append(
+            "*Order*: the paper says which of two numbers is larger; *difference*: the first "
+            "number minus the second, in our runs."
+        )
+    if any(entry.held and entry.printed is None for entry in shown):
+        sentences.append("*Pattern*: the paper states the claim in the first column.")
     if any(_ours(entry)[1] for entry in shown):
         order = "; for an order, the 95 % confidence interval of the difference" if orders else ""
         sentences.append(f"*Interval*: the 95 % prediction interval for one more run{order}.")
@@ -429,8 +435,10 @@ def _ours(entry: ledger.Entry) -> tuple[str, str]:
     difference of our two numbers, for a pattern in how many runs it holds. There is no interval for
     a pattern, for a single seed, and for a measurement that is not random.
     """
-    if entry.held and entry.printed is None:
-        return ledger.runs_in_words(*entry.held), ""
+    if entry.held:  # the number of runs decides, and not the interval
+        held = ledger.runs_in_words(*entry.held)
+        ours = "" if entry.printed is None else ledger.measured(entry.ours, entry.tolerance)
+        return f"{ours}; {held}".removeprefix("; "), ""
     if entry.difference is None:
         ours = ledger.measured(entry.ours, entry.tolerance)
     else:

@@ -226,12 +226,12 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert figure6.undecided([paper]) == ["Model A"]
     text = figure6.crossings([paper])
     assert text.startswith("RSE is compared with the network without a defense at the same dist")
-    assert "STL-10 (distortion 0.1 and 0.21), RSE is worse at 2 of 2 distortions, in our" in text
-    assert text.endswith("at 2 of 2 distortions, in our runs and in the authors' data.")
+    assert "STL-10 (distortion 0.1 and 0.21), RSE is worse at each of them, in our" in text
+    assert text.endswith("at each of them, in our runs and in the authors' data.")
     equal_in_ours = record("figure-6", "paper", [*cells("model-a", SMALL), *equal("model-a", 6, 6)])
     text = figure6.crossings([equal_in_ours])
-    assert "the two are not distinguishable at 2 of 2 distortions in our runs; in the" in text
-    assert text.endswith("in the authors' data, RSE is worse at 2 of 2 distortions.")
+    assert "the two are not distinguishable at any of them in our runs; in the" in text
+    assert text.endswith("in the authors' data, RSE is worse at each of them.")
     ran = figure6.ran([paper])
     assert ran.startswith(
         "In the stored results, the attack takes 300 steps:\n\n- *Model A on STL-"
@@ -562,7 +562,7 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert len(overview.accuracies().axes) == 3
     text = overview.answer(record_of(f"{PAPER}/table-2"))
     assert (
-        text.startswith("Partly. Under the paper's attack with $c = 0.03$, a narrow VGG16 on ")
+        text.startswith("Partly. Under the paper's attack with $c = 0.03$, the accuracy of a ")
         and "But stronger attacks" in text
     )
 

@@ -153,7 +153,7 @@ def test_the_sentences_on_certificates(certificates: list[Record]) -> None:
     # 100 images: 72.5 and 50 % differ, 47.5 and 43.75 % do not, 22.5 and 37.5 % do.
     text = certified.best_in_words(certificates)
     assert "At radius 0, the certified accuracy is clearly the highest with sigma 0.25." in text
-    assert "At radius 0.25, no sigma is clearly the best on 100 test images." in text
+    assert "At radius 0.25, no sigma is clearly the best on 100 images." in text
     assert (
         "At radii 0.5 to 1.75, the certified accuracy is clearly the highest with sigma 1." in text
     )

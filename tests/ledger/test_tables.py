@@ -142,7 +142,7 @@ def test_only_a_number_in_per_cent_gets_a_unit(target):
     """The name of an ordering or a pattern is a whole statement."""
     number = target(compare="equal", unit="percent", printed=98.0, as_printed="98.0")
     assert quantity(number) == "CNN: accuracy (%)"
-    assert quantity(replace(number, name="CNN (MNIST)")) == "CNN (MNIST, %)"
+    assert quantity(replace(number, name="CNN (MNIST)")) == "CNN (MNIST), in %"
     assert quantity(target(compare="greater_than", partner="b", unit="percent")) == number.name
     assert quantity(target(compare="shape", unit="percent")) == number.name
     assert quantity(target(compare="equal", unit="l2", printed=1.0)) == number.name

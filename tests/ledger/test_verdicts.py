@@ -148,7 +148,7 @@ def test_yes_or_no_is_judged_seed_by_seed(target, measured, n, against, verdict)
     pattern = judge(target(kind="claim"), measured(*values, holds=holds))
     assert pattern.verdict == verdict and pattern.held == (n - against, n)
     assert judged.held == (pattern.held if n > 1 else None)
-    assert pattern.note == runs_in_words(n - against, n)
+    assert pattern.note == f"the claim {runs_in_words(n - against, n)}"
 
 
 def test_whole_numbers_without_a_tolerance_are_judged_seed_by_seed(target, measured):
@@ -187,9 +187,9 @@ def test_orderings_pair_by_seed_and_not_by_position(target, measured):
     """
     ours = measured(82, 61, 73, seeds=[2, 0, 1])
     same = judge(ordering(target), ours, measured(50, 60, 70, seeds=[0, 1, 2]))
-    assert same.verdict == YES and same.note.endswith("], paired")
+    assert same.verdict == YES and same.note.endswith("), seed by seed")
     other = judge(ordering(target), ours, measured(50, 60, 70, seeds=[3, 4, 5]))
-    assert other.verdict == UNSURE and other.note.endswith("], unpaired")
+    assert other.verdict == UNSURE and other.note.endswith("), with different seeds")
 
 
 def test_the_choice_of_few_images_widens_the_interval_of_an_order(target, measured):

@@ -168,7 +168,7 @@ def judge(
     else:
         verdict, note = _bound(target, measured, ours, low, high)
     if held is not None:
-        verdict, note = _outcomes(*held), runs_in_words(*held)
+        verdict, note = _outcomes(*held), f"the claim {runs_in_words(*held)}"
     if verdict in JUDGED and measured.profile != "paper":
         where = "at this setting the comparison " + DIRECTION[verdict]
         verdict, note = "other setting", f"{where}; {note}" if note else where
@@ -234,7 +234,7 @@ def _bound(
         unit = " percentage points" if target.unit == "percent" else ""
         notes.append(
             f"our result is {side} the paper's number, and {distance} exceeds the tolerance by "
-            f"{gap:.3g}{unit}"
+            f"{gap:.2g}{unit}"
         )
         verdict = "not reproduced"
         if n == 1 and gap <= _of_choice(target, measured):
@@ -289,10 +289,10 @@ def _ordering(
         verdict = "inconclusive"
     else:
         verdict = "not reproduced"
-    text = f"our difference, first minus second, is {shown(mean, None)}"
+    text = f"the first number minus the second is {shown(mean, None)} in our runs"
     if low != high:
-        text += f" [{shown(low, None)}, {shown(high, None)}]"
-    how = "a single run" if single else "paired" if paired else "unpaired"
+        text += f" (interval {shown(low, None)} to {shown(high, None)})"
+    how = "a single run" if single else "seed by seed" if paired else "with different seeds"
     return verdict, f"{text}, {how}", (mean, low, high)
 
 

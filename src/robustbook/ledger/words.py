@@ -11,9 +11,13 @@ def quantity(target: Target) -> str:
     unit.
     """
     number = target.partner is None and target.compare != "shape"
+    if number and target.unit == "fraction" and "accuracy" in target.metric:
+        return f"{target.name}, as a fraction"
+    if number and target.metric == "accuracy_drop":
+        return f"{target.name} (points)"
     if not number or target.unit != "percent":
         return target.name
-    return f"{target.name[:-1]}, %)" if target.name.endswith(")") else f"{target.name} (%)"
+    return f"{target.name}, in %" if target.name.endswith(")") else f"{target.name} (%)"
 
 
 def runs_in_words(agree: int, runs: int) -> str:

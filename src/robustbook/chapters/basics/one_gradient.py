@@ -111,8 +111,8 @@ def answer(shown: Study) -> str:
         )
     return (
         "**Answer.** A small change is enough, and an attack can compute it from the gradient of "
-        f"the loss. {own} After FGSM with eps {EPS:g}, {left:.0f} % of the test images are still "
-        "classified correctly."
+        f"the loss. {own} If FGSM may change every pixel by {EPS:g}, {left:.0f} % of the test "
+        "images are still classified correctly."
     )
 
 

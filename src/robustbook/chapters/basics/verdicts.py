@@ -95,12 +95,11 @@ def answer() -> str:
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
-        "**Answer.** If the printed number is close to the mean of our runs, or if our runs vary "
-        "little and it could be the result of *one more run* of ours. From the five quiet runs "
-        f"below, we expect this result between {low:.1f} and {high:.1f} % (the 95 % prediction "
-        f"interval), so the verdict on a printed 93 % is *{quiet}*. The noisy runs have the same "
-        "mean, but their interval contains nearly any printed number, so their verdict is "
-        f"*{noisy}*."
+        "**Answer.** When the printed number is close to the mean of our runs, or when our runs "
+        "vary little and the number could be the result of *one more run* of ours. The five quiet "
+        f"runs below let us expect {low:.1f} to {high:.1f} % for one more run (the 95 % prediction "
+        f"interval), so a printed 93 % is *{quiet}*. The noisy runs have the same mean, but their "
+        f"interval contains nearly any number, so for them the verdict on 93 % is *{noisy}*."
     )
 
 

@@ -65,11 +65,12 @@ def answer(record: Record) -> str:
         for n, gain in zip(shown, found, strict=True)
     )
     return (
-        f"{'Yes' if min(*gains, *found) > 1 else 'Not always'}, on MNIST. The median of the "
-        f"smallest distance that any attack finds becomes {least} (by DeepFool alone: "
-        f"{listed(f'{gain:.2f}' for gain in gains)} times). These images are clipped to [0, 1]. "
-        f"But on {names.counted(ahead)}, adversarial training with FGSM increases $\\rho_2$ more "
-        f"than Deep Defense with the released c = {figure3.USUAL['c']:g}."
+        f"{'Yes' if min(*gains, *found) > 1 else 'Not always'}, on MNIST. The median distance to "
+        f"the nearest adversarial image that our attacks find becomes {least} (by DeepFool alone: "
+        f"{listed(f'{gain:.2f}' for gain in gains)} times; all images are clipped to [0, 1]). But "
+        f"on {names.counted(ahead)}, adversarial training with FGSM increases $\\rho_2$, the "
+        "relative size of DeepFool's perturbation, more than Deep Defense with the released "
+        f"c = {figure3.USUAL['c']:g}."
     )
 
 
@@ -79,8 +80,8 @@ def claims() -> Table:
     """
     return table(
         "Claims of the paper and its authors, and our own questions (in italics): the page that "
-        "tests them, what we find, and how often we give each verdict. A question of our own gets "
-        "no verdict: the verdicts in its row are about the numbers and claims on its page.",
+        "tests them, what we find, and the verdicts on that page. A question of our own has no "
+        "verdict; its row counts the verdicts on the numbers and claims that its page compares.",
         "tab-dd-overview",
         ["Claim or question", "Page", "We find", "Verdicts"],
         [
@@ -99,7 +100,7 @@ def _counted(items: Collection[str]) -> str:
     repeated = [line for line in lines if line.same_as and _item(line.same_as) not in items]
     also = [replace(line, same_as="") for line in repeated]
     pages = {c.page for c in CLAIMS for line in repeated if _item(line.same_as) in c.items}
-    there = f" (of these, {ledger.counts(also)} are counted at {listed(map(page_link, pages))})"
+    there = f" (including {ledger.counts(also)} that {listed(map(page_link, pages))} has too)"
     return ledger.counts([*lines, *also]) + (there if also else "")
 
 
@@ -236,7 +237,7 @@ CLAIMS = (
         _compared,
     ),
     Claim(
-        "*How much of the increase in ρ₂ comes in the first epoch?*",
+        "*How much of the increase in ρ₂ comes early in training?*",
         "figure2",
         ("figure-convergence-mnist", "figure-convergence-cifar10"),
         _early,
@@ -289,7 +290,7 @@ def _ways(
         words = f"median distance by {name}, clipped to [0, 1]"
         yield words, today, "shared median", {"attack": attack}, digits
     for words, attack in (("accuracy under FGSM", "fgsm"), ("under all attacks together", "worst")):
-        yield f"{words}, {size}", today, "accuracy", {"attack": attack, "eps": eps}, 1
+        yield f"{words}, eps {size}", today, "accuracy", {"attack": attack, "eps": eps}, 1
 
 
 def _asked(table_1: Record, today: Record, network: str) -> Iterator[list[str]]:

@@ -92,11 +92,11 @@ def answer(record: Record) -> str:
         )
     left = max(fmean(found[network]["saturated"]["pgd softened"]) for network in NETWORKS)
     return whole_percent(
-        f"{'No' if left < 50 else 'Yes'}: after PGD with softened slopes, no saturated network has "
-        f"a mean accuracy above {left:.1f} % on {record.parameters['controls']:,} test images. So "
-        "adversarial images exist, but FGSM misses many of them on the MLPs: after one step of it, "
-        f"the accuracy on {_images(record):,} test images is {', '.join(kept[:-1])} and "
-        f"{kept[-1]}. The paper's FGSM accuracies: {fgsm_verdicts()}"
+        f"{'No' if left < 50 else 'Yes'}: after a stronger attack (PGD with softened slopes), no "
+        f"saturated network has a mean accuracy above {left:.1f} % on "
+        f"{record.parameters['controls']:,} test images. On the MLPs, FGSM misses many of these "
+        f"adversarial images. After one FGSM step, the accuracy on {_images(record):,} test images "
+        f"is {', '.join(kept[:-1])} and {kept[-1]}. The paper's FGSM accuracies: {fgsm_verdicts()}"
     )
 
 
@@ -135,7 +135,8 @@ def attacks_figure(record: Record) -> Figure:
 def attacks_table(record: Record) -> Table:
     """Return a table of each network's accuracy under each attack."""
     return table(
-        "Accuracy in per cent under each attack, mean (range over the seeds).",
+        f"Accuracy in per cent on {record.parameters['controls']:,} test images under each attack, "
+        "mean (range over the seeds).",
         "tab-table-1-readings",
         ["Network, attack", *METHODS],
         list(_attack_rows(record)),

@@ -20,7 +20,8 @@ MOST, ENOUGH = 50, 10
 LEADS = {
     True: "About ten draws.",
     False: "More than ten draws.",
-    None: "These runs cannot tell, because the gains are within two standard errors.",
+    None: "These runs cannot tell: the gains from 1 to 10 and from 10 to 50 draws are within two "
+    "standard errors.",
 }
 
 

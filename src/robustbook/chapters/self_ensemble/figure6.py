@@ -374,10 +374,10 @@ def crossings(records: Sequence[Record]) -> str:
 
 def _counts(orders: Sequence[str]) -> str:
     words = {BETTER: BETTER, WORSE: WORSE, OPEN: "the two are not distinguishable"}
-    of = f"{len(orders)} distortion{'s' * (len(orders) > 1)}"
-    return listed(
-        [f"{words[word]} at {orders.count(word)} of {of}" for word in words if word in orders]
-    )
+    if len(orders) > 1 and len(set(orders)) == 1:
+        return f"{words[orders[0]]} at {'any' if orders[0] == OPEN else 'each'} of them"
+    found = {word: orders.count(word) for word in words if word in orders}
+    return listed(f"{words[word]} at {count} of {len(orders)}" for word, count in found.items())
 
 
 def baselines(records: Sequence[Record]) -> str:

@@ -52,8 +52,8 @@ def answer(record: Record) -> str:
     )
     return whole_percent(
         f"{'Partly' if sure else 'Not clearly'}. Under the paper's attack with "
-        f"$c = {table2.AT:g}$, {names.in_text(record, table2.NETWORK)} classifies {rse:.1f} % of "
-        f"the images correctly with noise, and {none:.1f} % without "
+        f"$c = {table2.AT:g}$, the accuracy of {names.in_text(record, table2.NETWORK)} is "
+        f"{rse:.1f} % with RSE and {none:.1f} % without a defense "
         f"({names.size(record, table2.NETWORK)}).{other} "
         f"{today.finding(record_of(f'{PAPER}/today'))}"
     )
@@ -63,17 +63,16 @@ def _decided(record: Record, network: str) -> str:
     """Return a sentence that compares RSE with no defense at c = 0.1 and at the same distortion."""
     rse, none = figure6.at_equal_c(record, network)
     text = (
-        f" On {names.in_text(record, network)} ({names.size(record, network)}), the accuracy at "
-        f"$c = {figure6.AT:g}$ is {rse:.1f} % with RSE and {none:.1f} % without a defense "
-        f"({figure6.order(record, network, rse, none)})."
+        f" On {names.in_text(record, network)} ({names.size(record, network)}), it is {rse:.1f} "
+        f"and {none:.1f} % at $c = {figure6.AT:g}$"
     )
     found = figure6.at_equal_distance(record, network)
     if found is None:
-        return text
+        return f"{text} ({figure6.order(record, network, rse, none)})."
     distance, rse, none = found
     return (
-        f"{text} At the same distortion of {distance:g} it is {rse:.1f} and {none:.1f} % "
-        f"({figure6.order(record, network, rse, none)})."
+        f"{text}, and {rse:.1f} and {none:.1f} % if the images are changed equally far (distortion "
+        f"{distance:g}; {figure6.order(record, network, rse, none)})."
     )
 
 
@@ -178,13 +177,13 @@ CLAIMS = (
         "Noise is needed both in training and at test time",
         "figure2",
         ("figure-2",),
-        quoted(of_all(figure2.answer, f"{PAPER}/figure-2"), 0, 1, 2),
+        quoted(of_all(figure2.answer, f"{PAPER}/figure-2"), 1, 2),
     ),
     Claim(
         "More noise makes RSE more robust and lowers its clean accuracy",
         "figure3",
         ("figure-3",),
-        quoted(of_best(figure3.answer, f"{PAPER}/figure-3"), 0, 1, 2),
+        quoted(of_best(figure3.answer, f"{PAPER}/figure-3"), 0, 1, 2, 3),
     ),
     Claim(
         "An ensemble of 50 draws is better than one draw under weak attacks, and worse under "

@@ -169,7 +169,12 @@ def slopes_in_words(record: Record) -> str:
         told.append(f"{listed(each)} ({words})")
     lead = "The median trace divided by the square of the median gradient norm is"
     if all(of.get("misclassified", 0.0) < of["correctly classified"] for of in ratios.values()):
-        lead = f"So the trace hardly shows how steep the loss is on misclassified images. {lead}"
+        times = [of["correctly classified"] / of["misclassified"] for of in ratios.values()]
+        return (
+            "So the trace hardly shows how steep the loss is on misclassified images: relative to "
+            f"the squared gradient norm it is {from_to(times, '.0f')} times smaller there than on "
+            "correctly classified images (medians in the table below)."
+        )
     return f"{lead} {'; '.join(told)}."
 
 

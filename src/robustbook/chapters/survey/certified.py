@@ -190,11 +190,15 @@ def best_in_words(records: Sequence[Record]) -> str:
             best.append((top if clear else None, r))
     told = []
     for sigma, group in groupby(best, key=lambda pair: pair[0]):
-        span = _radii([r for _, r in group])
+        radii = [r for _, r in group]
+        if sigma is None:
+            told.append(f"At {_radii(radii)}, no sigma is clearly the best on {images} images.")
+            continue
+        smaller = max((s for s in sigmas(record) if s < sigma), default=0.0)
+        alone = radii[0] > largest(_draws(record)) * smaller
         told.append(
-            f"At {span}, no sigma is clearly the best on {images} test images."
-            if sigma is None
-            else f"At {span}, the certified accuracy is clearly the highest with sigma {sigma:g}."
+            f"At {_radii(radii)}, the certified accuracy is clearly the highest with sigma "
+            f"{sigma:g}{', because no smaller sigma can certify these radii' * alone}."
         )
     there = [(_best_printed(r), r) for r in RADII]
     paper = [
@@ -228,8 +232,14 @@ def origin(records: Sequence[Record]) -> str:
     record = measured(records)
     seeds = len(record.seeds)
     runs = "one network" if seeds == 1 else f"{seeds} networks"
+    lead = "The accuracies"
+    if records[0] is not record:
+        lead = (
+            f"With profile `{records[0].profile}` we computed only the largest radii that can be "
+            "certified. All accuracies"
+        )
     return (
-        f"The accuracies on this page come from the profile `{record.profile}`: "
+        f"{lead} on this page come from the profile `{record.profile}`: "
         f"{_network(record)}, {_images(record)}, and {runs} for each sigma."
     )
 

@@ -50,7 +50,8 @@ def _madry(record: Record) -> str:
     images = images_of(record, "accuracy", source="white", attack="worst")
     worst = mean(record, "accuracy", source="white", attack="worst")
     return (
-        f"{worst:.0f} % of {images} images are classified correctly under all of our strong attacks"
+        f"A narrow version of Madry's network classifies {worst:.0f} % of {images} images "
+        "correctly under all of our strong attacks"
     )
 
 
@@ -229,9 +230,22 @@ def answer(_: Record) -> str:
         f"{pgd.strong:.0f} % under several stronger attacks together. With clean logit pairing, it "
         f"falls from {paired.weak:.0f} % to {paired.strong:.0f} %, and with logit squeezing from "
         f"{squeezing.weak:.0f} %{low} to {squeezing.strong:.0f} % ({pgd.network}, {images} test "
-        f"images). With JPEG in front of {jpeg.network}, the accuracy is {jpeg.weak:.0f} % if "
-        f"DeepFool attacks the network without JPEG, and {jpeg.strong:.0f} % if PGD does. If PGD "
-        f"attacks the network with JPEG, it is {aware:.0f} %."
+        f"images). {_denoised(record_of(f'{PAPER}/denoising'))} With JPEG in front of "
+        f"{jpeg.network}, the accuracy is {jpeg.weak:.0f} % under DeepFool and {jpeg.strong:.0f} % "
+        f"under PGD if both attack the network alone, and {aware:.0f} % if PGD attacks the network "
+        "with JPEG."
+    )
+
+
+def _denoised(record: Record) -> str:
+    """Return a sentence that states how many filters change the accuracy of adversarially trained
+    networks under PGD.
+    """
+    filters = [name for name in denoising.variants(record) if name in denoising.FILTERS]
+    clear = sum(denoising.apart(record, name, "baseline") for name in filters)
+    return (
+        f"Of {len(filters)} filters for feature denoising, {clear or 'none'} clearly "
+        f"change{'s' * (clear < 2)} the accuracy under PGD."
     )
 
 
