@@ -290,7 +290,7 @@ def test_an_answer_names_what_its_verdicts_judge(book: Path) -> None:
     one = here.answer(lambda _: "Yes.", "cnn-vanilla/accuracy").data
     assert one.startswith("**Answer.** Yes. *CNN, vanilla: clean accuracy*: <span")
     both = here.answer(lambda _: "Yes.", *measured).data
-    assert both.count("</span>") == 1 and "clean accuracy; CNN, vanilla: accuracy under" in both
+    assert both.count("</span>") == 2 and "; *CNN, vanilla: accuracy under FGSM with eps" in both
     assert here.answer(lambda _: "Yes.").data == "**Answer.** Yes."
     assert page._together(["a", "b"]) == "a; b"
     assert page._together(["a" * 70] * 2) == "2 comparisons with the paper"
