@@ -54,7 +54,7 @@ def answer(records: Sequence[Record]) -> str:
     record = measured(records)
     near, far = (
         f"{100 * certified(record, AT, r):.0f} % "
-        f"({100 * float(printed(target(AT, r)) or 0):.0f} % printed)"
+        f"({100 * float(printed(target(AT, r)) or 0):.0f} % in the paper)"
         for r in (0.25, 0.5)
     )
     return whole_percent(

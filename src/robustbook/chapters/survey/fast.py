@@ -124,7 +124,7 @@ def answer(record: Record) -> str:
     )
     return whole_percent(
         f"Under PGD with 50 steps and restarts, the accuracy is {random:.1f} % after training on "
-        f"FGSM with a random start ({printed(target)} % printed; "
+        f"FGSM with a random start ({printed(target)} % in the paper; "
         f"{seeds_in_words(len(seeds['fgsm-rs']))}), {plain:.1f} % without the random start, and "
         f"{noisy:.1f} % with N-FGSM, a later variant. The networks were trained on "
         f"{data(record)} and tested on {images:,} images, always with radius {eps:g}. "
@@ -383,9 +383,9 @@ def gap(record: Record) -> str:
     there = [printed(f"survey/{PRINTED[name][attack]}") for attack in ("pgd-50-10", "autoattack")]
     return whole_percent(
         f"Of the same {images:,} images, the network trained on FGSM with a random start "
-        f"classifies {pgd:.1f} % correctly under PGD with restarts ({there[0]} % printed), "
-        f"{auto:.1f} % under AutoAttack ({there[1]} % printed), and {worst:.1f} % under all of our "
-        "strong attacks together."
+        f"classifies {pgd:.1f} % correctly under PGD with restarts ({there[0]} % in the paper), "
+        f"{auto:.1f} % under AutoAttack ({there[1]} % in the paper), and {worst:.1f} % under "
+        "all of our strong attacks together."
     )
 
 

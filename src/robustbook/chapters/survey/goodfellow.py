@@ -105,10 +105,10 @@ def answer(record: Record) -> str:
     )
     return whole_percent(
         f"Under FGSM on {many:,} test images, the error of a maxout network is {plain:.1f} % after "
-        f"training on clean images alone ({there} % printed), and {trained:.1f} % after training "
-        f"on both ({then} % printed for a larger network). But under PGD with 40 steps, training "
-        f"on both leaves an error of {pgd:.1f} %, on the first {few:,} of these images. The "
-        f"networks were trained on {data(record)} ({seeds_in_words(len(record.seeds))}). {badges}"
+        f"training on clean images alone ({there} % in the paper), and {trained:.1f} % after "
+        f"training on both ({then} % in the paper, for a larger network). But under PGD with "
+        f"40 steps, training on both leaves an error of {pgd:.1f} %, on the first {few:,} of these "
+        f"images. The networks were trained on {data(record)} ({seeds_in_words(len(record.seeds))}). {badges}"
     )
 
 

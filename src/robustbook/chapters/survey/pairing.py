@@ -172,7 +172,7 @@ def _fall(record: Record, method: str) -> str:
     words = FALLEN[method]
     before, after = at_baseline(record, method), at_strongest(record, method)
     there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
-    beside_ = f"({there[0]} % and {there[1]} % printed)"
+    beside_ = f"({there[0]} % and {there[1]} % in the paper)"
     if looks_robust(record, method):
         return (
             f"With {words}, the accuracy falls from {before:.1f} % under PGD to {after:.1f} % "
