@@ -108,7 +108,8 @@ def answer(record: Record) -> str:
         f"training on clean images alone ({there} % in the paper), and {trained:.1f} % after "
         f"training on both ({then} % in the paper, for a larger network). But under PGD with "
         f"40 steps, training on both leaves an error of {pgd:.1f} %, on the first {few:,} of these "
-        f"images. The networks were trained on {data(record)} ({seeds_in_words(len(record.seeds))}). {badges}"
+        f"images. The networks were trained on {data(record)} "
+        f"({seeds_in_words(len(record.seeds))}). {badges}"
     )
 
 

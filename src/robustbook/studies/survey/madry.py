@@ -180,7 +180,11 @@ SETTINGS: Mapping[str, Setting] = {
         1,
         2000,
         100,
-        {"rising 3000": _rising(3000), "rising 1000": _rising(1000)},
+        {
+            "rising 3000": _rising(3000),
+            "rising 1000": _rising(1000),
+            "constant 1000": replace(_rising(1000), rise=0.0),
+        },
         _short(2000).recipe,
         (),
         _rising(1000),
