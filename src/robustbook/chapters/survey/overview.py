@@ -17,6 +17,7 @@ from . import (
     certified,
     denoising,
     fast,
+    madry,
     pairing,
     post,
     szegedy,
@@ -49,9 +50,10 @@ def _goodfellow(record: Record) -> str:
 def _madry(record: Record) -> str:
     images = images_of(record, "accuracy", source="white", attack="worst")
     worst = mean(record, "accuracy", source="white", attack="worst")
+    network = madry.network(record)
     return (
-        f"A narrow version of Madry's network classifies {worst:.0f} % of {images} images "
-        "correctly under all of our strong attacks"
+        f"{network[0].upper()}{network[1:]} classifies {worst:.0f} % of {images} images correctly "
+        "under all of our strong attacks"
     )
 
 
