@@ -30,7 +30,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Run one command line in a project whose only study is `tiny_parts`."""
     targets = tmp_path / "book" / "targets"
     targets.mkdir(parents=True)
-    line = "saturating/tiny/height,Height,saturating,tiny,,height,none,3.0,printed,equal,2.5,Sec. 1,"
+    line = "saturating/tiny/height,Height,saturating,tiny,,height,none,3.0,printed,equal,2.5,1,"
     (targets / "one-targets.csv").write_text(",".join(COLUMNS) + f"\n{line}\n")
     monkeypatch.setattr(catalogue, "BOOK", tmp_path / "book")
     monkeypatch.setattr(catalogue, "ITEMS", {TINY: "tiny_parts"})
