@@ -112,7 +112,7 @@ def test_every_command_of_the_ledger_is_accepted(profile: str | None) -> None:
         assert profile in (None, given["profile"]) or profile not in job.study.Parameters.own_seeds
     silent = [entry for entry in found if not entry.command]
     assert {entry.paper for entry in silent} == {"deep_defense", "self_ensemble", "survey"}
-    reasons = {entry.reason.rpartition("; ")[2] for entry in silent}
+    reasons = {entry.note.rpartition("; ")[2] for entry in silent}
     assert reasons - {"no study yet"} <= set(items.WITHOUT_STUDY.values())
     if profile is None:
         assert reasons - {"no study yet"} == set(items.WITHOUT_STUDY.values())  # all are used

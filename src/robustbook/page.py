@@ -190,10 +190,13 @@ class Page:
 
     def reasons(self) -> Markdown:
         """Return our explanation for each of the paper's numbers that was not reproduced."""
+        names: dict[str, list[str]] = {}
+        for row in self._compared:
+            if row.verdict == "not reproduced":
+                names.setdefault(row.reason, []).append(f"**{self._quantity(row)}**")
         lines = [
-            f"- **{self._quantity(row)}**: {row.reason[:1].upper()}{row.reason[1:]}."
-            for row in self._compared
-            if row.verdict == "not reproduced"
+            f"- {'; '.join(rows)}: {reason[:1].upper()}{reason[1:]}."
+            for reason, rows in names.items()
         ]
         verdicts = [row.verdict for row in self._compared]
         other = verdicts.count("other setting")

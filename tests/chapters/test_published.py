@@ -47,7 +47,7 @@ def test_the_ledger_is_built_again_after_an_edit(
     target = "saturating/table-1/cnn-vanilla/accuracy"
     for reason in ("", "another network"):
         if reason:
-            (tmp_path / "reasons.csv").write_text(f"id,reason\n{target},{reason}\n")
+            (tmp_path / "reasons.csv").write_text(f"ids,reason\n{target},{reason}\n")
         (entry,) = (each for each in entries("saturating", "table-1") if each.id == target)
         assert entry.reason == reason
 

@@ -144,14 +144,14 @@ def test_a_missing_reason_is_found(mine):
     publish(mine, row(50.0))
     assert unexplained(build(mine), {}) == [ACCURACY]
     assert unexplained(build(mine), {ACCURACY: "known"}) == []
-    assert line(mine).reason.endswith("Reason unknown")
+    assert line(mine).explanation.endswith(". We do not know the reason")
 
 
 def test_json_has_exactly_the_agreed_keys(mine):
     publish(mine, row(97.5), row(97.7, seed=1))
     keys = (
         "id name paper item setting metric unit printed as_printed ours low high seeds profile "
-        "verdict reason command tally difference same_as tolerance held"
+        "verdict note reason command tally difference same_as tolerance held"
     ).split()
     assert [field.name for field in fields(Entry)] == keys
     whole = build(mine, command=items.command)
@@ -208,9 +208,9 @@ def test_what_was_not_run_names_the_item_that_measures_it(mine):
     entries = {e.id: e for e in build(mine, command=items.command).entries}
     alexnet = entries["deep_defense/table-1/imagenet-alexnet/reference/rho2"]
     assert alexnet.command == "robustbook run deep_defense/imagenet --profile paper"
-    assert alexnet.reason.startswith("needs a GPU, and ImageNet's photographs")
+    assert alexnet.note.startswith("needs a GPU, and ImageNet's photographs")
     lenet = entries["deep_defense/table-1/mnist-lenet/reference/rho2"]
-    assert (lenet.command, lenet.reason) == (
+    assert (lenet.command, lenet.note) == (
         "robustbook run deep_defense/table-1 --profile paper",
         "",
     )
@@ -221,7 +221,7 @@ def test_what_was_not_run_names_the_item_that_measures_it(mine):
     settings = entries["saturating/text-4/settings/epsilon"]
     assert settings.command == "robustbook run saturating/claims --profile paper"
     googlenet = entries["deep_defense/anchor-deepfool-table-1/googlenet-ilsvrc2012/rho2"]
-    assert (googlenet.command, googlenet.reason) == ("", "GoogLeNet is not in the book")
+    assert (googlenet.command, googlenet.note) == ("", "GoogLeNet is not in the book")
 
 
 def test_without_a_list_of_items_there_are_no_commands(mine):
@@ -273,12 +273,14 @@ def test_a_record_that_answers_nothing_known_is_refused(mine):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,why\n", "columns must be one of .*'id', 'reason'"),
-        ("id,reason\nsaturating/table-1/nothing,because\n", "no target has the id"),
-        (f"id,reason\n{ACCURACY},  \n", "has an empty reason"),
-        (f"id,reason\n{ACCURACY}\n", "reasons.csv, line 2: a row must have 2 fields"),
-        (f"id,reason\n{ACCURACY},few, as we think\n", "line 2: a row must have 2 fields"),
-        (f"id,reason\n{ACCURACY},a\n{ACCURACY},b\n", "stands there twice"),
+        ("id,reason\n", "columns must be one of .*'ids', 'reason'"),
+        ("ids,reason\nsaturating/table-1/nothing,because\n", "no target has the id"),
+        (f"ids,reason\n{ACCURACY},  \n", "has an empty reason"),
+        (f"ids,reason\n{ACCURACY}\n", "reasons.csv, line 2: a row must have 2 fields"),
+        (f"ids,reason\n{ACCURACY},few, as we think\n", "line 2: a row must have 2 fields"),
+        (f"ids,reason\n{ACCURACY},a\n{ACCURACY},b\n", "stands there twice"),
+        (f"ids,reason\n{ACCURACY} {ACCURACY},a\n", "stands there twice"),
+        ("ids,reason\n ,a\n", "line 2: the row has no id"),
     ],
 )
 def test_reasons_at_fault_are_refused(mine, text, message):
@@ -288,9 +290,9 @@ def test_reasons_at_fault_are_refused(mine, text, message):
 
 
 def test_a_reason_follows_what_the_rule_saw(mine):
-    (mine / "reasons.csv").write_text(f'id,reason\n{ACCURACY},"a narrower net, we think"\n')
+    (mine / "reasons.csv").write_text(f'ids,reason\n{ACCURACY},"a narrower net, we think"\n')
     publish(mine, row(50.0))
-    assert line(mine).reason == (
+    assert line(mine).explanation == (
         "our result is below the paper's number, and the difference exceeds the tolerance by 47 "
         "percentage points. A narrower net, we think"
     )

@@ -48,7 +48,7 @@ def ledger(tmp_path_factory):
         record = Record("saturating", item, profile, {}, tuple(range(n)), tuple(rows))
         write_record(record, book / "records")
     some = next(iter(read_targets(book / "targets")))
-    (book / "reasons.csv").write_text(f'id,reason\n{some},"a < b & ""c"" {"long " * 40}"\n')
+    (book / "reasons.csv").write_text(f'ids,reason\n{some},"a < b & ""c"" {"long " * 40}"\n')
     return build(book, command=items.command)
 
 
@@ -99,7 +99,7 @@ def test_text_lists_context_apart_and_what_would_run(ledger):
     assert "to run: robustbook run saturating/figure-5 --profile paper" in counted
     # The needs of a run are printed once below the lines of an item, not below each line.
     assert counted.count("needs a GPU, and ImageNet's photographs") == 3
-    silent = {e.reason.rpartition("; ")[2] for e in ledger.entries if not e.command}
+    silent = {e.note.rpartition("; ")[2] for e in ledger.entries if not e.command}
     assert "CaffeNet is not in the book" in silent
     assert all(reason in " ".join(counted.split()) for reason in silent)
 
@@ -126,7 +126,7 @@ def test_page_is_well_formed_and_whole(ledger):
         entry.verdict for entry in ledger.entries
     }
     assert "&lt; b &amp; &quot;c&quot;" in page_html(ledger)
-    assert set(ledger.entries[0].reason.split()) <= set(" ".join(page.words).split())
+    assert set(ledger.entries[0].explanation.split()) <= set(" ".join(page.words).split())
 
 
 def test_every_number_has_a_short_name_of_its_own(book):

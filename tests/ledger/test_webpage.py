@@ -20,6 +20,8 @@ from robustbook.ledger.words import measured
         (0.123456, None, "0.123"),
         (123456.0, 10.0, "123,456"),
         (0.0, 0.5, "0.00"),
+        (50.5, 15.0, "50.5"),
+        (90.0, 15.0, "90"),
     ],
 )
 def test_a_number_has_one_decimal_more_than_its_tolerance(
@@ -34,7 +36,9 @@ def test_a_row_begins_with_words_and_ends_with_a_sentence() -> None:
         for each in catalogue.whole_ledger().entries
         if each.id == "saturating/table-1/sigmoid-adversarial/accuracy"
     )
-    html = ledger.page_html(ledger.Ledger((replace(entry, reason="too high; we tried"),), ()))
+    html = ledger.page_html(
+        ledger.Ledger((replace(entry, note="", reason="too high; we tried"),), ())
+    )
     assert "The table has 1 targets. The counts below count 1 of them; the other 0 repeat" in html
     cells = re.findall(r"<td>(.*?)</td>", html)
     assert cells[0].startswith(f"{entry.name}<small>")

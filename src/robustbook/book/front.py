@@ -139,7 +139,7 @@ def deciding_table(
 
 def _is_apart(entry: Entry) -> bool:
     """Return whether only the prediction interval, and not our mean, agrees with the paper."""
-    return entry.verdict == "reproduced" and "our mean differs by more than" in entry.reason
+    return entry.verdict == "reproduced" and "our mean differs by more than" in entry.note
 
 
 def _apart(target: Target, entry: Entry) -> str:

@@ -52,6 +52,8 @@ class Entry:
         agreement, in the number's unit; None if the paper prints no number.
     ``held``: for a verdict by the number of runs that agree with the paper, this number and that of
         all runs.
+    ``note``: what decided the verdict, or what a run needs.
+    ``reason``: our explanation of a number that was not reproduced, or "".
     ``same_as``: the id of an earlier line that makes the same comparison, so that this one is shown
         but not counted.
     """
@@ -71,6 +73,7 @@ class Entry:
     seeds: int | None
     profile: str | None
     verdict: str
+    note: str
     reason: str
     command: str
     tally: str = TALLIES[0]
@@ -78,6 +81,12 @@ class Entry:
     same_as: str = ""
     tolerance: float | None = None
     held: tuple[int, int] | None = None
+
+    @property
+    def explanation(self) -> str:
+        """Return the note of the verdict, and after it our reason as a sentence of its own."""
+        note, reason = self.note, self.reason
+        return f"{note}. {reason[:1].upper()}{reason[1:]}" if note and reason else note or reason
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -171,7 +180,7 @@ def entries(
         found, partner = _pair(target, measured)
         verdict = judge(target, found, partner)
         reason = reasons.get(
-            target.id, "reason unknown" if verdict.verdict == "not reproduced" else ""
+            target.id, "we do not know the reason" if verdict.verdict == "not reproduced" else ""
         )
         unrun = verdict.verdict == "not run"
         # If only the other number of an ordering is not measured, the command measures that one.
@@ -196,7 +205,8 @@ def entries(
                 seeds=verdict.seeds,
                 profile=found.profile if found else None,
                 verdict=verdict.verdict,
-                reason="; ".join(filter(None, (_explained(verdict.note, reason), needs * unrun))),
+                note="; ".join(filter(None, (verdict.note, needs * unrun))),
+                reason=reason,
                 command=line,
                 tally=target.tally,
                 difference=verdict.difference,
@@ -206,11 +216,6 @@ def entries(
             )
         )
     return tuple(lines)
-
-
-def _explained(note: str, reason: str) -> str:
-    """Return the note of a verdict, and after it our explanation as a sentence of its own."""
-    return f"{note}. {reason[:1].upper()}{reason[1:]}" if note and reason else note or reason
 
 
 Measured = Mapping[str, Mapping[str, Measurement]]
@@ -316,22 +321,26 @@ def measurements(
 
 
 def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
-    """Return the hand-written explanations of verdicts (columns id, reason), by the id of the
-    paper's number; an empty dictionary if there is no such file.
+    """Return the hand-written explanations of verdicts, by the id of the paper's number; an empty
+    dictionary if there is no such file. The columns are `ids` and `reason`; ids with the same
+    reason stand in one row, with spaces between them.
 
     Raises ValueError for an unknown or repeated id, or an empty reason.
     """
     if not path.exists():
         return {}
     reasons: dict[str, str] = {}
-    for where, row in read_rows(path, ("id", "reason")):
-        id_, reason = row["id"], row["reason"].strip()
-        if id_ not in targets:
-            raise ValueError(f"{where}: no target has the id {id_!r}{_nearest(id_, targets)}")
-        if id_ in reasons or not reason:
-            fault = "stands there twice" if id_ in reasons else "has an empty reason"
-            raise ValueError(f"{where}: {id_} {fault}")
-        reasons[id_] = reason
+    for where, row in read_rows(path, ("ids", "reason")):
+        ids, reason = row["ids"].split(), row["reason"].strip()
+        if not ids:
+            raise ValueError(f"{where}: the row has no id")
+        for id_ in ids:
+            if id_ not in targets:
+                raise ValueError(f"{where}: no target has the id {id_!r}{_nearest(id_, targets)}")
+            if id_ in reasons or not reason:
+                fault = "stands there twice" if id_ in reasons else "has an empty reason"
+                raise ValueError(f"{where}: {id_} {fault}")
+            reasons[id_] = reason
     return reasons
 
 

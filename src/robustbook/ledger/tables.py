@@ -66,7 +66,7 @@ def text_table(ledger: Ledger) -> str:
         lines += [f"{title:<{NAME}}{heads}", *(line for entry in members for line in _lines(entry))]
         unrun = [entry for entry in members if entry.verdict == "not run"]
         commands = sorted({entry.command for entry in unrun} - {""})
-        reasons = sorted({entry.reason for entry in unrun if entry.ours is None} - {""})
+        reasons = sorted({entry.explanation for entry in unrun if entry.ours is None} - {""})
         lines += [line for command in commands for line in _continued(f"  to run: {command}")]
         lines += [line for reason in reasons for line in _wrapped(reason)] + [""]
     if ledger.context:
@@ -105,7 +105,7 @@ def _lines(entry: Entry) -> list[str]:
     lines = [f"{name:<{NAME}}{values}"] if len(name) < NAME else [name, " " * NAME + values]
     if entry.verdict == "not run" and entry.ours is None:
         return lines  # what a run needs is printed once, below all lines
-    return lines + _wrapped(entry.reason)
+    return lines + _wrapped(entry.explanation)
 
 
 def _continued(command: str) -> list[str]:

@@ -234,7 +234,7 @@ def _bound(
         unit = " percentage points" if target.unit == "percent" else ""
         notes.append(
             f"our result is {side} the paper's number, and {distance} exceeds the tolerance by "
-            f"{gap:.2g}{unit}"
+            f"{shown(gap, None)}{unit}"
         )
         verdict = "not reproduced"
         if n == 1 and gap <= _of_choice(target, measured):

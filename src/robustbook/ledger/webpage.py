@@ -82,7 +82,7 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
     allowed = f"± {number(entry.tolerance)}" if entry.tolerance else ""
     seeds = f"{entry.seeds} seed{'s' * (entry.seeds > 1)}, " if entry.seeds else ""
     behind = [_interval(entry), f"{seeds}{entry.profile}" if entry.profile else ""]
-    known = [escape(_sentence(entry.reason))]
+    known = [escape(_sentence(entry.explanation))]
     if entry.verdict == "not run" and entry.command:
         run, *options = escape(entry.command).split(" --")
         known.append(f"<code>{run}{''.join(map(_option, options))}</code>")

@@ -30,7 +30,7 @@ def runs_in_words(agree: int, runs: int) -> str:
 def measured(value: float | int | None, tolerance: float | None) -> str:
     """Return a measured number as text, or "" for None: with one decimal more than the tolerance,
     but at most four significant digits; without a tolerance, with three significant digits or, if
-    it is whole, with all digits.
+    it is whole, with all digits. A number that is not whole has at least one decimal below 1,000.
     """
     if value is None:
         return ""
@@ -39,7 +39,7 @@ def measured(value: float | int | None, tolerance: float | None) -> str:
     elif not tolerance:
         text = f"{value:.3g}"
     else:
-        decimals = max(0, 1 - math.floor(math.log10(tolerance)))
+        decimals = max(0 if value == int(value) else 1, 1 - math.floor(math.log10(tolerance)))
         most = 3 - math.floor(math.log10(abs(value))) if value else decimals
         text = f"{value:.{max(0, min(decimals, most))}f}"
     return text.replace("-", "\N{MINUS SIGN}")
