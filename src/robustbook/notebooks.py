@@ -59,6 +59,14 @@ BAR = re.compile(
 CURSOR_UP = "\x1b[A"  # nested progress bars write this to return to the first bar
 
 
+def contents(root: Path = ROOT) -> list[str]:
+    """Return the names ``folder/name`` of the notebooks in the book's table of contents, in its
+    order.
+    """
+    text = (root / "_toc.yml").read_text(encoding="utf-8")
+    return re.findall(r"file: notebooks/(\S+)", text)
+
+
 def names(root: Path = ROOT) -> list[str]:
     """Return the sorted names ``folder/name`` of the notebooks, of which one of the two files may
     be missing.
@@ -316,7 +324,9 @@ def _chosen(wanted: tuple[str, ...]) -> list[str]:
     for name in wanted:
         if name not in known:
             raise click.UsageError(f"no notebook {name!r}; there are: {', '.join(known)}")
-    return list(wanted) or known
+    # Early pages of the book train what later ones use, so that no page has to train everything.
+    places = {name: place for place, name in enumerate(contents())}
+    return list(wanted) or sorted(known, key=lambda name: places.get(name, len(places)))
 
 
 def _stop_on(failures: Mapping[str, str], left: str) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from robustbook.book import front
 from robustbook.book.printing import chapters, joined, print_chapter
-from robustbook.notebooks import ROOT
+from robustbook.notebooks import ROOT, contents
 
 from .conftest import HTML
 
@@ -17,7 +16,7 @@ def test_a_chapter_is_a_folder_of_notebooks() -> None:
     """Its pages keep the order of the contents; a page outside a folder belongs to no chapter."""
     names = ["basics/second", "paper/overview", "basics/first", "benchmarks"]
     assert chapters(names) == {"basics": ["second", "first"], "paper": ["overview"]}
-    assert sum(map(len, chapters(front.contents(ROOT)).values())) > 30
+    assert sum(map(len, chapters(contents(ROOT)).values())) > 30
 
 
 def test_articles_are_joined_in_the_frame_of_the_first_page() -> None:
@@ -39,7 +38,7 @@ def test_the_pdf_of_a_chapter(browser: Browser, address: str, tmp_path: Path) ->
     print_chapter(browser, address, HTML, "basics", out)
     written = out.read_bytes()
     assert written.startswith(b"%PDF")
-    assert written.count(b"/Type /Page\n") > len(chapters(front.contents(ROOT))["basics"])
+    assert written.count(b"/Type /Page\n") > len(chapters(contents(ROOT))["basics"])
     assert b"127.0.0.1" not in written and b"localhost" not in written
     assert written.count(b"/Dest") > 10  # links from one place of the PDF to another
     assert re.search(rb"/URI \(https://", written)  # the cited papers

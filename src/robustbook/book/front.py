@@ -211,16 +211,8 @@ def unwritten(whole: Ledger, root: Path) -> str:
 
 def written(root: Path) -> list[str]:
     """Return the papers that have an overview page in the book's table of contents."""
-    names = contents(root)
+    names = notebooks.contents(root)
     return [paper for paper in ledger.TITLES if f"{paper}/overview" in names]
-
-
-def contents(root: Path) -> list[str]:
-    """Return the names of the notebooks in the order of the book's table of contents, without
-    folder and suffix.
-    """
-    text = (root / "_toc.yml").read_text(encoding="utf-8")
-    return re.findall(r"file: notebooks/(\S+)", text)
 
 
 def judged(root: Path) -> dict[str, tuple[str, ...]]:
@@ -229,7 +221,7 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
     """
     found: dict[str, tuple[str, ...]] = {}
     there = notebooks.names(root)
-    for name in contents(root):
+    for name in notebooks.contents(root):
         if name not in there:
             continue
         cells = notebooks.stored(name, ".ipynb", root).cells

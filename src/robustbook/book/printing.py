@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from playwright.sync_api import Browser
 
-from robustbook.notebooks import ROOT
+from robustbook.notebooks import ROOT, contents
 
-from . import browser, front
+from . import browser
 
 START, END = '<article class="bd-article"', "</article>"
 FOOTER = (
@@ -73,7 +73,7 @@ def print_chapter(chromium: Browser, address: str, html: Path, chapter: str, out
     ``chapter``: the name of the chapter's folder below "notebooks".
     """
     folder = f"notebooks/{chapter}"
-    names = [f"{folder}/{page}" for page in chapters(front.contents(ROOT))[chapter]]
+    names = [f"{folder}/{page}" for page in chapters(contents(ROOT))[chapter]]
     whole = joined(
         [
             (name, (html / f"{name}.html").read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ def main() -> None:
             "Chromium is missing: on Debian and Ubuntu, apt install chromium"
         )
     with browser.served(html) as address, browser.chromium() as chromium:
-        for chapter in chapters(front.contents(ROOT)):
+        for chapter in chapters(contents(ROOT)):
             out = ROOT / "_build" / "print" / f"{chapter}.pdf"
             print_chapter(chromium, address, html, chapter, out)
             click.echo(f"{out.relative_to(ROOT)}: {out.stat().st_size / 1e6:.1f} MB")

@@ -124,7 +124,7 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
         "filters.json": front.filters(judged),
         "api.md": api_list(),
         "status.md": status_table(
-            json.loads(times.read_text()) if times.exists() else {}, front.contents(root)
+            json.loads(times.read_text()) if times.exists() else {}, notebooks.contents(root)
         ),
     }
 
