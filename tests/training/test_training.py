@@ -165,10 +165,11 @@ def test_the_loop_is_the_ten_line_loop(recipe: Recipe) -> None:
     assert all(p.grad is None for p in net.parameters()) and not net.training
 
 
-def test_adam_is_its_recursion() -> None:
+@pytest.mark.parametrize("epsilon", [1e-8, 1e-2])
+def test_adam_is_its_recursion(epsilon: float) -> None:
     """Kingma & Ba 2015, Algorithm 1, with betas 0.9 and 0.999, in float64 by hand."""
     net, by_hand = network(), network().double()
-    run([net], Recipe(STEPS, BATCH, 0.05), seeds=[5])
+    run([net], Recipe(STEPS, BATCH, 0.05, epsilon=epsilon), seeds=[5])
     images, labels = data()
     ws = list(by_hand.parameters())
     m, v = [torch.zeros_like(w) for w in ws], [torch.zeros_like(w) for w in ws]
@@ -180,7 +181,7 @@ def test_adam_is_its_recursion() -> None:
             for i, g in enumerate(gradients):
                 m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g
                 first, second = m[i] / (1 - 0.9 ** (step + 1)), v[i] / (1 - 0.999 ** (step + 1))
-                ws[i] -= 0.05 * first / (second.sqrt() + 1e-8)
+                ws[i] -= 0.05 * first / (second.sqrt() + epsilon)
     for ours, w in zip(weights(net), ws, strict=True):
         torch.testing.assert_close(ours.double(), w.detach(), rtol=1e-3, atol=1e-4)
 
@@ -534,6 +535,7 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
         ({"steps": 0}, "steps must be greater than 0, got 0"),
         ({"batch_size": -1}, "batch_size must be greater than 0, got -1"),
         ({"lr": float("nan")}, "lr must be greater than 0, got nan"),
+        ({"epsilon": 0.0}, "epsilon must be greater than 0, got 0.0"),
         ({"optimizer": "rmsprop"}, "optimizer must be adam or sgd, got 'rmsprop'"),
         ({"schedule": "cosine"}, "schedule must be constant, linear or pairs .*, got 'cosine'"),
     ],

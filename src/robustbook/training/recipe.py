@@ -39,6 +39,7 @@ class Recipe:
         The result is the same up to rounding, and training is faster on a CPU, and also in
         bfloat16.
     ``augmentation``: the augmentation of the training images; with None, images are not augmented.
+    ``epsilon``: the constant that Adam adds to the square root of the second moment.
     """
 
     steps: int
@@ -46,7 +47,7 @@ class Recipe:
     lr: float
     optimizer: Literal["adam", "sgd"] = "adam"
     schedule: Literal["constant", "linear"] | Stairs = "constant"
-    momentum: float = 0.9  # for SGD; Adam uses betas (0.9, 0.999) and eps 1e-8
+    momentum: float = 0.9  # for SGD; Adam uses betas (0.9, 0.999)
     weight_decay: float = 0.0
     precision: Precision = later("float32")
     channels_last: bool = later(False)
@@ -54,9 +55,10 @@ class Recipe:
     warmup: float = later(0.0)
     decay: Literal["all", "weights"] = later("all")
     augmentation: Augmentation | None = later(None)
+    epsilon: float = later(1e-8)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "lr"):
+        for name in ("steps", "batch_size", "lr", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
         for name in ("steps", "batch_size"):

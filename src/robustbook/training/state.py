@@ -82,7 +82,7 @@ class State:
         ]
         if self.recipe.optimizer == "adam":
             self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
-                groups, fused=True, capturable=graph
+                groups, eps=self.recipe.epsilon, fused=True, capturable=graph
             )
         else:
             self.optimizer = torch.optim.SGD(
