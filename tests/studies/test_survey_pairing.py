@@ -145,3 +145,19 @@ def test_a_surface_of_a_trained_network(tmp_path: Path) -> None:
     own = torch.nn.functional.cross_entropy(net(x), data.labels, reduction="none")
     torch.testing.assert_close(loss[:, 2, 2], own.detach(), rtol=1e-4, atol=1e-5)
     assert loss[:, 4, 2].mean() > loss[:, 2, 2].mean() > loss[:, 0, 2].mean()
+
+
+def test_a_short_training_has_10_epochs_and_is_not_compared_with_the_paper() -> None:
+    own = pairing.SETTINGS["paper"]["mnist"]
+    for method in ("clp", "lsq"):
+        long, short = (own.training(f"{method}{end}", 0).arguments for end in ("", "-short"))
+        assert long["recipe"].steps == 10 * short["recipe"].steps == 100 * (60_000 // 256)
+        assert long["recipe"].epsilon == 1e-6  # as in the released code
+        assert long["defense"] == short["defense"]
+    names = ["clp", "clp-short"]
+    p = check(pairing.Parameters, {"profile": "paper", "seeds": [0], "networks": names})
+    record = pairing.condense(p, answers(pairing.calls(p)))
+    compared = {row.setting["network"] for row in record.rows if row.target and row.setting}
+    assert compared == {"clp"}
+    heat = [row.setting["network"] for row in record.rows if row.name == "heat"]
+    assert heat.count("clp") == heat.count("clp-short") > 0

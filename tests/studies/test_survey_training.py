@@ -65,13 +65,14 @@ def test_every_target_of_goodfellow_has_a_row(profile: str) -> None:
     assert judged == wanted("goodfellow/")
 
 
-def test_every_target_of_fast_training_has_a_row() -> None:
+@pytest.mark.parametrize("profile", ["reduced", "paper"])
+def test_every_target_of_fast_training_has_a_row(profile: str) -> None:
     judged: set[str] = set()
     for sets in (["mnist"], ["cifar10"]):
-        p = check(fast.Parameters, {"profile": "paper", "seeds": [0, 1], "sets": sets})
+        p = check(fast.Parameters, {"profile": profile, "seeds": [0, 1], "sets": sets})
         record = fast.condense(p, answers(fast.calls(p)))
         judged |= {row.target for row in record.rows if row.target}
-    assert judged == wanted("wong/", "n-fgsm/")
+    assert judged == wanted("wong/", "n-fgsm/", "fgsm-rs/")
 
 
 @pytest.mark.parametrize("profile", ["quick", "reduced"])
@@ -85,6 +86,12 @@ def test_small_runs_answer_the_targets_of_mnist(profile: str) -> None:
     }
 
 
+def test_an_image_set_without_settings_is_refused() -> None:
+    p = check(fast.Parameters, {"profile": "quick", "sets": ["cifar10"]})
+    with pytest.raises(BadParameter, match="sets must be mnist for profile quick, got 'cifar10'"):
+        fast.calls(p)
+
+
 def test_the_printed_settings() -> None:
     """The facts of Goodfellow et al., and of the released code of Wong et al."""
     own = fast.SETTINGS["paper", "mnist"]
@@ -96,6 +103,12 @@ def test_the_printed_settings() -> None:
     assert fast.inner(own, "fgsm-rs-2", 0.3).step_size == pytest.approx(0.6)
     coloured = fast.SETTINGS["paper", "cifar10"]
     assert fast.inner(coloured, "fgsm-rs", 8 / 255).statistics == "batch"
+    epochs = {
+        (method, radius): fast.network(coloured, method, radius, 0).arguments["recipe"].steps / 390
+        for method in ("fgsm", "fgsm-rs", "n-fgsm")
+        for radius in (8.0, 16.0)
+    }
+    assert epochs.pop(("fgsm-rs", 8.0)) == 15 and set(epochs.values()) == {30}
     assert goodfellow.attacks(goodfellow.SETTINGS["paper"])["fgsm"] == Attack("fgsm", 0.25)
 
 

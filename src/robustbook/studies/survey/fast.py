@@ -9,7 +9,8 @@ FGSM fails.
 ``paper``: MNIST, with the network and the training schedule of Wong et al. Training with PGD is
     left out, because with profile ``reduced`` the network learns nothing from it. With
     ``sets=["cifar10"]`` the study uses CIFAR-10 instead, and needs a GPU.
-``reduced``: the first 10,000 training images of MNIST.
+``reduced``: the first 10,000 training images of MNIST; with ``sets=["cifar10"]``, those of CIFAR-10
+    and networks of an eighth of the width.
 ``quick``: small images of digits that come with the book, and networks of half the width.
 """
 
@@ -30,7 +31,7 @@ from robustbook.files import write_whole
 from robustbook.ledger import Record, Row
 from robustbook.measures import Attack, survival
 from robustbook.runs import Call, Context, Done, step
-from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.studies.parameters import AS_TUPLE, STRICT, BadParameter
 from robustbook.training import Augmentation, Recipe, fit
 
 from . import settings
@@ -63,7 +64,8 @@ class Setting:
     """The settings of the study for one profile and one image set.
 
     ``recipe``: the recipe with which the networks are trained.
-    ``long``: the recipe of the methods in ``lengthened``; with None, they use ``recipe``.
+    ``long``: the recipe of the methods in ``lengthened``, and of all methods with other radii than
+        ``main``; with None, they use ``recipe``.
     ``radii``: the l-infinity radii with which networks are trained, as multiples of ``unit``.
     ``main``: the training radius of the networks that are attacked with restarts.
     ``inner``: the number of PGD steps in training; the step size is a quarter of the radius.
@@ -108,9 +110,9 @@ def _mnist(epochs: int, images: int) -> Recipe:
     )
 
 
-def _cifar10(epochs: int) -> Recipe:
+def _cifar10(epochs: int, images: int = 50_000) -> Recipe:
     return Recipe(
-        epochs * (50_000 // 128),
+        epochs * (images // 128),
         128,
         0.2,
         "sgd",
@@ -162,6 +164,24 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         1000,
         left_out=("pgd",),
     ),
+    ("reduced", "cifar10"): Setting(
+        Model("cifar10", "preact18", 8, 10_000),
+        _cifar10(15, 10_000),
+        (8.0, 16.0),
+        8.0,
+        2 / 255,
+        200,
+        500,
+        200,
+        unit=1 / 255,
+        inner=7,
+        restarts=5,
+        queries=1000,
+        clip_start=True,
+        statistics="batch",
+        long=_cifar10(30, 10_000),
+        lengthened=("fgsm", "n-fgsm"),
+    ),
     ("paper", "cifar10"): Setting(
         Model("cifar10", "preact18"),
         _cifar10(15),
@@ -190,8 +210,10 @@ PRINTED = "fgsm-rs"
 
 
 def setting(profile: str, data: str) -> Setting:
-    """Return the settings for an image set; only profile ``paper`` has settings for CIFAR-10."""
-    return SETTINGS[profile, data if profile == "paper" else "mnist"]
+    """Return the settings for an image set. Raises BadParameter if the profile has none for it."""
+    if (profile, data) not in SETTINGS:
+        raise BadParameter(f"sets must be mnist for profile {profile}, got {data!r}")
+    return SETTINGS[profile, data]
 
 
 def inner(own: Setting, method: str, eps: float) -> SignedSteps:
@@ -280,7 +302,8 @@ def network(own: Setting, method: str, radius: float, seed: int) -> Call:
     """Return the job that trains a network and measures its accuracy after each epoch."""
     eps = radius * own.unit
     defense = Defense(Weights(adversarial=1.0), inner(own, method, eps))
-    recipe = own.long if own.long is not None and method in own.lengthened else own.recipe
+    longer = method in own.lengthened or radius != own.main
+    recipe = own.long if own.long is not None and longer else own.recipe
     return followed(own.model, defense, recipe, seed, eps, own.followed)
 
 
@@ -311,8 +334,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
                 plain = Attack("none", eps)
                 found[*of, "clean", seed] = attacked(net, plain, own.images, seed)
                 found[*of, "pgd-50", seed] = attacked(net, _long_pgd(own, eps), own.images, seed)
+                many = _long_pgd(own, eps, own.restarts)
+                if radius != own.main and data == "cifar10" and method in STRONGLY:
+                    found[*of, "pgd-50-10", seed] = attacked(net, many, own.strong, seed)
                 if radius == own.main:
-                    many = _long_pgd(own, eps, own.restarts)
                     strong = {
                         "pgd-50-10": many,
                         "margin-50-10": replace(many, loss="margin"),
@@ -356,7 +381,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             of = {k[1:4]: done for k, done in results.items() if (k[0], k[4]) == (data, seed)}
             rows += _worst(data, of, seed)
             rows += _times(data, of, seed)
-            if data == "cifar10" and p.profile == "paper" and seed == p.seeds[0]:
+            if data == "cifar10" and seed == p.seeds[0]:
                 rows += _claims(of, seed)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
 
@@ -416,7 +441,9 @@ def _claims(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
     collapsed = percent(of["fgsm", 8.0, "pgd-50-10"].tensors["right"])
     fgsm = float(of["fgsm", 8.0, "training"].tensors["fgsm"][-1])
     longer = percent(of["fgsm-rs-2", 8.0, "pgd-50-10"].tensors["right"])
-    kept = percent(of["n-fgsm", 16.0, "pgd-50"].tensors["right"])
+    kept, lost = (
+        percent(of[method, 16.0, "pgd-50-10"].tensors["right"]) for method in ("n-fgsm", "fgsm-rs")
+    )
     clean = percent(of["fgsm-rs", 8.0, "clean"].tensors["right"])
     for name, value, holds in (
         ("wong/claim/plain-fgsm-collapses", collapsed, collapsed <= 1 and fgsm > 50),
@@ -425,3 +452,4 @@ def _claims(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
     ):
         yield Row(value, "percent", f"{PAPER}/{name}", "accuracy", seed, holds=holds)
     yield Row(clean, "percent", f"{PAPER}/wong/cifar10-fgsm-rs/accuracy-readme", seed=seed)
+    yield Row(lost, "percent", f"{PAPER}/fgsm-rs/cifar10-eps-16/collapse", seed=seed)
