@@ -327,3 +327,29 @@ def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path:
     made = publishing.compute(table_2, p, store=Store(tmp_path), progress=False)
     assert made.provenance["seconds"] == 0
     assert replace(made, provenance={}) == plain
+
+
+def test_equal_reasons_stand_together_and_inconclusive_verdicts_are_explained() -> None:
+    here = page.begin("saturating/table-1", {})
+    lines = here.reasons().data.splitlines()
+    listed = [line for line in lines if line.startswith("- ")]
+    reasons = [line.partition("**: ")[2] for line in listed]
+    assert len(set(reasons)) == len(reasons)
+    named = sum(line.count("**") // 2 for line in listed)
+    shown = [e for e in here._compared if e.verdict in ("not reproduced", "inconclusive")]
+    assert named == len(shown) > len(listed)
+    assert "These comparisons are inconclusive:" in lines
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"held": (4, 5)}, "holds in 4 of 5 runs"),
+        ({"difference": (0.5, -1.0, 2.0)}, "the difference contains 0"),
+        ({"seeds": 1}, "the choice of our test images"),
+        ({"seeds": 5}, "the prediction interval agrees"),
+    ],
+)
+def test_why_a_verdict_is_inconclusive(change: dict[str, Any], why: str) -> None:
+    entry = replace(catalogue.whole_ledger().entries[0], held=None, difference=None)
+    assert why in page._undecided(replace(entry, **change))

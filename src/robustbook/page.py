@@ -189,35 +189,46 @@ class Page:
         ]
 
     def reasons(self) -> Markdown:
-        """Return our explanation for each of the paper's numbers that was not reproduced."""
-        names: dict[str, list[str]] = {}
-        for row in self._compared:
-            if row.verdict == "not reproduced":
-                names.setdefault(row.reason, []).append(f"**{self._quantity(row)}**")
-        lines = [
-            f"- {'; '.join(rows)}: {reason[:1].upper()}{reason[1:]}."
-            for reason, rows in names.items()
-        ]
+        """Return our explanation for each of the paper's numbers that was not reproduced, and why
+        other verdicts are inconclusive.
+        """
         verdicts = [row.verdict for row in self._compared]
+        failed = self._listed("not reproduced", lambda row: row.reason)
+        unsure = self._listed("inconclusive", _undecided)
         other = verdicts.count("other setting")
-        if not lines and {"reproduced", "inconclusive"} & set(verdicts):
-            unjudged = (
-                f" {other} more were measured with a smaller experiment than the paper's, so they "
-                "have the verdict *other setting*."
-                if other
-                else ""
-            )
-            return Markdown(
-                "None of the target numbers that we measured in the paper's setting has the "
-                f"verdict *not reproduced*.{unjudged}"
-            )
-        if not lines:
+        if not {"reproduced", "not reproduced", "inconclusive"} & set(verdicts):
             return Markdown(
                 "None of these numbers has the verdict *reproduced* or *not reproduced*, because "
                 "such a verdict needs a run in the paper's setting."
             )
         head = "These target numbers were not reproduced. For each we give our best explanation:"
-        return Markdown("\n".join([head, "", *lines]))
+        if not failed:
+            head = (
+                "None of the target numbers that we measured in the paper's setting has the "
+                "verdict *not reproduced*."
+            )
+            if other:
+                head += (
+                    f" {other} more were measured with a smaller experiment than the paper's, so "
+                    "they have the verdict *other setting*."
+                )
+        lines = [head, "", *failed]
+        if unsure:
+            lines += ["", "These comparisons are inconclusive:", "", *unsure]
+        return Markdown("\n".join(lines).strip())
+
+    def _listed(self, verdict: str, why: Callable[[ledger.Entry], str]) -> list[str]:
+        """Return a markdown list of the numbers with this verdict, in which numbers with the same
+        explanation ``why`` stand together.
+        """
+        names: dict[str, list[str]] = {}
+        for row in self._compared:
+            if row.verdict == verdict:
+                names.setdefault(why(row), []).append(f"**{self._quantity(row)}**")
+        return [
+            f"- {'; '.join(rows)}: {reason[:1].upper()}{reason[1:]}."
+            for reason, rows in names.items()
+        ]
 
     def _quantity(self, entry: ledger.Entry) -> str:
         return ledger.quantity(self._targets[entry.id])
@@ -450,6 +461,17 @@ def _ours(entry: ledger.Entry) -> tuple[str, str]:
         return ours, ""
     low, high = (ledger.measured(end, entry.tolerance) for end in entry.span)
     return ours, f"{low} to {high}"
+
+
+def _undecided(entry: ledger.Entry) -> str:
+    """Return why the verdict on a number of the paper is inconclusive."""
+    if entry.held:
+        return f"the claim {ledger.runs_in_words(*entry.held)}"
+    if entry.difference is not None:
+        return "the interval of the difference contains 0"
+    if entry.seeds == 1:
+        return "the choice of our test images may explain the difference"
+    return "our mean differs by more than the tolerance, but the prediction interval agrees"
 
 
 def _asked(entry: ledger.Entry, target: ledger.Target) -> str:

@@ -108,8 +108,12 @@ def test_an_ordering_compares_two_numbers_of_one_profile(book):
         assert bool(shared) == (entry.difference is not None), entry.id
     for entry in compared:
         ids = entry.id, targets[entry.id].partner
-        ours, theirs = (fmean(found[id_][entry.profile].values) for id_ in ids)
-        assert entry.difference[0] == pytest.approx(ours - theirs, rel=1e-5), entry.id
+        ours, theirs = (
+            {row.seed: row.value for row in found[id_][entry.profile].rows} for id_ in ids
+        )
+        both = [seed for seed in ours if seed in theirs]
+        difference = fmean(ours[seed] - theirs[seed] for seed in both)
+        assert entry.difference[0] == pytest.approx(difference, rel=1e-5), entry.id
 
 
 def test_an_ordering_waits_for_a_profile_that_has_both_numbers(mine):
@@ -296,3 +300,23 @@ def test_a_reason_follows_what_the_rule_saw(mine):
         "our result is below the paper's number, and the difference exceeds the tolerance by 47 "
         "percentage points. A narrower net, we think"
     )
+
+
+def test_a_number_that_a_paper_states_twice_is_counted_once(book):
+    """Both lines are shown, and if only the repeated number is chosen, it is counted."""
+    twice = "self-ensemble/figure-6/vgg16/none/accuracy-c-0.1"
+    once = "self-ensemble/table-2/none/c-0.1"
+    targets = read_targets(book / "targets")
+    assert targets[twice].same_as == once
+    for id_, target in targets.items():
+        assert target.same_as in (*targets, "") and target.same_as != id_
+        assert not target.same_as or not targets[target.same_as].same_as
+    whole, figure = build(book), build(book, paper="self_ensemble", item="figure-6")
+    assert next(e for e in whole.entries if e.id == twice).same_as == once
+    assert next(e for e in figure.entries if e.id == twice).same_as == ""
+
+
+def test_a_repetition_of_an_unknown_number_is_refused(mine):
+    (mine / "targets" / "same.csv").write_text(f"id,same_as\n{ACCURACY},nothing\n")
+    with pytest.raises(ValueError, match="same.csv, line 2: no target has the id 'nothing'"):
+        build(mine)

@@ -15,8 +15,8 @@ def test_two_values_by_hand():
 
 
 def test_the_binomial_error_is_added():
-    """Equal shares have no spread over seeds, so only t * sqrt(p (1 - p) / k) remains."""
-    half = 4.302652730 * math.sqrt(0.9 * 0.1 / 1600)
+    """Equal shares have no spread over seeds, so only 1.96 sqrt(p (1 - p) / k) remains."""
+    half = 1.959963985 * math.sqrt(0.9 * 0.1 / 1600)
     expected = (0.9 - half, 0.9 + half)
     assert prediction_interval([0.9] * 3, unit="fraction", images=1600) == pytest.approx(expected)
     percent = prediction_interval([90.0] * 3, unit="percent", images=1600)

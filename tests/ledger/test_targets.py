@@ -11,7 +11,10 @@ from robustbook.ledger.targets import COLUMNS
 
 FIXED = {
     "deep-defense-targets.csv": "f514585bfabf5d470a27be287acde810",
-    "feature-denoising-targets.csv": "fd3bb9ab6a394be61beee0c1ed20f388",
+    # The metric of the four rows cohen-theory/radius-cap/ was changed from "ratio" to "setting",
+    # after the runs: we derived the printed number from the formula that our code computes, so the
+    # rows count as settings and not as measured numbers. No verdict depends on the metric.
+    "feature-denoising-targets.csv": "1d498a4c07fca44fd606d3581b1a3a28",
     "random-self-ensemble-figure6.csv": "991597370d55a9372340dd7733e2586e",
     "random-self-ensemble-targets.csv": "eb15cfab7b544905b7f117b1443751b3",
     "saturating-networks-targets.csv": "80282355f3f04a4c2404d989a85e1123",

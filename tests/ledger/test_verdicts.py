@@ -37,11 +37,11 @@ def test_one_run_is_judged_by_the_tolerance(
 def test_several_seeds_are_judged_by_the_widened_interval(target, measured):
     """50, 52, 54 give 52 +- 9.94. The edges are low - tolerance and high + tolerance.
 
-    With a tolerance of 4 the interval is narrow (9.94 < 3 * 4); with a tolerance of 1 it is wide.
+    Between the edges, but farther from our mean than the tolerance, a number is inconclusive.
     """
     values = [50.0, 52.0, 54.0]
     low, high = prediction_interval(values)
-    for tolerance, reached in [(4.0, YES), (1.0, UNSURE)]:
+    for tolerance in (4.0, 1.0):
         for compare, below, above in [
             ("equal", NO, NO),
             ("at_most", NO, YES),  # the printed bound is above all our values, so it holds
@@ -54,32 +54,19 @@ def test_several_seeds_are_judged_by_the_widened_interval(target, measured):
                 (high + tolerance - 0.01, True, above),
                 (high + tolerance + 0.01, False, above),
             ]:
-                expected = reached if inside and verdict == NO else verdict
+                expected = UNSURE if inside and verdict == NO else verdict
                 asked = target(compare=compare, printed=printed, tolerance=tolerance)
                 judged = judge(asked, measured(*values))
                 assert judged.verdict == expected, (compare, printed, tolerance)
 
 
-def test_a_wide_interval_is_three_tolerances_and_the_binomial_error(target, measured):
-    """With t = 4.303 for two degrees of freedom, 90 +- 4.303 sqrt(4/3) = 4.97 without images.
-
-    For 1,000 images the binomial error alone is 4.303 sqrt(90 * 10 / 1000) = 4.08.
-    """
-    narrow, wide = 4.97 / 3 + 0.01, 4.97 / 3 - 0.01
-    for tolerance, verdict in [(narrow, YES), (wide, UNSURE)]:
-        asked = target(compare="equal", printed=90 - 3.0, tolerance=tolerance)
-        assert judge(asked, measured(89, 90, 91)).verdict == verdict
-    asked = target(compare="equal", printed=87.0, tolerance=wide)
-    assert judge(asked, measured(89, 90, 91, images=1000)).verdict == YES
-
-
 def test_more_noise_never_helps_to_agree(target, measured):
-    """With the same mean and a growing spread: not reproduced, perhaps reproduced, inconclusive."""
+    """With the same mean and a growing spread, the verdict can only become inconclusive."""
     asked = target(compare="equal", printed=94.0, tolerance=3.0)
     verdicts = [
         judge(asked, measured(84 - s, 84, 84 + s)).verdict for s in (0.5, 1, 1.5, 2, 4, 8, 16)
     ]
-    assert verdicts == [NO, NO, YES, UNSURE, UNSURE, UNSURE, UNSURE]
+    assert verdicts == [NO, NO, UNSURE, UNSURE, UNSURE, UNSURE, UNSURE]
 
 
 def test_equal_is_at_most_and_at_least(target, measured):
@@ -102,12 +89,10 @@ def test_the_interval_is_shown_without_the_tolerance(target, measured):
 def test_images_widen_the_interval(target, measured):
     """Without the binomial error of 100 images, three values of 90.0 give an interval without
     width.
-
-    With it the interval is only binomial error, so it does not count as wide.
     """
     asked = target(compare="equal", printed=88.0)
     assert judge(asked, measured(90, 90, 90)).verdict == NO
-    assert judge(asked, measured(90, 90, 90, images=100)).verdict == YES
+    assert judge(asked, measured(90, 90, 90, images=100)).verdict == UNSURE
 
 
 def test_a_printed_number_that_only_a_wide_interval_contains(target, measured):
@@ -115,7 +100,7 @@ def test_a_printed_number_that_only_a_wide_interval_contains(target, measured):
     asked = target(compare="equal", printed=94.43, tolerance=3.0)
     judged = judge(asked, measured(94, 95, 92, 66, 66))
     assert judged.verdict == UNSURE
-    assert "the interval contains the printed number only because it is wide" in judged.note
+    assert judged.note == "our mean differs by more than the tolerance, but the interval agrees"
 
 
 @pytest.mark.parametrize(
@@ -323,3 +308,28 @@ def test_a_value_that_nothing_was_drawn_for_has_no_seeds(target, measured):
     asked = target(compare="equal", printed=32.0, unit="count")
     judged = judge(asked, measured(32, unit="count", seeds=[None]))
     assert (judged.verdict, judged.seeds) == (YES, 0)
+
+
+def test_an_order_is_paired_over_the_common_seeds(target, measured):
+    """Seed 0 gives 60.5 and 60, and seed 1 only one of the two numbers: the difference is 0.5."""
+    asked = target(compare="greater_than", printed=None, partner="saturating/other")
+    judged = judge(asked, measured(60.5, 62.0), measured(60.0))
+    assert judged.difference == (0.5, 0.5, 0.5) and "a single run" in judged.note
+
+
+def test_an_experiment_that_differs_from_the_papers_is_not_judged(target, measured):
+    """The direction of the comparison is still told, also if only the partner differs."""
+    asked = target(compare="equal", printed=88.0)
+    short = measured(60.0, differs="trained for 3 of 100 epochs")
+    judged = judge(asked, short)
+    assert judged.verdict == "other setting"
+    assert judged.note.startswith("trained for 3 of 100 epochs; at this setting the comparison ")
+    order = target(compare="greater_than", printed=None, partner="saturating/other")
+    assert judge(order, measured(70.0), short).verdict == "other setting"
+    assert judge(order, measured(70.0), measured(60.0)).verdict == YES
+
+
+def test_the_interval_of_a_count_does_not_go_below_0(target, measured):
+    asked = target(compare="at_most", printed=9.5, unit="count")
+    judged = judge(asked, measured(3, 8, 13, unit="count"))
+    assert judged.low == 0 and judged.high is not None and judged.high > 13

@@ -22,6 +22,7 @@ from robustbook.ledger.words import measured
         (0.0, 0.5, "0.00"),
         (50.5, 15.0, "50.5"),
         (90.0, 15.0, "90"),
+        (86.35, 2.0, "86.4"),  # in binary a little below 86.35
     ],
 )
 def test_a_number_has_one_decimal_more_than_its_tolerance(

@@ -59,19 +59,12 @@ def example_html(example: front.Example) -> str:
 
 def cards(whole: Ledger, root: Path) -> str:
     """Return a card for each paper that has a chapter. It says what the paper proposes and what we
-    found, and counts the verdicts; those on settings, such as the size of a layer, are counted
-    apart.
+    found, and counts the verdicts, each kind of comparison apart.
     """
     blocks = []
     for paper in written(root):
-        own = [entry for entry in whole.counted if entry.paper == paper]
-        settings = [entry for entry in own if entry.tally == "setting"]
-        results = [entry for entry in own if entry.tally != "setting"]
-        tallies = [
-            f"- {name}: {ledger.counts(of)}"
-            for name, of in (("Results", results), ("Settings", settings))
-            if of
-        ]
+        kinds = ledger.tallies(entry for entry in whole.entries if entry.paper == paper)
+        tallies = [f"- {ledger.TALLIES[kind]}: {ledger.counts(own)}" for kind, own in kinds.items()]
         blocks += [
             f"::::{{grid-item-card}} {ledger.TITLES[paper]}",
             SUBJECTS[paper],
@@ -114,7 +107,6 @@ def claims_table(
         words = [badge(status), f"{run} of {len(claim.targets)}".replace(" ", "\N{NO-BREAK SPACE}")]
         if status == "untested" and any(e.verdict == "other setting" for _, e in own):
             words.append("(only run at a smaller size)")
-        words += [_apart(target, entry) for target, entry in own if _is_apart(entry)]
         lines.append(f"| {linked} | {' '.join(words)} |")
     return "\n".join([*lines, ""])
 
@@ -135,23 +127,6 @@ def deciding_table(
                 cells = (_stated(targets[id_]), _ours(targets[id_], found[id_]))
                 lines.append(f"| {link} | {' | '.join(cells)} | {found[id_].verdict} |")
     return "\n".join([*lines, ""])
-
-
-def _is_apart(entry: Entry) -> bool:
-    """Return whether only the prediction interval, and not our mean, agrees with the paper."""
-    return entry.verdict == "reproduced" and "our mean differs by more than" in entry.note
-
-
-def _apart(target: Target, entry: Entry) -> str:
-    """Return a text with what is measured, the paper's number, our mean and our prediction
-    interval, which contains the paper's number.
-    """
-    unit = "\N{NO-BREAK SPACE}%" if target.unit == "percent" else ""
-    return (
-        f"({target.name}; paper {_stated(target)}{unit}, our mean {_text(entry.ours)}{unit}. Our "
-        f"prediction interval, {_text(entry.low)} to {_text(entry.high)}{unit}, contains the "
-        "paper's number.)"
-    )
 
 
 def _stated(target: Target) -> str:

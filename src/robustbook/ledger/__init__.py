@@ -14,7 +14,7 @@ from .records import (
     rounded,
     write_record,
 )
-from .tables import TITLES, counts, summary, text_table
+from .tables import TITLES, counts, summary, tallies, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, Judgement, Measurement, judge
 from .webpage import page_html
@@ -38,6 +38,7 @@ __all__ = [
     "Target",
     "build",
     "counts",
+    "tallies",
     "difference_interval",
     "judge",
     "measured",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .records import PROFILES, Record, Row, read_records, rounded
-from .targets import PAPERS, TALLIES, Target, read_rows, read_targets
+from .targets import PAPERS, Target, read_rows, read_targets
 from .verdicts import Measurement, judge
 
 Command = Callable[[str, str, str, str], tuple[str, str]]
@@ -76,7 +76,7 @@ class Entry:
     note: str
     reason: str
     command: str
-    tally: str = TALLIES[0]
+    tally: str = "measured number"
     difference: tuple[float, float, float] | None = None
     same_as: str = ""
     tolerance: float | None = None
@@ -91,12 +91,16 @@ class Entry:
     @property
     def span(self) -> tuple[float, float] | None:
         """Return the ends of the interval that a table shows: the prediction interval or, for an
-        ordering of two numbers, the interval of the difference of their means. Return None if fewer
-        than two seeds were run.
+        ordering of two numbers, the interval of the difference of their means. Return None if there
+        is none: for a number with fewer than two seeds, and for the difference of two single runs
+        that do not depend on the choice of test images.
         """
+        if self.difference is not None:
+            _, low, high = self.difference
+            return (low, high) if low < high else None
         if self.low is None or self.high is None or (self.seeds or 0) < 2:
             return None
-        return (self.low, self.high) if self.difference is None else self.difference[1:]
+        return self.low, self.high
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,8 @@ def entries(
     ("paper", "reduced" or "quick").
     """
     measured = measurements(targets, records)
+    chosen = list(chosen)
+    ids = {target.id for target in chosen}
     lines = []
     first: dict[Hashable, str] = {}
     for target in chosen:
@@ -210,7 +216,11 @@ def entries(
                 command=line,
                 tally=target.tally,
                 difference=verdict.difference,
-                same_as=_earlier(first, target, targets, measured),
+                same_as=(
+                    target.same_as
+                    if target.same_as in ids
+                    else _earlier(first, target, targets, measured)
+                ),
                 tolerance=target.tolerance if target.printed is not None else None,
                 held=verdict.held,
             )

@@ -29,13 +29,15 @@ def prediction_interval(
     """Return the 95 % prediction interval for the result of another run, computed from the values
     of n >= 1 independent runs:
 
-        mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
+        mean +- sqrt(t(0.975, n - 1)^2 s^2 (1 + 1/n) + 1.96^2 b)
 
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
     `unit`). Then b = p (1 - p) / k, where p is the mean share, because our k test images are a
-    sample; for other values b = 0. If the paper used the same test images as we did, the interval
+    sample; for other values b = 0. The factor of b is 1.96, because b is not estimated from the n
+    runs. If the paper used the same test images as we did, the interval
     is wider than necessary. If it used other images, and few of them, the interval is too narrow,
-    because their choice adds its own error. The interval is clipped to the range of shares. With a
+    because their choice adds its own error. The interval of a share is clipped to
+    its range, and that of a count to 0 and above. With a
     single run, both ends are the value itself, because one run does not show how much runs vary.
     """
     if not values:
@@ -50,7 +52,7 @@ def prediction_interval(
     spread = variance(values) * (1 + 1 / n)
     if images is None:
         half = quantile(n - 1) * math.sqrt(spread)
-        return mean - half, mean + half
+        return max(mean - half, 0.0) if unit == "count" else mean - half, mean + half
     error = binomial_error(mean, n, unit, images)
     half = math.hypot(quantile(n - 1) * math.sqrt(spread), error)
     return max(mean - half, 0.0), min(mean + half, FULL[unit])
@@ -64,7 +66,7 @@ def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
     if images is None or n < 2:
         return 0.0
     share = mean / FULL[unit]
-    return FULL[unit] * quantile(n - 1) * math.sqrt(share * (1 - share) / images)
+    return FULL[unit] * quantile(math.inf) * math.sqrt(share * (1 - share) / images)
 
 
 def sampling_error(value: float, unit: str, images: int | None) -> float:

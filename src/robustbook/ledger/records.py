@@ -40,6 +40,9 @@ class Row:
     ``holds``: for a pattern (``compare`` is `shape`), whether it holds in the run with this seed;
         None for a number.
     ``setting``: labels of the measured number, such as the network, the training and the attack.
+    ``differs``: in what the experiment differs from the paper's, in words, if this may change the
+        number: for example a training that is too short to reach the paper's clean accuracy. The
+        verdict on the number is then `other setting`.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -52,6 +55,7 @@ class Row:
     images: int | None = None
     holds: bool | None = None
     setting: dict[str, str | float | int | bool] = field(default_factory=dict)
+    differs: str = ""
 
     def __post_init__(self) -> None:
         what = self.target or self.name

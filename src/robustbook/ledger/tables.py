@@ -14,7 +14,7 @@ NAME, NUMBER, SPREAD = 36, 8, 17  # characters in a name, a number and an interv
 TITLES = {
     "saturating": "Saturating networks",
     "deep_defense": "Deep Defense",
-    "self_ensemble": "Random self-ensemble",
+    "self_ensemble": "Random Self-Ensemble",
     "survey": "Survey",
 }
 
@@ -50,6 +50,15 @@ def counts(entries: Iterable[Entry]) -> str:
     return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
 
 
+def tallies(entries: Iterable[Entry]) -> dict[str, tuple[Entry, ...]]:
+    """Return the ledger lines that do not repeat an earlier comparison, by the kind of comparison
+    (see TALLIES); kinds without lines are left out.
+    """
+    counted = [entry for entry in entries if not entry.same_as]
+    found = {kind: tuple(e for e in counted if e.tally == kind) for kind in TALLIES}
+    return {kind: own for kind, own in found.items() if own}
+
+
 def _fitting(texts: list[str], width: int) -> str:
     return next((text for text in texts if len(text) <= width), texts[-1])
 
@@ -79,11 +88,9 @@ def text_table(ledger: Ledger) -> str:
     lines.append(
         f"{len(ledger.entries)} target numbers; {repeated} of them repeat a comparison. The others:"
     )
-    for tally in TALLIES:
-        own = [entry for entry in ledger.counted if entry.tally == tally]
-        if own:
-            told = f"  {tally}: {len(own)} ({counts(own)})"
-            lines += textwrap.wrap(told, WIDTH, subsequent_indent="    ")
+    for tally, own in tallies(ledger.entries).items():
+        told = f"  {tally}: {len(own)} ({counts(own)})"
+        lines += textwrap.wrap(told, WIDTH, subsequent_indent="    ")
     return "\n".join(lines)
 
 
@@ -136,11 +143,9 @@ def summary(ledger: Ledger) -> str:
         "| :-- | :-- |" + " --: |" * (len(VERDICTS) + 1),
     ]
     for paper, title in TITLES.items():
-        for tally in TALLIES:
-            own = [e.verdict for e in ledger.counted if (e.paper, e.tally) == (paper, tally)]
-            if own:
-                lines.append(f"| {title} | {tally} | {_row(own)} |")
-                title = ""
+        for tally, own in tallies(e for e in ledger.entries if e.paper == paper).items():
+            lines.append(f"| {title} | {tally} | {_row([entry.verdict for entry in own])} |")
+            title = ""
     lines.append(f"| **all** | | {_row([entry.verdict for entry in ledger.counted])} |")
     return "\n".join(lines)
 

@@ -10,16 +10,15 @@ measurement is compared with the paper's statement:
     greater_than ID  our number is greater than our measurement of the target ID
     shape            a pattern holds, which the note states in words
 
-The tolerance of a comparison is fixed before the run; the column `note` says how it was chosen. The
-column `name`, which tables show, says in words what is measured or, for an ordering or a pattern,
-what the paper states.
+The column `note` says how the tolerance was chosen. The column `name`, which tables show, says in
+words what is measured or, for an ordering or a pattern, what the paper states.
 """
 
 import csv
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PAPERS = ("saturating", "deep_defense", "self_ensemble", "survey")
@@ -31,11 +30,18 @@ UNITS = ("percent", "fraction", "ratio", "count", "l2", "none")
 BOUNDS = ("equal", "at_most", "at_least")  # these need a number printed in the paper
 ORDERINGS = ("less_than", "greater_than")  # these need the id of a second target
 
-TALLIES = ("measured number", "ordering or shape", "setting", "claim tested by us")
-# Sizes of layers, constants of a recipe, and numbers that hold by definition. For example, eps_ref
-# is defined as the eps at which Deep Defense has an error of 50 %.
+TALLIES = {
+    "measured number": "Measured numbers",
+    "ordering or shape": "Orderings and shapes",
+    "setting": "Settings",
+    "claim tested by us": "Claims tested by us",
+}
+# Sizes of layers, constants of a recipe, and numbers that follow from a definition or a formula.
+# For example, eps_ref is defined as the eps at which Deep Defense has an error of 50 %.
 SETTING = re.compile(
     r"/settings/|/code-networks/|^saturating/table-2/|/l1-bounds/|/deep-defense/fgs-1\.0$"
+    r"|/cohen-theory/|^saturating/figure-6/(gaussian/|pearson-limit/|pearson/gamma-10$)"
+    r"|^saturating/text-8/pearson/gain-(recomputed|median-scaling)$"
 )
 
 # Seven orderings claim "no loss" instead of a gain, as their notes say: their tolerance is the loss
@@ -47,7 +53,8 @@ NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
 class Target:
     """One number, ordering or pattern that a paper states. `printed` is the number in the paper, or
     None; `as_printed` is the same as text, with the paper's trailing zeros. `partner` is the id of
-    the second number of an ordering, otherwise None.
+    the second number of an ordering, otherwise None. `same_as` is the id of a number that the paper
+    states in another place too, or "".
     """
 
     id: str
@@ -65,6 +72,7 @@ class Target:
     tolerance: float
     source: str
     note: str
+    same_as: str = ""
 
     @property
     def context(self) -> bool:
@@ -82,15 +90,15 @@ class Target:
         "ordering or shape": a claim about which of two numbers is larger, or about the shape of a
         curve.
 
-        "setting": the size of a layer, a constant of a recipe, or a number that holds by
-        definition.
+        "setting": the size of a layer, a constant of a recipe, or a number that follows from a
+        definition or a formula.
 
         "claim tested by us": a claim of the paper or of a critic, stated in words; we chose the
         experiment that tests the claim.
         """
         if SETTING.search(self.id) or self.metric in ("parameters", "setting"):
             return "setting"
-        if self.item == "critique" or self.item.startswith("claim-"):
+        if self.item == "critique" or self.item.startswith("claim-") or "/claim/" in self.id:
             return "claim tested by us"
         if self.compare in BOUNDS:
             return "claim tested by us" if self.kind == "claim" else "measured number"
@@ -105,7 +113,8 @@ class Target:
 
 
 def read_targets(folder: Path) -> dict[str, Target]:
-    """Return all targets in the files of a folder, by id and sorted by paper.
+    """Return all targets in the files of a folder, by id and sorted by paper. The file same.csv, if
+    there is one, lists those that repeat another target.
 
     Raises ValueError for an invalid row: with unknown columns, paper, unit, kind, comparison or
     partner, with a bound that has no number, or with the id of another row.
@@ -122,6 +131,12 @@ def read_targets(folder: Path) -> dict[str, Target]:
     for target in targets.values():
         if target.partner is not None and target.partner not in targets:
             raise ValueError(f"{target.id} is compared with {target.partner}, which no target has")
+    same = folder / "same.csv"
+    for where, row in read_rows(same, ("id", "same_as")) if same.exists() else ():
+        for id_ in row.values():
+            if id_ not in targets:
+                raise ValueError(f"{where}: no target has the id {id_!r}")
+        targets[row["id"]] = replace(targets[row["id"]], same_as=row["same_as"])
     return dict(sorted(targets.items(), key=lambda pair: PAPERS.index(pair[1].paper)))
 
 

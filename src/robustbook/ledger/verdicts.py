@@ -1,13 +1,12 @@
 """Compute the verdict on a number or statement of a paper from our measurements.
 
-The rules were fixed before any verdict was computed. The tests check every rule.
+The rules are the same for all papers, and the tests check every rule. Whenever a rule was changed,
+the changelog lists the verdicts that changed with it.
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
-tolerance, or if the prediction interval for another run of ours, widened by the tolerance, contains
-the paper's number. The second condition counts only for a narrow interval, whose half-width is at
-most three tolerances plus the binomial error of the test images. With a wider one, which contains
-many numbers, the verdict is *inconclusive*. If the paper's number lies outside the widened
-interval, the verdict is *not reproduced*.
+tolerance. If it differs by more, but the prediction interval for another run of ours, widened by
+the tolerance, contains the paper's number, the verdict is *inconclusive*. Otherwise it is *not
+reproduced*.
 
 at_most, at_least. For an upper or lower bound, the rule of `equal` is applied with only one end of
 the prediction interval, the one on the allowed side of the bound.
@@ -21,14 +20,17 @@ least so many is at most 5 %. With five seeds, one contradicting run makes the v
 and two refute the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
-difference of the means decides. It is paired by seed if both numbers were measured with the same
-seeds, and otherwise Welch's. For shares of fewer than 10,000 test images, it also contains the
-error from the choice of these images, because all seeds use the same ones. The ordering is
-*reproduced* if the whole interval lies on the claimed side of 0, and *inconclusive* if the interval
-contains 0 but reaches beyond the tolerance on the claimed side. Otherwise it is *not reproduced*:
-no difference in the interval exceeds the tolerance on the claimed side. A few orderings only claim
-that the first number is not worse than the second; for these, the rule of `at_least` is applied to
-the difference of the means, with the bound 0.
+difference of the means decides. It is paired by seed, over the seeds with which both numbers were
+measured; if there is no such seed, it is Welch's. For shares of fewer than 10,000 test images, it
+also contains the error from the choice of these images, because all seeds use the same ones. The
+ordering is *reproduced* if the whole interval lies on the claimed side of 0, and *inconclusive* if
+the interval contains 0 but reaches beyond the tolerance on the claimed side. Otherwise it is *not
+reproduced*: no difference in the interval exceeds the tolerance on the claimed side. A few
+orderings only claim that the first number is not worse than the second; for these, the rule of
+`at_least` is applied to the difference of the means, with the bound 0.
+
+An experiment may differ from the paper's in more than its seeds: its profile may not be `paper`, or
+its rows may say in what they differ (`Row.differs`). Its verdict is then *other setting*.
 
 A single run does not show how much runs vary, so it has no prediction interval, and only the
 tolerance applies. But a share of fewer than 10,000 test images also depends on the choice of these
@@ -47,7 +49,6 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from .intervals import (
-    binomial_error,
     binomial_tail,
     difference_interval,
     prediction_interval,
@@ -68,10 +69,6 @@ VERDICTS = (
 )
 WHOLE = 10_000
 """MNIST and CIFAR-10 have 10,000 test images. A run on a whole test set did not choose its images.
-"""
-WIDE = 3
-"""A prediction interval is wide if its half-width exceeds WIDE times the tolerance, plus the
-binomial error.
 """
 EXCEPTIONS = 0.05
 """The assumed probability that a run contradicts a true claim: one in twenty."""
@@ -99,6 +96,11 @@ class Measurement:
         them.
         """
         return min((row.images for row in self.rows if row.images), default=None)
+
+    @property
+    def differs(self) -> str:
+        """Return in what the experiment differs from the paper's, or "" (see `Row.differs`)."""
+        return next((row.differs for row in self.rows if row.differs), "")
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,10 @@ def judge(
         verdict, note = _bound(target, measured, ours, low, high)
     if held is not None:
         verdict, note = _outcomes(*held), f"the claim {runs_in_words(*held)}"
-    if verdict in JUDGED and measured.profile != "paper":
+    differs = measured.differs or partner and partner.differs or ""
+    if verdict in JUDGED and (measured.profile != "paper" or differs):
         where = "at this setting the comparison " + DIRECTION[verdict]
-        verdict, note = "other setting", f"{where}; {note}" if note else where
+        verdict, note = "other setting", "; ".join(filter(None, (differs, where, note)))
     return Judgement(verdict, ours, low, high, len(measured.seeds), note, difference, held)
 
 
@@ -241,14 +244,8 @@ def _bound(
             notes.append(f"the choice of our {images} test images may explain this")
             verdict = "inconclusive"
     elif _beyond(target, ours, ours):
-        notes.append("our mean differs by more than the tolerance")
-        error = binomial_error(fmean(measured.values), n, target.unit, images)
-        widest = (WIDE * target.tolerance + error) * (1 + 1e-5)  # low and high are rounded
-        if max(high - ours, ours - low) > widest:
-            notes.append("the interval contains the printed number only because it is wide")
-            verdict = "inconclusive"
-        else:
-            notes.append("the interval contains the printed number")
+        notes.append("our mean differs by more than the tolerance, but the interval agrees")
+        verdict = "inconclusive"
     return verdict, "; ".join(notes)
 
 
@@ -280,9 +277,8 @@ def _ordering(
     bottom, top = sorted((sign * low, sign * high))  # the claim is a difference above 0
     if target.no_loss:
         lost = -sign * mean > target.tolerance
-        wide = (high - low) / 2 > WIDE * target.tolerance
         failed = top < -target.tolerance
-        verdict = "not reproduced" if failed else "inconclusive" if lost and wide else "reproduced"
+        verdict = "not reproduced" if failed else "inconclusive" if lost else "reproduced"
     elif bottom > 0 and (not single or sign * mean > target.tolerance):
         verdict = "reproduced"
     elif bottom <= 0 < top and top > target.tolerance:
@@ -299,9 +295,14 @@ def _ordering(
 def _aligned(
     measured: Measurement, partner: Measurement
 ) -> tuple[Sequence[float], Sequence[float], bool]:
-    if sorted(measured.seeds) != sorted(partner.seeds) or None in (
-        row.seed for row in (*measured.rows, *partner.rows)
-    ):
+    """Return the values of both measurements that are compared, and whether they are pairs of the
+    same seed.
+    """
+    ours, theirs = (
+        {row.seed: float(row.value) for row in each.rows if row.seed is not None}
+        for each in (measured, partner)
+    )
+    both = [seed for seed in ours if seed in theirs]
+    if not both:
         return measured.values, partner.values, False
-    theirs = {row.seed: float(row.value) for row in partner.rows}
-    return measured.values, [theirs[row.seed] for row in measured.rows], True
+    return [ours[seed] for seed in both], [theirs[seed] for seed in both], True

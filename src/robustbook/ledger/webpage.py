@@ -78,7 +78,10 @@ def _select(name: str, options: Iterable[tuple[str, str]]) -> str:
 def _row(entry: Entry, pages: Mapping[str, str]) -> str:
     unit = escape(_unit(entry.unit))
     printed = f"{entry.as_printed} {unit}" if entry.printed is not None else ""
-    ours = f"{measured(entry.ours, entry.tolerance)} {unit}" if entry.ours is not None else ""
+    if entry.difference is not None:
+        ours = f"difference {measured(entry.difference[0], entry.tolerance)} {unit}"
+    else:
+        ours = f"{measured(entry.ours, entry.tolerance)} {unit}" if entry.ours is not None else ""
     allowed = f"± {number(entry.tolerance)}" if entry.tolerance else ""
     seeds = f"{entry.seeds} seed{'s' * (entry.seeds > 1)}, " if entry.seeds else ""
     behind = [_interval(entry), f"{seeds}{entry.profile}" if entry.profile else ""]
@@ -111,7 +114,7 @@ def _interval(entry: Entry) -> str:
     if entry.span is None:
         return ""
     low, high = (measured(end, entry.tolerance) for end in entry.span)
-    return f"{'' if entry.difference is None else 'difference '}[{low}, {high}]"
+    return f"[{low}, {high}]"
 
 
 def _sentence(text: str) -> str:

@@ -1,6 +1,7 @@
 """Write what a row of a table compares, and measured numbers as text."""
 
 import math
+from decimal import Decimal
 
 from .targets import Target
 
@@ -41,5 +42,6 @@ def measured(value: float | int | None, tolerance: float | None) -> str:
     else:
         decimals = max(0 if value == int(value) else 1, 1 - math.floor(math.log10(tolerance)))
         most = 3 - math.floor(math.log10(abs(value))) if value else decimals
-        text = f"{value:.{max(0, min(decimals, most))}f}"
+        # The decimal form is rounded, because 86.35 in binary is a little below 86.35.
+        text = f"{Decimal(str(value)):.{max(0, min(decimals, most))}f}"
     return text.replace("-", "\N{MINUS SIGN}")

@@ -364,6 +364,18 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         if seed == p.seeds[0]:
             for label in ("adversarial", "natural"):
                 arrays[f"losses/{label}"] = of["starts", label].tensors["loss"].tolist()
+    if p.profile == "paper" and p.schedule == "short":
+        # The networks do not reach the paper's accuracy on clean images.
+        main = next(iter(own.schedules.values()))
+        differs = (
+            f"our training has {main.recipe.steps:,} steps with {main.inner} PGD steps each, the "
+            f"paper's has {PRINTED.recipe.steps:,} with {PRINTED.inner}"
+        )
+        table = f"{PAPER}/madry-table-1/"
+        rows = [
+            replace(row, differs=differs) if (row.target or "").startswith(table) else row
+            for row in rows
+        ]
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
 
 
