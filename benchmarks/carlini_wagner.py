@@ -32,6 +32,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"{row['library']:32}{row['seconds_per_1000']:8.3g}{row['ratio_to_ours']:9.2f}"
             f"{floor:9.2f}{row['fooled']:7.1f}%{row['mean_distance']:9.4f}"
+            + (f"  ({row['images']} images)" if "images" in row else "")
         )
     return "\n".join(lines)
 

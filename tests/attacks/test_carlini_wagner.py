@@ -3,7 +3,9 @@
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,23 +17,29 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "Please import `gaussian_filter`", DeprecationWarning)
     import foolbox
 
-from robustbook.attacks import carlini_wagner
+from robustbook.attacks import carlini_wagner, propagation
 from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE
 
 Make = Callable[..., Any]
 
 
-def naive(net: nn.Module, x0: Tensor, y: Tensor, c: float, steps: int, lr: float) -> Tensor:
-    """Compute the released code's steps: tanh, Adam, the clamped hinge, the last iterate."""
+def naive(
+    nets: Sequence[nn.Module], x0: Tensor, y: Tensor, c: float, steps: int, lr: float
+) -> Tensor:
+    """Compute the released code's steps: tanh, Adam, the clamped hinge, the last iterate. With
+    several networks, the hinge is the mean of theirs.
+    """
     w = torch.atanh(2 * x0 - 1).requires_grad_()
     adam = torch.optim.Adam([w], lr=lr)
-    hot = nn.functional.one_hot(y, net(x0).shape[1]).bool()
+    hot = nn.functional.one_hot(y, nets[0](x0).shape[1]).bool()
     for _ in range(steps):
         x = (torch.tanh(w) + 1) / 2
-        logits = net(x)
-        own = (logits * hot).amax(1)  # the zeros of other classes count in the maximum
-        other = logits.masked_fill(hot, -math.inf).amax(1)
-        loss = (x - x0).square().sum() + c * (own - other).clamp(min=0).sum()
+        loss = (x - x0).square().sum()
+        for net in nets:
+            logits = net(x)
+            own = (logits * hot).amax(1)  # the zeros of other classes count in the maximum
+            other = logits.masked_fill(hot, -math.inf).amax(1)
+            loss = loss + c * (own - other).clamp(min=0).sum() / len(nets)
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -51,7 +59,7 @@ def linear(dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Tensor, Tenso
 def test_the_preset_is_the_released_code() -> None:
     net, x, y = linear()
     for c in (0.05, 0.5):
-        expected = naive(net, x, y, c, 40, 1e-2)
+        expected = naive([net], x, y, c, 40, 1e-2)
         found = carlini_wagner(
             net, x, y, c=c, steps=40, step_size=1e-2, preset=RANDOM_SELF_ENSEMBLE
         )
@@ -171,6 +179,7 @@ def test_as_near_as_foolbox(make_curved: Make, make_images: Make) -> None:
     )  # fmt: skip
     model = foolbox.PyTorchModel(net.eval(), bounds=(0, 1), device="cpu")
     _, near, fooled = theirs(model, images, labels, epsilons=None)
+    assert bool(near.flatten(1).any(1).all())  # foolbox returns a black image where it fails
     ours = carlini_wagner(net, images, labels, c=10.0, steps=200, step_size=1e-2)
     assert int(ours.found.sum()) >= int(fooled.sum())
     both = ours.found & fooled
@@ -189,10 +198,67 @@ def test_inactive_hinges_get_no_backward_pass(
     found = carlini_wagner(
         model, inner, labels, c=30.0, steps=40, step_size=1e-2, preset=RANDOM_SELF_ENSEMBLE
     )
-    expected = naive(net, inner, labels, 30.0, 40, 1e-2)
+    expected = naive([net], inner, labels, 30.0, 40, 1e-2)
     torch.testing.assert_close(found.images, expected, rtol=1e-9, atol=1e-9)
     assert (found.forwards, found.backwards) == (model.forwards, model.backwards)
     assert found.backwards < 0.6 * 30 * 40 and found.forwards < 1.5 * 30 * 40
+
+
+@dataclass
+class Always:
+    """A randomised model whose noise is 0, so that no image leaves the batch."""
+
+    net: nn.Module
+
+    def at(self, keys: Tensor, draw: int | Tensor) -> nn.Module:
+        return self.net
+
+
+@pytest.mark.parametrize("every", [1, 10])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"preset": RANDOM_SELF_ENSEMBLE},
+        {"preset": RANDOM_SELF_ENSEMBLE, "clip": False},
+        {"searches": 3, "kappa": 0.5},
+        {"searches": 3, "abandon": True},
+    ],
+)
+def test_images_that_never_move_leave_after_one_step(
+    given: dict[str, Any],
+    every: int,
+    make_curved: Make,
+    make_images: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Images, distances and successes are those of the attack on all images, on a CPU and with the
+    GPU's order of passes.
+    """
+    monkeypatch.setitem(propagation.LOOK_EVERY, "cpu", every)
+    net, (images, labels) = make_curved(), make_images(30)
+    given = {"c": 20.0, "steps": 30, "step_size": 1e-2, **given}
+    whole = carlini_wagner(Always(net), images, labels, **given)
+    found = carlini_wagner(net, images, labels, **given)
+    torch.testing.assert_close(found.images, whole.images, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.distance, whole.distance, rtol=0, atol=1e-12)
+    assert torch.equal(found.found, whole.found)
+    still = whole.distance == 0
+    assert torch.equal(found.steps[~still], whole.steps[~still])
+    assert bool((found.steps[still] == given.get("searches", 1)).all()) and 10 < still.sum() < 30
+    left = whole.steps.sum() - found.steps.sum()
+    assert left > 0 and found.forwards <= whole.forwards - left
+    assert found.backwards <= whole.backwards
+
+
+def test_draws_average_the_hinge(make_parity: Make, make_images: Make) -> None:
+    """Even draws are one network, odd ones another. Two draws per step have the mean hinge."""
+    coin, (images, _) = make_parity(), make_images(12)
+    inner, labels = images.clamp(0.01, 0.99), coin.even(images).argmax(1)
+    given = {"steps": 40, "step_size": 1e-2, "preset": RANDOM_SELF_ENSEMBLE}
+    found = carlini_wagner(coin, inner, labels, c=3.0, draws=2, **given)
+    expected = naive([coin.even, coin.odd], inner, labels, 3.0, 40, 1e-2)
+    torch.testing.assert_close(found.images, expected, rtol=0, atol=1e-9)
 
 
 def test_the_search_finds_the_smallest_c_that_succeeds() -> None:
@@ -225,6 +291,21 @@ def test_abandoned_searches_lose_little(make_curved: Make, make_images: Make) ->
     assert int(short.found.sum()) >= int(whole.found.sum()) - 1
     both = whole.found & short.found
     assert float(short.distance[both].mean()) < 1.05 * float(whole.distance[both].mean())
+
+
+def test_the_benchmark_counts_a_black_image_as_a_failure(
+    root: Path, make_curved: Make, make_images: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network misclassifies black images, which foolbox returns where its attack fails."""
+    monkeypatch.syspath_prepend(root)
+    from benchmarks import carlini_wagner_contest
+
+    net, (images, _) = make_curved(), make_images(4)
+    labels = net(0 * images).argmin(1)
+    jobs = {"robustbook": carlini_wagner_contest.ours, "black": lambda net, **_: lambda x, y: 0 * x}
+    monkeypatch.setattr(carlini_wagner_contest, "JOBS", jobs)
+    ours, black = carlini_wagner_contest.contest(net, images, labels, 20.0, 1, 20, 1)
+    assert ours["fooled"] == 100 and black["fooled"] == 0
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,12 @@ ATTACKS = {
         per_row="scale",
     ),
     "carlini-wagner": Entry(
-        partial(carlini_wagner, c=20.0, steps=4, step_size=0.05), None, 2, minimal=True, skips=True
+        partial(carlini_wagner, c=20.0, steps=4, step_size=0.05),
+        None,
+        2,
+        minimal=True,
+        per_row="c",
+        skips=True,
     ),
     "carlini-wagner unclipped": Entry(
         partial(carlini_wagner, c=20.0, steps=4, step_size=0.02, clip=False),
@@ -126,13 +131,16 @@ ATTACKS = {
         2,
         False,
         minimal=True,
+        per_row="c",
         skips=True,
     ),
     "carlini-wagner search": Entry(
-        partial(carlini_wagner, c=1.0, steps=4, step_size=0.05, searches=3, abandon=True),
+        partial(carlini_wagner, c=1.0, steps=20, step_size=0.01, searches=3, abandon=True),
         None,
         2,
         minimal=True,
+        per_row="c",
+        looks=True,
         skips=True,
     ),
     "zoo": Entry(
@@ -142,6 +150,7 @@ ATTACKS = {
         draws=True,
         climbs=False,
         minimal=True,
+        per_row="c",
     ),
     "fab": Entry(partial(fab, steps=1), None, minimal=True, gradients=4),
     "fab l2": Entry(partial(fab, steps=1, norm=2), None, 2, minimal=True, gradients=4),

@@ -144,6 +144,15 @@ def test_its_numbers_are_those_of_before() -> None:
     assert torch.equal(terms["adversarial"], 0.5 * F.cross_entropy(model(adversarial), labels))
 
 
+def test_eps_is_at_most_1_for_images_that_are_clipped() -> None:
+    """Deep Defense trains on unclipped grey levels with an eps of 25.5."""
+    assert adversarial_training(net(), *batch(), eps=25.5)["adversarial"].isfinite()
+    with pytest.raises(ValueError, match=r"eps must be in \(0, 1\].* got 25.5; for 25.5/255 pass"):
+        adversarial_training(net(), *batch(), eps=25.5, clip=True)
+    with pytest.raises(ValueError, match="eps must be a finite number above 0, got -0.1"):
+        adversarial_training(net(), *batch(), eps=-0.1)
+
+
 def test_labels_may_be_probabilities() -> None:
     model, (images, labels) = net(), batch()
     hot = F.one_hot(labels, 4).double()

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -212,6 +213,31 @@ def test_an_ensemble_of_one_is_a_draw_and_more_draws_say_more() -> None:
     assert 0.15 < spread(16) / spread(1) < 0.4  # 1/4, 40 repetitions each
 
 
+@dataclass
+class Small:
+    """A memory that suffices for ``most`` rows of one forward pass of the network."""
+
+    net: Noisy
+    most: int
+    passes: list[int] = field(default_factory=list)
+
+    def at(self, keys: Tensor, draw: Tensor) -> Callable[[Tensor], Tensor]:
+        self.passes.append(len(keys))
+        if len(keys) > self.most:
+            raise torch.cuda.OutOfMemoryError
+        return self.net.at(keys, draw)
+
+
+def test_passes_are_halved_until_they_fit_into_the_memory() -> None:
+    net, x = small(), images(5)
+    tight = Small(net, 20)
+    found = ensemble(tight, x, draws=9)
+    torch.testing.assert_close(found, ensemble(net, x, draws=9), rtol=1e-5, atol=1e-6)
+    assert tight.passes == [1, 45, 32, 16, 16, 13]
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        ensemble(Small(net, 0), x, draws=9)
+
+
 def test_training_draws_from_torchs_own_generator() -> None:
     """`fit` seeds it for each step, so that a killed run continues to the same end."""
     net, x = small().train(), images(4)
@@ -268,5 +294,18 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         ensemble(net, x, memory=0)
     with pytest.raises(ValueError, match=r"keys must have one key per image, got \(2,\) for 3 im"):
         inspect.unwrap(ensemble)(net, x, torch.arange(2))  # past the type hook of the tests
+    for wrong, message in (
+        (255 * x, r"images must lie in \[0, 1\], got values from 0.* to 25"),
+        (x - 0.1, r"images must lie in \[0, 1\], got values from -0.09"),
+        (torch.where(x > 0.5, torch.nan, x), r"images must lie in \[0, 1\], got values from nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ensemble(net, wrong, draws=2)
+    assert bool(ensemble(net, x - 0.1, draws=2, box=False).isfinite().all())
+    with pytest.raises(ValueError, match="images must be finite, got values from inf to inf"):
+        ensemble(net, x / 0, draws=2, box=False)
+    net.net[-1].bias.data[0] = torch.inf
+    with pytest.raises(ValueError, match="net must give finite logits, got NaN or infinity"):
+        ensemble(net, x, draws=2)
     with pytest.raises(ValueError, match="keys must have one key for each of the 3 .* got 2"):
         net.at(torch.arange(2), 0)(x)

@@ -346,6 +346,13 @@ def test_the_attack_of_the_study_is_carlini_wagner_on_all_images(
     assert torch.equal(found["right"], right)
 
 
+def test_images_of_an_attack_without_clipping_are_classified() -> None:
+    """The attack of Table 3 does not clip, so its pixels may be outside [0, 1]."""
+    net = trained(untrained("rse"), "cpu")
+    found = probabilities(net, torch.full((2, 3, 32, 32), -0.1), torch.arange(2), 3)
+    torch.testing.assert_close(found.sum(1), torch.ones(2))
+
+
 def test_a_network_without_finite_answers_is_refused() -> None:
     network = untrained("none")
     net = trained(network, "cpu")

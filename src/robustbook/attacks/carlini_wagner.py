@@ -23,7 +23,9 @@ Their program for Table 3 (`gallery.py`) minimises over the pixels instead of w.
 
 The gradient of the distance has a closed form, and that of the hinge is zero where the hinge is 0.
 So on a CPU the backward pass leaves out all images whose hinge is 0; on a GPU it includes all
-images, because selecting them would make the CPU wait for the GPU.
+images, because selecting them would make the CPU wait for the GPU. If the model is deterministic
+and the first step changes no pixel of an image, no later step changes one. So such an image, for
+example one that the model misclassifies, leaves the batch after the first step.
 """
 
 import math
@@ -35,10 +37,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .checks import Count, Number, PerImage, check_count, check_positive, check_tolerance, prepare
+from .drawing import Drawing
 from .goal import Goal
 from .losses import Loss
 from .norms import per_image, size
-from .propagation import LOOK_EVERY, Average, Model, Propagation
+from .propagation import LOOK_EVERY, Model, Propagation
 from .result import Adversarial, judged, nearer
 
 
@@ -81,7 +84,6 @@ def carlini_wagner(
     preset: CarliniWagner = CarliniWagner(),  # noqa: B008 (frozen)
     clip: bool = True,
     draws: Count = 1,
-    average: Average = "loss",
     judge: Count = 1,
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
@@ -109,11 +111,9 @@ def carlini_wagner(
         pixels that can change (see `CarliniWagner`).
     ``clip``: whether images stay in [0, 1]. With True, the attack minimises over the variable w of
         the module's formula; with False, over the pixels.
-    ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged. Each step uses new draws.
+    ``draws``: for a randomised model, the number of noise draws over which the hinge and its
+        gradient are averaged. Each step uses new draws.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
-    ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
-        noise draws.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
@@ -126,9 +126,11 @@ def carlini_wagner(
     Each step costs a forward pass of all images and, on a CPU, a backward pass of the images whose
     hinge is positive; an image whose hinge becomes positive in a step needs a second forward pass.
     For each value of c, one more forward pass evaluates the last iterate, and the final evaluation
-    costs another one. On a GPU each step makes a backward pass of all images. With `abandon`, the
-    CPU waits for the GPU ten times for each value of c; without it, the CPU never waits between
-    steps. Raises ValueError for an invalid argument, or a model that returns NaN.
+    costs another one. A model that is not a `Drawing` counts as deterministic; then an image that
+    the first step does not change costs only this step for each value of c. On a GPU each step
+    makes a backward pass of all images. For each value of c, the CPU waits for the GPU once after
+    the first step if the model is deterministic, and ten times with `abandon`. Raises ValueError
+    for an invalid argument, or a model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -141,7 +143,6 @@ def carlini_wagner(
         loss=hinge(preset.hinge, confidence, targets is not None),
         clip=clip,
         draws=draws,
-        average=average,
         judge=judge,
         generator=generator,
     )
@@ -163,6 +164,7 @@ def carlini_wagner(
             confidence,
             _END if preset.ends == "move" else 0.0,
             search * (steps + 1),
+            deterministic=not isinstance(model, Drawing),
         )
         last, spent = found.last, spent + found.steps
         succeeded = found.nearest < math.inf
@@ -204,12 +206,15 @@ def _search(
     kappa: float,
     end: float,
     first: int,
+    deterministic: bool,
 ) -> _Found:
     """Run the attack from the clean images with one value of c for each image.
 
     ``end``: how far from 0 or 1 the attack starts a pixel that is exactly 0 or 1. With ``end`` 0,
         such pixels never move.
     ``first``: the number of the first step; the number of a step determines its noise draws.
+    ``deterministic``: whether the model is deterministic, so that an image that the first step does
+        not change is left out of all other steps.
     """
     last, best = images.clone(), images.clone()
     nearest = torch.full_like(weight, math.inf)
@@ -257,6 +262,12 @@ def _search(
         # A pixel that has not moved keeps its exact value, without the rounding of tanh.
         moved = (torch.tanh(w) + 1) / 2 if clip else w
         point = torch.where(fixed | (square == 0), at, moved)
+        if deterministic and step == 0:
+            moves = (square != 0).flatten(1).any(1)
+            spent[rows] = torch.where(moves, spent[rows], 1)
+            kept = moves.nonzero().squeeze(1)
+            rows, w, fixed, mean, square = (each[kept] for each in (rows, w, fixed, mean, square))
+            point, active = point[kept], active[kept]
     if len(rows):
         last[rows] = point
         here = goal.rows(rows)

@@ -105,9 +105,7 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, box: b
     if targets is not None:
         facts.append((targets == labels).sum())
     low, high, *classes = torch.stack([fact.double() for fact in facts]).tolist()
-    if not (low >= 0 and high <= 1) if box else not math.isfinite(high - low):  # true for NaN too
-        where = "lie in [0, 1]" if box else "be finite"
-        raise ValueError(f"images must {where}, got values from {low:g} to {high:g}")
+    check_range(low, high, box)
     for name, lowest in zip(("labels", "targets"), classes[0:4:2], strict=False):
         if lowest < 0:
             raise ValueError(f"{name} must be class numbers from 0 up, got {lowest:.0f}")
@@ -117,6 +115,15 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, box: b
             f"of {len(images)} rows"
         )
     return int(max(classes[1:4:2]))
+
+
+def check_range(low: float, high: float, box: bool) -> None:
+    """Raise ValueError unless pixel values from ``low`` to ``high`` lie in [0, 1] or, if ``box`` is
+    False, are finite.
+    """
+    if not (low >= 0 and high <= 1) if box else not math.isfinite(high - low):  # true for NaN too
+        where = "lie in [0, 1]" if box else "be finite"
+        raise ValueError(f"images must {where}, got values from {low:g} to {high:g}")
 
 
 def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:

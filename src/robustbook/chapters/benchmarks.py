@@ -210,7 +210,7 @@ def carlini_wagner() -> Table:
     report = benchmark("carlini_wagner")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     few = "".join(
-        f" The library {row['library']} was timed only once, on {row['images']} images."
+        f" All numbers of {row['library']} are from one run on {row['images']} images."
         for row in report["rows"]
         if "images" in row
     )
@@ -221,8 +221,9 @@ def carlini_wagner() -> Table:
         f"{report['threads']} thread{'' if report['threads'] == 1 else 's'}, {report['date']}. "
         f"*Seconds*: the time per 1000 images, median of {report['rounds']} interleaved "
         f"rounds{busy}.{few} {RATIOS} *Propagations*: the numbers of forward / backward passes per "
-        "image. *Succeeds*: the share of images that are misclassified at the end. *Mean l2*: the "
-        "mean distance of the successful attacks.",
+        "image. *Succeeds*: the share of images that are misclassified at the end; a black image, "
+        "which foolbox returns where it fails, counts as a failure. *Mean l2*: the mean distance "
+        "of the successful attacks.",
         "tab-benchmarks-carlini-wagner",
         ["Library", "Seconds", "To ours", "To the floor", "Propagations", "Succeeds", "Mean l2"],
         list(map(_carlini_wagner_row, report["rows"])),

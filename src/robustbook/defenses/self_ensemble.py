@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from robustbook.attacks.checks import check_range
 from robustbook.attacks.drawing import Drawing
 
 from .normals import Stream, fresh, streams
@@ -207,19 +208,24 @@ def ensemble(
     draws: int = 50,
     start: int = 0,
     memory: int = 2**30,
+    box: bool = True,
 ) -> Float[Tensor, "n k"]:
     """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
     ``net``: a network with noise layers, or any other randomised model, such as `ResizedPadded`.
+    ``images``: the images, in [0, 1].
     ``keys``: one number for each image, which determines the image's noise; by default the row
         number.
     ``draws``: number of noise draws, 1 or more; the default is 50, as in the paper.
     ``start``: the draw number of the first noise draw; a different ``start`` gives different noise.
     ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
         noise draws are computed at a time; the result is the same up to rounding.
+    ``box``: whether pixels must lie in [0, 1]. With False, they may have any finite value, such as
+        those of an attack that does not clip.
 
     Each row of a batch is one image with one noise draw; the batch size is chosen for speed on the
-    CPU or GPU.
+    CPU or GPU, and halved if the GPU's memory does not suffice. Raises ValueError for an invalid
+    argument, or logits that are not finite.
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
@@ -230,6 +236,9 @@ def ensemble(
         raise ValueError(
             f"keys must have one key per image, got {tuple(keys.shape)} for {len(images)} images"
         )
+    if images.numel():
+        low, high = torch.stack(images.aminmax()).tolist()
+        check_range(low, high, box)
     numbers = torch.arange(start, start + draws, device=images.device)
     which = torch.arange(len(images), device=images.device).repeat_interleave(draws)
     numbers = numbers.repeat(len(images))
@@ -250,6 +259,8 @@ def ensemble(
     if not pieces:
         return net.at(keys, start)(images).softmax(1)
     probabilities = torch.cat(pieces)
+    if bool(probabilities.isnan().any()):
+        raise ValueError("net must give finite logits, got NaN or infinity")
     return probabilities.view(len(images), draws, -1).mean(1)
 
 

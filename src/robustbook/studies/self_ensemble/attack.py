@@ -43,7 +43,7 @@ def probabilities(
     Raise ValueError if a probability is NaN, because its image would count as misclassified.
     """
     if draws_noise(net):
-        found = ensemble(net, images, keys, draws=draws, start=start)  # type: ignore[arg-type]
+        found = ensemble(net, images, keys, draws=draws, start=start, box=False)  # type: ignore[arg-type]
     else:
         with torch.no_grad():
             found = torch.cat([net(piece).softmax(1) for piece in torch.split(images, 200)])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbook import networks
+from robustbook.attacks.checks import check_count, check_positive
 from robustbook.attacks.inner import climb
 from robustbook.data import load
 from robustbook.defenses import (
@@ -103,6 +104,11 @@ class L2Steps:
     eps: float
     steps: int
     step_size: float
+
+    def __post_init__(self) -> None:
+        check_positive("eps", self.eps)
+        check_count("steps", self.steps)
+        check_positive("step_size", self.step_size)
 
     def __call__(self, net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
         away = torch.randn_like(images)
