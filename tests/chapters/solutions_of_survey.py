@@ -19,7 +19,7 @@ SURVEY: Mapping[str, Callable[[dict[str, Any]], bool]] = {
         (s["loss"](s["fgsm"]) - s["loss"](s["many"])).abs().max().item() < 1e-4
     ),
     "ex-survey-madry-cost": lambda s: (
-        s["units"][40] == 205_000_000 and s["units"][5] == 6 * s["units"][0]
+        s["units"][40] == 205_000_000 and s["units"][7] == 8 * s["units"][0]
     ),
     "ex-survey-szegedy-c": lambda s: (
         1

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from pytest import approx
 from torch import nn
@@ -98,6 +99,12 @@ def record(item: str, seeds: int = 1) -> Record:
     arrays = pictures() if item == "post" else {}
     every = tuple(range(seeds))
     return Record("survey", item, "reduced", {}, every, tuple(rows), arrays)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the book's feature maps of a block, which would stand beside made-up numbers."""
+    monkeypatch.setattr(denoising, "records_of", lambda item: [])
 
 
 def test_names_are_those_of_the_study() -> None:
@@ -193,7 +200,7 @@ def test_the_tables_of_denoising() -> None:
     assert "resolved" not in paired[0][1] and numbers(paired[0][1]) == [2, -0.5, 4.5]
     assert paired[3][1].endswith("] resolved") and paired[3][1].count(" ") == 2
     noise = body(denoising.noise(version))
-    assert noise[0][1:] == ["3", "0.50", "0.50", "1.00"] and len(noise) == 12
+    assert noise[0][1:] == ["3", "0.50", "0.50", "1.00", "-"] and len(noise) == 12
 
 
 def test_the_sentences_of_denoising() -> None:
@@ -214,11 +221,49 @@ def test_the_sentences_of_denoising() -> None:
     text = denoising.quieter(replace(own, rows=tuple(changed)))
     assert text.startswith("No. Blocks with a filter change the relative noise by at most 0.5")
     assert "raise it by 16" in text and numbers(text)[:4] == [0.5, 3, 16, 4]
-    assert numbers(denoising.control(own)) == [0, 0, 100]
+    text = denoising.control(own)
+    assert numbers(text) == [0, 0, 100, 2] and "AutoAttack, which has not been run" in text
+    auto = [
+        row("accuracy", value, 0, training="standard", variant=name, attack="autoattack")
+        for name, value in (("baseline", 1.0), (denoising.WHOLE, 3.0))
+    ]
+    text = denoising.control(replace(own, rows=(*own.rows, *auto)))
+    assert numbers(text) == [0, 0, 100, 2, 1, 3] and "not been run" not in text
     assert numbers(denoising.ablated(own)) == [400, 26, 27, 1, 1, 1, 28, 2]
     few = [r for r in own.rows if r.setting.get("variant") not in denoising.ABLATIONS]
     shorter = Record("survey", "denoising", "quick", {}, (0,), tuple(few))
     assert "have not been run" in denoising.ablated(shorter)
+
+
+def test_a_block_that_changes_little_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The made-up block adds 1 % to every feature of attacked images, and nothing to clean ones;
+    later it doubles all of them. Only the Gaussian block of the picture has a number.
+    """
+    own, maps = record("denoising"), record("post")
+    assert denoising.near_identity(own) == ""
+    before = np.array(maps.arrays["denoised/attacked/before"])
+    for factor, text in ((1.01, "only 0.0 to 1.0"), (2.0, "by 0.0 to 100.0")):
+        more = {"denoised/attacked/stage": (factor * before).tolist(), "stage": ["stage3"]}
+        shown = replace(maps, arrays=maps.arrays | more)
+        monkeypatch.setattr(denoising, "records_of", lambda item, shown=shown: [shown])
+        found = denoising.near_identity(own)
+        assert "after stage 3 changes" in found and text in found
+        assert ("cannot show" in found) == (factor < 2) and found in denoising.answer(own)
+        cells = [line[-1] for line in body(denoising.noise(version_of(own)))]
+        assert [cell for cell in cells if cell != "-"] == [f"{100 * factor - 100:.1f}\xa0%"]
+    quick = replace(own, profile="quick")  # the picture is of another network
+    assert denoising.near_identity(quick) == ""
+
+
+def test_the_interval_of_the_ledger_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands beside that of the page; without a measurement in the ledger, nothing is said."""
+    (entry,) = (e for e in denoising.entries("survey") if e.id.endswith("/mean/pgd-20-accuracy"))
+    judged = replace(entry, difference=(2.0, -9.0, 13.0))
+    monkeypatch.setattr(denoising, "entries", lambda paper: [judged])
+    text = denoising.ledger_interval(record("denoising")).replace("3 x 3", "")
+    assert numbers(text) == [-9, 13, -0.5, 4.5]
+    monkeypatch.setattr(denoising, "entries", lambda paper: [replace(judged, difference=None)])
+    assert denoising.ledger_interval(record("denoising")) == ""
 
 
 def test_the_figures_draw_every_variant_and_stage() -> None:
@@ -245,7 +290,7 @@ def test_the_sentences_of_the_post() -> None:
     text = post.unseen(own).replace("l2", "")
     assert numbers(text) == [20, 400, 30, 400] and "is larger than" in text
     assert numbers(post.clean_drop(own)) == [70, 50, -20]
-    assert numbers(post.measured(own).replace("l2", "")) == [40, 80]
+    assert numbers(post.measured(own)) == [8, 40, 80]
     assert numbers(post.winner(own)) == [50.6, 48]
     noises = body(post.noises(version_of(own)))
     assert len(noises) == 4 and noises[0][1:] == ["0.10", "0.30", "0.50", "0.90", "0.80"]

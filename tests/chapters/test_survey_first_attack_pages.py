@@ -10,6 +10,8 @@ from robustbook import figures
 from robustbook.chapters.published import version_of
 from robustbook.chapters.survey import pairing, szegedy
 from robustbook.ledger import Record, Row
+from robustbook.studies.survey import pairing as pairing_study
+from robustbook.studies.survey import szegedy as szegedy_study
 
 from .reading import body, numbers
 
@@ -101,12 +103,26 @@ def test_the_sentences_on_szegedy(first: Record) -> None:
     assert szegedy.transfer(replace(first, rows=tuple(many))).startswith("In 18 of the 30 pairs")
     assert numbers(szegedy.smaller(first)) == [3, 6, 0.0001, 52, 0.01, 40, 1, 36]
     assert numbers(szegedy.training_images(first).replace("FC100-100-10", ""))[-2:] == [4, 1]
-    assert numbers(szegedy.pool(first).replace("FC100-100-10", ""))[:2] == [3.5, 6.5]
     text = szegedy.amplified(first)
     assert text.startswith("Yes.") and "from 0.0\N{NO-BREAK SPACE}% to 10.0" in text
     assert "at least 95.0 % of the 20 attacked test images" in szegedy.found(first)
     sure = [replace(row, value=100) if row.name == "found" else row for row in first.rows]
     assert "for all 20 attacked" in szegedy.found(replace(first, rows=tuple(sure)))
+
+
+def test_the_pool_is_compared_only_after_equal_trainings(first: Record) -> None:
+    """The quick run has 8 epochs with and without a pool, the paper's profile 15 and 30."""
+    text = szegedy.pool(first).replace("FC100-100-10", "")
+    assert numbers(text) == [3.5, 6.5, 1.2] and "does not lower" not in text and "lowers" in text
+    rows = [replace(r, value=9) if r.name.endswith("with a pool") else r for r in first.rows]
+    assert "the pool does not lower it" in szegedy.pool(replace(first, rows=tuple(rows)))
+    text = szegedy.pool(replace(first, profile="paper")).replace("FC100-100-10", "")
+    assert numbers(text) == [3.5, 6.5, 15, 30, 1.2] and "cannot decide" in text
+    images = {"quick": 1397, "paper": 60_000}
+    for profile, own in szegedy_study.SETTINGS.items():
+        recipes = (own.pooled, own.deep)
+        epochs = tuple(each.steps / (images[profile] // each.batch_size) for each in recipes)
+        assert szegedy.POOL_EPOCHS[profile] == epochs
 
 
 def test_the_half_that_is_nearer(first: Record) -> None:
@@ -256,6 +272,35 @@ def test_the_sentences_on_pairing(whole: Record) -> None:
     assert "CLP and LSQ do not make" in pairing.rougher(replace(whole, rows=tuple(smooth)))
     assert body(pairing.roughness(version_of(whole)))[1] == ["CLP", "0.020"]
     assert numbers(pairing.certain(whole))[-3:] == [25, 25, 100]
+
+
+def test_what_the_verdict_on_loss_surfaces_compares(whole: Record) -> None:
+    """100 % AT is the last of eight methods, and its made-up roughness is 0.08."""
+    assert "does not test the paper's claim" in pairing.surface_claim(whole)
+    claim = Row(0.25, "ratio", pairing.BUMPY, "", 0, holds=False)
+    text = pairing.surface_claim(replace(whole, rows=(*whole.rows, claim)))
+    assert numbers(text) == [100, 0.25, 0.38, 0.5, 1, 0.25, 20, 2, 3, 4]
+    assert pairing.MASKED == pairing_study.MASKED
+    sizes = {name: own["mnist"].surfaces for name, own in pairing_study.SETTINGS.items()}
+    assert sizes == pairing.SURFACES
+
+
+def test_a_fall_from_guessing_supports_no_claim(whole: Record) -> None:
+    """Of 400 images, 12 % are not clearly better than guessing, and 79.5 % are."""
+    assert pairing.fall_claims(whole) == ""
+    start = "survey/mosbach-mnist/claim"
+    claims = [Row(11, "percent", f"{start}/{m}-falls", "", 0, 400) for m in pairing.FALLEN]
+    judged = replace(whole, rows=(*whole.rows, *claims))
+    text = pairing.fall_claims(judged)
+    assert numbers(text) == [400, 400, 400, 68, 66] and "guessing" not in text
+    rows = []
+    for row in judged.rows:
+        of_lsq = row.setting.get("network") == "lsq"
+        strong = row.setting.get("attack") == "strongest"
+        value = 2 if of_lsq and strong else 10 if of_lsq and row.name == "fall" else row.value
+        rows.append(replace(row, value=value))
+    text = pairing.fall_claims(replace(judged, rows=tuple(rows)))
+    assert numbers(text)[-2:] == [68, 10] and "that the accuracy of LSQ falls" in text
 
 
 def test_the_figures_of_pairing(whole: Record) -> None:

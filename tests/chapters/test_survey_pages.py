@@ -9,6 +9,7 @@ from robustbook import catalogue
 from robustbook.chapters.published import record_of, version_of
 from robustbook.chapters.survey import madry, overview
 from robustbook.ledger import Record, Row, read_targets
+from robustbook.studies.survey import madry as study
 
 from .reading import body, numbers
 
@@ -40,7 +41,20 @@ def record() -> Record:
 
 def test_madry_answer(record: Record) -> None:
     """PGD is the second attack on A, and the worst one is behind AutoAttack and eight others."""
-    assert numbers(madry.answer(record)) == [88.5, 400, 40, 93.2, 400, 80.5, 10.5, 400, 40]
+    told = [88.5, 400, 40, 93.2, 400, 80.5, 10.5, 400, 40, 0.3]
+    assert numbers(madry.answer(record)) == told
+    printed = replace(record, parameters={"schedule": "printed"})
+    assert madry.effort(printed) == 1 and numbers(madry.answer(printed)) == told[:-1]
+
+
+def test_the_numbers_of_passes_are_those_of_the_study() -> None:
+    """For network A, whose schedule is the first, and for the paper's training."""
+    for profile, own in study.SETTINGS.items():
+        schedule = next(iter(own.schedules.values()))
+        assert madry.STEP[profile] == (schedule.recipe.batch_size, schedule.inner)
+    paper = study.PRINTED
+    images = paper.recipe.steps * paper.recipe.batch_size
+    assert images * (paper.inner + 1) == madry.PRINTED_PASSES
 
 
 def test_madry_table(record: Record) -> None:
@@ -61,11 +75,12 @@ def test_madry_schedules_are_sorted_by_length(record: Record) -> None:
 
 def test_madry_sentences(record: Record) -> None:
     """The width of a range is the mean over images, and every width is told."""
-    text = madry.concentration(record)
-    assert text.startswith("Yes") and numbers(text) == [0, 1, 2, 10, 25, 45]
-    wide = {**record.arrays, "losses/natural": [[20, 60], [40, 50]]}
-    assert madry.concentration(replace(record, arrays=wide)).startswith("Only on the network train")
-    wide["losses/adversarial"] = [[0, 2], [1, 3]]
+    near = {**record.arrays, "losses/natural": [[20, 28], [41, 47]]}
+    text = madry.concentration(replace(record, arrays=near))
+    assert text.startswith("Yes") and numbers(text) == [0.5, 0, 1, 2, 0, 7, 24, 44, 0.35]
+    text = madry.concentration(record)  # a range of 10 is half of the distance of 20, and not less
+    assert text.startswith("Only on the network trained on PGD's") and numbers(text)[-1] == 0.5
+    wide = {**record.arrays, "losses/adversarial": [[0, 2], [1, 3]]}
     assert madry.concentration(replace(record, arrays=wide)).startswith("No")
     text = madry.fgsm_trained(record)
     assert numbers(text) == [64, 128, 31.5, 63.5, 30.5, 62.5, 32.5, 64.5]
@@ -73,6 +88,38 @@ def test_madry_sentences(record: Record) -> None:
     text = madry.capacity_in_words(record)
     assert numbers(text) == [64, 128, 30.5, 62.5, 32.5, 64.5, 2]
     assert "rises with the width" in text and "only suggests" in text
+
+
+def test_the_shortest_schedule_with_the_printed_accuracies(record: Record) -> None:
+    """Made up: 500 steps give 25.5 and 23.5 %, and 1,000 steps 50.5 and 48.5 %."""
+    text = madry.shortest(record)
+    assert text.startswith("None of our schedules") and "*short* with 1,000 training" in text
+    assert numbers(text) == [1000, 48.3, 44.7, 40]
+    rows = [
+        replace(row, value=100.0) if row.setting.get("steps") == 500 else row for row in record.rows
+    ]
+    text = madry.shortest(replace(record, rows=tuple(rows)))
+    assert text.startswith("The shortest schedule") and numbers(text) == [500]
+    clean, pgd = madry.schedule_curve(record).axes
+    assert [line.get_ydata()[0] for line in clean.lines] == [25.5, 98.8]
+    assert [line.get_ydata()[0] for line in pgd.lines] == [23.5, 93.2]
+    assert "100,000 steps" in str(clean.figure.legends[0].get_texts()[-1])
+
+
+def test_square_below_pgd_is_a_sign_of_gradient_masking(record: Record) -> None:
+    """Both are on the same images; the attacks are rows of the table of their own."""
+    pgd = madry.mean(record, "accuracy", source="white", attack="pgd-100-restarts")
+    for square, words in ((pgd - 2, "This is a sign of"), (pgd + 2, "gives no sign of")):
+        more = [
+            Row(value, "percent", None, "accuracy", 0, 400, setting=labels)
+            for value, name in ((square, "square"), (pgd, "margin-100-restarts"))
+            if (labels := {"source": "white", "attack": name})
+        ]
+        with_more = replace(record, rows=(*record.rows, *more))
+        text = madry.masking(with_more)
+        assert words in text and numbers(text) == [400, square, pgd, 100, pgd]
+    table = body(madry.printed_beside(version_of(with_more)))
+    assert [row[1] for row in table[-4:-2]] == list(madry.OTHERS.values())
 
 
 def test_madry_sentences_on_a_leak(record: Record) -> None:
@@ -127,6 +174,15 @@ def test_overview_answer_and_figure() -> None:
     drawn = overview.accuracies()
     assert len(drawn.axes) == 2
     assert all(len(axis.collections) >= 4 for axis in drawn.axes)
+
+
+def test_a_shorter_training_is_named_in_the_overview(record: Record) -> None:
+    """Made up: 1,000 steps of 100 images and 5 PGD steps are 0.3 % of the paper's passes."""
+    text = overview._madry(record)
+    assert text.startswith("With 0.3 % of the paper's training, a narrow")
+    assert numbers(text) == [0.3, 80, 400]
+    same = replace(record, parameters={"schedule": "printed"})
+    assert overview._madry(same).startswith("A narrow version of Madry's network")
 
 
 def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,9 +170,19 @@ def test_fast_sentences_and_figure(single: Record) -> None:
     without = [row for row in single.rows if row.setting.get("method") != "pgd"]
     assert "No network was trained with PGD" in fast.answer(replace(single, rows=tuple(without)))
     assert numbers(fast.time_ratio([single])) == [0.3, 10, 2, 11, 0.18, 1]
-    left, right = fast.epochs(single).axes
+
+
+def test_the_figure_shows_the_main_radius_and_that_of_overfitting(single: Record) -> None:
+    """At radius 0.2 the accuracy of FGSM's network under PGD falls from 50 to 5 %."""
+    assert fast.overfitted(single) == [0.2]
+    left, right, low_left, low_right = fast.epochs(single).axes
     assert len(left.lines) == len(right.lines) == len(fast.METHODS)
-    assert "500 images" in left.get_ylabel()
+    assert "500 images" in left.get_ylabel() and "radius 0.3" in left.get_title()
+    assert low_right.get_title() == "radius 0.2, under PGD, 10 steps"
+    assert list(low_left.lines[0].get_ydata()) == [40, 60, 90]
+    assert list(low_right.lines[0].get_ydata()) == [30, 50, 5]
+    kept = {"mnist/fgsm/0.2/pgd": [30, 50, 45]}
+    assert len(fast.epochs(replace(single, arrays=single.arrays | kept)).axes) == 2
 
 
 def test_a_random_start_matters_where_the_accuracies_differ_by_more_than_their_error(

@@ -5,9 +5,11 @@ from fractions import Fraction
 
 import pytest
 
+from robustbook import catalogue
 from robustbook.chapters.published import record_of, version_of
 from robustbook.chapters.survey import certified, transformations
-from robustbook.ledger import Record, Row
+from robustbook.ledger import Record, Row, read_targets
+from robustbook.page import Page
 from robustbook.studies.survey import certified as certified_study
 from robustbook.studies.survey import transformations as transformations_study
 
@@ -147,6 +149,22 @@ def test_the_tables_of_certificates(certificates: list[Record]) -> None:
     assert rows[1] == ["1,000", "2.463", "1.500"]
     versions = [version_of(record) for record in certificates]
     assert certified.with_networks(versions) == versions[1:]
+
+
+def test_a_formula_compared_with_itself_is_no_measured_number() -> None:
+    """The largest radius is computed by one formula, in our code and for the target number."""
+    targets = read_targets(catalogue.BOOK / "targets").values()
+    assert {t.tally for t in targets if t.item == "cohen-theory"} == {"setting"}
+
+
+def test_the_page_shows_the_record_with_networks(certificates: list[Record]) -> None:
+    """The line on the stored results would otherwise name a run without networks."""
+    caps, networks = certificates
+    here = Page("survey/certified", {}, caps, (networks,))
+    here.published, here.others = certified.networks_first(here.published, here.others)
+    assert here.shown is networks and here.others == (caps,)
+    assert "profile `reduced`" in str(here.run().data)
+    assert certified.networks_first(None, ()) == (None, ())
 
 
 def test_the_sentences_on_certificates(certificates: list[Record]) -> None:

@@ -14,7 +14,7 @@ FIXED = {
     # The metric of the four rows cohen-theory/radius-cap/ was changed from "ratio" to "setting",
     # after the runs: we derived the printed number from the formula that our code computes, so the
     # rows count as settings and not as measured numbers. No verdict depends on the metric.
-    "feature-denoising-targets.csv": "1d498a4c07fca44fd606d3581b1a3a28",
+    "feature-denoising-targets.csv": "d43d1f2d13eca8921fb8684c081077f5",
     "random-self-ensemble-figure6.csv": "991597370d55a9372340dd7733e2586e",
     "random-self-ensemble-targets.csv": "eb15cfab7b544905b7f117b1443751b3",
     "saturating-networks-targets.csv": "80282355f3f04a4c2404d989a85e1123",

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from robustbook import catalogue
+from robustbook.chapters.survey import pairing as page
 from robustbook.data import as_float, load
 from robustbook.defenses import Weights
-from robustbook.ledger import read_targets
+from robustbook.ledger import Row, read_targets
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.items import WITHOUT_STUDY
 from robustbook.studies.parameters import BadParameter, check
@@ -118,6 +119,17 @@ def test_only_known_networks() -> None:
         check(pairing.Parameters, {"profile": "paper", "networks": ["other"]})
     p = check(pairing.Parameters, {"profile": "quick", "networks": ["cifar10:clp"]})
     assert not p.chosen()
+
+
+def test_the_page_knows_the_rules_of_the_study() -> None:
+    assert (page.ROUGHER, page.GUESSING) == (pairing.ROUGHER, pairing.GUESSING)
+
+
+def test_an_accuracy_falls_only_from_above_guessing() -> None:
+    """20 of 100 images differ from guessing by more than the binomial error, and 15 do not."""
+    for before, rows in ((20.0, 1), (15.0, 0)):
+        row = Row(0.0, "percent", None, "accuracy", 0, 100)
+        assert len(list(pairing._claims({"clp": row}, {"clp": before}, {}, 0))) == rows
 
 
 def test_roughness_by_hand() -> None:

@@ -293,6 +293,20 @@ def _network(record: Record) -> str:
     }[record.profile]
 
 
+def networks_first(
+    best: Record | None, others: Sequence[Record]
+) -> tuple[Record | None, tuple[Record, ...]]:
+    """Return the record that contains certified accuracies, and all other records of the page.
+
+    ``best``: the record of the book's largest experiment, or None if there is none. It may contain
+        only the largest radii that can be certified.
+    """
+    if best is None:
+        return None, ()
+    main = measured([best, *others])
+    return main, tuple(record for record in (best, *others) if record is not main)
+
+
 def with_networks(versions: Sequence[Version]) -> list[Version]:
     """Return those of the page's results (``versions``) that contain certified accuracies."""
     return [v for v in versions if any(row.name == "certified accuracy" for row in v.record.rows)]

@@ -8,10 +8,19 @@ from itertools import combinations
 from math import hypot, sqrt
 from statistics import fmean
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, printed, settings, values
+from robustbook.chapters.published import (
+    Version,
+    array,
+    entries,
+    printed,
+    records_of,
+    settings,
+    values,
+)
 from robustbook.chapters.wording import (
     from_to,
     minus,
@@ -52,6 +61,10 @@ STEPS = {
 IMAGENET = "survey/denoise-imagenet"
 NEAR = 0.5
 """The change of the relative noise, in per cent, up to which we call the noise unchanged."""
+NEARLY = 5.0
+"""The change of its input, in per cent, below which we say that a block cannot show what its filter
+does.
+"""
 Interval = tuple[float, float, float]
 """A difference of two accuracies, and the two ends of its confidence interval."""
 
@@ -184,7 +197,8 @@ def answer(record: Record) -> str:
         f"({size}{seeds_in_words(len(record.seeds))}), the accuracy under PGD with 20 steps on "
         f"{_images(record):,} test images is {filters}, and {baseline:.1f} % (without blocks) and "
         f"{null:.1f} % (with null blocks) for the controls. The paper's accuracies are for "
-        f"ImageNet, so this smaller experiment cannot refute them. {_scope(record)}"
+        f"ImageNet, so this smaller experiment cannot refute them. {_scope(record)} "
+        f"{near_identity(record)}".rstrip()
     )
 
 
@@ -370,6 +384,27 @@ def paired(version: Version) -> Table:
     )
 
 
+def ledger_interval(record: Record) -> str:
+    """Return sentences that name the interval of the ledger, which the table of verdicts shows, and
+    say why it is wider than the one that the page uses everywhere else.
+    """
+    shown = next(name for name in variants(record) if name in FILTERS)
+    target = f"survey/denoise-cifar/{shown}/pgd-20-accuracy"
+    found = next(entry.difference for entry in entries("survey") if entry.id == target)
+    if found is None:
+        return ""
+    _, low, high = found
+    _, bottom, top = difference(record, shown, "baseline")
+    return minus(
+        "The intervals in the table of verdicts are those of the ledger. They are wider than all "
+        "other intervals of this page, because the ledger treats the accuracies of two networks as "
+        "if they came from different test images. But all our networks classify the same images, "
+        "and the other intervals use this. For example, the interval of the difference "
+        f"*{FILTERS[shown]}* minus no block is {low:.1f} to {high:.1f} points in the ledger, and "
+        f"{bottom:.1f} to {top:.1f} points in the figure and in the other tables."
+    )
+
+
 def _resolved(rows: Sequence[Sequence[str]]) -> str:
     if any("resolved" in cell for row in rows for cell in row):
         return "*Resolved*: the interval does not contain 0."
@@ -386,11 +421,59 @@ def _cell(record: Record, name: str, against: str) -> str:
     return minus(f"{mean:+.1f} [{low:.1f},\N{NO-BREAK SPACE}{high:.1f}]{mark}")
 
 
+def block_change(record: Record) -> dict[str, list[float]]:
+    """Return by how many per cent the block of the post's second picture changes its input, for
+    clean and for attacked images. A number is for one channel of one image: the norm of output
+    minus input, divided by the norm of the input.
+
+    ``record``: the stored results of the page on the post.
+    """
+    found = {}
+    for images in ("clean", "attacked"):
+        before, after = (
+            np.array(array(record, f"denoised/{images}/{where}")) for where in ("before", "stage")
+        )
+        found[images] = [
+            float(100 * np.linalg.norm(change) / np.linalg.norm(own))
+            for change, own in zip(after - before, before, strict=True)
+        ]
+    return found
+
+
+def _pictured(record: Record) -> Record | None:
+    """Return the stored results of the page on the post whose profile is that of ``record``."""
+    return next((r for r in records_of("survey/post") if r.profile == record.profile), None)
+
+
+def near_identity(record: Record) -> str:
+    """Return sentences that state how much the trained Gaussian block of the post's second picture
+    changes its input. Return "" if the feature maps before and after this block are not stored.
+    """
+    pictured = _pictured(record)
+    if pictured is None:
+        return ""
+    found = block_change(pictured)
+    (stage,) = pictured.arrays["stage"]
+    every = [change for each in found.values() for change in each]
+    little = max(every) < NEARLY
+    text = (
+        f"After training, the Gaussian block after stage {stage.removeprefix('stage')} changes its "
+        f"input by {'only ' * little}{from_to(every, '.1f')} %, measured in one channel of "
+        f"{len(found['clean'])} images."
+    )
+    if little:
+        text += " Blocks that change so little cannot show what their filters do."
+    return whole_percent(text)
+
+
 def noise(version: Version) -> Table:
     """Return a table with one row for each denoising block. The columns are the relative noise of
-    the feature maps before the block and after the block, and the ratio.
+    the feature maps before the block and after the block, the ratio, and how much the block changes
+    its input.
     """
     record = version.record
+    pictured = _pictured(record)
+    stages = pictured.arrays["stage"] if pictured else []
     rows = []
     for name in (each for each in variants(record) if each in ("null", *FILTERS)):
         for stage in settings(record, "ratio", "stage", variant=name):
@@ -398,13 +481,18 @@ def noise(version: Version) -> Table:
                 spread(values(record, what, variant=name, stage=stage), 2)
                 for what in ("noise before", "noise after", "ratio")
             ]
-            rows.append([NAMES[name], f"{stage.removeprefix('stage')}", *cells])
+            change = "-"
+            if pictured and name == WHOLE and stage in stages:
+                change = from_to(block_change(pictured)["attacked"], ".1f") + " %"
+            rows.append([NAMES[name], f"{stage.removeprefix('stage')}", *cells, change])
     return table(
         f"{version.heading}: relative noise of the feature maps before and after each block, under "
         "PGD with 20 steps, and the mean over images of the ratio noise after / noise before "
-        "(range over the seeds). If the ratio is below 1, the block reduces the noise.",
+        "(range over the seeds). If the ratio is below 1, the block reduces the noise. *Change*: "
+        "the norm of the block's output minus its input, divided by the norm of the input, for one "
+        "channel of two attacked images. The feature maps of the other blocks are not stored.",
         f"tab-survey-denoising-noise-{version.tag}",
-        ["Blocks", "Stage", "before", "after", "ratio"],
+        ["Blocks", "Stage", "before", "after", "ratio", "change"],
         rows,
     )
 
@@ -452,17 +540,33 @@ def _changed(percents: list[float]) -> str:
 
 
 def control(record: Record) -> str:
-    """Return a sentence that states the accuracy under attack of the networks that were trained on
-    clean images.
+    """Return sentences that state the accuracy under attack of the networks that were trained on
+    clean images, and under AutoAttack alone, which the claim in the table of verdicts names.
     """
-    told = [
-        f"{accuracy(record, name, 'worst', 'standard'):.1f} % ({NAMES[name]})"
-        for name in ("baseline", "nonlocal-gaussian")
-    ]
+    worst, auto = (
+        [
+            f"{fmean(found):.1f} % ({NAMES[name]})"
+            for name in ("baseline", WHOLE)
+            if (
+                found := values(
+                    record, "accuracy", training="standard", variant=name, attack=attack
+                )
+            )
+        ]
+        for attack in ("worst", "autoattack")
+    )
+    blocks = len(settings(record, "ratio", "stage", variant=WHOLE))
+    alone = (
+        f"Under AutoAttack alone, it is {' and '.join(auto)}."
+        if auto
+        else "The claim about this network names AutoAttack, which has not been run for these "
+        "stored results. They contain PGD on the cross entropy and on the margin. Each further "
+        "attack can only lower the accuracy under all attacks together."
+    )
     return whole_percent(
         "After training on clean images, the networks classify "
-        f"{' and '.join(told)} of {_images(record, 'worst'):,} test images correctly under all of "
-        "our attacks."
+        f"{' and '.join(worst)} of {_images(record, 'worst'):,} test images correctly under all of "
+        f"our attacks. The second network has {blocks} Gaussian blocks. {alone}"
     )
 
 

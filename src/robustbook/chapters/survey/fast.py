@@ -59,6 +59,7 @@ ATTACKS = {
 FOLLOWED: Mapping[tuple[str, str], int] = {
     ("quick", "mnist"): 50,
     ("reduced", "mnist"): 200,
+    ("reduced", "cifar10"): 200,
     ("paper", "mnist"): 500,
     ("paper", "cifar10"): 200,
 }
@@ -68,6 +69,7 @@ does not contain this number; a test compares it with the study.
 INNER: Mapping[tuple[str, str], int] = {
     ("quick", "mnist"): 3,
     ("reduced", "mnist"): 5,
+    ("reduced", "cifar10"): 7,
     ("paper", "mnist"): 10,
     ("paper", "cifar10"): 7,
 }
@@ -149,23 +151,26 @@ def _reference(record: Record) -> str:
 
 
 def epochs(record: Record) -> Figure:
-    """Draw the accuracy after each epoch of training. One panel shows the accuracy under FGSM, the
-    other panel the accuracy under PGD. All networks are trained with the radius that `main_radius`
-    returns.
+    """Draw the accuracy after each epoch of training. For each radius, the left panel shows the
+    accuracy under FGSM, and the right panel the accuracy under PGD. The first radius is that of
+    `main_radius`; below it are the radii at which `overfitted` finds catastrophic overfitting.
     """
     name, eps = first_set(record), main_radius(record)
     panels = []
-    for attack, words in TESTED.items():
-        curves = {}
-        for method, (told, look) in METHODS.items():
-            key = f"{name}/{method}/{eps:g}/{attack}"
-            if key in record.arrays:
-                y = array(record, key)
-                x = [float(i + 1) for i in range(len(y))]
-                curves[told] = Curve(x, [y], LOOKS[look])
-        images = FOLLOWED[record.profile, name]
-        y_label = f"accuracy on {images} images (%)"
-        panels.append(Panel(words, "epochs of training", y_label, curves, {}))
+    for radius in dict.fromkeys([eps, *overfitted(record)]):
+        for attack, words in TESTED.items():
+            curves = {}
+            for method, (told, look) in METHODS.items():
+                key = f"{name}/{method}/{radius:g}/{attack}"
+                if key in record.arrays:
+                    y = array(record, key)
+                    x = [float(i + 1) for i in range(len(y))]
+                    curves[told] = Curve(x, [y], LOOKS[look])
+            images = FOLLOWED[record.profile, name]
+            title, y_label = f"radius {radius:g}, {words}", f"accuracy on {images} images (%)"
+            panels.append(
+                Panel(title, "epochs of training", y_label, curves, {}, limits=(-3.0, 103.0))
+            )
     return figures.lines(panels, columns=2, height=2.8)
 
 
@@ -245,21 +250,43 @@ def printed_beside(version: Version) -> Table:
     )
 
 
+def overfitted(record: Record) -> list[float]:
+    """Return the radii at which training on FGSM without a random start ends in catastrophic
+    overfitting: the accuracy under PGD falls by `FALL` points or more after its highest value, and
+    the accuracy under FGSM rises.
+    """
+    found = []
+    for radius, fgsm, pgd in _followed(record):
+        if max(pgd) - pgd[-1] >= FALL and fgsm[-1] > fgsm[pgd.index(max(pgd))]:
+            found.append(radius)
+    return found
+
+
+def _followed(record: Record) -> list[tuple[float, list[float], list[float]]]:
+    """Return for each radius of training on FGSM without a random start the accuracies after each
+    epoch, under FGSM and under PGD.
+    """
+    name = first_set(record)
+    radii_ = sorted(settings(record, "accuracy", "eps", set=name, method="fgsm"))
+    keys = {radius: f"{name}/fgsm/{radius:g}" for radius in radii_}
+    return [
+        (radius, array(record, f"{key}/fgsm"), array(record, f"{key}/pgd"))
+        for radius, key in keys.items()
+        if f"{key}/pgd" in record.arrays
+    ]
+
+
 def collapse(record: Record) -> str:
     """Return sentences that say at which radii catastrophic overfitting was seen in training on
-    FGSM without a random start. Catastrophic overfitting means here that the accuracy under PGD
-    falls by `FALL` points or more, while the accuracy under FGSM rises.
+    FGSM without a random start (see `overfitted`).
     """
     name = first_set(record)
     seen, kept = [], []
     failed: dict[float, tuple[float, float]] = {}
-    for radius in sorted(settings(record, "accuracy", "eps", set=name, method="fgsm")):
-        key = f"{name}/fgsm/{radius:g}"
-        if f"{key}/pgd" not in record.arrays:
-            continue
-        fgsm, pgd = (array(record, f"{key}/{attack}") for attack in TESTED)
+    overfits = overfitted(record)
+    for radius, fgsm, pgd in _followed(record):
         best = pgd.index(max(pgd))
-        if _falls(pgd) and fgsm[-1] > fgsm[best]:
+        if radius in overfits:
             seen.append(
                 f"Yes, at radius {radius:g}: from epoch {best + 1} to epoch {len(pgd)}, the "
                 f"accuracy under PGD falls from {pgd[best]:.1f} % to {pgd[-1]:.1f} %, and that "
@@ -285,11 +312,6 @@ def collapse(record: Record) -> str:
     return whole_percent(
         f"{' '.join([*told, *kept])} All of these accuracies are on {images} test images."
     )
-
-
-def _falls(accuracies: list[float]) -> bool:
-    """Return whether an accuracy falls by `FALL` points or more after its highest value."""
-    return max(accuracies) - accuracies[-1] >= FALL
 
 
 def start_matters(record: Record) -> str:

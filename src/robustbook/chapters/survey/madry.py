@@ -15,6 +15,7 @@ from robustbook.chapters.published import (
     mean,
     printed,
     settings,
+    tolerance,
     values,
 )
 from robustbook.chapters.wording import beside, listed, spread_or, whole_percent
@@ -70,6 +71,11 @@ SOURCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 """For each network whose gradients the attacks use, and for each of these attacks, the id of the
 accuracy that the paper prints.
 """
+OTHERS: Mapping[str, str] = {
+    "margin-100-restarts": "PGD on the margin, 100 steps, restarts",
+    "square": "Square",
+}
+"""Our strong attacks on A that are not in the paper's Table 1."""
 TESTS: Mapping[str, tuple[str, str]] = {
     "clean": ("clean images", "clean"),
     "fgsm": ("FGSM", "adv"),
@@ -81,6 +87,30 @@ NATURAL = {
 }
 """For clean images and for FGSM, the id of the accuracy that the paper prints for the network
 trained on clean images.
+"""
+SCHEDULES: Mapping[str, str] = {
+    "short": "short",
+    "rising": "short, rising radius",
+    "constant": "short, constant radius",
+    "printed": "printed",
+}
+REACHED: Mapping[str, tuple[str, str]] = {
+    "clean": ("clean images", f"{TABLE}/natural/accuracy"),
+    "pgd-40": ("PGD, 40 steps", f"{TABLE}/white-box/pgd-40-1-accuracy"),
+}
+"""The tests of a training schedule, each with the id of the accuracy that the paper prints."""
+STEP: Mapping[str, tuple[int, int]] = {"quick": (50, 3), "reduced": (100, 5), "paper": (100, 7)}
+"""For the training of network A, the number of images in a training step, and the number of PGD
+steps in it, by profile. The record does not contain these numbers; a test compares them with the
+study.
+"""
+PRINTED_PASSES = 100_000 * 50 * 41
+"""The number of forward and backward passes in the paper's training: the product of the number of
+training steps, the number of images in a step, and one more than the number of PGD steps.
+"""
+CLOSE = 0.5
+"""The losses on one image count as similar if their range is less than this fraction of the range
+of the images' mean losses.
 """
 MARKS = {"printed": LOOKS["none"], "ours": LOOKS["adv"]}
 TRAININGS = {"natural": "on clean images", "fgsm": "on FGSM's images", "pgd": "on PGD's images"}
@@ -110,13 +140,31 @@ def answer(record: Record) -> str:
         for attack in ("pgd-40", "worst")
     )
     there = printed(f"{TABLE}/white-box/pgd-40-1-accuracy")
+    share = effort(record)
+    shorter = (
+        f" Our adversarial training has only {100 * share:.1g} % of the paper's forward and "
+        "backward passes."
+        if share < 1
+        else ""
+    )
     return whole_percent(
         f"After adversarial training, {network(record)} classifies {defended:.1f} % of {many:,} "
         f"test images correctly under PGD with 40 steps ({there} % in the paper). Of the first "
         f"{few:,} of these images, it classifies {worst:.1f} % correctly under all of our strong "
         "attacks. After training on clean images instead, the network classifies "
-        f"{natural:.1f} % of the {many:,} images correctly under PGD with 40 steps."
+        f"{natural:.1f} % of the {many:,} images correctly under PGD with 40 steps.{shorter}"
     )
+
+
+def effort(record: Record) -> float:
+    """Return the number of forward and backward passes in the training of network A, divided by
+    that of the paper's training.
+    """
+    if record.parameters.get("schedule") == "printed":
+        return 1.0
+    steps: int = settings(record, "accuracy", "steps")[0]
+    images, inner = STEP[record.profile]
+    return steps * images * (inner + 1) / PRINTED_PASSES
 
 
 def attacks(record: Record) -> Figure:
@@ -163,6 +211,9 @@ def printed_beside(version: Version) -> Table:
             if attack in ids:
                 cells = _cells(record, source, attack, f"{ids[attack]}-accuracy")
                 rows.append([name, words, *cells])
+    for attack, words in OTHERS.items():
+        if values(record, "accuracy", source="white", attack=attack):
+            rows.append(["A", words, *_cells(record, "white", attack, None)])
     worst = "worst of the attacks with restarts and Square"
     if values(record, "accuracy", source="white", attack="autoattack"):
         rows.append(["A", "AutoAttack", *_cells(record, "white", "autoattack", None)])
@@ -234,16 +285,8 @@ def with_widths(versions: Sequence[Version]) -> Record:
 def schedules(version: Version) -> Table:
     """Return a table of the accuracies after each schedule of adversarial training."""
     record = version.record
-    told = {
-        "short": "short",
-        "rising": "short, rising radius",
-        "constant": "short, constant radius",
-        "printed": "printed",
-    }
-    if record.profile != "paper":
-        told["printed"] = "printed, fewer steps"
     rows = []
-    for kind, words in told.items():
+    for kind, words in _schedules(record).items():
         for steps in sorted(settings(record, "accuracy", "steps", schedule=kind)):
             found = [
                 values(record, "accuracy", schedule=kind, steps=steps, attack=attack)
@@ -260,6 +303,115 @@ def schedules(version: Version) -> Table:
         ["Schedule", "Training steps", "clean", "PGD, 40 steps"],
         rows,
     )
+
+
+def _schedules(record: Record) -> dict[str, str]:
+    """Return the names of the training schedules in a record, in words."""
+    told = dict(SCHEDULES)
+    if record.profile != "paper":
+        told["printed"] = "printed, fewer steps"
+    return {k: told[k] for k in told if settings(record, "accuracy", "steps", schedule=k)}
+
+
+def schedule_curve(record: Record) -> Figure:
+    """Draw the accuracy of network A against the number of training steps, on clean images and
+    under PGD. There is a curve for each training schedule, and a dotted line at the accuracy that
+    the paper prints for its 100,000 steps.
+    """
+    looks = ("adv", "none", "rse", "distill")
+    steps = sorted(settings(record, "accuracy", "steps"))
+    panels = []
+    for attack, (words, target) in REACHED.items():
+        curves = {}
+        for (kind, name), look in zip(_schedules(record).items(), looks, strict=False):
+            own = sorted(settings(record, "accuracy", "steps", schedule=kind))
+            found = [values(record, "accuracy", schedule=kind, steps=n, attack=attack) for n in own]
+            seeds = [list(seed) for seed in zip(*found, strict=True)]
+            curves[name] = Curve([float(n) for n in own], seeds, LOOKS[look])
+        there = printed(target)
+        assert there is not None
+        panels.append(
+            Panel(
+                words,
+                "training steps",
+                "accuracy (%)",
+                curves,
+                {"the paper's 100,000 steps": there},
+                log=True,
+                ticks=[float(n) for n in steps],
+                limits=(-3.0, 103.0),
+            )
+        )
+    return figures.lines(panels, columns=2, height=2.8)
+
+
+def shortest(record: Record) -> str:
+    """Return a sentence that names the shortest training schedule that reaches the printed
+    accuracies, on clean images and under PGD, up to their tolerances. If there is none, return
+    sentences that state how near the longest schedule comes.
+    """
+    kinds = settings(record, "accuracy", "schedule")
+    every = sorted(
+        (steps, kind)
+        for kind in kinds
+        for steps in settings(record, "accuracy", "steps", schedule=kind)
+    )
+    there = {attack: float(printed(target) or 0) for attack, (_, target) in REACHED.items()}
+    ours = {
+        (steps, kind): {
+            attack: mean(record, "accuracy", schedule=kind, steps=steps, attack=attack)
+            for attack in REACHED
+        }
+        for steps, kind in every
+    }
+    reached = [
+        key
+        for key, own in ours.items()
+        if all(own[a] >= there[a] - tolerance(target) for a, (_, target) in REACHED.items())
+    ]
+    names = _schedules(record)
+    if reached:
+        steps, kind = reached[0]
+        return (
+            "The shortest schedule with which both accuracies reach the printed ones, up to the "
+            f"tolerances, is *{names[kind]}* with {steps:,} training steps."
+        )
+    steps, kind = every[-1]
+    told = listed(
+        f"{there[a] - ours[steps, kind][a]:.1f} points "
+        f"({'clean images' if a == 'clean' else 'PGD with 40 steps'})"
+        for a in REACHED
+    )
+    return (
+        "None of our schedules reaches both printed accuracies, up to the tolerances. After the "
+        f"longest one, *{names[kind]}* with {steps:,} training steps, the accuracies are below the "
+        f"printed ones by {told}."
+    )
+
+
+def masking(record: Record) -> str:
+    """Return sentences that compare the accuracies under the Square attack, which uses no gradient,
+    and under PGD with restarts, on the same images. If Square leaves fewer images correct, this is
+    a sign of gradient masking.
+    """
+    square, pgd, margin = (
+        mean(record, "accuracy", source="white", attack=attack)
+        for attack in ("square", "pgd-100-restarts", "margin-100-restarts")
+    )
+    images = images_of(record, "accuracy", source="white", attack="square")
+    told = (
+        f"On the same {images:,} images, {square:.1f} % are classified correctly under Square, "
+        f"{pgd:.1f} % under PGD with 100 steps and restarts, and {margin:.1f} % under this PGD on "
+        "the margin. Square uses no gradient. "
+    )
+    if square < min(pgd, margin):
+        told += (
+            "It leaves fewer images correct than PGD, so PGD does not find all adversarial images. "
+            "This is a sign of gradient masking."
+        )
+    else:
+        told += "It leaves no fewer images correct, so it gives no sign of gradient masking."
+    return whole_percent(told)
 
 
 def starts(record: Record) -> Figure:
@@ -279,26 +431,31 @@ def starts(record: Record) -> Figure:
 def concentration(record: Record) -> str:
     """Return sentences that answer whether PGD reaches similar losses from all random starts. For
     each network, they compare the range of the losses on one image, averaged over the images, with
-    the range of the images' mean losses.
+    the range of the images' mean losses (see `CLOSE`).
     """
     said, smaller = [], []
     for kind, words in (("adversarial", "on PGD's images"), ("natural", "on clean images")):
         each = array(record, f"losses/{kind}")
         within = fmean(max(losses) - min(losses) for losses in each)
         means = [fmean(losses) for losses in each]
-        smaller.append(within < max(means) - min(means))
+        ratio = within / (max(means) - min(means))
+        smaller.append(ratio < CLOSE)
         said.append(
-            f"On the network trained {words}, the losses on one image differ by at most "
-            f"{within:.2f} on average, and the mean losses of the images lie between "
-            f"{min(means):.2f} and {max(means):.2f}."
+            f"On the network trained {words}, the losses on one image have a range of "
+            f"{within:.2f} on average. The mean losses of the images lie between {min(means):.2f} "
+            f"and {max(means):.2f}, so the ratio is {ratio:.2f}."
         )
-    head = "Yes: the losses on one image lie closer together than the mean losses of the images."
+    names = ("trained on PGD's images", "trained on clean images")
+    head = "Yes, on both networks."
     if not any(smaller):
-        head = "No: the losses on one image lie as far apart as the mean losses of the images."
+        head = "No, on neither network."
     elif not all(smaller):
-        names = ("trained on PGD's images", "trained on clean images")
         head = f"Only on the network {names[smaller.index(True)]}."
-    return " ".join([head, *said])
+    rule = (
+        "We call the losses on one image similar if their range is less than "
+        f"{CLOSE:g} times the range of the images' mean losses."
+    )
+    return " ".join([head, rule, *said])
 
 
 def fgsm_trained(record: Record) -> str:

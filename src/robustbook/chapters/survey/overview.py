@@ -51,10 +51,13 @@ def _madry(record: Record) -> str:
     images = images_of(record, "accuracy", source="white", attack="worst")
     worst = mean(record, "accuracy", source="white", attack="worst")
     network = madry.network(record)
-    return (
-        f"{network[0].upper()}{network[1:]} classifies {worst:.0f} % of {images} images correctly "
-        "under all of our strong attacks"
+    share = madry.effort(record)
+    shorter = f"with {100 * share:.1g} % of the paper's training, " if share < 1 else ""
+    text = (
+        f"{shorter}{network} classifies {worst:.0f} % of {images} images correctly under all "
+        "strong attacks"
     )
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _fast(record: Record) -> str:

@@ -16,6 +16,7 @@ from robustbook.chapters.published import (
     array,
     as_printed,
     mean,
+    of_target,
     printed,
     settings,
     values,
@@ -61,6 +62,16 @@ ADVERSARIAL = ("at100", "at100-alp", "at50", "at50-alp")
 """The methods that train on adversarial images."""
 GUESSING = 10.0
 """The accuracy of random guessing among ten classes, in per cent."""
+BUMPY = "survey/engstrom/claim/bumpy-landscape"
+ROUGHER = 1.1
+"""The ratio of roughness above which a loss surface counts as rougher."""
+MASKED = ("clp", "lsq", "plain-alp")
+"""The methods whose loss surfaces, according to the claim `BUMPY`, are rougher than after 100 % AT.
+"""
+SURFACES: Mapping[str, int] = {"quick": 4, "reduced": 20, "paper": 20}
+"""The number of test images for which a loss surface is computed, by profile. The record does not
+contain this number; a test compares it with the study.
+"""
 START = "one start"
 BASELINE_STEPS = 40
 """The number of PGD steps of the baseline attack on MNIST."""
@@ -411,6 +422,48 @@ def rougher(record: Record) -> str:
         f"{' and '.join(METHODS[m] for m in penalised)} do not make the loss surface rougher than "
         "ordinary training (Plain) does. Here, roughness does not explain why weak attacks fail."
     )
+
+
+def surface_claim(record: Record) -> str:
+    """Return sentences that say what the verdict on the loss surfaces compares, and what it leaves
+    out. The claim holds if the smallest of three ratios of roughness is above ROUGHER.
+    """
+    smallest = of_target(record, BUMPY)
+    if not smallest:
+        return "This run does not test the paper's claim, which needs a network with 100 % AT."
+    found = {m: fmean(values(record, "roughness", network=m)) for m in methods(record)}
+    named = listed(METHODS[m] for m in MASKED)
+    to_trained, to_plain = (
+        listed(f"{found[m] / found[other]:.2f}" for m in MASKED) for other in ("at100", "plain")
+    )
+    return whole_percent(
+        f"Divided by the roughness after 100 % AT, the roughness is {to_trained} ({named}). The "
+        "table of verdicts has a row on these three ratios. The claim in this row holds if the "
+        f"smallest ratio is above {ROUGHER:g}, and ours is {min(smallest):.3f}. We chose this "
+        f"threshold, because each roughness is a mean over only {SURFACES[record.profile]} images. "
+        "Engstrom et al. compare with a network without a defense. Divided by the roughness of "
+        f"Plain, the roughness is {to_plain}."
+    )
+
+
+def fall_claims(record: Record) -> str:
+    """Return sentences on the verdicts that the accuracy of CLP and of LSQ falls under the
+    strongest attack. They state the falls on the same images.
+    """
+    claims = {m: of_target(record, f"{TARGETS}/claim/{m}-falls") for m in methods(record)}
+    tested_ = [method for method, found in claims.items() if found]
+    if not tested_:
+        return ""
+    drops = listed(
+        f"{at_baseline(record, m) - at_strongest(record, m):.1f} points with {METHODS[m]}"
+        for m in tested_
+    )
+    many, few = (tested(record, "accuracy", attack=each) for each in ("baseline", "strongest"))
+    told = (
+        f"The table of verdicts compares the strongest attack on {few:,} images with the baseline "
+        f"attack on {many:,}. On the same {few:,} images, the accuracy falls by {drops}."
+    )
+    return whole_percent(told)
 
 
 def starts(record: Record) -> Figure:

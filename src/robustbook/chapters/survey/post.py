@@ -63,15 +63,15 @@ def answer(record: Record) -> str:
 
 
 def measured(record: Record) -> str:
-    """Return sentences that say what our numbers in the table of verdicts mean."""
+    """Return sentences that state the numbers behind the first two rows of the verdicts."""
+    start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
     clean, adversarial = (100 * noise(record, training, "stage4") for training in TRAININGS)
     return whole_percent(
-        "Our first number is the relative noise of the last feature maps, divided by that of the "
-        "image. The second is the relative noise of the last feature maps after adversarial "
-        f"training ({adversarial:.0f} %), divided by that after training on clean images "
-        f"({clean:.0f} %). The answer above does not compare two networks in this way (see *Limits "
-        "of the relative noise*). The other two numbers are accuracies in per cent after "
-        "adversarial training: under the l2 attack, and on clean images."
+        "The first row is about the network trained on clean images: the relative noise of its "
+        f"last feature maps is {end / start:.1f} times that of the image. The second row compares "
+        f"two networks: the relative noise of the last feature maps is {adversarial:.0f} % after "
+        f"adversarial training, and {clean:.0f} % after training on clean images. The answer above "
+        "does not compare two networks in this way (see *Limits of the relative noise*)."
     )
 
 

@@ -6,7 +6,8 @@ without denoising blocks and with six kinds of them, from the same initial weigh
 random numbers. The null block has no filter, so it shows the effect of the block's other layers. In
 two more networks, the Gaussian blocks lack the 1 x 1 convolution or the residual connection. Two
 networks are trained on clean images only: if they stayed accurate under attack, this would be a
-sign of gradient masking. The module `denoising_networks` has the settings of each profile.
+sign of gradient masking, so AutoAttack is run on them as well. The module `denoising_networks` has
+the settings of each profile.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,6 +58,9 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
         for (training, name), net in networks(own, seed).items():
             for attack, (how, images) in own.attacks.items():
                 found[training, name, attack, seed] = attacked(net, how, images, seed)
+            if training == "standard":
+                auto = own.scaled(own.auto)
+                found[training, name, "autoattack", seed] = attacked(net, auto, own.few, seed)
             if training == "adversarial" and name in BLOCKED:
                 found[training, name, "noise", seed] = noise(
                     net, around(own), own.pgd, own.few, seed
@@ -105,7 +109,7 @@ def _under_pgd(of: Results) -> dict[str, Tensor]:
 
 def _accuracies(of: Results, seed: int) -> Iterator[Row]:
     for (training, name, attack), done in of.items():
-        if attack in ("clean", "pgd-20"):
+        if attack in ("clean", "pgd-20", "autoattack"):
             right = done.tensors["right"]
             labels: dict[str, str | float | int | bool]
             labels = {"training": training, "variant": name, "attack": attack}
@@ -176,7 +180,7 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
         apart = abs(own["nonlocal-gaussian"] - own["nonlocal-dot"])
         target = f"{TARGETS}/claim/gaussian-close-to-dot"
         yield Row(apart, "percent", target, seed=seed, holds=apart <= 1.5)
-    left = robust(of, "standard", "nonlocal-gaussian")
+    left = of["standard", "nonlocal-gaussian", "autoattack"].tensors["right"]
     target = f"{TARGETS}/claim/standard-training-no-robustness"
     value = percent(left)
     yield Row(value, "percent", target, seed=seed, images=len(left), holds=value <= 1)

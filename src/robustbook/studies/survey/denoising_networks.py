@@ -60,9 +60,11 @@ class Setting:
     ``ablations``: the names of the trained networks whose blocks lack one part.
     ``eps``: the l-infinity radius of all attacks on the trained networks.
     ``images``: the number of test images.
-    ``few``: the number of test images for the attacks in ``strong``.
+    ``few``: the number of test images for the attacks in ``strong`` and for AutoAttack.
     ``strong``: the attacks that are stronger than PGD with 20 steps. An image counts as robust if
         it is classified correctly under these and under PGD.
+    ``auto``: AutoAttack, with the number of steps of APGD and FAB, and of queries of Square. It is
+        run on the networks that are trained on clean images, which it should fool.
     """
 
     model: Model
@@ -72,6 +74,7 @@ class Setting:
     images: int
     few: int
     strong: tuple[Attack, ...]
+    auto: Attack
     variants: tuple[str, ...] = tuple(VARIANTS)
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     eps: float = EPS
@@ -105,6 +108,7 @@ class Setting:
 
 PGD_20 = Attack("pgd", EPS, clip=True, steps=20, step_size=2 / 255)
 MARGIN = replace(PGD_20, loss="margin", steps=40, step_size=1 / 255)
+AUTO = Attack("autoattack", EPS, steps=100, queries=5000)
 STAGES = ("stage1", "stage2", "stage3", "stage4")
 
 
@@ -135,6 +139,7 @@ SETTINGS: Mapping[str, Setting] = {
         16,
         8,
         (replace(MARGIN, steps=5),),
+        replace(AUTO, steps=5, queries=20),
         ("baseline", "null", "nonlocal-gaussian"),
         (),
         EPS / 4,
@@ -147,6 +152,7 @@ SETTINGS: Mapping[str, Setting] = {
         400,
         100,
         (MARGIN,),
+        AUTO,
     ),
     "paper": Setting(
         Model("cifar10", "resnet18"),
@@ -159,6 +165,7 @@ SETTINGS: Mapping[str, Setting] = {
             replace(MARGIN, steps=100, restarts=5),
             Attack("square", EPS, queries=5000),
         ),
+        AUTO,
     ),
 }
 

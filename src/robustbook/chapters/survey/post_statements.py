@@ -1,0 +1,269 @@
+"""Compute the table of the blog post's statements, each with our finding. The findings come from
+the stored results of several pages of this chapter.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean
+
+from robustbook.chapters.published import (
+    mean,
+    printed,
+    record_of,
+    records_of,
+    settings,
+    values,
+)
+from robustbook.chapters.wording import from_to
+from robustbook.figures import Table, table
+
+from . import denoising, pairing, post, szegedy, transformations
+from .shares import apart, images_of
+
+Found = tuple[str, str]
+"""What became of a statement, in a few words, and our finding."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of the post.
+
+    ``words``: the statement, in the words of the post or close to them.
+    ``page``: the name of the page that tests it, and ``title`` the text of the link.
+    ``find``: a function that returns what became of the statement, and our finding.
+    """
+
+    words: str
+    page: str
+    title: str
+    find: Callable[[], Found]
+
+
+def first_training() -> Found:
+    """Return what became of the statement that Szegedy et al. introduced adversarial training."""
+    record = record_of("survey/szegedy")
+    pooled = mean(record, "test error with a pool")
+    without = mean(record, "test error", network=szegedy.MAIN)
+    long, short = szegedy.POOL_EPOCHS[record.profile]
+    return "holds", (
+        "They trained on clean images and a pool of adversarial images. Our test error is "
+        f"{pooled:.1f} % with a pool ({long} epochs) and {without:.1f} % without ({short} epochs)"
+    )
+
+
+def weighted_loss() -> Found:
+    """Return what became of the statement that a network trained with the post's equation learns to
+    classify adversarial images.
+    """
+    record = record_of("survey/goodfellow")
+    plain, fgsm, pgd = (
+        mean(record, "error", network=network, attack=attack)
+        for network, attack in (
+            ("maxout 1", "fgsm"),
+            ("maxout 0.5", "fgsm"),
+            ("maxout 0.5", "pgd-40"),
+        )
+    )
+    images = images_of(record, "error", network="maxout 0.5", attack="pgd-40")
+    weak = pgd > fgsm and apart(pgd, fgsm, images)
+    return "holds for FGSM alone" if weak else "holds", (
+        f"The error under FGSM falls from {plain:.0f} % to {fgsm:.0f} %; under PGD it is "
+        f"{pgd:.0f} %. The equation is by Goodfellow et al. (2015), whom the post does not cite"
+    )
+
+
+def logit_pairing() -> Found:
+    """Return what became of the statement that logit pairing improves adversarial training."""
+    record = pairing.most_methods(records_of("survey/pairing"))
+    without, paired = (pairing.at_strongest(record, name) for name in ("at100", "at100-alp"))
+    plain, clean = (pairing.at(record, name, "clean") for name in ("at100", "at100-alp"))
+    images = images_of(record, "accuracy", network="at100", attack="strongest")
+    better = paired > without and apart(paired, without, images)
+    return "holds" if better else "not confirmed", (
+        f"With pairing, the accuracy is {paired:.0f} % under strong attacks and {clean:.0f} % on "
+        f"clean images; without pairing, it is {without:.0f} % and {plain:.0f} %"
+    )
+
+
+def transformed() -> Found:
+    """Return what became of the statement that transformations of the image are a defense."""
+    record = record_of("survey/transformations")
+    resized = transformations.aware(record, "resize-pad", transformations.draws(record)[-1])
+    jpeg = transformations.aware(record, "jpeg", 1)
+    broken = max(resized, jpeg) < transformations.BROKEN
+    return "does not hold" if broken else "not confirmed", (
+        f"The accuracy under adaptive PGD is {resized:.0f} % with random resizing and {jpeg:.0f} % "
+        "with JPEG"
+    )
+
+
+def growing() -> Found:
+    """Return what became of the statement that a perturbation grows inside the network."""
+    record = record_of("survey/post")
+    start, end = (post.noise(record, "standard", layer) for layer in ("images", "stage4"))
+    return "holds" if end > start else "does not hold", (
+        f"The attack's relative change is {end / start:.0f} times as large in the last feature "
+        "maps as in the image"
+    )
+
+
+def less_noise() -> Found:
+    """Return what became of the statement that denoising reduces the noise."""
+    record = record_of("survey/denoising")
+    ratios = [
+        fmean(values(record, "ratio", variant=name, stage=stage))
+        for name in denoising.variants(record)
+        if name in denoising.FILTERS
+        for stage in settings(record, "ratio", "stage", variant=name)
+    ]
+    return "holds" if max(ratios) < 1 else "not confirmed", (
+        f"After our blocks, the noise is {from_to(ratios, '.2f')} times as large as before them. "
+        f"{denoising.near_identity(record)}".rstrip(". ")
+    )
+
+
+def more_accuracy() -> Found:
+    """Return what became of the statement that denoising raises the accuracy under attack."""
+    record = record_of("survey/denoising")
+    filters = [name for name in denoising.variants(record) if name in denoising.FILTERS]
+    above = [name for name in filters if denoising.difference(record, name, "baseline")[1] > 0]
+    result = "holds" if len(above) == len(filters) else "holds in part" if above else "not decided"
+    found = [denoising.accuracy(record, name, "pgd-20") for name in filters]
+    return result, (
+        f"The accuracy under PGD is {from_to(found, '.1f')} % with filters and "
+        f"{denoising.accuracy(record, 'baseline', 'pgd-20'):.1f} % without blocks; {len(above)} of "
+        f"{len(filters)} filters are clearly better"
+    )
+
+
+def winner() -> Found:
+    """Return what became of the statement about the winner of a competition."""
+    return "corrected", (
+        "The winner was a ResNeXt-101 with a block after every residual block; the paper prints an "
+        f"accuracy of {printed(post.WINNER):g} % for it"
+    )
+
+
+def other_attacks() -> Found:
+    """Return what became of the statement that adversarial training is weak against attacks that
+    were not used in training.
+    """
+    record = record_of("survey/post")
+    linf, l2 = (
+        mean(record, "accuracy", training=training, attack="l2")
+        for training in ("adversarial", "l2")
+    )
+    images = images_of(record, "accuracy", training="l2", attack="l2")
+    return _lower(linf, l2, images), (
+        f"The accuracy under an l2 attack is {linf:.1f} % after training with l-infinity attacks, "
+        f"and {l2:.1f} % after training with l2 attacks"
+    )
+
+
+def clean_images() -> Found:
+    """Return what became of the statement that the accuracy on clean images falls."""
+    record = record_of("survey/post")
+    plain, trained = (
+        mean(record, "accuracy", training=training, attack="clean") for training in post.TRAININGS
+    )
+    images = images_of(record, "accuracy", training="adversarial", attack="clean")
+    return _lower(trained, plain, images), (
+        f"The accuracy on clean images is {plain:.1f} % after training on clean images, and "
+        f"{trained:.1f} % after adversarial training"
+    )
+
+
+def _lower(one: float, other: float, images: int) -> str:
+    """Return whether an accuracy is clearly lower than another one."""
+    return (
+        "not decided"
+        if not apart(one, other, images)
+        else "holds"
+        if one < other
+        else "does not hold"
+    )
+
+
+STATEMENTS = (
+    Statement(
+        "Adversarial training was first introduced by Szegedy et al.",
+        "szegedy",
+        "Szegedy et al. 2013",
+        first_training,
+    ),
+    Statement(
+        "Trained with the adversarial loss (the equation), a network learns to classify perturbed "
+        "images",
+        "goodfellow",
+        "Goodfellow's loss",
+        weighted_loss,
+    ),
+    Statement(
+        "Adversarial logit pairing improves adversarial training",
+        "pairing",
+        "Logit pairing",
+        logit_pairing,
+    ),
+    Statement(
+        "Transforming the image first is a defense",
+        "transformations",
+        "Input transformations",
+        transformed,
+    ),
+    Statement(
+        "As the image is passed through the network, the perturbation increases",
+        "post",
+        "This page",
+        growing,
+    ),
+    Statement(
+        "Denoising reduces the noise substantially",
+        "denoising",
+        "Feature denoising",
+        less_noise,
+    ),
+    Statement(
+        "Feature denoising improves the accuracy under attack",
+        "denoising",
+        "Feature denoising",
+        more_accuracy,
+    ),
+    Statement(
+        "The method, ResNet with 4 denoising blocks, won first place in CAAD 2018",
+        "denoising",
+        "Feature denoising",
+        winner,
+    ),
+    Statement(
+        "Adversarial training is weak against attacks that were not used in it",
+        "post",
+        "This page",
+        other_attacks,
+    ),
+    Statement(
+        "The accuracy on unperturbed images may drop",
+        "post",
+        "This page",
+        clean_images,
+    ),
+)
+"""The statements of the post, in its order."""
+
+
+def statements() -> Table:
+    """Return a table of the post's statements: what became of each, our finding, and the page that
+    tests it.
+    """
+    rows = []
+    for each in STATEMENTS:
+        result, found = each.find()
+        rows.append([each.words, result, found, f"[{each.title}](./{each.page}.ipynb)"])
+    return table(
+        "The statements of the post, what became of each, and what we find. *Not decided*: the "
+        "difference may be due to the choice of the test images. *Not confirmed*: our results do "
+        "not agree, but our networks are too small or too briefly trained to refute the statement.",
+        "tab-survey-post-statements",
+        ["The post says", "Result", "We find", "Page"],
+        rows,
+        align="llll",
+    )

@@ -1,0 +1,144 @@
+"""The table of the post's statements, from made-up records."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from robustbook import notebooks
+from robustbook.chapters.survey import denoising, post, post_statements
+from robustbook.defenses import goodfellow, inner_fgsm, weighted_training
+from robustbook.ledger import Record, Row
+
+from .reading import body, numbers
+from .test_survey_denoising_pages import record as of_denoising
+from .test_survey_training_pages import network
+
+Records = dict[str, Record]
+
+
+def row(value: float, name: str = "accuracy", unit: str = "percent", **setting: Any) -> Row:
+    return Row(value, unit, None, name, 0, 400 if unit == "percent" else None, setting=setting)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Records:
+    """Return made-up records; the functions of the page read them instead of the book's."""
+    rows = {
+        "szegedy": [
+            row(3.0, "test error with a pool"),
+            row(2.0, "test error", network="fc100-100-10"),
+        ],
+        "goodfellow": [
+            row(value, "error", network=name, attack=attack)
+            for name, attack, value in (
+                ("maxout 1", "fgsm", 90.0),
+                ("maxout 0.5", "fgsm", 20.0),
+                ("maxout 0.5", "pgd-40", 80.0),
+            )
+        ],
+        "pairing": [
+            row(value, network=name, attack=attack)
+            for name, attack, value in (
+                ("at100", "clean", 95.0),
+                ("at100", "strongest", 60.0),
+                ("at100-alp", "clean", 90.0),
+                ("at100-alp", "strongest", 50.0),
+            )
+        ],
+        "transformations": [
+            row(value, front=front, attack="pgd aware", averaged=draws)
+            for front, draws, value in (("resize-pad", 10, 2.0), ("jpeg", 1, 1.0))
+        ],
+    }
+    found = {
+        item: Record("survey", item, "paper", {}, (0,), tuple(each)) for item, each in rows.items()
+    }
+    found |= {item: of_denoising(item) for item in ("denoising", "post")}
+    of = lambda item: found[item.removeprefix("survey/")]  # noqa: E731
+    monkeypatch.setattr(post_statements, "record_of", of)
+    monkeypatch.setattr(post_statements, "records_of", lambda item: [of(item)])
+    monkeypatch.setattr(denoising, "records_of", lambda item: [])
+    return found
+
+
+def changed(made: Records, item: str, value: float, **setting: Any) -> None:
+    """Change the rows of a made-up record that have all the labels in ``setting``."""
+    rows = [
+        replace(each, value=value) if setting.items() <= each.setting.items() else each
+        for each in made[item].rows
+    ]
+    made[item] = replace(made[item], rows=tuple(rows))
+
+
+def test_every_statement_has_a_finding(made: Records) -> None:
+    """Szegedy et al. come first, as in the post; the links lead to pages of this chapter."""
+    table = body(post_statements.statements())
+    assert table[0][0].endswith("Szegedy et al.") and len(table) == 10
+    results = [line[1] for line in table]
+    assert results == [
+        "holds",
+        "holds for FGSM alone",
+        "not confirmed",
+        "does not hold",
+        "holds",
+        "holds",
+        "holds in part",
+        "corrected",
+        "holds",
+        "holds",
+    ]
+    found = [numbers(line[2].replace("-101", "")) for line in table]
+    assert found[0] == [3, 15, 2, 30]
+    assert found[1:4] == [[90, 20, 80, 2015], [50, 90, 60, 95], [2, 1]]
+    assert found[4:7] == [[8], [0.5], [22, 26, 20, 4, 5]]
+    assert found[7:] == [[50.6], [20, 30], [70, 50]]
+    assert {line[3].rpartition("./")[2] for line in table} <= {
+        f"{name.partition('/')[2]}.ipynb)" for name in notebooks.names() if "survey/" in name
+    }
+
+
+def test_results_follow_the_records(made: Records) -> None:
+    """Of 400 images, 30 and 32 % cannot be told apart, and 20 and 80 % can."""
+    changed(made, "goodfellow", 22.0, network="maxout 0.5", attack="pgd-40")
+    assert post_statements.weighted_loss()[0] == "holds"
+    changed(made, "pairing", 80.0, network="at100-alp", attack="strongest")
+    assert post_statements.logit_pairing()[0] == "holds"
+    changed(made, "transformations", 40.0, front="jpeg")
+    assert post_statements.transformed()[0] == "not confirmed"
+    changed(made, "post", 0.01, training="standard", layer="stage4")
+    assert post_statements.growing()[0] == "does not hold"
+    for value, result in ((32.0, "not decided"), (80.0, "does not hold")):
+        changed(made, "post", value, training="adversarial", attack="l2")
+        assert post_statements.other_attacks()[0] == result
+    changed(made, "denoising", 1.2, variant="mean", stage="stage4")
+    assert post_statements.less_noise()[0] == "not confirmed"
+    for half, result in ((0.5, "holds"), (9.0, "not decided")):
+        rows = made["denoising"].rows
+        made["denoising"] = replace(
+            made["denoising"],
+            rows=tuple(replace(r, value=half) if r.name == "half width" else r for r in rows),
+        )
+        assert post_statements.more_accuracy()[0] == result
+
+
+def test_the_equation_of_the_post() -> None:
+    """The page's code gives the package's loss and its gradient."""
+    cells = notebooks.stored("survey/post", ".ipynb").cells
+    (cell,) = (cell.source for cell in cells if "def adversarial_loss" in cell.source)
+    shown: dict[str, Any] = {}
+    exec(cell, shown)
+    net, y = network(), torch.tensor([0, 1, 2, 3, 0])
+    x = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    theirs = shown["adversarial_loss"](net, x, y, 0.1, 0.3)
+    ours = sum(
+        weighted_training(net, x, y, weights=goodfellow(0.3), attack=inner_fgsm(0.1)).values()
+    )
+    torch.testing.assert_close(theirs, ours)
+    weights = list(net.parameters())
+    for one, other in zip(
+        torch.autograd.grad(theirs, weights), torch.autograd.grad(ours, weights), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+    assert post.WINNER.endswith("accuracy")
