@@ -130,5 +130,15 @@ window.checks = (() => {
     return faults;
   }
 
-  return { setOpen, contrast, tooWide, cutInPrint };
+  // Pictures whose words are missing, or are only the name of a file.
+  function wordless() {
+    const faults = [];
+    for (const image of document.querySelectorAll(".bd-article img")) {
+      const alt = image.getAttribute("alt");
+      if (alt === null || /\.(svg|png|jpe?g)$/i.test(alt)) faults.push(`alt "${alt}" of ${image.src.slice(-60)}`);
+    }
+    return faults;
+  }
+
+  return { setOpen, contrast, tooWide, cutInPrint, wordless };
 })();

@@ -47,6 +47,19 @@ def test_contrast(page: Page, inside: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("inside", "faults"),
+    [
+        ('<img src="data:," alt="A rising line.">', 0),
+        ('<img src="data:," alt="">', 0),  # decoration
+        ('<img src="data:,">', 1),
+        ('<img src="data:," alt="../_images/a1b2.svg">', 1),
+    ],
+)
+def test_pictures_without_words(page: Page, inside: str, faults: int) -> None:
+    assert len(found(page, "wordless", inside)) == faults
+
+
+@pytest.mark.parametrize(
     ("inside", "expected"),
     [
         ("<p>text</p>", ""),

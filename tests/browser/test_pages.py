@@ -30,6 +30,7 @@ class Visits:
     dark: list[str] = field(default_factory=list)
     phone: list[str] = field(default_factory=list)
     paper: list[str] = field(default_factory=list)
+    wordless: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,7 @@ def look(page: Page, address: str, name: str, found: Visits) -> None:
     page.evaluate("window.MathJax?.startup?.promise.then(() => null)")
     page.evaluate(CHECKS)
     page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+    found.wordless += check("wordless")
     found.light += check("contrast", first="checks.setOpen(true)")
     page.set_viewport_size({"width": PHONE, "height": 800})
     found.dark += check("contrast", first="document.documentElement.dataset.theme = 'dark'")
@@ -126,6 +128,11 @@ def test_text_is_readable_in_the_light_theme(visits: Visits) -> None:
 def test_text_is_readable_in_the_dark_theme(visits: Visits) -> None:
     """The contrast is at least 4.5, and 3 for large text."""
     assert not visits.dark, report(visits.dark)
+
+
+def test_each_picture_has_words(visits: Visits) -> None:
+    """The alt text says what is seen; the name of a file does not."""
+    assert not visits.wordless, report(visits.wordless)
 
 
 def test_a_phone_shows_everything(visits: Visits) -> None:

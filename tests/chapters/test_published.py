@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from robustbook import catalogue
-from robustbook.chapters.claims import quoted
 from robustbook.chapters.published import (
     Version,
     accuracies,
@@ -98,13 +97,6 @@ def test_no_two_versions_of_a_page_share_a_label() -> None:
     versions = [*map(version_of, records), Version(records[0], "This run", fresh=True)]
     assert len({version.tag for version in versions}) == 3
     assert [version.origin for version in versions] == ["published", "published", "run"]
-
-
-def test_a_short_cell_quotes_whole_sentences() -> None:
-    """A dot within a number or before a small letter does not end a sentence."""
-    text = "Partly. With Adv. retraining it is 0.5 % (2 seeds). Why? See below. At $c$ = 1, no."
-    assert quoted(lambda: text, 0, 1)() == "Partly. With Adv. retraining it is 0.5 % (2 seeds)."
-    assert quoted(lambda: text, -1)() == "At $c$ = 1, no."
 
 
 def test_one_text_is_no_list() -> None:

@@ -1,14 +1,17 @@
 """The content of the pages on Random Self-Ensemble's tables and figures, from made-up records."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 
-from robustbook import page
-from robustbook.chapters.published import mean, record_of, version_of
+from robustbook import catalogue, notebooks, page
+from robustbook.chapters.published import mean, record_of, records_of, version_of
 from robustbook.chapters.self_ensemble import (
     figure2,
     figure3,
@@ -24,6 +27,7 @@ from robustbook.chapters.self_ensemble import (
     table3,
 )
 from robustbook.chapters.wording import beside, listed
+from robustbook.cli.jobs import jobs
 from robustbook.figures import LOOKS
 from robustbook.ledger import Record, Row
 from robustbook.studies.self_ensemble import settings, sweep, table_3
@@ -127,20 +131,22 @@ def test_table_2() -> None:
     assert numbers(rows[0][3].replace("**", ""))[:2] == [86.06, 65.5]
     assert spaced(rows[1][1]).startswith("91.62 / **80.5**")  # the authors' data of Figure 6
     assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
-    text = table2.answer(shown)
-    assert text.startswith(
-        "The accuracy is higher with RSE than without a defense. At $c = 0.03$, a narrow VGG16 on"
+    assert spaced(table2.answer(shown)) == (  # all are near the authors' clean accuracies
+        "With RSE the accuracy is higher than without a defense: at $c = 0.03$ it is 65.5 and "
+        "45.5 % (narrow VGG16 on CIFAR-10; 400 images, 2 seeds)."
     )
-    text = spaced(text)
-    assert "2 seeds) classifies 65.5 % of the images correctly with RSE (86.06 % in" in text
-    assert "in the paper) and 45.5 % without a defense (8.93 %)." in text
-    assert "CIFAR-10 (400 images, 2 seeds)" in text
-    assert "do not rank" not in text  # all are near the authors' clean accuracies
+    text = spaced(table2.beside_paper(shown))
+    assert text.startswith("At $c = 0.03$ the paper prints 86.06 % with RSE and 8.93 % without a")
+    assert text.endswith("at this $c$ is 0.17 with RSE and 0.17 without a defense.")
+    alike = {"rse": TABLE["rse"], "none": TABLE["rse"]}
+    text = table2.answer(record("table-2", "reduced", cells("vgg16", alike)))
+    assert "is not clearly higher than" in text
     worse = {**TABLE, "brelu": falling(50, table2.CS)}
     shown = record("table-2", "reduced", cells("vgg16", worse))
-    text = table2.answer(shown)
+    text = table2.beside_paper(shown)
     assert "by 3.1 points with RSE and by 26.5 points without a defense" in text
-    assert "accuracies with Robust Opt. + BReLU are further below" in text and "do not rank" in text
+    assert "accuracies with Robust Opt. + BReLU are further below" in text
+    assert "do not rank" in table2.answer(shown)
     assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran(shown)
     low = spaced(table2.baselines(shown))
     assert "our networks are 3.1 to 39.8 points less accurate than the authors'" in low
@@ -217,8 +223,11 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert drawn == 2 * [7, 5, 5]  # the authors' five, and ours
     assert len(figure6.equal_distortion([paper]).axes) == 3
     text = figure6.answer([paper])
-    text = spaced(text)
-    assert text.startswith("On 0 of 1 networks, RSE is clearly more accurate than the network")
+    assert text == (
+        "On 0 of 1 networks, RSE is clearly more accurate than the network without a defense at "
+        "most values of $c$; it is clearly less accurate at none."
+    )
+    text = spaced(figure6.comparisons([paper]))
     assert "- *Model A on STL-10* (400 images, 2 seeds): RSE is clearly better at 0 of 3 " in text
     assert "50.5 % with RSE and 50.5 % without a defense. <span" in text  # the verdict follows
     assert "distortion of 0.21, the accuracies are 60.0 and 70.0 %: RSE is worse." in text
@@ -254,7 +263,7 @@ def test_an_answer_has_the_networks_of_all_published_records() -> None:
         for profile, network in (("paper", "model-a"), ("reduced", "vgg16"), ("quick", "resnext"))
     ]
     shown = page.Page(f"{PAPER}/figure-6", {}, records[0], tuple(records[1:]))
-    text = shown.answers(figure6.answer).data
+    text = shown.answers(figure6.comparisons).data
     assert text.count("RSE is clearly better at") == 2 and "- *ResNeXt* was not run." in text
     assert text.index("Model A on STL-10") < text.index("Narrow VGG16 on CIFAR-10")
     assert text.count("verdict-badge") == 3
@@ -275,12 +284,11 @@ def test_the_tables_of_figure_6() -> None:
     assert numbers(rows[1][2].replace("**", ""))[1] == pytest.approx(0.1**0.5, abs=1e-3)
     rows = body(figure6.equal_table(shown))
     assert spaced(rows[0][2]) == "64.7 / **60.0**" and spaced(rows[1][3]) == "65.3 / -"
-    off = {"network": "model-a", "defense": "rse"}
-    row = Row(1.25, "percent", None, "mean difference of accuracy", 0, setting=off)
-    whole = version_of(record("figure-6", "paper", [row]))
-    assert figure6.with_whole_curves([shown, whole]) == [whole]
-    rows = body(figure6.whole_curves(whole))
-    assert rows == [["Model A on STL-10", "1.2", "-", "-", "-", "-"]]
+    theirs = {c: there for c, (there, _) in figure6.points()["model-a", "rse"].items()}
+    off = {0.0: theirs[0.0] - 1, 0.1: theirs[0.1] + 2}
+    whole = version_of(record("figure-6", "paper", cells("model-a", {"rse": off}, seeds=1)))
+    rows = body(figure6.whole_curves(whole))  # the mean of 1 and 2
+    assert rows == [["Model A on STL-10, 2 values of $c$", "1.5", "-", "-", "-", "-"]]
 
 
 def test_the_noise_on_the_image_hardly_moves_the_images() -> None:
@@ -297,25 +305,27 @@ def test_figure_2() -> None:
     of = {regime: falling(value, (0.01, 0.1)) for regime, value in start.items()}
     shown = record("figure-2", "reduced", cells("vgg16", of, seeds=1))
     text = spaced(figure2.answer([shown]))
-    assert text.startswith("Both. Under the attack at $c = 0.1$, the accuracy of RSE is 70.0 %.")
-    assert text.endswith("the accuracy is 90.0 % with RSE and 50.0 % without noise.")
+    assert text.startswith("Both: at $c = 0.1$ the accuracy is 70.0 % with RSE, 50.0 % with noise ")
+    assert "in training only, and 0.0 % with noise at test time only (narrow VGG16 on" in text
     assert figure2.needs_both(shown, "vgg16")
-    assert "in training only it is 50.0 %, and with noise at test time only it is 0.0 %" in text
+    text = spaced(figure2.exceptions([shown]))
+    assert text == "On clean images the accuracy is 90.0 % with RSE and 50.0 % without noise."
     assert "from 0.01 to 0.1, and 300 steps." in figure2.ran([shown])
     same = {**of, "train only": of["rse"]}
     text = figure2.answer([record("figure-2", "reduced", cells("vgg16", same, seeds=1))])
-    assert text.startswith("It needs noise in training. ")
+    assert text.startswith("It needs noise in training: ")
     assert not figure2.needs_both(record("figure-2", "reduced", cells("vgg16", same)), "vgg16")
     text = spaced(figure2.shares([shown]))
     assert "RSE is 40.0 points higher than that of the network without noise." in text
-    assert "20.0 of these points remain" in text
+    assert "20.0 of these points (50 %) remain" in text
     assert "off costs 20.0 points under the attack. Without an attack it costs 20.0" in text
     assert "is 0.32 (RSE, noise in both), 0.32 (noise in training only), 0" in figure2.moved(
         [shown]
     )
     assert body(figure2.distortions(version_of(shown)))[1][1:] == ["0.100", "0.316"]
     strong = {**of, "rse": {**of["rse"], 1.0: 2.0}, "train only": {**of["train only"], 1.0: 9.0}}
-    text = spaced(figure2.answer([record("figure-2", "reduced", cells("vgg16", strong, seeds=1))]))
+    shown_strong = record("figure-2", "reduced", cells("vgg16", strong, seeds=1))
+    text = spaced(figure2.exceptions([shown_strong]))
     assert text.endswith("less accurate than the network with noise in training only (9.0 %).")
     assert len(figure2.curves([shown]).axes[0].lines) == 4
     rows = body(figure2.accuracies(version_of(shown)))
@@ -331,28 +341,46 @@ def test_figure_3() -> None:
     of = {level: falling(value, (0.01, 0.1)) for level, value in start.items()}
     shown = record("figure-3", "reduced", cells("vgg16", of, seeds=1))
     text = spaced(figure3.answer(shown))
-    assert text.startswith("Not clearly, even compared with no noise. At $c = 0.1$ the accuracy ")
-    assert "one draw is 70.0 % without noise, and 40.0 to 60.0 % with the 3 noise levels." in text
+    assert text.startswith(
+        "Some noise does not clearly raise the accuracy of one draw at $c = 0.1$"
+    )
+    assert "(from 70.0 to 60.0 %); more noise lowers it (50.0 %). On clean images noise costs" in (
+        text
+    )
+    assert text.endswith(
+        "costs 10.0 to 30.0 points (narrow VGG16 on CIFAR-10; 400 images, 2 seeds)."
+    )
+    text = spaced(figure3.levels_in_words(shown))
+    assert text.startswith(
+        "At $c = 0.1$ the accuracy of one draw is 70.0 % without noise, and 40.0 "
+    )
+    assert "40.0 to 60.0 % with the 3 noise levels. More noise (0.18/0.2" in text
     assert (
         "More noise (0.18/0.2 instead of 0.12/0.1, initial / inner standard deviation) lowers the "
         "accuracy at $c = 0.01$"
     ) in text
-    assert "90.0 % without noise, and noise lowers it by 10.0 to 30.0 perc" in text
-    assert "(narrow VGG16 on CIFAR-10; 400 images, 2 seeds)." in text
+    assert text.endswith("without noise, and noise lowers it by 10.0 to 30.0 percentage points.")
     best = figure3.best_level([shown])
     assert best.startswith("*Best or tied everywhere: no noise.*") and best.count("no noise") == 2
     assert "no noise (clean images, $c = 0.01$ and $c = 0.1$)" in best  # winners are merged
     assert "exceeds two standard errors only for clean images, $c = 0.01$ and $c = 0.1$" in best
-    assert figure3.ran([shown]).endswith("no noise, 0.12/0.1, 0.18/0.2 and 0.4/0.1 (Table 1).")
+    assert figure3.ran([shown]).endswith("no noise, 0.12/0.1, 0.18/0.2 and 0.4/0.1, as released.")
     assert body(figure3.accuracies(version_of(shown)))[0] == ["no noise", "90.0", "80.0", "70.0"]
     assert body(figure3.of_fifty(version_of(shown)))[0] == ["no noise", "93.0", "83.0", "73.0"]
     assert len(figure3.curves([shown]).axes[0].lines) == 4
     quick = record("figure-3", "quick", cells("vgg16", {"none": of["none"], "rse": of["rse"]}))
-    assert "with noise 0.2/0.05 (initial / inner standard deviation)." in figure3.answer(quick)
+    told = figure3.levels_in_words(quick)
+    assert "with noise 0.2/0.05 (initial / inner standard deviation)." in told
+    assert "more noise" not in figure3.answer(quick)  # there is one level
     assert "and 30 steps" in figure3.ran([quick])
     of = {"none": {0.0: 96.0, 0.1: 12.0}, "rse paper 0.12/0.1": {0.0: 96.0, 0.1: 60.0}}
     text = figure3.best_level([record("figure-3", "reduced", cells("vgg16", of, seeds=1))])
     assert "no noise and 0.12/0.1 (clean images)" in text  # the tie is named
+    for more, words in ((90.0, "more noise raises it"), (61.0, "not clearly change it (61.0")):
+        two = {**of, "rse paper 0.18/0.2": {0.0: 96.0, 0.1: more + 3}}  # one draw has 3 points less
+        shown = record("figure-3", "reduced", cells("vgg16", two, seeds=1))
+        assert words in figure3.answer(shown)
+        assert figure3.answer(shown).startswith("Some noise raises the accuracy")
 
 
 def test_figure_4() -> None:
@@ -367,11 +395,12 @@ def test_figure_4() -> None:
     shown = record("figure-4", "reduced", rows)
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
-    assert text.startswith(
-        "Under weak attacks the signs agree with the paper: at every $c$ below 0.4, 50 draws are "
-        "at least as accurate as one. They also agree under stronger attacks. But none of the 4 "
-        "differences exceeds two standard errors. On a narrow VGG16"
+    assert text == (
+        "None of the 4 differences between 50 draws and one draw exceeds two standard errors. "
+        "Below $c = 0.4$, 50 draws are never less accurate, as in the paper; at larger $c$ they "
+        "are never more accurate, also as in the paper."
     )
+    text = figure4.gains_in_words([shown])
     assert "3.0 points more accurate than one draw at $c$ = 0.01 and 0.1, and 4.0 points" in text
     assert text.endswith("4.0 points less accurate at $c$ = 1.")
     turning = spaced(figure4.turning([shown]))
@@ -380,10 +409,19 @@ def test_figure_4() -> None:
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
-    assert "less accurate" not in figure4.answer([always])
+    assert "less accurate" not in figure4.gains_in_words([always])
+    far = [replace(row, value=2.0) if row.value == 10.0 else row for row in rows]
+    text = figure4.answer([record("figure-4", "reduced", far)])
+    assert "Only 1 of 4 differences between 50 draws and one draw exceeds two standard err" in text
+    assert "errors (narrow VGG16 on CIFAR-10 at $c = 1$, \u221212.0 points). Below" in text
+    worse = [replace(row, value=74.0) if row.value == 70.0 else row for row in rows]
+    worse = [replace(row, value=60.0) if row.name == "accuracy" else row for row in worse]
+    text = figure4.answer([record("figure-4", "reduced", worse)])
+    assert text.endswith("The signs of the differences do not agree with the paper's claim.")
     strong = list(cells("model-a", {"rse": falling(80, (0.1, 1.0))}, seeds=1))
-    text = figure4.answer([record("figure-4", "paper", strong)])
-    assert "the sign depends on the network and on $c$" in text
+    shown = record("figure-4", "paper", strong)
+    assert "the sign depends on the network and on $c$" in figure4.answer([shown])
+    text = figure4.gains_in_words([shown])
     assert "At $c$ = 1 the sign is not the one that the paper reports." in text
     assert figure4.turning([always]).endswith("are more accurate than one draw at every $c$.")
 
@@ -404,10 +442,20 @@ def test_figure_5() -> None:
     shown = record("figure-5", "paper", rows)
     error = 100 * (0.85 * 0.15 / 1600) ** 0.5
     text = figure5.answer([shown])
-    assert text.startswith(
-        "About ten draws. On VGG16 on CIFAR-10 (1,600 images, 2 seeds), the accuracy is 80.5 %"
+    assert text == (
+        "About ten draws: from 1 to 10 draws the accuracy changes by +4.5 points, and from 10 to "
+        "50 draws by +0.0 points (VGG16 on CIFAR-10, 1,600 images, 2 seeds)."
     )
-    assert "80.5 % with one draw, 85.0 % with 10, and 85.0 % with 50." in text
+    text = figure5.accuracies_in_words([shown])
+    assert text == (
+        "On VGG16 on CIFAR-10, the accuracy is 80.5 % with one draw, 85.0 % with 10, and 85.0 % "
+        "with 50."
+    )
+    few = [replace(row, images=100) for row in rows]
+    text = figure5.answer([record("figure-5", "paper", few)])
+    assert text.startswith("These runs cannot tell, because no gain exceeds two standard errors: ")
+    late = [replace(row, value=99.0) if row.setting["draws"] == 50 else row for row in rows]
+    assert figure5.answer([record("figure-5", "paper", late)]).startswith("More than ten draws: ")
     assert figure5.gained([shown]).startswith("Yes, if one ignores the standard errors: for 1 of 1")
     assert "But 1 of these 2 changes exceeds two" in figure5.gained([shown])
     assert body(figure5.accuracies(version_of(shown)))[1][1:] == [
@@ -448,14 +496,35 @@ def targeted() -> Record:
 def test_table_3() -> None:
     shown = targeted()
     text = table3.answer(shown)
-    assert "the squared l2 distance is 2.50 with RSE and 2.50 without a defense" in text
-    assert (
-        "In the paper it is 15.8 with RSE and 3.41 without." in text
-        and "for 1 of 2 target classes with RSE" in text
-    )
-    assert "So RSE is not shown to be harder to attack" in text
-    assert "badge" not in text and "so the paper's numbers have no verdict" in text
+    assert "the squared l2 distance is 2.50 with RSE and 2.50 without a defense, so RSE is" in text
+    assert "so RSE is not shown to be harder to attack (narrow" in text and "badge" not in text
     assert "badge" in table3.answer(replace(shown, profile="paper"))
+    told = table3.beside_paper(shown)
+    assert told.startswith(
+        "In the paper, the mean is 15.8 with RSE and 3.41 without a defense; our "
+    )
+    assert (
+        "our mean without a defense is 0.7 times the printed one. The attack succeeds for 1 of"
+        in (told)
+    )
+    assert "Both means include failed attacks. The ResNeXt" in told
+    assert "so the paper's numbers have no verdict. Adv. retraining, Robust" in told
+    assert "ResNeXt" not in table3.beside_paper(replace(shown, profile="paper"))
+    fewer = [
+        replace(row, value=0 if row.setting["defense"] == "rse" else 2)
+        if row.name == "targets reached"
+        else row
+        for row in shown.rows
+    ]
+    assert "and RSE lets fewer attacks succeed" in table3.answer(replace(shown, rows=tuple(fewer)))
+    harder = [
+        replace(row, value={"targets reached": 2, f"mean {table3.SQUARED}": 9}.get(row.name, 0))
+        if row.setting["defense"] == "rse" or row.name == "targets reached"
+        else row
+        for row in shown.rows
+    ]
+    text = table3.answer(replace(shown, rows=tuple(harder)))
+    assert "9.00 with RSE and 2.50 without a defense, so RSE is harder to attack on this" in text
     assert "one image (a ship) is attacked on a narrow ResNeXt in 1,000 steps" in table3.ran(shown)
     rows = body(table3.printed_beside(version_of(shown)))
     assert spaced(rows[0][1]) == "12.87 / **4.00**"
@@ -471,7 +540,7 @@ def test_table_3_on_another_image() -> None:
     shown = record_of(f"{PAPER}/table-3")
     rows = body(table3.printed_beside(version_of(shown)))
     hits = [mean(shown, "targets reached", defense=d) for d in ("rse", "none")]
-    text = table3.answer(shown)
+    text = table3.beside_paper(shown)
     assert f"for {hits[0]:g} of 9 target classes with RSE, and for {hits[1]:g} of 9" in text
     if not table3.comparable(shown):
         assert not any("/" in cell for row in rows for cell in row) and "the paper" not in text
@@ -533,9 +602,11 @@ def test_table_1_from_its_record() -> None:
     shown = record_of(f"{PAPER}/table-1")
     assert table1.sigmas(shown, "vgg16")[:3] == [0.1, 0.4, 0.1]
     text = table1.answer(shown)
-    assert text.startswith("Before every convolution. The standard deviation of the noise is 0.4 ")
-    assert "(Model A and VGG16), and 0.1 before all convolutions (ResNeXt). For VGG16 the" in text
-    assert "before convolution 2 in the code, and before convolution 1 in the text" in text
+    assert text.startswith("Before every convolution, with a standard deviation of 0.1 or 0.4; but")
+    assert "before convolution 2 in the released code, and before convolution 1 in the" in text
+    text = table1.settings_in_words(shown)
+    assert text.startswith("The standard deviation of the noise is 0.4 before one convolution")
+    assert "(Model A and VGG16), and 0.1 before all convolutions (ResNeXt). For Model A" in text
     assert " 15 settings of the paper" in text and "reproduces no result" in text
     images = sorted(count for count, _ in table1.runs().values())
     assert f"attack {images[0]:,}" in text and text.endswith("images instead of 1,600.")
@@ -560,11 +631,49 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert len(rows) == len(overview.CLAIMS)
     assert all(finding.endswith(".") and verdicts for _, _, finding, verdicts in rows)
     assert len(overview.accuracies().axes) == 3
-    text = overview.answer(record_of(f"{PAPER}/table-2"))
+    today = record_of(f"{PAPER}/today")
+    assert overview.answer(today).startswith("Partly: under PGD within the l2 radius 0.5, the ")
+    assert "% of this gain remains, so it comes from the weights." in overview.answer(today)
+    text = overview.paper_attack(record_of(f"{PAPER}/table-2"))
+    assert text.startswith("Under the paper's attack with $c = 0.03$, the accuracy of a ")
+
+
+def test_the_overview_names_the_networks_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those without stronger attacks, and the narrow ones."""
+    some = record("today", "reduced", cells("vgg16", SMALL))
+    text = overview.still_open(some)
     assert (
-        text.startswith("Partly. Under the paper's attack with $c = 0.03$, the accuracy of a ")
-        and "But stronger attacks" in text
+        "on a narrow VGG16 on CIFAR-10 only; the stronger attacks were not run on Model A" in text
     )
+    assert text.endswith("VGG16 and ResNeXt were not run at the paper's width.")
+    rows = [row for network in names.NETWORKS for row in cells(network, SMALL)]
+    monkeypatch.setattr(overview, "records_of", lambda item: [record("figure-6", "paper", rows)])
+    text = overview.still_open(record("today", "paper", rows))
+    assert text.endswith("Model A on STL-10, VGG16 on CIFAR-10 and ResNeXt on CIFAR-10 only.")
+
+
+def test_rse_is_compared_with_the_defenses_that_trained_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the paper's width; BReLU is far below the authors' accuracy on clean images."""
+    theirs = {d: figure6.points()["model-a", d][0.0][0] for d in FIVE}
+    of = {d: {0.0: theirs[d], 0.1: 20.0} for d in FIVE} | {"brelu": {0.0: 30.0, 0.1: 65.0}}
+    of["rse"][0.1] = 60.0
+    shown = record("figure-6", "paper", cells("model-a", of, seeds=1))
+    monkeypatch.setattr(survivors, "records_of", lambda item: [shown])
+    claim = (
+        "RSE is more accurate than Adv. retraining and Distillation ($c = 0.1$, Model A on STL-10; "
+        "without Robust Opt. + BReLU, which trained badly)."
+    )
+    assert list(survivors._ahead()) == [(claim, True)]
+    two = record("figure-6", "paper", cells("model-a", {d: of[d] for d in ("rse", "distill")}))
+    monkeypatch.setattr(survivors, "records_of", lambda item: [two])
+    ((text, _),) = survivors._ahead()
+    assert text == "RSE is more accurate than Distillation ($c = 0.1$, Model A on STL-10)."
+    narrow = replace(shown, profile="reduced")
+    for other in (narrow, record("figure-6", "paper", cells("model-a", SMALL))):
+        monkeypatch.setattr(survivors, "records_of", lambda item, other=other: [other])
+        assert list(survivors._ahead()) == []
 
 
 def test_the_overview_says_where_two_networks_are_too_close() -> None:
@@ -594,3 +703,41 @@ def test_each_claim_is_in_one_group() -> None:
     assert len(lines) - len(heads) == len(list(survivors._judged()))
     pairs = ((90.0, 10.0, True), (10.0, 90.0, False), (50.0, 48.0, None))
     assert all(survivors._compared(a, b, 100) is expected for a, b, expected in pairs)
+
+
+ITEMS = [item for item in catalogue.ITEMS if item.startswith(f"{PAPER}/")]
+RECORDS = [shown for item in ITEMS for shown in records_of(item)]
+
+
+def commands(shown: Record) -> Iterator[str]:
+    """Yield the commands that compute a record; one for each network if the record was merged from
+    runs with different defenses."""
+    parts = [group for part in shown.provenance.get("parts", []) for group in part["of"]]
+    ran = {
+        pair for group in parts for pair in zip(group["networks"], group["defenses"], strict=True)
+    }
+    given = {k: v for k, v in shown.parameters.items() if k not in ("profile", "seeds")}
+    several = [
+        {"networks": [n], "defenses": [d for d in given["defenses"] if (n, d) in ran]}
+        for n in dict.fromkeys(network for network, _ in sorted(ran))
+    ]
+    for each in several or [given]:
+        item = f"{shown.paper}/{shown.item}"
+        (job,) = jobs([item], shown.profile, list(shown.seeds) or None, each)
+        yield job.command("run")
+
+
+@pytest.mark.parametrize("shown", RECORDS, ids=lambda r: f"{r.item}.{r.profile}")
+def test_a_page_has_the_commands_of_its_stored_results(shown: Record, root: Path) -> None:
+    text = (root / f"notebooks/{PAPER}/{shown.item.replace('-', '')}.md").read_text()
+    assert all(command in text for command in commands(shown))
+
+
+@pytest.mark.parametrize("name", [n for n in notebooks.names() if n.startswith(f"{PAPER}/")])
+def test_an_answer_has_about_sixty_words(name: str, root: Path) -> None:
+    """With its verdicts, it fits on the first screen of a phone."""
+    page_of = nbformat.read(root / f"notebooks/{name}.ipynb", as_version=4)
+    outputs = [output for cell in page_of.cells for output in cell.get("outputs", [])]
+    texts = [output.get("data", {}).get("text/markdown", "") for output in outputs]
+    (text,) = (re.sub("<[^>]*>", "", text) for text in texts if text.startswith("**Answer.**"))
+    assert 10 < len(text.split()) <= 65

@@ -17,6 +17,7 @@ FIXED = {
     "feature-denoising-targets.csv": "d43d1f2d13eca8921fb8684c081077f5",
     "random-self-ensemble-figure6.csv": "991597370d55a9372340dd7733e2586e",
     "random-self-ensemble-targets.csv": "eb15cfab7b544905b7f117b1443751b3",
+    "same.csv": "0dea655d31ee5a30205184674cb9838a",
     "saturating-networks-targets.csv": "80282355f3f04a4c2404d989a85e1123",
 }
 

@@ -90,7 +90,33 @@ def test_a_gap_of_half_the_trace_has_ratio_one() -> None:
     ratios = [row.value for row in record.rows if row.name == "gap over trace"]
     assert ratios == pytest.approx([1.0] * len(ratios))
     norms = [row.value for row in record.rows if row.name == "gap over norm"]
-    assert norms == pytest.approx([2 / 3] * len(norms))
+    assert norms == pytest.approx([2 / 3] * len(norms)) and len(norms) == len(ratios)
+    errors = [row.value for row in record.rows if row.name.startswith("error over")]
+    assert errors == pytest.approx([0.0] * 2 * len(ratios), abs=1e-12)  # all images are alike
+
+
+def test_the_error_of_a_ratio_is_that_of_the_mean_gap_if_all_predictions_are_equal() -> None:
+    """The mean of 1 and 3 is 2, and its standard error is 1."""
+    assert theory._ratio(torch.tensor([1.0, 3.0]), torch.ones(2)) == pytest.approx((2.0, 1.0))
+    gap = torch.tensor([1.0, 3.0])
+    assert theory._ratio(gap, gap / 2) == pytest.approx(
+        (2.0, 0.0)
+    )  # each gap is twice its prediction
+
+
+def test_a_single_draw_does_not_judge_jensens_bound() -> None:
+    """Its first inequality is an equality, so the smallest difference would always be 0."""
+    p = check(theory.Parameters, {"profile": "quick"})
+    results = answers(theory.calls(p))
+    for done in results.values():
+        if "together" in done.tensors:
+            done.tensors["together"] = done.tensors["together"].clone()
+            done.tensors["together"][0] = done.tensors["mean"][0]
+    record = theory.condense(p, results)
+    (least,) = (row.value for row in record.rows if row.target == "self-ensemble/claim-jensen")
+    assert least == pytest.approx(0.1)
+    means = [row for row in record.rows if row.name == "mean claim-jensen"]
+    assert [row.setting["draws"] for row in means] == list(theory.COUNTS[1:])
 
 
 def test_the_loss_under_given_noise_is_the_networks_loss() -> None:

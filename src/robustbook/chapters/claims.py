@@ -1,6 +1,5 @@
 """Make the table of an overview page: the claims of a paper, with our findings and the verdicts."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -71,15 +70,3 @@ def of_all(sentence: Callable[[list[Record]], str], item: str) -> Callable[[], s
     ``sentence`` with all stored results of the table or figure ``item``.
     """
     return lambda: sentence(records_of(item))
-
-
-def quoted(find: Callable[[], str], *which: int) -> Callable[[], str]:
-    """Return a function that states only some sentences of a finding, for the short cell of a
-    table. ``which``: the indices of the sentences; -1 is the last one.
-    """
-
-    def some() -> str:
-        sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", find())
-        return " ".join(sentences[k] for k in which)
-
-    return some

@@ -25,9 +25,8 @@ SMALL = 0.1
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that state whether RSE needs noise in training and at test time, with
-    accuracies under a weak attack. They also state how much accuracy RSE loses on clean images, and
-    at which values of the attack's constant c another use of noise is more accurate.
+    """Return a sentence for each network that states whether RSE needs noise in training and at
+    test time, with accuracies under a weak attack.
     """
     return whole_percent(
         " ".join(_told(record, network) for record, network in names.best(records))
@@ -43,12 +42,23 @@ def _told(record: Record, network: str) -> str:
         for words, other in (("at test time", alone), ("in training", late))
         if names.clearly(rse, other, images)
     ]
-    lead = {2: "Both.", 1: f"It needs noise {''.join(needed)}.", 0: "These results cannot tell."}
+    lead = {2: "Both", 1: f"It needs noise {''.join(needed)}", 0: "These results cannot tell"}
     return (
-        f"{lead[len(needed)]} Under the attack at $c = {SMALL:g}$, the accuracy of RSE is "
-        f"{rse:.1f} %. With noise in training only it is {alone:.1f} %, and with noise "
-        f"at test time only it is {late:.1f} % ({names.full_title(record, network)}; "
-        f"{names.size(record, network)}).{_clean(record, network)}{_behind(record, network)}"
+        f"{lead[len(needed)]}: at $c = {SMALL:g}$ the accuracy is {rse:.1f} % with RSE, "
+        f"{alone:.1f} % with noise in training only, and {late:.1f} % with noise at test time only "
+        f"({names.full_title(record, network)}; {names.size(record, network)})."
+    )
+
+
+def exceptions(records: Sequence[Record]) -> str:
+    """Return sentences that state how much accuracy RSE loses on clean images, and at which values
+    of the attack's constant c another use of noise is more accurate.
+    """
+    return whole_percent(
+        " ".join(
+            f"{_clean(record, network)}{_behind(record, network)}".strip()
+            for record, network in names.best(records)
+        )
     )
 
 
@@ -182,7 +192,8 @@ def shares(records: Sequence[Record]) -> str:
         parts.append(
             f"On {names.in_text(record, network)} at $c = {SMALL:g}$, the accuracy of RSE is "
             f"{rse - none:.1f} points higher than that of the network without noise. Without noise "
-            f"at test time, {alone - none:.1f} of these points remain.{_lost(record, network)}"
+            f"at test time, {alone - none:.1f} of these points "
+            f"({100 * (alone - none) / (rse - none):.0f} %) remain.{_lost(record, network)}"
         )
     if not parts:
         return (

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import from_to, listed, minus, spread, whole_percent
+from robustbook.chapters.wording import bullets, from_to, listed, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -22,37 +22,41 @@ TURN = 0.4
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that state whether 50 noise draws are more accurate than one draw, under
-    weak and under strong attacks. For each network they state between which values of c the sign of
-    the difference changes.
+    """Return how many of the differences between 50 noise draws and one draw exceed two standard
+    errors, and whether their signs under weak and strong attacks are those of the paper's claim.
     """
     best = names.best(records)
     weak, strong = zip(*(_as_claimed(*each) for each in best), strict=True)
-    told = " ".join(_told(record, network) for record, network in best)
     clear = [
         f"{names.full_title(*each)} at $c = {c:g}$, {minus(f'{fmean(gain(*each)[c]):+.1f}')} points"
         for each in best
         for c in _clear(*each)
     ]
-    lead = (
-        f"Under weak attacks the signs agree with the paper: at every $c$ below {TURN:g}, 50 draws "
-        "are at least as accurate as one. "
-    )
-    lead += (
-        "They also agree under stronger attacks."
-        if all(strong)
-        else "Under stronger attacks, the sign depends on the network and on $c$."
-    )
-    if not all(weak):
-        lead = "The signs of the differences do not agree with the paper's claim."
     count = sum(len(gain(*each)) for each in best)
-    sure = f"But none of the {count} differences exceeds two standard errors."
+    lead = (
+        f"None of the {count} differences between 50 draws and one draw exceeds two standard "
+        "errors."
+    )
     if clear:
-        sure = (
-            f"But only {len(clear)} of {count} differences exceed{'s' * (len(clear) == 1)} two "
-            f"standard errors ({'; '.join(clear)})."
+        lead = (
+            f"{'Only ' if 2 * len(clear) < count else ''}{len(clear)} of {count} differences "
+            f"between 50 draws and one draw exceed{'s' * (len(clear) == 1)} two standard errors "
+            f"({'; '.join(clear)})."
         )
-    return f"{lead} {sure} {told}"
+    if not all(weak):
+        return f"{lead} The signs of the differences do not agree with the paper's claim."
+    larger = "they are never more accurate, also as in the paper"
+    return (
+        f"{lead} Below $c = {TURN:g}$, 50 draws are never less accurate, as in the paper; at "
+        f"larger $c$ {larger if all(strong) else 'the sign depends on the network and on $c$'}."
+    )
+
+
+def gains_in_words(records: Sequence[Record]) -> str:
+    """Return a list that states for each network at which values of c 50 noise draws gain and lose
+    accuracy.
+    """
+    return bullets([_told(*each) for each in names.best(records)])
 
 
 def _as_claimed(record: Record, network: str) -> tuple[bool, bool]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, settings, values
-from robustbook.chapters.wording import minus, spread
+from robustbook.chapters.wording import listed, minus, spread
 from robustbook.figures import Curve, Panel, Table, table
 from robustbook.ledger import Record
 
@@ -18,28 +18,46 @@ from .figure3 import LEVELS, LOOK, levels
 
 MOST, ENOUGH = 50, 10
 LEADS = {
-    True: "About ten draws.",
-    False: "More than ten draws.",
-    None: "These runs cannot tell: the gains from 1 to 10 and from 10 to 50 draws are within two "
-    "standard errors.",
+    True: "About ten draws",
+    False: "More than ten draws",
+    None: "These runs cannot tell, because no gain exceeds two standard errors",
 }
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences with the accuracies on clean images for 1, 10 and 50 noise draws. If too few
-    images were classified to tell these accuracies apart, the sentences say so.
+    """Return a sentence for each possible answer (ten draws are enough, more are needed, or these
+    runs cannot tell), with the gains in accuracy from 1 to 10 and from 10 to 50 noise draws.
+    """
+    found: dict[bool | None, list[tuple[Record, str]]] = {}
+    for each in names.best(records):
+        found.setdefault(enough(*each), []).append(each)
+    return " ".join(f"{LEADS[which]}: {_gained(best)}" for which, best in found.items())
+
+
+def _gained(best: Sequence[tuple[Record, str]]) -> str:
+    early, late = (
+        listed([minus(f"{gain:+.1f}") for gain in gains])
+        for gains in zip(*(_gains(*each, "rse") for each in best), strict=True)
+    )
+    where = "; ".join(f"{names.full_title(*each)}, {names.size(*each)}" for each in best)
+    return (
+        f"from 1 to {ENOUGH} draws the accuracy changes by {early} points, and from {ENOUGH} to "
+        f"{MOST} draws by {late} points ({where})."
+    )
+
+
+def accuracies_in_words(records: Sequence[Record]) -> str:
+    """Return a sentence for each network with the accuracies on clean images for 1, 10 and 50 noise
+    draws.
     """
     text = []
-    leads = [LEADS[enough(record, network)] for record, network in names.best(records)]
     for record, network in names.best(records):
         one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
         text.append(
-            f"On {names.in_text(record, network)} ({names.size(record, network)}), the accuracy is "
-            f"{one:.1f} % with one draw, {ten:.1f} % with {ENOUGH}, and {fifty:.1f} % with {MOST}."
+            f"On {names.in_text(record, network)}, the accuracy is {one:.1f} % with one draw, "
+            f"{ten:.1f} % with {ENOUGH}, and {fifty:.1f} % with {MOST}."
         )
-    if len(set(leads)) == 1:
-        return " ".join([leads[0], *text])
-    return " ".join(f"{lead} {each}" for lead, each in zip(leads, text, strict=True))
+    return " ".join(text)
 
 
 def enough(record: Record, network: str) -> bool | None:

@@ -2,14 +2,14 @@
 constant c, and accuracies of different defenses at equal distortion.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, settings, values, verdicts
-from robustbook.chapters.wording import badge, beside, listed, spread_or, whole_percent
+from robustbook.chapters.wording import badge, beside, bullets, listed, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
@@ -34,22 +34,31 @@ FAR = 1.0
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return on how many networks RSE is mostly better than no defense, and a list
-    with one entry for each network. An entry compares RSE with no defense: at all values of c, by
-    accuracies at c = 0.1, and by accuracies at the same distortion. The verdict follows the
-    comparison at c = 0.1.
+    """Return on how many networks RSE is mostly better than no defense, and at how many values of c
+    it is worse. A second sentence says if RSE cannot be ranked among the other defenses.
     """
     best = names.best(records)
     better = [_mostly_better(*each) for each in best]
-    lead = (
-        f"On {better.count(True)} of {len(best)} networks, RSE is clearly more accurate "
-        "than the network without a defense at most values of $c$."
+    worse = sum(_at(*each, c) == WORSE for each in best for c in names.strengths(*each, "rse"))
+    text = (
+        f"On {better.count(True)} of {len(best)} networks, RSE is clearly more accurate than the "
+        "network without a defense at most values of $c$; it is clearly less accurate at "
+        f"{worse or 'none'}."
     )
     if any(failed(*each) for each in best):
-        lead += (
-            " We cannot rank RSE among all other defenses, because some of our networks with these "
-            "defenses are far less accurate than the authors'."
+        text += (
+            " We cannot rank RSE among all other defenses, because some of our networks with them "
+            "are too weak."
         )
+    return text
+
+
+def comparisons(records: Sequence[Record]) -> str:
+    """Return a list with one entry for each network. An entry compares RSE with no defense: at all
+    values of c, by accuracies at c = 0.1, and by accuracies at the same distortion. The verdict
+    follows the comparison at c = 0.1.
+    """
+    best = names.best(records)
     told = [_compared(*each) for each in best]
     ran = [network for _, network in best]
     told += [
@@ -57,7 +66,7 @@ def answer(records: Sequence[Record]) -> str:
         for network, plain in NETWORKS.items()
         if network not in ran
     ]
-    return whole_percent("\n".join([f"{lead}\n", *(f"- {each}" for each in told)]))
+    return whole_percent(bullets(told))
 
 
 def _mostly_better(record: Record, network: str) -> bool:
@@ -446,52 +455,39 @@ def _cost(record: Record, network: str) -> list[float]:
     return [a - b for a, b in zip(none, rse, strict=False)]
 
 
-def with_whole_curves(versions: Iterable[Version]) -> list[Version]:
-    """Return those of the page's results (``versions``) that contain accuracies for all values of
-    c.
-    """
-    return [each for each in versions if values(each.record, "mean difference of accuracy")]
-
-
-def whole_curves_in_words(records: Sequence[Record]) -> str:
-    """Return a sentence that states whether the difference to the authors' whole curves can be
-    computed. This needs a stored run with all values of c of the paper.
-    """
-    if any(values(record, "mean difference of accuracy") for record in records):
-        return (
-            "The table averages the absolute difference of the accuracies over all values of $c$."
-        )
-    return (
-        "We did not average the difference between our accuracies and the authors' over whole "
-        "curves, because no stored run has all sixteen values of $c$."
-    )
-
-
 def whole_curves(version: Version) -> Table:
     """Return a table of how far our accuracies are from the authors': the absolute difference,
-    averaged over all c.
+    averaged over the values of c that were run.
     """
     record = version.record
     rows = [
         [
-            names.full_title(record, network),
-            *(
-                spread_or(
-                    values(record, "mean difference of accuracy", network=network, defense=defense),
-                    missing="-",
-                )
-                for defense in DEFENSES
-            ),
+            f"{names.full_title(record, network)}, "
+            f"{1 + len(names.strengths(record, network, 'rse'))} values of $c$",
+            *(spread_or(_away(record, network, d), missing="-") for d in DEFENSES),
         ]
         for network in names.networks(record)
     ]
     return table(
-        f"{version.heading}. Mean over all c of the absolute difference between our accuracy and "
-        f"the accuracy in the authors' data, in percentage points{names.ranges(version.record)}.",
+        f"{version.heading}. Mean of the absolute difference between our accuracy and the "
+        "accuracy in the authors' data, over the values of $c$ that were run (0 included), in "
+        f"percentage points{names.ranges(version.record)}.",
         f"tab-rse-figure-6-whole-{version.tag}",
         ["Network", *DEFENSES.values()],
         rows,
     )
+
+
+def _away(record: Record, network: str, defense: str) -> list[float]:
+    """Return for each seed the absolute difference between our accuracy and the authors', averaged
+    over the values of c that were run.
+    """
+    away = [
+        [abs(ours - there) for ours in found]
+        for c, (there, _) in points()[network, defense].items()
+        if (found := values(record, "accuracy", network=network, defense=defense, c=c))
+    ]
+    return [fmean(seed) for seed in zip(*away, strict=True)]
 
 
 def _equal(record: Record, network: str, defense: str, d: float) -> list[float]:

@@ -5,15 +5,9 @@ each of them.
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.claims import Claim, claims_table, of_all, of_best, quoted
-from robustbook.chapters.published import (
-    mean,
-    printed,
-    record_of,
-    records_of,
-    settings,
-)
-from robustbook.chapters.wording import whole_percent
+from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
+from robustbook.chapters.published import records_of, settings
+from robustbook.chapters.wording import listed, whole_percent
 from robustbook.figures import Table
 from robustbook.ledger import Record
 
@@ -37,12 +31,51 @@ from .names import DEFENSES, NETWORKS
 PAPER = "self_ensemble"
 
 
+ABSTRACT = {
+    "the abstract's accuracy of RSE under attack": ["self-ensemble/abstract/rse-under-attack"],
+    "RSE above the best earlier defense": ["self-ensemble/abstract/rse-beats-best-previous"],
+}
+"""The two claims of the abstract, and the ids of their target numbers."""
+
+
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies under the paper's attack, and under all stronger
-    attacks together. ``record`` contains the stored results of Table 2.
+    """Return a sentence that states the accuracies under PGD with RSE and without a defense, and
+    which share of the gain remains without the noise. ``record`` contains the stored results of the
+    page on stronger attacks.
+    """
+    network = names.networks(record)[0]
+    found = today.shares(record, network)
+    sure = names.clearly(found.rse, found.none, names.counted(record, network))
+    return whole_percent(
+        f"{'Partly' if sure else 'Not clearly'}: under PGD within the l2 radius "
+        f"{today.middle(record, network):g}, the accuracy is {found.rse:.1f} % with RSE and "
+        f"{found.none:.1f} % without a defense ({names.title(record, network)}; "
+        f"{names.size(record, network)}). If the noise is switched off at test time, "
+        f"{found.weights:.0f} % of this gain remains, so it comes from the weights."
+    )
+
+
+def still_open(record: Record) -> str:
+    """Return sentences that state on which networks the stronger attacks, and the paper's width,
+    are missing. ``record`` contains the stored results of the page on stronger attacks.
+    """
+    there = names.networks(record)
+    rest = listed([name for network, name in NETWORKS.items() if network not in there])
+    best = names.best(records_of(f"{PAPER}/figure-6"))
+    narrow = listed([NETWORKS[network] for each, network in best if each.profile != "paper"])
+    ran = listed([names.in_text(record, network) for network in there])
+    text = f"The shares of the noise and of the weights are measured on {ran} only"
+    text += f"; the stronger attacks were not run on {rest}." if rest else "."
+    if narrow:
+        text += f" {narrow} were not run at the paper's width."
+    return text
+
+
+def paper_attack(record: Record) -> str:
+    """Return sentences that state the accuracies under the paper's attack, for each network.
+    ``record`` contains the stored results of Table 2.
     """
     rse, none = (names.at(record, table2.NETWORK, d, table2.AT) or 0.0 for d in ("rse", "none"))
-    sure = names.clearly(rse, none, names.counted(record, table2.NETWORK))
     other = "".join(
         (_too_close if names.NETWORKS[network] in figure6.undecided([each]) else _decided)(
             each, network
@@ -51,11 +84,9 @@ def answer(record: Record) -> str:
         if network != table2.NETWORK
     )
     return whole_percent(
-        f"{'Partly' if sure else 'Not clearly'}. Under the paper's attack with "
-        f"$c = {table2.AT:g}$, the accuracy of {names.in_text(record, table2.NETWORK)} is "
-        f"{rse:.1f} % with RSE and {none:.1f} % without a defense "
-        f"({names.size(record, table2.NETWORK)}).{other} "
-        f"{today.finding(record_of(f'{PAPER}/today'))}"
+        f"Under the paper's attack with $c = {table2.AT:g}$, the accuracy of "
+        f"{names.in_text(record, table2.NETWORK)} is {rse:.1f} % with RSE and {none:.1f} % without "
+        f"a defense ({names.size(record, table2.NETWORK)}).{other}"
     )
 
 
@@ -125,18 +156,6 @@ def averaging(record: Record) -> str:
     )
 
 
-def one_image(record: Record) -> str:
-    """Return the answer of the page on Table 3. Also return, for the network without a defense, our
-    mean distance divided by the printed one.
-    """
-    text, there = table3.answer(record), printed("self-ensemble/table-3/mean/none")
-    if not table3.comparable(record) or not there:
-        return text
-    of = {"network": table3.main_network(record), "defense": "none"}
-    ours = mean(record, f"mean {table3.SQUARED}", **of)
-    return f"{text} Without a defense, our mean is {ours / there:.1f} times the printed one."
-
-
 def accuracies() -> Figure:
     """Draw the upper row of Figure 6: accuracy against c, with a panel per network."""
     records = records_of(f"{PAPER}/figure-6")
@@ -165,68 +184,68 @@ CLAIMS = (
         "The settings, with noise in front of every convolution",
         "table1",
         ("table-1", "setup", "figure-1"),
-        quoted(of_best(table1.answer, f"{PAPER}/table-1"), 2),
+        of_best(table1.answer, f"{PAPER}/table-1"),
     ),
     Claim(
         "On VGG16, RSE is far ahead of the other defenses under the Carlini-Wagner attack",
         "table2",
         ("table-2", "abstract"),
-        quoted(of_best(table2.answer, f"{PAPER}/table-2"), 0, 1),
+        of_best(table2.answer, f"{PAPER}/table-2"),
     ),
     Claim(
         "Noise is needed both in training and at test time",
         "figure2",
         ("figure-2",),
-        quoted(of_all(figure2.answer, f"{PAPER}/figure-2"), 1, 2),
+        of_all(figure2.answer, f"{PAPER}/figure-2"),
     ),
     Claim(
         "More noise makes RSE more robust and lowers its clean accuracy",
         "figure3",
         ("figure-3",),
-        quoted(of_best(figure3.answer, f"{PAPER}/figure-3"), 0, 1, 2, 3),
+        of_best(figure3.answer, f"{PAPER}/figure-3"),
     ),
     Claim(
         "An ensemble of 50 draws is better than one draw under weak attacks, and worse under "
         "strong attacks",
         "figure4",
         ("figure-4",),
-        quoted(of_all(figure4.answer, f"{PAPER}/figure-4"), 0, 1, 2),
+        of_all(figure4.answer, f"{PAPER}/figure-4"),
     ),
     Claim(
         "Ten draws of the noise are enough",
         "figure5",
         ("figure-5",),
-        quoted(of_all(figure5.answer, f"{PAPER}/figure-5"), 0),
+        of_all(figure5.answer, f"{PAPER}/figure-5"),
     ),
     Claim(
         "On three networks, RSE has a higher accuracy under attack than the other defenses, and "
         "attacks on RSE need a larger distortion",
         "figure6",
         ("figure-6", "text-3", "text-4.3"),
-        of_all(figure6.crossings, f"{PAPER}/figure-6"),
+        of_all(figure6.answer, f"{PAPER}/figure-6"),
     ),
     Claim(
         "A targeted attack on one image needs a larger distortion with RSE than without",
         "table3",
         ("table-3",),
-        quoted(of_best(one_image, f"{PAPER}/table-3"), 0, 1),
+        of_best(table3.answer, f"{PAPER}/table-3"),
     ),
     Claim(
         "Training with noise minimises a bound on the ensemble's loss and a Lipschitz constant",
         "theory",
         ("claim",),
-        quoted(of_best(theory.answer, f"{PAPER}/theory"), 0, -1),
+        of_best(theory.answer, f"{PAPER}/theory"),
     ),
     Claim(
         "A black-box attack by finite differences does not converge",
         "zoo",
         ("text-3.3",),
-        of_best(zoo.finding, f"{PAPER}/zoo"),
+        of_best(zoo.answer, f"{PAPER}/zoo"),
     ),
     Claim(
         "Our question, which the paper does not ask: does RSE resist stronger attacks?",
         "today",
         ("later-1",),
-        quoted(of_best(today.answer, f"{PAPER}/today"), 0, 2, 3),
+        of_best(today.answer, f"{PAPER}/today"),
     ),
 )

@@ -5,10 +5,11 @@ The map of claims on the first page of the book uses only runs with the paper's 
 also uses runs with narrow networks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from statistics import fmean
 
 from robustbook.chapters.published import of_target, record_of, records_of
+from robustbook.chapters.wording import listed
 from robustbook.ledger import Record
 
 from . import figure2, figure3, figure4, figure5, figure6, names, table1, table2, theory, zoo
@@ -53,7 +54,10 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
             f"{names.full_title(each, network)}).",
             figure2.needs_both(each, network) or None,
         )
-    yield "Training with noise minimises a bound on the ensemble's loss.", _bound()
+    yield (
+        "Training with noise minimises a bound on the ensemble's loss (it holds for any network).",
+        _bound(),
+    )
     yield "VGG16 has its strongest noise before the first convolution.", _first()
     yield "The bound implies that training with noise minimises a Lipschitz constant.", False
     yield (
@@ -61,8 +65,9 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
         _no_gradient(),
     )
     yield "ZOO succeeds on fewer images with RSE than without a defense.", _zoo_fails()
-    yield "RSE is far ahead of the three other defenses.", _first_of_all()
-    yield from _more_noise()
+    yield f"RSE is far ahead of the three other defenses ({where}).", _first_of_all()
+    yield from _ahead()
+    yield _more_noise()
     yield (
         "50 draws are more accurate than one draw under weak attacks, and less accurate under "
         "strong attacks.",
@@ -122,19 +127,41 @@ def _first_of_all() -> bool | None:
     return _compared(rse, max(others), names.counted(record, table2.NETWORK))
 
 
-def _more_noise() -> Iterator[tuple[str, bool | None]]:
-    """Yield two claims about the highest noise level: one at the paper's c, one at the largest."""
+def _ahead() -> Iterator[tuple[str, bool | None]]:
+    """Yield for each network of the paper's width whether RSE is more accurate than those other
+    defenses whose networks trained well.
+    """
+    for record, network in names.best(records_of(f"{PAPER}/figure-6")):
+        failed = figure6.failed(record, network)
+        others = names.defenses(record, network, list(names.BASELINES))
+        trained = [d for d in others if d not in failed]
+        if record.profile != "paper" or not trained:
+            continue
+        rse, *under = (names.at(record, network, d, figure6.AT) or 0.0 for d in ("rse", *trained))
+        left_out = f"; without {_named(failed)}, which trained badly" if failed else ""
+        yield (
+            f"RSE is more accurate than {_named(trained)} ($c = {figure6.AT:g}$, "
+            f"{names.full_title(record, network)}{left_out}).",
+            _compared(rse, max(under), names.counted(record, network, baselines=True)),
+        )
+
+
+def _named(defenses: Iterable[str]) -> str:
+    return listed([names.DEFENSES[d] for d in defenses])
+
+
+def _more_noise() -> tuple[str, bool | None]:
+    """Return the claim about the highest noise level at the paper's c."""
     record = record_of(f"{PAPER}/figure-3")
     network = names.networks(record)[0]
     low, high = figure3.ends(record, network)
     words = figure3.levels(record)
-    for c in (figure3.STRONG, names.strengths(record, network, high)[-1]):
-        less, more = (names.at(record, network, d, c, figure3.ONE) for d in (low, high))
-        yield (
-            f"More noise makes RSE more robust than less noise at $c = {c:g}$ ({words[high]} "
-            f"instead of {words[low]}).",
-            _compared(more, less, names.counted(record, network)),
-        )
+    less, more = (names.at(record, network, d, figure3.STRONG, figure3.ONE) for d in (low, high))
+    return (
+        f"More noise makes RSE more robust than less noise at $c = {figure3.STRONG:g}$ "
+        f"({words[high]} instead of {words[low]}).",
+        _compared(more, less, names.counted(record, network)),
+    )
 
 
 def _fifty() -> bool | None:

@@ -24,23 +24,32 @@ DRAWS = 50
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state where the noise is and how strong it is, and in front of which
-    convolution of VGG16 it is strongest. They also state how many of our settings are copied from
-    the paper or its code, and which settings are smaller.
+    """Return a sentence that states where the noise is and how strong it is, and in front of which
+    convolution of VGG16 it is strongest in the released code and in the text.
+    """
+    levels = sorted({sigma for network in NETWORKS for sigma in sigmas(record, network)})
+    return (
+        "Before every convolution, with a standard deviation of "
+        f"{' or '.join(f'{sigma:g}' for sigma in levels)}; but for VGG16 the strongest noise is "
+        f"before convolution {strongest(record, 'vgg16')} in the released code, and before "
+        "convolution 1 in the paper's text."
+    )
+
+
+def settings_in_words(record: Record) -> str:
+    """Return sentences that state the noise of each network, how many of our settings are copied
+    from the paper or its code, and which settings are smaller.
     """
     told = [
         (r.value, printed(r.target)) for r in record.rows if r.target and not _counted(r.target)
     ]
     there = [(ours, theirs) for ours, theirs in told if theirs is not None]
     same = sum(ours == theirs for ours, theirs in there)
-    place = strongest(record, "vgg16")
     attacked = listed([f"{n:,}" for n in sorted({images for images, _ in runs().values()})])
     trained = listed([str(n) for n in sorted(set(epochs().values()))])
     count = f"{same} of {len(there)}" if same < len(there) else f"{same}"
     return (
-        f"Before every convolution. {_noise(record)} For VGG16 the released code differs from the "
-        f"paper's text: the strongest noise is before convolution {place} in the code, and "
-        "before convolution 1 in the text. For Model A and ResNeXt the two agree. "
+        f"{_noise(record)} For Model A and ResNeXt, the released code and the text agree. "
         f"{count} settings of the paper or its code are ours too, because we copied them; this "
         f"reproduces no result. Others are smaller: we train for {trained} epochs "
         f"instead of {names.THEIR_EPOCHS}, and attack {attacked} images instead of "

@@ -3,6 +3,7 @@ average over the noise.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -44,43 +45,51 @@ BOUNDS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state RSE's accuracy on clean images and under several attacks. These
-    are the paper's attack with and without averaging over the noise, a Carlini-Wagner attack that
-    searches over c, and all attacks together. The last number is for a network without a defense.
-    """
-    network = networks(record)[0]
-    r, images = middle(record, network), counted(record, network)
-    paper, left = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
-    plain = within(record, network, "none", "all", r)
-    clean = accuracy(record, network, "clean", draws(record, network, "clean")[0])
-    counts = draws(record, network, "paper")
-    one, many = (accuracy(record, network, "paper", k) for k in (counts[0], counts[-1]))
-    search = accuracy(record, network, "search", draws(record, network, "search")[-1])
-    most = max(values(record, "spread", network=network, defense="rse"))
-    lead = "No" if clearly(clean, search, images) else "This run cannot tell"
-    averaging = "lowers" if clearly(one, many, images) else "does not clearly change"
-    return whole_percent(
-        f"{lead}: a search over $c$, with no limit on the distortion, lowers the accuracy of RSE "
-        f"from {clean:.0f} to {search:.0f} %. Averaging over {counts[-1]} draws in the paper's "
-        f"attack {averaging} it ({one:.0f} % without averaging, {many:.0f} % with it). Within the "
-        f"l2 radius {r:g}, it is {paper:.0f} % under the paper's attack and {left:.0f} % under all "
-        f"attacks together. Without a defense it is {plain:.1f} % under all attacks together "
-        f"({title(record, network)}; {size(record, network)}; new noise alone changes an accuracy "
-        f"by up to {most:.1f} points)."
-    )
-
-
-def finding(record: Record) -> str:
-    """Return a sentence with the accuracies under all attacks within one l2 radius, with RSE and
-    without a defense. The radius is the middle one of those that were tested.
+    """Return a sentence with RSE's accuracy on clean images, and its accuracy under all attacks
+    together within the middle one of the tested l2 radii. The last number is for a network without
+    a defense.
     """
     network = networks(record)[0]
     r = middle(record, network)
-    rse, none = (within(record, network, defense, "all", r) for defense in ("rse", "none"))
+    clean = accuracy(record, network, "clean", draws(record, network, "clean")[0])
+    left, plain = (within(record, network, d, "all", r) for d in ("rse", "none"))
+    lead = "No" if clearly(clean, left, counted(record, network)) else "This run cannot tell"
     return whole_percent(
-        f"But stronger attacks within the l2 radius {r:g} lower the accuracy to {rse:.0f} % with "
-        f"RSE, and to {none:.1f} % without a defense ({title(record, network)}; "
+        f"{lead}: attacks within the l2 radius {r:g} lower the accuracy of RSE from {clean:.0f} to "
+        f"{left:.0f} %, and leave {plain:.1f} % without a defense ({title(record, network)}; "
         f"{size(record, network)})."
+    )
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Accuracies under PGD within one l2 radius: without a defense, with RSE if its noise is
+    switched off, and with RSE and its noise.
+    """
+
+    none: float
+    off: float
+    rse: float
+
+    @property
+    def weights(self) -> float:
+        """Return which share of RSE's gain in accuracy remains if its noise is switched off, in
+        percent.
+        """
+        return 100 * (self.off - self.none) / (self.rse - self.none)
+
+
+def shares(record: Record, network: str, defense: str = "rse") -> Shares:
+    """Return the accuracies from which the share of the noise and that of the weights follow. If
+    there is noise, PGD averages over as many draws of it as in any run.
+    """
+    r = middle(record, network)
+    of = {"network": network, "attack": "pgd l2", "eps": r}
+    most = max(map(int, settings(record, "accuracy", "averaged", defense=defense, **of)))
+    return Shares(
+        mean(record, "accuracy", defense="none", **of),
+        mean(record, "accuracy as seen", network=network, defense=defense, attack="off"),
+        mean(record, "accuracy", defense=defense, averaged=most, **of),
     )
 
 
@@ -124,15 +133,15 @@ def curves(records: Sequence[Record]) -> Figure:
 
 def networks_in_words(records: Sequence[Record]) -> str:
     """Return a list with an entry for each network. An entry states RSE's accuracy under attacks
-    that average gradients over noise draws, and under attacks with larger steps. The last number of
-    an entry is the largest certified radius.
+    that average gradients over noise draws, take larger steps or search over c, and under all
+    attacks together. The last number of an entry is the largest certified radius.
     """
     return bullets([_in_words(*each) for each in best(records)])
 
 
 def noise_in_words(records: Sequence[Record]) -> str:
-    """Return a list with an entry for each network. An entry states the accuracy under PGD that
-    attacks RSE in three ways: with new noise, with frozen noise, and without noise.
+    """Return a list with an entry for each network. An entry states which share of RSE's gain under
+    PGD remains without its noise, and so comes from the weights.
     """
     return bullets([_noise_in_words(*each) for each in best(records)])
 
@@ -214,15 +223,24 @@ def _in_words(record: Record, network: str) -> str:
         accuracy(record, network, "paper", k) for k in draws(record, network, "paper")[::-1]
     )
     count = draws(record, network, "paper")[-1]
+    lower = clearly(paper, small, counted(record, network))
+    search = accuracy(record, network, "search", draws(record, network, "search")[-1])
+    r = middle(record, network)
+    one, every = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
+    noise = max(values(record, "spread", network=network, defense="rse"))
     votes = mean(record, "accuracy of votes", network=network, defense="rse")
     sigma = mean(record, "deviation on the image", network=network, defense="rse")
     return whole_percent(
         f"On {in_text(record, network)}, the accuracy of RSE under the paper's attack is "
-        f"{paper:.0f} % with one draw in each step, and {small:.0f} % with {count} draws. With "
-        f"larger steps it is {few:.0f} % with one draw and {many:.0f} % with {most} draws. By "
-        f"majority vote RSE classifies {votes:.0f} % of the clean images correctly. Its noise on "
-        f"the image has the standard deviation {sigma:g}, and no image in the figure is certified "
-        f"beyond the l2 radius {_reach(record, network):.2f}."
+        f"{paper:.0f} % with one draw in each step, and {small:.0f} % with {count} draws. So "
+        f"averaging {'lowers' if lower else 'does not clearly change'} it. With "
+        f"larger steps it is {few:.0f} % with one draw and {many:.0f} % with {most} draws. A "
+        f"search over $c$, with no limit on the distortion, lowers it to {search:.0f} %. Within "
+        f"the l2 radius {r:g}, it is {one:.0f} % under the paper's attack and {every:.0f} % under "
+        f"all attacks together. New noise alone changes an accuracy by up to {noise:.1f} points. "
+        f"By majority vote RSE classifies {votes:.0f} % of the clean images correctly. Its noise "
+        f"on the image has the standard deviation {sigma:g}, and no image in the figure is "
+        f"certified beyond the l2 radius {_reach(record, network):.2f}."
     )
 
 
@@ -234,18 +252,52 @@ def _reach(record: Record, network: str) -> float:
 
 
 def _noise_in_words(record: Record, network: str) -> str:
-    r, of = middle(record, network), {"network": network, "defense": "rse"}
-    most = max(map(int, settings(record, "accuracy", "averaged", attack="pgd l2", eps=r, **of)))
-    both = accuracy(record, network, "pgd l2", most, r)
-    weights = mean(record, "accuracy as seen", attack="off", **of)
-    gain = round(both, 1) - round(weights, 1)
+    """Return sentences that state which share of RSE's gain under PGD remains without its noise,
+    for each place of the noise.
+    """
+    images = counted(record, network)
+    found = {
+        d: shares(record, network, d)
+        for d in settings(record, "accuracy as seen", "defense", network=network)
+    }
+    rse = found.pop("rse")
+    sure = clearly(rse.off, rse.none, images) and clearly(rse.rse, rse.off, images)
+    text = (
+        f"On {in_text(record, network)} under PGD within the l2 radius "
+        f"{middle(record, network):g}, the accuracy is {rse.none:.1f} % without a defense, "
+        f"{rse.off:.1f} % with RSE if the noise is switched off, and {rse.rse:.1f} % with RSE and "
+        f"its noise. So {rse.weights:.0f} % of the gain remains without the noise, and comes from "
+        f"the weights. The noise at test time adds about {rse.rse - rse.off:.0f} points under "
+        f"these attacks. {'Both parts exceed' if sure else 'At least one part does not exceed'} "
+        "two standard errors."
+    )
+    for defense, other in found.items():
+        text += (
+            f" For {DEFENSES[defense]} the three accuracies are {other.none:.1f}, {other.off:.1f} "
+            f"and {other.rse:.1f} %, so {other.weights:.0f} % of the gain remains."
+        )
+    return whole_percent(text)
+
+
+def frozen_in_words(records: Sequence[Record]) -> str:
+    """Return a list with an entry for each network. An entry states which share of RSE's gain under
+    PGD remains if its noise is frozen, and RSE's accuracy with new noise on the images that PGD
+    made with frozen noise and without noise.
+    """
+    return bullets([_frozen_in_words(*each) for each in best(records)])
+
+
+def _frozen_in_words(record: Record, network: str) -> str:
+    rse = shares(record, network)
+    frozen = mean(record, "accuracy as seen", network=network, defense="rse", attack="frozen")
+    remains = Shares(rse.none, frozen, rse.rse).weights
+    r = middle(record, network)
     moved = [accuracy(record, network, attack, 1, r) for attack in ("frozen", "off")]
     return whole_percent(
-        f"On {in_text(record, network)} under PGD within the l2 radius {r:g}, the accuracy is "
-        f"{weights:.1f} % if the noise is switched off. With noise it is {both:.1f} % if PGD "
-        f"averages over {most} draws. So the noise at test time adds at most {gain:.1f} "
-        f"points. With new noise, the accuracy of RSE is {moved[0]:.1f} % on the images that PGD "
-        f"made against frozen noise, and {moved[1]:.1f} % on those that it made without noise."
+        f"If the noise is frozen at one draw, the accuracy is {frozen:.1f} %, so only "
+        f"{remains:.0f} % of the gain remains. With new noise, RSE classifies {moved[0]:.1f} % of "
+        f"the images correctly that PGD made against frozen noise, and {moved[1]:.1f} % of those "
+        "that it made without noise."
     )
 
 

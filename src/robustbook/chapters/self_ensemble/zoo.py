@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, of_target, settings, values
-from robustbook.chapters.wording import SPACE, minus, spread, whole_percent
+from robustbook.chapters.wording import SPACE, minus, spread
 from robustbook.figures import LOOKS, Look, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
@@ -28,18 +28,31 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 def answer(record: Record) -> str:
-    """Return sentences that answer three questions: whether ZOO's gradient estimate is unbiased,
-    how many noise draws the estimate needs, and how often ZOO succeeds.
+    """Return a sentence that answers whether ZOO's gradient estimate is unbiased, and how often ZOO
+    succeeds with RSE and without a defense.
     """
     network = networks(record)[0]
     ratio = fmean(of_target(record, UNBIASED))
+    hits = [_hits(record, network, defense) for defense in ("rse", "none")]
+    return (
+        f"In the mean the estimate is right ({ratio:.2f} times the derivative at "
+        f"$h = {MODERATE:g}$), but a single estimate is too imprecise for an attack: ZOO succeeds "
+        f"on {hits[0]} images with RSE, and on {hits[1]} without a defense "
+        f"({title(record, network)})."
+    )
+
+
+def needed_in_words(record: Record) -> str:
+    """Return sentences that state how many noise draws the estimate needs along one pixel, at two
+    steps h. A sentence is added if ZOO left most images unchanged on which it succeeds with RSE.
+    """
+    network = networks(record)[0]
     error = mean(record, "standard error", network=network, h=MODERATE)
     needed = mean(record, "draws along a pixel", network=network, h=MODERATE)
     text = (
-        "Yes in the mean, but one estimate is too imprecise for an attack. ZOO takes the "
-        f"difference of two outputs at a distance of $2h$. At $h = {MODERATE:g}$ the mean estimate "
-        f"is {ratio:.2f} times the derivative of the mean loss (standard error {error:.2f}). But "
-        f"for the derivative along one pixel, each output must average about {_power(needed)} draws"
+        f"On {in_text(record, network)}, the mean estimate at $h = {MODERATE:g}$ has the standard "
+        f"error {error:.2f}. But for the derivative along one pixel, each output must average "
+        f"about {_power(needed)} draws"
     )
     larger = widest(record, network)
     if larger > MODERATE:
@@ -49,11 +62,7 @@ def answer(record: Record) -> str:
             f", and about {_power(fewer)} at $h = {larger:g}$, where the mean estimate is "
             f"{near:.2f} times the derivative"
         )
-    hits = [_hits(record, network, defense) for defense in ("rse", "none")]
-    return whole_percent(
-        f"{text}. With the same number of queries, ZOO succeeds on {hits[0]} images with RSE, and "
-        f"on {hits[1]} without a defense ({title(record, network)}).{_unmoved(record, network)}"
-    )
+    return f"{text}.{_unmoved(record, network)}"
 
 
 def _unmoved(record: Record, network: str) -> str:
@@ -64,23 +73,8 @@ def _unmoved(record: Record, network: str) -> str:
     if not moved or max(moved) > 0:
         return ""
     return (
-        " Most of the images on which it succeeds with RSE are unchanged: new noise alone makes "
+        " Most of the images on which ZOO succeeds with RSE are unchanged: new noise alone makes "
         "RSE misclassify them."
-    )
-
-
-def finding(record: Record) -> str:
-    """Return a sentence with ZOO's mean gradient estimate divided by the true derivative, and how
-    often ZOO succeeds with RSE and without a defense.
-    """
-    network = networks(record)[0]
-    ratio = fmean(of_target(record, UNBIASED))
-    hits = _hits(record, network, "rse")
-    return (
-        f"In the mean, the estimate is right for a moderate step: {ratio:.2f} times the derivative "
-        f"at $h = {MODERATE:g}$. But one estimate is too imprecise: ZOO succeeds on {hits} images "
-        f"with RSE, and on {_hits(record, network, 'none')} without a defense "
-        f"({title(record, network)})."
     )
 
 

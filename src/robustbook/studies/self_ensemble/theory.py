@@ -36,7 +36,9 @@ from .settings import PAPER, TARGETS, Names
 ITEM = "theory"
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 COUNTS = (1, 2, 5, 10, 50)
-"""The numbers of noise draws for which Jensen's bound is tested."""
+"""The numbers of noise draws over which losses and probabilities are averaged. With one draw both
+sides of Jensen's first inequality are equal, so the record has only the larger numbers.
+"""
 SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
 """The noise scales: multiples of the standard deviations of the noise in training."""
 SMALL = (0.003, 0.01, 0.03, 0.1, 0.3)
@@ -334,8 +336,10 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             # The book's ledger compares the results of the first network with the paper.
             rows += _jensen(done, seed, labels, judges=seed not in judged)
             judged.add(seed)
+        elif what == "steep":
+            rows += _steep(done, seed, labels)
         else:
-            rows += {"bent": _bent, "steep": _steep, "smooth": _smooth}[what](done, seed, labels)
+            rows += _taylor(done, seed, labels, SMALL if what == "smooth" else SCALES)
         if seed == p.seeds[0]:
             for name, values in done.tensors.items():
                 arrays[f"{network}/{defense}/{what}/{name}"] = values
@@ -347,15 +351,17 @@ Labels = Mapping[str, str | float | int | bool]
 
 def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
     """Yield for each inequality in Jensen's bound the side that should be larger minus the
-    other side: the minimum and the mean over the images.
+    other side: the minimum and the mean over the images, with two noise draws or more.
+
+    Both differences are at least 0 for any numbers, so they check only this code.
     """
-    mean, together, confidence = (done.tensors[k] for k in ("mean", "together", "confidence"))
+    mean, together, confidence = (done.tensors[k][1:] for k in ("mean", "together", "confidence"))
     steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}
     for name, difference in steps.items():
         if judges:
             value = difference.min().item()
             yield Row(value, "fraction", f"{TARGETS}/{name}", seed=seed, setting=dict(labels))
-        for n, row in zip(COUNTS, difference, strict=True):
+        for n, row in zip(COUNTS[1:], difference, strict=True):
             setting = {**labels, "draws": n}
             yield Row(row.mean().item(), "none", None, f"mean {name}", seed, setting=setting)
     right = done.tensors["right"]
@@ -367,33 +373,32 @@ def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row
             yield Row(value, "none", None, f"confidence {name}", seed, setting=dict(labels))
 
 
-def _ratios(done: Done, scales: tuple[float, ...]) -> list[float]:
-    """Return for each noise scale s the increase of the mean loss divided by s^2/2 times the trace
-    of the Hessian, both summed over the images.
+def _ratio(gap: Tensor, predicted: Tensor) -> tuple[float, float]:
+    """Return the sum of the gaps over the images divided by the sum of the predicted gaps, and the
+    standard error of this ratio.
     """
-    gaps, trace = done.tensors["gap"].sum(0), done.tensors["trace"].sum()
-    return [(g / (s**2 / 2 * trace)).item() for g, s in zip(gaps, scales, strict=True)]
+    ratio = gap.sum() / predicted.sum()
+    spread = (gap - ratio * predicted).std()  # between the images
+    error = len(gap) ** 0.5 * spread / predicted.sum().abs()
+    return ratio.item(), error.item()
 
 
-def _bent(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    for s, ratio in zip(SCALES, _ratios(done, SCALES), strict=True):
-        yield Row(ratio, "ratio", None, "gap over trace", seed, setting={**labels, "scale": s})
-
-
-def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
+def _taylor(done: Done, seed: int, labels: Labels, scales: tuple[float, ...]) -> Iterator[Row]:
     """Yield two ratios for each noise scale s: the increase of the loss divided by s^2/2 times the
-    trace of the Hessian, and the same with the Frobenius norm in place of the trace.
+    trace of the Hessian, and the same with the Frobenius norm in place of the trace. After each
+    ratio, yield its standard error.
 
     Yield also the percentage of images for which the trace of the Hessian is negative.
     """
-    trace, frobenius = done.tensors["trace"], done.tensors["frobenius"]
-    gaps = done.tensors["gap"].sum(0)
-    for s, ratio, g in zip(SMALL, _ratios(done, SMALL), gaps, strict=True):
-        target = f"{TARGETS}/claim-taylor-trace" if s == AT else None
+    trace = done.tensors["trace"]
+    for s, gap in zip(scales, done.tensors["gap"].T, strict=True):
         setting = {**labels, "scale": s}
-        yield Row(ratio, "ratio", target, "gap over trace", seed, setting=setting)
-        other = (g / (s**2 / 2 * frobenius.sum())).item()
-        yield Row(other, "ratio", None, "gap over norm", seed, setting=setting)
+        for name, size in {"trace": trace, "norm": done.tensors["frobenius"]}.items():
+            ratio, error = _ratio(gap, s**2 / 2 * size)
+            judged = labels["network"] == "digits" and (name, s) == ("trace", AT)
+            target = f"{TARGETS}/claim-taylor-trace" if judged else None
+            yield Row(ratio, "ratio", target, f"gap over {name}", seed, setting=setting)
+            yield Row(error, "ratio", None, f"error over {name}", seed, setting=setting)
     share = 100 * (trace < 0).double().mean().item()
     yield Row(share, "percent", None, "negative trace", seed, len(trace), setting=dict(labels))
 
