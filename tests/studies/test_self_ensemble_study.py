@@ -400,3 +400,12 @@ def test_the_distance_to_the_papers_curves() -> None:
     assert rows[-1].target == "self-ensemble/figure-6/whole-curve"
     part = {key: at for key, at in found.items() if key[0] == "vgg16"}
     assert [row.target for row in figure_6._whole(part, 0)] == [None] * 5
+
+
+def test_only_an_undertrained_network_differs_from_the_papers() -> None:
+    """At the paper's size this is Model A after adversarial retraining."""
+    for profile, expected in (("paper", {"adv"}), ("reduced", set())):
+        given = {"profile": profile, "seeds": [0], "defenses": list(settings.DEFENSES)}
+        p = check(figure_6.Parameters, given)
+        record = figure_6.condense(p, answers(figure_6.calls(p)))
+        assert {row.setting["defense"] for row in record.rows if row.differs} == expected
