@@ -19,6 +19,7 @@ def test_the_finding_on_noise_names_what_was_not_run(monkeypatch: pytest.MonkeyP
     text = front.self_ensemble()
     assert "attack at c = 0.1, Model A on STL-10 has an accuracy" in text
     assert text.endswith("VGG16 and ResNeXt on CIFAR-10 were not yet attacked at full width.")
+    monkeypatch.setattr(front.self_ensemble_overview, "under_pgd", lambda record: "it falls")
     monkeypatch.setattr(front.names, "NETWORKS", {"model-a": "Model A"})
     assert "CIFAR-10" not in front.self_ensemble()
 

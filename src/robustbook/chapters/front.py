@@ -14,6 +14,7 @@ from robustbook.chapters.deep_defense.today import nearest_gain
 from robustbook.chapters.published import accuracies, record_of
 from robustbook.chapters.saturating.lbfgs_pairs import squares
 from robustbook.chapters.self_ensemble import figure6, names
+from robustbook.chapters.self_ensemble import overview as self_ensemble_overview
 from robustbook.chapters.survey import overview
 from robustbook.chapters.wording import listed, whole_percent
 
@@ -57,12 +58,10 @@ def deep_defense() -> str:
 
 def self_ensemble() -> str:
     """Return sentences that state the accuracies of Random Self-Ensemble and of a network without
-    noise, under the paper's attack.
+    noise, under the paper's attack and under PGD.
 
-    The sentences are about the first network in the stored results of the largest experiment. They
-    compare Random Self-Ensemble with the network without noise twice: for the same constant c of
-    the attack, and for the same distortion of the images. They also name the networks of the paper
-    that this experiment lacks.
+    The first sentence is about the first network in the stored results of the largest experiment.
+    The last one names the networks of the paper that this experiment lacks.
     """
     record = record_of("self_ensemble/figure-6")
     first, *_ = there = names.networks(record)
@@ -71,13 +70,8 @@ def self_ensemble() -> str:
         f"Under the paper's attack at c = {figure6.AT:g}, {names.in_text(record, first)} has an "
         f"accuracy of {rse:.0f} % with noise and {none:.0f} % without noise."
     )
-    found = figure6.at_equal_distance(record, first)
-    if found is not None:
-        distance, rse, none = found
-        text += (
-            f" If the attack changes the images of both networks by an l2 distance of {distance:g},"
-            f" the accuracies are {rse:.0f} % with noise and {none:.0f} % without noise."
-        )
+    stronger = self_ensemble_overview.under_pgd(record_of("self_ensemble/today"))
+    text += f" {stronger[:1].upper()}{stronger[1:]}."
     missing = [name for network, name in names.NETWORKS.items() if network not in there]
     if missing:
         text += f" {listed(missing)} on CIFAR-10 were not yet attacked at full width."

@@ -47,11 +47,21 @@ def answer(record: Record) -> str:
     found = today.shares(record, network)
     sure = names.clearly(found.rse, found.none, names.counted(record, network))
     return whole_percent(
-        f"{'Partly' if sure else 'Not clearly'}: under PGD within the l2 radius "
-        f"{today.middle(record, network):g}, the accuracy is {found.rse:.1f} % with RSE and "
-        f"{found.none:.1f} % without a defense ({names.title(record, network)}; "
-        f"{names.size(record, network)}). If the noise is switched off at test time, "
-        f"{found.weights:.0f} % of this gain remains, so it comes from the weights."
+        f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. If the noise is switched off "
+        f"at test time, {found.weights:.0f} % of this gain remains, so it comes from the weights."
+    )
+
+
+def under_pgd(record: Record) -> str:
+    """Return a clause that states the accuracies under PGD with RSE and without a defense.
+    ``record`` contains the stored results of the page on stronger attacks.
+    """
+    network = names.networks(record)[0]
+    found = today.shares(record, network)
+    return (
+        f"under PGD within the l2 radius {today.middle(record, network):g}, the accuracy is "
+        f"{found.rse:.1f} % with RSE and {found.none:.1f} % without a defense "
+        f"({names.title(record, network)}; {names.size(record, network)})"
     )
 
 
