@@ -1,13 +1,17 @@
 """The content of the survey's pages, from made-up records."""
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from robustbook import catalogue
 from robustbook.chapters.published import record_of, version_of
+from robustbook.chapters.self_ensemble import overview as self_ensemble_overview
 from robustbook.chapters.survey import madry, overview
+from robustbook.figures import Table
 from robustbook.ledger import Record, Row, read_targets
 from robustbook.studies.survey import madry as study
 
@@ -154,14 +158,27 @@ def test_madry_figures(record: Record) -> None:
     assert [len(axis.collections) for axis in dots.axes] == [2, 2]
 
 
-def test_every_target_of_the_survey_has_a_page_or_a_reason() -> None:
-    """An item that no claim of the overview names would be counted nowhere."""
+def test_the_claims_name_items_of_the_survey() -> None:
     told = {item for claim in overview.CLAIMS for item in claim.items}
     of = {t.item for t in read_targets(catalogue.BOOK / "targets").values() if t.paper == "survey"}
     assert told <= of
-    table = body(overview.claims())
-    assert len(table) == len(overview.CLAIMS)
+    *table, rest = body(overview.claims())
+    assert len(table) == len(overview.CLAIMS) and rest[0].startswith("Numbers that belong to no")
     assert all(0 < len(finding) < 130 and verdicts for _, _, finding, verdicts in table)
+
+
+@pytest.mark.parametrize(
+    ("paper", "table"),
+    [("survey", overview.claims), ("self_ensemble", self_ensemble_overview.claims)],
+)
+def test_the_table_of_claims_counts_as_many_verdicts_as_the_ledger(
+    paper: str, table: Callable[[], Table]
+) -> None:
+    told: Counter[str] = Counter()
+    for row in body(table()):
+        for number, verdict in re.findall(r"(\d+) ([a-z ]+)", row[3]):
+            told[verdict] += int(number)
+    assert told == Counter(e.verdict for e in catalogue.whole_ledger(paper=paper).counted)
 
 
 def test_overview_answer_and_figure() -> None:

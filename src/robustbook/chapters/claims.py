@@ -1,6 +1,6 @@
 """Make the table of an overview page: the claims of a paper, with our findings and the verdicts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from robustbook import ledger
@@ -8,6 +8,8 @@ from robustbook.chapters.published import entries, record_of, records_of
 from robustbook.chapters.wording import page_link
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+
+LEDGER = "[Ledger](../../book/ledger.md)"
 
 
 @dataclass(frozen=True)
@@ -38,24 +40,30 @@ class Claim:
 
 def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -> Table:
     """Return a table with one row for each claim: the claim, a link to the page that tests it, our
-    finding, and the counts of the verdicts.
+    finding, and the counts of the verdicts. The last row counts the paper's other numbers, so that
+    all rows together count as many verdicts as the ledger.
     """
     lines = entries(paper)
-    return table(
-        caption,
-        name,
-        ["Claim", "Page", "We find", "Verdicts"],
+    rows = [
         [
-            [
-                claim.words,
-                claim.link,
-                claim.find() if claim.find else "see the page",
-                ledger.counts(line for line in lines if line.item in claim.items),
-            ]
-            for claim in claims
-        ],
-        align="llll",
-    )
+            claim.words,
+            claim.link,
+            claim.find() if claim.find else "see the page",
+            by_kind(line for line in lines if line.item in claim.items),
+        ]
+        for claim in claims
+    ]
+    named = {item for claim in claims for item in claim.items}
+    rest = by_kind(line for line in lines if line.item not in named)
+    if rest:
+        rows.append(["Numbers that belong to no claim above", LEDGER, "", rest])
+    return table(caption, name, ["Claim", "Page", "We find", "Verdicts"], rows, align="llll")
+
+
+def by_kind(lines: Iterable[ledger.Entry]) -> str:
+    """Return how many lines of the ledger have each verdict, for each kind of comparison."""
+    kinds = ledger.tallies(lines)
+    return "; ".join(f"{kind}: {ledger.counts(own)}" for kind, own in kinds.items())
 
 
 def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:

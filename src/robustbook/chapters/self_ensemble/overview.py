@@ -183,8 +183,8 @@ def claims() -> Table:
     finding, and how often each verdict occurs.
     """
     caption = (
-        "What the paper claims (the last row is our own question), the page that tests it, what "
-        "we find, and counts of the verdicts."
+        "What the paper claims (the last but one row is our own question), the page that tests it, "
+        "what we find, and counts of the verdicts."
     )
     return claims_table(PAPER, caption, "tab-rse-overview", CLAIMS)
 
