@@ -97,11 +97,11 @@ def test_the_slider_starts_where_the_answer_changes(ran: Ran) -> None:
     """The sentence, the sweep and the slider name the same eps and the same digits."""
     shown = ran("one_gradient")["shown"]
     first = next(moved for moved in shown.sweep if not moved.right)
-    said = numbers(one_gradient.answer(shown))
+    said = numbers(one_gradient.on_the_image(shown))
     assert said[0] == shown.sweep[0].answer == int(shown.labels[one_gradient.IMAGE])
     assert said[2:4] == [first.eps, first.answer]
     right = ~fgsm(shown.net, shown.images, shown.labels, eps=0.1).found
-    assert said[5] == round(networks.accuracy(right))
+    assert numbers(one_gradient.answer(shown)) == [0.1, round(networks.accuracy(right))]
     html = one_gradient.slides(shown).html
     assert html.count('<div class="frame"') == len(shown.sweep) == 16
     assert f'value="{shown.sweep.index(first)}" autocomplete' in html
@@ -185,7 +185,7 @@ def test_the_curves_fall_and_training_against_attacks_helps(ran: Ran) -> None:
             assert list(values) == sorted(values, reverse=True) and values[-1] < 15
         middle = len(threat_models.SIZES[norm]) // 2
         assert of["adversarially trained"][middle] > of["plain"][middle] + 10
-    said = numbers(threat_models.answer(shown))
+    said = numbers(threat_models.in_both_norms(shown))
     at = threat_models.SIZES[math.inf].index(0.1)
     assert said[0] == 0.1
     assert said[1:3] == [round(of[at]) for of in shown.curves[math.inf].values()]
@@ -263,7 +263,7 @@ def test_the_minimal_norm_attacks_in_words(ran: Ran) -> None:
     shown = ran("many_steps")["shown"]
     ratios = {row[0]: float(row[2]) for row in body(many_steps.minimal_table(shown))}
     assert ratios["DeepFool"] > 1.1 and ratios["DDN"] <= 1.1 and ratios["Carlini-Wagner"] <= 1.1
-    said = numbers(many_steps.answer(shown))
+    said = numbers(many_steps.each_attack(shown))
     assert said[-2:] == [ratios["DeepFool"], ratios["Carlini-Wagner"]]
     rows = [float(row[1]) for row in body(many_steps.budget_table(shown))]
     assert [said[i] for i in (1, 4, 5, 6, 8)] == rows, "all five accuracies of the table"
@@ -282,10 +282,13 @@ def test_attacks_are_compared_point_by_point(ran: Ran) -> None:
     *_, start, starts, _ = shown.budget.values()
     assert numbers(many_steps.restarted(shown))[:2] == [int(start.sum()), len(start)]
     assert numbers(many_steps.restarted(shown))[3:5] == list(networks.apart(start, starts))
-    assert many_steps.answer(shown).startswith("**Answer.** Yes, if it starts several times. ")
+    assert many_steps.answer(shown).startswith("**Answer.** Yes, if it starts several times: ")
+    first, *_ = shown.budget.values()
+    left = [round(networks.accuracy(right)) for right in (starts, first)]
+    assert numbers(many_steps.answer(shown)) == left
     *same, truth = shown.budget
     weak = replace(shown, budget={**dict.fromkeys(same, start), truth: start})
-    assert many_steps.answer(weak).startswith("**Answer.** Not clearly. ")
+    assert many_steps.answer(weak).startswith("**Answer.** Not clearly: ")
 
 
 def test_the_drawn_point_shows_what_the_caption_says(ran: Ran) -> None:
@@ -346,7 +349,7 @@ def test_the_diagnosis_sees_through_the_mask(ran: Ran) -> None:
     for attack in ("float64", "rescaled", "repaired", "gradient_free", "transfer"):
         assert masked[attack] < masked["many_steps"] - 20, attack
     assert masked["repaired"] < plain["many_steps"] + 5
-    said = numbers(gradient_masking.answer(shown))
+    said = numbers(gradient_masking.both_networks(shown))
     assert said[1:4] == [plain["many_steps"], masked["many_steps"], masked["zero_gradients"]]
     rows = body(gradient_masking.findings(shown))
     assert sum(row[2] == "**yes**" for row in rows) == len(red) == said[5]
@@ -358,6 +361,7 @@ def test_the_diagnosis_sees_through_the_mask(ran: Ran) -> None:
     for column, left in enumerate(together):
         assert left <= min(float(row[column]) for row in attacks.values())
     assert together[::-1] == said[6:], "masked first in the sentence"
+    assert numbers(gradient_masking.answer(shown)) == [masked["many_steps"], said[6]]
 
 
 def test_the_captions_name_the_limits_of_the_diagnosis() -> None:
@@ -417,11 +421,12 @@ def test_judging_by_the_draw_that_was_attacked_is_wrong(ran: Ran) -> None:
     assert own < many - 4
     averaged = networks.accuracy(shown.attacked[randomised.PGD, 16].many)
     assert averaged < many - 4
-    said = numbers(randomised.answer(shown))
+    said = numbers(randomised.each_attack(shown))
     keys = ((randomised.FGSM, 16), (randomised.PGD, 1))
     step, climb = (int(shown.attacked[key].many.sum()) for key in keys)
     first, last = int(one.many.sum()), int(shown.attacked[randomised.PGD, 16].many.sum())
     assert [said[i] for i in (1, 4, 6, 7)] == [first, step, climb, last]
+    assert numbers(randomised.answer(shown)) == [first, last]
     assert first - step > (first - last) / 2 and first - climb >= (first - last) / 2
     new = one.single.sum(1)
     assert said[8:11] == [int(one.own.sum()), int(new.min()), int(new.max())]
@@ -483,8 +488,8 @@ def test_made_examples_have_the_verdicts_of_the_rules() -> None:
     assert found == [*number, *three, *three]
     quiet, noisy = verdicts.RUNS.values()
     assert sum(quiet) == pytest.approx(sum(noisy)), "both groups have the same mean"
-    said = verdicts.answer()
-    assert "*not reproduced*" in said and "*inconclusive*" in said
+    for said in (verdicts.answer(), verdicts.both_groups()):
+        assert "*not reproduced*" in said and "*inconclusive*" in said
 
 
 def test_the_slider_shows_each_verdict() -> None:

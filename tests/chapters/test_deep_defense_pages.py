@@ -139,7 +139,9 @@ def test_the_gains_of_table_1() -> None:
 
 
 def test_the_answer_of_table_1() -> None:
-    """It has the gains of the table, and the number of networks on which a method leads."""
+    """It has the gains of the table, and names the claim that fails; below stands how many networks
+    a method leads on.
+    """
     shown = record("table-1")
     text = table1.answer(shown)
     for network in names.networks(shown):
@@ -147,8 +149,10 @@ def test_the_answer_of_table_1() -> None:
             mean(shown, "rho2", network=network, method=m) for m in ("deep-defense", "reference")
         )
         assert f"{ours / start:.2f}" in text
-    assert text.startswith("Yes on MNIST") and text.count("on both networks") == 2
-    assert text.endswith("the verdict is about the order of the methods.")
+    assert text.startswith("Yes, on MNIST: ")
+    assert text.endswith("*Claim 7 (adversarial training II)*: " + badge("not reproduced"))
+    assert "6 " + badge("reproduced") in text and "80 " + badge("no printed number") in text
+    assert table1.changes(shown).count("on both networks") == 2
     leads = table1._leads
     assert not leads(shown, "mlp", ("adv-training-ii",)) and leads(shown, "mlp", table1.PRINTED)
 
@@ -203,8 +207,11 @@ def test_the_answer_of_today() -> None:
     """It has the gains and accuracies of the published networks, then a sentence per network."""
     records = records_of(f"{PAPER}/today")
     text = today.answer(records[0])
+    assert text.startswith("Yes on the MLP, LeNet and the narrow ConvNet; no on the narrow NIN: on")
+    (gain,) = numbers(text)
+    text = today.overstated(records[0])
     assert text.count(" times (") == len(names.networks(records[0]))
-    assert text.startswith("Yes on the MLP, LeNet and the narrow ConvNet; no on the narrow NIN.")
+    assert f" is {gain} times (MLP)" in text
     assert text.endswith(
         "which is too high an estimate of the robustness."
     )  # under all attacks less than half
@@ -216,6 +223,16 @@ def test_the_answer_of_today() -> None:
     assert today._yes_or_no({"a": True, "b": True}) == "yes"
     assert today._yes_or_no({"a": True, "b": False}) == "yes on a; no on b"
     assert len(today.distances(records).axes) >= len(names.each_network(records))
+
+
+def test_where_one_step_succeeds_more_often_than_many() -> None:
+    """The only case in the records, and none if the accuracies are equal."""
+    records = records_of(f"{PAPER}/today")
+    text = today.masked(records)
+    assert "in these cases: narrow ConvNet with Deep Defense + II at eps 4/255 (2.5 and 4.2" in text
+    shown = record("today")
+    rows = tuple(replace(row, value=1.0) for row in shown.rows)
+    assert today.masked([replace(shown, rows=rows)]).endswith("than PGD in no case.")
 
 
 def test_the_orders_of_deepfool_and_ddn() -> None:
@@ -239,10 +256,11 @@ def test_the_replication() -> None:
     assert replication._explained(shown, replication.TUNED) == 0
     share = replication._explained(shown, replication.LARGER)
     text = replication.answer(shown)
-    assert text.endswith("the verdict is about them, and not about their cause.")
-    assert text.startswith("No:") and f"give {share:.0f} % of this difference" in text
+    assert "not their cause*: 15 " + badge("reproduced") in text
+    assert text.startswith("No:") and f"give {share:.0f}\N{NO-BREAK SPACE}% of the" in text
+    assert f"give {share:.0f}\N{NO-BREAK SPACE}% of this" in replication.batches(shown)
     ours, control = (mean(shown, "rho2", method=m) for m in ("deep-defense", "clean-100"))
-    assert f"{ours / control:.2f} times" in text
+    assert f"{ours / control:.2f} times" in replication.with_gradient(shown)
     rows = body(replication.methods_table(version(item)))
     assert [row[0] for row in rows] == list(replication.METHODS.values())
     assert "over all seeds, is 0." in replication.constant(shown)
@@ -305,8 +323,10 @@ def test_ten_claims() -> None:
 def test_the_answer_and_the_figure_of_the_claims() -> None:
     """Claim 7 fails against adversarial training II, and claim 9 for misclassified images."""
     text = claims.answer(record("claims"))
-    assert "7 of the 9 claims that we tested" in text and "2 fail (claims 7 and 9)" in text
-    assert "our tests " + badge("reproduced") in text and badge("not reproduced") + "." in text
+    assert "7 of the 9 claims that we tested" in text
+    assert "*Claims 7 and 9*: 2 " + badge("not reproduced") in text
+    text = claims.failed(record("claims"))
+    assert text.startswith("Claims 7 and 9 fail.")
     ours, rival, _, right, wrong, *_ = numbers(text.split("Claim 7:", 1)[1])
     assert ours < rival and right > 2 > wrong > 1
     assert "by 2.2 points (narrow ConvNet) and 1.7 points (narrow NIN)." in text
@@ -335,7 +355,8 @@ def test_figure_1_draws_each_layer() -> None:
     counts = [int(row[4].replace(",", "")) for row in rows]
     assert sum(counts) == int(last[4].replace(",", ""))
     assert figure1.network_and_reverse(shown.record).axes
-    assert "All 5 of our networks have as many parameters" in figure1.answer(shown.record)
+    assert "All 5 of our networks have as many parameters" in figure1.differentiable(shown.record)
+    assert "code*: 5 " + badge("reproduced") in figure1.answer(shown.record)
 
 
 def test_figure_2_starts_at_the_reference() -> None:
@@ -354,9 +375,11 @@ def test_the_answer_of_figure_2() -> None:
     shown, records = record("figure-2"), records_of(f"{PAPER}/figure-2")
     text = figure2.answer(records)
     plain = text.replace("\N{NO-BREAK SPACE}", " ")
-    assert all(f"{figure2.early(shown, each)[0]:.0f} % on" in plain for each in ("mlp", "lenet"))
+    assert all(f"{figure2.early(shown, each)[0]:.0f} % (" in plain for each in ("mlp", "lenet"))
     assert figure2._leads(shown, "mlp", 0) and figure2._leads(shown, "lenet", -1)
     assert not figure2._leads(shown, "lenet", 0)
+    assert "Deep Defense is then ahead only on the MLP. " in text
+    text = figure2.later(records)
     assert "only on the MLP at the first" in text and "on all 4 networks after the last" in text
     assert "falls by 0.5 points on the MLP and 0.2 points on LeNet, but recovers" in text
     assert text.endswith("by 2.9 points on the narrow ConvNet and 1.2 points on the narrow NIN.")
@@ -377,11 +400,12 @@ def test_figure_3() -> None:
     # Training diverged at the largest d.
     assert tried == hyper_parameters.GRID["paper"] or len(tried[2]) < 4
     assert len(figure3.grid(shown).axes) == 4
-    assert figure3.answer(shown).startswith("The parameter c changes $\\rho_2$ most")
-    assert "No parameter clearly changes the accuracy" in figure3.answer(shown)
+    assert figure3.answer(shown).startswith("The parameter c changes $\\rho_2$ most, from 0.403")
+    assert "no parameter clearly changes the accuracy" in figure3.answer(shown)
+    assert "No parameter clearly changes the accuracy" in figure3.each_parameter(shown)
     top, bottom = (figure3.grid(shown).axes[k : k + 2] for k in (0, 2))
     assert all(left.get_ylim() == right.get_ylim() for left, right in (top, bottom))
-    assert f"But with d = {figure3.DIVERGES:g} the training diverged" in figure3.answer(shown)
+    assert f"But with d = {figure3.DIVERGES:g} the training" in figure3.each_parameter(shown)
     every, free, same, c, lam, times = numbers(figure3.grid_in_words(shown))
     assert every > free == same and times > 1 and c > 5 and lam in tried[1]
     c, low, high, lams, *_, images, image, errors = numbers(figure3.lost_in_words(shown))
@@ -403,8 +427,10 @@ def test_figure_4() -> None:
     assert figure4.shares_in_words(shown).count("%") == figure4.masked(shown).count("%") == 4
     best, second = sorted(figure4.shares(shown).values())[:-3:-1]
     text = figure4.answer(shown)
-    assert f"{best:.0f} % of the increase" in text and f"at most {second:.0f} %" in text
-    assert "(one seed)" in text and "as we remember it" in text
+    assert text.startswith("The first fully connected layer: ")
+    assert numbers(text)[:2] == [round(best), round(second)]
+    assert "4 " + badge("no printed number") in text  # the paper's figure is a memory
+    assert "one seed" in figure4.shares_in_words(shown)
     furthest, _, gain, whole, lower, of, _ = numbers(figure4.others_in_words(shown))
     assert furthest < 0.01 and gain < whole / 4 and (lower, of) == (4, 5)
     count, low, high, start = numbers(figure4.accuracies_in_words(shown))[:4]
@@ -429,8 +455,10 @@ def test_deepfool_by_name() -> None:
     assert len(rows) == len(deepfool.PROGRAMS) * len(names.networks(shown))
     assert all(0 <= n <= 100 for row in rows for n in numbers(row[3]))
     means = [numbers(row[1])[0] for row in rows[: len(deepfool.PROGRAMS)]]
-    text = deepfool.answer(shown)
+    text = deepfool.ranges(shown)
     assert f"{min(means):.3f}" in text and f"{max(means):.3f}" in text
+    free, clipped = numbers(deepfool.answer(shown))
+    assert min(means) < free < clipped < max(means)
     assert "one seed and 200 test images" in deepfool.attacked(shown)
     without = [mean(shown, "distance", preset=preset) for preset in deepfool.UNCLIPPED]
     assert len(without) == sum(each < 0.85 for each in means) == 3 and max(without) < 0.85
@@ -457,9 +485,10 @@ def test_anchors() -> None:
 def test_the_answer_and_the_figure_of_the_anchors() -> None:
     """The DeepFool paper prints rho2 0.11 and 0.20; each row has a printed marker."""
     shown = record("anchors")
-    text = anchors.answer(shown)
+    text = anchors.references(shown)
     assert "(DeepFool paper: 0.11)" in text and "(DeepFool paper: 0.20)" in text
-    assert text.startswith("Yes")
+    text = anchors.answer(shown)
+    assert text.startswith("Yes") and numbers(text)[0] <= 0.005
     assert "LeNet alone would be outside the tolerance." in anchors.gain(shown)
     text = anchors.after_fgs(shown)
     assert "lower with all 5 seeds" in text and "lower with all 3 seeds" in text
@@ -490,9 +519,11 @@ def test_the_answer_of_the_overview() -> None:
     text = overview.answer(record("table-1"))
     attacked = record("today")
     gains = [today.nearest_gain(attacked, n) for n in ("mlp", "lenet")]
-    assert all(f"{gain:.2f} times as large on" in text for gain in gains)
+    assert f"by {gains[0]:.2f} (MLP) and {gains[1]:.2f} (LeNet)." in text
+    assert badge("not reproduced") in text  # claim 7 of the authors' post
+    text = overview.beside(record("table-1"))
     first, second = (today.nearest_gain(attacked, n, attack="deepfool") for n in ("mlp", "lenet"))
-    assert f"(by DeepFool alone: {first:.2f} and {second:.2f} times;" in text
+    assert f"the factors are {first:.2f} and {second:.2f} (all" in text
     assert text.endswith("more than Deep Defense with the released c = 25.")
 
 

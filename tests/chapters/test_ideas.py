@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from robustbook import notebooks
-from robustbook.attacks import ddn, deepfool
+from robustbook.attacks import adam, ddn, deepfool
 from robustbook.attacks.goal import Goal
 from robustbook.attacks.losses import cross_entropy
 from robustbook.attacks.propagation import Propagation
@@ -90,6 +90,28 @@ def test_a_gradient_that_rounds_to_zero() -> None:
             found = shown["gradient"](shown["x"], alpha, kind)
             assert found == pytest.approx(x.grad.item(), rel=1e-3) and found.dtype == kind
     assert shown["gradient"](shown["x"], 100.0, np.float32) == 0
+
+
+def test_adam() -> None:
+    """The package's attack takes the same steps if the gradient of its loss is constant.
+
+    The target class has the smaller logit throughout, so the attack takes all steps.
+    """
+    shown = idea("saturating/claims")
+    x_S = torch.from_numpy(shown["x_S"])[None]
+    for size in (1, 1e-6, 1e-8, 1e-10):
+        g = torch.from_numpy(size * shown["w"])
+        found = adam(
+            lambda x, g=g: torch.stack([torch.full_like(x[:, 0], 100.0), x @ g], 1),
+            x_S,
+            torch.tensor([0]),
+            targets=torch.tensor([1]),
+            steps=10,
+            loss=lambda logits, target: logits[:, 1],
+            clip=False,
+        )
+        expected = shown["adam"](size * shown["w"], shown["x_S"], 10)
+        assert not found.found.any() and found.images[0].numpy() == pytest.approx(expected)
 
 
 def test_the_scale_of_a_relu_network() -> None:

@@ -10,7 +10,7 @@ from robustbook.ledger import read_targets
 from robustbook.ledger.targets import COLUMNS
 
 FIXED = {
-    "deep-defense-targets.csv": "f514585bfabf5d470a27be287acde810",
+    "deep-defense-targets.csv": "ac116b391179e7393fcade263679d85d",
     # The metric of the four rows cohen-theory/radius-cap/ was changed from "ratio" to "setting",
     # after the runs: we derived the printed number from the formula that our code computes, so the
     # rows count as settings and not as measured numbers. No verdict depends on the metric.

@@ -92,7 +92,7 @@ def test_every_row_of_resnet_comes_out(
     assert 0 < before != after > 0
     gain = "deep_defense/text-results/imagenet-resnet18/rho2-gain"
     assert value[gain] == pytest.approx(after / before)
-    assert of[gain].holds is (after > before)
+    assert of[gain].holds is None  # we could not read what the paper says
     assert value["deep_defense/claim-1/check"] == pytest.approx(1 / before)
     assert value[f"{name}/eps-ref"] > 0
     assert 25 <= value[f"{name}/deep-defense/fgs-1.0"] <= 50 < value[f"{name}/deep-defense/fgs-0.2"]

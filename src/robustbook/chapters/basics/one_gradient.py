@@ -95,24 +95,24 @@ def sweep(
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that state two results: at which eps the page's image is misclassified, and
-    the accuracy under FGSM over all test images.
-    """
+    """Return a sentence that states the accuracy under FGSM over all test images."""
+    left = accuracy(~fgsm(shown.net, shown.images, shown.labels, eps=EPS).found)
+    return (
+        "**Answer.** A small change is enough: FGSM computes it from the gradient of the loss, and "
+        f"changing each pixel by {EPS:g} leaves {left:.0f} % of the images correctly classified."
+    )
+
+
+def on_the_image(shown: Study) -> str:
+    """Return a sentence that states at which eps the page's image is misclassified."""
     first = shown.sweep[0]
     wrong = next((moved for moved in shown.sweep if not moved.right), None)
-    left = accuracy(~fgsm(shown.net, shown.images, shown.labels, eps=EPS).found)
     if wrong is None:
-        own = "The image below is still classified correctly at every eps of the slider."
-    else:
-        own = (
-            f"The network predicts a {first.answer} for the image below (probability "
-            f"{_percent(first.probability)}). If the attack FGSM changes every pixel by at most "
-            f"{wrong.eps:.2f} of its range, the network predicts a {wrong.answer}."
-        )
+        return "The image is still classified correctly at every eps of the slider."
     return (
-        "**Answer.** A small change is enough, and an attack can compute it from the gradient of "
-        f"the loss. {own} If FGSM may change every pixel by {EPS:g}, {left:.0f} % of the test "
-        "images are still classified correctly."
+        f"The network predicts a {first.answer} for the image of the slider (probability "
+        f"{_percent(first.probability)}). If FGSM changes every pixel by at most {wrong.eps:.2f} "
+        f"of its range, the network predicts a {wrong.answer}."
     )
 
 

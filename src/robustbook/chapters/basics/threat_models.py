@@ -87,17 +87,15 @@ def _attacked(
     return pgd(net, images, labels, eps=eps, steps=STEPS, step_size=eps / 4, norm=norm)
 
 
-def answer(shown: Study) -> str:
-    """Return sentences that explain threat models. For one radius in each norm, the sentences state
-    the accuracy under PGD of the plain and of the adversarially trained network.
+def in_both_norms(shown: Study) -> str:
+    """Return sentences that state, for one radius in each norm, the accuracy under PGD of the plain
+    and of the adversarially trained network.
     """
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
     at_2 = SIZES[2.0].index(1.0)
     return (
-        "**Answer.** A threat model fixes a norm and a radius eps. A network is robust on an image "
-        "if no change of size eps or less makes the network misclassify the image. Under our "
-        f"attack with the l-infinity radius {EPS:g}, a plain network has an accuracy of "
+        f"Under our attack with the l-infinity radius {EPS:g}, a plain network has an accuracy of "
         f"{plain:.0f} %, and an adversarially trained network {trained:.0f} %. With the l2 radius "
         f"1, the plain network has an accuracy of {shown.curves[2.0]['plain'][at_2]:.0f} %, and "
         "the adversarially trained network "

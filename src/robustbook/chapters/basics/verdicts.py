@@ -88,6 +88,15 @@ def judged(
 
 
 def answer() -> str:
+    """Return a sentence that says which verdict a paper's number gets."""
+    quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
+    return (
+        "**Answer.** When it is within the tolerance of our mean; otherwise it is "
+        f"*{quiet}*, or *{noisy}* if our runs vary so much that one more run could give it."
+    )
+
+
+def both_groups() -> str:
     """Return sentences that compare a paper's number with two groups of invented runs: the results
     of one group vary little (quiet), those of the other vary a lot (noisy). The sentences state the
     verdict for each group.
@@ -95,11 +104,10 @@ def answer() -> str:
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
-        "**Answer.** When the printed number is close to the mean of our runs, or when our runs "
-        "vary little and the number could be the result of *one more run* of ours. The five quiet "
-        f"runs below let us expect {low:.1f} to {high:.1f} % for one more run (the 95 % prediction "
-        f"interval), so a printed 93 % is *{quiet}*. The noisy runs have the same mean, but their "
-        f"interval contains nearly any number, so for them the verdict on 93 % is *{noisy}*."
+        f"The five quiet runs let us expect {low:.1f} to {high:.1f} % for one more run (the 95 % "
+        f"prediction interval), so a printed 93 % is *{quiet}*. The noisy runs have the same mean, "
+        "but their interval contains nearly any number, so for them the verdict on 93 % is "
+        f"*{noisy}*."
     )
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import from_to, seeds_in_words, spread
+from robustbook.chapters.wording import badge, from_to, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -43,8 +43,22 @@ COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
 
 
 def answer(record: Record) -> str:
-    """Return sentences that say when distances by two implementations of DeepFool can be compared.
-    The sentences state the range of the mean distances without and with clipping.
+    """Return a sentence that says when distances by two implementations of DeepFool can be
+    compared. It states the largest mean distance without clipping and the smallest one with it.
+    """
+    network = networks(record)[0]
+    free, clipped = (_means(record, network, unclipped) for unclipped in (True, False))
+    return (
+        "Only if both clip images to the range of pixels or neither does: on "
+        f"{with_article(record, network)}, the mean distance is at most {max(free):.3f} without "
+        f"clipping and at least {min(clipped):.3f} with. *Distances of the implementations*: "
+        f"{badge('no printed number')}"
+    )
+
+
+def ranges(record: Record) -> str:
+    """Return sentences that state the range of the mean distances without and with clipping, and on
+    which images they were measured.
     """
     parts = " ".join(
         f"On {with_article(record, network)}, the mean distance is "
@@ -54,8 +68,7 @@ def answer(record: Record) -> str:
         for network in networks(record)
     )
     return (
-        f"Only if both clip images to [0, 1] or neither does. {parts} Each "
-        "mean is over the images on which the attack succeeds "
+        f"{parts} Each mean is over the images on which the attack succeeds "
         f"({seeds_in_words(len(record.seeds))}, {record.parameters['images']} images)."
     )
 
@@ -132,12 +145,16 @@ def programs(version: Version) -> Table:
 
 
 def _range(record: Record, network: str, unclipped: bool) -> str:
-    means = [
+    return from_to(_means(record, network, unclipped), ".3f")
+
+
+def _means(record: Record, network: str, unclipped: bool) -> list[float]:
+    """Return the mean distances by the implementations that do not clip, or by those that do."""
+    return [
         fmean(values(record, "distance", network=network, preset=preset))
         for preset in PROGRAMS
         if (preset in UNCLIPPED) == unclipped
     ]
-    return from_to(means, ".3f")
 
 
 def _rows(record: Record) -> Iterator[list[str]]:

@@ -3,6 +3,7 @@
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, printed
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -11,16 +12,25 @@ from .names import TITLES, coloured
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how training makes the perturbation larger, and how the gradient
-    of DeepFool is computed. They also state how many of our networks have as many parameters as the
-    networks in the released code.
+    """Return a sentence that states how training makes the perturbation larger. The verdicts of the
+    page follow.
+    """
+    return (
+        "By gradient descent on a loss that contains the size of this perturbation, because this "
+        "size can be differentiated with respect to the weights. "
+        + of_page("deep_defense/figure-1", {"numbers of parameters, as in the released code": ""})
+    )
+
+
+def differentiable(record: Record) -> str:
+    """Return sentences that state why the perturbation can be differentiated, and how many of our
+    networks have as many parameters as the networks in the released code.
     """
     same = [row.value == printed(row.target) for row in record.rows if row.target]
     return (
-        "By gradient descent on a loss that contains the size of this perturbation. Each step of "
-        "DeepFool is computed from logits and their gradients, and these gradients can be written "
-        "as a second network with the same weights. So the size can be differentiated with respect "
-        "to the weights. "
+        "Each step of DeepFool is computed from logits and their gradients, and these gradients "
+        "can be written as a second network with the same weights. So the size of the perturbation "
+        "can be differentiated with respect to the weights. "
         f"{'All' if all(same) else f'{sum(same)} of'} {len(same)} of our networks have "
         "as many parameters as the same networks in the released code."
     )

@@ -6,6 +6,7 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, settings, values
 from robustbook.chapters.wording import listed, whole_percent
 from robustbook.ledger import Record
@@ -27,32 +28,49 @@ TESTED = {"mlp": 10_000, "lenet": 2000, "convnet": 1000, "nin": 1000}
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return text that names the networks on which Deep Defense has the largest rho2 at the first
-    evaluation, and at the last evaluation, of the fine-tuning.
-
-    The text also states how much of its increase in rho2 happens in the first epoch (for the first
-    record, which is that of the largest experiment), and how the accuracy changes.
+    """Return a sentence that states how much of the increase in rho2 by Deep Defense happens in the
+    first epoch (for the first record, which is that of the largest experiment), and on how many of
+    its networks Deep Defense then has the largest rho2.
     """
-    largest, shown = records[0], names.each_network(records)
+    largest = records[0]
     shares = listed(
-        f"{early(largest, each)[0]:.0f} % on {names.with_article(largest, each)}"
+        f"{early(largest, each)[0]:.0f} % ({names.title(largest, each)})"
         for each in names.networks(largest)
     )
     fast = all(early(largest, each)[0] > 50 for each in names.networks(largest))
+    badges = of_page("deep_defense/figure-2", {"curves of the paper's figure": ""})
+    return whole_percent(
+        f"{'Fast' if fast else 'Slowly'} on MNIST: the first epoch gives {shares} of the increase "
+        "in $\\rho_2$; Deep Defense is then ahead "
+        f"{_ahead(names.each_network([largest]))}. {badges}"
+    )
+
+
+def _ahead(shown: Sequence[tuple[Record, str]]) -> str:
+    """Return text that names the networks on which Deep Defense has the largest rho2 at the first
+    evaluation.
+    """
     leads = [_leads(*each, 0) for each in shown]
     ahead = listed(
         names.with_article(*each) for each, lead in zip(shown, leads, strict=True) if lead
     )
-    at_first = f"only on {ahead}" if ahead and not all(leads) else f"on {names.counted(leads)}"
+    return f"only on {ahead}" if ahead and not all(leads) else f"on {names.counted(leads)}"
+
+
+def later(records: Sequence[Record]) -> str:
+    """Return sentences that name the networks on which Deep Defense has the largest rho2 at the
+    first evaluation, and at the last evaluation, of the fine-tuning. They also state how the
+    accuracy changes.
+    """
+    shown = names.each_network(records)
     last = names.counted([_leads(*each, -1) for each in shown])
     recovered = [each for each in shown if _fall(*each, -1) <= 0]
     lower = [each for each in shown if each not in recovered]
-    return whole_percent(
-        f"{'Fast' if fast else 'Slowly'} on MNIST: of the whole increase in $\\rho_2$, the first "
-        f"epoch gives {shares}. Of the {len(DRAWN)} methods in the figure, Deep Defense has the "
-        f"largest $\\rho_2$ {at_first} at the first evaluation, and on {last} after the last "
-        f"epoch. In the first epoch its accuracy falls by {_falls(recovered, 0)}, but recovers "
-        f"later. On the other networks it is lower at the end than at the start, by "
+    return (
+        f"Of the {len(DRAWN)} methods in the figure, Deep Defense has the largest $\\rho_2$ "
+        f"{_ahead(shown)} at the first evaluation, and on {last} after the last epoch. In the "
+        f"first epoch its accuracy falls by {_falls(recovered, 0)}, but recovers later. On the "
+        "other networks it is lower at the end than at the start, by "
         f"{_falls(lower, -1)}."
     )
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, record_of, settings, values
 from robustbook.chapters.wording import listed, minus, whole_percent
 from robustbook.figures import Table, table
@@ -30,22 +31,42 @@ label of its axis.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state rho2 at the smallest and the largest value of the parameter that
-    changes rho2 most. The sentences also state by how much at most each of the two other parameters
-    changes rho2, and how much the accuracy differs from that of the reference network.
+    """Return a sentence that states rho2 at the smallest and the largest value of the parameter
+    that changes rho2 most, and whether the accuracy changes too.
+    """
+    (_, most, _, found), *_ = _ranges(record)
+    accuracy = "no parameter clearly changes" if _chance(record) else "the parameters also change"
+    badges = of_page("deep_defense/figure-3", {"results of the paper's figure": ""})
+    return (
+        f"The parameter {most} changes $\\rho_2$ most, from {found[0]:.3f} with its smallest value "
+        f"to {found[-1]:.3f} with its largest; {accuracy} the accuracy. {badges}"
+    )
+
+
+def _ranges(record: Record) -> list[tuple[float, str, list[float], list[float]]]:
+    """Return for each parameter by how much it changes rho2, its symbol, the values that were
+    tried, and rho2 for each of them. The parameter that changes rho2 most comes first.
     """
     ranges = []
     for name, word in WORDS.items():
         at = _tried(record, name)
         found = [mean(record, "rho2", **{**USUAL, name: value}) for value in at]
         ranges.append((max(found) - min(found), word, at, found))
-    (_, most, at, found), *others = sorted(ranges, reverse=True)
+    return sorted(ranges, reverse=True)
+
+
+def each_parameter(record: Record) -> str:
+    """Return sentences that state rho2 at the smallest and the largest value of the parameter that
+    changes rho2 most, by how much at most each of the two other parameters changes rho2, and how
+    much the accuracy differs from that of the reference network.
+    """
+    (_, most, at, found), *others = _ranges(record)
     rest = listed(f"{word} from {tried[0]:g} to {tried[-1]:g}" for _, word, tried, _ in others)
     least = max(span for span, *_ in others)
     start = mean(record, "rho2", method="reference")
     return (
-        f"The parameter {most} changes $\\rho_2$ most: from {found[0]:.3f} with {most} = {at[0]:g} "
-        f"to {found[-1]:.3f} with {most} = {at[-1]:g} (reference network: {start:.3f}). "
+        f"As {most} grows from {at[0]:g} to {at[-1]:g}, $\\rho_2$ falls from {found[0]:.3f} to "
+        f"{found[-1]:.3f} (reference network: {start:.3f}). "
         f"The others ({rest}) change it by at most {least:.3f}. {_accuracies(record)} But with "
         f"d = {DIVERGES:g} the training diverged. Every number comes from one network "
         f"({_seeds(record)})."
@@ -56,15 +77,27 @@ def _accuracies(record: Record) -> str:
     """Return a sentence that compares the accuracies of all fine-tuned networks with that of the
     reference network. A difference of at most two standard errors may be chance.
     """
-    start = mean(record, "accuracy", method="reference")
-    found = [row.value for row in record.rows if row.name == "accuracy" and "c" in row.setting]
-    furthest, error = max(abs(each - start) for each in found), _error(start)
-    chance = furthest <= 2 * error
+    start, furthest = mean(record, "accuracy", method="reference"), _furthest(record)
+    chance, error = _chance(record), _error(start)
     return whole_percent(
         f"{'No parameter clearly changes the accuracy' if chance else 'The accuracy changes too'}: "
         f"it differs from that of the reference network ({start:.2f} %) by at most {furthest:.2f} "
         f"points, {'less' if chance else 'more'} than two standard errors ({2 * error:.2f} points)."
     )
+
+
+def _furthest(record: Record) -> float:
+    """Return the largest difference of a fine-tuned network's accuracy from that of the reference
+    network, in points.
+    """
+    start = mean(record, "accuracy", method="reference")
+    found = [row.value for row in record.rows if row.name == "accuracy" and "c" in row.setting]
+    return max(abs(each - start) for each in found)
+
+
+def _chance(record: Record) -> bool:
+    """Return whether all these differences are within two standard errors."""
+    return _furthest(record) <= 2 * _error(mean(record, "accuracy", method="reference"))
 
 
 def _error(accuracy: float) -> float:

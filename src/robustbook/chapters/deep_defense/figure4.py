@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, record_of, settings, values
-from robustbook.chapters.wording import minus, seeds_in_words
+from robustbook.chapters.wording import minus, seeds_in_words, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -33,19 +34,19 @@ WORDS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state which single layer gives the largest increase in rho2 if the
-    regulariser may change only this layer. The sentences state the increase in rho2 for the best
-    and the second-best layer, in per cent of the increase with all layers.
+    """Return a sentence that states which single layer gives the largest increase in rho2 if the
+    regulariser may change only this layer. It states the increase in rho2 for the best and the
+    second-best layer, in per cent of the increase with all layers.
     """
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
-    seeds = seeds_in_words(len(record.seeds))
-    return minus(
-        f"{WORDS[best].capitalize()}. If the regulariser changes only this layer, it gives "
-        f"{first:.0f} % of the increase in $\\rho_2$ that it gives with all layers; with any other "
-        f"single layer, at most {second:.0f} %. These are means over c ({seeds}). We could not "
-        "read the paper's Figure 4, so the verdict is about its order of the layers as we remember "
-        "it."
+    badges = of_page("deep_defense/figure-4", {"order of the layers": ""})
+    return whole_percent(
+        minus(
+            f"{WORDS[best].capitalize()}: alone, it gives {first:.0f} % of the increase in "
+            f"$\\rho_2$ with all layers, and any other layer at most {second:.0f} %. "
+        )
+        + badges
     )
 
 
@@ -105,7 +106,8 @@ def shares_in_words(record: Record) -> str:
     """Return a sentence with the result of `shares`."""
     return (
         "If the regulariser changes a single layer, $\\rho_2$ increases by these shares of the "
-        f"increase with all layers (means over $c$): {_listed(record)}."
+        f"increase with all layers (means over $c$, {seeds_in_words(len(record.seeds))}): "
+        f"{_listed(record)}."
     )
 
 

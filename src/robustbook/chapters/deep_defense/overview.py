@@ -21,6 +21,7 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from . import figure2, figure3, figure4, names
+from .table1 import verdicts
 from .today import nearest_gain
 
 COLUMNS = {
@@ -48,30 +49,47 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state by which factor Deep Defense increases the median of the smallest
-    distance that any attack finds, and of the distance that DeepFool finds. The sentences also
-    state on how many networks adversarial training II gives a larger rho2 than Deep Defense.
+    """Return a sentence that states by which factor Deep Defense increases the median of the
+    smallest distance that any attack finds. The verdicts on Table 1 follow.
 
     ``record`` contains the stored results of Table 1. The distances come from the stored results of
     stronger attacks on the same networks.
     """
-    attacked = record_of("deep_defense/today")
-    shown = [each for each in names.networks(record) if each in names.networks(attacked)]
-    gains = [nearest_gain(attacked, each, attack="deepfool") for each in shown]
+    attacked, shown = _attacked(record)
     found = [nearest_gain(attacked, each) for each in shown]
-    ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
+    by_deepfool = [nearest_gain(attacked, each, attack="deepfool") for each in shown]
     least = listed(
-        f"{gain:.2f} times as large on {names.with_article(record, n)}"
-        for n, gain in zip(shown, found, strict=True)
+        f"{gain:.2f} ({names.title(record, n)})" for n, gain in zip(shown, found, strict=True)
     )
     return (
-        f"{'Yes' if min(*gains, *found) > 1 else 'Not always'}, on MNIST. The median distance to "
-        f"the nearest adversarial image that our attacks find becomes {least} (by DeepFool alone: "
-        f"{listed(f'{gain:.2f}' for gain in gains)} times; all images are clipped to [0, 1]). But "
-        f"on {names.counted(ahead)}, adversarial training with FGSM increases $\\rho_2$, the "
-        "relative size of DeepFool's perturbation, more than Deep Defense with the released "
-        f"c = {figure3.USUAL['c']:g}."
+        f"{'Yes' if min(*by_deepfool, *found) > 1 else 'Not always'}, on MNIST: Deep Defense "
+        f"multiplies the median distance to the nearest adversarial image by {least}. {verdicts()}"
     )
+
+
+def beside(record: Record) -> str:
+    """Return sentences that state by which factor Deep Defense increases the median of the distance
+    that DeepFool finds, and on how many networks adversarial training II gives a larger rho2 than
+    Deep Defense. ``record`` contains the stored results of Table 1.
+    """
+    attacked, shown = _attacked(record)
+    gains = listed(f"{nearest_gain(attacked, n, attack='deepfool'):.2f}" for n in shown)
+    ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
+    return (
+        "For the median distance that DeepFool alone finds, the factors are "
+        f"{gains} (all images are clipped to [0, 1]). But on {names.counted(ahead)}, adversarial "
+        "training with FGSM increases $\\rho_2$, the relative size of DeepFool's perturbation, "
+        f"more than Deep Defense with the released c = {figure3.USUAL['c']:g}."
+    )
+
+
+def _attacked(record: Record) -> tuple[Record, list[str]]:
+    """Return the stored results of stronger attacks, and the networks of ``record`` that they
+    attack.
+    """
+    attacked = record_of("deep_defense/today")
+    there = names.networks(attacked)
+    return attacked, [each for each in names.networks(record) if each in there]
 
 
 def claims() -> Table:
@@ -249,8 +267,7 @@ CLAIMS = (
         figure3.spanned,
     ),
     Claim(
-        "If Deep Defense changes a single layer, the first fully connected layer gives the most "
-        "robustness",
+        "*Which layer gives the most robustness if Deep Defense changes only this layer?*",
         "figure4",
         ("figure-layer-masking",),
         _masked,

@@ -3,13 +3,21 @@ used in its training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from statistics import fmean
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, records_of, values
-from robustbook.chapters.wording import listed, spread, spread_or, whole_percent
+from robustbook.chapters.wording import (
+    badge,
+    listed,
+    seeds_in_words,
+    spread,
+    spread_or,
+    whole_percent,
+)
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -44,14 +52,25 @@ LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-train
 
 
 def answer(record: Record) -> str:
-    """Return sentences that answer two questions: whether Deep Defense increases the smallest
-    distance that any attack finds, and whether the accuracy under FGSM overstates the robustness.
-
-    The sentences state numbers only for the networks in ``record``. The "yes" or "no" to the first
-    question holds for the networks of all stored results.
+    """Return a sentence that says whether Deep Defense increases the smallest distance that any
+    attack finds. It states by which factor for the first network in ``record``. The "yes" or "no"
+    holds for the networks of all stored results.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
     further = {with_article(*each): _further(*each) for each in each_network([record, *others])}
+    network, answered = networks(record)[0], _yes_or_no(further)
+    return (
+        f"{answered[0].upper()}{answered[1:]}: on {with_article(record, network)}, the median "
+        "distance to the nearest adversarial image becomes "
+        f"{nearest_gain(record, network):.2f} times as large. *Distances and accuracies*: "
+        f"{badge('no printed number')}"
+    )
+
+
+def overstated(record: Record) -> str:
+    """Return sentences that state by which factor Deep Defense increases the smallest distance that
+    any attack finds, and whether the accuracy under FGSM overstates the robustness.
+    """
     gains = [
         f"{fmean(found):.2f} times ({title(record, network)})"
         for network in networks(record)
@@ -60,9 +79,8 @@ def answer(record: Record) -> str:
     network = networks(record)[0]
     single, together = _single_and_all(record, network)
     without, name = _reference(record, network), with_article(record, network)
-    answered = _yes_or_no(further)
     return whole_percent(
-        f"{answered[0].upper()}{answered[1:]}. The median distance of the nearest adversarial "
+        "The median distance of the nearest adversarial "
         f"image that any attack finds is {' and '.join(gains)} as large as without Deep Defense. "
         "Under all attacks with l\N{NON-BREAKING HYPHEN}infinity perturbations of eps "
         f"{size_text(network, shown_size(record, network))}, the accuracy of {name} is "
@@ -102,6 +120,28 @@ def orders_in_words(records: Sequence[Record]) -> str:
         f"by DDN on these networks: {', '.join(alike) or 'none'}."
     )
     return " ".join([same, *others])
+
+
+def masked(records: Sequence[Record]) -> str:
+    """Return sentences that list where the accuracy of a defense under the single step of FGSM is
+    lower than under PGD, which is a sign of gradient masking.
+    """
+    found = []
+    for record, network in each_network(records):
+        for method, eps in product(RANKED, sizes(record, network)):
+            single, many = (
+                fmean(_left(record, network, method, attack, eps)) for attack in ("fgsm", "pgd")
+            )
+            if single < many:
+                found.append(
+                    f"{title(record, network)} with {METHODS[method]} at eps "
+                    f"{size_text(network, eps)} ({single:.1f} and {many:.1f} % of the images, "
+                    f"means over {seeds_in_words(len(record.seeds))})"
+                )
+    where = f"in these cases: {'; '.join(found)}" if found else "in no case"
+    return whole_percent(
+        f"The single step of FGSM leaves fewer images classified correctly than PGD {where}."
+    )
 
 
 def attacked(records: Sequence[Record]) -> str:

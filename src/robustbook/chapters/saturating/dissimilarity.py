@@ -23,6 +23,12 @@ DECADES = {"figure-3": None, "figure-7": 6}
 """For each figure, the number of powers of ten that the colour scale covers; None means a linear
 scale.
 """
+PATTERNS = {
+    "larger between classes, layer by layer": "between-saturated",
+    "close to zero within classes": "within-near-zero",
+    "grows with depth": "grows-with-depth",
+}
+"""What the verdicts on Figures 3 and 7 judge, with parts of the ids of the judged statements."""
 CONTROLS = {
     "figure-3": "The network *vanilla, longer* was trained with one seed only.",
     "figure-7": (

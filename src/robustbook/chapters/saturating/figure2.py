@@ -8,13 +8,14 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, values
 from robustbook.chapters.wording import spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from .dissimilarity import three_digits
-from .names import COMPARED, MLPS, labelled
+from .names import COMPARED, MLPS
 
 LAYERS = (1, 2, 3)
 MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
@@ -29,33 +30,56 @@ its title, and how the saturated network should differ from the vanilla one.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many pre-activations of the sigmoid networks are large, and
-    how many ReLU units are active. The percentages of large pre-activations and of active units are
-    stated for the saturated and for the vanilla networks. A pre-activation is large if its absolute
-    value exceeds the parameter ``flat``. The verdicts on the two kinds of networks follow.
+    """Return a sentence that states how many pre-activations of the saturated and of the vanilla
+    sigmoid network are large. The verdicts of the page follow.
     """
-    flat = float(record.parameters["flat"])
-    beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}
-    active = {m: _means(record, "active", "relu-mlp", m) for m in COMPARED}
-    vanilla, saturated = (f"{min(active[m]):.0f} to {max(active[m]):.0f} %" for m in COMPARED)
+    vanilla, saturated = _large(record)
+    active = _active(record)
     fewer = all(b < a for a, b in zip(active["vanilla"], active["saturated"], strict=True))
-    yes = fewer and min(beyond["saturated"]) > max(beyond["vanilla"])
-    badges = labelled(
+    yes = fewer and min(saturated) > max(vanilla)
+    badges = of_page(
+        "saturating/figure-2",
         {
-            name.replace("-mlp", " MLP").replace("relu", "ReLU"): (
-                f"saturating/figure-2/{name.removesuffix('-mlp')}/extreme-preactivations"
-            )
-            for name in MLPS
-        }
+            "sigmoid MLP": "sigmoid/",
+            "ReLU MLP": "relu/",
+            "kind of the paper's vanilla MLP": "vanilla-row",
+        },
     )
     return whole_percent(
-        f"{'Yes' if yes else 'No'}. In each layer of the saturated sigmoid network at least "
-        f"{min(beyond['saturated']):.1f} % of the pre-activations have an absolute value above "
-        f"{flat:g}, and in each layer of the vanilla one at most {max(beyond['vanilla']):.1f} %. "
+        f"{'Yes' if yes else 'No'}: at least {min(saturated):.1f} % of the pre-activations in each "
+        "layer of the saturated sigmoid network lie where a sigmoid is flat, and at most "
+        f"{max(vanilla):.1f} % in the vanilla network. {badges}"
+    )
+
+
+def active_units(record: Record) -> str:
+    """Return sentences that state when a sigmoid counts as flat, and how many ReLU units are
+    active in the saturated and in the vanilla network.
+    """
+    active = _active(record)
+    vanilla, saturated = (f"{min(active[m]):.0f} to {max(active[m]):.0f} %" for m in COMPARED)
+    return whole_percent(
+        "A sigmoid counts as flat where the absolute value of its input exceeds "
+        f"{record.parameters['flat']:g}. "
         f"Depending on the layer, {saturated} of the units are active (have a positive input) in "
         f"the saturated ReLU network, and {vanilla} in the vanilla one. All numbers are means over "
-        f"the seeds. {badges}"
+        "the seeds."
     )
+
+
+def _large(record: Record) -> list[list[float]]:
+    """Return for the vanilla and for the saturated sigmoid network, layer by layer, the percentage
+    of pre-activations whose absolute value exceeds the parameter ``flat``.
+    """
+    flat = float(record.parameters["flat"])
+    return [_means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED]
+
+
+def _active(record: Record) -> dict[str, list[float]]:
+    """Return for the vanilla and for the saturated ReLU network, layer by layer, the percentage of
+    active units.
+    """
+    return {m: _means(record, "active", "relu-mlp", m) for m in COMPARED}
 
 
 def preactivations(record: Record) -> Figure:

@@ -4,50 +4,58 @@ and tables.
 
 from statistics import fmean
 
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import values
 from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Record
 
-from .names import COMPARED, labelled
+from .dissimilarity import PATTERNS
+from .names import COMPARED
 
-ITEM = "saturating/figure-3"
 LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state in which layers the dissimilarity between classes is larger in
-    the saturated network than in the vanilla network. For the first layer, the sentences also state
-    the dissimilarity within classes as a percentage of the dissimilarity between classes. The
-    verdicts follow.
+    """Return a sentence that states in how many layers the dissimilarity between classes is larger
+    in the saturated network than in the vanilla network, and whether images of one class lie close
+    together in the first layer. The verdicts of the page follow.
     """
-    between = {
-        m: [fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED
-    }
-    vanilla, saturated = (between[method] for method in COMPARED)
-    ahead = [
-        layer
-        for layer, ours, theirs in zip(LAYERS, saturated, vanilla, strict=True)
-        if ours > theirs
-    ]
-    where = f"layer {' and '.join(ahead)}" if ahead else "no layer"
-    rest = len(LAYERS) - len(ahead)
-    ratio = max(fmean(_found(record, "within over between", m, LAYERS[0])) for m in COMPARED)
-    near = "" if ratio <= float(record.parameters["near_zero"]) else "not "
-    badges = labelled(
-        {
-            "larger between classes in the first layer": f"{ITEM}/layer-1/between-saturated",
-            "close to zero within classes": f"{ITEM}/within-near-zero",
-        }
+    vanilla, saturated = _between(record)
+    ahead = sum(ours > theirs for ours, theirs in zip(saturated, vanilla, strict=True))
+    near = "" if _within(record) <= float(record.parameters["near_zero"]) else "not "
+    badges = of_page("saturating/figure-3", PATTERNS)
+    return (
+        f"Images of different classes lie further apart than in the vanilla network in {ahead} of "
+        f"{len(LAYERS)} layers, and images of one class are {near}close together in the first. "
+        f"{badges}"
     )
+
+
+def hidden_layers(record: Record) -> str:
+    """Return sentences that state the dissimilarity between classes in the last hidden layer, and
+    the dissimilarity within classes in the first layer as a percentage of that between classes.
+    """
+    vanilla, saturated = _between(record)
     return whole_percent(
-        f"In {where}, images of different classes lie further apart in the saturated network than "
-        f"in the vanilla network. In the other {rest} of {len(LAYERS)} layers they do not. In the "
-        f"last hidden layer the mean dissimilarity between classes is {saturated[1]:.2f} in the "
-        f"saturated and {vanilla[1]:.2f} in the vanilla network. In layer 1, images of one "
-        f"class are {near}close "
-        f"together: the dissimilarity within classes is up to {100 * ratio:.0f} % of the "
-        f"dissimilarity between classes. {badges}"
+        f"In the last hidden layer the mean dissimilarity between classes is {saturated[1]:.2f} in "
+        f"the saturated and {vanilla[1]:.2f} in the vanilla network. In the first layer, the "
+        f"dissimilarity within classes is up to {100 * _within(record):.0f} % of the dissimilarity "
+        "between classes."
     )
+
+
+def _between(record: Record) -> list[list[float]]:
+    """Return for the vanilla and for the saturated network, layer by layer, the mean dissimilarity
+    between classes.
+    """
+    return [[fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED]
+
+
+def _within(record: Record) -> float:
+    """Return the dissimilarity within classes divided by that between classes in the first layer,
+    in the network in which this ratio is larger.
+    """
+    return max(fmean(_found(record, "within over between", m, LAYERS[0])) for m in COMPARED)
 
 
 def longer(record: Record) -> str:

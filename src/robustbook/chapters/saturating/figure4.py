@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, values
 from robustbook.chapters.wording import spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from .dissimilarity import three_digits
-from .names import COMPARED, labelled
+from .names import COMPARED
 
-ITEM = "saturating/figure-4"
 FLAT, LARGE = 0.01, 0.5
 """The thresholds that decide the verdicts. FLAT is a share of the path's highest length element,
 and LARGE a share of the largest singular value.
@@ -25,46 +25,68 @@ and LARGE a share of the largest singular value.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state on which share of a path the class probabilities hardly change.
-    The first sentence answers the two questions of the page with yes or no. The sentences also
-    count singular values of the Jacobian where the class probabilities change fastest: those above
-    half of the largest one, and those above twice their own median along the path. The verdicts
-    follow.
+    """Return a sentence that answers the two questions of the page with yes or no. It states on
+    which share of a path the class probabilities hardly change, and how many singular values of the
+    Jacobian grow where they change fastest. The verdicts of the page follow.
     """
-    flat, large = (
-        [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
-        for name, at in (("flat share", FLAT), ("large singular values", LARGE))
-    )
-    grown = [_grown(record, method) for method in COMPARED]
-    opposite = grown[1] > grown[0]
-    badges = labelled(
+    vanilla, saturated = _flat(record)
+    grown = _grown(record, "saturated")
+    badges = of_page(
+        "saturating/figure-4",
         {
-            "constant on most of the path": f"{ITEM}/s1-t7/flat-share-saturated",
-            "only one singular value grows": f"{ITEM}/grown-singular-values-saturated",
-        }
+            "nearly constant": "flat-share",
+            "one large singular value": "/singular-values",
+            "only one singular value grows": "grown-singular-values",
+            "follows the change of class": "length-follows",
+        },
     )
-    growth = "the opposite holds" if opposite else "the same holds"
-    first, second = ("yes" if holds else "no" for holds in (flat[1] > flat[0], grown[1] < 1.5))
+    first, second = ("yes" if holds else "no" for holds in (saturated > vanilla, grown < 1.5))
     return whole_percent(
-        f"The answer to the first question is {first}, to the second {second}. On average the "
-        "class probabilities of a saturated network are nearly constant on "
-        f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on "
-        f"{100 * flat[0]:.0f} %. Where they change fastest, {large[1]:.1f} singular values of the "
+        f"{first.capitalize()} to the first question, {second} to the second: a saturated network "
+        f"has nearly constant class probabilities on {100 * saturated:.0f} % of a path, and "
+        f"{grown:.1f} singular values grow where they change. {badges}"
+    )
+
+
+def singular_values(record: Record) -> str:
+    """Return sentences that compare the saturated with the vanilla networks: on which share of a
+    path the class probabilities hardly change, and how many singular values of the Jacobian are
+    large, and how many grow, where the class probabilities change fastest.
+    """
+    vanilla, saturated = _flat(record)
+    large, grown = ([count(record, method) for method in COMPARED] for count in (_large, _grown))
+    growth = "the opposite holds" if grown[1] > grown[0] else "the same holds"
+    return whole_percent(
+        "On average the class probabilities are nearly constant on "
+        f"{100 * saturated:.0f} % of a path in a saturated network, and on {100 * vanilla:.0f} % "
+        f"in a vanilla network. Where they change fastest, {large[1]:.1f} singular values of the "
         f"Jacobian exceed half of the largest one in the saturated networks, and {large[0]:.1f} in "
         f"the vanilla ones. But if we count those that grow, {growth}: {grown[1]:.1f} exceed twice "
         "their own median along the path in the saturated networks, and "
-        f"{grown[0]:.1f} in the vanilla ones. {badges}"
+        f"{grown[0]:.1f} in the vanilla ones."
     )
+
+
+def _flat(record: Record) -> list[float]:
+    """Return the mean share of a path on which the class probabilities hardly change, for the
+    vanilla and for the saturated networks.
+    """
+    of = {"grid": "even", "threshold": FLAT}
+    return [mean(record, "flat share", method=method, **of) for method in COMPARED]
+
+
+def _large(record: Record, method: str) -> float:
+    """Return the mean number of singular values that, at the peak of the length element, exceed
+    half of the largest one.
+    """
+    return mean(record, "large singular values", grid="even", threshold=LARGE, method=method)
 
 
 def relu(record: Record) -> str:
     """Return sentences that compare the saturated with the vanilla ReLU MLP in the two patterns of
     Figure 4. ``record`` has the results of the study of the ReLU MLP.
     """
-    flat, large = (
-        [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
-        for name, at in (("flat share", FLAT), ("large singular values", LARGE))
-    )
+    flat, large = _flat(record), [_large(record, method) for method in COMPARED]
     count = len(record.seeds)
     networks = f"{count} networks" if count > 1 else "one network"
     first, second = flat[1] > flat[0], large[1] < large[0]

@@ -2,33 +2,44 @@
 image that the network classifies with the lowest confidence.
 """
 
+from statistics import fmean
+
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, record_of, settings
 from robustbook.ledger import Record
 
-from .lbfgs_pairs import PAIRS, count, unbroken, without_tolerances
-from .names import labelled
-
-ITEM = "saturating/figure-5"
+from .lbfgs_pairs import PAIRS, count, found, unbroken, without_tolerances
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state for how many of the 90 pairs (a source image and a target class)
-    L-BFGS succeeds. The sentences state one number for each of three networks: vanilla sigmoid,
-    saturated sigmoid and saturated ReLU. The verdicts on the two saturated networks follow.
+    """Return a sentence that states for how many of the 90 pairs (a source image and a target
+    class) L-BFGS succeeds on the saturated sigmoid network. The verdicts of the page follow.
     """
-    badges = labelled(
+    badges = of_page(
+        "saturating/figure-5",
         {
-            "fails for most pairs on the saturated sigmoid MLP": f"{ITEM}/saturated/successes",
-            "fails for most pairs on the saturated ReLU MLP": f"{ITEM}/relu-saturated/successes",
-        }
+            "fails for most pairs, saturated ReLU MLP": "relu-saturated/",
+            "fails for most pairs, saturated sigmoid MLP": "/saturated/",
+            "succeeds fast on the vanilla sigmoid MLP": "/vanilla/",
+        },
     )
     return unbroken(
         "Yes, but on the saturated sigmoid network L-BFGS succeeds for only "
-        f"{count(record, 'found')} of {PAIRS} pairs of a source image and a target class, and on "
-        f"the vanilla sigmoid network for {count(record, 'found', 'vanilla')}. The source images "
-        "are those that the network classifies with the lowest confidence. The paper reports a "
-        "similar trend for ReLU networks. But on our saturated ReLU network L-BFGS succeeds for "
-        f"{count(record, 'found', network='relu-mlp')} pairs. {badges}"
+        f"{fmean(found(record)):.0f} of {PAIRS} pairs of a source image and a target class. "
+        f"{badges}"
+    )
+
+
+def networks(record: Record) -> str:
+    """Return sentences that compare on how many of the 90 pairs L-BFGS succeeds on three networks:
+    vanilla sigmoid, saturated sigmoid and saturated ReLU.
+    """
+    return unbroken(
+        f"On the saturated sigmoid network L-BFGS succeeds for {count(record, 'found')} of {PAIRS} "
+        f"pairs, and on the vanilla sigmoid network for {count(record, 'found', 'vanilla')}. The "
+        "source images are those that the network classifies with the lowest confidence. The paper "
+        "reports a similar trend for ReLU networks. But on our saturated ReLU network L-BFGS "
+        f"succeeds for {count(record, 'found', network='relu-mlp')} pairs."
     )
 
 

@@ -2,39 +2,41 @@
 and tables.
 """
 
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean
 from robustbook.chapters.wording import from_to
 from robustbook.ledger import Record
 
-from .names import COMPARED, labelled
+from .dissimilarity import PATTERNS
+from .names import COMPARED
 
 LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how much larger the dissimilarity between classes is in the
-    saturated network than in the vanilla network.
-
-    The networks are compared twice: by the dissimilarity between classes itself, and by its ratio
-    to the dissimilarity within classes. The verdicts follow.
+    """Return a sentence that states how much larger the dissimilarity between classes, relative to
+    that within classes, is in the saturated network than in the vanilla network. The verdicts of
+    the page follow.
     """
-    further = from_to([_ratio(record, "between", layer) for layer in LAYERS], ".2g")
     relative = from_to(
         [1 / _ratio(record, "within over between", layer) for layer in LAYERS], ".2g"
     )
-    badges = labelled(
-        {
-            "larger between classes in the first layer": (
-                "saturating/figure-7/layer-1/between-saturated"
-            ),
-            "close to zero within classes": "saturating/figure-7/within-near-zero",
-        }
-    )
     return (
-        f"Depending on the layer, the dissimilarity between classes is {further} times as large in "
+        "Images of different classes lie further apart than in the vanilla network, but relative "
+        f"to the images of one class only {relative} times as far. "
+        f"{of_page('saturating/figure-7', PATTERNS)}"
+    )
+
+
+def further(record: Record) -> str:
+    """Return sentences that state how much larger the dissimilarity between classes is in the
+    saturated network than in the vanilla network.
+    """
+    times = from_to([_ratio(record, "between", layer) for layer in LAYERS], ".2g")
+    return (
+        f"Depending on the layer, the dissimilarity between classes is {times} times as large in "
         "the saturated network as in the vanilla network. But the outputs of a ReLU network can "
-        "have any scale. Relative to the dissimilarity within classes, the dissimilarity between "
-        f"classes is only {relative} times as large. {badges}"
+        "have any scale."
     )
 
 

@@ -83,6 +83,13 @@ def count(
     return spread(values(record, name, **of), 0)
 
 
+def found(record: Record) -> list[float]:
+    """Return for how many pairs L-BFGS succeeds on the saturated sigmoid network, one number per
+    seed.
+    """
+    return values(record, "found", network="sigmoid-mlp", method="saturated", reading=MAIN)
+
+
 def without_tolerances(record: Record) -> tuple[str, str]:
     """Return two texts: for how many pairs L-BFGS without stopping tolerances succeeds in float32,
     and for how many in float64. The numbers of pairs are for the saturated sigmoid network.

@@ -1,10 +1,8 @@
-"""List the names of networks and training methods for the pages on Nayebi & Ganguli 2017, and write
-each verdict after the name of what it judges.
+"""List the names of networks and training methods for the pages on Nayebi & Ganguli 2017, and the
+verdicts on Table 1.
 """
 
-from collections.abc import Mapping
-
-from robustbook.chapters import published
+from robustbook.chapters.badges import of_page
 
 MLPS = {"sigmoid-mlp": "Sigmoid MLP", "relu-mlp": "ReLU MLP"}
 NETWORKS = {**MLPS, "cnn": "CNN"}
@@ -20,18 +18,14 @@ def fgsm_target(network: str, method: str) -> str:
     return f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/fgsm-accuracy"
 
 
-def fgsm_verdicts() -> str:
-    """Return the verdicts on the FGSM accuracies of the saturated networks, each after the name of
-    its network.
-    """
-    return labelled(
-        {title: fgsm_target(network, "saturated") for network, title in NETWORKS.items()}
+def verdicts_of_table_1() -> str:
+    """Return the verdicts on the numbers and orders of Table 1."""
+    return of_page(
+        "saturating/table-1",
+        {
+            "accuracy under FGSM, saturated": "-saturated/fgsm",
+            "others under FGSM": "/fgsm",
+            "saturated above adversarial": "/order/",
+            "on clean images": "/accuracy|clean-loss",
+        },
     )
-
-
-def labelled(deciding: Mapping[str, str]) -> str:
-    """Return verdicts as coloured words, each after a description of what it judges. ``deciding``
-    maps each description to the id under which the book stores the judged number or statement.
-    """
-    targets = {words: (target,) for words, target in deciding.items()}
-    return published.labelled("saturating", targets)

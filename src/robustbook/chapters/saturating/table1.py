@@ -17,15 +17,17 @@ from robustbook.chapters.published import (
     mean,
     of_target,
     printed,
+    record_of,
     settings,
     values,
 )
+from robustbook.chapters.survey import fast
 from robustbook.chapters.wording import minus, spread, spread_or, whole_percent
 from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import METHODS, NETWORKS, fgsm_target, fgsm_verdicts
+from .names import METHODS, NETWORKS, fgsm_target, verdicts_of_table_1
 
 ATTACKS = {
     "float32": "FGSM, float32",
@@ -79,10 +81,21 @@ name in the record.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracy of the saturated networks under the strongest attack
-    and under FGSM. The first word is "No" if the strongest attack leaves an accuracy below 50 %.
+    """Return a sentence that states the accuracy of the saturated networks under the strongest
+    attack. The first word is "No" if this accuracy is below 50 %. The verdicts of the page follow.
     """
-    found = accuracies(record)
+    left = _softened(record)
+    return whole_percent(
+        f"{'No' if left < 50 else 'Yes'}: after PGD with softened slopes, a stronger attack than "
+        f"FGSM, no saturated network has a mean accuracy above {left:.1f} %. "
+        f"{verdicts_of_table_1()}"
+    )
+
+
+def after_fgsm(record: Record) -> str:
+    """Return sentences that compare the accuracies of the saturated networks under FGSM with those
+    in the paper, and with those under the strongest attack.
+    """
     kept: list[str] = []
     for network, title in NETWORKS.items():
         target = fgsm_target(network, "saturated")
@@ -90,14 +103,18 @@ def answer(record: Record) -> str:
             f"{fmean(of_target(record, target)):.1f} % for the {title} "
             f"({'' if kept else 'in the paper '}{printed(target):.3g} %)"
         )
-    left = max(fmean(found[network]["saturated"]["pgd softened"]) for network in NETWORKS)
     return whole_percent(
-        f"{'No' if left < 50 else 'Yes'}: after a stronger attack (PGD with softened slopes), no "
-        f"saturated network has a mean accuracy above {left:.1f} % on "
-        f"{record.parameters['controls']:,} test images. On the MLPs, FGSM misses many of these "
-        f"adversarial images. After one FGSM step, the accuracy on {_images(record):,} test images "
-        f"is {', '.join(kept[:-1])} and {kept[-1]}. The paper's FGSM accuracies: {fgsm_verdicts()}"
+        f"After one FGSM step, the accuracy of the saturated networks on {_images(record):,} test "
+        f"images is {', '.join(kept[:-1])} and {kept[-1]}. After PGD with softened slopes, it is "
+        f"at most {_softened(record):.1f} % on {record.parameters['controls']:,} test images. So "
+        "on the MLPs, FGSM misses many adversarial images."
     )
+
+
+def _softened(record: Record) -> float:
+    """Return the highest mean accuracy of a saturated network after PGD with softened slopes."""
+    found = accuracies(record)
+    return max(fmean(found[network]["saturated"]["pgd softened"]) for network in NETWORKS)
 
 
 def accuracy_table(version: Version) -> Table:
@@ -268,6 +285,13 @@ def overfitted(record: Record, ending: str = "") -> str:
         "of PGD in float32 no network that was trained in this way has an accuracy above "
         f"{left:.1f} %."
     )
+
+
+def elsewhere() -> str:
+    """Return sentences that state the accuracy under PGD of other networks of this book that were
+    trained on FGSM images: at two radii, and with a random start.
+    """
+    return fast.under_pgd(record_of("survey/fast"))
 
 
 def heavier_cnn(tried: Record) -> Table:

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, of_target, printed
 from robustbook.figures import BRIGHT, Look, Table, table
 from robustbook.ledger import Record
-
-from .names import labelled
 
 CNN = "saturating/table-2/cnn"
 SIDE = 28
@@ -37,24 +36,29 @@ LOOKS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many of the numbers in the paper's table are the same for our
-    network. The sentences also state how the padding of the convolutions changes the number of
-    parameters. The verdicts follow.
+    """Return a sentence that states how many of the numbers in the paper's table are the same for
+    our network. The verdicts of the page follow.
     """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
-    padded, bare = (_count(record, f"parameters-{kind}-padding") for kind in ("same", "valid"))
+    badges = of_page(
+        "saturating/table-2",
+        {"parameters and inputs that follow from it": "padding", "counts in the table": ""},
+    )
     return (
         f"{'Yes' if all(same) else 'No'}: our network agrees with {sum(same)} of the {len(same)} "
-        "counts in the paper's Table 2. "
+        f"counts in the paper's table. {badges}"
+    )
+
+
+def paddings(record: Record) -> str:
+    """Return a sentence that states how the padding of the convolutions changes the number of
+    parameters.
+    """
+    padded, bare = (_count(record, f"parameters-{kind}-padding") for kind in ("same", "valid"))
+    return (
         "The paper does not state the padding of the convolutions: with a padding of 2 our network "
-        f"has {padded:,} parameters, and without padding it would have {bare:,}. "
-        + labelled(
-            {
-                "units of the fully connected layer": f"{CNN}/fc-units",
-                "parameters with a padding of 2": f"{CNN}/parameters-same-padding",
-            }
-        )
+        f"has {padded:,} parameters, and without padding it would have {bare:,}."
     )
 
 

@@ -10,18 +10,13 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
 from robustbook.chapters.wording import from_to, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import METHODS, NETWORKS, fgsm_target, labelled
-
-TRANSFER, SOFTENED = (
-    "saturating/critique/transfer-fgsm",
-    "saturating/critique/surrogate-slope-pgd",
-)
-"""The ids of two of our own predictions."""
+from .names import METHODS, NETWORKS, fgsm_target
 
 FREE = {
     "signs": "random signs (for comparison)",
@@ -80,40 +75,52 @@ DIFFER = 5.0
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state whether the saturated networks are robust to attacks that are
-    stronger than one FGSM step, with one bullet for each network. The verdicts on two of our own
-    predictions follow.
+    """Return a sentence that states whether the saturated networks are robust to all attacks
+    together. The verdicts on our own predictions follow.
     """
-    single, worst = (
-        [fmean(_left(record, network, "saturated", attack)) for network in NETWORKS]
-        for attack in ("float32", "worst")
-    )
+    single, worst = (_of_saturated(record, attack) for attack in ("float32", "worst"))
     stands = all(least > one / 2 for least, one in zip(worst, single, strict=True))
+    badges = of_page(
+        "saturating/critique",
+        {
+            "our predictions that other attacks succeed more often than FGSM": "-fgsm|-pgd",
+            "random signs succeed less often": "random-sign",
+            "share of zero gradients": "zero-gradient",
+        },
+    )
+    return whole_percent(
+        f"The saturated networks are{'' if stands else ' not'} robust: one FGSM step leaves up to "
+        f"{max(single):.0f} % of the images correctly classified, and all attacks together at most "
+        f"{max(worst):.1f} %. {badges}"
+    )
+
+
+def each_network(record: Record) -> str:
+    """Return sentences that state the accuracy of each saturated network under FGSM and under all
+    attacks together, with one bullet for each network.
+    """
+    single, worst = (_of_saturated(record, attack) for attack in ("float32", "worst"))
     times = [fmean(_times(record, network, "saturated")) for network in NETWORKS]
     images = [mean(record, "images", network=each, method="saturated") for each in NETWORKS]
-    badges = labelled(
-        {
-            "our prediction that FGSM images of the vanilla sigmoid MLP fool the saturated one "
-            "more often than the paper's attack": TRANSFER,
-            "our prediction that PGD with softened slopes fools it more often than the paper's "
-            "attack": SOFTENED,
-        }
-    )
     bullets = "\n".join(
         f"- {title}: {one:.1f} % after one FGSM step, {least:.1f} % under all attacks"
         for title, one, least in zip(NETWORKS.values(), single, worst, strict=True)
     )
     return whole_percent(
-        f"**The saturated networks are{'' if stands else ' not'} robust.** Here are their "
-        f"accuracies under attacks of size {record.parameters['eps']:g}: after one FGSM step in "
-        "float32, and under all attacks. For the latter, an image counts as correct only if all "
-        "attacks fail on it."
+        f"Here are the accuracies of the saturated networks under attacks of size "
+        f"{record.parameters['eps']:g}: after one FGSM step in float32, and under all attacks. For "
+        "the latter, an image counts as correct only if all attacks fail on it."
         f"\n\n{bullets}\n\n"
         "To make a saturated network misclassify half of the images, attacks need "
         f"{from_to(times, '.2f')} times the perturbation size that suffices for the vanilla "
         f"network. We run FGSM on {record.parameters['controls']:,} images; the other results for "
-        f"the CNN rest on {images[-1]:.0f} images per seed. {badges}"
+        f"the CNN rest on {images[-1]:.0f} images per seed."
     )
+
+
+def _of_saturated(record: Record, attack: str) -> list[float]:
+    """Return the mean accuracy of each saturated network under an attack."""
+    return [fmean(_left(record, network, "saturated", attack)) for network in NETWORKS]
 
 
 def summary(version: Version) -> Table:

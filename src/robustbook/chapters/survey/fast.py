@@ -314,6 +314,23 @@ def collapse(record: Record) -> str:
     )
 
 
+def under_pgd(record: Record) -> str:
+    """Return sentences for other pages that state the accuracy under PGD of networks trained on
+    FGSM images: at two radii, and with a random start.
+    """
+    at = {"set": "mnist", "attack": "pgd-50"}
+    small, large, started = (
+        mean(record, "accuracy", method=method, eps=eps, **at)
+        for method, eps in (("fgsm", 0.1), ("fgsm", 0.3), ("fgsm-rs", 0.3))
+    )
+    return whole_percent(
+        "But not every training on FGSM images ends like this. On the page [Fast "
+        "training](../survey/fast.ipynb), another network for MNIST has an accuracy under PGD of "
+        f"{small:.1f} % if FGSM has eps 0.1 in training and test, and of {large:.1f} % if eps is "
+        f"0.3. If FGSM starts at random points, it has {started:.1f} % at eps 0.3."
+    )
+
+
 def start_matters(record: Record) -> str:
     """Return sentences that compare, for each radius, the accuracies under PGD after training on
     FGSM without and with a random start. A difference counts as clear if it exceeds twice its

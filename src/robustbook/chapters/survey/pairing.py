@@ -30,6 +30,8 @@ from .shares import apart, images_of
 from .sizes import tested, with_images
 
 TARGETS = "survey/mosbach-mnist"
+SHORT = "-short"
+"""The end of the name of a network that is trained for 10 instead of 100 epochs."""
 METHODS: Mapping[str, str] = {
     "plain": "Plain",
     "clp": "CLP",
@@ -464,6 +466,27 @@ def fall_claims(record: Record) -> str:
         f"attack on {many:,}. On the same {few:,} images, the accuracy falls by {drops}."
     )
     return whole_percent(told)
+
+
+def longer(record: Record) -> str:
+    """Return sentences that state the accuracy of CLP and LSQ after 10 and after 100 epochs; an
+    empty text if the record does not have both for any of them.
+    """
+    there = settings(record, "accuracy", "network")
+    both = [m for m in FALLEN if m in there and f"{m}{SHORT}" in there]
+    found = listed(
+        f"with {METHODS[m]} from {at_baseline(record, m + SHORT):.1f} to "
+        f"{at_baseline(record, m):.1f} % under the baseline attack, and from "
+        f"{at_strongest(record, m + SHORT):.1f} to {at_strongest(record, m):.1f} % under the "
+        "strongest attack"
+        for m in both
+    )
+    if not both:
+        return ""
+    return whole_percent(
+        f"The numbers depend on the length of the training. From 10 to 100 epochs, the accuracy "
+        f"changes {found}."
+    )
 
 
 def starts(record: Record) -> Figure:

@@ -120,7 +120,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 of[architecture, m, seed, "read"]["rho"] for m in ("reference", "deep-defense")
             )
             gain = f"{PAPER}/text-results/{name}/rho2-gain"
-            rows.append(Row(after / before, "ratio", gain, seed=seed, holds=after > before))
+            rows.append(Row(after / before, "ratio", gain, seed=seed))
     smallest = min(of[a, "reference", p.seeds[0], "read"]["rho"] for a in p.architectures)
     rows.append(Row(1 / smallest, "ratio", f"{PAPER}/claim-1/check"))
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
