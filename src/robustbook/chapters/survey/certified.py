@@ -9,6 +9,7 @@ from statistics import NormalDist
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, printed, settings, values
 from robustbook.chapters.wording import beside, listed, spread, whole_percent
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
@@ -29,7 +30,7 @@ LOOKS: Mapping[float, Look] = {
     1.0: Look(BRIGHT["purple"], "", ":"),
 }
 AT = 0.25
-"""The standard deviation of the noise for which the page's answer states accuracies."""
+"""The standard deviation of the noise in the page's answer, which is also its l2 radius."""
 
 
 def target(sigma: float, radius: float) -> str:
@@ -48,22 +49,44 @@ def measured(records: Sequence[Record]) -> Record:
 
 
 def answer(records: Sequence[Record]) -> str:
+    """Return a sentence that states the certified accuracy at the l2 radius `AT`, for noise whose
+    standard deviation is `AT` too. The verdicts of the page follow.
+    """
+    record = measured(records)
+    badges = of_page(
+        "survey/certified",
+        {
+            "certified accuracies, abstentions and mean radii": "/cohen-cifar10/",
+            "largest radius, our code against the formula": "/cohen-theory/",
+        },
+    )
+    small = "small " * (record.profile != "paper")
+    return whole_percent(
+        f"With noise of standard deviation {AT:g}, our {small}network has a certified accuracy of "
+        f"{_with_printed(record, AT)} within an $\\ell_2$ radius of the same size. {badges}"
+    )
+
+
+def compared(records: Sequence[Record]) -> str:
     """Return sentences that state the certified accuracy at two radii, for noise of standard
-    deviation 0.25. For each radius, our number is followed by the number printed in the paper.
+    deviation `AT`. For each radius, our number is followed by the number printed in the paper.
     """
     record = measured(records)
     near, far = (
-        f"{100 * certified(record, AT, r):.0f} % "
-        f"({100 * float(printed(target(AT, r)) or 0):.0f} % in the paper)"
-        for r in (0.25, 0.5)
+        f"{_with_printed(record, radius)} at $\\ell_2$ radius {radius:g}" for radius in (AT, 2 * AT)
     )
     return whole_percent(
-        f"With noise of standard deviation {AT:g}, {_network(record)} has a certified accuracy of "
-        f"{near} at $\\ell_2$ radius 0.25, and of {far} at radius 0.5. Our numbers are for "
-        f"{_images(record)}, the printed ones for ResNet-110 on CIFAR-10. No attack within the "
-        "certified radius of an image can change the prediction; this certificate is wrong with "
-        "probability at most 0.001."
+        f"With noise of standard deviation {AT:g}, the certified accuracy is {near}, and {far}. "
+        f"Our numbers are for {_network(record)}, the printed ones for ResNet-110 on CIFAR-10."
     )
+
+
+def _with_printed(record: Record, radius: float) -> str:
+    """Return as text our certified accuracy at a radius, followed by the printed one, for noise of
+    standard deviation `AT`.
+    """
+    there = 100 * float(printed(target(AT, radius)) or 0)
+    return f"{100 * certified(record, AT, radius):.0f} % ({there:.0f} % in the paper)"
 
 
 def curves(records: Sequence[Record]) -> Figure:

@@ -6,11 +6,11 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
     array,
     as_printed,
-    labelled,
     mean,
     of_target,
     printed,
@@ -108,6 +108,31 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
+    """Return a sentence that states the accuracies under PGD after training on FGSM with and
+    without a random start. The verdicts of the page follow.
+    """
+    name, eps = first_set(record), main_radius(record)
+    random, plain = (
+        mean(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50-10")
+        for method in ("fgsm-rs", "fgsm")
+    )
+    badges = of_page(
+        "survey/fast",
+        {
+            "under PGD": "/mnist-.*/pgd-",
+            "under AutoAttack": "/mnist-.*/autoattack-",
+            "on clean images": "/mnist-",
+            "CIFAR-10": "cifar10|/wong/claim/",
+        },
+    )
+    return whole_percent(
+        f"After this training on {data(record)}, the accuracy under PGD with restarts is "
+        f"{random:.1f} % ({printed('survey/' + PRINTED[name]['pgd-50-10'])} % in the paper), and "
+        f"{plain:.1f} % if the step starts at the image. {badges}"
+    )
+
+
+def compared(record: Record) -> str:
     """Return sentences that state the accuracies under PGD of four networks: trained on FGSM with
     and without a random start, with N-FGSM, and with PGD. If the network trained with PGD learned
     nothing, the sentences say that the comparison has no working reference.
@@ -119,18 +144,12 @@ def answer(record: Record) -> str:
     }
     random, plain, noisy = (fmean(found) for found in seeds.values())
     images = tested(record, "accuracy", set=name, eps=eps, attack="pgd-50-10")
-    target = f"survey/{PRINTED[name]['pgd-50-10']}"
-    badges = labelled(
-        "survey",
-        {"accuracy under PGD with restarts, after training on FGSM with a random start": (target,)},
-    )
     return whole_percent(
         f"Under PGD with 50 steps and restarts, the accuracy is {random:.1f} % after training on "
-        f"FGSM with a random start ({printed(target)} % in the paper; "
-        f"{seeds_in_words(len(seeds['fgsm-rs']))}), {plain:.1f} % without the random start, and "
-        f"{noisy:.1f} % with N-FGSM, a later variant. The networks were trained on "
-        f"{data(record)} and tested on {images:,} images, always with radius {eps:g}. "
-        f"{_reference(record)} {badges}"
+        f"FGSM with a random start ({seeds_in_words(len(seeds['fgsm-rs']))}), {plain:.1f} % "
+        f"without the random start, and {noisy:.1f} % with N-FGSM, a later variant. The networks "
+        f"were trained on {data(record)} and tested on {images:,} images, always with radius "
+        f"{eps:g}. {_reference(record)}"
     )
 
 

@@ -8,6 +8,7 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
     array,
@@ -127,11 +128,32 @@ def network(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
+    """Return a sentence that states the accuracy of the adversarially trained network under PGD,
+    and which share of the paper's training it had. The verdicts of the page follow.
+    """
+    share = effort(record)
+    there = printed(f"{TABLE}/white-box/pgd-40-1-accuracy")
+    badges = of_page(
+        "survey/madry",
+        {
+            "trained on PGD's images": "/madry-table-1/",
+            "trained on clean images": "/naturally-trained/",
+        },
+    )
+    return whole_percent(
+        f"{f'With about {100 * share:.1g} % of' if share < 1 else 'With'} the paper's training, "
+        f"{network(record)} has an accuracy of "
+        f"{mean(record, 'accuracy', source='white', attack='pgd-40'):.1f} % under PGD "
+        f"({there} % in the paper). {badges}"
+    )
+
+
+def defended(record: Record) -> str:
     """Return sentences that compare two accuracies under PGD: after adversarial training, and after
     training on clean images. For the adversarially trained network, the sentences also state the
     accuracy under all strong attacks together, which is measured on fewer images.
     """
-    natural, defended = (
+    natural, trained = (
         mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
     )
     worst = mean(record, "accuracy", source="white", attack="worst")
@@ -139,7 +161,6 @@ def answer(record: Record) -> str:
         images_of(record, "accuracy", source="white", attack=attack)
         for attack in ("pgd-40", "worst")
     )
-    there = printed(f"{TABLE}/white-box/pgd-40-1-accuracy")
     share = effort(record)
     shorter = (
         f" Our adversarial training has only {100 * share:.1g} % of the paper's forward and "
@@ -148,8 +169,8 @@ def answer(record: Record) -> str:
         else ""
     )
     return whole_percent(
-        f"After adversarial training, {network(record)} classifies {defended:.1f} % of {many:,} "
-        f"test images correctly under PGD with 40 steps ({there} % in the paper). Of the first "
+        f"After adversarial training, {network(record)} classifies {trained:.1f} % of {many:,} "
+        "test images correctly under PGD with 40 steps. Of the first "
         f"{few:,} of these images, it classifies {worst:.1f} % correctly under all of our strong "
         "attacks. After training on clean images instead, the network classifies "
         f"{natural:.1f} % of the {many:,} images correctly under PGD with 40 steps.{shorter}"

@@ -206,18 +206,27 @@ def kept() -> dict[str, Kept]:
     ``squeezing`` (logit squeezing) and ``jpeg`` (JPEG compression). For JPEG, both attacks are on
     the network without JPEG: the weak attack is DeepFool, and the strong attack is PGD.
     """
-    paired = _paired()
     found = {
-        name: Kept(
-            pairing.at_baseline(paired, method),
-            pairing.at_strongest(paired, method),
-            pairing.title(paired),
-        )
+        name: _trained(method)
         for name, method in (("pgd", "at100"), ("pairing", "clp"), ("squeezing", "lsq"))
     }
     changed = record_of(f"{PAPER}/transformations")
     weak, strong = (transformations.accuracy(changed, "jpeg", a) for a in ("deepfool", "pgd"))
     return {**found, "jpeg": Kept(weak, strong, transformations.network(changed))}
+
+
+def _trained(method: str) -> Kept:
+    """Return the accuracies of the network of a training method in the largest experiment on logit
+    pairing that has this method.
+    """
+    records = records_of(f"{PAPER}/pairing")
+    record = next(each for each in records if method in pairing.methods(each))
+    images = images_of(record, "accuracy", network=method, attack="strongest")
+    return Kept(
+        pairing.at_baseline(record, method),
+        pairing.at_strongest(record, method),
+        f"{pairing.title(record)}, {images} test images",
+    )
 
 
 def _paired() -> Record:
@@ -227,25 +236,37 @@ def _paired() -> Record:
 
 
 def answer(_: Record) -> str:
-    """Return sentences that state how far the accuracy falls under a stronger attack, for four
-    defenses. The three ways of training have the same network and the same images.
+    """Return a sentence that states how far the accuracies of two defenses fall under stronger
+    attacks.
+    """
+    found = kept()
+    return whole_percent(
+        "Under several stronger attacks together instead of PGD, the accuracy falls from "
+        f"{_fall(found['pgd'])} after adversarial training, and from {_fall(found['pairing'])} "
+        "with clean logit pairing."
+    )
+
+
+def _fall(of: Kept) -> str:
+    return f"{of.weak:.0f} to {of.strong:.0f} %"
+
+
+def others() -> str:
+    """Return sentences that state on which networks the page's answer is measured, and how far the
+    accuracies of three more defenses fall.
     """
     found = kept()
     pgd, paired, squeezing, jpeg = (found[k] for k in ("pgd", "pairing", "squeezing", "jpeg"))
-    record, changed = _paired(), record_of(f"{PAPER}/transformations")
-    images = images_of(record, "accuracy", attack="strongest")
-    seen = pairing.looks_robust(record, "lsq")
-    low = "" if seen else ", which is not clearly better than guessing,"
-    aware = transformations.aware(changed, "jpeg", 1)
+    aware = transformations.aware(record_of(f"{PAPER}/transformations"), "jpeg", 1)
+    on = pgd.network
+    if paired.network != on:
+        on += f"; clean logit pairing: {paired.network}"
     return whole_percent(
-        f"After adversarial training, the accuracy falls from {pgd.weak:.0f} % under PGD to "
-        f"{pgd.strong:.0f} % under several stronger attacks together. With clean logit pairing, it "
-        f"falls from {paired.weak:.0f} % to {paired.strong:.0f} %, and with logit squeezing from "
-        f"{squeezing.weak:.0f} %{low} to {squeezing.strong:.0f} % ({pgd.network}, {images} test "
-        f"images). {_denoised(record_of(f'{PAPER}/denoising'))} With JPEG in front of "
-        f"{jpeg.network}, the accuracy is {jpeg.weak:.0f} % under DeepFool and {jpeg.strong:.0f} % "
-        f"under PGD if both attack the network alone, and {aware:.0f} % if PGD attacks the network "
-        "with JPEG."
+        f"The numbers of the answer are for small experiments ({on}). With logit squeezing, the "
+        f"accuracy changes from {_fall(squeezing)} ({squeezing.network}). "
+        f"{_denoised(record_of(f'{PAPER}/denoising'))} With JPEG in front of {jpeg.network}, the "
+        f"accuracy is {jpeg.weak:.0f} % under DeepFool and {jpeg.strong:.0f} % under PGD if both "
+        f"attack the network alone, and {aware:.0f} % if PGD attacks the network with JPEG."
     )
 
 
@@ -303,10 +324,9 @@ def finding() -> str:
     found = kept()
     pgd, paired, jpeg = found["pgd"], found["pairing"], found["jpeg"]
     return whole_percent(
-        f"If the attack becomes stronger, the accuracy falls from {pgd.weak:.0f} % to "
-        f"{pgd.strong:.0f} % after training on images of PGD, from {paired.weak:.0f} % to "
-        f"{paired.strong:.0f} % with clean logit pairing, and from {jpeg.weak:.0f} % to "
-        f"{jpeg.strong:.0f} % with JPEG. These numbers are for small networks and few images."
+        f"If the attack becomes stronger, the accuracy falls from {_fall(pgd)} after training on "
+        f"images of PGD, from {_fall(paired)} with clean logit pairing, and from {_fall(jpeg)} "
+        "with JPEG. These numbers are for small networks or few images."
     )
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, of_target, printed, values
 from robustbook.chapters.wording import listed, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
@@ -41,24 +42,19 @@ def noise(record: Record, training: str, layer: str, perturbation: str = "attack
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how much more the attack changes the last feature maps of a
+    """Return a sentence that states how much more the attack changes the last feature maps of a
     network than random signs do: after training on clean images, and after adversarial training.
-    Both numbers compare two perturbations of one network.
+    Both numbers compare two perturbations of one network. The verdicts of the page follow.
     """
-    start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
     clean, adversarial = (times_random(record, training) for training in TRAININGS)
-    each = "one for each training" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
-    lower = (
-        f"So our networks ({each}) do not show that adversarial training reduces this factor."
-        if adversarial >= clean
-        else f"So in our networks ({each}), this factor is smaller after adversarial training."
+    badges = of_page(
+        "survey/post",
+        {"noise in the feature maps": "/figure-1/", "other attacks, clean accuracy": "/claim/"},
     )
     return (
-        f"In {network(record)}, the attack changes the last feature maps {clean:.1f} times as much "
-        "as random signs of the same size after training on clean images, and "
-        f"{adversarial:.1f} times as much after adversarial training. {lower} After training on "
-        f"clean images, the attack's relative change is {end / start:.1f} times as large in the "
-        "last feature maps as in the image."
+        f"After training on clean images, the attack changes the last feature maps {clean:.1f} "
+        f"times as much as random signs, and after adversarial training {adversarial:.1f} times, "
+        f"so we see {'no' if adversarial >= clean else 'a'} reduction. {badges}"
     )
 
 
@@ -221,8 +217,12 @@ def caveats(version: Version) -> Table:
 
 def random_against_attack(record: Record) -> str:
     """Return sentences that state by how many per cent the attack and random signs change the last
-    feature maps, after each way of training.
+    feature maps, after each way of training, and the ratios of these changes.
     """
+    ratios = [f"{times_random(record, training):.1f}" for training in TRAININGS]
+    each = (
+        "one network for each training" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds"
+    )
     (attack, random), (later, less) = (
         [100 * noise(record, training, "stage4", kind) for kind in PERTURBATIONS]
         for training in TRAININGS
@@ -230,7 +230,8 @@ def random_against_attack(record: Record) -> str:
     return whole_percent(
         f"After training on clean images, the attack changes the last feature maps by {attack:.0f} "
         f"% of their norm, and random signs change them by {random:.0f} %. After adversarial "
-        f"training, the attack changes them by {later:.0f} %, and random signs by {less:.0f} %."
+        f"training, the attack changes them by {later:.0f} %, and random signs by {less:.0f} %. "
+        f"The ratios are {' and '.join(ratios)}, for {network(record)} ({each})."
     )
 
 

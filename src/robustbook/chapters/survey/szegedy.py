@@ -11,10 +11,10 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from robustbook import catalogue, figures, ledger
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
     as_printed,
-    labelled,
     mean,
     printed,
     settings,
@@ -65,17 +65,13 @@ POOL_EPOCHS: Mapping[str, tuple[int, int]] = {"quick": (8, 8), "paper": (15, 30)
 """The number of epochs of training with a pool of adversarial images, and without, by profile. The
 record does not contain these numbers; a test compares them with the study.
 """
-DECIDING: Mapping[str, tuple[str, ...]] = {
-    "Distortions": tuple(f"{TABLE_1}/{name}/distortion" for name in NETWORKS),
-    "Errors of other networks": tuple(
-        f"{TABLE_2}/{source}-on-{name}/error"
-        for source in NETWORKS
-        for name in COLUMNS
-        if source not in (name, "ae400-10")
-    ),
+JUDGED: Mapping[str, str] = {
+    "distortions": "/distortion$",
+    "errors of other networks": r"/szegedy-table-2/(?!gaussian)(.+)-on-(?!\1/)",
+    "all others": "",
 }
-"""The ids of the paper's numbers that the page's answer is about: all distortions, and the errors
-of the networks whose columns we know, on images that were made for another network.
+"""The kinds of the page's verdicts. The first two are about its answer: the distortions, and the
+errors of the networks whose columns we know, on images that were made for another network.
 """
 
 
@@ -85,9 +81,22 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how small the adversarial perturbations are, and how often other
-    networks misclassify the adversarial images. The sentences also state how many of the printed
-    errors agree with ours, and the largest difference.
+    """Return a sentence that states the largest mean distortion of a network, and how often other
+    networks misclassify the adversarial images. The verdicts of the page follow.
+    """
+    largest = max(own for own, _ in distortions(record).values())
+    return whole_percent(
+        f"On {data(record)}, the mean distortion (root mean square change of a pixel) is at most "
+        f"{largest:.3f} for every network, and other networks misclassify "
+        f"{fmean(transfer_errors(record).values()):.1f} % of the images on average. "
+        f"{of_page('survey/szegedy', JUDGED)}"
+    )
+
+
+def agreement(record: Record) -> str:
+    """Return sentences that state the range of the distortions, and how often other networks
+    misclassify the adversarial images. The sentences also state how many of the printed errors
+    agree with ours, and the largest difference.
     """
     found = distortions(record)
     ours = [own for own, _ in found.values()]
@@ -96,14 +105,12 @@ def answer(record: Record) -> str:
     agree = sum(within for *_, within in compared)
     far_ours, far_there, _ = max(compared, key=lambda each: abs(each[0] - each[1]))
     return whole_percent(
-        f"On {data(record)}, the attack makes a network predict the chosen class with a mean "
-        f"distortion of {min(ours):.3f} to {max(ours):.3f} (root mean square change of a pixel). "
-        f"{_smaller(record)}, this is smaller than printed. Other networks misclassify "
-        f"{min(errors.values()):.1f} to {max(errors.values()):.1f} % of these images. Of the "
+        "The attack makes a network predict the chosen class with a mean distortion of "
+        f"{min(ours):.3f} to {max(ours):.3f}. Other networks misclassify "
+        f"{min(errors.values()):.1f} to {max(errors.values()):.1f} % of its images. Of the "
         f"{len(compared)} printed errors, {agree} agree with ours within the tolerance, but the "
         f"largest difference is between {far_there:g} % (printed) and {far_ours:.1f} % (ours). Our "
-        f"numbers are for {_attacked(record)} test images and {_runs(record)}. "
-        f"{labelled('survey', DECIDING)}"
+        f"numbers are for {_attacked(record)} test images and {_runs(record)}."
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, settings, values
 from robustbook.chapters.wording import seeds_in_words, spread, spread_or, whole_percent
 from robustbook.figures import LOOKS, Look, Table, table
@@ -41,25 +42,33 @@ MARKS: Mapping[str, Look] = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the accuracies with random resizing and with JPEG in front of the
-    network. They are stated under PGD through the transformation, under PGD on the network alone,
-    and under DeepFool on the network alone.
+    """Return a sentence that states the accuracies under PGD through the transformation, with
+    random resizing and with JPEG in front of the network. The verdicts of the page follow.
     """
-    through = {"resize-pad": aware(record, "resize-pad", draws(record)[-1])}
-    through["jpeg"] = aware(record, "jpeg", 1)
-    resized, jpeg = (accuracy(record, name, "pgd") for name in through)
-    already = max(resized, jpeg) < BROKEN
-    broken = already or max(through.values()) < BROKEN
-    weak = [accuracy(record, name, "deepfool") for name in through]
-    return whole_percent(
-        f"{'No' if broken else 'In part'}. Under PGD with radius {EPS} through the transformation, "
-        f"the accuracy is {through['resize-pad']:.1f} % with random resizing and "
-        f"{through['jpeg']:.1f} % with JPEG. Under PGD on the network alone, it "
-        f"is{already * ' already'} {resized:.1f} % and {jpeg:.1f} %, and under DeepFool on the "
-        f"network alone {weak[0]:.1f} % and {weak[1]:.1f} %"
-        f"{', so DeepFool misleads' * (broken and min(weak) >= 2 * BROKEN)}. We test "
-        f"{network(record)} with {images(record)} ({seeds_in_words(len(record.seeds))})."
+    resized, jpeg = _adaptive(record)
+    badges = of_page(
+        "survey/transformations",
+        {
+            "adaptive PGD": "/(eot|bpda)-",
+            "attacks on the network alone": "/oblivious-",
+            "FGSM without a transformation": "/none/",
+        },
     )
+    return whole_percent(
+        f"{'No' if _broken(record) else 'In part'}: under PGD through the transformation, the "
+        f"accuracy is {resized:.1f} % with random resizing and {jpeg:.1f} % with JPEG. {badges}"
+    )
+
+
+def _adaptive(record: Record) -> tuple[float, float]:
+    """Return the accuracies under PGD through the transformation, with random resizing and JPEG."""
+    return aware(record, "resize-pad", draws(record)[-1]), aware(record, "jpeg", 1)
+
+
+def _broken(record: Record) -> bool:
+    """Return whether PGD, through the transformations or on the network alone, breaks both."""
+    alone = (accuracy(record, name, "pgd") for name in ("resize-pad", "jpeg"))
+    return min(max(_adaptive(record)), max(alone)) < BROKEN
 
 
 def attackers(record: Record) -> Figure:
@@ -113,7 +122,8 @@ def accuracies(version: Version) -> Table:
 def rounding_in_words(record: Record) -> str:
     """Return sentences that state accuracies on adversarial images that DeepFool made for the
     network alone. The accuracies are stated without a transformation and with each transformation
-    in front of the network.
+    in front of the network. If PGD breaks both transformations and DeepFool does not show it, the
+    last sentence says so.
     """
     clean, broken = (accuracy(record, "none", attack) for attack in ("clean", "deepfool"))
     cells = [
@@ -122,10 +132,13 @@ def rounding_in_words(record: Record) -> str:
         if name != "none"
     ]
     distance = mean(record, "median distance", attack="deepfool")
+    weak = min(accuracy(record, name, "deepfool") for name in ("resize-pad", "jpeg"))
+    misled = " But PGD breaks both transformations, so DeepFool misleads."
+    misled *= _broken(record) and weak >= 2 * BROKEN
     return whole_percent(
         f"DeepFool lowers the accuracy of the network alone from {clean:.1f} % to {broken:.1f} %, "
         f"with a median $\\ell_2$ distance of {distance:.3f}. On its images, the accuracy is "
-        f"{', '.join(cells[:-1])} and {cells[-1]}."
+        f"{', '.join(cells[:-1])} and {cells[-1]}.{misled}"
     )
 
 
@@ -145,9 +158,10 @@ def pgd_in_words(record: Record) -> str:
         else "So at this radius the result depends on whether PGD knows the transformation."
     )
     return whole_percent(
-        f"Under PGD on the network alone, the accuracy is {found[0]:.1f} % with random resizing "
-        f"and {found[1]:.1f} % with JPEG. Under PGD through random resizing, it is {through} in "
-        f"each step, and through JPEG {aware(record, 'jpeg', 1):.1f} %. {last}"
+        f"We test {network(record)} with {images(record)} ({seeds_in_words(len(record.seeds))}). "
+        f"Under PGD with radius {EPS} on the network alone, the accuracy is {found[0]:.1f} % with "
+        f"random resizing and {found[1]:.1f} % with JPEG. Under PGD through random resizing, it is "
+        f"{through} in each step, and through JPEG {aware(record, 'jpeg', 1):.1f} %. {last}"
     )
 
 
