@@ -188,7 +188,7 @@ def test_overview_answer_and_figure() -> None:
     text = overview.answer(record_of("survey/madry"))
     assert len(numbers(text)) == 4 and len(text.split()) <= 32
     kept = overview.kept()
-    assert numbers(text)[:2] == [round(kept["pgd"].weak), round(kept["pgd"].strong)]
+    assert numbers(text)[:2] == [round(kept["pgd"].weak, 1), round(kept["pgd"].strong, 1)]
     rest = overview.others().replace("\N{NO-BREAK SPACE}", " ")
     assert all(each.network in rest for each in kept.values())
     drawn = overview.accuracies()

@@ -248,7 +248,7 @@ def answer(_: Record) -> str:
 
 
 def _fall(of: Kept) -> str:
-    return f"{of.weak:.0f} to {of.strong:.0f} %"
+    return f"{of.weak:.1f} to {of.strong:.1f} %"
 
 
 def others() -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
     array,
@@ -113,18 +114,44 @@ def heading(record: Record) -> str:
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that state how far the accuracy falls from the baseline attack to the
-    strongest attack: with clean logit pairing, with logit squeezing, and after adversarial
-    training. The accuracies of a record come from the same images.
-
-    The answer begins with "Clean" if both penalties without an attack fail under the strongest
-    attack and adversarial training does not. Otherwise it begins with "Inconclusive" (see
-    `inconclusive`).
+    """Return a sentence that states how far the accuracy with clean logit pairing falls from the
+    baseline attack to the strongest attack, on the same images. The verdicts of the page follow.
     """
-    record, reference = _first(records, FALLEN), _first(records, ADVERSARIAL)
+    record = _first(records, ("clp",))
+    before, after = at_baseline(record, "clp"), at_strongest(record, "clp")
+    there = [printed(f"{TARGETS}/clp/{_IDS[kind]}") for kind in ("baseline", "strongest")]
+    lead = "They do not make our networks robust"
+    if is_robust(record, "clp"):
+        lead = "They make our networks more robust than guessing"
+    elif looks_robust(record, "clp"):
+        lead = "They only make weak attacks fail"
+    badges = of_page(
+        "survey/pairing",
+        {
+            "CLP and LSQ": "/mosbach-mnist/(clp|lsq)/|/mosbach-mnist/claim/",
+            "other methods": "/mosbach-mnist/|engstrom",
+            "CIFAR-10": "cifar10",
+        },
+    )
+    return whole_percent(
+        f"{lead}: with clean logit pairing, the accuracy is {before:.1f} % under PGD and "
+        f"{after:.1f} % under several stronger attacks together ({there[0]} and {there[1]} % in "
+        f"the paper). {badges}"
+    )
+
+
+def others(records: Sequence[Record]) -> str:
+    """Return sentences that state on which networks the page's answer is measured, and how far the
+    accuracy falls with logit squeezing, after adversarial training, and with adversarial logit
+    pairing. The accuracies of a record come from the same images.
+    """
+    paired, record = _first(records, ("clp",)), _first(records, FALLEN)
+    reference = _first(records, ADVERSARIAL)
+    told = [f"The accuracies of the answer are for {_sizes(paired)}."]
+    if "lsq" in methods(record):
+        own = "" if record is paired else f" This is {_sizes(record)}."
+        told.append(_fall(record, "lsq") + own)
     trained = [method for method in ADVERSARIAL if method in methods(reference)]
-    told = [_fall(record, method) for method in FALLEN if method in methods(record)]
-    told.append(f"These numbers are for {_sizes(record)}.")
     if trained:
         before, after = (
             [end(reference, m) for m in trained] for end in (at_baseline, at_strongest)
@@ -134,7 +161,7 @@ def answer(records: Sequence[Record]) -> str:
         words = "falls too, but not to guessing" if kept else "falls too"
         if not falls:
             words = "hardly falls"
-        own = "" if reference is record else f" Each of them is {_sizes(reference)}."
+        own = "" if reference is paired else f" Each of them is {_sizes(reference)}."
         told.append(
             f"After adversarial training, the accuracy {words}: it is {_span(before)} under PGD, "
             f"and {_span(after)} under the stronger attacks ({len(trained)} "
@@ -146,10 +173,9 @@ def answer(records: Sequence[Record]) -> str:
                 "With adversarial logit pairing added to plain training, the two accuracies are "
                 f"{low:.0f} and {left:.0f} %."
             )
-    lead = "Clean logit pairing and logit squeezing do not make our networks robust."
     if inconclusive(record, reference):
-        lead = "Inconclusive for our networks."
-    return whole_percent(f"{lead} {' '.join(told)}")
+        told.append("So our networks do not decide whether only the penalties fail.")
+    return whole_percent(" ".join(told))
 
 
 def _first(records: Sequence[Record], wanted: Collection[str]) -> Record:
