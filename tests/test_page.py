@@ -347,7 +347,7 @@ def test_equal_reasons_stand_together_and_inconclusive_verdicts_are_explained() 
         ({"held": (4, 5)}, "holds in 4 of 5 runs"),
         ({"difference": (0.5, -1.0, 2.0)}, "the difference contains 0"),
         ({"seeds": 1}, "the choice of our test images"),
-        ({"seeds": 5}, "the prediction interval agrees"),
+        ({"seeds": 5}, "interval contains the printed number"),
     ],
 )
 def test_why_a_verdict_is_inconclusive(change: dict[str, Any], why: str) -> None:

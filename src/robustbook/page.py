@@ -55,9 +55,10 @@ class Page:
         the page shows the results that come with the book.
         """
         if self.given.get("profile", "published") == "published":
-            return Markdown(
-                f"This page shows the book's stored results: {self._origin(self.shown)}."
-            )
+            told = f"This page shows the book's stored results: {self._origin(self.shown)}."
+            for other in self.others:
+                told += f" Some are from a smaller experiment: {self._origin(other)}."
+            return Markdown(told)
         from robustbook import publishing  # imported here, because it needs torch
 
         self.fresh = publishing.compute(self.study, self.parameters)
@@ -425,11 +426,11 @@ def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:
     sentences = ["What the source states and what we measured."]
     if orders:
         sentences.append(
-            "*Order*: the paper says which of two numbers is larger; *difference*: the first "
-            "number minus the second, in our runs."
+            "*Order*: the claim is which of two numbers is larger; *difference*: the first number "
+            "minus the second, in our runs."
         )
     if any(entry.held and entry.printed is None for entry in shown):
-        sentences.append("*Pattern*: the paper states the claim in the first column.")
+        sentences.append("*Pattern*: the claim stands in the first column.")
     if any(_ours(entry)[1] for entry in shown):
         order = "; for an order, the 95 % confidence interval of the difference" if orders else ""
         sentences.append(f"*Interval*: the 95 % prediction interval for one more run{order}.")
@@ -437,7 +438,7 @@ def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:
         "The page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
     )
     if "derived" in kinds:
-        sentences.append("*Derived* numbers follow from numbers of the paper.")
+        sentences.append("*Derived* numbers follow from numbers or formulas of the paper.")
     if rest:
         more = "number, which was" if rest == 1 else "numbers, which were"
         sentences.append(f"The ledger lists {rest} more target {more} not measured.")
@@ -450,7 +451,8 @@ def _ours(entry: ledger.Entry) -> tuple[str, str]:
     a pattern, for a single seed, and for a measurement that is not random.
     """
     if entry.held:  # the number of runs decides, and not the interval
-        held = ledger.runs_in_words(*entry.held)
+        agree, runs = entry.held
+        held = ledger.runs_in_words(agree, runs).removesuffix(" in our only run")
         ours = "" if entry.printed is None else ledger.measured(entry.ours, entry.tolerance)
         return f"{ours}; {held}".removeprefix("; "), ""
     if entry.difference is None:
@@ -471,7 +473,10 @@ def _undecided(entry: ledger.Entry) -> str:
         return "the interval of the difference contains 0"
     if entry.seeds == 1:
         return "the choice of our test images may explain the difference"
-    return "our mean differs by more than the tolerance, but the prediction interval agrees"
+    return (
+        "our mean differs by more than the tolerance, but the prediction interval contains the "
+        "printed number"
+    )
 
 
 def _asked(entry: ledger.Entry, target: ledger.Target) -> str:
