@@ -121,7 +121,7 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
             "Does the accuracy depend on the scale of the logits?",
             abs(e["rescaled"] - one) > points,
             f"one step leaves an accuracy of {one:.1f} %, and {e['rescaled']:.1f} % if the logits "
-            "are first divided by a constant, which changes no answer of the network",
+            "are first divided by a constant, which changes no prediction",
         )
 
 

@@ -50,5 +50,5 @@ def test_certify() -> None:
 def test_the_radius_grows_to_the_distance(capsys: pytest.CaptureFixture[str]) -> None:
     shown = idea("survey/certified")
     lines = capsys.readouterr().out.splitlines()
-    radii = [float(line.split(", ")[-1].strip(")")) for line in lines]
+    radii = [float(line.split()[-1]) for line in lines]
     assert radii == sorted(radii) and radii[-1] < shown["distance"] < radii[-1] + 0.02

@@ -147,12 +147,15 @@ def test_table_2() -> None:
     assert "by 3.1 points with RSE and by 26.5 points without a defense" in text
     assert "accuracies with Robust Opt. + BReLU are further below" in text
     assert "do not rank" in table2.answer(shown)
+    text = re.sub("<[^>]*>", "", table2.judged_answer(shown))
+    assert text.startswith(table2.answer(shown)) and "*Orders of two accuracies*: " in text
     assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran(shown)
     low = spaced(table2.baselines(shown))
     assert "our networks are 3.1 to 39.8 points less accurate than the authors'" in low
     assert "narrow and were trained for 6 epochs instead of 200 or more" in low
     assert "fair comparison" in low
-    assert "points below them" not in low  # it is far below at every c
+    assert "points below them: RSE at $c$ = 0.2, Adv. retraining" in low
+    assert "and No defense at every $c$" in low and "BReLU from" not in low  # it is far below
     unequal = {**TABLE, "distill": {**TABLE["distill"], 0.0: 86.0, 0.01: 4.0}}
     low = spaced(table2.baselines(record("table-2", "reduced", cells("vgg16", unequal))))
     assert "Distillation has a higher accuracy than RSE on clean images, but only 4.5 %" in low
@@ -224,9 +227,14 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert len(figure6.equal_distortion([paper]).axes) == 3
     text = figure6.answer([paper])
     assert text == (
-        "On 0 of 1 networks, RSE is clearly more accurate than the network without a defense at "
-        "most values of $c$; it is clearly less accurate at none."
+        "RSE is clearly more accurate than a network without a defense on 0 of 1 networks at most "
+        "values of $c$, and on 0 of 1 at the same distortion; it is clearly less accurate at no "
+        "values of $c$."
     )
+    above = SMALL | {"rse": falling(99, (0.01, 0.1, 1.0))}
+    for rse, words in ((60, "$c$, but only on 0 of 1 at"), (80, "$c$, and on 1 of 1 at the same")):
+        rows = [*cells("model-a", above), *equal("model-a", rse, 70)]
+        assert words in figure6.answer([record("figure-6", "paper", rows)])
     text = spaced(figure6.comparisons([paper]))
     assert "- *Model A on STL-10* (400 images, 2 seeds): RSE is clearly better at 0 of 3 " in text
     assert "50.5 % with RSE and 50.5 % without a defense. <span" in text  # the verdict follows
@@ -269,7 +277,7 @@ def test_an_answer_has_the_networks_of_all_published_records() -> None:
     assert text.count("verdict-badge") == 3
     weak = {**SMALL, "brelu": falling(30, (0.01, 0.1, 1.0)), "distill": SMALL["rse"]}
     text = figure6.answer([record("figure-6", "paper", cells("model-a", weak))])
-    assert "We cannot rank RSE among all other defenses" in text
+    assert text.endswith("Some of our networks with other defenses are too weak to rank.")
 
 
 def test_the_tables_of_figure_6() -> None:
@@ -311,6 +319,9 @@ def test_figure_2() -> None:
     text = spaced(figure2.exceptions([shown]))
     assert text == "On clean images the accuracy is 90.0 % with RSE and 50.0 % without noise."
     assert "from 0.01 to 0.1, and 300 steps." in figure2.ran([shown])
+    text = figure2.tested([record("figure-2", "reduced", cells("vgg16", SMALL))])
+    assert text == "The claim about every $c$ up to 0.4 was tested at $c$ = 0.01 and 0.1 only."
+    assert figure2.tested([record("figure-2", "paper", cells("model-a", SMALL))]) == ""
     same = {**of, "train only": of["rse"]}
     text = figure2.answer([record("figure-2", "reduced", cells("vgg16", same, seeds=1))])
     assert text.startswith("It needs noise in training: ")
@@ -633,7 +644,9 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert len(overview.accuracies().axes) == 3
     today = record_of(f"{PAPER}/today")
     assert overview.answer(today).startswith("Partly: under PGD within the l2 radius 0.5, the ")
-    assert "% of this gain remains, so it comes from the weights." in overview.answer(today)
+    assert "% of this gain remains, and this part comes from the weights." in overview.answer(today)
+    text = overview.two_shares(today)
+    assert text.startswith("With the noise switched off, ") and "frozen at one draw, " in text
     text = overview.paper_attack(record_of(f"{PAPER}/table-2"))
     assert text.startswith("Under the paper's attack with $c = 0.03$, the accuracy of a ")
 

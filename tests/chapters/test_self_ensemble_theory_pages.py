@@ -46,9 +46,15 @@ def test_today(version: Version) -> None:
             assert all(a >= b for a, b in pairwise(each))
     r = today.middle(record, first)
     left = today.within(record, first, "rse", "all", r)
-    assert f"{left:.0f}" in today.answer(record) and f"{r:g}" in today.answer(record)
+    assert f"to {left:.1f}\N{NO-BREAK SPACE}%" in today.answer(record)
+    assert f"radius {r:g}, lower" in today.answer(record)
+    verdict = "*Effect of averaging in the paper's attack*: <span"
+    assert today.judged_answer(record).startswith(f"{today.answer(record)} {verdict}")
     counts = {row.images for row in record.rows if row.name == "accuracy"}
     assert all(f"{count:,} images" in today.ran([record]) for count in counts)
+    caption = today.attacks(version).markdown
+    assert all(f"{count:,} test images (" in caption for count in counts)
+    assert ("(range over the seeds)" in caption) == (len(record.seeds) > 1)
     assert f"{min(counts):,} images" in today.answer(record)
     for attack, text in (
         ("off", today.noise_in_words([record])),
@@ -84,6 +90,18 @@ def test_theory(version: Version) -> None:
     assert len(body(theory.bounds(version))) == len(theory_study.COUNTS)  # with a heading
     for row in body(theory.gaps(version)):
         assert row[1] or row[0].startswith("**")
+
+
+def test_the_answer_leaves_out_ratios_that_cannot_be_judged() -> None:
+    """At a second size of the noise, the ratio on RSE is within two standard errors of 1."""
+    shown = theoretical(-3.0, 1.0, [0.4, 0.9, 0.5, 0.6])
+    at = {"network": "vgg16", "scale": 0.001}
+    more = (
+        Row(-1.0, "ratio", None, "gap over trace", 0, setting=at),
+        Row(2.0, "ratio", None, "error over trace", 0, setting=at),
+    )
+    text = theory.answer(replace(shown, rows=shown.rows + more))
+    assert minus("changes the loss by -3.0 times the prediction") in text
 
 
 def theoretical(rse: float, error: float, noisy: list[float]) -> Record:
@@ -140,7 +158,11 @@ def test_the_loss_falls_if_it_does_so_by_more_than_two_standard_errors() -> None
         "The accuracy is 50.0 % without noise and 75.0 % for the ensemble with noise."
     )
     same = theory.fall_in_words(theoretical(-3.0, 1.0, [2.1, 2.9, 0.4, 0.5]))
-    assert "So the loss falls" not in same and "on 0\N{NO-BREAK SPACE}% of the 2 images" in same
+    assert "So the loss falls" not in same and "on none of the 2 images" in same
+    some = theoretical(-3.0, 1.0, [2.1, 2.9, 0.4, 0.5])
+    rows = [replace(r, value=50.0) if r.name == "negative trace" else r for r in some.rows]
+    text = theory.fall_in_words(replace(some, rows=tuple(rows)))
+    assert "on 50\N{NO-BREAK SPACE}% of the 2 images" in text
 
 
 @pytest.mark.parametrize("version", versions("zoo"), ids=lambda v: v.tag)
@@ -213,8 +235,11 @@ def test_the_wording_follows_the_numbers() -> None:
     """The answer claims a lower accuracy only if the number of images carries it."""
     weak, same = attacked(10.0, 20.0, 35.0), attacked(88.0, 58.0, 14.0)
     text = today.answer(weak).replace("\N{NO-BREAK SPACE}", " ")
-    assert text.startswith("No: attacks within the l2 radius 0.5 lower the accuracy of RSE from 90")
-    assert text.endswith("to 10 %, and leave 1.0 % without a defense (VGG16; 50 images, one seed).")
+    assert text.startswith("No: all attacks together, within the l2 radius 0.5, lower the accuracy")
+    assert text.endswith(
+        "from 90.0 to 10.0 %, and leave 1.0 % without a defense (VGG16; 50 images, one seed)."
+    )
+    assert today.answer(attacked(40.0, 20.0, 35.0)).startswith("Partly: all attacks together")
     assert today.answer(same).startswith("This run cannot tell: ")
     told = today.networks_in_words([weak]).replace("\N{NO-BREAK SPACE}", " ")
     assert "in each step, and 20 % with 10 draws. So averaging lowers it." in told

@@ -242,6 +242,11 @@ def test_the_sentences_of_denoising() -> None:
     assert "raise it by 16" in text and numbers(text)[:4] == [0.5, 3, 16, 4]
     text = denoising.control(own)
     assert numbers(text) == [0, 0, 100, 2] and "AutoAttack, which has not been run" in text
+    assert text.startswith("For the Gaussian filter, we see no sign of gradient masking.")
+    left = {"training": "standard", "variant": denoising.WHOLE, "attack": "worst"}
+    rows = [replace(r, value=5.0) if r.setting == left else r for r in own.rows]
+    text = denoising.control(replace(own, rows=tuple(rows)))
+    assert text.startswith("For the Gaussian filter, gradient masking is likely.")
     auto = [
         row("accuracy", value, 0, training="standard", variant=name, attack="autoattack")
         for name, value in (("baseline", 1.0), (denoising.WHOLE, 3.0))

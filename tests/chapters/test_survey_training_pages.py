@@ -75,6 +75,10 @@ def test_goodfellow_tables(mixed: Record) -> None:
     assert [row[0] for row in alphas] == ["0", "0.5", "1"]
     assert numbers(alphas[1][2])[0] == 30.5
     heads = goodfellow.alphas(version_of(mixed)).markdown
+    assert "only with the first seed." in heads
+    own = tuple(row for row in mixed.rows if row.seed == 0)
+    alone = goodfellow.alphas(version_of(replace(mixed, rows=own, seeds=(0,)))).markdown
+    assert "seed" not in alone
     assert heads.count("(10,000 images)") == heads.count("(300 images)") == 2
 
 
@@ -84,7 +88,7 @@ def test_goodfellow_sentences_and_figure(mixed: Record) -> None:
     assert goodfellow.control(mixed).startswith("No.")
     told = goodfellow.strongest(mixed)
     assert told.startswith("Not for every seed.")
-    assert numbers(told) == [0.5, 30, 10_000, 50, 300, 300, 40, 10, 1, 2]
+    assert numbers(told) == [0.5, 30, 10_000, 50, 300, 300, 40, 40, 300, 10, 1, 2]
     (axis,) = goodfellow.sweep(mixed).axes
     assert [list(line.get_ydata()) for line in axis.lines][0] == [0, 20, 40]
     assert len(axis.lines) == 4
@@ -130,6 +134,7 @@ def with_failed_pgd(record: Record) -> Record:
 def test_fast_answer(single: Record) -> None:
     """FGSM with a random start has two seeds; a reference that learned nothing is named."""
     assert numbers(fast.answer(single))[:3] == [78.5, 88.77, 88]
+    assert numbers(fast.under_autoattack(single)) == [77.5, 82.93, 300]
     text = fast.compared(single)
     assert numbers(text) == [50, 78.5, 2, 88, 68, 300, 0.3, 58] and "reference" not in text
     failed = fast.compared(with_failed_pgd(single))

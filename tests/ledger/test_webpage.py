@@ -22,6 +22,8 @@ from robustbook.ledger.words import measured
         (0.0, 0.5, "0.00"),
         (50.5, 15.0, "50.5"),
         (90.0, 15.0, "90"),
+        (89.45, 2.0, "89.5"),
+        (3012.4, None, "3,012"),
         (86.35, 2.0, "86.4"),  # in binary a little below 86.35
     ],
 )

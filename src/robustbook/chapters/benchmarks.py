@@ -17,8 +17,8 @@ COLUMNS = ("Library", "Seconds", "To ours", "To the floor", "Propagations", "Acc
 WAYS = {"ours": "ours", "ours, any network": "ours, Jacobians formed", "loop": "loop over points"}
 OURS = "robustbook"
 RATIOS = (
-    "*To ours*: the time divided by our time. *To the floor*: the time divided by the time of the "
-    "forward and backward passes of the network alone."
+    "*To ours*: the median over the rounds of the time divided by our time in the same round. *To "
+    "the floor*: the time divided by the estimated time of the network's passes alone."
 )
 """The part of a table's caption that explains two columns."""
 MARKS = {
@@ -54,8 +54,9 @@ def answer() -> str:
     )
     return (
         f"**Answer.** {'Yes' if faster else 'No'}. In other libraries, {listed(ranges)} times as "
-        f"long as in ours. All libraries give {accuracy}. The two ratios described below disagree "
-        f"by up to {apart:.0f}\N{NO-BREAK SPACE}%. {unranked}"
+        f"long as in ours. All libraries give {accuracy}. "
+        f"Our two ways to compare the times (directly, and "
+        f"through the floor) disagree by up to {apart:.0f}\N{NO-BREAK SPACE}%. {unranked}"
         f"Our FGSM takes {floors[0]} times as long as the passes of the network alone, and our PGD "
         f"{floors[1]} times."
     )

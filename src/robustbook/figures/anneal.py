@@ -42,7 +42,7 @@ def anneal(
             errorbar=("pi", 100),
             ax=axis,
         )
-        axis.axhline(printed, color="black", linewidth=1, linestyle=":", label="printed")
+        axis.axhline(printed, color="black", linewidth=1, linestyle=":", label="the paper")
         axis.set(xscale="log", ylim=(-3, 103), xlabel=x_label, ylabel="correctly classified (%)")
         ticks = sorted(set(frame["length"]))
         axis.set_xticks(ticks, [str(n) for n in ticks])

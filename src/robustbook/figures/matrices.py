@@ -69,7 +69,7 @@ def matrices(
                 axis.spines[:].set_visible(False)
                 title = [layer] if i == 0 else []
                 if not shared:
-                    title.append(f"dark 0, bright {matrix.max():.3g}")
+                    title.append(f"dark 0, bright {float(f'{matrix.max():.3g}'):,g}")
                 axis.set_title("\n".join(title), fontsize=9)
                 if j == 0:
                     axis.set_ylabel(f"{network}\nclass of the image", fontsize=9)

@@ -1,7 +1,7 @@
 """Write what a row of a table compares, and measured numbers as text."""
 
 import math
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from .targets import Target
 
@@ -31,11 +31,12 @@ def runs_in_words(agree: int, runs: int) -> str:
 def measured(value: float | int | None, tolerance: float | None) -> str:
     """Return a measured number as text, or "" for None: with one decimal more than the tolerance,
     but at most four significant digits; without a tolerance, with three significant digits or, if
-    it is whole, with all digits. A number that is not whole has at least one decimal below 1,000.
+    it is whole or from 1,000 on, without decimals. A number that is not whole has at least one
+    decimal below 1,000 if there is a tolerance. From 10,000 on, no number has decimals.
     """
     if value is None:
         return ""
-    if value == int(value) and (not tolerance or abs(value) >= 10_000):
+    if abs(value) >= 10_000 or not tolerance and (value == int(value) or abs(value) >= 1000):
         text = f"{value:,.0f}"
     elif not tolerance:
         text = f"{value:.3g}"
@@ -43,5 +44,6 @@ def measured(value: float | int | None, tolerance: float | None) -> str:
         decimals = max(0 if value == int(value) else 1, 1 - math.floor(math.log10(tolerance)))
         most = 3 - math.floor(math.log10(abs(value))) if value else decimals
         # The decimal form is rounded, because 86.35 in binary is a little below 86.35.
-        text = f"{Decimal(str(value)):.{max(0, min(decimals, most))}f}"
+        last = Decimal(1).scaleb(-max(0, min(decimals, most)))
+        text = str(Decimal(str(value)).quantize(last, ROUND_HALF_UP))
     return text.replace("-", "\N{MINUS SIGN}")

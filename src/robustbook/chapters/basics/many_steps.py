@@ -243,8 +243,8 @@ def answer(shown: Study) -> str:
     better = more > fewer and in_order((more, fewer))
     return whole_percent(
         f"**Answer.** {'Yes, if it starts several times' if better else 'Not clearly'}: PGD from "
-        f"several random starts leaves {accuracy(restarted):.0f} % of the points correctly "
-        f"classified, and one step of FGSM {accuracy(first):.0f} %."
+        f"several random starts leaves {accuracy(restarted):.0f} % of the points in the plane "
+        f"correctly classified, and one step of FGSM {accuracy(first):.0f} %."
     )
 
 
@@ -332,8 +332,8 @@ def minimal_table(shown: Study) -> Table:
         )
     rows.append(["grid search", f"{shown.exact[2.0].median():.3f}", "1", "1", "0"])
     return table(
-        "*Distance*: the l2 distance to the adversarial point that the attack finds (median over "
-        "the test points). *Ratio*: this distance divided by the distance to the nearest "
+        "Distances that minimal-norm attacks find. *Distance*: the l2 distance to the adversarial "
+        "point that the attack finds (median over the test points). *Ratio*: this distance divided by the distance to the nearest "
         "adversarial grid point. The ratio may lie below 1, because an adversarial point between "
         "grid points may be nearer. *Gradients*: the number of gradients per test point.",
         "tab-many-steps-minimal",

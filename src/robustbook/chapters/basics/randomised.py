@@ -110,14 +110,14 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return a sentence that states how many images are classified correctly after FGSM with one
-    noise draw, and after PGD with averaged gradients.
+    """Return a sentence that states the accuracy under FGSM with one noise draw, and under PGD with
+    averaged gradients.
     """
-    weak, strong = (int(shown.attacked[key].many.sum()) for key in ((FGSM, 1), (PGD, AVERAGED[-1])))
+    weak, strong = (accuracy(shown.attacked[key].many) for key in ((FGSM, 1), (PGD, AVERAGED[-1])))
     return (
         "**Answer.** The attack averages its gradients over draws of the noise and takes many "
-        f"steps, which lowers the correctly classified images from {weak} to {strong}; new draws "
-        "decide whether it succeeded."
+        f"steps, which lowers the accuracy from {weak:.0f} to {strong:.0f} %; new draws decide "
+        "whether it succeeded."
     )
 
 

@@ -96,10 +96,10 @@ def in_both_norms(shown: Study) -> str:
     at_2 = SIZES[2.0].index(1.0)
     return (
         f"Under our attack with the l-infinity radius {EPS:g}, a plain network has an accuracy of "
-        f"{plain:.0f} %, and an adversarially trained network {trained:.0f} %. With the l2 radius "
-        f"1, the plain network has an accuracy of {shown.curves[2.0]['plain'][at_2]:.0f} %, and "
+        f"{plain:.1f} %, and an adversarially trained network {trained:.1f} %. With the l2 radius "
+        f"1, the plain network has an accuracy of {shown.curves[2.0]['plain'][at_2]:.1f} %, and "
         "the adversarially trained network "
-        f"{shown.curves[2.0]['adversarially trained'][at_2]:.0f} %."
+        f"{shown.curves[2.0]['adversarially trained'][at_2]:.1f} %."
     )
 
 
@@ -157,7 +157,7 @@ def measured(shown: Study) -> Table:
                 f"{delta.abs().amax(1).mean():.2f}",
                 f"{delta.norm(dim=1).mean():.2f}",
                 f"{pixels:.0f}",
-                f"{accuracy(~result.found):.0f}",
+                f"{accuracy(~result.found):.1f}",
             ]
         )
     return table(
@@ -207,6 +207,6 @@ def clipping(shown: Study) -> str:
         f"In the test images, {100 * black:.0f} % of the pixels are exactly 0. FGSM would change "
         "about half of these pixels to values below 0, which are not valid. Clipping to [0, 1] "
         f"undoes such changes, and {100 * kept:.0f} % of FGSM's pixel changes remain. After FGSM "
-        f"with clipping, {accuracy(~inside.found):.0f} % of the images are classified correctly, "
-        f"and after FGSM without clipping {accuracy(~free.found):.0f} %."
+        f"with clipping, {accuracy(~inside.found):.1f} % of the images are classified correctly, "
+        f"and after FGSM without clipping {accuracy(~free.found):.1f} %."
     )

@@ -5,7 +5,7 @@ The claims are about FGSM errors, about three training choices, and about target
 Adam.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import log
 from statistics import fmean
 from typing import Any
@@ -25,7 +25,7 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import spread, spread_or, whole_percent
+from robustbook.chapters.wording import listed, spread, spread_or, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record, counts
 
@@ -108,7 +108,7 @@ def answer(record: Record) -> str:
     """Return a sentence that states with how many seeds Adam changes a 3 into a 7. The verdicts of
     the page follow.
     """
-    threes = of_target(record, f"{ADAM}/saturated-3-to-7")
+    threes, steps = of_target(record, f"{ADAM}/saturated-3-to-7"), record.parameters["steps"]
     badges = of_page(
         "saturating/claims",
         {
@@ -120,21 +120,8 @@ def answer(record: Record) -> str:
     )
     return (
         f"{'No' if any(threes) else 'Yes'}: with {sum(map(bool, threes))} of {len(threes)} seeds, "
-        "Adam changes a 3 into an image that the saturated sigmoid network classifies as a 7. "
-        f"{badges}"
-    )
-
-
-def several_cases(record: Record) -> str:
-    """Return sentences that state for how many pairs Adam fails, and how runs of Adam with many
-    more steps end.
-    """
-    failed = spread(of_target(record, f"{ADAM}/saturated-failures"), 0)
-    steps, long = record.parameters["steps"], record_of("saturating/long-descent")
-    return (
-        f"The attack takes {steps:,} steps of Adam. {_counted(record, long)} As the paper says, "
-        f"{steps:,} steps fail in several cases: for {failed} of 90 pairs of a source image and a "
-        f"target class. But more steps may succeed (the paper took up to {FULL:,})."
+        f"at most {steps:,} steps of Adam change such an image into one that the saturated sigmoid "
+        f"network classifies as a 7. {badges}"
     )
 
 
@@ -241,7 +228,6 @@ def undone_in_words(record: Record) -> str:
         for name in ("annealing-essential", "alpha-half-best", "readout-penalised", "hidden-only")
     )
     ahead = sum(a > b for a, b in zip(ours, hidden, strict=True))
-    some = "{:g}, {:g} and {:g}".format(*POINTS)
     adversarial = "saturating/table-1/sigmoid-adversarial"
     clean, fgsm = (printed(f"{adversarial}/{name}") for name in ("accuracy", "fgsm-accuracy"))
 
@@ -260,13 +246,11 @@ def undone_in_words(record: Record) -> str:
             f"higher with {ahead} of {len(ours)} seeds.",
             "*Raising lambda slowly.* With a constant lambda the clean or the FGSM accuracy "
             f"(whichever falls more) is {spread(lost)} percentage points lower than with a slow "
-            f"rise. This loss exceeds our thresholds ({some} points) with "
-            f"{_counts(lost, lambda n, p: n > p)}. Perhaps a strong penalty from the first step "
+            f"rise. {_exceeding(lost)} Perhaps a strong penalty from the first step "
             "saturates units before they have learned anything, so that their slopes vanish.",
             "*The weight alpha.* With alpha = 0.5 the FGSM accuracy of the sigmoid network is "
-            f"{spread(behind)} percentage points lower than with the best alpha. This is within "
-            f"our thresholds with {_counts(behind, lambda n, p: n <= p)}. "
-            f"{_alpha_of_relu(record)} "
+            f"{spread(behind)} percentage points lower than with the best alpha. "
+            f"{_exceeding(behind)} {_alpha_of_relu(record)} "
             "For its sigmoid network with alpha = 0.5, the paper reports a clean accuracy of "
             f"{clean:.3g} % and an FGSM accuracy of {fgsm:.3g} %. Ours has {at_alpha('0.5')} with "
             f"alpha = 0.5, and {at_alpha('0.1')} with alpha = 0.1.",
@@ -286,8 +270,12 @@ def adam(version: Version) -> Table:
         "median number of steps of successful attacks. "
         "*Change*: the median of the mean absolute change of a pixel. Mean (range) over the seeds.",
         _label("adam", version),
-        ["Attack", "Failed", "3 to 7", "Steps", "Change: successful", "Change: failed"],
+        [
+            *("Network", "Source", "Precision", "Step size"),
+            *("Failed", "3 to 7", "Steps", "Change: successful", "Change: failed"),
+        ],
         list(_descents(version.record)),
+        align="lll" + 6 * "r",
     )
 
 
@@ -318,7 +306,8 @@ def adam_in_words(record: Record) -> str:
     return "\n\n".join(
         [
             "*How often Adam fails.* From the least and from the most confident source images, "
-            f"Adam fails for {both('failures', 'saturated', of, **main)} on the saturated network, "
+            f"{record.parameters['steps']:,} steps of Adam fail for "
+            f"{both('failures', 'saturated', of, **main)} on the saturated network, "
             f"and for {both('failures', 'vanilla', **main).replace('0 and 0', 'none')} on the "
             "vanilla network. With "
             f"{sum(map(bool, threes))} of {len(threes)} seeds, the saturated network classifies at "
@@ -425,26 +414,6 @@ def _arrived(record: Record) -> str:
     )
 
 
-def _counted(record: Record, long: Record) -> str:
-    """Return a sentence that says whether the shorter attack on the network of the long runs
-    changes a 3 into a 7.
-    """
-    (seed,) = long.seeds
-    (found,) = (
-        row.value
-        for row in record.rows
-        if (row.target, row.seed) == (f"{ADAM}/saturated-3-to-7", seed)
-    )
-    ends = [row for row in long.rows if row.name == "iterations"]
-    took = [int(row.value) for row in ends if row.setting["ended"] == "reached"]
-    after = f", after at most {max(took):,} steps" if took else ""
-    return (
-        f"On the network of seed {seed} these steps do{'' if found else ' not'} change a 3 into a "
-        f"7, {'and' if bool(found) == bool(took) else 'but'} {len(took)} of {len(ends)} longer "
-        f"runs do{after}."
-    )
-
-
 def _alpha_of_relu(record: Record) -> str:
     """Return a sentence that compares the FGSM accuracies of the ReLU network for the values of
     alpha. The ReLU network was trained with fewer seeds than the sigmoid network.
@@ -478,15 +447,15 @@ def _label(stem: str, version: Version) -> str:
     return f"tab-claims-{stem}" + ("-run" if version.fresh else "")
 
 
-def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
-    """Count, for each threshold in ``POINTS``, the seeds for which ``holds(number, threshold)`` is
-    true. Return the counts as text. If all counts are equal, the text has the count once.
+def _exceeding(numbers: Sequence[float]) -> str:
+    """Return a sentence that states with how many seeds the numbers exceed each threshold in
+    ``POINTS``.
     """
-    first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
-    of = f"of {len(numbers)} seed{'s' * (len(numbers) > 1)}"
-    if first == second == third:
-        return f"{first} {of} in all three cases"
-    return f"{first}, {second} and {third} {of}"
+    counts = [sum(number > points for number in numbers) for points in POINTS]
+    some = "thresholds ({:g}, {:g} and {:g} points)".format(*POINTS)
+    if min(counts) == len(numbers):
+        return f"With every seed this difference exceeds all three {some}."
+    return f"This difference exceeds our {some} with {listed(counts)} of {len(numbers)} seeds."
 
 
 def _descents(record: Record) -> Iterator[list[str]]:
@@ -501,7 +470,7 @@ def _descents(record: Record) -> Iterator[list[str]]:
         of: dict[str, Any] = dict(zip(keys, kind, strict=True))
         fooled = values(record, "3 to 7", **of)
         yield [
-            f"{of['method']}, {of['rule']} confident, {of['precision']}, {of['step_size']:g}",
+            *(of["method"], f"{of['rule']} confident", of["precision"], f"{of['step_size']:g}"),
             spread(values(record, "failures", **of), 0),
             f"{sum(map(int, fooled))} of {len(fooled)}",
             *(

@@ -111,7 +111,7 @@ def patterns(record: Record) -> Table:
         "in which this ratio is largest. *Grows with depth*: the number is the smallest ratio of "
         "a layer's measure (such as *between*) to the previous layer's measure.",
         f"tab-{record.item}-patterns",
-        ["Pattern: variant", "Number", "Holds", ""],
+        ["Pattern and variant", "Number", "Holds", "Verdict"],
         list(_pattern_rows(record)),
         align="lrrl",
     )
@@ -143,22 +143,24 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
-    """Yield table rows for the two patterns that the paper describes, one row for each definition
-    of a pattern. A row states the definition, the measured number, and the number of seeds that
-    show the pattern.
+    """Yield table rows for the two patterns that the paper describes: the name of the pattern, and
+    then one row for each definition of it. A row states the definition, the measured number, and
+    the number of seeds that show the pattern.
     """
-    found: dict[tuple[str, str], list[Row]] = {}
+    found: dict[str, dict[str, list[Row]]] = {}
     for row in record.rows:
         if row.holds is not None:
             words = ", ".join(
-                f"at most {value:g}" if label == "threshold" else str(value)
+                f"at most {value:g}" if label == "threshold" else str(value).replace("phi", "φ")
                 for label, value in row.setting.items()
             )
-            found.setdefault((row.name, words), []).append(row)
-    for (name, words), rows in found.items():
-        yield [
-            f"{name}: {words}",
-            three_digits([row.value for row in rows]),
-            f"{sum(bool(row.holds) for row in rows)} of {len(rows)}",
-            "decides the verdict" if rows[0].target else "",
-        ]
+            found.setdefault(row.name, {}).setdefault(words, []).append(row)
+    for name, variants in found.items():
+        yield [f"**{name}**", "", "", ""]
+        for words, rows in variants.items():
+            yield [
+                words,
+                three_digits([row.value for row in rows]),
+                f"{sum(bool(row.holds) for row in rows)} of {len(rows)}",
+                "decided by this variant" if rows[0].target else "",
+            ]

@@ -15,7 +15,7 @@ from robustbook.chapters.wording import minus, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import COMPARED, MLPS
+from .names import COMPARED, IN_SENTENCES, MLPS
 
 PANELS = {"sigmoid-mlp": "A  Sigmoid MLP", "relu-mlp": "B  ReLU MLP"}
 LAYERS = (1, 2, 3)
@@ -60,7 +60,7 @@ def largest_gain(record: Record) -> str:
     network, layer = max(_EACH, key=lambda each: _gain(record, *each))
     vanilla, saturated = (fmean(_kurtosis(record, network, method, layer)) for method in COMPARED)
     return (
-        f"The kurtosis differs most in layer {layer} of the {MLPS[network]}, with "
+        f"The kurtosis differs most in layer {layer} of the {IN_SENTENCES[network]}, with "
         f"{saturated:.1f} in the saturated and {vanilla:.1f} in the vanilla network (means over "
         "the seeds)."
     )

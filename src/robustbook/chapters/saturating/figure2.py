@@ -15,7 +15,7 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from .dissimilarity import three_digits
-from .names import COMPARED, MLPS
+from .names import COMPARED, IN_SENTENCES, MLPS
 
 LAYERS = (1, 2, 3)
 MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
@@ -53,14 +53,12 @@ def answer(record: Record) -> str:
 
 
 def active_units(record: Record) -> str:
-    """Return sentences that state when a sigmoid counts as flat, and how many ReLU units are
-    active in the saturated and in the vanilla network.
+    """Return sentences that state how many ReLU units are active in the saturated and in the
+    vanilla network.
     """
     active = _active(record)
     vanilla, saturated = (f"{min(active[m]):.0f} to {max(active[m]):.0f} %" for m in COMPARED)
     return whole_percent(
-        "A sigmoid counts as flat where the absolute value of its input exceeds "
-        f"{record.parameters['flat']:g}. "
         f"Depending on the layer, {saturated} of the units are active (have a positive input) in "
         f"the saturated ReLU network, and {vanilla} in the vanilla one. All numbers are means over "
         "the seeds."
@@ -90,9 +88,9 @@ def preactivations(record: Record) -> Figure:
     rows: dict[str, list[dict[str, figures.Bars]]] = {}
     bands: dict[str, tuple[float, float]] = {}
     flat = float(record.parameters["flat"])
-    for network, title in MLPS.items():
+    for network in MLPS:
         for method in COMPARED:
-            label = f"{method} {title}"
+            label = f"{method} {IN_SENTENCES[network]}"
             bands[label] = (-flat, flat) if network == "sigmoid-mlp" else (0.0, float("inf"))
             rows[label] = [{method: _bars(record, network, method, layer)} for layer in LAYERS]
     return figures.histograms(rows, x_label="pre-activation $h$", bands=bands)

@@ -26,7 +26,8 @@ def answer(record: Record) -> str:
     badges = of_page("saturating/figure-3", PATTERNS)
     return (
         f"Images of different classes lie further apart than in the vanilla network in {ahead} of "
-        f"{len(LAYERS)} layers, and images of one class are {near}close together in the first. "
+        f"{len(LAYERS)} layers, and images of one class are {near}close together in the "
+        f"first layer. "
         f"{badges}"
     )
 

@@ -42,9 +42,9 @@ def answer(record: Record) -> str:
     )
     first, second = ("yes" if holds else "no" for holds in (saturated > vanilla, grown < 1.5))
     return whole_percent(
-        f"{first.capitalize()} to the first question, {second} to the second: a saturated network "
-        f"has nearly constant class probabilities on {100 * saturated:.0f} % of a path, and "
-        f"{grown:.1f} singular values grow where they change. {badges}"
+        f"{first.capitalize()} to the first question, {second} to the second: class probabilities "
+        f"are nearly constant on {100 * saturated:.0f} % of a path, and where they change fastest, "
+        f"{grown:.1f} singular values grow on average. {badges}"
     )
 
 
@@ -117,13 +117,13 @@ def peaks(record: Record) -> Table:
     """
     return table(
         "*Peak*: the highest length element, at evenly spaced points (grid) and after points were "
-        "added (resolved). *Length*: the length of the path divided by pi, to which each complete "
+        "added (resolved). *Length*: the length of the path divided by π, to which each complete "
         "change of the predicted class adds 1. *Apart*: the distance between the peak and the "
         "steepest change of the probabilities, as a share of the path. *At the peak*: the largest "
         "singular value at the peak, as a share of its maximum on the path. Mean over the seeds "
         "(range).",
         "tab-figure-4-walks",
-        ["Path", "Peak, grid", "Peak, resolved", "Length / pi", "Apart", "At the peak"],
+        ["Path", "Peak, grid", "Peak, resolved", "Length / π", "Apart", "At the peak"],
         [
             [
                 name,
@@ -154,7 +154,7 @@ def peaks_in_words(record: Record) -> str:
     return (
         f"On average over paths and seeds, the peak of the length element is {ratio:.0f} times as "
         "high in the saturated networks as in the vanilla ones. A complete change of the predicted "
-        "class makes a path longer by pi. The length of a path divided by pi is "
+        "class makes a path longer by π. The length of a path divided by π is "
         f"{ours} in the saturated networks, and {theirs} in the vanilla ones."
     )
 

@@ -78,8 +78,8 @@ def effect() -> str:
     return unbroken(
         f"The excess kurtosis of the first layer's weights is {tails[1]:.1f} in the saturated ReLU "
         f"network, and {tails[0]:.1f} in a vanilla one that was trained for the same number of "
-        f"epochs ([Figure 1](./figure1.ipynb)). The accuracy under FGSM is {accuracies[1]:.0f} and "
-        f"{accuracies[0]:.0f} % ([Table 1](./table1.ipynb))."
+        f"epochs ([Figure 1](./figure1.ipynb)). The accuracies of these two networks under "
+        f"FGSM are {accuracies[1]:.0f} % and {accuracies[0]:.0f} % ([Table 1](./table1.ipynb))."
     )
 
 

@@ -22,8 +22,8 @@ def answer(record: Record) -> str:
         [1 / _ratio(record, "within over between", layer) for layer in LAYERS], ".2g"
     )
     return (
-        "Images of different classes lie further apart than in the vanilla network, but relative "
-        f"to the images of one class only {relative} times as far. "
+        "The dissimilarity between classes is larger than in the vanilla network, but divided by "
+        f"the dissimilarity within classes, it is only {relative} times as large. "
         f"{of_page('saturating/figure-7', PATTERNS)}"
     )
 

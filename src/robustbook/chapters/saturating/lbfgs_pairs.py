@@ -179,7 +179,7 @@ def searches(record: Record) -> Table:
         [
             "Network and variant",
             *("found", "stalled", "... at once", "limit"),
-            *("iterations, found", "distance", "iterations, failed", "distance"),
+            *("iterations, found", "distance, found", "iterations, failed", "distance, failed"),
         ],
         list(_search_rows(record)),
     )

@@ -6,6 +6,8 @@ from robustbook.chapters.badges import of_page
 
 MLPS = {"sigmoid-mlp": "Sigmoid MLP", "relu-mlp": "ReLU MLP"}
 NETWORKS = {**MLPS, "cnn": "CNN"}
+IN_SENTENCES = {network: title.replace("S", "s") for network, title in NETWORKS.items()}
+"""The networks' names within a sentence, where only abbreviations have capital letters."""
 METHODS = ("vanilla", "adversarial", "saturated")
 COMPARED = ("vanilla", "saturated")
 """The two training methods that most figures compare."""

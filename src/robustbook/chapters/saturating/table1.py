@@ -22,12 +22,12 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.survey import fast
-from robustbook.chapters.wording import minus, spread, spread_or, whole_percent
+from robustbook.chapters.wording import from_to, minus, spread, spread_or, whole_percent
 from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import METHODS, NETWORKS, fgsm_target, verdicts_of_table_1
+from .names import COMPARED, IN_SENTENCES, METHODS, NETWORKS, fgsm_target, verdicts_of_table_1
 
 ATTACKS = {
     "float32": "FGSM, float32",
@@ -56,7 +56,7 @@ TABLED = (
 SEARCHED = ("clean", "float32", "float64", "flushed", "probabilities", "signs", "pgd softened")
 GRADIENTS = {
     "float32": "float32",
-    "flushed": "flushed",
+    "flushed": "denormals flushed",
     "float64": "float64",
     "probabilities": "clipped probabilities",
 }
@@ -97,7 +97,7 @@ def after_fgsm(record: Record) -> str:
     in the paper, and with those under the strongest attack.
     """
     kept: list[str] = []
-    for network, title in NETWORKS.items():
+    for network, title in IN_SENTENCES.items():
         target = fgsm_target(network, "saturated")
         kept.append(
             f"{fmean(of_target(record, target)):.1f} % for the {title} "
@@ -106,8 +106,27 @@ def after_fgsm(record: Record) -> str:
     return whole_percent(
         f"After one FGSM step, the accuracy of the saturated networks on {_images(record):,} test "
         f"images is {', '.join(kept[:-1])} and {kept[-1]}. After PGD with softened slopes, it is "
-        f"at most {_softened(record):.1f} % on {record.parameters['controls']:,} test images. So "
-        "on the MLPs, FGSM misses many adversarial images."
+        f"at most {_softened(record):.1f} % on {record.parameters['controls']:,} test images "
+        "(all means over the seeds). So on the MLPs, FGSM misses many adversarial images."
+    )
+
+
+def random_signs(record: Record) -> str:
+    """Return sentences that state by how much random signs reduce the accuracy of the vanilla and
+    the saturated networks.
+    """
+    found = accuracies(record)
+    lost = [
+        fmean(of_target(record, f"saturating/table-1/{network.removesuffix('-mlp')}-{m}/accuracy"))
+        - fmean(found[network][m]["signs"])
+        for network in NETWORKS
+        for m in COMPARED
+    ]
+    return (
+        "*A high accuracy under FGSM alone does not show robustness.* Changing each pixel by plus "
+        "or minus eps at random, without clipping to [0, 1], reduces the accuracy of the vanilla "
+        f"and the saturated networks by only {from_to(lost, '.0f')} points. So if the gradient of "
+        "FGSM is as uninformative as random signs, even a vulnerable network looks robust."
     )
 
 
@@ -150,10 +169,10 @@ def attacks_figure(record: Record) -> Figure:
 
 
 def attacks_table(record: Record) -> Table:
-    """Return a table of each network's accuracy under each attack."""
+    """Return a table of each network's accuracy under the attacks in ``TABLED``."""
     return table(
-        f"Accuracy in per cent on {record.parameters['controls']:,} test images under each attack, "
-        "mean (range over the seeds).",
+        f"Accuracy in per cent on {record.parameters['controls']:,} test images under most of the "
+        "attacks in {numref}`fig-table-1-readings`, mean (range over the seeds).",
         "tab-table-1-readings",
         ["Network, attack", *METHODS],
         list(_attack_rows(record)),
@@ -197,7 +216,7 @@ def diagnosis(record: Record) -> Table:
         "Questions about the evaluation of the saturated networks. An answer marked *red* is a "
         "sign that the measured accuracy overstates the robustness.",
         "tab-table-1-diagnosis",
-        ["Network", "Question", "", "Answer"],
+        ["Network", "Question", "Sign", "Answer"],
         [
             [title, found.question, "red" if found.red else "", found.sentence]
             for network, title in NETWORKS.items()
@@ -271,19 +290,22 @@ def longer_vanilla(record: Record, tried: Record) -> str:
 
 def overfitted(record: Record, ending: str = "") -> str:
     """Return sentences that show that the adversarially trained networks resist one step of FGSM
-    but not PGD. With ``ending`` ", clipped" the images of FGSM are clipped to [0, 1].
+    but not PGD. The first sentence counts the networks on which even random signs succeed more
+    often. With ``ending`` ", clipped" the images of FGSM are clipped to [0, 1].
     """
     found = {network: each["adversarial"] for network, each in accuracies(record).items()}
-    network = max(found, key=lambda each: _above_signs(found[each], ending))
+    ahead = {network: _above_signs(each, ending) for network, each in found.items()}
+    network = max(ahead, key=lambda each: ahead[each])
     single, signs = (fmean(found[network][f"{name}{ending}"]) for name in ("float32", "signs"))
     left = max(fmean(each["pgd"]) for each in found.values())
     clipped = " (both clipped to [0, 1])" if ending else ""
     return whole_percent(
-        f"The {NETWORKS[network]} that was trained on FGSM images classifies {single:.1f} % of "
-        f"{record.parameters['controls']:,} test images correctly after FGSM, and {signs:.1f} % "
-        f"after a perturbation of the same size with random signs{clipped}. After 20 steps "
-        "of PGD in float32 no network that was trained in this way has an accuracy above "
-        f"{left:.1f} %."
+        f"On {sum(more > 0 for more in ahead.values())} of the {len(ahead)} networks that were "
+        "trained on FGSM images, one FGSM step succeeds less often than random signs of the "
+        f"same size. The adversarially trained {IN_SENTENCES[network]} classifies {single:.1f} % "
+        f"of {record.parameters['controls']:,} test images correctly after FGSM, and {signs:.1f} % "
+        f"after random signs{clipped}. After 20 steps of PGD in float32 no network that was "
+        f"trained in this way has a mean accuracy above {left:.1f} %."
     )
 
 

@@ -46,8 +46,9 @@ def answer(record: Record) -> str:
         {"parameters and inputs that follow from it": "padding", "counts in the table": ""},
     )
     return (
-        f"{'Yes' if all(same) else 'No'}: our network agrees with {sum(same)} of the {len(same)} "
-        f"counts in the paper's table. {badges}"
+        f"{'Yes' if all(same) else 'No'}: our network agrees with "
+        f"{'all' if all(same) else f'{sum(same)} of the'} {len(same)} counts in the paper's table. "
+        f"{badges}"
     )
 
 

@@ -84,13 +84,13 @@ def answer(record: Record) -> str:
         "saturating/critique",
         {
             "our predictions that other attacks succeed more often than FGSM": "-fgsm|-pgd",
-            "random signs succeed less often": "random-sign",
+            "random signs succeed hardly more often": "random-sign",
             "share of zero gradients": "zero-gradient",
         },
     )
     return whole_percent(
         f"The saturated networks are{'' if stands else ' not'} robust: one FGSM step leaves up to "
-        f"{max(single):.0f} % of the images correctly classified, and all attacks together at most "
+        f"{max(single):.0f} % of the images correctly classified, and all attacks together leave "
         f"{max(worst):.1f} %. {badges}"
     )
 

@@ -22,6 +22,8 @@ REGIMES: Mapping[str, str] = {
 }
 SMALL = 0.1
 """The largest value of c that we count as one of the paper's "smaller attacks"."""
+LAST = 0.4
+"""The largest value of c in the claim that RSE is more accurate than the network without noise."""
 
 
 def answer(records: Sequence[Record]) -> str:
@@ -103,6 +105,17 @@ def _behind(record: Record, network: str) -> str:
 def ran(records: Sequence[Record]) -> str:
     """Return sentences that state which networks, images and attacks the shown results are from."""
     return " ".join(names.ran(record, network) for record, network in names.best(records))
+
+
+def tested(records: Sequence[Record]) -> str:
+    """Return a sentence that states at which values of c the claim about every c up to 0.4 was
+    tested. Return an empty text if the network of the claim was not run.
+    """
+    record = names.with_network(records, "vgg16")
+    if record is None:
+        return ""
+    cs = [f"{c:g}" for c in names.strengths(record, "vgg16", "rse") if c <= LAST]
+    return f"The claim about every $c$ up to {LAST:g} was tested at $c$ = {listed(cs)} only."
 
 
 def curves(records: Sequence[Record]) -> Figure:

@@ -34,22 +34,26 @@ FAR = 1.0
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return on how many networks RSE is mostly better than no defense, and at how many values of c
-    it is worse. A second sentence says if RSE cannot be ranked among the other defenses.
+    """Return on how many networks RSE is mostly better than no defense, on how many it is better at
+    the same distortion, and at how many values of c it is worse. A second sentence says if RSE
+    cannot be ranked among the other defenses.
     """
     best = names.best(records)
     better = [_mostly_better(*each) for each in best]
+    equal = [at_equal_distance(*each) for each in best]
+    same = sum(
+        found is not None and order(*each, *found[1:]) == BETTER
+        for each, found in zip(best, equal, strict=True)
+    )
     worse = sum(_at(*each, c) == WORSE for each in best for c in names.strengths(*each, "rse"))
     text = (
-        f"On {better.count(True)} of {len(best)} networks, RSE is clearly more accurate than the "
-        "network without a defense at most values of $c$; it is clearly less accurate at "
-        f"{worse or 'none'}."
+        "RSE is clearly more accurate than a network without a defense on "
+        f"{better.count(True)} of {len(best)} networks at most values of $c$, "
+        f"{'and' if same >= better.count(True) else 'but only'} on {same} of {len(best)} at the "
+        f"same distortion; it is clearly less accurate at {worse or 'no'} values of $c$."
     )
     if any(failed(*each) for each in best):
-        text += (
-            " We cannot rank RSE among all other defenses, because some of our networks with them "
-            "are too weak."
-        )
+        text += " Some of our networks with other defenses are too weak to rank."
     return text
 
 

@@ -48,7 +48,8 @@ def answer(record: Record) -> str:
     sure = names.clearly(found.rse, found.none, names.counted(record, network))
     return whole_percent(
         f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. If the noise is switched off "
-        f"at test time, {found.weights:.0f} % of this gain remains, so it comes from the weights."
+        f"at test time, {found.weights:.0f} % of this gain remains, and this part comes from the "
+        "weights."
     )
 
 
@@ -74,7 +75,10 @@ def still_open(record: Record) -> str:
     best = names.best(records_of(f"{PAPER}/figure-6"))
     narrow = listed([NETWORKS[network] for each, network in best if each.profile != "paper"])
     ran = listed([names.in_text(record, network) for network in there])
-    text = f"The shares of the noise and of the weights are measured on {ran} only"
+    text = (
+        "How much of the gain comes from the noise and how much from the weights was measured on "
+        f"{ran} only"
+    )
     text += f"; the stronger attacks were not run on {rest}." if rest else "."
     if narrow:
         text += f" {narrow} were not run at the paper's width."
@@ -139,6 +143,18 @@ def _too_close(record: Record, network: str) -> str:
                 "without noise."
             )
     return f"{text}."
+
+
+def two_shares(record: Record) -> str:
+    """Return a sentence that states which share of RSE's gain under PGD remains if its noise is
+    switched off, and if it is frozen at one draw.
+    """
+    network = names.networks(record)[0]
+    off, frozen = (today.shares(record, network, noise=way).weights for way in ("off", "frozen"))
+    return whole_percent(
+        f"With the noise switched off, {off:.0f} % of the gain remains; with the noise frozen at "
+        f"one draw, {frozen:.0f} % remains."
+    )
 
 
 def averaging(record: Record) -> str:

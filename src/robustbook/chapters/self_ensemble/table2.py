@@ -8,6 +8,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, as_printed, mean, printed, values
 from robustbook.chapters.wording import beside, from_to, listed, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
@@ -46,6 +47,13 @@ def answer(record: Record) -> str:
     if figure6.failed(record, NETWORK):
         text += " We do not rank the other defenses, because our networks with them are too weak."
     return whole_percent(text)
+
+
+def judged_answer(record: Record) -> str:
+    """Return the answer, followed by the verdicts of the page."""
+    orders = "rse-first/|beats"
+    kinds = {"orders of two accuracies": orders, "accuracies": ""}
+    return f"{answer(record)} {of_page('self_ensemble/table-2', kinds)}"
 
 
 def beside_paper(record: Record) -> str:
@@ -87,14 +95,15 @@ def ran(record: Record) -> str:
 
 def baselines(record: Record) -> str:
     """Return sentences that state how far our accuracies on clean images are below the authors',
-    and which of the other defenses come close to a printed accuracy under attack. The last sentence
+    and which accuracies under attack are near a printed one or above it. The last sentence
     says which comparison is fair. Return an empty text if no other defense is far below the
     authors'.
     """
     failed = figure6.failed(record, NETWORK)
     if not failed:
         return ""
-    near = {d: [c for c in CS if _mean(record, d, c) >= _printed(d, c) - CLOSE] for d in failed}
+    ran = names.defenses(record, NETWORK, list(DEFENSES))
+    near = {d: [c for c in CS if _mean(record, d, c) >= _printed(d, c) - CLOSE] for d in ran}
     reached = listed([f"{DEFENSES[d]} {_from(cs)}" for d, cs in near.items() if cs])
     narrow = "" if record.profile == "paper" else "are narrow and "
     text = (
@@ -127,7 +136,7 @@ def _from(cs: Sequence[float]) -> str:
     """Return the values ``cs`` of the attack's constant c as words, such as ``at every $c$``."""
     if list(cs) == list(CS):
         return "at every $c$"
-    if list(cs) == list(CS[-len(cs) :]):
+    if len(cs) > 1 and list(cs) == list(CS[-len(cs) :]):
         return f"from $c = {cs[0]:g}$ on"
     return f"at $c$ = {listed([f'{c:g}' for c in cs])}"
 

@@ -37,12 +37,13 @@ HOLDS, FAILS, OPEN = "holds", "fails", "cannot be judged"
 
 def answer(record: Record) -> str:
     """Return a sentence that answers which steps of the proof hold: Jensen's bound, the Taylor
-    expansion, and the last step to a Lipschitz constant.
+    expansion, and the last step to a Lipschitz constant. The range of ratios is over those sizes of
+    the noise that have the stated outcome on RSE.
     """
     bound = HOLDS if min(of_target(record, JENSEN)) > -1e-6 else FAILS
     network = networks(record)[0]
     smooth, rse = outcome(record, "digits", SMALL), _on_rse(record)
-    scales = _scales(record, network)
+    scales = [s for s in _scales(record, network) if outcome(record, network, s) == rse]
     ratios = from_to([_ratio(record, network, s)[0] for s in scales], ".1f")
     return minus(
         f"Jensen's bound {bound}; the Taylor expansion {smooth} on a small smooth network "
@@ -167,7 +168,8 @@ def fall_in_words(record: Record) -> str:
     negative = mean(record, "negative trace", network=network)
     falls = fmean(change) + 2 * error < 0
     return whole_percent(
-        f"The trace is negative on {negative:.0f} % of the {_bent(record)} images. On "
+        f"The trace is negative on {f'{negative:.0f} %' if negative else 'none'} of the "
+        f"{_bent(record)} images. On "
         f"{in_text(record, network)} ({len(change)} images), the mean loss is {fmean(quiet):.2f} "
         f"without noise and {fmean(noisy[-1]):.2f} with the noise of the training; the difference "
         f"is {difference}.{' So the loss falls, although the trace predicts a rise.' * falls} The "

@@ -9,12 +9,13 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, mean, settings, values
 from robustbook.chapters.wording import bullets, listed, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import best, clearly, counted, full_title, in_text, networks, size, steps, title
+from .names import best, clearly, counted, full_title, in_text, networks, ranges, size, steps, title
 
 DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE with noise on the image"}
 ATTACKS = {
@@ -47,24 +48,33 @@ BOUNDS = {
 def answer(record: Record) -> str:
     """Return a sentence with RSE's accuracy on clean images, and its accuracy under all attacks
     together within the middle one of the tested l2 radii. The last number is for a network without
-    a defense.
+    a defense. RSE keeps a part of its accuracy if it is clearly above the last number.
     """
     network = networks(record)[0]
     r = middle(record, network)
     clean = accuracy(record, network, "clean", draws(record, network, "clean")[0])
     left, plain = (within(record, network, d, "all", r) for d in ("rse", "none"))
-    lead = "No" if clearly(clean, left, counted(record, network)) else "This run cannot tell"
+    images = counted(record, network)
+    lead = "Partly" if clearly(left, plain, images) else "No"
+    if not clearly(clean, left, images):
+        lead = "This run cannot tell"
     return whole_percent(
-        f"{lead}: attacks within the l2 radius {r:g} lower the accuracy of RSE from {clean:.0f} to "
-        f"{left:.0f} %, and leave {plain:.1f} % without a defense ({title(record, network)}; "
-        f"{size(record, network)})."
+        f"{lead}: all attacks together, within the l2 radius {r:g}, lower the accuracy of RSE from "
+        f"{clean:.1f} to {left:.1f} %, and leave {plain:.1f} % without a defense "
+        f"({title(record, network)}; {size(record, network)})."
     )
+
+
+def judged_answer(record: Record) -> str:
+    """Return the answer, followed by the verdict on averaging over the noise."""
+    kinds = {"effect of averaging in the paper's attack": "eot-lowers-rse", "": ""}
+    return f"{answer(record)} {of_page('self_ensemble/today', kinds)}"
 
 
 @dataclass(frozen=True)
 class Shares:
     """Accuracies under PGD within one l2 radius: without a defense, with RSE if its noise is
-    switched off, and with RSE and its noise.
+    switched off or frozen at one draw, and with RSE and its noise.
     """
 
     none: float
@@ -73,22 +83,24 @@ class Shares:
 
     @property
     def weights(self) -> float:
-        """Return which share of RSE's gain in accuracy remains if its noise is switched off, in
-        percent.
+        """Return which share of RSE's gain in accuracy remains if its noise is switched off or
+        frozen, in percent.
         """
         return 100 * (self.off - self.none) / (self.rse - self.none)
 
 
-def shares(record: Record, network: str, defense: str = "rse") -> Shares:
+def shares(record: Record, network: str, defense: str = "rse", noise: str = "off") -> Shares:
     """Return the accuracies from which the share of the noise and that of the weights follow. If
     there is noise, PGD averages over as many draws of it as in any run.
+
+    ``noise``: how the noise is removed, by switching it "off" or by keeping one draw ("frozen").
     """
     r = middle(record, network)
     of = {"network": network, "attack": "pgd l2", "eps": r}
     most = max(map(int, settings(record, "accuracy", "averaged", defense=defense, **of)))
     return Shares(
         mean(record, "accuracy", defense="none", **of),
-        mean(record, "accuracy as seen", network=network, defense=defense, attack="off"),
+        mean(record, "accuracy as seen", network=network, defense=defense, attack=noise),
         mean(record, "accuracy", defense=defense, averaged=most, **of),
     )
 
@@ -153,12 +165,12 @@ def attacks(version: Version) -> Table:
     """
     return table(
         f"{version.heading}. *Accuracy* in per cent: each attacked image is classified several "
-        "times with new noise; mean over these classifications and the seeds (range over the "
-        "seeds). *Draws*: over how many draws of the noise each attack step averages. *Spread*: "
-        "the highest minus the lowest of the accuracies with new noise, for the seed with the "
-        "largest difference. *Distortion*: root mean square of the l2 distance over all images, "
-        "as in the paper. *As seen*: accuracy of the attacked network, with frozen noise or "
-        f"without noise. {'; '.join(_images(version.record))}.",
+        "times with new noise; mean over these classifications and the seeds"
+        f"{ranges(version.record)}. *Draws*: over how many draws of the noise each attack step "
+        "averages. *Spread*: the highest minus the lowest of the accuracies with new noise, for "
+        "the seed with the largest difference. *Distortion*: root mean square of the l2 distance "
+        "over all images, as in the paper. *As seen*: accuracy of the attacked network, with "
+        f"frozen noise or without noise. The attacks are run on {listed(_images(version.record))}.",
         f"tab-rse-today-attacks-{version.tag}",
         ["Network, attack", "Draws", "Radius", "Accuracy", "Spread", "Distortion", "As seen"],
         list(_attack_rows(version.record)),
@@ -288,16 +300,14 @@ def frozen_in_words(records: Sequence[Record]) -> str:
 
 
 def _frozen_in_words(record: Record, network: str) -> str:
-    rse = shares(record, network)
-    frozen = mean(record, "accuracy as seen", network=network, defense="rse", attack="frozen")
-    remains = Shares(rse.none, frozen, rse.rse).weights
+    frozen = shares(record, network, noise="frozen")
     r = middle(record, network)
     moved = [accuracy(record, network, attack, 1, r) for attack in ("frozen", "off")]
     return whole_percent(
-        f"If the noise is frozen at one draw, the accuracy is {frozen:.1f} %, so only "
-        f"{remains:.0f} % of the gain remains. With new noise, RSE classifies {moved[0]:.1f} % of "
-        f"the images correctly that PGD made against frozen noise, and {moved[1]:.1f} % of those "
-        "that it made without noise."
+        f"If the noise is frozen at one draw, the accuracy is {frozen.off:.1f} %, so only "
+        f"{frozen.weights:.0f} % of the gain remains. With new noise, RSE classifies "
+        f"{moved[0]:.1f} % of the images correctly that PGD made against frozen noise, and "
+        f"{moved[1]:.1f} % of those that it made without noise."
     )
 
 
@@ -308,7 +318,7 @@ def _images(record: Record) -> Iterator[str]:
             for row in record.rows
             if row.name == "accuracy" and row.setting.get("network") == network
         }
-        yield f"{title(record, network)}: {max(filter(None, counts)):,} test images"
+        yield f"{max(filter(None, counts)):,} test images ({title(record, network)})"
 
 
 def _attack_rows(record: Record) -> Iterator[list[str]]:

@@ -171,10 +171,10 @@ def attacks(version: Version) -> Table:
         f"{version.heading}. ZOO on images that the network classifies correctly. *Success*: the "
         "share of images on which ZOO succeeds, in per cent, as the mean over several "
         f"classifications with new noise and over the seeds{ranges(version.record)}. *Distance*: "
-        "the median l2 norm of the successful perturbations. *Answers*: how often the network is "
+        "the median l2 norm of the successful perturbations. *Queries*: how often the network is "
         "called for each image.",
         f"tab-rse-zoo-attacks-{version.tag}",
-        ["Network, h", "Draws", "Images", "Success", "Distance", "Answers"],
+        ["Network, h", "Draws", "Images", "Success", "Distance", "Queries"],
         list(_attack_rows(version.record)),
         align="lrrrrr",
     )

@@ -16,6 +16,7 @@ from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
 from robustbook.ledger import Record
 
 from .shares import apart
+from .sizes import ranges
 
 START = "survey/cohen-cifar10"
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -120,7 +121,7 @@ def printed_beside(version: Version) -> Table:
     record = version.record
     return table(
         f"{version.heading}: {_network(record)}, {_images(record)}. Certified accuracy in per "
-        "cent, printed / **ours** (range over the seeds). A number alone is ours.",
+        f"cent, printed / **ours**{ranges(record)}. A number alone is ours.",
         f"tab-survey-certified-{version.tag}",
         ["l2 radius", *(f"sigma {sigma:g}" for sigma in sigmas(record))],
         [[f"{r:g}", *(_cell(record, sigma, r) for sigma in sigmas(record))] for r in RADII],

@@ -33,7 +33,7 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record, difference_interval
 
-from .sizes import tested, with_images
+from .sizes import ranges, tested, with_images
 
 FILTERS: Mapping[str, str] = {
     "mean": "mean 3 x 3",
@@ -62,6 +62,10 @@ STEPS = {
 IMAGENET = "survey/denoise-imagenet"
 NEAR = 0.5
 """The change of the relative noise, in per cent, up to which we call the noise unchanged."""
+MASKED = 1.0
+"""The accuracy under attack, in per cent, above which a network that was trained on clean images
+counts as a sign of gradient masking. The claim in the ledger has the same limit.
+"""
 NEARLY = 5.0
 """The change of its input, in per cent, below which we say that a block cannot show what its filter
 does.
@@ -337,7 +341,7 @@ def accuracies(version: Version) -> Table:
             if any(cells):
                 rows.append([NAMES[name], *(spread_or(each) for each in cells)])
     return table(
-        f"{version.heading}: accuracy in per cent of {network(record)} (range over the seeds). The "
+        f"{version.heading}: accuracy in per cent of {network(record)}{ranges(record)}. The "
         "last column is the share of the first test images that are classified correctly under PGD "
         "and under stronger attacks.",
         f"tab-survey-denoising-accuracies-{version.tag}",
@@ -517,8 +521,8 @@ def noise(version: Version) -> Table:
             rows.append([NAMES[name], f"{stage.removeprefix('stage')}", *cells, change])
     return table(
         f"{version.heading}: relative noise of the feature maps before and after each block, under "
-        "PGD with 20 steps, and the mean over images of the ratio noise after / noise before "
-        "(range over the seeds). If the ratio is below 1, the block reduces the noise. *Change*: "
+        "PGD with 20 steps, and the mean over images of the ratio noise after / noise before"
+        f"{ranges(record)}. If the ratio is below 1, the block reduces the noise. *Change*: "
         "the norm of the block's output minus its input, divided by the norm of the input, for one "
         "channel of two attacked images. The feature maps of the other blocks are not stored.",
         f"tab-survey-denoising-noise-{version.tag}",
@@ -570,9 +574,12 @@ def _changed(percents: list[float]) -> str:
 
 
 def control(record: Record) -> str:
-    """Return sentences that state the accuracy under attack of the networks that were trained on
-    clean images, and under AutoAttack alone, which the claim in the table of verdicts names.
+    """Return sentences that say whether the network with Gaussian blocks shows gradient masking.
+    They state the accuracy under attack of the networks that were trained on clean images, and
+    under AutoAttack alone, which the claim in the table of verdicts names.
     """
+    masked = accuracy(record, WHOLE, "worst", "standard") > MASKED
+    sign = "gradient masking is likely" if masked else "we see no sign of gradient masking"
     worst, auto = (
         [
             f"{fmean(found):.1f} % ({NAMES[name]})"
@@ -587,14 +594,14 @@ def control(record: Record) -> str:
     )
     blocks = len(settings(record, "ratio", "stage", variant=WHOLE))
     alone = (
-        f"Under AutoAttack alone, it is {' and '.join(auto)}."
+        f"Under AutoAttack alone, the accuracy is {' and '.join(auto)}."
         if auto
         else "The claim about this network names AutoAttack, which has not been run for these "
         "stored results. They contain PGD on the cross entropy and on the margin. Each further "
         "attack can only lower the accuracy under all attacks together."
     )
     return whole_percent(
-        "After training on clean images, the networks classify "
+        f"For the Gaussian filter, {sign}. After training on clean images, the networks classify "
         f"{' and '.join(worst)} of {_images(record, 'worst'):,} test images correctly under all of "
         f"our attacks. The second network has {blocks} Gaussian blocks. {alone}"
     )

@@ -27,7 +27,7 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
-from .sizes import tested, with_images
+from .sizes import ranges, tested, with_images
 
 METHODS: Mapping[str, tuple[str, str]] = {
     "fgsm": ("FGSM", "adv"),
@@ -132,6 +132,20 @@ def answer(record: Record) -> str:
     )
 
 
+def under_autoattack(record: Record) -> str:
+    """Return a sentence that states the accuracy under AutoAttack after training on FGSM with a
+    random start, and on how many images it was measured.
+    """
+    name = first_set(record)
+    of = {"set": name, "eps": main_radius(record), "method": "fgsm-rs", "attack": "autoattack"}
+    there = printed(f"survey/{PRINTED[name]['autoattack']}")
+    return whole_percent(
+        "Under AutoAttack, the network trained with the random start has an accuracy of "
+        f"{mean(record, 'accuracy', **of):.1f} % ({there} % in the paper), on "
+        f"{tested(record, 'accuracy', **of):,} images."
+    )
+
+
 def compared(record: Record) -> str:
     """Return sentences that state the accuracies under PGD of four networks: trained on FGSM with
     and without a random start, with N-FGSM, and with PGD. If the network trained with PGD learned
@@ -204,7 +218,7 @@ def radii(version: Version) -> Table:
     images = tested(record, "accuracy", set=name, attack="pgd-50")
     return table(
         f"{version.heading}: accuracy in per cent on {images:,} test images under PGD with 50 "
-        "steps (range over the seeds). Each network is trained and attacked with the radius of the "
+        f"steps{ranges(record)}. Each network is trained and attacked with the radius of the "
         "column. Without a range, the number is from one network.",
         f"tab-survey-fast-radii-{version.tag}",
         ["Training", *(f"eps {eps:g}{unit}" for eps in at)],
@@ -253,7 +267,7 @@ def printed_beside(version: Version) -> Table:
             ]
         )
     return table(
-        f"{version.heading}: accuracy in per cent, printed / **ours** (range over the seeds), of "
+        f"{version.heading}: accuracy in per cent, printed / **ours**{ranges(record)}, of "
         f"networks trained and attacked with radius {eps:g}. A number alone is ours. A column with "
         "fewer images uses the first images of the test set. In the last column, an image counts "
         "as correct only if PGD with restarts, PGD on the margin, Square and AutoAttack all fail.",
@@ -476,8 +490,8 @@ def claims(version: Version) -> Table:
         "n-fgsm/cifar10-eps-16/no-collapse": "N-FGSM, eps 16/255",
     }
     return table(
-        f"{version.heading}: accuracy in per cent under PGD with 50 steps on CIFAR-10 (range over "
-        "the seeds).",
+        f"{version.heading}: accuracy in per cent under PGD with 50 steps on CIFAR-10"
+        f"{ranges(version.record)}.",
         f"tab-survey-fast-claims-{version.tag}",
         ["Training", "Accuracy"],
         [

@@ -22,7 +22,7 @@ from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
 from .shares import apart
-from .sizes import tested, with_images
+from .sizes import ranges, tested, with_images
 
 TARGETS = "survey/goodfellow"
 TESTS: Mapping[str, tuple[str, str]] = {
@@ -176,7 +176,7 @@ def printed_beside(version: Version) -> Table:
             images = {row.images for row in version.record.rows if row.target == wanted}
             rows.append([words, beside(ours, theirs), ", ".join(f"{n:,}" for n in images if n)])
     return table(
-        f"{version.heading}: error in per cent, printed / **ours** (range over the seeds). A "
+        f"{version.heading}: error in per cent, printed / **ours**{ranges(version.record)}. A "
         "number alone is ours; a dash stands for a network that we did not train. FGSM has a "
         "radius of 0.25 and does not clip images. The weight alpha of the adversarial loss is 0.5.",
         f"tab-survey-goodfellow-{version.tag}",
@@ -201,7 +201,7 @@ def confidences(version: Version) -> Table:
     ]
     return table(
         f"{version.heading}: mean probability in per cent of the predicted class on the images "
-        "that are misclassified under FGSM, printed / **ours** (range over the seeds).",
+        f"that are misclassified under FGSM, printed / **ours**{ranges(version.record)}.",
         f"tab-survey-goodfellow-confidence-{version.tag}",
         ["Network", "Confidence"],
         rows,
@@ -225,8 +225,8 @@ def rubbish(version: Version) -> Table:
     images = tested(version.record, "error", rubbish="maxout-softmax")
     return table(
         f"{version.heading}: percentage of {images:,} images of Gaussian noise (mean 0, standard "
-        "deviation 1) for which some class has a probability above one half, printed / **ours** "
-        "(range over the seeds).",
+        "deviation 1) for which some class has a probability above one half, printed / **ours**"
+        f"{ranges(version.record)}.",
         f"tab-survey-goodfellow-rubbish-{version.tag}",
         ["Network", "Classified as a digit"],
         rows,
@@ -243,10 +243,11 @@ def alphas(version: Version) -> Table:
         for network in settings(record, "error", "network", attack="worst")
         if network.startswith("maxout ")
     )
+    first = " Networks for every alpha were trained only with the first seed."
+    first *= len(record.seeds) > 1
     return table(
         f"{version.heading}: error in per cent of maxout networks by the weight alpha of the clean "
-        "loss (range over the seeds). Networks for every alpha were trained only with the first "
-        "seed.",
+        f"loss{ranges(record)}.{first}",
         f"tab-survey-goodfellow-alpha-{version.tag}",
         ["alpha", *(_heading(record, attack) for attack in TESTS)],
         [
@@ -285,11 +286,12 @@ def strongest(record: Record) -> str:
     """Return sentences that state two errors: under FGSM alone, and under several strong attacks
     together. Under several attacks, an image counts as an error if any attack succeeds. As the two
     errors are measured on different numbers of images, the sentences also compare FGSM and PGD on
-    the same images. They begin with "No" if PGD leads to a clearly larger error for every seed.
+    the same images, as far as the record allows it. They begin with "No" if PGD leads to a clearly
+    larger error for every seed.
     """
-    fgsm, worst = (
+    fgsm, worst, pgd = (
         values(record, "error", network="maxout 0.5", attack=attack)[0]
-        for attack in ("fgsm", "worst")
+        for attack in ("fgsm", "worst", "pgd-40")
     )
     many, few = (
         tested(record, "error", network="maxout 0.5", attack=attack) for attack in ("fgsm", "worst")
@@ -304,5 +306,7 @@ def strongest(record: Record) -> str:
         f"test images. For {worst:.1f} % of the first {few:,} of these images, at least one of "
         "three stronger attacks succeeds: PGD with restarts on the cross entropy, PGD on the "
         f"margin, or the Square attack. On the same {few:,} images, the error under PGD with 40 "
-        f"steps is {size} 10 percentage points larger than under FGSM{where}."
+        f"steps is {pgd:.1f} %. The stored results do not contain the error under FGSM on these "
+        f"{few:,} images alone, but the error under PGD is {size} 10 percentage points "
+        f"larger{where}."
     )

@@ -23,7 +23,8 @@ from robustbook.chapters.wording import beside, listed, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
-from .shares import images_of
+from .shares import apart, images_of
+from .sizes import ranges
 
 TABLE = "survey/madry-table-1"
 ATTACKS: Mapping[str, str] = {
@@ -242,7 +243,7 @@ def printed_beside(version: Version) -> Table:
     rows.append(["A", worst, *_cells(record, "white", "worst", None)])
     return table(
         f"{version.heading}: accuracy in per cent of the adversarially trained network A, printed "
-        "/ **ours** (range over the seeds). The attack uses the gradients of A itself, of an "
+        f"/ **ours**{ranges(record)}. The attack uses the gradients of A itself, of an "
         "independently trained copy A', or of another architecture B. We used the first images of "
         "the test set. So rows with different numbers of images cannot be compared exactly.",
         f"tab-survey-madry-{version.tag}",
@@ -265,7 +266,7 @@ def natural(version: Version) -> Table:
     images = images_of(record, "accuracy", source="natural")
     return table(
         f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
-        f"/ **ours** (range over the seeds), on the first {images:,} test images.",
+        f"/ **ours**{ranges(record)}, on the first {images:,} test images.",
         f"tab-survey-madry-natural-{version.tag}",
         ["Attack", "Accuracy"],
         rows,
@@ -315,15 +316,29 @@ def schedules(version: Version) -> Table:
             ]
             rows.append([words, f"{steps:,}", *(spread_or(each, 1, missing="-") for each in found)])
     return table(
-        f"{version.heading}: accuracy in per cent after each schedule of adversarial training "
-        "(range over the seeds). *Printed*: PGD with 40 steps of 0.01 in each training step, "
-        "learning rate 0.0001. *Short*: fewer and larger PGD steps, and a larger learning rate "
-        "that falls to 0. *Rising radius*: the radius rises from 0 over the first two fifths of "
-        "the training.",
+        f"{version.heading}: accuracy in per cent after each schedule of adversarial training"
+        f"{ranges(record)}. {_explained(record)}",
         f"tab-survey-madry-schedules-{version.tag}",
         ["Schedule", "Training steps", "clean", "PGD, 40 steps"],
         rows,
     )
+
+
+def _explained(record: Record) -> str:
+    """Return sentences that explain the names of the training schedules in a record."""
+    kinds = _schedules(record)
+    told = {
+        "*Printed*: PGD with 40 steps of 0.01 in each training step, learning rate 0.0001.": (
+            "printed" in kinds
+        ),
+        "*Short*: fewer and larger PGD steps, and a larger learning rate that falls to 0.": (
+            any(kind != "printed" for kind in kinds)
+        ),
+        "*Rising radius*: the radius rises from 0 over the first two fifths of the training.": (
+            "rising" in kinds
+        ),
+    }
+    return " ".join(words for words, shown in told.items() if shown)
 
 
 def _schedules(record: Record) -> dict[str, str]:
@@ -413,7 +428,7 @@ def shortest(record: Record) -> str:
 def masking(record: Record) -> str:
     """Return sentences that compare the accuracies under the Square attack, which uses no gradient,
     and under PGD with restarts, on the same images. If Square leaves fewer images correct, this is
-    a sign of gradient masking.
+    a sign of gradient masking. The sign is weak if the difference is within the binomial error.
     """
     square, pgd, margin = (
         mean(record, "accuracy", source="white", attack=attack)
@@ -426,9 +441,12 @@ def masking(record: Record) -> str:
         "the margin. Square uses no gradient. "
     )
     if square < min(pgd, margin):
+        fewer = (min(pgd, margin) - square) * images / 100
+        weak = "" if apart(square, min(pgd, margin), images) else "weak "
         told += (
             "It leaves fewer images correct than PGD, so PGD does not find all adversarial images. "
-            "This is a sign of gradient masking."
+            f"This is a {weak}sign of gradient masking: the difference is {fewer:.3g} of "
+            f"{images:,} images."
         )
     else:
         told += "It leaves no fewer images correct, so it gives no sign of gradient masking."
@@ -438,15 +456,14 @@ def masking(record: Record) -> str:
 def starts(record: Record) -> Figure:
     """Draw the losses that PGD reaches from many random starts, with one row for each image."""
     titles = {"natural": "trained on clean images", "adversarial": "trained on PGD's images"}
-    looks = {"natural": LOOKS["none"], "adversarial": LOOKS["rse"]}
     found = {
         title: {
-            f"image {i + 1}": {kind: losses}
+            f"image {i + 1}": {"losses": losses}
             for i, losses in enumerate(array(record, f"losses/{kind}"))
         }
         for kind, title in titles.items()
     }
-    return figures.strips(found, looks, "cross entropy that PGD reaches")
+    return figures.strips(found, {"losses": LOOKS["rse"]}, "cross entropy that PGD reaches")
 
 
 def concentration(record: Record) -> str:
@@ -471,7 +488,7 @@ def concentration(record: Record) -> str:
     if not any(smaller):
         head = "No, on neither network."
     elif not all(smaller):
-        head = f"Only on the network {names[smaller.index(True)]}."
+        head = f"In our run, they do so only on the network {names[smaller.index(True)]}."
     rule = (
         "We call the losses on one image similar if their range is less than "
         f"{CLOSE:g} times the range of the images' mean losses."

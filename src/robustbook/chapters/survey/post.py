@@ -19,6 +19,7 @@ from robustbook.ledger import Record
 
 from .denoising import network
 from .shares import apart, images_of
+from .sizes import ranges
 
 LAYERS: Mapping[str, str] = {
     "images": "image",
@@ -63,11 +64,12 @@ def measured(record: Record) -> str:
     start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
     clean, adversarial = (100 * noise(record, training, "stage4") for training in TRAININGS)
     return whole_percent(
-        "The first row is about the network trained on clean images: the relative noise of its "
-        f"last feature maps is {end / start:.1f} times that of the image. The second row compares "
-        f"two networks: the relative noise of the last feature maps is {adversarial:.0f} % after "
-        f"adversarial training, and {clean:.0f} % after training on clean images. The answer above "
-        "does not compare two networks in this way (see *Limits of the relative noise*)."
+        "The first row of the closed table is about the network trained on clean images: the "
+        f"relative noise of its last feature maps is {end / start:.1f} times that of the image. "
+        "The second row compares two networks: the relative noise of the last feature maps is "
+        f"{adversarial:.0f} % after adversarial training, and {clean:.0f} % after training on "
+        "clean images. The answer above does not compare two networks in this way (see *Limits of "
+        "the relative noise*)."
     )
 
 
@@ -184,7 +186,7 @@ def noises(version: Version) -> Table:
     ]
     return table(
         f"{version.heading}: relative noise at the image and after each stage of "
-        f"{network(record)}, mean over test images (range over the seeds).",
+        f"{network(record)}, mean over test images{ranges(record)}.",
         f"tab-survey-post-noise-{version.tag}",
         ["Network and perturbation", "image", *(f"stage {i}" for i in range(1, 5))],
         rows,
@@ -207,7 +209,7 @@ def caveats(version: Version) -> Table:
         ]
         rows.append([words, *(spread(each) if each else "-" for each in cells)])
     return table(
-        f"{version.heading}: accuracy in per cent of {network(record)} (range over the seeds), on "
+        f"{version.heading}: accuracy in per cent of {network(record)}{ranges(record)}, on "
         "clean images and under PGD in two norms. The l2 attack has radius 0.5.",
         f"tab-survey-post-caveats-{version.tag}",
         ["Training", "clean", "l-infinity", "l2"],

@@ -28,3 +28,10 @@ def tested(record: Record, name: str, /, **setting: Any) -> int:
 def with_images(words: str, images: int) -> str:
     """Return the heading of a column or the name of a curve, with the number of test images."""
     return f"{words} ({images:,} images)"
+
+
+def ranges(record: Record) -> str:
+    """Return the words with which a caption explains a range, or "" if the record has one seed and
+    so no range.
+    """
+    return " (range over the seeds)" if len(record.seeds) > 1 else ""

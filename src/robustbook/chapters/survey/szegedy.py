@@ -26,6 +26,7 @@ from robustbook.figures import Picture, Table, table
 from robustbook.ledger import Record
 
 from .shares import apart, images_of
+from .sizes import ranges
 
 TABLE_1, TABLE_2 = "survey/szegedy-table-1", "survey/szegedy-table-2"
 HALVES = "survey/szegedy-tables-3-4"
@@ -210,7 +211,7 @@ def table_1(version: Version) -> Table:
         found = values(record, "distortion", network=name, target="random")
         rows.append([words, *cells, beside(found, as_printed(f"{TABLE_1}/{name}/distortion"), 3)])
     return table(
-        f"{version.heading}: Table 1 on {data(record)}, printed / **ours** (range over the seeds). "
+        f"{version.heading}: Table 1 on {data(record)}, printed / **ours**{ranges(record)}. "
         "Errors are in per cent. The distortion is the mean over the attacked test images.",
         f"tab-survey-szegedy-1-{version.tag}",
         ["Network", "Training error", "Test error", "Minimum distortion"],
@@ -239,7 +240,7 @@ def table_2(version: Version) -> Table:
         rows.append([words, *cells])
     return table(
         f"{version.heading}: error in per cent of the network of the column on the images that "
-        "the attack made for the network of the row, printed / **ours** (range over the seeds). "
+        f"the attack made for the network of the row, printed / **ours**{ranges(record)}. "
         "A number alone is ours; we do not know the printed one. The numbers in brackets are "
         "weight decays.",
         f"tab-survey-szegedy-2-{version.tag}",
@@ -267,7 +268,7 @@ def halves(version: Version) -> Table:
         rows.append([words, *cells])
     return table(
         f"{version.heading}: error in per cent on images that the attack made for FC100-100-10, "
-        "trained on the first half of the training set, printed / **ours** (range over the seeds). "
+        f"trained on the first half of the training set, printed / **ours**{ranges(record)}. "
         "A number alone is ours.",
         f"tab-survey-szegedy-halves-{version.tag}",
         ["Images", *OTHERS.values()],
@@ -281,8 +282,8 @@ def choices(version: Version) -> Table:
     """
     record = version.record
     return table(
-        f"{version.heading}: minimum distortion for two choices of the target class (range over "
-        "the seeds).",
+        f"{version.heading}: minimum distortion for two choices of the target class"
+        f"{ranges(record)}.",
         f"tab-survey-szegedy-targets-{version.tag}",
         ["Network", "printed", "random wrong class", "most probable wrong class"],
         [

@@ -13,6 +13,8 @@ from robustbook.chapters.wording import seeds_in_words, spread, spread_or, whole
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 
+from .sizes import ranges
+
 FRONTS: Mapping[str, str] = {
     "none": "no transformation",
     "8 bits": "rounding to 8 bits",
@@ -112,7 +114,7 @@ def accuracies(version: Version) -> Table:
         rows.append([f"PGD through the transformation, {told} a step", *cells])
     return table(
         f"{version.heading}: {network(record)}, {images(record)}. Accuracy in per cent with each "
-        "transformation (range over the seeds).",
+        f"transformation{ranges(record)}.",
         f"tab-survey-transformations-{version.tag}",
         ["Attack", *(words[0].upper() + words[1:] for words in FRONTS.values())],
         rows,
