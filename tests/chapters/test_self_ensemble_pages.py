@@ -228,8 +228,8 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     text = figure6.answer([paper])
     assert text == (
         "RSE is clearly more accurate than a network without a defense on 0 of 1 networks at most "
-        "values of $c$, and on 0 of 1 at the same distortion; it is clearly less accurate at no "
-        "values of $c$."
+        "values of $c$, and on 0 of 1 at the same distortion; it is clearly worse at no values "
+        "of $c$."
     )
     above = SMALL | {"rse": falling(99, (0.01, 0.1, 1.0))}
     for rse, words in ((60, "$c$, but only on 0 of 1 at"), (80, "$c$, and on 1 of 1 at the same")):

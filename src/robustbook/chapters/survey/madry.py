@@ -463,7 +463,7 @@ def starts(record: Record) -> Figure:
         }
         for kind, title in titles.items()
     }
-    return figures.strips(found, {"losses": LOOKS["rse"]}, "cross entropy that PGD reaches")
+    return figures.strips(found, {"losses": LOOKS["none"]}, "cross entropy that PGD reaches")
 
 
 def concentration(record: Record) -> str:

@@ -28,7 +28,7 @@ from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 
 from .shares import apart, images_of
-from .sizes import tested, with_images
+from .sizes import ranges, tested, with_images
 
 TARGETS = "survey/mosbach-mnist"
 SHORT = "-short"
@@ -343,7 +343,7 @@ def attacks(version: Version) -> Table:
         if kind not in ATTACKS
     ]
     return table(
-        f"{version.heading}: accuracy in per cent under each strong attack (range over the seeds). "
+        f"{version.heading}: accuracy in per cent under each strong attack{ranges(record)}. "
         "For PGD, the heading of the column states the loss that PGD increases (*entropy*: the "
         "cross entropy) and the step size.",
         f"tab-survey-pairing-attacks-{version.tag}",
@@ -425,7 +425,7 @@ def roughness(version: Version) -> Table:
     """
     record = version.record
     return table(
-        f"{version.heading}: mean roughness of the loss surface (range over the seeds).",
+        f"{version.heading}: mean roughness of the loss surface{ranges(record)}.",
         f"tab-survey-pairing-roughness-{version.tag}",
         ["Training", "Roughness"],
         [[METHODS[m], spread(values(record, "roughness", network=m), 3)] for m in methods(record)],
@@ -642,7 +642,7 @@ def falls(version: Version) -> Table:
     images = images_of(record, "accuracy", attack="strongest")
     return table(
         f"{version.heading}: accuracy in per cent under the baseline attack, and its fall under "
-        "the strongest attack in percentage points, printed / **ours** (range over the seeds). "
+        f"the strongest attack in percentage points, printed / **ours**{ranges(record)}. "
         "Both attacks are run on the same images.",
         f"tab-survey-pairing-falls-{version.tag}",
         ["Training", with_images("Baseline attack", images), "Fall"],
