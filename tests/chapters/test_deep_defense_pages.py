@@ -458,7 +458,7 @@ def test_deepfool_by_name() -> None:
     assert f"{min(means):.3f}" in text and f"{max(means):.3f}" in text
     free, clipped = numbers(deepfool.answer(shown))
     assert min(means) < free < clipped < max(means) and clipped > 0.9  # without torchattacks
-    assert "with the 4 that do (" in text
+    assert "with the 5 that do (" in text
     assert "one seed and 200 test images" in deepfool.attacked(shown)
     without = [mean(shown, "distance", preset=preset) for preset in deepfool.UNCLIPPED]
     assert len(without) == sum(each < 0.85 for each in means) == 3 and max(without) < 0.85

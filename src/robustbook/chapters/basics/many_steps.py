@@ -333,9 +333,10 @@ def minimal_table(shown: Study) -> Table:
     rows.append(["grid search", f"{shown.exact[2.0].median():.3f}", "1", "1", "0"])
     return table(
         "Distances that minimal-norm attacks find. *Distance*: the l2 distance to the adversarial "
-        "point that the attack finds (median over the test points). *Ratio*: this distance divided by the distance to the nearest "
-        "adversarial grid point. The ratio may lie below 1, because an adversarial point between "
-        "grid points may be nearer. *Gradients*: the number of gradients per test point.",
+        "point that the attack finds (median over the test points). *Ratio*: this distance "
+        "divided by the distance to the nearest adversarial grid point. The ratio may lie below "
+        "1, because an adversarial point between grid points may be nearer. "
+        "*Gradients*: the number of gradients per test point.",
         "tab-many-steps-minimal",
         ["Attack", "Distance", "Ratio, median", "Ratio, largest", "Gradients"],
         rows,

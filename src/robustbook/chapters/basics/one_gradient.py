@@ -102,8 +102,8 @@ def answer(shown: Study) -> str:
         clean = accuracy(shown.net(shown.images).argmax(1) == shown.labels)
     left = accuracy(~fgsm(shown.net, shown.images, shown.labels, eps=EPS).found)
     return (
-        "**Answer.** A small change is enough: changing each pixel by at most a tenth of its range, "
-        "along the sign of the loss's gradient, lowers the accuracy from "
+        "**Answer.** A small change is enough: changing each pixel by at most a tenth of its "
+        "range, along the sign of the loss's gradient, lowers the accuracy from "
         f"{clean:.0f} to {left:.0f} %."
     )
 

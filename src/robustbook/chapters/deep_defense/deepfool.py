@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import badge, from_to, seeds_in_words, spread
+from robustbook.chapters.wording import badge, from_to, listed, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -32,7 +32,9 @@ PROGRAMS = {
 UNCLIPPED = ("authors", "matlab", "python")
 """The implementations that do not clip images to [0, 1]."""
 FEW = 90
-"""If an attack succeeds on a smaller percentage of the images, its mean distance is marked."""
+"""If an attack succeeds on a smaller percentage of the images, its mean distance is marked, and
+left out of the ranges in sentences.
+"""
 LOOKS = {
     "no clipping": figures.LOOKS["reference"],
     "clipping": figures.LOOKS["adversarial"],
@@ -49,10 +51,23 @@ def answer(record: Record) -> str:
     network = networks(record)[0]
     free, clipped = (_means(record, network, unclipped) for unclipped in (True, False))
     return (
-        "Only if both clip images to the range of pixels or neither does: on "
+        "Only if both clip images or neither does: on "
         f"{with_article(record, network)}, the mean distance is at most {max(free):.3f} without "
-        f"clipping and at least {min(clipped):.3f} with. *Distances of the implementations*: "
+        f"clipping and at least {min(clipped):.3f} with (if nearly all attacks succeed). "
+        "*Distances of the implementations*: "
         f"{badge('no printed number')}"
+    )
+
+
+def ranges_in_short(record: Record) -> str:
+    """Return a phrase with the ranges of the mean distances without and with clipping, on the first
+    network.
+    """
+    network = networks(record)[0]
+    return (
+        "if both clip images to [0, 1] or neither does: the mean distance on "
+        f"{with_article(record, network)} is {_range(record, network, True)} without clipping and "
+        f"{_range(record, network, False)} with"
     )
 
 
@@ -62,9 +77,10 @@ def ranges(record: Record) -> str:
     """
     parts = " ".join(
         f"On {with_article(record, network)}, the mean distance is "
-        f"{_range(record, network, True)} with the {len(UNCLIPPED)} implementations that do not "
-        f"clip, and {_range(record, network, False)} with the {len(PROGRAMS) - len(UNCLIPPED)} "
-        "that do."
+        f"{_range(record, network, True)} with the {len(_means(record, network, True))} "
+        f"implementations that do not clip, and {_range(record, network, False)} with the "
+        f"{len(_means(record, network, False))} that do (implementations that succeed on at least "
+        f"{FEW} % of the images)."
         for network in networks(record)
     )
     return (
@@ -132,8 +148,10 @@ def programs(version: Version) -> Table:
     """Return a table with one row for each combination of implementation and network. The columns
     are two mean distances, the success rate, and the numbers of steps and gradients per image.
     """
+    shown = networks(version.record)
     return table(
-        f"{version.heading}. *Distance*: the mean distance over correctly classified images on "
+        f"{version.heading}, on {listed(with_article(version.record, n) for n in shown)}. "
+        "*Distance*: the mean distance over correctly classified images on "
         "which the attack succeeds. *Reported*: the mean distance that the implementation itself "
         "reports, which may include misclassified images and failures. *Fooled*: the share of "
         "images on which the attack succeeds (%). The numbers of steps and gradients are per "
@@ -149,19 +167,22 @@ def _range(record: Record, network: str, unclipped: bool) -> str:
 
 
 def _means(record: Record, network: str, unclipped: bool) -> list[float]:
-    """Return the mean distances by the implementations that do not clip, or by those that do."""
+    """Return the mean distances by the implementations that do not clip, or by those that do. An
+    implementation that fails on many images is left out.
+    """
     return [
         fmean(values(record, "distance", network=network, preset=preset))
         for preset in PROGRAMS
         if (preset in UNCLIPPED) == unclipped
+        and fmean(values(record, "fooled", network=network, preset=preset)) >= FEW
     ]
 
 
 def _rows(record: Record) -> Iterator[list[str]]:
-    for network in networks(record):
+    for network in (shown := networks(record)):
         for preset, name in PROGRAMS.items():
             cells = (
                 spread(values(record, what, network=network, preset=preset), digits)
                 for what, digits in COLUMNS.items()
             )
-            yield [f"{title(record, network)}: {name}", *cells]
+            yield [f"{title(record, network)}: {name}" if len(shown) > 1 else name, *cells]

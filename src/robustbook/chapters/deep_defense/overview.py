@@ -20,7 +20,7 @@ from robustbook.chapters.wording import listed, minus, page_link, power, whole_p
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from . import figure2, figure3, figure4, names
+from . import deepfool, figure2, figure3, figure4, names
 from .table1 import verdicts
 from .today import nearest_gain
 
@@ -63,23 +63,34 @@ def answer(record: Record) -> str:
     )
     return (
         f"{'Yes' if min(*by_deepfool, *found) > 1 else 'Not always'}, on MNIST: Deep Defense "
-        f"multiplies the median distance to the nearest adversarial image by {least}. {verdicts()}"
+        "multiplies the median distance to the nearest adversarial image (over all attacks that we "
+        f"ran) by {least}. {verdicts()}"
     )
 
 
 def beside(record: Record) -> str:
-    """Return sentences that state by which factor Deep Defense increases the median of the distance
-    that DeepFool finds, and on how many networks adversarial training II gives a larger rho2 than
-    Deep Defense. ``record`` contains the stored results of Table 1.
+    """Return sentences that state by which factors Deep Defense increases three measures of
+    robustness, and on how many networks adversarial training II gives a larger rho2 than Deep
+    Defense. ``record`` contains the stored results of Table 1.
     """
     attacked, shown = _attacked(record)
-    gains = listed(f"{nearest_gain(attacked, n, attack='deepfool'):.2f}" for n in shown)
+    rho, by_deepfool, by_any = (
+        listed(f"{gain:.2f}" for gain in gains)
+        for gains in (
+            [_times(record, n, "deep-defense", "reference") for n in shown],
+            [nearest_gain(attacked, n, attack="deepfool") for n in shown],
+            [nearest_gain(attacked, n) for n in shown],
+        )
+    )
     ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
     return (
-        "For the median distance that DeepFool alone finds, the factors are "
-        f"{gains} (all images are clipped to [0, 1]). But on {names.counted(ahead)}, adversarial "
-        "training with FGSM increases $\\rho_2$, the relative size of DeepFool's perturbation, "
-        f"more than Deep Defense with the released c = {figure3.USUAL['c']:g}."
+        "Three measures of the distance to adversarial images grow with Deep Defense "
+        f"({listed(names.title(record, n) for n in shown)}): $\\rho_2$, the mean relative size of "
+        f"DeepFool's perturbation, by the factors {rho}; the median distance that DeepFool finds "
+        f"with clipping to [0, 1] by {by_deepfool}; and the median of the smallest distance that "
+        f"any of our attacks finds by {by_any}. But on {names.counted(ahead)}, adversarial "
+        "training with FGSM increases $\\rho_2$ more than Deep Defense with the released "
+        f"c = {figure3.USUAL['c']:g}."
     )
 
 
@@ -99,11 +110,17 @@ def claims() -> Table:
     return table(
         "Claims of the paper and its authors, and our own questions (in italics): the page that "
         "tests them, what we find, and the verdicts on that page. A question of our own has no "
-        "verdict; its row counts the verdicts on the numbers and claims that its page compares.",
+        "verdict; its row counts the verdicts on the numbers and claims that its page compares, if "
+        "there are any.",
         "tab-dd-overview",
         ["Claim or question", "Page", "We find", "Verdicts"],
         [
-            [claim.words, page_link(claim.page), claim.find(), _counted(claim.items)]
+            [
+                claim.words,
+                page_link(claim.page).replace("Deepfool", "DeepFool"),
+                claim.find(),
+                _counted(claim.items),
+            ]
             for claim in CLAIMS
         ],
         align="llll",
@@ -222,8 +239,20 @@ def _anchored() -> str:
     for network, name in (("mlp", "fc500-150-10-mnist"), ("lenet", "lenet-mnist")):
         ours = mean(record, "rho2", network=network, method="reference")
         there = float(printed(f"deep_defense/anchor-deepfool-table-1/{name}/rho2") or 0)
-        parts.append(f"{names.TITLES[network]} {ours:.3f}, in the paper {there:.2f}")
+        parts.append(f"{names.TITLES[network]} {ours:.3f}, in the DeepFool paper {there:.2f}")
     return "ρ₂ of the reference networks: " + "; ".join(parts)
+
+
+def _further() -> str:
+    """Return text that states by which factor Deep Defense increases the median of the smallest
+    distance that any attack finds.
+    """
+    record = record_of("deep_defense/today")
+    gains = (
+        f"{nearest_gain(record, n):.2f} times ({names.title(record, n)})"
+        for n in names.networks(record)
+    )
+    return f"median distance to the nearest adversarial image: {', '.join(gains)}"
 
 
 def _replicated() -> str:
@@ -277,6 +306,13 @@ CLAIMS = (
         "anchors",
         ("anchor-deepfool-table-1", "anchor-deepfool-table-3", "anchor-deepfool-text"),
         _anchored,
+    ),
+    Claim("*Does Deep Defense help against stronger attacks too?*", "today", (), _further),
+    Claim(
+        "*When can distances by two implementations of DeepFool be compared?*",
+        "deepfool",
+        (),
+        lambda: deepfool.ranges_in_short(record_of("deep_defense/deepfool")),
     ),
     Claim(
         "A replication of Deep Defense finds more robust networks; its regulariser has no gradient",

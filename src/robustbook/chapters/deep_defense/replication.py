@@ -16,6 +16,7 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from .names import counted, ranges
+from .table1 import EPS_REF
 
 ITEM = "deep_defense/followup-brown-2019"
 METHODS = {
@@ -116,9 +117,9 @@ def methods_table(version: Version) -> Table:
     return table(
         f"{version.heading}. Accuracy in per cent, ρ₂, and accuracy under FGS: "
         f"{beside}{ranges(version.record)}. The sizes of FGS are shares of the replication's "
-        f"ε_ref, {EPS}.",
+        f"reference size {EPS_REF}, {EPS}.",
         f"tab-dd-replication-{version.tag}",
-        ["Network", "accuracy", "ρ₂", *(f"FGS {share} ε_ref" for share in SHARES)],
+        ["Network", "accuracy", "ρ₂", *(f"FGS {share} {EPS_REF}" for share in SHARES)],
         list(_method_rows(version.record)),
     )
 
@@ -130,11 +131,11 @@ def constant(record: Record) -> str:
     """
     apart = max(values(record, "difference"))
     return (
-        "We compare the weights of *Their Deep Defense* with those of a network that is trained in "
-        "the same way, but without the constant regulariser. The largest difference, over all "
-        f"seeds, is {apart:g}. The eps of FGS at which *Their Deep Defense* classifies half of the "
-        f"images correctly is {spread(values(record, 'eps_ref'), 3)} in our runs and {EPS} in the "
-        "replication."
+        "We compare the weights of *Replication's Deep Defense* with those of a network that is "
+        "trained in the same way, but without the constant regulariser. The largest "
+        f"difference, over all seeds, is {apart:g}. The eps of FGS at which *Replication's Deep Defense* "
+        f"classifies half of the images correctly is {spread(values(record, 'eps_ref'), 3)} in our "
+        f"runs and {EPS} in the replication."
     )
 
 

@@ -40,7 +40,7 @@ images. For the profile ``paper`` they are MNIST and CIFAR-10.
 """
 SHARES = (0.2, 0.5, 1.0)
 EPS_REF = r"$\epsilon_\mathrm{ref}$"
-"""The symbol of the reference size in sentences; tables write ε_ref."""
+"""The symbol of the reference size."""
 LOSS = 0.2
 """A decrease of the accuracy by at most this many percentage points does not count as a loss. The
 list of the paper's numbers states the same limit.
@@ -74,8 +74,9 @@ def answer(record: Record) -> str:
         for n in shown
     )
     return (
-        f"{'Yes' if leads and kept else 'Not on all networks'}, on MNIST: Deep Defense multiplies "
-        f"$\\rho_2$ by {ratios}, more than the other methods of the paper's table. {verdicts()}"
+        f"{'Yes' if leads and kept else 'Not on all networks'}, on MNIST and compared with the "
+        f"methods of the paper's table: Deep Defense multiplies $\\rho_2$ by {ratios}, more than "
+        f"they do. {verdicts()}"
     )
 
 
@@ -89,7 +90,8 @@ def verdicts() -> str:
         "": "/deep-defense/fgs-1.0",  # 50 % by definition
         "all others": "",
     }
-    rival = {"claim 7 (adversarial training II)": ("deep_defense/claim-7/check",)}
+    label = "above adversarial training II (claim 7 of the authors' post)"
+    rival = {label: ("deep_defense/claim-7/check",)}
     return f"{of_page('deep_defense/table-1', kinds)}; {labelled('deep_defense', rival)}"
 
 
@@ -232,13 +234,14 @@ def methods_table(version: Version) -> Table:
         f"{spread(values(version.record, 'eps_ref', network=network, reading='eps'), 2)}"
         for network in networks(version.record)
     )
+    grey = not any(map(coloured, networks(version.record)))
+    greys = " (grey levels from 0 to 255)" if grey else ""
     means = f"{'Means' if len(version.record.seeds) > 1 else 'One seed'}{ranges(version.record)}"
     return table(
         f"{version.heading}. {means}. Accuracies in per cent. The last three columns are "
-        "accuracies under FGS at 0.2, 0.5 and 1.0 times ε_ref. At 1.0, the accuracy of Deep "
-        "Defense is 50 % by the definition of ε_ref. Each network with Deep Defense has its own "
-        "ε_ref, in units of the preprocessed pixels (MNIST: grey levels from 0 to 255): "
-        f"{sizes}.",
+        f"accuracies under FGS at 0.2, 0.5 and 1.0 times {EPS_REF}. At 1.0, the accuracy of Deep "
+        f"Defense is 50 % by the definition of {EPS_REF}. Each network with Deep Defense has its "
+        f"own {EPS_REF}, in units of the preprocessed pixels{greys}: {sizes}.",
         f"tab-dd-table-1-{version.tag}",
         ["Network, method", "Acc.", "ρ₂", *(f"FGS {share}" for share in SHARES)],
         list(_method_rows(version.record)),
@@ -270,8 +273,8 @@ def choices(record: Record) -> Table:
     images on which DeepFool fails.
     """
     return table(
-        "Accuracy in per cent under three variants of FGS at ε_ref; the mean number of steps of "
-        "DeepFool; and the share of images (%) on which five steps of DeepFool fail.",
+        f"Accuracy in per cent under three variants of FGS at {EPS_REF}; the mean number of steps "
+        "of DeepFool; and the share of images (%) on which five steps of DeepFool fail.",
         "tab-dd-table-1-readings",
         ["Network, method", *CHOICES.values(), "steps", "not fooled"],
         list(_choice_rows(record)),
