@@ -149,8 +149,8 @@ def test_the_answer_of_table_1() -> None:
             mean(shown, "rho2", network=network, method=m) for m in ("deep-defense", "reference")
         )
         assert f"{ours / start:.2f}" in text
-    assert text.startswith("Yes, on MNIST and compared with ")
-    assert text.endswith("training II (claim 7 of the authors' post)*: " + badge("not reproduced"))
+    assert text.startswith("Yes, on MNIST and among ")
+    assert text.endswith("training II (authors' post)*: " + badge("not reproduced"))
     assert "6 " + badge("reproduced") in text and "80 " + badge("no printed number") in text
     assert table1.changes(shown).count("on both networks") == 2
     leads = table1._leads
@@ -435,7 +435,7 @@ def test_figure_4() -> None:
     count, low, high, start = numbers(figure4.accuracies_in_words(shown))[:4]
     assert count == 25 and low < start < high
     rows = body(figure4.layers_table(version("figure-4")))
-    counts = [int(row[1].replace(",", "")) for row in rows[1:]]
+    counts = [int(row[1].replace(",", "")) for row in rows]
     assert sum(counts[:-1]) == counts[-1]
     narrow = figure4.layers_table(Version(replace(shown, profile="quick"), "This run", fresh=True))
     assert "narrow LeNet" in narrow.markdown and "Parameters" not in narrow.markdown

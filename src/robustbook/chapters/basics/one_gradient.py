@@ -102,7 +102,7 @@ def answer(shown: Study) -> str:
         clean = accuracy(shown.net(shown.images).argmax(1) == shown.labels)
     left = accuracy(~fgsm(shown.net, shown.images, shown.labels, eps=EPS).found)
     return (
-        "**Answer.** A small change is enough: changing each pixel by at most a tenth of its "
+        "**Answer.** A small change is enough: changing pixels by at most a tenth of their "
         "range, along the sign of the loss's gradient, lowers the accuracy from "
         f"{clean:.0f} to {left:.0f} %."
     )

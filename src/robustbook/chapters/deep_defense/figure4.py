@@ -144,7 +144,8 @@ def layers_table(version: Version) -> Table:
     counted = ["Parameters"] if _counts(record) else []
     return table(
         f"{version.heading}. ρ₂ of {with_article(record, 'lenet')}, and in brackets its accuracy "
-        "in per cent. A row names the layer that the regulariser may change.",
+        "in per cent. A row names the layer that the regulariser may change. The reference network "
+        f"has {_cell(record, 'reference', 0.0)}.",
         f"tab-dd-figure-4-{version.tag}",
         ["Layer", *counted, *(f"c = {c:g}" for c in _cs(record))],
         list(rows),
@@ -173,14 +174,12 @@ def _counts(record: Record) -> dict[str, int]:
 
 def _rows(record: Record) -> Iterator[list[str]]:
     counts = _counts(record)
-
-    def cell(layer: str, c: float) -> str:
-        rho, accuracy = (mean(record, name, layer=layer, c=c) for name in ("rho2", "accuracy"))
-        return f"{rho:.3f} ({accuracy:.2f})"
-
-    cs = _cs(record)
-    start = cell("reference", 0.0), *[""] * (len(cs) - 1)
-    yield ["none: the reference", *([""] if counts else []), *start]
     for layer in LOOKS:
         count = [f"{counts[layer]:,}"] if counts else []
-        yield [layer, *count, *(cell(layer, c) for c in cs)]
+        yield [layer, *count, *(_cell(record, layer, c) for c in _cs(record))]
+
+
+def _cell(record: Record, layer: str, c: float) -> str:
+    """Return rho2, and the accuracy in brackets."""
+    rho, accuracy = (mean(record, name, layer=layer, c=c) for name in ("rho2", "accuracy"))
+    return f"{rho:.3f} ({accuracy:.2f})"

@@ -63,8 +63,8 @@ def answer(record: Record) -> str:
     )
     return (
         f"{'Yes' if min(*by_deepfool, *found) > 1 else 'Not always'}, on MNIST: Deep Defense "
-        "multiplies the median distance to the nearest adversarial image (over all attacks that we "
-        f"ran) by {least}. {verdicts()}"
+        "multiplies the median distance to the nearest adversarial image (all our attacks) by "
+        f"{least}. {verdicts()}"
     )
 
 

@@ -133,9 +133,9 @@ def constant(record: Record) -> str:
     return (
         "We compare the weights of *Replication's Deep Defense* with those of a network that is "
         "trained in the same way, but without the constant regulariser. The largest "
-        f"difference, over all seeds, is {apart:g}. The eps of FGS at which *Replication's Deep Defense* "
-        f"classifies half of the images correctly is {spread(values(record, 'eps_ref'), 3)} in our "
-        f"runs and {EPS} in the replication."
+        f"difference, over all seeds, is {apart:g}. The eps of FGS at which *Replication's Deep "
+        "Defense* classifies half of the images correctly is "
+        f"{spread(values(record, 'eps_ref'), 3)} in our runs and {EPS} in the replication."
     )
 
 

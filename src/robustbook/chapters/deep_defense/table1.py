@@ -74,9 +74,9 @@ def answer(record: Record) -> str:
         for n in shown
     )
     return (
-        f"{'Yes' if leads and kept else 'Not on all networks'}, on MNIST and compared with the "
-        f"methods of the paper's table: Deep Defense multiplies $\\rho_2$ by {ratios}, more than "
-        f"they do. {verdicts()}"
+        f"{'Yes' if leads and kept else 'Not on all networks'}, on MNIST and among the paper's "
+        f"methods: Deep Defense multiplies $\\rho_2$ by {ratios}, more than the others. "
+        f"{verdicts()}"
     )
 
 
@@ -88,9 +88,9 @@ def verdicts() -> str:
         "orders of ρ₂": "/table-1/.*/rho2",
         "clean accuracy": "/deep-defense/accuracy",
         "": "/deep-defense/fgs-1.0",  # 50 % by definition
-        "all others": "",
+        "others": "",
     }
-    label = "above adversarial training II (claim 7 of the authors' post)"
+    label = "above adversarial training II (authors' post)"
     rival = {label: ("deep_defense/claim-7/check",)}
     return f"{of_page('deep_defense/table-1', kinds)}; {labelled('deep_defense', rival)}"
 
