@@ -349,7 +349,7 @@ def test_the_length_of_the_training_changes_the_accuracies() -> None:
     told = [
         f"{kept(both, method):.1f}"
         for kept in (pairing.at_baseline, pairing.at_strongest)
-        for method in (f"clp{pairing.SHORT}", "clp")
+        for method in ("clp", f"clp{pairing.SHORT}")
     ]
     assert [f"{number:.1f}" for number in numbers(text)[2:]] == told and "LSQ" not in text
     assert pairing.longer(record("paper", ["clp", "lsq"])) == ""

@@ -500,18 +500,18 @@ def longer(record: Record) -> str:
     """
     there = settings(record, "accuracy", "network")
     both = [m for m in FALLEN if m in there and f"{m}{SHORT}" in there]
-    found = listed(
-        f"with {METHODS[m]} from {at_baseline(record, m + SHORT):.1f} to "
-        f"{at_baseline(record, m):.1f} % under the baseline attack, and from "
-        f"{at_strongest(record, m + SHORT):.1f} to {at_strongest(record, m):.1f} % under the "
-        "strongest attack"
+    found = " ".join(
+        f"With {METHODS[m]}, it is {at_baseline(record, m):.1f} instead of "
+        f"{at_baseline(record, m + SHORT):.1f} % under the baseline attack, and "
+        f"{at_strongest(record, m):.1f} instead of {at_strongest(record, m + SHORT):.1f} % under "
+        "the strongest attack."
         for m in both
     )
     if not both:
         return ""
     return whole_percent(
-        f"The numbers depend on the length of the training. From 10 to 100 epochs, the accuracy "
-        f"changes {found}."
+        "The accuracy depends on the length of the training, here 100 instead of 10 epochs. "
+        f"{found}"
     )
 
 
