@@ -306,8 +306,8 @@ def printed_beside(version: Version) -> Table:
     """
     record = version.record
     return table(
-        f"{version.heading}: accuracy in per cent of {title(record)}, printed / **ours** (range "
-        "over the seeds). The numbers of images are ours.",
+        f"{version.heading}: accuracy in per cent of {title(record)}, printed / "
+        f"**ours**{ranges(record)}. The numbers of images are ours.",
         f"tab-survey-pairing-{version.tag}",
         [
             "Training",
