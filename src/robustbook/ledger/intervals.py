@@ -34,11 +34,11 @@ def prediction_interval(
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
     `unit`). Then b = p (1 - p) / k, where p is the mean share, because our k test images are a
     sample; for other values b = 0. The factor of b is 1.96, because b is not estimated from the n
-    runs. If the paper used the same test images as we did, the interval
-    is wider than necessary. If it used other images, and few of them, the interval is too narrow,
-    because their choice adds its own error. The interval of a share is clipped to
-    its range, and that of a count to 0 and above. With a
-    single run, both ends are the value itself, because one run does not show how much runs vary.
+    runs. If the paper used the same test images as we did, the interval is wider than necessary. If
+    it used other images, and few of them, the interval is too narrow, because their choice adds its
+    own error. The interval of a share is clipped to its range, and that of a count to 0 and above.
+    With a single run, both ends are the value itself, because one run does not show how much runs
+    vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")

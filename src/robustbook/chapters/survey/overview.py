@@ -229,12 +229,6 @@ def _trained(method: str) -> Kept:
     )
 
 
-def _paired() -> Record:
-    """Return the stored results on logit pairing that contain the most training methods."""
-    records = records_of(f"{PAPER}/pairing")
-    return max(records, key=lambda record: len(pairing.methods(record)))
-
-
 def answer(_: Record) -> str:
     """Return a sentence that states how far the accuracies of two defenses fall under stronger
     attacks.
@@ -285,7 +279,7 @@ def on_training() -> str:
     """Return a sentence that states whether our networks can show that adversarial training is
     robust and that penalties on logits are not.
     """
-    record = _paired()
+    record = pairing.most_methods(records_of(f"{PAPER}/pairing"))
     if not pairing.inconclusive(record, record):
         return (
             "Of our networks, only those that were trained on adversarial images are better than "
@@ -334,7 +328,7 @@ def accuracies() -> Figure:
     """Draw the accuracy under a weak attack and under the strongest attack, with one row for each
     defense.
     """
-    paired = _paired()
+    paired = pairing.most_methods(records_of(f"{PAPER}/pairing"))
     changed = record_of(f"{PAPER}/transformations")
     trained = {}
     for method in pairing.methods(paired):
