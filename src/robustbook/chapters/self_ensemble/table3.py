@@ -142,22 +142,6 @@ def main_network(record: Record) -> str:
     return "resnext" if "resnext" in there else there[0]
 
 
-def largest_count(record: Record) -> tuple[float, int]:
-    """Return for how many target classes RSE has the largest distance, and the number of all target
-    classes. The first number is a mean over the seeds.
-    """
-    shown = _defenses(record)
-    classes = _classes(record)
-    each = {d: [_distances(record, d, name) for name in classes] for d in shown}
-    seeds = len(each["rse"][0])
-    count = sum(
-        each["rse"][i][seed] == max(each[d][i][seed] for d in shown)
-        for i in range(len(classes))
-        for seed in range(seeds)
-    )
-    return count / seeds, len(classes)
-
-
 def gallery(record: Record) -> Figure:
     """Draw Figure 7: the image, and the perturbation for each combination of defense and target
     class.
