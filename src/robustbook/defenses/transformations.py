@@ -200,7 +200,7 @@ def jpeg(net: nn.Module, quality: SupportsIndex = 75, *, subsampling: str = "4:2
     """Return ``net`` with JPEG compression of its input.
 
     ``quality``: the quality on the scale of libjpeg, 1 to 100.
-    ``subsampling``: the resolution at which the colour differences are stored. ``4:2:0``, the
+    ``subsampling``: the resolution at which JPEG stores the chroma channels. ``4:2:0``, the
         default of libjpeg, means half the resolution in both directions. ``4:2:2`` means half the
         horizontal resolution, and ``4:4:4`` means full resolution. For gray images ``subsampling``
         has no effect.

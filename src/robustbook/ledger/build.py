@@ -248,8 +248,8 @@ def _pair(target: Target, measured: Measured) -> tuple[Measurement | None, Measu
 
 
 def _values(target: Target, found: Measurement | None) -> Hashable:
-    """Return our measured values of one of the papers' numbers, with errors converted to
-    accuracies; if there are none, return its id.
+    """Return a key that two of the papers' numbers share if our measured values are equal. An error
+    counts as 100 minus the accuracy. The key of a number without measured values is its id.
     """
     if found is None:
         return target.id.replace("error", "accuracy")

@@ -215,9 +215,9 @@ class Store:
         """Copy the result of the function call to another store. Return its size in bytes, and
         whether the other store did not have it yet.
 
-        Results on which it depends are not copied. Instead, a note with the seconds and the
-        provenance is written to the other store for each of them, so that a record that is made
-        from that store can state both for all function calls.
+        The results on which it depends are not copied. For each of these, the other store gets a
+        note with the seconds and the provenance. So a record that is made from the other store can
+        state the seconds and the provenance of all function calls.
 
         Raises Refused if a file is damaged, or if there is no result.
         """

@@ -357,8 +357,8 @@ def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, l
     """Return two curves of the accuracy in percent at each l2 radius: one under the paper's attack,
     and one under all l2 attacks together.
 
-    An attack may also return the images of one within a smaller radius, so the value at each radius
-    is the lowest accuracy up to it.
+    An attack with a large radius may also use the images of an attack with a smaller radius. So the
+    value at each radius is the lowest accuracy at this or any smaller radius.
     """
     clean, elsewhere = found["clean", 1, 0.0], ("clean", "pgd linf", "square")
     bounded = [one for (name, _, _), one in found.items() if name not in elsewhere]

@@ -213,7 +213,9 @@ def _weighted(
 
 
 def _risen(steps: float, step: int) -> float:
-    """Return the share of the attack's radius in a training step, if it rises over ``steps``."""
+    """Return which fraction of the attack's radius a training step uses. In the first ``steps``
+    steps, the fraction rises linearly to 1.
+    """
     return min(1.0, (step + 1) / max(steps, 1.0))
 
 
