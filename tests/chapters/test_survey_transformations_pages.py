@@ -39,6 +39,35 @@ def transformed() -> Record:
     return Record("survey", "transformations", "reduced", {}, (0, 1), rows)
 
 
+def test_knowledge_counts_where_the_difference_exceeds_its_error(transformed: Record) -> None:
+    """On 200 images, 40 and 30 % differ clearly, 40 and 35 % do not."""
+    rows = [
+        Row(value, "percent", None, "accuracy at radius", 0, 200, setting=labels)
+        for front, eps, attack, value in (
+            ("resize-pad", 2, "pgd", 40),
+            ("resize-pad", 2, "pgd aware", 30),
+            ("jpeg", 2, "pgd", 40),
+            ("jpeg", 2, "pgd aware", 35),
+            ("resize-pad", 8, "pgd", 0),
+            ("resize-pad", 8, "pgd aware", 0),
+            ("jpeg", 8, "pgd", 0),
+            ("jpeg", 8, "pgd aware", 0),
+        )
+        for labels in [{"front": front, "eps": eps, "attack": attack}]
+    ]
+    record = replace(transformed, rows=(*transformed.rows, *rows))
+    told = transformations.radii_in_words(record)
+    assert numbers(told) == [2, 255, 40, 30, 40, 35, 8, 255, 0, 0, 0, 0, 2, 255]
+    assert told.endswith("clearly stronger on random resizing at 2/255.")
+    weak = [replace(row, value=0) for row in rows]
+    never = transformations.radii_in_words(replace(record, rows=(*transformed.rows, *weak)))
+    assert never.endswith(
+        "At no radius is PGD clearly stronger with knowledge of the transformation."
+    )
+    table = body(transformations.radii(version_of(record)))
+    assert ["random resizing: PGD through", "30.0", "0.0"] in table and len(table) == 4
+
+
 def test_names_are_those_of_the_studies() -> None:
     """A transformation or sigma without a name would be left out."""
     assert tuple(transformations.FRONTS) == transformations_study.FRONTS
@@ -178,7 +207,9 @@ def test_the_page_shows_the_record_with_networks(certificates: list[Record]) -> 
     here = Page("survey/certified", {}, caps, (networks,))
     here.published, here.others = certified.networks_first(here.published, here.others)
     assert here.shown is networks and here.others == (caps,)
-    assert "profile `reduced`" in str(here.run().data)
+    text = str(here.run().data)
+    assert "profile `reduced`" in text
+    assert text.endswith("Some are from another experiment: profile `paper`; seed 0.")
     assert certified.networks_first(None, ()) == (None, ())
 
 

@@ -49,6 +49,21 @@ def test_every_target_has_a_row(profile: str) -> None:
     assert eot.setting["averaged"] == max(study.SIZES[profile].averaged) and eot.value == 0
 
 
+def test_each_attack_with_a_radius_has_a_row_for_each_radius() -> None:
+    """The rows for the radius 8/255 are those that are judged."""
+    p = check(study.Parameters, {"profile": "reduced", "seeds": [0]})
+    calls = study.calls(p)
+    record = study.condense(p, answers(calls))
+    at = [row.setting for row in record.rows if row.name == "accuracy at radius"]
+    oblivious = [(s["eps"], s["front"], s["attack"]) for s in at if s["attack"] != "pgd aware"]
+    assert len(oblivious) == len(set(oblivious)) == 3 * len(study.FRONTS) * 2
+    aware = sorted((s["eps"], s["front"]) for s in at if s["attack"] == "pgd aware")
+    assert aware == sorted((eps, f) for eps in (2, 4, 8) for f in ("jpeg", "resize-pad"))
+    judged = [row for row in record.rows if row.target]
+    assert all(calls[0, "", "fgsm", 1, eps].arguments["eps"] == eps for eps in study.RADII)
+    assert len(judged) == len({row.target for row in judged})
+
+
 def test_profile_paper_has_the_printed_attack() -> None:
     """The target asks for 100 steps, 30 draws a step and eps 8/255."""
     own = study.SIZES["paper"]

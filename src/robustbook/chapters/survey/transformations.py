@@ -9,7 +9,13 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, settings, values
-from robustbook.chapters.wording import seeds_in_words, spread, spread_or, whole_percent
+from robustbook.chapters.wording import (
+    listed,
+    seeds_in_words,
+    spread,
+    spread_or,
+    whole_percent,
+)
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 
@@ -30,6 +36,7 @@ UNAWARE: Mapping[str, str] = {
     "pgd": "PGD",
 }
 AWARE = "pgd aware"
+AT_RADIUS = "accuracy at radius"
 EPS = "8/255"
 """The l-infinity radius of FGSM and PGD, for all profiles; a test compares it with the study."""
 BROKEN = 10.0
@@ -119,6 +126,59 @@ def accuracies(version: Version) -> Table:
         ["Attack", *(words[0].upper() + words[1:] for words in FRONTS.values())],
         rows,
     )
+
+
+def radii(version: Version) -> Table:
+    """Return a table of accuracies under FGSM and PGD, with one column for each radius. There is
+    one row for each transformation, and for each attack on the network alone or through the
+    transformation.
+    """
+    record = version.record
+    at = sorted(settings(record, AT_RADIUS, "eps"))
+    rows = []
+    for name in SHOWN:
+        attacks = {"fgsm": "FGSM, network alone", "pgd": "PGD, network alone", AWARE: "PGD through"}
+        for attack, words in attacks.items():
+            each = [values(record, AT_RADIUS, front=name, attack=attack, eps=eps) for eps in at]
+            if any(each):
+                rows.append([f"{FRONTS[name]}: {words}", *(spread_or(cell) for cell in each)])
+    return table(
+        f"{version.heading}: {network(record)}, {images(record)}. Accuracy in per cent at three "
+        f"radii{ranges(record)}.",
+        f"tab-survey-transformations-radii-{version.tag}",
+        ["Transformation: attack", *(f"eps {eps:g}/255" for eps in at)],
+        rows,
+    )
+
+
+def radii_in_words(record: Record) -> str:
+    """Return sentences that compare, for each radius, PGD on the network alone with PGD through
+    the transformation. The last sentence names the cases in which the difference exceeds twice its
+    binomial standard error.
+    """
+    told, clear = [], []
+    n = min(row.images for row in record.rows if row.images)
+    for eps in sorted(settings(record, AT_RADIUS, "eps")):
+        cells = [
+            mean(record, AT_RADIUS, front=name, attack=attack, eps=eps)
+            for name in ("resize-pad", "jpeg")
+            for attack in ("pgd", AWARE)
+        ]
+        told.append(
+            f"At radius {eps:g}/255, the accuracy with random resizing is {cells[0]:.1f} % under "
+            f"PGD on the network alone and {cells[1]:.1f} % under PGD through the transformation; "
+            f"with JPEG it is {cells[2]:.1f} and {cells[3]:.1f} %."
+        )
+        for name, alone, through in (("random resizing", *cells[:2]), ("JPEG", *cells[2:])):
+            error = sum(share * (100 - share) / n for share in (alone, through)) ** 0.5
+            if alone - through > 2 * error:
+                clear.append(f"{name} at {eps:g}/255")
+    last = (
+        f"Knowledge of the transformation makes PGD clearly stronger on {listed(clear)}."
+        if clear
+        else "At no radius is PGD clearly stronger with knowledge of the transformation."
+    )
+    return whole_percent(f"{' '.join(told)} {last}")
 
 
 def rounding_in_words(record: Record) -> str:

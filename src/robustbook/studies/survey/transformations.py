@@ -39,6 +39,8 @@ UNAWARE: tuple[Unaware, ...] = ("clean", "fgsm", "deepfool", "pgd")
 QUALITY = 75
 """The JPEG quality, which is the default of libjpeg and the quality that Guo et al. 2018 use."""
 EPS = 8 / 255
+RADII = (2 / 255, 4 / 255)
+"""Smaller radii, at which FGSM and PGD are also run."""
 FRESH = 2**41
 """Random draws are numbered; this is the first for evaluation. Attacks use smaller numbers, and
 check their success with draws from 2**40.
@@ -221,29 +223,40 @@ def _climbed(
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (seed,
-    transformation, attack, number of random draws per step). For an oblivious attack, the
+    transformation, attack, number of random draws per step, radius). For an oblivious attack, the
     transformation is an empty string.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     own = SIZES[p.profile]
-    common = (EPS, own.steps, own.draws, own.images)
+    most = max(own.averaged)
+    sizes = (own.steps, own.draws, own.images)
     for seed in p.seeds:
         network = train(own.model, PLAIN, own.recipe, seed)
         for attack in UNAWARE:
-            found[seed, "", attack, 1] = unaware(network, attack, *common)
+            found[seed, "", attack, 1, EPS] = unaware(network, attack, EPS, *sizes)
         for front, averaged in (("jpeg", 1), *(("resize-pad", k) for k in own.averaged)):
-            call = aware(network, front, averaged, *common)
-            found[seed, front, "pgd", averaged] = call
+            call = aware(network, front, averaged, EPS, *sizes)
+            found[seed, front, "pgd", averaged, EPS] = call
+        for eps in RADII:
+            for attack in ("fgsm", "pgd"):
+                found[seed, "", attack, 1, eps] = unaware(network, attack, eps, *sizes)
+            for front, averaged in (("jpeg", 1), ("resize-pad", most)):
+                call = aware(network, front, averaged, eps, *sizes)
+                found[seed, front, "pgd", averaged, eps] = call
     return found
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy with each transformation under each attack."""
+    """Return the study's results: the accuracy with each transformation under each attack, first
+    for the radius `EPS`, then for all radii.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     most = max(SIZES[p.profile].averaged)
-    for (seed, front, attack, averaged), done in results.items():
+    for (seed, front, attack, averaged, eps), done in results.items():
+        if eps != EPS:
+            continue
         if front:
             label = "pgd aware"
             target = {"jpeg": "jpeg/bpda-accuracy", "resize-pad": "resize-pad/eot-accuracy"}[front]
@@ -251,7 +264,21 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
             rows.append(_row(done.tensors["right"], front, label, averaged, seed, own))
         else:
             rows += _oblivious(done, attack, seed)
+    for (seed, front, attack, averaged, eps), done in results.items():
+        if front and (front == "jpeg" or averaged == most):
+            rows.append(_at_radius(done.tensors["right"], front, "pgd aware", eps, seed))
+        elif not front and attack in ("fgsm", "pgd"):
+            for name in FRONTS:
+                rows.append(_at_radius(done.tensors[f"right/{name}"], name, attack, eps, seed))
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _at_radius(right: Tensor, front: str, attack: str, eps: float, seed: int) -> Row:
+    """Return the accuracy with a transformation, labelled with the radius in units of 1/255."""
+    labels: dict[str, str | float | int | bool]
+    labels = {"front": front, "attack": attack, "eps": round(255 * eps)}
+    name = "accuracy at radius"
+    return Row(percent(right), "percent", None, name, seed, len(right), setting=labels)
 
 
 def _oblivious(done: Done, attack: str, seed: int) -> Iterator[Row]:
