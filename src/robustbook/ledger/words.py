@@ -42,8 +42,8 @@ def measured(value: float | int | None, tolerance: float | None) -> str:
         text = f"{value:.3g}"
     else:
         decimals = max(0 if value == int(value) else 1, 1 - math.floor(math.log10(tolerance)))
-        most = 3 - math.floor(math.log10(abs(value))) if value else decimals
+        most = 3 - math.floor(math.log10(abs(value))) if value else min(decimals, 3)
         # The decimal form is rounded, because 86.35 in binary is a little below 86.35.
         last = Decimal(1).scaleb(-max(0, min(decimals, most)))
-        text = str(Decimal(str(value)).quantize(last, ROUND_HALF_UP))
+        text = format(Decimal(str(value)).quantize(last, ROUND_HALF_UP), "f")
     return text.replace("-", "\N{MINUS SIGN}")
