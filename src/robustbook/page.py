@@ -29,8 +29,8 @@ OWN = {"seeds", "networks"}
 """The parameters whose default None stands for the value of the chosen profile (the size of the
 experiment).
 """
-HEADS = ("Quantity", "Paper", "Tolerance", "Ours", "Interval", "Seeds", "Verdict")
-"""The columns of a table of verdicts."""
+HEADS = ("Quantity", "Paper", "Ours", "Verdict", "Interval", "Tolerance", "Seeds")
+"""The columns of a table of verdicts. A phone shows only the first ones at once."""
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
 
@@ -40,7 +40,7 @@ class Page:
     """The page of one table, figure or claim of a paper; ``item`` is its name.
 
     ``published`` is the book's record of the largest experiment, or None if the book has no stored
-    results; ``others`` are its records of smaller experiments. ``fresh`` is the record of a run
+    results; ``others`` are its records for other profiles. ``fresh`` is the record of a run
     that a reader starts on the page, and None before.
     """
 
@@ -57,7 +57,9 @@ class Page:
         if self.given.get("profile", "published") == "published":
             told = f"This page shows the book's stored results: {self._origin(self.shown)}."
             for other in self.others:
-                told += f" Some are from a smaller experiment: {self._origin(other)}."
+                ranks = [ledger.PROFILES.index(each.profile) for each in (self.shown, other)]
+                which = "a smaller" if ranks[0] < ranks[1] else "another"
+                told += f" Some are from {which} experiment: {self._origin(other)}."
             return Markdown(told)
         from robustbook import publishing  # imported here, because it needs torch
 
@@ -174,19 +176,21 @@ class Page:
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
             [HEADS[k] for k in kept],
             [[row[k] for k in kept] for row in rows],
-            align="".join("lrrrrrl"[k] for k in kept),
+            align="".join("lrrlrrr"[k] for k in kept),
         )
 
     def _verdict(self, entry: ledger.Entry) -> list[str]:
         """Return the row of a paper's number in the table of verdicts."""
         target = self._targets[entry.id]
+        ours, interval = _ours(entry)
         return [
             self._quantity(entry),
             _asked(entry, target) + (" (derived)" if target.kind == "derived" else ""),
-            _number(entry.tolerance),
-            *_ours(entry),
-            str(entry.seeds or ""),
+            ours,
             entry.verdict,
+            interval,
+            _number(entry.tolerance),
+            str(entry.seeds or ""),
         ]
 
     def reasons(self) -> Markdown:
