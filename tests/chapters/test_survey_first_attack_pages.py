@@ -184,10 +184,19 @@ def words(text: str) -> str:
 
 
 def test_the_answer_on_pairing(whole: Record) -> None:
-    """It is from the best record with clean logit pairing."""
+    """It is from the best record with clean logit pairing, on all images of each attack."""
     found = words(pairing.answer([record("paper", ["plain"]), whole, record("quick", ["clp"])]))
     assert found.startswith("They only make weak attacks fail: with clean logit pairing")
     assert numbers(found) == [79.5, 11.5, 62.4, 4.1]
+    rows = [
+        replace(row, value=70, images=1000) if row.setting.get("attack") == "baseline" else row
+        for row in whole.rows
+    ]
+    more = replace(whole, rows=tuple(rows))
+    assert numbers(words(pairing.answer([more])))[:2] == [70, 11.5]
+    below = words(pairing.others([more]))
+    assert "PGD on 1,000 test images, and the stronger attacks on the first 400" in below
+    assert "On the first 400 images, the accuracy under PGD is 79.5 %." in below
     rows = [replace(row, value=1) if row.name == "fall" else row for row in whole.rows]
     low = replace(whole, rows=tuple(rows))
     assert words(pairing.answer([low])).startswith("They do not make our networks robust: ")
@@ -199,7 +208,7 @@ def test_the_answer_on_pairing(whole: Record) -> None:
 def test_the_sentences_below_the_answer(whole: Record) -> None:
     """The best record with both methods, and the four that train on adversarial images."""
     found = words(pairing.others([record("paper", ["clp"]), whole]))
-    assert "answer are for the paper's network on MNIST (400 test images, 2 trainings)" in found
+    assert "answer are for the paper's network on MNIST (2 trainings; PGD on 400 test" in found
     assert "This is a network with a quarter of the paper's widths on MNIST" in found
     assert found.endswith("So our networks do not decide whether only the penalties fail.")
     alone = pairing.others([record("quick", ["clp"])])
@@ -219,7 +228,8 @@ def test_only_adversarial_training_is_left(whole: Record) -> None:
     ]
     kept = replace(whole, rows=tuple(rows))
     text = pairing.others([kept])
-    assert "falls too, but not to guessing: it is 75" in text and "(4 networks)" in text
+    assert "falls too, but not to guessing: it is 75" in text
+    assert "on the same 400 images (4 networks)" in text
     assert not pairing.inconclusive(kept, kept) and "do not decide" not in text
     both = pairing.others([record("paper", ["clp", "lsq"]), kept])
     assert "Each of them is a network with a quarter" in both
@@ -237,8 +247,8 @@ def test_a_network_that_never_looked_robust_cannot_fall(whole: Record) -> None:
             value = 1
         rows.append(replace(row, value=value))
     text = words(pairing.others([replace(whole, rows=tuple(rows))]))
-    assert "it is only 10.0 % under PGD, which is not clearly better than" in text
-    assert "guessing, and 4.0 % under the stronger attacks" in text and "hardly falls" in text
+    assert "under PGD is 10.0 %, which is not clearly better than guessing." in text
+    assert "4.0 % under several stronger attacks" in text and "hardly falls" in text
 
 
 def test_embedded_data_count_only_alone(whole: Record) -> None:
@@ -277,10 +287,8 @@ def test_the_sentences_on_pairing(whole: Record) -> None:
         "group: 100\N{NO-BREAK SPACE}% AT + ALP."
     )
     assert "No network" in pairing.left_behind([record("paper", ["plain"])])
-    assert pairing.rougher(whole).startswith("The loss surface is rougher with CLP and LSQ than")
-    smooth = [replace(row, value=0.01) if row.name == "roughness" else row for row in whole.rows]
-    assert "CLP and LSQ do not make" in pairing.rougher(replace(whole, rows=tuple(smooth)))
     assert body(pairing.roughness(version_of(whole)))[1] == ["CLP", "0.020"]
+    assert numbers(pairing.more_steps(whole)) == [20, 0.01, 21, 27, 100, 6, 12, 20]
     assert numbers(pairing.certain(whole))[-3:] == [25, 25, 100]
 
 
@@ -289,10 +297,47 @@ def test_what_the_verdict_on_loss_surfaces_compares(whole: Record) -> None:
     assert "does not test the paper's claim" in pairing.surface_claim(whole)
     claim = Row(0.25, "ratio", pairing.BUMPY, "", 0, holds=False)
     text = pairing.surface_claim(replace(whole, rows=(*whole.rows, claim)))
-    assert numbers(text) == [100, 0.25, 0.38, 0.5, pairing.ROUGHER, 0.25, 20, 2, 3, 4]
+    assert numbers(text) == [100, 0.25, 0.38, 0.5, pairing.ROUGHER, 0.25, 2, 3, 4]
     assert pairing.MASKED == pairing_study.MASKED
     sizes = {name: own["mnist"].surfaces for name, own in pairing_study.SETTINGS.items()}
     assert sizes == pairing.SURFACES
+
+
+def test_a_rougher_loss_surface_exceeds_the_margin(whole: Record) -> None:
+    """Made up: plain has a roughness of 0.01, CLP of 0.02 and LSQ of 0.03."""
+    text = pairing.rougher(whole)
+    assert text.endswith("By this rule, the loss surface is rougher with CLP and LSQ.")
+    assert numbers(text) == [2, 3, pairing.ROUGHER, 20]
+    near = {"plain": 0.01, "clp": 0.0109, "lsq": 0.0111}
+    rows = [
+        replace(row, value=near[str(row.setting["network"])])
+        if row.name == "roughness" and row.setting["network"] in near
+        else row
+        for row in whole.rows
+    ]
+    assert pairing.rougher(replace(whole, rows=tuple(rows))).endswith("is rougher with LSQ.")
+    same = [replace(row, value=0.01) if row.name == "roughness" else row for row in whole.rows]
+    assert pairing.rougher(replace(whole, rows=tuple(same))).endswith("is not rougher.")
+    assert "cannot compare" in pairing.rougher(record("paper", ["clp", "lsq"]))
+
+
+def test_trainings_of_different_length_do_not_show_what_a_penalty_does() -> None:
+    """Made up; without short trainings, no sentence names their ratios."""
+    text = pairing.rougher(record("paper", ["plain", "clp", "lsq", "clp-short", "lsq-short"]))
+    assert numbers(text) == [2, 3, pairing.ROUGHER, 20, 10, 100, 10, 4, 5]
+    without = pairing.rougher(record("paper", ["plain", "clp", "lsq"]))
+    assert numbers(without) == [2, 3, pairing.ROUGHER, 20, 10, 100]
+    for each in (text, without):
+        assert each.endswith("do not show how the penalties alone change the roughness.")
+    own = pairing_study.SETTINGS["paper"]["mnist"]
+    assert own.pairing is not None and own.pairing.steps == 10 * own.plain.steps
+    assert (own.pairing.epsilon, own.plain.epsilon) == (1e-6, 1e-8)
+
+
+def test_the_best_single_attack(whole: Record) -> None:
+    """Made up: the only single attack leaves 50.5 % of the images of each network."""
+    assert numbers(pairing.alone(whole)) == [50.5, 11.5, 50.5, 12.5]
+    assert pairing.alone(record("paper", ["plain"])) == ""
 
 
 def test_the_falls_on_the_same_images(whole: Record) -> None:
@@ -341,16 +386,10 @@ def test_the_rows_of_a_surface_are_its_x_axis() -> None:
     assert drawn.tolist() == [[0, 1], [0, 2.5]]
 
 
-def test_the_length_of_the_training_changes_the_accuracies() -> None:
+def test_two_settings_of_the_training_change_the_accuracies() -> None:
     """Made up; without the short training of a method, no sentence names it."""
     methods = ["clp", "lsq", f"clp{pairing.SHORT}"]
-    both = record("paper", methods)
-    text = pairing.longer(both)
-    told = [
-        f"{kept(both, method):.1f}"
-        for kept in (pairing.at_baseline, pairing.at_strongest)
-        for method in ("clp", f"clp{pairing.SHORT}")
-    ]
-    assert [f"{number:.1f}" for number in numbers(text)[2:]] == told and "LSQ" not in text
+    text = pairing.longer(record("paper", methods))
+    assert numbers(text) == [10, 100, 1e-8, 1e-6, 78.5, 80.5, 12.5, 10.5] and "LSQ" not in text
     assert pairing.longer(record("paper", ["clp", "lsq"])) == ""
     assert pairing.SHORT == pairing_study.SHORT

@@ -16,6 +16,7 @@ from robustbook.ledger import Record, Row, read_targets
 from robustbook.studies.survey import madry as study
 
 from .reading import body, numbers
+from .test_survey_first_attack_pages import record as of_pairing
 
 
 def rows_of_madry(seeds: int = 2) -> Iterator[Row]:
@@ -242,8 +243,38 @@ def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
         assert words in overview.on_transformations()
 
 
-def test_overview_costs() -> None:
-    """A step with k attack steps costs at most 1.1 (k + 1) plain steps."""
+def test_overview_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time is the ratio times the number of plain steps; a dash stands for a missing one. In the
+    committed results, a step with k attack steps costs at most 1.1 (k + 1) plain steps.
+    """
     found = {name: [float(cell) for cell in cells] for name, *cells in body(overview.costs())}
     for k in (1, 7, 10):
         assert all(1 <= cost <= 1.1 * (k + 1) for cost in found[f"PGD-{k}"])
+    made = (("Goodfellow", "lenet", 3, 0.5), ("PGD-7", "lenet", 8, 0.75))
+    made += (("PGD-7", "vgg16, 1/8", 8, 0.875),)
+    rows = [
+        {"objective": objective, "network": network, "plain_steps": steps, "ratio": ratio}
+        for objective, network, steps, ratio in made
+    ]
+    monkeypatch.setattr(overview, "benchmark", lambda name: {"processor": "P", "rows": rows})
+    assert body(overview.costs()) == [["Goodfellow", "1.5", "-"], ["PGD-7", "6.0", "7.0"]]
+    assert numbers(overview.on_costs()) == [1.5, 7, 6, 7]
+
+
+def test_the_overview_has_the_numbers_of_the_page_on_logit_pairing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The baseline attack on all its images; the strongest attack of the largest experiment."""
+    records = [of_pairing("paper", ["clp", "lsq"]), of_pairing("reduced", ["at100", "clp", "lsq"])]
+    assert numbers(overview._pairing(records)) == [10.5, 11.5]
+    rows = [
+        replace(row, value=70, images=1000) if row.setting.get("attack") == "baseline" else row
+        for row in records[0].rows
+    ]
+    records[0] = replace(records[0], rows=tuple(rows))
+    monkeypatch.setattr(overview, "records_of", lambda _: records)
+    found = overview.kept()
+    assert (found["pairing"].weak, found["pairing"].strong) == (70, 10.5)
+    assert numbers(found["pairing"].network) == [1000, 400]
+    assert (found["pgd"].weak, found["pgd"].strong) == (80.5, 10.5)
+    assert "in the same setting" in overview.others()

@@ -70,10 +70,10 @@ def _fast(record: Record) -> str:
 
 
 def _pairing(records: list[Record]) -> str:
-    record = pairing.most_methods(records)
-    clp, lsq = (pairing.at_strongest(record, method) for method in ("clp", "lsq"))
+    record = pairing.first_with(records, pairing.FALLEN)
+    clp, lsq = (pairing.at_strongest(record, method) for method in pairing.FALLEN)
     return (
-        f"Accuracy of {clp:.0f} % with CLP and {lsq:.0f} % with LSQ under several strong attacks "
+        f"Accuracy of {clp:.1f} % with CLP and {lsq:.1f} % with LSQ under several strong attacks "
         "together"
     )
 
@@ -190,7 +190,8 @@ CLAIMS = (
 @dataclass(frozen=True)
 class Kept:
     """The accuracies in per cent of one network with a defense, under a weak attack and under a
-    strong attack. The field ``network`` contains the name of the network and of its data.
+    strong attack. The field ``network`` names the network, its data and, if they differ between the
+    attacks, the numbers of test images.
     """
 
     weak: float
@@ -200,7 +201,7 @@ class Kept:
 
 def kept() -> dict[str, Kept]:
     """Return for each of four defenses the accuracies of a network with this defense, under a weak
-    attack and under a strong attack on the same images.
+    attack and under a strong attack.
 
     The keys of the dict are ``pgd`` (training on images of PGD), ``pairing`` (clean logit pairing),
     ``squeezing`` (logit squeezing) and ``jpeg`` (JPEG compression). For JPEG, both attacks are on
@@ -221,11 +222,15 @@ def _trained(method: str) -> Kept:
     """
     records = records_of(f"{PAPER}/pairing")
     record = next(each for each in records if method in pairing.methods(each))
-    images = images_of(record, "accuracy", network=method, attack="strongest")
+    many, few = (
+        images_of(record, "accuracy", network=method, attack=attack)
+        for attack in ("baseline", "strongest")
+    )
     return Kept(
-        pairing.at_baseline(record, method),
+        pairing.at(record, method, "baseline"),
         pairing.at_strongest(record, method),
-        f"{pairing.title(record)}, {images} test images",
+        f"{pairing.title(record)} ({many:,} test images under PGD, and the first {few} under the "
+        "stronger attacks)",
     )
 
 
@@ -252,12 +257,12 @@ def others() -> str:
     found = kept()
     pgd, paired, squeezing, jpeg = (found[k] for k in ("pgd", "pairing", "squeezing", "jpeg"))
     aware = transformations.aware(record_of(f"{PAPER}/transformations"), "jpeg", 1)
-    on = pgd.network
-    if paired.network != on:
-        on += f"; clean logit pairing: {paired.network}"
+    same = squeezing.network == paired.network
+    on = "in the same setting" if same else f"for {squeezing.network}"
     return whole_percent(
-        f"The numbers of the answer are for small experiments ({on}). With logit squeezing, the "
-        f"accuracy changes from {_fall(squeezing)} ({squeezing.network}). "
+        "The numbers of the answer are from small experiments. After adversarial training, they "
+        f"are for {pgd.network}. With clean logit pairing, they are for {paired.network}. With "
+        f"logit squeezing, the accuracy changes from {_fall(squeezing)}, {on}. "
         f"{_denoised(record_of(f'{PAPER}/denoising'))} With JPEG in front of {jpeg.network}, the "
         f"accuracy is {jpeg.weak:.0f} % under DeepFool and {jpeg.strong:.0f} % under PGD if both "
         f"attack the network alone, and {aware:.0f} % if PGD attacks the network with JPEG."
@@ -361,24 +366,44 @@ def claims() -> Table:
     return claims_table(PAPER, caption, "tab-survey-overview", CLAIMS)
 
 
-def costs() -> Table:
-    """Return a table of the time of a training step with PGD and with Goodfellow's loss, divided
-    by the time of a training step on clean images.
+def _times() -> dict[str, dict[str, float]]:
+    """Return for each training objective and each network the time of a training step, divided by
+    that of a training step on clean images.
     """
-    report = benchmark("adversarial_training")
+    found: dict[str, dict[str, float]] = {}
+    for row in benchmark("adversarial_training")["rows"]:
+        found.setdefault(row["objective"], {})[row["network"]] = row["plain_steps"] * row["ratio"]
+    return found
+
+
+def on_costs() -> str:
+    """Return a sentence that states how much longer a training step takes with Goodfellow's loss
+    and with PGD than on clean images.
+    """
+    times = _times()
+    fgsm, pgd = (from_to([*times[case].values()], ".1f") for case in ("Goodfellow", "PGD-7"))
+    return (
+        f"Compared with a training step on clean images, a step with Goodfellow's loss takes "
+        f"{fgsm} times as long, and a step with 7 steps of PGD {pgd} times."
+    )
+
+
+def costs() -> Table:
+    """Return a table of the times of a training step with several training objectives, divided by
+    the time of a training step on clean images.
+    """
+    processor = benchmark("adversarial_training")["processor"]
     networks = {"lenet": "LeNet", "vgg16, 1/8": "VGG-16 with 1/8 of the channels"}
-    cases = list(dict.fromkeys(row["objective"] for row in report["rows"]))
-    ratio = {
-        (row["objective"], row["network"]): f"{row['plain_steps'] * row['ratio']:.1f}"
-        for row in report["rows"]
-    }
     return table(
         "Time of a training step divided by that of a training step on clean images, for two "
-        f"networks on one thread ({report['processor']}). PGD-7 is adversarial training with 7 "
+        f"networks on one thread ({processor}). PGD-7 is adversarial training with 7 "
         "steps of PGD; Goodfellow is training on clean images and on images of FGSM.",
         "tab-survey-costs",
         ["Training", *networks.values()],
-        [[case, *(ratio.get((case, network), "-") for network in networks)] for case in cases],
+        [
+            [case, *(f"{of[net]:.1f}" if net in of else "-" for net in networks)]
+            for case, of in _times().items()
+        ],
     )
 
 

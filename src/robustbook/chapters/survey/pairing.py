@@ -32,7 +32,9 @@ from .sizes import ranges, tested, with_images
 
 TARGETS = "survey/mosbach-mnist"
 SHORT = "-short"
-"""The end of the name of a network that is trained for 10 instead of 100 epochs."""
+"""The end of the name of a network that is trained for 10 instead of 100 epochs, and with Adam's
+epsilon 1e-8 instead of 1e-6.
+"""
 METHODS: Mapping[str, str] = {
     "plain": "Plain",
     "clp": "CLP",
@@ -114,12 +116,11 @@ def heading(record: Record) -> str:
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return a sentence that states how far the accuracy with clean logit pairing falls from the
-    baseline attack to the strongest attack, on the same images. The verdicts of the page follow.
+    """Return a sentence that states the accuracy with clean logit pairing under the baseline attack
+    and under the strongest attack, each on the images for which the verdict compares it with the
+    paper's number. The verdicts of the page follow.
     """
-    record = _first(records, ("clp",))
-    before, after = at_baseline(record, "clp"), at_strongest(record, "clp")
-    there = [printed(f"{TARGETS}/clp/{_IDS[kind]}") for kind in ("baseline", "strongest")]
+    record = first_with(records, ("clp",))
     lead = "They do not make our networks robust"
     if is_robust(record, "clp"):
         lead = "They make our networks more robust than guessing"
@@ -133,24 +134,20 @@ def answer(records: Sequence[Record]) -> str:
             "CIFAR-10": "cifar10",
         },
     )
-    return whole_percent(
-        f"{lead}: with clean logit pairing, the accuracy is {before:.1f} % under PGD and "
-        f"{after:.1f} % under several stronger attacks together ({there[0]} and {there[1]} % in "
-        f"the paper). {badges}"
-    )
+    return whole_percent(f"{lead}: with clean logit pairing, {_both(record, 'clp')}. {badges}")
 
 
 def others(records: Sequence[Record]) -> str:
-    """Return sentences that state on which networks the page's answer is measured, and how far the
-    accuracy falls with logit squeezing, after adversarial training, and with adversarial logit
-    pairing. The accuracies of a record come from the same images.
+    """Return sentences that state on which networks the page's answer is measured, and the
+    accuracies with logit squeezing, after adversarial training, and with adversarial logit pairing.
+    After adversarial training, both attacks are on the same images.
     """
-    paired, record = _first(records, ("clp",)), _first(records, FALLEN)
-    reference = _first(records, ADVERSARIAL)
-    told = [f"The accuracies of the answer are for {_sizes(paired)}."]
+    paired, record = first_with(records, ("clp",)), first_with(records, FALLEN)
+    reference = first_with(records, ADVERSARIAL)
+    told = [f"The accuracies of the answer are for {_sizes(paired)}. {_same(paired, 'clp')}"]
     if "lsq" in methods(record):
         own = "" if record is paired else f" This is {_sizes(record)}."
-        told.append(_fall(record, "lsq") + own)
+        told.append(f"With {FALLEN['lsq']}, {_both(record, 'lsq')}.{own} {_same(record, 'lsq')}")
     trained = [method for method in ADVERSARIAL if method in methods(reference)]
     if trained:
         before, after = (
@@ -161,10 +158,12 @@ def others(records: Sequence[Record]) -> str:
         words = "falls too, but not to guessing" if kept else "falls too"
         if not falls:
             words = "hardly falls"
-        own = "" if reference is paired else f" Each of them is {_sizes(reference)}."
+        own = f" Each of them is {title(reference)} ({_runs(reference)})."
+        own *= reference is not paired
         told.append(
             f"After adversarial training, the accuracy {words}: it is {_span(before)} under PGD, "
-            f"and {_span(after)} under the stronger attacks ({len(trained)} "
+            f"and {_span(after)} under the stronger attacks, on the same "
+            f"{images_of(reference, 'accuracy', attack='strongest')} images ({len(trained)} "
             f"network{'s' if len(trained) > 1 else ''}).{own}"
         )
         if "plain-alp" in methods(reference):
@@ -178,7 +177,7 @@ def others(records: Sequence[Record]) -> str:
     return whole_percent(" ".join(told))
 
 
-def _first(records: Sequence[Record], wanted: Collection[str]) -> Record:
+def first_with(records: Sequence[Record], wanted: Collection[str]) -> Record:
     """Return the best record with all of the wanted training methods or, if there is none, the
     first record.
     """
@@ -186,10 +185,16 @@ def _first(records: Sequence[Record], wanted: Collection[str]) -> Record:
 
 
 def _sizes(record: Record) -> str:
-    images = images_of(record, "accuracy", attack="strongest")
+    many, few = (images_of(record, "accuracy", attack=kind) for kind in ("baseline", "strongest"))
+    return (
+        f"{title(record)} ({_runs(record)}; PGD on {many:,} test images, and the stronger attacks "
+        f"on the first {few:,})"
+    )
+
+
+def _runs(record: Record) -> str:
     seeds = len(record.seeds)
-    runs = "one training" if seeds == 1 else f"{seeds} trainings"
-    return f"{title(record)} ({images} test images, {runs})"
+    return "one training" if seeds == 1 else f"{seeds} trainings"
 
 
 def inconclusive(record: Record, reference: Record) -> bool:
@@ -204,22 +209,27 @@ def inconclusive(record: Record, reference: Record) -> bool:
     return not (failed and trained and all(is_robust(reference, m) for m in trained))
 
 
-def _fall(record: Record, method: str) -> str:
-    """Return a sentence that states how far the accuracy of a method falls, or that it was low
-    already under the baseline attack.
+def _both(record: Record, method: str) -> str:
+    """Return words on the accuracy of a method under the baseline and under the strongest attack,
+    with the paper's numbers.
     """
-    words = FALLEN[method]
-    before, after = at_baseline(record, method), at_strongest(record, method)
+    before, after = at(record, method, "baseline"), at_strongest(record, method)
     there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
-    beside_ = f"({there[0]} % and {there[1]} % in the paper)"
-    if looks_robust(record, method):
-        return (
-            f"With {words}, the accuracy falls from {before:.1f} % under PGD to {after:.1f} % "
-            f"under several stronger attacks together {beside_}."
-        )
     return (
-        f"With {words}, it is only {before:.1f} % under PGD, which is not clearly better than "
-        f"guessing, and {after:.1f} % under the stronger attacks {beside_}."
+        f"the accuracy is {before:.1f} % under PGD and {after:.1f} % under several stronger "
+        f"attacks together ({there[0]} and {there[1]} % in the paper)"
+    )
+
+
+def _same(record: Record, method: str) -> str:
+    """Return a sentence that states the accuracy of a method under the baseline attack, on the
+    images of the strongest attack.
+    """
+    images = images_of(record, "accuracy", network=method, attack="strongest")
+    low = "" if looks_robust(record, method) else ", which is not clearly better than guessing"
+    return (
+        f"On the first {images:,} images, the accuracy under PGD is "
+        f"{at_baseline(record, method):.1f} %{low}."
     )
 
 
@@ -337,11 +347,7 @@ def attacks(version: Version) -> Table:
     each of the strong attacks.
     """
     record = version.record
-    kinds = [
-        kind
-        for kind in settings(record, "accuracy", "attack", network=methods(record)[0])
-        if kind not in ATTACKS
-    ]
+    kinds = _strong(record)
     return table(
         f"{version.heading}: accuracy in per cent under each strong attack{ranges(record)}. "
         "For PGD, the heading of the column states the loss that PGD increases (*entropy*: the "
@@ -359,6 +365,12 @@ def attacks(version: Version) -> Table:
             for method in methods(record)
         ],
     )
+
+
+def _strong(record: Record) -> list[str]:
+    """Return the names of the strong attacks that a record contains one by one."""
+    kinds = settings(record, "accuracy", "attack", network=methods(record)[0])
+    return [kind for kind in kinds if kind not in ATTACKS]
 
 
 def heat_map(record: Record) -> Figure:
@@ -394,9 +406,9 @@ def _grids(record: Record) -> dict[str, Float[np.ndarray, "steps sizes"]]:
 
 
 def more_steps(record: Record) -> str:
-    """Return a sentence that compares, for each method, the accuracy under PGD with the smallest
-    step size, 40 steps or the number that is nearest to 40, and the lowest accuracy over all
-    numbers and sizes of steps.
+    """Return sentences that compare, for each method, the accuracy under PGD with the smallest step
+    size, 40 steps or the number that is nearest to 40, and the lowest accuracy over all numbers and
+    sizes of steps.
     """
     steps, size = settings(record, "heat", "steps"), settings(record, "heat", "step size")[0]
     row = min(range(len(steps)), key=lambda i: abs(steps[i] - BASELINE_STEPS))
@@ -405,7 +417,8 @@ def more_steps(record: Record) -> str:
     most = listed([f"{grid.min():.0f}" for grid in grids.values()])
     return whole_percent(
         f"With {steps[row]} steps of {size:g}, the accuracies are {few}. With the number and size "
-        f"of steps that are worst for each network, they are {most} % ({title(record)})."
+        f"of steps that are worst for each network, they are {most} % ({title(record)}, "
+        f"{tested(record, 'heat')} images)."
     )
 
 
@@ -433,28 +446,45 @@ def roughness(version: Version) -> Table:
 
 
 def rougher(record: Record) -> str:
-    """Return sentences that state whether the penalties of CLP and LSQ make the loss surface
-    rougher than ordinary training does.
+    """Return sentences that state the roughness with CLP and LSQ, divided by that with ordinary
+    training, and which ratios are above ROUGHER. For profile ``paper``, they also state in what
+    else the trainings differ, and the ratios after equally long trainings.
     """
-    found = {m: fmean(values(record, "roughness", network=m)) for m in methods(record)}
+    found = {
+        m: fmean(values(record, "roughness", network=m))
+        for m in settings(record, "roughness", "network")
+    }
     penalised = [m for m in FALLEN if m in found]
     if not penalised or "plain" not in found:
         return "This run cannot compare the penalties with ordinary training."
-    more = [METHODS[m] for m in penalised if found[m] > found["plain"]]
-    if more:
-        return (
-            f"The loss surface is rougher with {' and '.join(more)} than with ordinary training "
-            "(Plain)."
-        )
-    return (
-        f"{' and '.join(METHODS[m] for m in penalised)} do not make the loss surface rougher than "
-        "ordinary training (Plain) does. Here, roughness does not explain why weak attacks fail."
+    ratios = {m: value / found["plain"] for m, value in found.items()}
+    more = [METHODS[m] for m in penalised if ratios[m] > ROUGHER]
+    told = (
+        "Divided by the roughness of Plain, the roughness is "
+        f"{listed(f'{ratios[m]:.3f} ({METHODS[m]})' for m in penalised)}, for {title(record)}. We "
+        f"call a loss surface rougher if the ratio is above {ROUGHER:g}. This margin is ours, "
+        f"because each roughness is a mean over only {SURFACES[record.profile]} images. By this "
+        f"rule, the loss surface is {f'rougher with {listed(more)}' if more else 'not rougher'}."
     )
+    if record.profile != "paper":
+        return told
+    told += (
+        " But the penalties are not the only difference. Plain was trained for 10 epochs, and CLP "
+        "and LSQ for 100 epochs, with another epsilon of Adam and with noise on the images."
+    )
+    short = [m for m in penalised if f"{m}{SHORT}" in ratios]
+    if short:
+        told += (
+            " If they are trained for 10 epochs like Plain, the ratios are "
+            f"{listed(f'{ratios[m + SHORT]:.3f} ({METHODS[m]})' for m in short)}."
+        )
+    return f"{told} So our networks do not show how the penalties alone change the roughness."
 
 
 def surface_claim(record: Record) -> str:
     """Return sentences that say what the verdict on the loss surfaces compares, and what it leaves
-    out. The claim holds if the smallest of three ratios of roughness is above ROUGHER.
+    out. The claim holds if the smallest of three ratios of roughness is above ROUGHER, which
+    `rougher` explains.
     """
     smallest = of_target(record, BUMPY)
     if not smallest:
@@ -465,12 +495,11 @@ def surface_claim(record: Record) -> str:
         listed(f"{found[m] / found[other]:.2f}" for m in MASKED) for other in ("at100", "plain")
     )
     return whole_percent(
-        f"Divided by the roughness after 100 % AT, the roughness is {to_trained} ({named}). The "
-        "table of verdicts has a row on these three ratios. The claim in this row holds if the "
-        f"smallest ratio is above {ROUGHER:g}, and ours is {min(smallest):.3f}. We chose this "
-        f"threshold, because each roughness is a mean over only {SURFACES[record.profile]} images. "
-        "Engstrom et al. compare with a network without a defense. Divided by the roughness of "
-        f"Plain, the roughness is {to_plain}."
+        f"Divided by the roughness after 100 % AT, the roughness is {to_trained} ({named}), for "
+        f"{title(record)}. The table of verdicts has a row on these three ratios. The claim in "
+        f"this row holds if the smallest ratio is above {ROUGHER:g}, and ours is "
+        f"{min(smallest):.3f}. Engstrom et al. compare with a network without a defense. Divided "
+        f"by the roughness of Plain, the roughness is {to_plain}."
     )
 
 
@@ -494,24 +523,45 @@ def fall_claims(record: Record) -> str:
     return whole_percent(told)
 
 
+def alone(record: Record) -> str:
+    """Return sentences that state the lowest accuracy of CLP and LSQ under a single strong attack,
+    and that under all attacks together; an empty text if the record has neither method.
+    """
+    there = [m for m in FALLEN if m in methods(record)]
+    found = " ".join(
+        f"With {METHODS[m]}, the best single attack leaves "
+        f"{min(at(record, m, kind) for kind in _strong(record)):.1f} %, and all attacks together "
+        f"leave {at_strongest(record, m):.1f} %."
+        for m in there
+    )
+    if not there:
+        return ""
+    return whole_percent(
+        f"Our strongest attack is several attacks together, and the paper's is PGD alone. {found}"
+    )
+
+
 def longer(record: Record) -> str:
-    """Return sentences that state the accuracy of CLP and LSQ after 10 and after 100 epochs; an
-    empty text if the record does not have both for any of them.
+    """Return sentences that state the accuracy of CLP and LSQ after two trainings, which differ in
+    the number of epochs and in Adam's epsilon; an empty text if the record does not have both for
+    any of them.
     """
     there = settings(record, "accuracy", "network")
     both = [m for m in FALLEN if m in there and f"{m}{SHORT}" in there]
     found = " ".join(
-        f"With {METHODS[m]}, it is {at_baseline(record, m):.1f} instead of "
-        f"{at_baseline(record, m + SHORT):.1f} % under the baseline attack, and "
-        f"{at_strongest(record, m):.1f} instead of {at_strongest(record, m + SHORT):.1f} % under "
+        f"With {METHODS[m]}, the accuracy is then {at(record, m + SHORT, 'baseline'):.1f} instead "
+        f"of {at(record, m, 'baseline'):.1f} % under the baseline attack, and "
+        f"{at_strongest(record, m + SHORT):.1f} instead of {at_strongest(record, m):.1f} % under "
         "the strongest attack."
         for m in both
     )
     if not both:
         return ""
     return whole_percent(
-        "The accuracy depends on the length of the training, here 100 instead of 10 epochs. "
-        f"{found}"
+        f"The accuracy depends on the training. We also trained {listed(METHODS[m] for m in both)} "
+        "for 10 instead of 100 epochs, and with Adam's epsilon 1e-8 instead of 1e-6. "
+        f"{found} We changed both settings together, so we do not know how much each of them "
+        "matters."
     )
 
 
@@ -547,7 +597,8 @@ def certain(record: Record) -> str:
     ]
     return whole_percent(
         "If the loss is above $\\ln 10$, the image is misclassified. On these five images, the "
-        f"baseline attack reaches such a loss from {', '.join(told)} of the random starts."
+        f"baseline attack reaches such a loss from {listed(told)} of the random starts "
+        f"({title(record)})."
     )
 
 

@@ -7,8 +7,8 @@ and, for comparison, networks on images with random noise of the size of FGSM's 
 goes beyond the paper in two ways: it varies the weight alpha of the loss on clean images, and
 attacks the networks by PGD and the Square attack.
 
-``paper``: MNIST; the network with 1600 units needs a GPU, so it is trained only with the setting
-    ``networks=["maxout-large"]``.
+``paper``: MNIST; the network with 1600 units takes hours on a CPU, so it is trained only with the
+    setting ``networks=["maxout-large"]``.
 ``reduced``: the first 10,000 training images of MNIST.
 ``quick``: small images of digits that come with the book, and networks with a quarter of the units.
 """

@@ -7,8 +7,9 @@ the number and the size of PGD's steps. The study also computes loss surfaces as
 2018 (arXiv 1807.10272), and the losses that PGD reaches from many random starts.
 
 ``paper``: MNIST with the paper's network, by default only the networks whose training needs no
-    attack. CLP and LSQ are trained for 100 epochs, as in the paper's script, and also for 10. All
-    other networks for MNIST, and all for CIFAR-10, need a GPU.
+    attack. CLP and LSQ are trained for 100 epochs with Adam's epsilon 1e-6, as in the paper's
+    script, and also like the network without a penalty, for 10 epochs with 1e-8. All other networks
+    for MNIST, and all for CIFAR-10, need a GPU.
 ``reduced``: all eight networks for MNIST, with a quarter of the width. Training without an attack
     has 15 epochs; training with an attack has 4,000 steps, each with 5 PGD steps that are larger
     than those of ``paper``.
@@ -56,7 +57,9 @@ INDEPENDENT = "resnet18:standard"
 accuracies.
 """
 SHORT = "-short"
-"""The end of the name of a network that is trained for 10 instead of 100 epochs."""
+"""The end of the name of a network that is trained for 10 instead of 100 epochs, and with Adam's
+epsilon 1e-8 instead of 1e-6.
+"""
 Network = Literal[
     "plain",
     "clp",
