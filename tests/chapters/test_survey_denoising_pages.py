@@ -272,11 +272,37 @@ def test_a_block_that_changes_little_is_named(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(denoising, "records_of", lambda item, shown=shown: [shown])
         found = denoising.near_identity(own)
         assert "after stage 3 changes" in found and text in found
-        assert ("cannot show" in found) == (factor < 2)
+        assert ("too small to show" in found) == (factor < 2)
         cells = [line[-1] for line in body(denoising.noise(version_of(own)))]
         assert [cell for cell in cells if cell != "-"] == [f"{100 * factor - 100:.1f}\xa0%"]
     quick = replace(own, profile="quick")  # the picture is of another network
     assert denoising.near_identity(quick) == ""
+
+
+def test_the_noise_with_and_without_a_filter() -> None:
+    """Made up: filters halve the noise, and the null block keeps it; then the ranges overlap after
+    one stage or after both. The larger change is after stage 4.
+    """
+    own = record("denoising")
+    assert denoising.noise_factors(own, ["mean", "median"])["stage3"] == [0.5, 0.5]
+    for at3, at4, end in (
+        (1.0, 1.2, "do not overlap after stage 3 and 4."),
+        (0.5, 1.2, "do not overlap after stage 4."),
+        (0.5, 0.5, "overlap after every stage, so we see no effect of the filters."),
+    ):
+        null = {"stage3": at3, "stage4": at4}
+        rows = [
+            replace(r, value=null[r.setting["stage"]])
+            if r.name == "ratio" and r.setting["variant"] == "null"
+            else replace(r, value=0.4)
+            if r.name == "ratio"
+            and r.setting["variant"] == "mean"
+            and r.setting["stage"] == "stage4"
+            else r
+            for r in own.rows
+        ]
+        text = denoising._factors(replace(own, rows=tuple(rows)))
+        assert numbers(text)[:4] == [4, 0.4, 0.5, at4] and text.endswith(end)
 
 
 def test_the_interval_of_the_ledger_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +345,15 @@ def test_the_sentences_of_the_post() -> None:
     text = post.random_against_attack(own).replace("ResNet-18", "").replace("CIFAR-10", "")
     assert numbers(text) == [80, 20, 40, 10, 4, 4] and "one network for each training" in text
     text = post.unseen(own).replace("l2", "")
-    assert numbers(text) == [20, 400, 30, 400] and "is larger than" in text
+    assert numbers(text) == [20, 400, 30, 400] and text.endswith(
+        "is larger than the binomial error of 400 images."
+    )
+    near = [
+        replace(r, value=28.0) if r.setting == {"training": "adversarial", "attack": "l2"} else r
+        for r in own.rows
+    ]
+    text = post.unseen(replace(own, rows=tuple(near)))
+    assert "is not larger than" in text and "table of verdicts counts it as not holding" in text
     assert numbers(post.clean_drop(own)) == [70, 50, -20]
     assert numbers(post.measured(own)) == [8, 40, 80]
     assert numbers(post.winner(own)) == [50.6, 48]

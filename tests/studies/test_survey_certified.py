@@ -91,6 +91,9 @@ def test_the_paper_s_setting() -> None:
     p = check(study.Parameters, {"profile": "paper", "sigmas": [0.25]})
     (call,) = study.calls(p).values()
     assert call.arguments["network"].arguments["defense"] == Defense(sigma=0.25)
+    epoch = 50_000 // own.recipe.batch_size
+    assert own.recipe.batch_size == 400 and own.recipe.steps == 90 * epoch
+    assert own.recipe.schedule == ((30 * epoch, 0.1), (60 * epoch, 0.01))
 
 
 def test_the_step_counts_votes_of_the_stored_network(tmp_path: Path) -> None:

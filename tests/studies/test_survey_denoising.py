@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robustbook import catalogue
+from robustbook.chapters.survey.shares import apart
 from robustbook.ledger import Record, read_targets
 from robustbook.measures import feature_noise, strike
 from robustbook.randomness import generator
@@ -148,6 +149,20 @@ def test_the_clean_accuracy_falls_only_by_more_than_its_error() -> None:
         assert (drop.value, drop.images) == (100 - wrong / 4, 400)
         assert drop.holds is holds
     assert not any("madry" in row.target for row in record.rows if row.target)
+
+
+def test_an_unseen_attack_decides_only_by_more_than_its_error() -> None:
+    """Of 100 images, 37 and 42 % are not apart, but 37 and 60 % are. The page has the same rule."""
+    p = check(post.Parameters, {"profile": "reduced", "seeds": [0]})
+    found = answers(post.calls(p))
+    unseen, seen = (found[t, "l2", 0].tensors["right"] for t in ("adversarial", "l2"))
+    unseen[:] = torch.arange(100) < 37
+    for right, holds in ((42, False), (60, True), (10, False)):
+        seen[:] = torch.arange(100) < right
+        record = post.condense(p, found)
+        claim = next(r for r in record.rows if r.target == "survey/blog/claim/unseen-attacks")
+        assert (claim.value, claim.holds) == (37, holds)
+        assert claim.holds is (apart(37.0, float(right), 100) and right > 37)
 
 
 def test_noise_that_falls_at_a_stage_does_not_grow_with_depth() -> None:

@@ -43,6 +43,15 @@ def test_every_target_has_a_row() -> None:
     assert len(nets) == 6  # the copy is only a source
 
 
+def test_training_attacks_use_batch_statistics() -> None:
+    """As the released code does; the attacks on trained networks have no such choice."""
+    p = check(madry_cifar.Parameters, {"profile": "paper"})
+    nets = [call for call in madry_cifar.calls(p).values() if call.function == "train"]
+    attacks = [net.arguments["defense"].attack for net in nets]
+    found = [attack and (attack.steps, attack.statistics, attack.clip) for attack in attacks]
+    assert found == [None, (1, "batch", True), (7, "batch", True)]
+
+
 @pytest.mark.parametrize(
     ("target", "network"),
     [

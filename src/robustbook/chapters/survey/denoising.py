@@ -2,7 +2,7 @@
 networks with different denoising blocks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import hypot, sqrt
@@ -24,6 +24,7 @@ from robustbook.chapters.published import (
 )
 from robustbook.chapters.wording import (
     from_to,
+    listed,
     minus,
     seeds_in_words,
     spread,
@@ -481,7 +482,8 @@ def _pictured(record: Record) -> Record | None:
 
 def near_identity(record: Record) -> str:
     """Return sentences that state how much the trained Gaussian block of the post's second picture
-    changes its input. Return "" if the feature maps before and after this block are not stored.
+    changes its input. Further sentences are about the noise at all other blocks. Return "" if the
+    feature maps before and after this block are not stored.
     """
     pictured = _pictured(record)
     if pictured is None:
@@ -496,8 +498,42 @@ def near_identity(record: Record) -> str:
         f"{len(found['clean'])} images."
     )
     if little:
-        text += " Blocks that change so little cannot show what their filters do."
-    return whole_percent(text)
+        text += " In this channel, the change is too small to show what the block's filter does."
+    return whole_percent(f"{text} {_factors(record)}")
+
+
+def noise_factors(record: Record, names: Iterable[str]) -> dict[str, list[float]]:
+    """Return for each stage the factors by which the blocks after it multiply the relative noise,
+    one for each of the networks ``names`` and each seed.
+    """
+    found: dict[str, list[float]] = {}
+    for name in names:
+        for stage in settings(record, "ratio", "stage", variant=name):
+            found.setdefault(stage, []).extend(values(record, "ratio", variant=name, stage=stage))
+    return found
+
+
+def _factors(record: Record) -> str:
+    """Return sentences that state by which factors blocks with and without a filter multiply the
+    relative noise, for the stage with the largest change. They also name the stages at which the
+    factors of both kinds of blocks have separate ranges.
+    """
+    filters, null = noise_factors(record, FILTERS), noise_factors(record, ["null"])
+    most = max(filters, key=lambda stage: max(abs(f - 1) for f in filters[stage] + null[stage]))
+    distinct = [
+        stage.removeprefix("stage")
+        for stage, found in filters.items()
+        if max(found) < min(null[stage]) or max(null[stage]) < min(found)
+    ]
+    overlap = "overlap after every stage, so we see no effect of the filters"
+    if distinct:
+        overlap = f"do not overlap after stage {listed(distinct)}"
+    return (
+        "For all other blocks, the stored results contain only the relative noise. Those after "
+        f"stage {most.removeprefix('stage')} change it most: with a filter, they multiply it by "
+        f"{from_to(filters[most], '.2f')}, and without a filter by {from_to(null[most], '.2f')}. "
+        f"The ranges with and without a filter {overlap}."
+    )
 
 
 def noise(version: Version) -> Table:

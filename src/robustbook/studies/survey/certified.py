@@ -89,11 +89,11 @@ SIZES: Mapping[str, Size] = {
     "paper": Size(
         Model("cifar10", "resnet110"),
         Recipe(
-            90 * 195,
-            256,
+            90 * 125,
+            400,
             0.1,
             "sgd",
-            schedule=((30 * 195, 0.1), (60 * 195, 0.01)),
+            schedule=((30 * 125, 0.1), (60 * 125, 0.01)),
             weight_decay=1e-4,
             channels_last=True,
             augmentation=Augmentation(mirror=True, padding=4),

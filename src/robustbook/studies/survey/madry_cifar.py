@@ -12,11 +12,13 @@ default only the simple network is run.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 
+from robustbook.defenses import Weights, inner_fgsm, inner_pgd
 from robustbook.ledger import Record, Row
 from robustbook.measures import Attack
 from robustbook.runs import Call, Done
@@ -26,20 +28,22 @@ from robustbook.training import Augmentation, Recipe
 
 from . import networks
 from .attack import attacked, percent
-from .networks import PLAIN, Defense, Model, fgsm_training, pgd_training, train
+from .networks import PLAIN, Defense, Model, train
 from .settings import PAPER
 
 ITEM = "madry-cifar"
 EPS = 8 / 255
 Networks = Literal["simple", "wide"]
 NAMES: Mapping[Networks, networks.Networks] = {"simple": "madry-simple", "wide": "madry-wide"}
+ADVERSARIAL = Weights(adversarial=1.0)
 TRAININGS: Mapping[str, Defense] = {
     "natural": PLAIN,
-    "fgsm": fgsm_training(EPS),
-    "pgd": pgd_training(EPS, 7, 2 / 255),
+    "fgsm": Defense(ADVERSARIAL, replace(inner_fgsm(EPS, clip=True), statistics="batch")),
+    "pgd": Defense(ADVERSARIAL, inner_pgd(EPS, 7, 2 / 255, statistics="batch")),
 }
 """The training objectives. The paper trains with 7 steps of PGD; the configuration in its released
-code has 10 steps.
+code has 10 steps. As in this code, batch norm uses batch statistics during the attack. There, the
+attack also changes the running statistics; here it does not.
 """
 ATTACKS: Mapping[str, Attack] = {
     "clean": Attack("none", EPS),
