@@ -69,6 +69,16 @@ def test_the_attack() -> None:
     assert shown["answers"].tolist() == [0, 0, 1]
 
 
+def test_the_student_of_one_weight() -> None:
+    """Its probability is where the derivative of the loss is 0; it is below the teacher's."""
+    shown = idea("self_ensemble/controls")
+    for p, T, a in ((1.0, 1, 1.0), (0.6, 40, 1.0), (0.55, 100, 0.1)):
+        found = shown["minimum"](p, T, a)
+        u = torch.logit(torch.tensor(found, dtype=torch.float64)).item()
+        assert a * (p - found) / T == pytest.approx(shown["decay"] * T * u, rel=0.02)
+        assert 0.5 < found < p
+
+
 def test_the_majority() -> None:
     """The binomial distribution's upper tail; above p if p is more than one half."""
     shown = idea("self_ensemble/figure4")

@@ -26,6 +26,7 @@ from robustbook.chapters.self_ensemble import (
     table2,
     table3,
 )
+from robustbook.chapters.self_ensemble import today as today_page
 from robustbook.chapters.wording import beside, listed
 from robustbook.cli.jobs import jobs
 from robustbook.figures import LOOKS
@@ -640,11 +641,17 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     """Each names a page of the chapter and items of the ledger."""
     rows = body(overview.claims())
     assert len(rows) == len(overview.CLAIMS) + 1  # the last row counts all other numbers
-    assert all(finding.endswith(".") and verdicts for _, _, finding, verdicts in rows[:-1])
+    assert all(finding.endswith(".") for _, _, finding, _ in rows[:-1])
+    own = [claim for claim, _, _, verdicts in rows[:-1] if not verdicts]
+    assert own == ["Our question: how does RSE compare with training on the images of PGD?"]
     assert len(overview.accuracies().axes) == 3
     today = record_of(f"{PAPER}/today")
     assert overview.answer(today).startswith("Partly: under PGD within the l2 radius 0.5, the ")
     assert "% of this gain remains, and this part comes from the weights." in overview.answer(today)
+    off, frozen = (
+        today_page.shares(today, "vgg16", noise=way).weights for way in ("off", "frozen")
+    )
+    assert f"{frozen:.0f} to {off:.0f}" in overview.answer(today)
     text = overview.two_shares(today)
     assert text.startswith("With the noise switched off, ") and "frozen at one draw, " in text
     text = overview.paper_attack(record_of(f"{PAPER}/table-2"))

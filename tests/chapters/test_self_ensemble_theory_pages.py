@@ -66,6 +66,13 @@ def test_today(version: Version) -> None:
     assert len(today.curves([record]).axes) >= 1
 
 
+def test_the_page_knows_the_sizes_of_the_attacks() -> None:
+    """The page has its own list, because the study's module imports torch."""
+    for profile, of in today_study.SIZES.items():
+        for own in of.values():
+            assert today.SIZES[profile] == (own.steps, own.searches, own.queries)
+
+
 @pytest.mark.parametrize("version", versions("theory"), ids=lambda v: v.tag)
 def test_theory(version: Version) -> None:
     """No point of the first panel lies below the diagonal."""

@@ -44,6 +44,14 @@ SELF_ENSEMBLE: dict[str, Check] = {
         and s["distance"][1] < s["expected"][1] < s["distance"][2]
         and torch.allclose(s["expected"][1:], torch.tensor(0.5 / 17**0.5))
     ),
+    "ex-rse-pgd-time": lambda s: (
+        s["cheaper"][10] == approx(23 / 3) and s["cheaper"][10] < s["ratios"][10] == 11
+    ),
+    "ex-rse-student": lambda s: (
+        s["nearly"][40] == approx(s["exact"][40], rel=0.01)
+        and s["nearly"][100] == approx(s["exact"][100], rel=0.001)
+        and s["exact"][1] > 2 * s["nearly"][1]
+    ),
     "ex-rse-reach": lambda s: (
         s["reach"][0.5] == approx(np.tanh(0.3) / 2) and s["reach"][0.99] < 0.01
     ),

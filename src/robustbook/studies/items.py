@@ -159,6 +159,13 @@ ITEMS: Mapping[str, Item] = {
         _SATURATING + "table_1_search", "Table 1 with other trainings", measures=()
     ),
     "saturating/table-2": Item(_SATURATING + "table_2", "Table 2: the layers of the CNN"),
+    "self_ensemble/controls": Item(
+        _ENSEMBLE + "controls",
+        "Other forms of the defenses",
+        _ALL,
+        ("claim-pgd-training-time", "later/nattack-"),
+        judges=("claim", "later-1"),
+    ),
     "self_ensemble/figure-2": Item(
         _ENSEMBLE + "figure_2", "Figure 2: noise in training and at test", _ALL
     ),
@@ -316,7 +323,6 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "deep_defense/anchor-deepfool-table-1/googlenet-": "GoogLeNet is not in the book",
     "self-ensemble/table-1/pgd-adv/": "printed only in the second version, which we could not read",
     "self-ensemble/text-4.1/": "the numbers are missing from the paper's text that we could read",
-    "self-ensemble/claim-pgd-training-time": "no network of this chapter is trained with PGD",
     "self-ensemble/later/nes100-": "the attack NES is not in the book",
     "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",
     "survey/goodfellow/rbf/": "the paper does not say how its RBF network is trained",
@@ -333,7 +339,6 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "survey/nattack/": "the attack NATTACK is not in the book",
     "survey/athalye-table-1/": "the adaptive attack of Athalye et al. is not in the book",
     "survey/deep-defense-replication/": "the page deep_defense/replication measures it",
-    "self-ensemble/later/nattack-": "the attacked network was a prototype, not this method",
 }
 """For some of the paper's numbers, the reason why no study measures them; the keys are the
 beginnings of the numbers' ids.

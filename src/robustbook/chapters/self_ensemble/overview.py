@@ -7,11 +7,12 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
 from robustbook.chapters.published import records_of, settings
-from robustbook.chapters.wording import listed, whole_percent
+from robustbook.chapters.wording import from_to, listed, whole_percent
 from robustbook.figures import Table
 from robustbook.ledger import Record
 
 from . import (
+    controls,
     figure2,
     figure3,
     figure4,
@@ -39,17 +40,18 @@ ABSTRACT = {
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states the accuracies under PGD with RSE and without a defense, and
-    which share of the gain remains without the noise. ``record`` contains the stored results of the
-    page on stronger attacks.
+    """Return sentences that state the accuracies under PGD with RSE and without a defense, and
+    which share of the gain remains without new noise: if it is frozen, and if it is switched off.
+    ``record`` contains the stored results of the page on stronger attacks.
     """
     network = names.networks(record)[0]
     found = today.shares(record, network)
+    frozen = today.shares(record, network, noise="frozen")
     sure = names.clearly(found.rse, found.none, names.counted(record, network))
     return whole_percent(
-        f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. If the noise is switched off "
-        f"at test time, {found.weights:.0f} % of this gain remains, and this part comes from the "
-        "weights."
+        f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. If the noise is frozen or "
+        f"switched off at test time, {from_to([frozen.weights, found.weights], '.0f')} % of this "
+        "gain remains, and this part comes from the weights."
     )
 
 
@@ -199,8 +201,8 @@ def claims() -> Table:
     finding, and how often each verdict occurs.
     """
     caption = (
-        "What the paper claims (the last but one row is our own question), the page that tests it, "
-        "what we find, and counts of the verdicts."
+        "What the paper claims (the two rows before the last are our own questions), the page that "
+        "tests it, what we find, and counts of the verdicts."
     )
     return claims_table(PAPER, caption, "tab-rse-overview", CLAIMS)
 
@@ -267,6 +269,13 @@ CLAIMS = (
         "zoo",
         ("text-3.3",),
         of_best(zoo.answer, f"{PAPER}/zoo"),
+    ),
+    Claim(
+        "Our question: how does RSE compare with training on the images of PGD?",
+        "controls",
+        (),
+        of_best(controls.answer, f"{PAPER}/controls"),
+        title="Other forms of the defenses",
     ),
     Claim(
         "Our question, which the paper does not ask: does RSE resist stronger attacks?",

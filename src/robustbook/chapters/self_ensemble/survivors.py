@@ -58,7 +58,11 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
         "Training with noise minimises a bound on the ensemble's loss (it holds for any network).",
         _bound(),
     )
-    yield "VGG16 has its strongest noise before the first convolution.", _first()
+    yield (
+        "In the released code, VGG16 has its strongest noise before the first convolution, as the "
+        "paper's text says.",
+        _first(),
+    )
     yield "The bound implies that training with noise minimises a Lipschitz constant.", False
     yield (
         "The finite differences of ZOO do not estimate the gradient of RSE, even in the mean.",

@@ -2,7 +2,7 @@
 average over the noise.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -105,6 +105,16 @@ def shares(record: Record, network: str, defense: str = "rse", noise: str = "off
     )
 
 
+SIZES: Mapping[str, tuple[int, int, int]] = {
+    "quick": (20, 2, 20),
+    "reduced": (40, 3, 100),
+    "paper": (40, 3, 100),
+}
+"""By profile: the number of large steps, of values of c in a search, and of queries of the Square
+attack. The record does not contain these numbers; a test compares them with the study.
+"""
+
+
 def ran(records: Sequence[Record]) -> str:
     """Return a list of what was attacked for the shown results, one entry per network."""
     return bullets([_ran(*each) for each in best(records)])
@@ -114,12 +124,15 @@ def _ran(record: Record, network: str) -> str:
     shown = settings(record, "accuracy", "defense", network=network)
     words = {**DEFENSES, "none": "a network without a defense"}
     radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
+    large, searches, queries = SIZES[record.profile]
     return (
         f"On {in_text(record, network)} ({size(record, network)}), we attack "
         f"{listed([words[d] for d in shown])}. "
-        f"The paper's attack takes {steps(record)} steps. We run attacks on RSE that average over "
+        f"The paper's attack takes {steps(record)} steps, and the attack with large steps {large}. "
+        f"A search tries {searches} values of $c$. We run attacks on RSE that average over "
         f"{listed([str(k) for k in draws(record, network, 'large steps')])} draws. The l2 "
-        f"radii are {listed([f'{r:g}' for r in radii])}."
+        f"radii are {listed([f'{r:g}' for r in radii])}. The Square attack makes only {queries} "
+        "queries, so it is weak."
     )
 
 

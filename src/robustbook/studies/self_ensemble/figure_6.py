@@ -36,12 +36,12 @@ UNDERTRAINED = {
 }
 """By profile, network and defense: in what a training that is too short differs from the paper's.
 """
-Parameters = settings.Parameters
+Parameters = settings.OfImages
 Curve = list[tuple[float, float]]
 """A curve: pairs (distortion, accuracy), in increasing order of distortion."""
 
 
-def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
+def calls(p: settings.OfImages) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
     seed, c, index of the job's first test image).
     """
@@ -55,7 +55,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     }
 
 
-def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+def condense(p: settings.OfImages, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: accuracy and distortion at each point of the figure, and the
     results that test the paper's comparisons.
     """

@@ -30,7 +30,7 @@ from robustbook.studies import parameters
 from robustbook.studies.parameters import AS_TUPLE, STRICT
 from robustbook.training import Augmentation, Recipe
 
-from .networks import Defense, Model, Networks, Noise, distil, train
+from .networks import Defense, Model, Networks, Noise, distil, retrain, train
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
@@ -42,13 +42,26 @@ stands for no attack.
 TABLE_2 = CS[:5]
 EIGHT_CS = (*TABLE_2, 1.0, 10.0, 100.0)
 DRAWS = 50
-TEMPERATURE = 40.0
+TEMPERATURE, RELEASED_TEMPERATURE = 40.0, 100.0
+"""The temperature of distillation in the paper's Table 1, and in the released scripts."""
+RELEASED_FACTOR = 0.1
+"""The factor of the student's loss in the released code, which divides the sum over the images not
+only by their number, but also by the number of classes.
+"""
 Names = Literal[
     "none",
     "rse",
     "brelu",
     "adv",
     "distill",
+    "adv paper",
+    "adv twice",
+    "pgd",
+    "distill crops",
+    "distill 100",
+    "distill released",
+    "distill teacher 100",
+    "prototype",
     "rse code 0.2",
     "rse paper 0.4",
     "rse paper 0.2",
@@ -58,8 +71,21 @@ Names = Literal[
     "rse code 0.1/0.05",
 ]
 """A name ``rse PLACEMENT INIT/INNER`` says where a network has noise layers, and gives the standard
-deviations of the initial noise and of all other noise. Without INNER, the latter is 0.1.
+deviations of the initial noise and of all other noise. Without INNER, the latter is 0.1. The
+defenses from ``adv paper`` to ``prototype`` are other forms of the defenses:
+
+``adv paper``: adversarial retraining that starts from a trained network, as the paper says.
+``adv twice``: ``adv`` that is trained a second time, so it has as many steps as ``adv paper``.
+``pgd``: adversarial training with PGD, which only the paper's second version has.
+``distill crops``: ``distill``, but the student is trained on cropped and flipped images, as in the
+    released code.
+``distill 100``: the same with the temperature of the released scripts.
+``distill released``: the same with the loss of the released code too.
+``distill teacher 100``: the teacher of the last two.
+``prototype``: the authors' first prototype of RSE.
 """
+PROTOTYPE = Noise(0.3, 0.3, "prototype", "training")
+"""The noise layers of the authors' first prototype, which adds noise only in training mode."""
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The defenses, in the order of the rows of Table 2."""
 BASELINES: tuple[Names, ...] = ("adv", "brelu", "distill")
@@ -118,12 +144,13 @@ class Setting:
 
     def network(self, defense: Names, seed: int) -> Call:
         """Return the job that trains the network with the defense ``defense``."""
-        if defense == "distill":
-            kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
-            plain = replace(self.recipe, augmentation=None)
-            return distil(train(self.model, kind, None, self.recipe, seed), plain, seed)
-        kinds = {"brelu": Defense("brelu"), "adv": Defense("retraining")}
-        noise = None
+        if defense.startswith("distill"):
+            return self._distillation(defense, seed)
+        if defense in ("adv paper", "adv twice"):
+            start = self.network("none" if defense == "adv paper" else "adv", seed)
+            return retrain(start, Defense("retraining"), self.recipe, seed)
+        kinds = {"brelu": Defense("brelu"), "adv": Defense("retraining"), "pgd": Defense("pgd")}
+        noise = PROTOTYPE if defense == "prototype" else None
         if defense == "rse":
             noise = self.rse
         elif defense.startswith("rse "):
@@ -131,6 +158,18 @@ class Setting:
             init, _, inner = levels.partition("/")
             noise = Noise(float(init), float(inner or 0.1), placement)  # type: ignore[arg-type]
         return train(self.model, kinds.get(defense, Defense()), noise, self.recipe, seed)
+
+    def _distillation(self, defense: str, seed: int) -> Call:
+        """Return the job that trains the student, or the teacher ``distill teacher 100``."""
+        heat = TEMPERATURE if defense in ("distill", "distill crops") else RELEASED_TEMPERATURE
+        kind = Defense("distill", temperature=heat, teacher=True)
+        teacher = train(self.model, kind, None, self.recipe, seed)
+        if defense == "distill teacher 100":
+            return teacher
+        if defense == "distill":
+            return distil(teacher, replace(self.recipe, augmentation=None), seed)
+        factor = RELEASED_FACTOR if defense == "distill released" else 1.0
+        return distil(teacher, self.recipe, seed, factor, augmented=True)
 
     def draws(self, defense: Names) -> int:
         """Return the number of noise draws for one prediction."""
@@ -257,6 +296,16 @@ VGG16: Mapping[str, tuple[Networks, ...]] = dict.fromkeys(_SETTINGS, ("vgg16",))
 """VGG16 for each profile, as in the paper's Table 2 and Figures 2 to 5."""
 
 
+Images = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=1600,
+        description="a number of test images, 1 to 1600, or None for the profile's own",
+    ),
+]
+
+
 @checked(frozen=True, config=STRICT)
 class OfNetworks(parameters.Parameters):
     """The parameters that a reader can set in a study of several networks; by default, only VGG16
@@ -323,3 +372,20 @@ class Parameters(OfNetworks):
     def more(self) -> tuple[Names, ...]:
         """Return the defenses that this study runs in addition to the profile's defenses."""
         return ()
+
+
+@checked(frozen=True, config=STRICT)
+class OfImages(Parameters):
+    """The parameters that a reader can set in a study that attacks many test images.
+
+    More images than the profile's own add jobs, and leave the other jobs unchanged.
+    """
+
+    images: Images = None
+
+    def chosen(self) -> dict[Networks, Setting]:
+        """Return the settings of the chosen networks, with the chosen number of test images."""
+        found = super().chosen()
+        if self.images is None:
+            return found
+        return {name: replace(own, images=self.images, few=0) for name, own in found.items()}

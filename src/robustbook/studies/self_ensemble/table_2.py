@@ -26,9 +26,9 @@ READINGS: tuple[Names, ...] = ("rse code 0.2", "rse paper 0.2", "rse paper 0.4")
 
 
 @dataclass(frozen=True, config=STRICT)
-class Parameters(settings.Parameters):
-    """The parameters that a reader of the book can set for Table 2: the networks (by default VGG16)
-    and the defenses.
+class Parameters(settings.OfImages):
+    """The parameters that a reader of the book can set for Table 2: the networks (by default
+    VGG16), the defenses, and the number of test images.
     """
 
     own_networks: ClassVar = settings.VGG16

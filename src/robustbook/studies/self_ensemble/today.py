@@ -18,10 +18,9 @@ possible attack.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 from torch import Tensor
 
@@ -136,14 +135,7 @@ class Parameters(settings.OfNetworks):
     """The parameters that a reader of the book can set for the study of today's attacks."""
 
     own_networks: ClassVar = settings.OWN
-    images: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=1600,
-            description="a number of test images, 1 to 1600, or None for the profile's own",
-        ),
-    ] = None
+    images: settings.Images = None
 
     def size(self, network: str) -> Size:
         """Return the numbers of images, steps and draws for this network."""

@@ -1,0 +1,315 @@
+"""Compute the content of the page on other forms of the defenses: adversarial training with PGD,
+three forms of adversarial retraining, five networks of distillation, and the first prototype of
+RSE.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, of_target, settings, values
+from robustbook.chapters.wording import listed, spread_or, whole_percent
+from robustbook.figures import LOOKS, Look, Table, table
+from robustbook.ledger import Record
+
+from . import names, sweeps
+
+DEFENSES: Mapping[str, str] = {
+    "rse": "RSE",
+    "prototype": "First prototype of RSE",
+    "pgd": "PGD training",
+    "adv": "Adv. retraining, released code",
+    "adv twice": "Adv. retraining, twice as long",
+    "adv paper": "Adv. retraining, paper",
+    "distill": "Distillation, T = 40",
+    "distill crops": "Distillation, T = 40, crops",
+    "distill 100": "Distillation, T = 100, crops",
+    "distill released": "Distillation, released code",
+    "distill teacher 100": "Teacher, T = 100",
+    "none": "No defense",
+}
+"""The defenses, in the order of the rows of the tables. ``crops`` stands for a student that is
+trained on cropped and flipped images.
+"""
+RIVALS: Mapping[str, Look] = {
+    "rse": LOOKS["rse"],
+    "prototype": LOOKS["train only"],
+    "pgd": LOOKS["adv-training-ii"],
+    "none": LOOKS["none"],
+}
+FORMS: Mapping[str, Look] = {
+    "adv": LOOKS["adv"],
+    "adv paper": LOOKS["adv-training-ii"],
+    "distill": LOOKS["brelu"],
+    "distill released": LOOKS["test only"],
+    "none": LOOKS["none"],
+}
+"""The curves of the two panels of the figure."""
+AT = 0.03
+"""The value of c at which two forms of a defense are compared."""
+FAR = 15.0
+"""A network counts as badly trained if its accuracy on clean images is lower by more points than
+this than without a defense.
+"""
+PGD, TIME, EQUAL = "accuracy under PGD", "time per step", "accuracy at distortion"
+NORMS: Mapping[str, str] = {"pgd-l2": "l2", "pgd-linf": "l-infinity"}
+NATTACK = "self-ensemble/later/nattack-success"
+
+
+def answer(record: Record) -> str:
+    """Return a sentence that states the accuracies under PGD in two norms, of PGD training (or,
+    without it, of the first prototype) and of RSE.
+    """
+    network = names.networks(record)[0]
+    other = next((d for d in ("pgd", "prototype") if _ran(record, d, "rse")), "")
+    if not other:
+        return "RSE was not compared with another form of a defense."
+    order = {True: "higher than", False: "lower than", None: "not distinguishable from"}
+    told = []
+    for attack, words in NORMS.items():
+        first, rse = (_under_pgd(record, d, attack) for d in (other, "rse"))
+        told.append(
+            f"{order[_above(record, first, rse)]} that of RSE under {words} PGD with radius "
+            f"{_radius(record, attack)} ({first:.1f} and {rse:.1f} %)"
+        )
+    return whole_percent(
+        f"The accuracy of {'PGD training' if other == 'pgd' else 'the first prototype'} is "
+        f"{told[0]}, and {told[1]}; {names.title(record, network)}, {names.size(record, network)}."
+    )
+
+
+def accuracies(record: Record) -> Figure:
+    """Draw accuracy against the attack's constant c in two panels: RSE, its first prototype, PGD
+    training and no defense, and the forms of retraining and distillation.
+    """
+    network = names.networks(record)[0]
+    parts = {"RSE and PGD training": RIVALS, "Forms of the other defenses": FORMS}
+    panels = [
+        sweeps.panel(
+            record,
+            network,
+            {d: DEFENSES[d] for d in looks if d in _shown(record)},
+            title=title,
+            looks=looks,
+        )
+        for title, looks in parts.items()
+        if any(d in _shown(record) for d in looks if d != "none")
+    ]
+    return figures.lines(panels, columns=len(panels), height=3.4)
+
+
+def measured(version: Version) -> Table:
+    """Return a table of accuracies, with one row for each network: on clean images, under the
+    paper's attack at the same c and at the same distortion, and under PGD in two norms.
+    """
+    record = version.record
+    network = names.networks(record)[0]
+    shown = {d: words for d, words in DEFENSES.items() if d in _shown(record)}
+    cs = (0.0, *_cs(record))
+    rows = sweeps.rows(record, network, shown, cs)
+    for row, d in zip(rows, shown, strict=True):
+        of = {"network": network, "defense": d}
+        row.append(spread_or(values(record, EQUAL, **of), missing="-"))
+        row += [spread_or(values(record, PGD, attack=a, **of), missing="-") for a in NORMS]
+    found = settings(record, EQUAL, "distortion") or [0.1]
+    radii = [f"{words} {_radius(record, attack)}" for attack, words in NORMS.items()]
+    return table(
+        f"{version.heading}: accuracy in per cent of {names.in_text(record, network)} with each "
+        f"form of the defenses ({names.images(record, network)}): on clean images, under the "
+        f"paper's attack with each c, at the distortion {found[0]:g} of this attack, and under "
+        f"PGD{names.ranges(record)}. A dash: the attack does not reach this distortion.",
+        f"tab-rse-controls-{version.tag}",
+        [
+            "Defense",
+            *("clean" if c == 0 else f"c = {c:g}" for c in cs),
+            f"distortion {found[0]:g}",
+            *(f"PGD, {radius}" for radius in radii),
+        ],
+        rows,
+    )
+
+
+def distortions(version: Version) -> Table:
+    """Return a table of the distortion of the attacked images, with one row for each network."""
+    record = version.record
+    cs = _cs(record)
+    return table(
+        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
+        f"{names.ranges(record)}. Pixels are in [0, 1].",
+        f"tab-rse-controls-distortion-{version.tag}",
+        ["Defense", *(f"c = {c:g}" for c in cs)],
+        sweeps.rows(record, names.networks(record)[0], DEFENSES, cs, "distortion", 3),
+    )
+
+
+def pgd_training(record: Record) -> str:
+    """Return sentences that compare PGD training with RSE: on clean images, at the largest c, at
+    equal distortion, under PGD, and by the time of a training step. Return "" if one of the two was
+    not run.
+    """
+    if not _ran(record, "pgd", "rse"):
+        return ""
+    network = names.networks(record)[0]
+    c = _cs(record)[-1]
+    parts = [
+        f"{_pair(record, 'pgd', 'rse', 0.0)} on clean images",
+        f"{_pair(record, 'pgd', 'rse', c)} under the paper's attack at $c = {c:g}$",
+    ]
+    equal = [values(record, EQUAL, network=network, defense=d) for d in ("pgd", "rse")]
+    if all(equal):
+        (d,) = settings(record, EQUAL, "distortion")
+        one, two = (sum(each) / len(each) for each in equal)
+        parts.append(f"{one:.1f} and {two:.1f} % at the distortion {d:g} of this attack")
+    for attack, words in NORMS.items():
+        one, two = (_under_pgd(record, d, attack) for d in ("pgd", "rse"))
+        parts.append(
+            f"{one:.1f} and {two:.1f} % under {words} PGD with radius {_radius(record, attack)}"
+        )
+    far = [mean(record, "distortion", network=network, defense=d, c=c) for d in ("pgd", "rse")]
+    longer = {d: mean(record, TIME, network=network, defense=d) for d in ("pgd", "rse")}
+    return whole_percent(
+        f"With PGD training and with RSE, the accuracies are {listed(parts)}. But at this $c$ the "
+        f"paper's attack changes the images by a distortion of {far[0]:.2f} with PGD training and "
+        f"{far[1]:.2f} with RSE, so it is not the same test for both. On this network, a "
+        f"step of PGD training takes {longer['pgd']:.1f} times as long as a training step without "
+        f"a defense, and a step of RSE {longer['rse']:.1f} times as long."
+    )
+
+
+def retraining(record: Record) -> str:
+    """Return sentences that compare the forms of adversarial retraining, on clean images and under
+    the attack. The first comparison is between two networks with the same number of training steps.
+    Return "" if one form was not run.
+    """
+    forms = ("adv paper", "adv twice", "adv")
+    if not _ran(record, *forms):
+        return ""
+    clean, under = ([_at(record, d, c) for d in forms] for c in (0.0, AT))
+    order = {
+        True: "So the start from a trained network makes retraining more robust here",
+        False: "So the start from a trained network makes retraining less robust here",
+        None: "So the start from a trained network makes no clear difference here",
+    }
+    return whole_percent(
+        f"Started from a trained network, adversarial retraining has an accuracy of {clean[0]:.1f} "
+        f"% on clean images and of {under[0]:.1f} % at $c = {AT:g}$. With as many training steps, "
+        f"but from random weights, it has {clean[1]:.1f} and {under[1]:.1f} %. "
+        f"{order[_above(record, under[0], under[1])]}. With half of the steps, as on the page on "
+        f"Table 2, it has {clean[2]:.1f} and {under[2]:.1f} %."
+    )
+
+
+def distillation(record: Record) -> str:
+    """Return sentences that state the accuracies on clean images of the teacher with temperature
+    100 and of four students, which approach the released code step by step. Return "" if one of
+    them was not run.
+    """
+    students = ("distill", "distill crops", "distill 100", "distill released")
+    if not _ran(record, *students, "distill teacher 100"):
+        return ""
+    found = [_at(record, d, 0.0) for d in students]
+    steps = ("cropped and flipped images", "the temperature 100", "the loss of the released code")
+    told = []
+    for words, (before, after) in zip(steps, pairwise(found), strict=True):
+        above = _above(record, after, before)
+        change = "no clear change" if above is None else "a clear rise" if above else "a clear fall"
+        told.append(f"{after:.1f} % with {words} too ({change})")
+    return whole_percent(
+        f"On clean images, our student with the temperature 40 has an accuracy of {found[0]:.1f} "
+        f"%. It has {listed(told)}. The teacher with the temperature 100 has "
+        f"{_at(record, 'distill teacher 100', 0.0):.1f} %."
+    )
+
+
+def masking(record: Record) -> str:
+    """Return sentences that name the networks on which the paper's attack succeeds on clearly more
+    images than l2 PGD, although it changes the images less. Return "" if there are none.
+    """
+    network, c = names.networks(record)[0], _cs(record)[-1]
+    radius = float(_radius(record, "pgd-l2"))
+    pairs = {
+        d: (_under_pgd(record, d, "pgd-l2"), _at(record, d, c))
+        for d in _shown(record)
+        if mean(record, "distortion", network=network, defense=d, c=c) < radius
+    }
+    found = {d: pair for d, pair in pairs.items() if _above(record, *pair)}
+    if not found:
+        return ""
+    told = [f"{DEFENSES[d]} ({pgd:.1f} and {cw:.1f} %)" for d, (pgd, cw) in found.items()]
+    return whole_percent(
+        f"On some networks, l2 PGD with radius {radius:g} leaves clearly more accuracy than the "
+        f"paper's attack at $c = {c:g}$, although the latter changes the images less: "
+        f"{listed(told)}."
+    )
+
+
+def prototype(record: Record) -> str:
+    """Return sentences that compare the first prototype with RSE and with no defense, on clean
+    images and under PGD. Return "" if one of the three was not run.
+    """
+    three = ("prototype", "rse", "none")
+    if not _ran(record, *three):
+        return ""
+    clean = [_at(record, d, 0.0) for d in three]
+    under = [_under_pgd(record, d, "pgd-linf") for d in three]
+    text = (
+        "With the prototype, with RSE and without a defense, the accuracies are "
+        f"{_three(clean)} on clean images, and {_three(under)} under l-infinity PGD with radius "
+        f"{_radius(record, 'pgd-linf')}."
+    )
+    success = of_target(record, NATTACK)
+    if success:
+        text += (
+            f" PGD succeeds on {sum(success) / len(success):.1f} % of the images that the "
+            "prototype classifies correctly."
+        )
+    if clean[0] < clean[2] - FAR:
+        text += " But the prototype was trained badly, so this says little about it."
+    elif _above(record, under[1], under[0]):
+        text += " So an attack on the prototype says little about RSE, which is more robust here."
+    return whole_percent(text)
+
+
+def _three(numbers: list[float]) -> str:
+    return f"{listed([f'{number:.1f}' for number in numbers])} %"
+
+
+def _pair(record: Record, first: str, second: str, c: float) -> str:
+    return f"{_at(record, first, c):.1f} and {_at(record, second, c):.1f} %"
+
+
+def _above(record: Record, first: float, second: float) -> bool | None:
+    """Return whether the first accuracy is higher, or None if the difference is too small."""
+    images = names.counted(record, names.networks(record)[0])
+    if names.clearly(first, second, images):
+        return True
+    return False if names.clearly(second, first, images) else None
+
+
+def _shown(record: Record) -> list[str]:
+    return names.defenses(record, names.networks(record)[0], list(DEFENSES))
+
+
+def _ran(record: Record, *defenses: str) -> bool:
+    return set(defenses) <= set(_shown(record))
+
+
+def _cs(record: Record) -> list[float]:
+    return names.strengths(record, names.networks(record)[0], _shown(record)[0])
+
+
+def _at(record: Record, defense: str, c: float) -> float:
+    found = names.at(record, names.networks(record)[0], defense, c)
+    assert found is not None  # the study runs the same values of c for all defenses
+    return found
+
+
+def _under_pgd(record: Record, defense: str, attack: str) -> float:
+    return mean(record, PGD, network=names.networks(record)[0], defense=defense, attack=attack)
+
+
+def _radius(record: Record, attack: str) -> str:
+    (eps,) = settings(record, PGD, "eps", attack=attack)
+    return f"{255 * float(eps):.0f}/255" if attack == "pgd-linf" else f"{float(eps):g}"

@@ -1,0 +1,147 @@
+"""The page on other forms of the defenses, from made-up records."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from robustbook.chapters.published import version_of
+from robustbook.chapters.self_ensemble import controls
+from robustbook.ledger import Record, Row
+from robustbook.studies.self_ensemble import controls as study
+
+from .reading import body, numbers
+
+CS = (0.0, 0.03, 0.2)
+CLEAN = {
+    "rse": 70,
+    "prototype": 75,
+    "pgd": 60,
+    "adv": 50,
+    "adv twice": 55,
+    "adv paper": 65,
+    "distill": 30,
+    "distill crops": 45,
+    "distill 100": 46,
+    "distill released": 20,
+    "distill teacher 100": 80,
+    "none": 85,
+}
+
+
+def made(defenses: Sequence[str] = tuple(CLEAN), **clean: float) -> Record:
+    """Return a record of 400 images. Under the attack 10 and 30 points are lost, under PGD 20 with
+    the l2 norm and 40 with the l-infinity norm; no defense has 0 % under PGD.
+    """
+    rows = []
+    for d in defenses:
+        start = clean.get(d, CLEAN[d])
+        of = {"network": "vgg16", "defense": d}
+        for c, lost in zip(CS, (0, 10, 30), strict=True):
+            value = max(start - lost, 0)
+            labels = {**of, "c": c}
+            rows.append(Row(value, "percent", None, "accuracy", 0, 400, setting=labels))
+            if c:
+                rows.append(Row(c, "l2", None, "distortion", 0, setting=labels))
+        far = {**of, "distortion": 0.1}
+        rows.append(Row(start - 20, "percent", None, controls.EQUAL, 0, setting=far))
+        for attack, eps, lost in (("pgd-l2", 0.5, 20), ("pgd-linf", 8 / 255, 40)):
+            value = 0 if d == "none" else max(start - lost, 0)
+            labels = {**of, "attack": attack, "eps": eps}
+            rows.append(Row(value, "percent", None, controls.PGD, 0, 400, setting=labels))
+        if d in ("rse", "pgd"):
+            ratio = {"rse": 1.4, "pgd": 8.0}[d]
+            rows.append(Row(ratio, "ratio", None, controls.TIME, 0, setting=of))
+    if "prototype" in defenses:
+        rows.append(Row(97.5, "percent", controls.NATTACK, seed=0, images=300))
+    return Record("self_ensemble", "controls", "reduced", {}, (0,), tuple(rows))
+
+
+def test_the_page_knows_the_networks_of_the_study() -> None:
+    """The page has its own list, because the study's module imports torch."""
+    assert set(controls.DEFENSES) == set(study.CONTROLS) == set(CLEAN)
+
+
+def test_the_answer_compares_pgd_training_with_rse() -> None:
+    """40 against 50 % on 400 images is a clear difference, 49 against 50 % is not."""
+    told = controls.answer(made())
+    assert told.startswith("The accuracy of PGD training is lower than that of RSE under l2 PGD")
+    assert numbers(told)[:7] == [0.5, 40, 50, 8, 255, 20, 30]
+    assert controls.answer(made(pgd=69)).count("not distinguishable from that of RSE") == 2
+    assert controls.answer(made(pgd=90)).count("higher than that of RSE") == 2
+    few = controls.answer(made(("rse", "prototype", "none")))
+    assert "the first prototype is" in few and numbers(few)[:3] == [0.5, 55, 50]
+
+
+@pytest.mark.parametrize("left_out", controls.DEFENSES)
+def test_a_record_without_a_defense_has_its_other_sentences(left_out: str) -> None:
+    """A reader can leave out any defense."""
+    record = made([d for d in CLEAN if d != left_out])
+    for sentence in (
+        controls.answer,
+        controls.pgd_training,
+        controls.retraining,
+        controls.distillation,
+        controls.prototype,
+    ):
+        sentence(record)
+    table = body(controls.measured(version_of(record)))
+    assert len(table) == len(CLEAN) - 1 and all(len(row) == 1 + len(CS) + 3 for row in table)
+    assert len(controls.accuracies(record).axes) == 2
+    gone = {
+        "rse": (controls.pgd_training, controls.prototype),
+        "pgd": (controls.pgd_training,),
+        "adv twice": (controls.retraining,),
+        "distill crops": (controls.distillation,),
+        "prototype": (controls.prototype,),
+    }
+    assert not any(sentence(record) for sentence in gone.get(left_out, ()))
+
+
+def test_pgd_training_in_words() -> None:
+    told = numbers(controls.pgd_training(made()))
+    assert told[:13] == [60, 70, 30, 40, 0.2, 40, 50, 0.1, 40, 50, 0.5, 20, 30]
+    assert told[13:] == [8, 255, 0.2, 0.2, 8.0, 1.4]
+
+
+def test_retraining_is_compared_at_equal_length() -> None:
+    told = controls.retraining(made())
+    assert numbers(told) == [65, 55, 0.03, 55, 45, 2, 50, 40]
+    assert "makes retraining more robust here" in told
+    assert "less robust" in controls.retraining(made(**{"adv paper": 30}))
+    assert "no clear difference" in controls.retraining(made(**{"adv paper": 55}))
+
+
+def test_distillation_says_which_step_changes_the_accuracy() -> None:
+    told = controls.distillation(made())
+    assert numbers(told) == [40, 30, 45, 46, 100, 20, 100, 80]
+    words = [part for part in ("a clear rise", "no clear change", "a clear fall") if part in told]
+    assert len(words) == 3
+    assert told.index("a clear rise") < told.index("no clear change") < told.index("a clear fall")
+
+
+def test_networks_on_which_pgd_is_the_weaker_attack_are_named() -> None:
+    """In the made record PGD leaves 10 points more than the attack at c = 0.2, except without a
+    defense. Differences of 10 points are clear on 400 images.
+    """
+    told = controls.masking(made(("distill", "rse", "none")))
+    assert "RSE (50.0 and 40.0" in told and "Distillation, T = 40 (10.0 and 0.0" in told
+    assert "No defense" not in told
+    assert controls.masking(made(("none",))) == ""
+
+
+def test_the_prototype_is_compared_only_if_it_trained() -> None:
+    told = controls.prototype(made())
+    assert numbers(told) == [75, 70, 85, 35, 30, 0, 8, 255, 97.5]
+    assert "more robust here" not in told  # 30 % is less than 35 %
+    assert "RSE, which is more robust here" in controls.prototype(made(prototype=71, rse=85))
+    assert "was trained badly" in controls.prototype(made(prototype=40))
+
+
+def test_the_table_has_a_dash_where_the_attack_does_not_reach() -> None:
+    record = made()
+    rows = [r for r in record.rows if (r.name, r.setting.get("defense")) != (controls.EQUAL, "rse")]
+    table = body(controls.measured(version_of(replace(record, rows=tuple(rows)))))
+    assert table[0][-3:] == ["-", "50.0", "30.0"] and table[1][-3] == "55.0"
+    far = body(controls.distortions(version_of(record)))
+    assert far[0][1:] == ["0.030", "0.200"]
