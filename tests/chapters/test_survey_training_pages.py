@@ -136,8 +136,9 @@ def test_fast_answer(single: Record) -> None:
     assert numbers(fast.answer(single))[:3] == [78.5, 88.77, 88]
     assert numbers(fast.under_autoattack(single)) == [77.5, 82.93, 300]
     text = fast.compared(single)
-    assert numbers(text) == [50, 78.5, 2, 88, 68, 300, 0.3, 58] and "reference" not in text
-    failed = fast.compared(with_failed_pgd(single))
+    assert numbers(text) == [50, 78.5, 2, 88, 68, 300, 0.3]
+    assert numbers(fast.reference([single])) == [58, 300, 60, 78.5]
+    failed = fast.reference([with_failed_pgd(single)])
     assert numbers(failed)[-2:] == [12, 1000] and failed.endswith("no working reference.")
 
 
@@ -155,8 +156,6 @@ def test_fast_tables(single: Record) -> None:
     without = version_of(replace(single, rows=rows))
     for make in (fast.printed_beside, fast.radii):  # a method that was not run has no row
         assert len(body(make(without))) == len(fast.METHODS) - 1
-    claims = body(fast.claims(version))
-    assert {cell for _, cell in claims} == {"not run"}
 
 
 def test_fast_sentences_and_figure(single: Record) -> None:
@@ -172,8 +171,50 @@ def test_fast_sentences_and_figure(single: Record) -> None:
     assert numbers(fast.gap(single)) == [300, 78.5, 88.77, 77.5, 82.93, 76.5]
     assert numbers(fast.others(single)) == [0.3, 70, 1000, 68, 300, 0.2, 50, 69, 79.5]
     without = [row for row in single.rows if row.setting.get("method") != "pgd"]
-    assert "No network was trained with PGD" in fast.compared(replace(single, rows=tuple(without)))
+    lean = replace(single, rows=tuple(without))
+    assert "No network was trained with PGD" in fast.reference([lean])
+    assert fast.reference([lean, single]) == fast.reference([single])
     assert numbers(fast.time_ratio([single])) == [0.3, 10, 2, 11, 0.18, 1]
+
+
+def test_the_second_data_set_of_a_record(single: Record) -> None:
+    """CIFAR-10 has its own radii, in units of 1/255, and the network trained with PGD is its
+    reference.
+    """
+    rows = [
+        replace(row, setting={**row.setting, "set": "cifar10", "eps": {0.3: 8.0, 0.2: 16.0}[eps]})
+        for row in single.rows
+        if (eps := row.setting.get("eps"))
+    ]
+    curves = {"cifar10/fgsm/8/fgsm": [30, 40, 80], "cifar10/fgsm/8/pgd": [20, 30, 0]}
+    both = replace(single, profile="reduced", rows=(*single.rows, *rows), arrays=curves)
+    assert fast.first_set(both) == "mnist" and fast.main_radius(both, "cifar10") == 8
+    told = fast.cifar10([single, both])
+    assert numbers(told)[:5] == [10, 18, 10000, 10, 50] and "radius 16/255" in told
+    assert fast.cifar10([single]) == ""
+    table = body(
+        fast.printed_beside(
+            fast.first_with([version_of(single), version_of(both)], "cifar10"), "cifar10"
+        )
+    )
+    printed = [[numbers(row[1])[0], numbers(row[3])[0]] for row in table]
+    assert printed[1] == [83.81, 46.06] and printed[3] == [87.3, 45.8]
+    assert "eps 8/255" in fast.radii(version_of(both), "cifar10").markdown
+    assert fast.overfitted(both, "cifar10") == [8]
+    assert numbers(fast.peaks([single, both])) == [10, 30, 2, 0, 200]
+    assert fast.peaks([single]) == ""
+    assert fast.collapse(both, "cifar10").startswith("Yes, at radius 8/255: from epoch 2 to epoch")
+    assert "radius 8/255" in fast.epochs(both, "cifar10").axes[0].get_title()
+
+
+def test_a_constant_is_compared_with_a_rising_radius(single: Record) -> None:
+    """From the first record that has the controls; without one there is no sentence."""
+    lean = [r for r in single.rows if "rising" not in str(r.setting.get("method"))]
+    lean = [r for r in lean if "constant" not in str(r.setting.get("method"))]
+    without = replace(single, rows=tuple(lean))
+    told = numbers(fast.rising([without, single]))
+    assert told[-10:] == [40, 60, 50, 39, 59, 70, 30, 50, 69, 29]
+    assert fast.rising([without]) == ""
 
 
 def test_the_figure_shows_the_main_radius_and_that_of_overfitting(single: Record) -> None:

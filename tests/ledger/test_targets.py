@@ -13,8 +13,8 @@ FIXED = {
     "deep-defense-targets.csv": "ac116b391179e7393fcade263679d85d",
     # The metric of the four rows cohen-theory/radius-cap/ was changed from "ratio" to "setting",
     # after the runs: we derived the printed number from the formula that our code computes, so the
-    # rows count as settings and not as measured numbers. No verdict depends on the metric. Then five
-    # tolerances that were as large as the printed number were made smaller, and a note says more.
+    # rows count as settings and not as measured numbers. No verdict depends on the metric. Later,
+    # five tolerances as large as the printed number were made smaller, and a note says more.
     "feature-denoising-targets.csv": "bc3827ae2c63d9835d872187827cb898",
     "random-self-ensemble-figure6.csv": "991597370d55a9372340dd7733e2586e",
     "random-self-ensemble-targets.csv": "eb15cfab7b544905b7f117b1443751b3",

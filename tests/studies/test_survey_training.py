@@ -10,6 +10,7 @@ import torch
 from robustbook import catalogue
 from robustbook.attacks import fgsm
 from robustbook.data import as_float, load
+from robustbook.defenses import Weights
 from robustbook.ledger import read_targets
 from robustbook.measures import Attack
 from robustbook.runs import Call, Context, Done
@@ -84,6 +85,67 @@ def test_small_runs_answer_the_targets_of_mnist(profile: str) -> None:
         f"survey/wong/mnist-fgsm-rs/{end}"
         for end in ("accuracy", "pgd-50-10-accuracy", "autoattack-accuracy")
     }
+
+
+@pytest.mark.parametrize("method", [m for m in fast.METHODS if m not in fast.CONTROLS])
+def test_one_method_alone_gives_its_own_rows(method: str) -> None:
+    """With the same calls as all methods together, and without a comparison of two methods."""
+    given = {"profile": "reduced", "seeds": [0], "sets": ["cifar10"]}
+    every = check(fast.Parameters, given)
+    one = check(fast.Parameters, {**given, "methods": [method]})
+    calls = fast.calls(one)
+    assert calls.items() == {k: c for k, c in fast.calls(every).items() if k[1] == method}.items()
+    rows = fast.condense(one, answers(calls)).rows
+    together = fast.condense(every, answers(fast.calls(every))).rows
+    assert rows and {row.target for row in rows} <= {row.target for row in together}
+    assert {row.setting["method"] for row in rows if "method" in row.setting} == {method}
+    assert all(row.name != "time ratio" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("profile", "data", "rising"),
+    [
+        ("quick", "mnist", set()),
+        ("reduced", "mnist", {"pgd", "n-fgsm-rising"}),
+        ("paper", "mnist", {"pgd", "n-fgsm-rising"}),
+        ("reduced", "cifar10", set()),
+        ("paper", "cifar10", set()),
+    ],
+)
+def test_which_methods_have_a_rising_radius(profile: str, data: str, rising: set[str]) -> None:
+    own = fast.setting(profile, data)
+    rises = {m: fast.network(own, m, own.main, 0).arguments["defense"].rise for m in fast.METHODS}
+    assert rises == {m: 0.4 if m in rising else 0.0 for m in fast.METHODS}
+
+
+@pytest.mark.parametrize("method", fast.METHODS)
+def test_every_attack_of_training_has_the_same_statistics(method: str) -> None:
+    """On CIFAR-10 those of the batch, as in the released code."""
+    for data, statistics in (("mnist", "running"), ("cifar10", "batch")):
+        assert fast.inner(fast.setting("paper", data), method, 0.01).statistics == statistics
+
+
+def test_the_radius_rises_in_training(tmp_path: Path) -> None:
+    """With a radius that stays tiny during the whole training, the loss is that of clean images."""
+    model, recipe = Model("digits", "wong", 2, 100), Recipe(4, 50, 1e-3)
+    attack = fast.inner(fast.SETTINGS["quick", "mnist"], "pgd", 0.3)
+    weights = Weights(adversarial=1.0)
+    ends = {}
+    for name, defense in {
+        "constant": Defense(weights, attack),
+        "rising": Defense(weights, attack, rise=1e9),
+        "clean": Defense(Weights(clean=1.0)),
+    }.items():
+        call = fast.followed(model, defense, recipe, 0, 0.3, 10)
+        ends[name] = run(fast.followed, call, tmp_path / name).tensors["state/fc2.weight"]
+    torch.testing.assert_close(ends["rising"], ends["clean"], atol=1e-4, rtol=0)
+    assert float((ends["constant"] - ends["clean"]).abs().max()) > 1e-3
+
+
+def test_a_run_without_any_method_is_refused() -> None:
+    p = check(fast.Parameters, {"profile": "quick", "methods": ["fgsm-rs-2"]})
+    with pytest.raises(BadParameter, match="that profile quick runs on mnist, got fgsm-rs-2"):
+        fast.condense(p, answers(fast.calls(p)))
 
 
 def test_an_image_set_without_settings_is_refused() -> None:

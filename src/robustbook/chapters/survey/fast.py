@@ -12,7 +12,6 @@ from robustbook.chapters.published import (
     array,
     as_printed,
     mean,
-    of_target,
     printed,
     settings,
     values,
@@ -35,20 +34,30 @@ METHODS: Mapping[str, tuple[str, str]] = {
     "n-fgsm": ("N-FGSM", "rse"),
     "pgd": ("PGD", "distill"),
     "fgsm-rs-2": ("FGSM with random start, step 2 eps", "brelu"),
+    "pgd-constant": ("PGD, constant radius", "test only"),
+    "n-fgsm-rising": ("N-FGSM, rising radius", "train only"),
 }
 TESTED = {"fgsm": "under FGSM", "pgd": "under PGD, 10 steps"}
-PRINTED: Mapping[str, Mapping[str, str]] = {
-    "mnist": {
+PRINTED: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("mnist", "fgsm-rs"): {
         "clean": "wong/mnist-fgsm-rs/accuracy",
         "pgd-50-10": "wong/mnist-fgsm-rs/pgd-50-10-accuracy",
         "autoattack": "wong/mnist-fgsm-rs/autoattack-accuracy",
     },
-    "cifar10": {
+    ("cifar10", "fgsm-rs"): {
         "clean": "wong/cifar10-fgsm-rs/accuracy",
         "pgd-50-10": "wong/cifar10-fgsm-rs/pgd-50-10-accuracy",
         "autoattack": "wong/cifar10-fgsm-rs/autoattack-accuracy",
     },
+    ("cifar10", "pgd"): {
+        "clean": "wong/cifar10-pgd-7/accuracy",
+        "pgd-50-10": "wong/cifar10-pgd-7/pgd-50-10-accuracy",
+    },
+    ("cifar10", "n-fgsm"): {"pgd-50-10": "n-fgsm/cifar10-eps-8/pgd-50-10-accuracy"},
 }
+"""The papers' accuracies, by data set and training method: for each attack, the end of the number's
+id.
+"""
 ATTACKS = {
     "clean": "clean",
     "pgd-50": "PGD, 50 steps",
@@ -90,21 +99,25 @@ def first_set(record: Record) -> str:
     return name
 
 
-def main_radius(record: Record) -> float:
-    """Return the main radius of a record: the eps of the networks that are also attacked by PGD
-    with restarts.
+def main_radius(record: Record, data_set: str = "") -> float:
+    """Return the main radius of a record: the eps of the first network that is also attacked by PGD
+    with restarts. On CIFAR-10 it is in units of 1/255.
     """
-    at = settings(record, "accuracy", "eps", set=first_set(record), attack="pgd-50-10")
+    at = settings(record, "accuracy", "eps", set=data_set or first_set(record), attack="pgd-50-10")
     return float(at[0])
 
 
-def data(record: Record) -> str:
+def data(record: Record, data_set: str = "") -> str:
     """Return a description of the images on which the networks of a record were trained."""
     if record.profile == "quick":
         return "the embedded digits"
-    if record.profile == "reduced":
-        return "10,000 images of MNIST"
-    return {"mnist": "all of MNIST", "cifar10": "all of CIFAR-10"}[first_set(record)]
+    name = {"mnist": "MNIST", "cifar10": "CIFAR-10"}[data_set or first_set(record)]
+    return f"10,000 images of {name}" if record.profile == "reduced" else f"all of {name}"
+
+
+def unit(data_set: str) -> str:
+    """Return the unit of the radii as text."""
+    return "/255" if data_set == "cifar10" else ""
 
 
 def answer(record: Record) -> str:
@@ -127,9 +140,14 @@ def answer(record: Record) -> str:
     )
     return whole_percent(
         f"After this training on {data(record)}, the accuracy under PGD with restarts is "
-        f"{random:.1f} % ({printed('survey/' + PRINTED[name]['pgd-50-10'])} % in the paper), and "
-        f"{plain:.1f} % if the step starts at the image. {badges}"
+        f"{random:.1f} % ({_printed(name, 'pgd-50-10')} % in the paper), and {plain:.1f} % if the "
+        f"step starts at the image. {badges}"
     )
+
+
+def _printed(name: str, attack: str) -> float | None:
+    """Return the paper's accuracy after training on FGSM with a random start."""
+    return printed(f"survey/{PRINTED[name, 'fgsm-rs'][attack]}")
 
 
 def under_autoattack(record: Record) -> str:
@@ -138,7 +156,7 @@ def under_autoattack(record: Record) -> str:
     """
     name = first_set(record)
     of = {"set": name, "eps": main_radius(record), "method": "fgsm-rs", "attack": "autoattack"}
-    there = printed(f"survey/{PRINTED[name]['autoattack']}")
+    there = _printed(name, "autoattack")
     return whole_percent(
         "Under AutoAttack, the network trained with the random start has an accuracy of "
         f"{mean(record, 'accuracy', **of):.1f} % ({there} % in the paper), on "
@@ -147,9 +165,8 @@ def under_autoattack(record: Record) -> str:
 
 
 def compared(record: Record) -> str:
-    """Return sentences that state the accuracies under PGD of four networks: trained on FGSM with
-    and without a random start, with N-FGSM, and with PGD. If the network trained with PGD learned
-    nothing, the sentences say that the comparison has no working reference.
+    """Return sentences that state the accuracies under PGD of three networks: trained on FGSM with
+    and without a random start, and with N-FGSM.
     """
     name, eps = first_set(record), main_radius(record)
     seeds = {
@@ -163,34 +180,147 @@ def compared(record: Record) -> str:
         f"FGSM with a random start ({seeds_in_words(len(seeds['fgsm-rs']))}), {plain:.1f} % "
         f"without the random start, and {noisy:.1f} % with N-FGSM, a later variant. The networks "
         f"were trained on {data(record)} and tested on {images:,} images, always with radius "
-        f"{eps:g}. {_reference(record)}"
+        f"{eps:g}."
     )
 
 
-def _reference(record: Record) -> str:
-    """Return a sentence about the network trained with PGD, the reference of the comparison."""
-    name, eps = first_set(record), main_radius(record)
-    of = {"set": name, "eps": eps, "method": "pgd"}
-    if not values(record, "accuracy", **of):
+def reference(records: Sequence[Record]) -> str:
+    """Return sentences about the network trained with PGD, the reference of the comparison, from
+    the first record that has one. If the network learned nothing, they say so.
+    """
+    found = [r for r in records if values(r, "accuracy", set=first_set(r), method="pgd")]
+    if not found:
         return "No network was trained with PGD, so the comparison has no reference."
-    clean, pgd = (mean(record, "accuracy", attack=each, **of) for each in ("clean", "pgd-50-10"))
+    record = found[0]
+    of = {"set": first_set(record), "eps": main_radius(record)}
+    clean, pgd = (
+        mean(record, "accuracy", method="pgd", attack=attack, **of)
+        for attack in ("clean", "pgd-50-10")
+    )
     if clean < GUESSING:
-        images = tested(record, "accuracy", attack="clean", **of)
-        return (
+        images = tested(record, "accuracy", method="pgd", attack="clean", **of)
+        return whole_percent(
             f"The network trained with PGD learned nothing: it classifies {clean:.1f} % of "
             f"{images:,} clean images correctly. So the comparison has no working reference."
         )
-    return f"After training with PGD, the accuracy is {pgd:.1f} %."
+    random = mean(record, "accuracy", method="fgsm-rs", attack="pgd-50-10", **of)
+    images = tested(record, "accuracy", method="pgd", attack="pgd-50-10", **of)
+    return whole_percent(
+        f"As a reference, a network trained with PGD on {data(record)} has an accuracy of "
+        f"{pgd:.1f} % under the same attack ({images:,} images) and of {clean:.1f} % on clean "
+        f"images. FGSM with a random start gives {random:.1f} % there."
+    )
 
 
-def epochs(record: Record) -> Figure:
-    """Draw the accuracy after each epoch of training. For each radius, the left panel shows the
-    accuracy under FGSM, and the right panel the accuracy under PGD. The first radius is that of
-    `main_radius`; below it are the radii at which `overfitted` finds catastrophic overfitting.
+def cifar10(records: Sequence[Record]) -> str:
+    """Return sentences that state the accuracies under PGD on CIFAR-10 after training with each
+    method at the main radius, and at the larger radius. Return "" if no record has this data set.
     """
-    name, eps = first_set(record), main_radius(record)
+    record = with_set(records, "cifar10")
+    if record is None:
+        return ""
+    name = "cifar10"
+    eps = main_radius(record, name)
+    large = max(map(float, settings(record, "accuracy", "eps", set=name)))
+    images = tested(record, "accuracy", set=name, eps=eps, attack="pgd-50")
+
+    def under(method: str, radius: float) -> float:
+        of = {"set": name, "eps": radius, "method": method, "attack": "pgd-50"}
+        return mean(record, "accuracy", **of)
+
+    of = [m for m in METHODS if values(record, "accuracy", set=name, eps=eps, method=m)]
+    at_main = [f"{under(m, eps):.1f} % ({_with_epochs(record, m, eps)})" for m in of]
+    both = [m for m in of if values(record, "accuracy", set=name, eps=large, method=m)]
+    at_large = [f"{under(m, large):.1f} % ({_with_epochs(record, m, large)})" for m in both]
+    narrow = "" if record.profile == "paper" else "narrow "
+    return whole_percent(
+        f"On CIFAR-10, a {narrow}PreAct ResNet-18 trained on {data(record, name)} has these "
+        f"accuracies under PGD with 50 steps at radius {eps:g}/255, by training method: "
+        f"{listed(at_main)}. At radius {large:g}/255 they are {listed(at_large)}. All are measured "
+        f"on {images:,} images."
+    )
+
+
+def peaks(records: Sequence[Record]) -> str:
+    """Return a sentence that states for each training method on CIFAR-10, at the main radius, the
+    highest accuracy under PGD after any epoch, and that after the last epoch. Return "" if no
+    record has this data set.
+    """
+    record = with_set(records, "cifar10")
+    if record is None:
+        return ""
+    eps = main_radius(record, "cifar10")
+    told = []
+    for method, (words, _) in METHODS.items():
+        key = f"cifar10/{method}/{eps:g}/pgd"
+        if key in record.arrays:
+            pgd = array(record, key)
+            best = pgd.index(max(pgd)) + 1
+            told.append(f"{words} {max(pgd):.1f} (epoch {best}) and {pgd[-1]:.1f} %")
+    return whole_percent(
+        "The highest accuracy under PGD with 10 steps after any epoch, and that after the last "
+        f"epoch, are: {'; '.join(told)} ({FOLLOWED[record.profile, 'cifar10']} images)."
+    )
+
+
+def _with_epochs(record: Record, method: str, eps: float) -> str:
+    """Return the name of a training method on CIFAR-10, with the number of its epochs if the record
+    has it.
+    """
+    words, key = METHODS[method][0], f"cifar10/{method}/{eps:g}/pgd"
+    return f"{words}, {len(array(record, key))} epochs" if key in record.arrays else words
+
+
+def rising(records: Sequence[Record]) -> str:
+    """Return sentences that compare a constant with a rising radius, for training with PGD and with
+    N-FGSM, from the first record that has both. Return "" if no record has.
+    """
+    found = [r for r in records if values(r, "accuracy", set="mnist", method="pgd-constant")]
+    if not found:
+        return ""
+    record = found[0]
+    eps = main_radius(record)
+    told = []
+    for words, constant, risen in (
+        ("PGD", "pgd-constant", "pgd"),
+        ("N-FGSM", "n-fgsm", "n-fgsm-rising"),
+    ):
+        pairs = [
+            [
+                mean(record, "accuracy", set="mnist", eps=eps, method=method, attack=attack)
+                for method in (constant, risen)
+            ]
+            for attack in ("clean", "pgd-50")
+        ]
+        told.append(
+            f"With {words}, the accuracy on clean images is {pairs[0][0]:.1f} % with a constant "
+            f"radius and {pairs[0][1]:.1f} % with a rising one; under PGD with 50 steps it is "
+            f"{pairs[1][0]:.1f} and {pairs[1][1]:.1f} %."
+        )
+    images = tested(record, "accuracy", set="mnist", eps=eps, attack="pgd-50")
+    return whole_percent(
+        f"We compared a constant with a rising radius of {eps:g} on {data(record)} and "
+        f"{images:,} test images. {' '.join(told)}"
+    )
+
+
+def with_set(records: Sequence[Record], data_set: str) -> Record | None:
+    """Return the first record that has results for a data set, or None."""
+    found = (r for r in records if data_set in settings(r, "accuracy", "set"))
+    return next(found, None)
+
+
+def epochs(record: Record, data_set: str = "") -> Figure:
+    """Draw the accuracy after each epoch of training, by default on the record's first data set.
+
+    For each radius, the left panel shows the accuracy under FGSM, and the right panel the accuracy
+    under PGD. The first radius is that of `main_radius`; below it are the radii at which
+    `overfitted` finds catastrophic overfitting.
+    """
+    name = data_set or first_set(record)
+    eps = main_radius(record, name)
     panels = []
-    for radius in dict.fromkeys([eps, *overfitted(record)]):
+    for radius in dict.fromkeys([eps, *overfitted(record, name)]):
         for attack, words in TESTED.items():
             curves = {}
             for method, (told, look) in METHODS.items():
@@ -200,28 +330,29 @@ def epochs(record: Record) -> Figure:
                     x = [float(i + 1) for i in range(len(y))]
                     curves[told] = Curve(x, [y], LOOKS[look])
             images = FOLLOWED[record.profile, name]
-            title, y_label = f"radius {radius:g}, {words}", f"accuracy on {images} images (%)"
+            title = f"radius {radius:g}{unit(name)}, {words}"
+            y_label = f"accuracy on {images} images (%)"
             panels.append(
                 Panel(title, "epochs of training", y_label, curves, {}, limits=(-3.0, 103.0))
             )
     return figures.lines(panels, columns=2, height=2.8)
 
 
-def radii(version: Version) -> Table:
+def radii(version: Version, data_set: str = "") -> Table:
     """Return a table of accuracies under PGD, with one row for each training method and one column
-    for each radius. Each network is attacked with the radius with which it was trained.
+    for each radius; by default on the record's first data set. Each network is attacked with the
+    radius with which it was trained.
     """
     record = version.record
-    name = first_set(record)
+    name = data_set or first_set(record)
     at = sorted(settings(record, "accuracy", "eps", set=name))
-    unit = "/255" if name == "cifar10" else ""
     images = tested(record, "accuracy", set=name, attack="pgd-50")
     return table(
         f"{version.heading}: accuracy in per cent on {images:,} test images under PGD with 50 "
         f"steps{ranges(record)}. Each network is trained and attacked with the radius of the "
         "column. Without a range, the number is from one network.",
-        f"tab-survey-fast-radii-{version.tag}",
-        ["Training", *(f"eps {eps:g}{unit}" for eps in at)],
+        f"tab-survey-fast-radii-{data_set}{version.tag}",
+        ["Training", *(f"eps {eps:g}{unit(name)}" for eps in at)],
         [
             [
                 words,
@@ -241,13 +372,14 @@ def radii(version: Version) -> Table:
     )
 
 
-def printed_beside(version: Version) -> Table:
+def printed_beside(version: Version, data_set: str = "") -> Table:
     """Return a table of the accuracies of networks that were trained with the radius that
-    `main_radius` returns. The paper prints accuracies only for training on FGSM with a random
-    start.
+    `main_radius` returns, by default on the record's first data set. The papers print accuracies
+    only for some of the methods.
     """
     record = version.record
-    name, eps = first_set(record), main_radius(record)
+    name = data_set or first_set(record)
+    eps = main_radius(record, name)
     rows = []
     for method, (words, _) in METHODS.items():
         found = {
@@ -256,10 +388,10 @@ def printed_beside(version: Version) -> Table:
         }
         if not any(found.values()):
             continue
-        of = PRINTED[name] if method == "fgsm-rs" else {}
+        of = PRINTED.get((name, method), {})
         rows.append(
             [
-                words,
+                _with_epochs(record, method, eps) if name == "cifar10" else words,
                 *(
                     beside(ours, as_printed(f"survey/{of[attack]}") if attack in of else None)
                     for attack, ours in found.items()
@@ -268,10 +400,11 @@ def printed_beside(version: Version) -> Table:
         )
     return table(
         f"{version.heading}: accuracy in per cent, printed / **ours**{ranges(record)}, of "
-        f"networks trained and attacked with radius {eps:g}. A number alone is ours. A column with "
-        "fewer images uses the first images of the test set. In the last column, an image counts "
-        "as correct only if PGD with restarts, PGD on the margin, Square and AutoAttack all fail.",
-        f"tab-survey-fast-{version.tag}",
+        f"networks trained and attacked with radius {eps:g}{unit(name)}. A number alone is ours. A "
+        "column with fewer images uses the first images of the test set. In the last column, an "
+        "image counts as correct only if PGD with restarts, PGD on the margin, Square and "
+        "AutoAttack all fail.",
+        f"tab-survey-fast-{data_set}{version.tag}",
         [
             "Training",
             *(
@@ -283,23 +416,22 @@ def printed_beside(version: Version) -> Table:
     )
 
 
-def overfitted(record: Record) -> list[float]:
+def overfitted(record: Record, data_set: str = "") -> list[float]:
     """Return the radii at which training on FGSM without a random start ends in catastrophic
     overfitting: the accuracy under PGD falls by `FALL` points or more after its highest value, and
     the accuracy under FGSM rises.
     """
     found = []
-    for radius, fgsm, pgd in _followed(record):
+    for radius, fgsm, pgd in _followed(record, data_set or first_set(record)):
         if max(pgd) - pgd[-1] >= FALL and fgsm[-1] > fgsm[pgd.index(max(pgd))]:
             found.append(radius)
     return found
 
 
-def _followed(record: Record) -> list[tuple[float, list[float], list[float]]]:
+def _followed(record: Record, name: str) -> list[tuple[float, list[float], list[float]]]:
     """Return for each radius of training on FGSM without a random start the accuracies after each
-    epoch, under FGSM and under PGD.
+    epoch, under FGSM and under PGD; ``name`` is the data set.
     """
-    name = first_set(record)
     radii_ = sorted(settings(record, "accuracy", "eps", set=name, method="fgsm"))
     keys = {radius: f"{name}/fgsm/{radius:g}" for radius in radii_}
     return [
@@ -309,19 +441,20 @@ def _followed(record: Record) -> list[tuple[float, list[float], list[float]]]:
     ]
 
 
-def collapse(record: Record) -> str:
+def collapse(record: Record, data_set: str = "") -> str:
     """Return sentences that say at which radii catastrophic overfitting was seen in training on
-    FGSM without a random start (see `overfitted`).
+    FGSM without a random start (see `overfitted`), by default on the record's first data set.
     """
-    name = first_set(record)
+    name = data_set or first_set(record)
+    each = unit(name)
     seen, kept = [], []
     failed: dict[float, tuple[float, float]] = {}
-    overfits = overfitted(record)
-    for radius, fgsm, pgd in _followed(record):
+    overfits = overfitted(record, name)
+    for radius, fgsm, pgd in _followed(record, name):
         best = pgd.index(max(pgd))
         if radius in overfits:
             seen.append(
-                f"Yes, at radius {radius:g}: from epoch {best + 1} to epoch {len(pgd)}, the "
+                f"Yes, at radius {radius:g}{each}: from epoch {best + 1} to epoch {len(pgd)}, the "
                 f"accuracy under PGD falls from {pgd[best]:.1f} % to {pgd[-1]:.1f} %, and that "
                 f"under FGSM rises from {fgsm[best]:.1f} % to {fgsm[-1]:.1f} %."
             )
@@ -329,17 +462,20 @@ def collapse(record: Record) -> str:
             failed[radius] = max(pgd), fgsm[-1]
         else:
             kept.append(
-                f"At radius {radius:g}, the accuracy under PGD is {pgd[-1]:.1f} % after the last "
-                f"epoch, less than {FALL:.0f} percentage points below its highest value."
+                f"At radius {radius:g}{each}, the accuracy under PGD is {pgd[-1]:.1f} % after the "
+                f"last epoch, less than {FALL:.0f} percentage points below its highest value."
             )
     told = seen or ["No fall was seen."]
     if failed:
         highest = max(pgd for pgd, _ in failed.values())
+        at = " and ".join(f"{radius:g}{each}" for radius in failed)
+        under = " and ".join(
+            f"{fgsm:.1f} % (radius {r:g}{each})" for r, (_, fgsm) in failed.items()
+        )
         told.append(
-            f"At radius {' and '.join(f'{radius:g}' for radius in failed)}, the accuracy under PGD "
-            f"is {'at most ' * (highest > 0)}{highest:.1f} % after every epoch, so it cannot fall; "
-            "after the last epoch, the accuracy under FGSM is "
-            f"{' and '.join(f'{fgsm:.1f} % (radius {r:g})' for r, (_, fgsm) in failed.items())}."
+            f"At radius {at}, the accuracy under PGD is {'at most ' * (highest > 0)}{highest:.1f} "
+            "% after every epoch, so it cannot fall; after the last epoch, the accuracy under FGSM "
+            f"is {under}."
         )
     images = FOLLOWED[record.profile, name]
     return whole_percent(
@@ -435,8 +571,8 @@ def others(record: Record) -> str:
         text += (
             f"At radius {' and '.join(f'{radius:g}' for radius in failed)}, training with N-FGSM "
             "fails from the first epoch: the accuracy under PGD with 10 steps is at most "
-            f"{max(failed.values()):.1f} % after every epoch. We do not know why. De Jorge et al. "
-            "report no such failure, but they used other data and radii."
+            f"{max(failed.values()):.1f} % after every epoch. De Jorge et al. report no such "
+            "failure, but they used other data and radii."
         )
     return whole_percent(text.strip())
 
@@ -452,7 +588,10 @@ def gap(record: Record) -> str:
         for attack in ("pgd-50-10", "autoattack", "worst")
     )
     images = tested(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack="worst")
-    there = [printed(f"survey/{PRINTED[name][attack]}") for attack in ("pgd-50-10", "autoattack")]
+    there = [
+        printed(f"survey/{PRINTED[name, 'fgsm-rs'][attack]}")
+        for attack in ("pgd-50-10", "autoattack")
+    ]
     return whole_percent(
         f"Of the same {images:,} images, the network trained on FGSM with a random start "
         f"classifies {pgd:.1f} % correctly under PGD with restarts ({there[0]} % in the paper), "
@@ -466,14 +605,14 @@ def time_ratio(records: Sequence[Record]) -> str:
     of an epoch of training with PGD, for the first record that has both. They also state the ratio
     that follows from the numbers of forward and backward passes.
     """
-    each = ((record, values(record, "time ratio", set=first_set(record))) for record in records)
-    record, found = next((pair for pair in each if pair[1]), (records[0], []))
+    each = [(r, n) for n in ("mnist", "cifar10") for r in records]
+    timed = ((r, n, values(r, "time ratio", set=n)) for r, n in each)
+    record, name, found = next((one for one in timed if one[2]), (records[0], "mnist", []))
     if not found:
         return "The time of an epoch was not measured in this record."
-    name = first_set(record)
     k = INNER[record.profile, name]
     return (
-        f"On {data(record)}, an epoch of training on FGSM with a random start took "
+        f"On {data(record, name)}, an epoch of training on FGSM with a random start took "
         f"{fmean(found):.2f} times as long as one with PGD of {k} steps. The numbers of forward "
         f"and backward passes predict a factor of 2 / {k + 1} = {2 / (k + 1):.2f}. Costs that both "
         "trainings share, such as the attacks after each epoch, bring the measured factor closer "
@@ -481,21 +620,6 @@ def time_ratio(records: Sequence[Record]) -> str:
     )
 
 
-def claims(version: Version) -> Table:
-    """Return a table of our accuracies that decide the papers' claims about CIFAR-10."""
-    told = {
-        "wong/claim/plain-fgsm-collapses": "FGSM without random start, 30 epochs, eps 8/255",
-        "wong/claim/alpha-16-collapses": "FGSM with random start and steps of 16/255, eps 8/255",
-        "n-fgsm/cifar10-eps-8/pgd-50-10-accuracy": "N-FGSM, eps 8/255",
-        "n-fgsm/cifar10-eps-16/no-collapse": "N-FGSM, eps 16/255",
-    }
-    return table(
-        f"{version.heading}: accuracy in per cent under PGD with 50 steps on CIFAR-10"
-        f"{ranges(version.record)}.",
-        f"tab-survey-fast-claims-{version.tag}",
-        ["Training", "Accuracy"],
-        [
-            [words, spread_or(of_target(version.record, f"survey/{name}"), missing="not run")]
-            for name, words in told.items()
-        ],
-    )
+def first_with(versions: Sequence[Version], data_set: str) -> Version:
+    """Return the first version whose record has results for a data set."""
+    return next(v for v in versions if data_set in settings(v.record, "accuracy", "set"))

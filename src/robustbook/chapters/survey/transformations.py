@@ -169,7 +169,7 @@ def radii_in_words(record: Record) -> str:
             f"PGD on the network alone and {cells[1]:.1f} % under PGD through the transformation; "
             f"with JPEG it is {cells[2]:.1f} and {cells[3]:.1f} %."
         )
-        for name, alone, through in (("random resizing", *cells[:2]), ("JPEG", *cells[2:])):
+        for name, (alone, through) in {"random resizing": cells[:2], "JPEG": cells[2:]}.items():
             error = sum(share * (100 - share) / n for share in (alone, through)) ** 0.5
             if alone - through > 2 * error:
                 clear.append(f"{name} at {eps:g}/255")

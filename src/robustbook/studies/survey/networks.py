@@ -212,10 +212,14 @@ def _weighted(
     )
 
 
-def _risen(steps: float, step: int) -> float:
-    """Return which fraction of the attack's radius a training step uses. In the first ``steps``
-    steps, the fraction rises linearly to 1.
+def share_of_radius(defense: Defense, recipe: Recipe) -> Callable[[int], float]:
+    """Return a function from the training step to the fraction of the attack's radius that it uses.
+    The fraction rises linearly to 1, and takes the fraction ``defense.rise`` of the steps for that.
     """
+    return partial(_risen, defense.rise * recipe.steps)
+
+
+def _risen(steps: float, step: int) -> float:
     return min(1.0, (step + 1) / max(steps, 1.0))
 
 
@@ -250,7 +254,7 @@ def train(
         objective(defense),
         recipe,
         seeds=[seed],
-        coefficient=partial(_risen, defense.rise * recipe.steps),
+        coefficient=share_of_radius(defense, recipe),
         static=False,
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
