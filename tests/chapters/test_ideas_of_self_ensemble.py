@@ -75,7 +75,7 @@ def test_the_student_of_one_weight() -> None:
     for p, T, a in ((1.0, 1, 1.0), (0.6, 40, 1.0), (0.55, 100, 0.1)):
         found = shown["minimum"](p, T, a)
         u = torch.logit(torch.tensor(found, dtype=torch.float64)).item()
-        assert a * (p - found) / T == pytest.approx(shown["decay"] * T * u, rel=0.02)
+        assert a * (p - found) / T == pytest.approx(5e-4 * T * u, rel=1e-6)
         assert 0.5 < found < p
 
 

@@ -376,7 +376,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 STRONG = ("pgd-50-10", "margin-50-10", "square", "autoattack")
-STRONGLY = ("fgsm-rs", "n-fgsm", "pgd")
+STRONGLY = ("fgsm-rs", "n-fgsm", "pgd", "pgd-constant")
 """The training methods whose networks are attacked with all attacks in `STRONG`."""
 
 
