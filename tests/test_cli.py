@@ -26,7 +26,7 @@ from robustbook.studies import items
 
 Cli = Callable[..., Result]
 TINY = "saturating/tiny"
-THERE = "known items: saturating/tiny, saturating/tiny-too"
+THERE = "robustbook --help lists all items"
 TARGETS = [
     "saturating/tiny/height,Height,saturating,tiny,,height,none,3.0,printed,equal,0.5,Sec. 1,",
     "saturating/later/height,Height,saturating,later,,height,none,3.0,printed,equal,0.5,Sec. 2,",
@@ -119,7 +119,7 @@ def test_every_command_of_the_ledger_is_accepted(profile: str | None) -> None:
 
 
 def test_an_item_without_a_study_is_told_from_a_misspelt_one() -> None:
-    with pytest.raises(click.UsageError, match="^survey/nattack has no study yet; known"):
+    with pytest.raises(click.UsageError, match="^survey/nattack has no study yet; robus"):
         jobs.study("survey/nattack")
 
 
@@ -154,7 +154,11 @@ def test_values_are_json_where_they_can_be() -> None:
         ("run --data-root nowhere", "Invalid value for '--data-root': Directory 'nowhere' does"),
         (
             "run saturating/tny",
-            f"item 'saturating/tny' is not known; {THERE}; did you mean {TINY}?",
+            f"item 'saturating/tny' is not known (did you mean {TINY}?); {THERE}",
+        ),
+        (
+            "run saturating",
+            f"item 'saturating' is not known, it must be like saturating/table-1; {THERE}",
         ),
         ("run saturating/later", f"saturating/later has no study yet; {THERE}"),
         (
@@ -188,10 +192,10 @@ def test_values_are_json_where_they_can_be() -> None:
         *(
             (
                 f"run {TINY} --seeds '{text}'",
-                "seeds must be whole numbers such as 3 or 0,2,5 or 0:5 (which is 0 to 4), "
-                f"got {text!r}",
+                "seeds must be whole numbers such as 3 or 0,2,5 or 0:5 (which is 0 to 4), at most "
+                f"1000 of them, got {text!r}",
             )
-            for text in ("", "5:5", "-1", "0:", "0..5", "1,", "one")
+            for text in ("", "5:5", "-1", "0:", "0..5", "1,", "one", "0:1001", f"0:{10**30}")
         ),
         ("run --set height", "set must be NAME=VALUE such as eps=0.1, got 'height'"),
         ("run --set seeds=[1]", "seeds must be given as --seeds, got --set seeds=[1]"),
@@ -207,6 +211,11 @@ def test_values_are_json_where_they_can_be() -> None:
         ("run --scheduler host", "scheduler must be like tcp://host:8786, got 'host'"),
         (f"run {TINY} --device gpu", 'device must be "auto", "cpu", "cuda" or "cuda:N", got'),
         ("ledger --paper satturating", "paper must be one of deep_defense, "),
+        (
+            "ledger saturating/tyni",
+            f"item 'saturating/tyni' has no number of a paper (did you mean {TINY}?)",
+        ),
+        (f"ledger {TINY} --item tiny", f"paper and item must not be given with {TINY}"),
         (
             f"publish {TINY}",
             f"{TINY} with profile paper lacks 4 results; compute them first: "
@@ -285,9 +294,7 @@ def test_run_prints_ours_beside_the_papers_and_costs_nothing_again(cli: Cli, pro
     row = result.stdout.splitlines()[1].split()
     assert row == ["height", "3", "3.05", "[1.95,", "4.15]", "2", "quick", "other", "setting"]
     assert f"results are kept in {project / 'here'}" in result.stdout
-    published = result.stdout.splitlines()[-1].partition(": ")[2]
-    assert published == f"robustbook publish {TINY} --profile quick --seeds 0,1"
-    assert parse(published).params["seeds"] == [0, 1]
+    assert "publish" not in result.stdout  # numbers of the embedded data are no record
     assert ran(project) == ["build", "measure 0", "measure 1"]
     again = cli(f"run {TINY} --seeds 0:2 --workers 0 --store {project / 'here'}")
     assert again.stdout.splitlines()[:4] == result.stdout.splitlines()[:4]
@@ -296,8 +303,11 @@ def test_run_prints_ours_beside_the_papers_and_costs_nothing_again(cli: Cli, pro
 
 def test_other_parameters_claim_no_verdict(cli: Cli) -> None:
     """A result at another height would otherwise look like a failure of the paper."""
-    usual = cli(f"run {TINY} --profile paper --workers 0").stdout
-    assert usual.splitlines()[1].endswith(" reproduced") and "publish" in usual
+    usual = cli(f"run {TINY} --profile paper --workers 0 --seeds 0:2").stdout
+    assert usual.splitlines()[1].endswith(" reproduced")
+    published = usual.splitlines()[-1].partition(": ")[2]
+    assert published == f"robustbook publish {TINY} --profile paper --seeds 0,1"
+    assert parse(published).params["seeds"] == [0, 1]
     other = cli(f"run {TINY} --profile paper --set height=5 --workers 0").stdout
     assert other.splitlines()[1].endswith(" other setting") and "publish" not in other
     assert f"{TINY} with profile paper, height 5.0: " in other
@@ -328,6 +338,23 @@ def test_data_root_reaches_the_workers(cli: Cli, project: Path, monkeypatch) -> 
     monkeypatch.chdir(project.parent)
     cli(f"run {TINY} --workers 0 --data-root {project.name}")
     assert os.environ["ROBUSTBOOK_DATA"] == str(project)
+
+
+def test_a_misspelt_folder_of_data_is_reported_before_any_work(
+    cli: Cli, project: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("ROBUSTBOOK_DATA", str(project / "nowhere"))
+    result = cli(f"run {TINY} --workers 0")
+    words = "ROBUSTBOOK_DATA must be a folder that exists, got"
+    assert result.stderr == f"robustbook: {words} {project / 'nowhere'}\n"
+    assert result.exit_code == 2 and not ran(project) and not (project / "nowhere").exists()
+
+
+def test_missing_data_are_told_without_the_call(cli: Cli, project: Path) -> None:
+    """The sentence says what to do; the call's arguments do not help."""
+    (project / "at-build").write_text("lack data")
+    result = cli(f"run {TINY} --workers 0")
+    assert result.stderr.splitlines()[-1] == "robustbook: a file is not in the folder"
 
 
 def test_ctrl_c_says_how_to_go_on(cli: Cli, project: Path) -> None:
@@ -451,6 +478,12 @@ def test_status(cli: Cli, project: Path) -> None:
     assert took == ["0.0", "s"] and published.startswith("20")
     assert paper.split() == [TINY, "paper", "2", "0", "2", "0.0", "s", "-"]
     assert where == f"Results are kept in {project / 'here'}"
+    other = cli(f"status {TINY} --set height=4 --store {project / 'here'}")
+    assert other.stdout.splitlines()[1].split()[2:5] == ["0", "0", "2"]
+    for path in (project / "here").glob("??/*.json"):
+        path.write_text("half")
+    damaged = cli(f"status {TINY} --store {project / 'here'}").stdout
+    assert "\n2 results are damaged, and are computed again when needed\n" in damaged
 
 
 def test_stale_results_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,9 +510,18 @@ def test_publish_writes_what_the_ledger_then_shows(cli: Cli, project: Path) -> N
     assert shown["verdict"] == "reproduced" and shown["ours"] == pytest.approx(3.1)
     assert unrun["verdict"] == "not run"
     assert list(shown) == list(inspect.signature(ledger.Entry).parameters)
+    assert json.loads(cli(f"ledger {TINY} --json").stdout) == [shown]
     table = cli("ledger --item tiny").stdout
     assert "1 target numbers; 0 of them repeat a comparison." in table
     assert "measured number: 1 (1 reproduced)" in table
+
+
+def test_records_that_cannot_be_written_are_named(cli: Cli, project: Path) -> None:
+    cli(f"run {TINY} --workers 0")
+    (project / "book" / "records").touch()
+    result = cli(f"publish {TINY} --profile quick")
+    words = f"{project / 'book' / 'records'} must be a folder that can be written to, got: "
+    assert result.stderr.startswith(f"robustbook: {words}") and result.exit_code == 2
 
 
 def test_publish_refuses_what_is_incomplete(cli: Cli, project: Path) -> None:

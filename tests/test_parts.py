@@ -18,7 +18,7 @@ from robustbook.cli import commands, main
 from robustbook.ledger import Conflict, Record
 from robustbook.ledger.records import merge
 from robustbook.ledger.targets import COLUMNS
-from robustbook.runs import DamagedResult, Store, execute, graph, plan, run
+from robustbook.runs import Store, execute, graph, plan, run
 from robustbook.studies import items
 
 TINY = "saturating/tiny"
@@ -136,6 +136,7 @@ def test_taking_twice_changes_nothing(cli: Cli) -> None:
     assert {path: path.read_bytes() for path in Path("here").glob("??/*")} == before
 
 
+@pytest.mark.filterwarnings("default::robustbook.runs.DamagedResult")
 def test_nothing_of_this_store_is_replaced_but_damage(cli: Cli) -> None:
     """Another machine's last digits do not replace ours; an intact file replaces our damaged
     one.
@@ -150,8 +151,8 @@ def test_nothing_of_this_store_is_replaced_but_damage(cli: Cli) -> None:
     assert done is not None and done.values["height"] < 9
     path = next(Path("here").glob(f"??/{call.key}.json"))
     path.write_text("half")
-    with pytest.warns(match="half|damaged"):
-        result = cli("take there --store here")
+    result = cli("take there --store here")
+    assert f"robustbook: {path.absolute()} is damaged: not JSON" in result.stderr
     assert result.stdout.startswith("1 results taken")
     done = Store("here").load(call)
     assert done is not None and done.values["height"] == 9
@@ -172,26 +173,33 @@ def test_what_is_damaged_or_foreign_is_named_and_the_rest_taken(cli: Cli) -> Non
     Path("there/scratch/x").mkdir(parents=True)
     Path("there/scratch/x/state.json").write_text("{}")
     result = cli("take there --store here")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert result.stdout.startswith("4 results taken, 0 were there already, 5 refused")
     said = result.stderr.splitlines()
     assert len(said) == 5 and all(line.startswith("robustbook: there/") for line in said)
     for file, words in {
-        tensors[0]: "altered, it does not match its hash",
-        tensors[1]: "missing",
-        measured[0]: "altered, it does not match its own hash",
-        Path("there/notes.json"): "altered, it does not match its own hash",
-        measured[1].with_name("0" * 64 + ".json"): "it holds another call's result",
+        tensors[0]: "damaged: altered, it does not match its hash",
+        tensors[1]: "damaged: missing",
+        measured[0]: "damaged: altered, it does not match its own hash",
+        Path("there/notes.json"): "no stored result",
+        measured[1].with_name("0" * 64 + ".json"): "damaged: it holds another call's result",
     }.items():
-        assert f"robustbook: {file} is damaged: {words}" in said
+        assert f"robustbook: {file} is {words}" in said
     assert len(list(Path("here").glob("??/*.json"))) == 4
 
 
-@pytest.mark.parametrize("folder", ["nowhere", "book"])
-def test_a_folder_without_results_is_refused(cli: Cli, folder: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("nowhere", "got nowhere, which does not exist"),
+        ("book", "got book, which has no result"),
+    ],
+)
+def test_a_folder_without_results_is_refused(cli: Cli, folder: str, words: str) -> None:
     result = cli(f"take {folder} --store here")
     assert result.exit_code == 2 and not Path("here").exists()
     assert result.stderr.startswith("robustbook: folder must be a store or written by robustbook")
+    assert result.stderr.endswith(f"{words}\n")
 
 
 def test_giving_says_what_is_lacking(cli: Cli) -> None:
@@ -199,6 +207,12 @@ def test_giving_says_what_is_lacking(cli: Cli) -> None:
     result = cli(f"give parcel {TINY} --profile paper --store there")
     assert result.stdout.splitlines()[1].startswith(
         "4 other results that were asked for are not in "
+    )
+    for path in Path("there").glob("??/*.json"):
+        path.write_text("half")
+    damaged = cli(f"give other {TINY} --profile paper --store there")
+    assert damaged.stderr.endswith(
+        f"is in the store {Path('there').absolute()}, and 2 are damaged\n"
     )
     nothing = cli(f"give other {TINY} --seeds 7 --store there")
     assert nothing.exit_code == 2 and not Path("other").exists()
@@ -353,6 +367,7 @@ def test_what_rests_on_several_parts_needs_them_all(
     assert published(cli, compute("c", "1") + " --store c")["seeds"] == [0, 1]
 
 
+@pytest.mark.filterwarnings("default::robustbook.runs.DamagedResult")
 def test_publishing_computes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan reads no tensors, so only publishing finds one flipped bit in the weights."""
     options = compute("here", "0")
@@ -361,9 +376,9 @@ def test_publishing_computes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(tiny_parts, "calls", lambda p: {("small", 0): trainings["small", 0]})
     path = next(Path("here").glob(f"??/{trainings['small', 0].key}.safetensors"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.warns(DamagedResult, match="altered"):
-        result = cli(f"publish {options} --store here")
+    result = cli(f"publish {options} --store here")
     assert result.exit_code != 0 and not Path("book/records").exists()
+    assert result.stderr.startswith(f"robustbook: {path.absolute()} is damaged: altered")
     assert "is damaged or missing; compute it first" in result.stderr
     assert Store("here").load(trainings["small", 0]) is None
 

@@ -239,6 +239,16 @@ def test_documented_robustbook_commands_exist(root: Path) -> None:
         assert {word for word in rest if word.startswith("--")} <= known, (name, rest)
 
 
+def test_the_example_of_the_readme_runs(root: Path) -> None:
+    """It needs no name that it does not define, and the page of the package shows it too."""
+    (example,) = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.S)
+    assert example in (root / "book" / "api.md").read_text()
+    names: dict = {}
+    exec(example, names)
+    assert names["result"].images.shape == (400, 1, 28, 28)
+    assert 0 < int(names["result"].found.sum()) < 400
+
+
 ITEMS_THAT_MEASURE_ON_ANOTHER = {
     ("saturating.figure_4_relu", "saturating.figure_4"),
     ("saturating.printed_settings", "saturating.table_1"),

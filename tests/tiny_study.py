@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from robustbook.data import DataError
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done, step
 from robustbook.studies import parameters
@@ -37,6 +38,8 @@ def note(text: str) -> None:
         what = event.read_text()
         if what == "interrupt":
             raise KeyboardInterrupt
+        if what == "lack data":
+            raise DataError("a file is not in the folder")
         if what == "fail":
             raise RuntimeError("out of\npaper")
         time.sleep(60)

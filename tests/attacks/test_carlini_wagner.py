@@ -282,6 +282,17 @@ def test_the_search_finds_the_smallest_c_that_succeeds() -> None:
     assert torch.equal(many.steps, torch.full_like(y, 640))
 
 
+def test_many_searches_do_not_overflow() -> None:
+    """A target that cannot be reached multiplies c by 10 in every search."""
+    x, y = torch.full((1, 2), 0.5), torch.zeros(1, dtype=torch.int64)
+
+    def net(x: Tensor) -> Tensor:
+        return torch.stack([9 + x[:, 0], x[:, 1]], 1)
+
+    result = carlini_wagner(net, x, y, c=1.0, steps=3, searches=45)
+    assert not bool(result.found) and bool(result.images.isfinite().all())
+
+
 def test_abandoned_searches_lose_little(make_curved: Make, make_images: Make) -> None:
     net, (images, labels) = make_curved(), make_images(30)
     given = {"c": 1e-2, "steps": 100, "step_size": 1e-2, "searches": 4}

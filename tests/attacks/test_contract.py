@@ -430,6 +430,21 @@ def test_a_number_per_image_is_one_call_per_number(
                 run(entry, model, images, labels, **{name: wrong})
 
 
+@every_attack
+def test_a_batch_norm_in_training_mode_keeps_its_running_statistics(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    """It uses the statistics of the batch, as a batch norm without running statistics does."""
+    images, labels = make_images(6)
+    norm, other = (nn.BatchNorm2d(2, track_running_stats=t).double() for t in (True, False))
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    result = run(entry, nn.Sequential(norm, make_curved()), images, labels)
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+    assert norm.training and norm.track_running_stats
+    expected = run(entry, nn.Sequential(other, make_curved()), images, labels)
+    assert torch.equal(result.images, expected.images)
+
+
 class InPlace(nn.Module):
     """A first layer that overwrites its input, such as torchvision's Normalize(inplace=True)."""
 

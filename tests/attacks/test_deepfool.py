@@ -367,7 +367,7 @@ CASES = [
     ({"images": torch.full((3, 4), 1.5)}, "images must lie in [0, 1], got values from 1.5 to 1.5"),
     (
         {"images": torch.full((3, 4), torch.nan), "preset": "authors"},
-        "images must be finite, got values from nan to nan",
+        "images must be finite, got NaN",
     ),
     ({"labels": torch.tensor([0, 1, 3])}, "labels and targets must be in 0..2, the classes of the"),
     ({"targets": torch.tensor([0, 2, 1])}, "targets must differ from labels, got the label itself"),

@@ -36,7 +36,15 @@ EVERY = [
     ({"images": IMAGES.numpy()}, "images must be a float tensor of shape (n, ...), got ndarray"),
     ({"images": with_pixel(1.5)}, "images must lie in [0, 1], got values from 0.5 to 1.5"),
     ({"images": with_pixel(-1)}, "images must lie in [0, 1], got values from -1 to 0.5"),
-    ({"images": with_pixel(torch.nan)}, "images must lie in [0, 1], got values from nan to nan"),
+    ({"images": with_pixel(torch.nan)}, "images must lie in [0, 1], got NaN"),
+    (
+        {"images": with_pixel(1.0000001)},
+        "images must lie in [0, 1], got values from 0.5 to 1.0000001; images.clamp(0, 1) removes",
+    ),
+    (
+        {"images": torch.full((3, 5), 0.5)},
+        "images must have a shape that the model accepts, got (3, 5) (mat1 and mat2 shapes",
+    ),
     ({"labels": LABELS[:2]}, f"labels {INT64} a tensor of torch.int64 of shape (2,)"),
     ({"labels": LABELS.float()}, f"labels {INT64} a tensor of torch.float32 of shape (3,)"),
     ({"labels": [0, 1, 2]}, f"labels {INT64} list [0, 1, 2]"),

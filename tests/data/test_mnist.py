@@ -54,7 +54,14 @@ def test_the_folder_is_the_argument_then_the_variable_then_the_cache(
     lay(small_mnist, tmp_path / "named", packed=True)
     monkeypatch.setenv("ROBUSTBOOK_DATA", str(tmp_path / "named"))
     assert len(load("mnist", "train", download=False)) == 3
-    assert data_root("elsewhere") == Path.cwd() / "elsewhere"
+    monkeypatch.chdir(tmp_path)
+    assert data_root("named") == tmp_path / "named"
+    with pytest.raises(DataError, match=f"^root must be a folder that exists, got {tmp_path}/else"):
+        data_root("elsewhere")
+    monkeypatch.setenv("ROBUSTBOOK_DATA", "elsewhere")
+    with pytest.raises(DataError, match="^ROBUSTBOOK_DATA must be a folder that exists, got .*/el"):
+        load("mnist", "train")
+    assert not Path("elsewhere").exists()
     monkeypatch.setenv("ROBUSTBOOK_DATA", "")
     assert data_root().parts[-2:] == ("robustbook", "data")
 

@@ -270,8 +270,9 @@ def test_a_missing_set_is_named_with_where_to_put_it(
     monkeypatch.setattr(stl10, "_address", lambda: "http://127.0.0.1:9/c")
     text = message(tmp_path, download=True)
     assert f"train_X.bin is not in {tmp_path} and could not be downloaded (http://127" in text
-    (tmp_path / "file").touch()
-    assert "file cannot be used: " in message(tmp_path / "file", download=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / stl10.FOLDER).touch()
+    assert "other cannot be used: " in message(tmp_path / "other", download=True)
 
 
 @pytest.mark.slow

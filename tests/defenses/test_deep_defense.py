@@ -737,8 +737,16 @@ def test_empty_batches_and_no_candidates_are_refused() -> None:
     net, (images, labels) = small(), batch()
     with pytest.raises(ValueError, match="images must hold one image or more, got none"):
         deep_defense(net, images[:0], labels[:0])
-    with pytest.raises(ValueError, match="candidates must be None, or 1 or more, got 0"):
+    with pytest.raises(ValueError, match="candidates must be a whole number, 1 or more, got 0"):
         deep_defense(net, images, labels, candidates=0)
+
+
+def test_a_negative_overshoot_and_labels_of_floats_are_refused() -> None:
+    net, (images, labels) = small(), batch()
+    with pytest.raises(ValueError, match="overshoot must be a finite number, 0 or above, got -1"):
+        deep_defense(net, images, labels, overshoot=-1.0)
+    with pytest.raises(ValueError, match="labels must be an int64 tensor of shape"):
+        inspect.unwrap(deep_defense)(net, images, labels.float())
 
 
 def test_divergence_names_the_term_and_the_batchs_rho() -> None:
@@ -795,5 +803,5 @@ def test_a_compiled_network_stays_compiled() -> None:
 
 def test_no_step_is_refused() -> None:
     net, (images, labels) = small(), batch()
-    with pytest.raises(ValueError, match="steps must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="steps must be a whole number, 1 or more, got 0"):
         inspect.unwrap(deep_defense)(net, images, labels, steps=0)

@@ -1,6 +1,7 @@
 """The objectives of adversarial training against formulas written out in float64."""
 
 import copy
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -331,12 +332,24 @@ def test_targets_are_refused() -> None:
             inner_attack(attack, eps=0.1, steps=1, step_size=0.1, **options)
 
 
+def with_labels(labels: Tensor) -> object:
+    usual = inspect.unwrap(weighted_training)  # past the type hook of the tests
+    return usual(network(), batch()[0], labels, weights=MOSBACH["Plain"])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: Weights(), "at least one number above 0"),
         (lambda: Weights(clean=-1.0), "clean must be a finite number"),
-        (lambda: goodfellow(1.5), "adversarial must be a finite number"),
+        (lambda: goodfellow(1.5), r"alpha must be in \[0, 1\], got 1.5"),
+        (lambda: goodfellow(-0.5), "alpha must be a finite number, 0 or above, got -0.5"),
+        (lambda: weighted_training(network(), *batch(0), weights=MOSBACH["Plain"]), "one image or"),
+        (
+            lambda: with_labels(torch.zeros(6)),
+            r"labels must be an int64 tensor of shape \(6,\), .*32",
+        ),
+        (lambda: with_labels(torch.zeros(5).long()), r"labels must be an int64 tensor of shape"),
         (lambda: inner_pgd(0.1, 0, 0.1), "steps must be a whole number"),
         (lambda: inner_pgd(0.1, 1, 0.0), "step_size must be"),
         (lambda: SignedSteps(0.1, 1, 0.1, start="zero"), "start must be one of"),

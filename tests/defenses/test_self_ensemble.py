@@ -270,9 +270,15 @@ def test_small_integers_and_numpys_number_a_draw_too() -> None:
 def test_bad_input_is_refused_in_a_sentence() -> None:
     body = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten())
     for name in ("init", "inner"):
-        for value in (-0.1, float("nan"), float("inf")):
-            with pytest.raises(ValueError, match=f"{name} must be a standard deviation of 0 or mo"):
-                noisy(body, **{name: value})
+        for value in (-0.1, float("nan"), float("inf"), "0.2"):
+            with pytest.raises(
+                ValueError, match=f"{name} must be a finite number, 0 or above, got"
+            ):
+                inspect.unwrap(noisy)(body, **{name: value})
+    with pytest.raises(ValueError, match="seed must be a whole number, 0 or more, got 1.5"):
+        inspect.unwrap(noisy)(body, seed=1.5)
+    with pytest.raises(ValueError, match="net must be a torch module, got NoneType None"):
+        inspect.unwrap(noisy)(None)
     with pytest.raises(ValueError, match="placement must be one of paper, code, 2018, got 'here'"):
         noisy(body, placement="here")
     with pytest.raises(ValueError, match="when must be one of always, training, test, never, got"):
@@ -283,21 +289,32 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         noisy(body, placement="code")
     with pytest.raises(ValueError, match="net must be a network without noise layers"):
         noisy(noisy(body))
-    with pytest.raises(ValueError, match="sigma must be a standard deviation"):
+    with pytest.raises(ValueError, match="sigma must be a finite number, 0 or above"):
         prototype(body, sigma=-1.0)
     net, x = small(), images(3)
     with pytest.raises(ValueError, match="when must be one of"):
         net.when = "now"
-    with pytest.raises(ValueError, match="draws must be 1 or more, got 0"):
-        ensemble(net, x, draws=0)
-    with pytest.raises(ValueError, match="memory must be 1 byte or more, got 0"):
-        ensemble(net, x, memory=0)
-    with pytest.raises(ValueError, match=r"keys must have one key per image, got \(2,\) for 3 im"):
-        inspect.unwrap(ensemble)(net, x, torch.arange(2))  # past the type hook of the tests
+    unchecked = inspect.unwrap(ensemble)  # past the type hook of the tests
+    for name, least, value in (
+        ("draws", 1, 0),
+        ("draws", 1, 2.5),
+        ("memory", 1, 0),
+        ("start", 0, -1),
+    ):
+        whole = f"{name} must be a whole number, {least} or more, got {value}"
+        with pytest.raises(ValueError, match=whole):
+            unchecked(net, x, **{name: value})
+    for keys in (torch.arange(2), torch.rand(3)):  # keys of floats would give equal noise
+        with pytest.raises(ValueError, match=r"keys must be an int64 tensor of shape \(3,\)"):
+            unchecked(net, x, keys)
+    with pytest.raises(ValueError, match="net must be a randomised model .* got Sequential"):
+        unchecked(plain(), x)
+    with pytest.raises(ValueError, match="images must be a float tensor .* torch.uint8"):
+        unchecked(net, x.byte())
     for wrong, message in (
         (255 * x, r"images must lie in \[0, 1\], got values from 0.* to 25"),
         (x - 0.1, r"images must lie in \[0, 1\], got values from -0.09"),
-        (torch.where(x > 0.5, torch.nan, x), r"images must lie in \[0, 1\], got values from nan"),
+        (torch.where(x > 0.5, torch.nan, x), r"images must lie in \[0, 1\], got NaN"),
     ):
         with pytest.raises(ValueError, match=message):
             ensemble(net, wrong, draws=2)

@@ -269,7 +269,7 @@ def test_pgd_attacks_the_codec() -> None:
 
 def test_bad_codecs_are_refused_in_a_sentence() -> None:
     sentence = "quality must be a whole number from 1 to 100, got "
-    for quality in (0, 101, -5, 7.5):
+    for quality in (0, 101, -5, 7.5, True):
         with pytest.raises(ValueError, match=f"{sentence}{quality}"):
             inspect.unwrap(jpeg)(pooled(), quality)  # past the type hook of the tests
         with pytest.raises(ValueError, match=f"{sentence}{quality}"):
@@ -280,6 +280,17 @@ def test_bad_codecs_are_refused_in_a_sentence() -> None:
         compressed(images(1, channels=4))
     with pytest.raises(ValueError, match="images must not contain NaN"):
         compressed(torch.full((1, 1, 8, 8), float("nan")))
+    with pytest.raises(ValueError, match="images must be a float tensor .* torch.uint8 of shape"):
+        inspect.unwrap(compressed)((255 * images(1)).byte())
+
+
+def test_what_is_no_network_and_parts_of_pixels_are_refused() -> None:
+    for defense, *given in ((jpeg,), (resize_and_pad,), (smoothed, 0.1)):
+        with pytest.raises(ValueError, match="net must be a torch module, got NoneType None"):
+            inspect.unwrap(defense)(None, *given)  # past the type hook of the tests
+    for name in ("low", "high", "size", "seed"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number, 0 or more, got 8.5"):
+            inspect.unwrap(resize_and_pad)(pooled(), **{name: 8.5})
 
 
 def test_smoothing_adds_noise_to_the_image() -> None:
@@ -295,9 +306,9 @@ def test_smoothing_adds_noise_to_the_image() -> None:
         change = other(x) - x.flatten(1)
         assert abs(float((change * noise).mean())) < 5 * 0.25**2 / noise.numel() ** 0.5
     assert "sigma=0.25" in repr(net)
-    for sigma in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="sigma must be above 0, got .* every certified radiu"):
-            smoothed(pooled(), sigma)
+    for sigma in (0.0, -1.0, float("nan"), float("inf"), "a"):
+        with pytest.raises(ValueError, match="sigma must be a finite number above 0, got "):
+            inspect.unwrap(smoothed)(pooled(), sigma)
 
 
 def test_the_certified_radius_of_a_linear_network_is_the_distance_to_its_boundary() -> None:

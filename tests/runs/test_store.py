@@ -95,7 +95,8 @@ def test_a_damaged_file_is_set_aside_and_computed_again(
     path = files(store, call)[which == "tensors"]
     DAMAGES[damage](path)
     damaged = path.read_bytes()
-    with pytest.warns(DamagedResult, match=f"{path} is damaged: .* computed again"):
+    words = "is (damaged: .*|no stored result); .* computed again"
+    with pytest.warns(DamagedResult, match=f"{path} {words}"):
         again = one(call, store)
     assert torch.equal(again.tensors["noise"], first.tensors["noise"])
     assert path.with_name(path.name + ".damaged-1").read_bytes() == damaged
@@ -104,6 +105,24 @@ def test_a_damaged_file_is_set_aside_and_computed_again(
     with pytest.warns(DamagedResult):
         one(call, store)
     assert path.with_name(path.name + ".damaged-2").exists()
+
+
+def test_damage_in_a_store_that_cannot_be_written_to_is_an_error_of_the_store(
+    tmp_path: Path, log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bare error would name a lock file."""
+    store = Store(tmp_path / "store")
+    call = s.leaf(log, 0)
+    one(call, store)
+    files(store, call)[0].write_text("half")
+    assert store.damaged(call) and not store.damaged(s.leaf(log, 1))
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match="^the store .* must be a folder that can be written to"):
+        store.load(call)
 
 
 def test_a_changed_number_does_not_pass(tmp_path: Path, log: str) -> None:

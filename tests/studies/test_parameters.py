@@ -111,3 +111,16 @@ def test_a_profile_that_is_accepted_can_be_run(item: str) -> None:
         else:
             with pytest.raises(BadParameter, match=r"^profile must be published.*, got "):
                 check(of.Parameters, {"profile": profile})
+
+
+def test_a_wrong_name_is_answered_with_all_names() -> None:
+    """If the description of the parameter does not list them."""
+    fast = study("survey/fast").Parameters
+    with pytest.raises(
+        BadParameter, match=r"got \['pdg'\]; the names are fgsm, fgsm-rs, n-fgsm, pgd"
+    ):
+        check(fast, {"methods": ["pdg"]})
+    with pytest.raises(
+        BadParameter, match=r"a list of mnist, cifar10, or None for mnist, got .*\]$"
+    ):
+        check(fast, {"sets": ["mnits"]})

@@ -65,6 +65,7 @@ class CarliniWagner:
 RANDOM_SELF_ENSEMBLE = CarliniWagner(hinge="clamped", keep="last", ends="fixed")
 """The attack in the released code of Random Self-Ensemble (commit 91130dd, `cw.py`)."""
 
+_LARGEST = 1e10  # the bound of the original code on c; without it, c would overflow
 _END = 5e-7  # x at 2 x - 1 = -0.999999, where the original code starts for pixels of 0
 
 
@@ -98,8 +99,8 @@ def carlini_wagner(
     ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False: 1e-3 in Random
         Self-Ensemble, 1e-2 in the original code.
     ``searches``: how many values of c are tried for each image, each time from the clean image.
-        Until the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
-        successful c. The original code tries 9 values, from 1e-3.
+        Until the attack succeeds, c is multiplied by 10, up to 1e10; then a binary search finds
+        the smallest successful c. The original code tries 9 values, from 1e-3.
     ``abandon``: whether the attack on an image stops early, as in the original code: after every
         tenth of the steps, it stops if the loss has fallen by less than 0.01 % since the previous
         check.
@@ -171,7 +172,7 @@ def carlini_wagner(
         best, nearest = nearer(best, nearest, found.best, found.nearest, succeeded)
         high = torch.where(succeeded, weight.minimum(high), high)
         low = torch.where(succeeded, low, weight.maximum(low))
-        weight = torch.where(high < math.inf, (low + high) / 2, 10 * weight)
+        weight = torch.where(high < math.inf, (low + high) / 2, (10 * weight).clamp(max=_LARGEST))
     if preset.keep == "last":
         return judged(propagation, goal, images, last, 2.0, spent)
     return judged(propagation, goal, images, best, 2.0, spent, minimal=True)

@@ -49,10 +49,7 @@ def prepare(
     """
     if not callable(model) and not isinstance(model, Drawing):
         raise ValueError(f"model must be a callable from images to logits, got {model!r}")
-    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
-        raise ValueError(
-            f"images must be a float tensor of shape (n, ...), got {_describe(images)}"
-        )
+    check_images(images)
     if images.dtype not in (torch.float32, torch.float64):
         raise ValueError(
             f"images must be float32 or float64, got {images.dtype}: small steps round to 0; for "
@@ -60,7 +57,7 @@ def prepare(
         )
     for name, given in (("labels", labels), ("targets", targets), ("keys", keys)):
         if given is not None:
-            _check_integers(name, given, images)
+            check_integers(name, given, images)
     if isinstance(model, torch.nn.Module):
         places = {parameter.device for parameter in model.parameters()}
         if places and images.device not in places:
@@ -123,7 +120,10 @@ def check_range(low: float, high: float, box: bool) -> None:
     """
     if not (low >= 0 and high <= 1) if box else not math.isfinite(high - low):  # true for NaN too
         where = "lie in [0, 1]" if box else "be finite"
-        raise ValueError(f"images must {where}, got values from {low:g} to {high:g}")
+        found = "NaN" if math.isnan(low) else f"values from {low:.8g} to {high:.8g}"
+        rounded = box and low > -1e-4 and high < 1 + 1e-4
+        hint = "; images.clamp(0, 1) removes errors of rounding" if rounded else ""
+        raise ValueError(f"images must {where}, got {found}{hint}")
 
 
 def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
@@ -208,13 +208,15 @@ def check_momentum(name: str, value: Any) -> tuple[float, float]:
     return first, second
 
 
-def check_count(name: str, value: Any) -> int:
-    """Return the value as an int if it is a whole number, 1 or more; raise ValueError otherwise."""
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """Return the value as an int if it is a whole number, ``least`` or more; raise ValueError
+    otherwise.
+    """
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if isinstance(value, Tensor) and not value.ndim:
         whole = value.dtype in (torch.int64, torch.int32, torch.int16, torch.uint8)
-    if not whole or int(value) < 1:
-        raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}")
+    if not whole or int(value) < least:
+        raise ValueError(f"{name} must be a whole number, {least} or more, got {value!r}")
     return int(value)
 
 
@@ -230,7 +232,21 @@ def check_generator(generator: Any) -> None:
         raise ValueError(f"generator must be a torch.Generator or None, got {generator!r}")
 
 
-def _check_integers(name: str, given: Any, images: Tensor) -> None:
+def check_network(net: Any) -> None:
+    """Raise ValueError unless the value is a torch module."""
+    if not isinstance(net, torch.nn.Module):
+        raise ValueError(f"net must be a torch module, got {_describe(net)}")
+
+
+def check_images(images: Any) -> None:
+    """Raise ValueError unless the value is a float tensor of shape (n, ...)."""
+    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
+        raise ValueError(
+            f"images must be a float tensor of shape (n, ...), got {_describe(images)}"
+        )
+
+
+def check_integers(name: str, given: Any, images: Tensor) -> None:
     """Raise ValueError unless the argument is an int64 tensor with one entry per image, on the
     device of the images.
     """

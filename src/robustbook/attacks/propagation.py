@@ -8,7 +8,8 @@ from typing import Any, Literal, NoReturn
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from .drawing import Drawing
 from .goal import Goal
@@ -39,9 +40,10 @@ class Propagation:
     passes.
 
     Only the gradient with respect to the images is computed, so the model's parameters and their
-    `.grad` do not change; nor does its mode (training or evaluation). Losses are summed over the
-    batch before differentiation, not averaged, so an image's gradient does not depend on the batch
-    size. The model gets a copy of the images, which it may change in place.
+    `.grad` do not change; nor does its mode (training or evaluation). A batch norm layer in
+    training mode uses the statistics of the batch, but keeps its running statistics. Losses are
+    summed over the batch before differentiation, not averaged, so an image's gradient does not
+    depend on the batch size. The model gets a copy of the images, which it may change in place.
 
     Each step uses new noise draws of a randomised model (`Drawing`). The draw numbers of a step
     begin at `first + step * draws`, where the number `first` is computed from the attack's seed. A
@@ -64,6 +66,11 @@ class Propagation:
         self.backwards = 0
         self._model = model
         self._numbered = isinstance(model, Drawing)  # stored, because the check is slow
+        self._norms = [
+            layer
+            for layer in (model.modules() if isinstance(model, nn.Module) else ())
+            if isinstance(layer, _NormBase) and layer.training and layer.track_running_stats
+        ]
         self._highest_class = highest_class
         self._draws = draws
         self._average = average
@@ -282,9 +289,23 @@ class Propagation:
         self.forwards += len(copies)
         return logits, copies
 
+    @contextlib.contextmanager
+    def _keeping_statistics(self) -> Iterator[None]:
+        """Let batch norm layers in training mode use the statistics of the batch inside the
+        context, without updating their running statistics.
+        """
+        for layer in self._norms:
+            layer.track_running_stats = False
+        try:
+            yield
+        finally:
+            for layer in self._norms:
+                layer.track_running_stats = True
+
     def _called(self, model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         try:
-            logits = model(images.clone() if self._overwrites else images)
+            with self._keeping_statistics():
+                logits = model(images.clone() if self._overwrites else images)
         except RuntimeError as error:
             if "leaf" in str(error) and not self._overwrites:
                 # The model changes its input in place, which autograd forbids for leaves.
@@ -294,6 +315,11 @@ class Propagation:
                 raise ValueError(
                     f"images must have the dtype that the model computes in, got {images.dtype} "
                     f"({str(error).splitlines()[0].rstrip('.')}); convert the images or the model"
+                ) from error
+            if "shapes cannot be multiplied" in str(error) or "input[" in str(error):
+                raise ValueError(
+                    f"images must have a shape that the model accepts, got {tuple(images.shape)} "
+                    f"({str(error).splitlines()[0].rstrip('.')})"
                 ) from error
             raise
         if not isinstance(logits, Tensor):

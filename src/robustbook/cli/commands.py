@@ -68,7 +68,7 @@ def run(
     \b
     Example: robustbook run saturating/table-1 --profile quick --seeds 0:5 --set eps=0.1
     """
-    from robustbook import catalogue, ledger, publishing
+    from robustbook import catalogue, data, ledger, publishing
     from robustbook.durations import duration
     from robustbook.runs import RunFailed, Store
 
@@ -84,6 +84,8 @@ def run(
         )
     if data_root:  # worker processes inherit the environment
         os.environ["ROBUSTBOOK_DATA"] = str(data_root.absolute())
+    if not scheduler:
+        data.data_root()  # reports a misspelt ROBUSTBOOK_DATA before any work
     where = Store(store)
     asked = jobs(items, profile, seeds, given)
     ledger.read_targets(catalogue.BOOK / "targets")  # reports faults before any work
@@ -106,7 +108,8 @@ def run(
         click.echo(beside_the_paper(record, other_setting=bool(changed)))
         took = duration(record.provenance["wall_seconds"])
         click.echo(f"\n{title}: {took}; results are kept in {where.path}")
-        if not changed:  # only results with the paper's parameters can become the book's record
+        # Only results of real data with the paper's parameters can become the book's record.
+        if not changed and profile != "quick":
             click.echo(f"To make this the book's record: {job.command('publish')}")
 
 
@@ -119,7 +122,7 @@ def run(
     "--device",
     default="auto",
     show_default=True,
-    help="auto, cpu, cuda, cuda:N, or the name of another machine's GPU, such as H200.",
+    help="auto, cpu, cuda, cuda:N, or the name of a GPU on which stored results were computed.",
 )
 @options.workers
 @options.store
@@ -163,14 +166,20 @@ def plan(
 @options.items
 @options.any_profile
 @options.seeds
+@options.parameters
 @options.store
 def status(
-    items: Sequence[str], profile: str | None, seeds: list[int] | None, store: Path | None
+    items: Sequence[str],
+    profile: str | None,
+    seeds: list[int] | None,
+    given: dict[str, Any],
+    store: Path | None,
 ) -> None:
     """Count stored, stale and missing results, and show the date of the book's record.
 
     A stale result was computed by older source code. Stale results are used as long as the version
-    number of the function that computed them stays the same.
+    number of the function that computed them stays the same. Only results with the default values
+    of all parameters are counted, or with the values that --set gives.
 
     \b
     Example: robustbook status saturating/table-1 --profile paper
@@ -185,7 +194,9 @@ def status(
     published = {(f"{record.paper}/{record.item}", record.profile): record for record in records}
     line = "{:<32}{:<9}{:>7}{:>7}{:>9}{:>13}  {}"
     click.echo(line.format("item", "profile", "stored", "stale", "missing", "took", "published"))
-    for job in jobs(items, profile, seeds):
+    damaged = set()
+    for job in jobs(items, profile, seeds, given):
+        damaged |= {key for key, call in runs.graph(job.calls).items() if where.damaged(call)}
         steps = runs.plan(job.calls, where).steps
         stored, stale, missing = (
             sum(getattr(step, name) for step in steps) for name in ("stored", "stale", "missing")
@@ -194,6 +205,8 @@ def status(
         record = published.get((job.item, job.profile))
         date = record.provenance.get("date", "yes") if record else "-"
         click.echo(line.format(job.item, job.profile, stored, stale, missing, took, date))
+    if damaged:
+        click.echo(f"\n{len(damaged)} results are damaged, and are computed again when needed")
     click.echo(f"\nResults are kept in {where.path}")
 
 
@@ -260,8 +273,14 @@ def publish(
                 f"{job.item} with profile {profile} is not published: {error}; robustbook take "
                 "copies the results of the book's record into the store, --replace overwrites it"
             ) from error
+    folder = catalogue.BOOK / "records"
     for job, record in zip(asked, records, strict=True):
-        path = ledger.write_record(record, catalogue.BOOK / "records")
+        try:
+            path = ledger.write_record(record, folder)
+        except OSError as error:
+            raise click.ClickException(
+                f"{folder} must be a folder that can be written to, got: {error}"
+            ) from error
         click.echo(f"{job.item} with profile {profile}: {len(record.rows)} rows in {path}")
 
 
@@ -272,8 +291,8 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
     """Copy results from other machines into the store.
 
     A folder is the store of another machine, or a folder that "robustbook give" has written. The
-    hashes of each result are checked. Damaged results are listed and left out. Results that are
-    already in the store are not replaced.
+    hashes of each result are checked. Damaged results, and files that are no results, are listed
+    and left out; then the exit code is 1. Results that are already in the store are not replaced.
 
     \b
     Example: robustbook take results-of-the-gpu
@@ -290,9 +309,9 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
             if "scratch" not in path.relative_to(folder).parts
         ]
         if not found:
+            lack = "has no result" if folder.exists() else "does not exist"
             raise click.UsageError(
-                f"folder must be a store or written by robustbook give, got {folder}, which has no "
-                "result"
+                f"folder must be a store or written by robustbook give, got {folder}, which {lack}"
             )
         files += sorted(found)
     where.check_writable()
@@ -312,6 +331,7 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
         f"{taken} results taken, {there} were there already, {refused} refused; results are kept "
         f"in {where.path}"
     )
+    sys.exit(1 if refused else 0)
 
 
 @main.command()
@@ -344,36 +364,57 @@ def give(
     where, other = Store(store), Store(folder)
     calls = {call.key: call for job in jobs(items, profile, seeds, given) for call in job.calls}
     stored = [call for call in calls.values() if where.peek(call) is not None]
+    damaged = sum(where.damaged(call) for call in calls.values())
+    words = f", and {damaged} are damaged" if damaged else ""
     if not stored:
         raise click.ClickException(
             f"none of the {len(calls)} results that were asked for is in the store {where.path}"
+            f"{words}"
         )
     other.check_writable()
     copied = [where.give(call, other) for call in stored]
     size, new = sum(size for size, _ in copied), sum(new for _, new in copied)
     click.echo(f"{len(stored)} results, {size / 1e6:.1f} MB, in {other.path}; {new} of them new")
     if len(stored) < len(calls):
-        click.echo(
-            f"{len(calls) - len(stored)} other results that were asked for are not in {where.path}"
-        )
+        missing = len(calls) - len(stored) - damaged
+        click.echo(f"{missing} other results that were asked for are not in {where.path}{words}")
 
 
 @main.command("ledger")
+@click.argument("name", metavar="[PAPER/ITEM]", required=False)
 @click.option("--paper", help="Only this paper: saturating, for example.")
 @click.option("--item", help="Only this table, figure or claim: table-1, for example.")
 @click.option("--profile", help="Only measurements with this profile; default: the best.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, a list of objects, for programs."
 )
-def show_ledger(paper: str | None, item: str | None, profile: str | None, as_json: bool) -> None:
+def show_ledger(
+    name: str | None, paper: str | None, item: str | None, profile: str | None, as_json: bool
+) -> None:
     """Print the papers' numbers, our measurements and the verdicts.
 
+    PAPER/ITEM is an item of the command run, whose page may compare several tables of its paper.
+
     \b
-    Example: robustbook ledger --paper saturating --item table-1
+    Example: robustbook ledger saturating/table-1
     """
     from robustbook import catalogue, ledger
 
-    found = catalogue.whole_ledger(PROJECT / "book", paper=paper, item=item, profile=profile)
+    chosen = [(paper, item)]
+    if name:
+        from .jobs import ledger_items
+
+        if paper or item:
+            raise click.UsageError(f"paper and item must not be given with {name}")
+        chosen = [*ledger_items(name)]
+    parts = [
+        catalogue.whole_ledger(PROJECT / "book", paper=paper, item=item, profile=profile)
+        for paper, item in chosen
+    ]
+    found = ledger.Ledger(
+        tuple(entry for part in parts for entry in part.entries),
+        tuple(target for part in parts for target in part.context),
+    )
     if as_json:
         click.echo(json.dumps(found.json(), indent=1, ensure_ascii=False))
     else:

@@ -112,13 +112,30 @@ def study(item: str) -> ModuleType:
     """
     if item in catalogue.ITEMS:
         return catalogue.study(item)
-    there = f"known items: {', '.join(catalogue.ITEMS)}"
+    there = "robustbook --help lists all items"
     targets = ledger.read_targets(catalogue.BOOK / "targets").values()
     if any(item == f"{target.paper}/{target.item}" for target in targets):
         raise click.UsageError(f"{item} has no study yet; {there}")
-    near = get_close_matches(item, catalogue.ITEMS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise click.UsageError(f"item {item!r} is not known; {there}{hint}")
+    raise click.UsageError(f"item {item!r} is not known{_nearest(item, catalogue.ITEMS)}; {there}")
+
+
+def _nearest(item: str, known: Iterable[str]) -> str:
+    near = get_close_matches(item, list(known), n=1) if "/" in item else []
+    return f" (did you mean {near[0]}?)" if near else ", it must be like saturating/table-1"
+
+
+def ledger_items(item: str) -> list[tuple[str, str]]:
+    """Return the papers' tables, figures or claims that the page of ``item`` compares with ours, as
+    pairs of a paper and a name. Raise UsageError if there is none.
+    """
+    targets = ledger.read_targets(catalogue.BOOK / "targets").values()
+    known = dict.fromkeys((target.paper, target.item) for target in targets)
+    own = catalogue.judged(item) if item.count("/") == 1 else ()
+    found = [pair for pair in known if "/".join(pair) in own]
+    if not found:
+        near = _nearest(item, [*catalogue.ITEMS, *map("/".join, known)])
+        raise click.UsageError(f"item {item!r} has no number of a paper{near}")
+    return found
 
 
 def device_named(device: str, known: Iterable[str]) -> str:

@@ -9,12 +9,14 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+_MOST_SEEDS = 1000
 _SEEDS = re.compile(r"\d+(:\d+)?(,\d+(:\d+)?)*")
 
 
@@ -26,7 +28,9 @@ class Commands(click.Group):
         words = list(sys.argv[1:] if args is None else args)
         extra |= {"prog_name": "robustbook", "standalone_mode": False}
         try:
-            sys.exit(super().main(words or ["--help"], **extra))
+            with warnings.catch_warnings():
+                warnings.showwarning = _warn
+                sys.exit(super().main(words or ["--help"], **extra))
         except click.Abort:
             again = shlex.join(["robustbook", *words])
             _leave(
@@ -41,8 +45,12 @@ class Commands(click.Group):
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    click.echo(f"robustbook: {' '.join(message.split())}", err=True)
+    _warn(message)
     sys.exit(code)
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"robustbook: {' '.join(str(message).split())}", err=True)
 
 
 def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
@@ -53,10 +61,13 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
     if _SEEDS.fullmatch(text):
         for part in text.split(","):
             first, colon, end = part.partition(":")
-            numbers += range(int(first), int(end)) if colon else [int(first)]
-    if not numbers:
+            start = int(first)
+            stop = min(int(end), start + _MOST_SEEDS + 1) if colon else start + 1
+            numbers += range(start, stop)
+    if not 0 < len(numbers) <= _MOST_SEEDS:
         raise click.UsageError(
-            f"seeds must be whole numbers such as 3 or 0,2,5 or 0:5 (which is 0 to 4), got {text!r}"
+            "seeds must be whole numbers such as 3 or 0,2,5 or 0:5 (which is 0 to 4), at most "
+            f"{_MOST_SEEDS} of them, got {text!r}"
         )
     return numbers
 

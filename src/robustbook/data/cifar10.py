@@ -89,7 +89,7 @@ def _archive(missing: Original, root: Path, download: bool) -> Path:
     if path.is_file():
         return path
     advice = (
-        f"with root=, --data-root or ROBUSTBOOK_DATA name a folder that holds {ARCHIVE} or what it "
+        f"with --data-root or ROBUSTBOOK_DATA name a folder that holds {ARCHIVE} or what it "
         f"unpacks to, {FOLDER}"
     )
     if not download:

@@ -24,6 +24,8 @@ REPLACE = "put the original file in its place, or delete it to have it downloade
 class DataError(ValueError):
     """The error for a data file that is missing or damaged, or that could not be downloaded."""
 
+    explains_itself = True  # the message needs neither the class nor the function call beside it
+
 
 @dataclass(frozen=True)
 class Original:
@@ -47,12 +49,17 @@ def data_root(root: str | Path | None = None) -> Path:
     It is `root` if given, else the value of the environment variable `ROBUSTBOOK_DATA`, else `data`
     in the user's cache folder for `robustbook` (on Linux `~/.cache/robustbook/data`), which all
     copies of the project on a machine share. `~` stands for the home folder. The path is made
-    absolute, so that it does not depend on the working directory.
+    absolute, so that it does not depend on the working directory. Raises DataError if `root` or
+    `ROBUSTBOOK_DATA` names a folder that does not exist.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
-    return (
-        Path(chosen).expanduser().absolute() if chosen else user_cache_path("robustbook") / "data"
-    )
+    if not chosen:
+        return user_cache_path("robustbook") / "data"
+    path = Path(chosen).expanduser().absolute()
+    if not path.is_dir():
+        name = "root" if root else "ROBUSTBOOK_DATA"
+        raise DataError(f"{name} must be a folder that exists, got {path}")
+    return path
 
 
 def read_original(
@@ -80,7 +87,7 @@ def read_original(
     where = ", ".join(folder for folder in subfolders if folder)
     also = "also " if "" in subfolders else ""
     advice = (
-        f"with root=, --data-root or ROBUSTBOOK_DATA name a folder that holds it, plain or as .gz"
+        f"with --data-root or ROBUSTBOOK_DATA name a folder that holds it, plain or as .gz"
         f"{f' ({also}in its subfolder {where})' if where else ''}"
     )
     if mirrors is None:

@@ -141,7 +141,7 @@ def _fetch(split: str, root: Path, download: bool) -> None:
     if all((root / PACKS / name).is_file() for name in names):
         missing += f" (the packs there hold the first {labels.size} images)"
     advice = (
-        f"with root=, --data-root or ROBUSTBOOK_DATA name a folder that holds {ARCHIVE} or what it "
+        f"with --data-root or ROBUSTBOOK_DATA name a folder that holds {ARCHIVE} or what it "
         f"unpacks to, {FOLDER}"
     )
     if not path.is_file() and not download:

@@ -60,6 +60,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from robustbook.attacks.checks import check_choice, check_count, check_integers, check_tolerance
 from robustbook.attacks.goal import rivals as others_by_logit
 from robustbook.attacks.norms import per_image
 from robustbook.networks import Prepared
@@ -148,14 +149,14 @@ def deep_defense(
     for name, value in (("lam", lam), ("c", c), ("d", d), ("offset", offset), ("slack", slack)):
         if not value > 0 or (value == math.inf and name != "slack"):
             raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
-    if steps < 1:
-        raise ValueError(f"steps must be 1 or more, got {steps!r}")
-    if candidates is not None and candidates < 1:
-        raise ValueError(f"candidates must be None, or 1 or more, got {candidates!r}")
+    check_count("steps", steps)
+    check_tolerance("overshoot", overshoot)
+    if candidates is not None:
+        check_count("candidates", candidates)
     if not len(images):
         raise ValueError("images must hold one image or more, got none")
-    if form not in get_args(Form):
-        raise ValueError(f"form must be one of {', '.join(get_args(Form))}, got {form!r}")
+    check_integers("labels", labels, images)
+    check_choice("form", form, get_args(Form))
     if form == "auto":
         form = "padded" if images.is_cuda else "rows"
     net = getattr(net, "_orig_mod", net)  # the original module of a compiled network

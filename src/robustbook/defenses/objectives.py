@@ -24,6 +24,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from robustbook.attacks.checks import check_integers, check_tolerance
+
 from .inner_attacks import (
     InnerAttack,
     Network,
@@ -75,8 +77,10 @@ class Weights:
 
 def goodfellow(alpha: float = 0.5) -> Weights:
     """Return the weights of the loss terms of Goodfellow, Shlens and Szegedy 2015 (arXiv
-    1412.6572).
+    1412.6572). Raises ValueError unless ``alpha`` is in [0, 1].
     """
+    if check_tolerance("alpha", alpha) > 1:
+        raise ValueError(f"alpha must be in [0, 1], got {alpha!r}")
     return Weights(clean=alpha, adversarial=1 - alpha)
 
 
@@ -133,6 +137,7 @@ def weighted_training(
         raise ValueError(f"noise must be a finite number, 0 or above, got {noise}")
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing must be in [0, 1), got {smoothing}")
+    _check_batch(images, labels)
     clean: Any = None
     adversarial: Any = None
     if weights.need_attack and attack is not None:
@@ -159,6 +164,16 @@ def weighted_training(
     if weights.squeezing:
         terms["squeezing"] = torch.linalg.vector_norm(clean, dim=1).mean()
     return {name: getattr(weights, name) * value for name, value in terms.items()}
+
+
+def _check_batch(images: Tensor, labels: Tensor) -> None:
+    """Raise ValueError for an empty batch, and for labels that are neither int64 class numbers nor
+    rows of probabilities.
+    """
+    if not len(images):
+        raise ValueError("images must hold one image or more, got none")
+    if labels.ndim != 2:
+        check_integers("labels", labels, images)
 
 
 def _noisy(images: Tensor, noise: float) -> Tensor:
@@ -198,6 +213,7 @@ def trades(
         raise ValueError(f"beta must be a finite number above 0, got {beta}")
     if attack.loss != "divergence":
         raise ValueError("attack must increase the divergence, as inner_trades does; got another")
+    _check_batch(images, labels)
     if same_while_attacking(net) or attack.statistics == "batch":
         clean = net(images.clone())  # a network may change its input in place
         adversarial = attack(net, images, clean.detach().log_softmax(1))

@@ -9,7 +9,6 @@ and that in front of all other convolutions ``inner``. Linear layers get no nois
 
 import contextlib
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex, get_args
@@ -19,7 +18,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from robustbook.attacks.checks import check_range
+from robustbook.attacks.checks import (
+    check_count,
+    check_images,
+    check_integers,
+    check_network,
+    check_range,
+    check_tolerance,
+)
 from robustbook.attacks.drawing import Drawing
 
 from .normals import Stream, fresh, streams
@@ -159,8 +165,10 @@ def noisy(
     ``net``. Raises ValueError for a network that has no convolutions, or that has noise layers
     already.
     """
-    _check_sigma("init", init)
-    _check_sigma("inner", inner)
+    check_network(net)
+    check_tolerance("init", init)
+    check_tolerance("inner", inner)
+    check_count("seed", seed, 0)
     _check("placement", placement, Placement)
     _check("when", when, When)
     found = _copied(net)
@@ -187,7 +195,9 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
     (standard deviation 0.3), which is deterministic at test time, and treated it as Random
     Self-Ensemble.
     """
-    _check_sigma("sigma", sigma)
+    check_network(net)
+    check_tolerance("sigma", sigma)
+    check_count("seed", seed, 0)
     found = _copied(net)
     source = _Source("training")
     for layer in _convolutions(found):
@@ -227,15 +237,16 @@ def ensemble(
     CPU or GPU, and halved if the GPU's memory does not suffice. Raises ValueError for an invalid
     argument, or logits that are not finite.
     """
-    if draws < 1:
-        raise ValueError(f"draws must be 1 or more, got {draws}")
-    if memory < 1:
-        raise ValueError(f"memory must be 1 byte or more, got {memory}")
-    keys = torch.arange(len(images), device=images.device) if keys is None else keys
-    if keys.shape != (len(images),):
+    if not isinstance(net, Drawing):
         raise ValueError(
-            f"keys must have one key per image, got {tuple(keys.shape)} for {len(images)} images"
+            f"net must be a randomised model with a method at, such as noisy returns, "
+            f"got {type(net).__name__}"
         )
+    check_images(images)
+    draws, start = check_count("draws", draws), check_count("start", start, 0)
+    memory = check_count("memory", memory)
+    keys = torch.arange(len(images), device=images.device) if keys is None else keys
+    check_integers("keys", keys, images)
     if images.numel():
         low, high = torch.stack(images.aminmax()).tolist()
         check_range(low, high, box)
@@ -314,11 +325,6 @@ def _in_front(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def _behind(layer: Any, inputs: Any, output: Tensor) -> Tensor:
     found: Tensor = layer.noise(output)
     return found
-
-
-def _check_sigma(name: str, sigma: float) -> None:
-    if not 0 <= sigma < math.inf:
-        raise ValueError(f"{name} must be a standard deviation of 0 or more, got {sigma}")
 
 
 def _check(name: str, value: str, accepted: Any) -> None:

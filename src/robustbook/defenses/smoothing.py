@@ -6,7 +6,6 @@ randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model,
 `robustbook.measures.certified` computes certified l2 radii from these counts.
 """
 
-import math
 from collections.abc import Callable
 from typing import SupportsIndex
 
@@ -14,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustbook.attacks.checks import check_count, check_network, check_positive
 from robustbook.attacks.noise import normal, seed_from
 from robustbook.randomness import generator
 
@@ -66,8 +66,5 @@ def smoothed(net: nn.Module, sigma: float, *, seed: int = 0) -> Smoothed:
         clipped, because the certificate needs normal noise.
     ``seed``: seed of the noise that `Smoothed.at` draws.
     """
-    if not 0 < sigma < math.inf:
-        raise ValueError(
-            f"sigma must be above 0, got {sigma}: without noise every certified radius is 0"
-        )
-    return Smoothed(net, float(sigma), seed)
+    check_network(net)
+    return Smoothed(net, float(check_positive("sigma", sigma)), check_count("seed", seed, 0))

@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
+from robustbook.attacks.checks import check_count, check_images, check_network
 from robustbook.attacks.noise import seed_from, uniform
 from robustbook.randomness import generator
 
@@ -125,6 +126,9 @@ def resize_and_pad(
     not retrained, as in Xie et al. 2018. The network must accept images of ``size`` pixels; most
     networks with global pooling do. Raises ValueError unless 1 <= low <= high <= size.
     """
+    check_network(net)
+    for name, value in (("low", low), ("high", high), ("size", size), ("seed", seed)):
+        check_count(name, value, 0)
     if not 1 <= low <= high <= size:
         raise ValueError(
             "low, high and size must be whole numbers of pixels with 1 <= low <= high <= size, "
@@ -208,6 +212,7 @@ def jpeg(net: nn.Module, quality: SupportsIndex = 75, *, subsampling: str = "4:2
     Das et al. do not state which subsampling and which JPEG library they use. Raises ValueError for
     a quality outside 1..100 or an unknown subsampling.
     """
+    check_network(net)
     _check_codec(quality, subsampling)
     return Compressed(net, operator.index(quality), subsampling)
 
@@ -226,6 +231,7 @@ def compressed(
     """
     _check_codec(quality, subsampling)
     quality = operator.index(quality)
+    check_images(images)
     if images.shape[1] not in (1, 3):
         raise ValueError(
             f"images must be gray or RGB for JPEG, so with 1 or 3 channels, got {images.shape[1]}"
@@ -267,7 +273,8 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def _check_codec(quality: Any, subsampling: str) -> None:
-    if not (isinstance(quality, SupportsIndex) and 1 <= operator.index(quality) <= 100):
+    whole = isinstance(quality, SupportsIndex) and not isinstance(quality, bool)
+    if not (whole and 1 <= operator.index(quality) <= 100):
         raise ValueError(f"quality must be a whole number from 1 to 100, got {quality}")
     if subsampling not in get_args(Subsampling):
         known = ", ".join(get_args(Subsampling))

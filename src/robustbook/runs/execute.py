@@ -98,7 +98,9 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
                 _compute(call, results, store, device, show)
             except Exception as error:
                 # The message starts with the error, because the text of the call may be long.
-                raise StepFailed(f"{type(error).__name__}: {error} (in {call!r:.500})") from error
+                words = f"{type(error).__name__}: {error} (in {call!r:.500})"
+                plain = getattr(error, "explains_itself", False)  # such as an error of the data
+                raise StepFailed(str(error) if plain else words) from error
             done = store.load(call)
     if done is None:
         raise StepFailed(f"{call!r} was stored in {store.path} and is gone again")
@@ -300,10 +302,10 @@ def _processor() -> str:
 
 
 def raise_first(failures: Sequence[BaseException]) -> None:
-    """Raise the first failure; the messages of the other failures are added to this exception as
+    """Raise the first failure; other messages of the other failures are added to this exception as
     notes. Do nothing if there is no failure.
     """
     if failures:
-        for other in failures[1:]:
+        for other in list(dict.fromkeys(map(str, failures)))[1:]:
             failures[0].add_note(f"Beside it, {other}")
         raise failures[0]

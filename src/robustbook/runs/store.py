@@ -102,7 +102,7 @@ class _Damage(Exception):
     """The error for a damaged file, which names the file and the problem."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} is damaged: {reason}")
+        super().__init__(f"{path} {reason}")
 
 
 class Store:
@@ -126,6 +126,7 @@ class Store:
         try:
             return self._read(call)
         except _Damage:
+            self.check_writable()
             # Check again while holding the lock, because another process may have replaced the file
             # meanwhile.
             with self.lock(call):
@@ -147,6 +148,10 @@ class Store:
         tensors = _tensor_path(self._json_path(call.key))
         there = meta is not None and (not meta["tensors"] or tensors.exists())
         return meta if there else None
+
+    def damaged(self, call: Call) -> bool:
+        """Return whether there are files of the function call, but no valid result as in `peek`."""
+        return self.peek(call) is None and self._json_path(call.key).exists()
 
     def known(self, call: Call) -> dict[str, Any] | None:
         """Return the seconds, the kind and the provenance of a function call. If the result of the
@@ -301,7 +306,7 @@ class Store:
         path = self._json_path(call.key)
         meta = _checked(path)
         if meta is not None and canonical(meta["call"]) != canonical(call.content):
-            raise _Damage(path, "it holds another call's result")
+            raise _Damage(path, "is damaged: it holds another call's result")
         return meta
 
     def _read(self, call: Call) -> Done | None:
@@ -370,11 +375,13 @@ def _checked(path: Path) -> dict[str, Any] | None:
     try:
         meta = json.loads(text)
     except ValueError as error:
-        raise _Damage(path, f"not JSON ({error})") from None
-    if not isinstance(meta, dict) or meta.pop("sha256", None) != digest(meta):
-        raise _Damage(path, "altered, it does not match its own hash")
+        raise _Damage(path, f"is damaged: not JSON ({error})") from None
+    if not isinstance(meta, dict) or "sha256" not in meta:
+        raise _Damage(path, "is no stored result")
+    if meta.pop("sha256") != digest(meta):
+        raise _Damage(path, "is damaged: altered, it does not match its own hash")
     if not _FIELDS <= meta.keys():
-        raise _Damage(path, "it is no result of a step")
+        raise _Damage(path, "is damaged: it is no result of a step")
     return meta
 
 
@@ -386,9 +393,9 @@ def _tensors(path: Path, meta: Mapping[str, Any]) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise _Damage(path, "missing") from None
+        raise _Damage(path, "is damaged: missing") from None
     if hashlib.sha256(data).hexdigest() != meta["tensors"]:
-        raise _Damage(path, "altered, it does not match its hash")
+        raise _Damage(path, "is damaged: altered, it does not match its hash")
     return data
 
 
@@ -401,7 +408,7 @@ def _whole(path: Path) -> tuple[str, bytes, bytes] | None:
         return None
     key = digest(meta["call"])
     if path.stem != key:
-        raise _Damage(path, "it holds another call's result")
+        raise _Damage(path, "is damaged: it holds another call's result")
     return key, path.read_bytes(), _tensors(path, meta)
 
 

@@ -4,6 +4,7 @@ Each field has a description of its valid values, which the error for an invalid
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -113,5 +114,10 @@ def check(parameters: type[T], values: Mapping[str, Any]) -> T:
     try:
         return parameters(**values)
     except ValidationError as error:
-        name = str(error.errors()[0]["loc"][0])
-        raise BadParameter(f"{name} must be {known[name]}, got {values[name]!r}") from None
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        text = f"{name} must be {known[name]}, got {values[name]!r}"
+        names = re.findall("'([^']+)'", first.get("ctx", {}).get("expected", ""))
+        if any(each not in known[name] for each in names):  # the description lists only some
+            text += f"; the names are {', '.join(names)}"
+        raise BadParameter(text) from None

@@ -54,7 +54,12 @@ class Parameters(parameters.Parameters):
         int, Field(ge=10, le=1_000_000, description="a number of components, 10 to 1000000")
     ] = 20_000
     draws: Annotated[
-        int, Field(ge=1, le=1000, description="pairs of prototypes behind each mean, 1 to 1000")
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="a whole number of pairs of prototypes behind each mean, 1 to 1000",
+        ),
     ] = 20
 
 

@@ -33,10 +33,9 @@ from robustbook.studies.parameters import AS_TUPLE, STRICT
 from . import settings
 from .adaptive import Strike, struck
 from .attack import joined
-from .figure_6 import interpolated
 from .networks import Defense, Networks, Noise, step_times
 from .settings import PAPER, TABLE_2, TARGETS, Names, Setting
-from .sweep import cell, points, swept
+from .sweep import cell, interpolated, points, swept
 
 ITEM = "controls"
 CONTROLS: tuple[Names, ...] = (
@@ -103,7 +102,7 @@ class Parameters(settings.OfImages):
         tuple[Names, ...] | None,
         Field(
             min_length=1,
-            description=f"a list of {', '.join(CONTROLS)}, or None for the profile's own",
+            description="a list of defenses, such as pgd, or None for the profile's own",
         ),
         AS_TUPLE,
     ] = None

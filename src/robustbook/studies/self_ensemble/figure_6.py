@@ -6,9 +6,8 @@ do. The distortion is the root mean square of the l2 distance between clean and 
 in the released code over all images, including those that are misclassified without any attack.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -18,7 +17,7 @@ from robustbook.runs import Call, Done
 from . import printed, settings
 from .attack import Swept
 from .settings import DEFENSES, PAPER, TARGETS
-from .sweep import cell, points, swept
+from .sweep import cell, interpolated, points, swept
 
 ITEM = "figure-6"
 JUDGES = ("figure-6", "text-3", "text-4.3")
@@ -164,17 +163,6 @@ def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator
             yield Row(mean, "percent", None, "mean difference of accuracy", seed, setting=of)
     if len(means) == len(theirs):
         yield Row(fmean(means), "percent", f"{TARGETS}/{ITEM}/whole-curve", seed=seed)
-
-
-def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None:
-    """Return the accuracy at distortion ``d`` by linear interpolation between the points of the
-    curve, or None if ``d`` is outside their range.
-    """
-    for (before, high), (after, low) in pairwise(curve):
-        if before <= d <= after:
-            share = (d - before) / (after - before) if after > before else 0.0
-            return high + share * (low - high)
-    return None
 
 
 def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:

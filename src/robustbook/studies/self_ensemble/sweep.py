@@ -3,6 +3,7 @@ rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from robustbook.ledger import Row
@@ -97,3 +98,14 @@ def cell(
     if c:
         target = targets.get("distortion")
         yield Row(found.distortion, "l2", target, "distortion", seed, setting=labels)
+
+
+def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None:
+    """Return the accuracy at distortion ``d`` by linear interpolation between the points of the
+    curve, or None if ``d`` is outside their range.
+    """
+    for (before, high), (after, low) in pairwise(curve):
+        if before <= d <= after:
+            share = (d - before) / (after - before) if after > before else 0.0
+            return high + share * (low - high)
+    return None

@@ -70,7 +70,7 @@ class Parameters(settings.Parameters):
     methods: Annotated[
         tuple[Methods, ...] | None,
         Field(
-            description=f"a list of {', '.join(get_args(Methods))}, or None for all", min_length=1
+            description="a list of training methods, such as fgsm-rs, or None for all", min_length=1
         ),
         AS_TUPLE,
     ] = None
