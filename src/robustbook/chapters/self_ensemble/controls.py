@@ -41,7 +41,7 @@ RIVALS: Mapping[str, Look] = {
 }
 FORMS: Mapping[str, Look] = {
     "adv": LOOKS["adv"],
-    "adv paper": LOOKS["adv-training-ii"],
+    "adv paper": Look(figures.BRIGHT["red"], "D", ":"),
     "distill": LOOKS["brelu"],
     "distill released": LOOKS["test only"],
     "none": LOOKS["none"],
