@@ -26,6 +26,7 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 
+from .shares import apart
 from .sizes import ranges, tested, with_images
 
 METHODS: Mapping[str, tuple[str, str]] = {
@@ -502,28 +503,27 @@ def under_pgd(record: Record) -> str:
 
 def start_matters(record: Record) -> str:
     """Return sentences that compare, for each radius, the accuracies under PGD after training on
-    FGSM without and with a random start. A difference counts as clear if it exceeds twice its
-    binomial standard error.
+    FGSM without and with a random start. A difference counts as clear if it exceeds its
+    binomial error.
     """
     name = first_set(record)
     images = tested(record, "accuracy", set=name, attack="pgd-50")
     same: list[str] = []
-    apart: list[str] = []
+    far: list[str] = []
     for eps in sorted(settings(record, "accuracy", "eps", set=name, attack="pgd-50")):
         plain, random = (
             mean(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50")
             for method in ("fgsm", "fgsm-rs")
         )
-        error = sum(share * (100 - share) / images for share in (plain, random)) ** 0.5
         each = f"{plain:.1f} % and {random:.1f} %"
-        if abs(random - plain) > 2 * error:
-            apart.append(f"{eps:g} ({each})")
+        if apart(random, plain, images):
+            far.append(f"{eps:g} ({each})")
         elif plain == random:
             same.append(f"At radius {eps:g}, both accuracies are {plain:.1f} %.")
         else:
             same.append(f"At radius {eps:g}, {each} are too close to be told apart.")
-    clear = f"They differ clearly at radius {listed(apart)}."
-    told = " ".join([*([clear] if apart else []), *same])
+    clear = f"They differ clearly at radius {listed(far)}."
+    told = " ".join([*([clear] if far else []), *same])
     return whole_percent(
         "We compare the accuracies under PGD with 50 steps after training on FGSM, first without "
         f"and then with a random start, on {images:,} test images. {told}"

@@ -19,6 +19,7 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 
+from .shares import apart
 from .sizes import ranges
 
 FRONTS: Mapping[str, str] = {
@@ -153,8 +154,8 @@ def radii(version: Version) -> Table:
 
 def radii_in_words(record: Record) -> str:
     """Return sentences that compare, for each radius, PGD on the network alone with PGD through
-    the transformation. The last sentence names the cases in which the difference exceeds twice its
-    binomial standard error.
+    the transformation. The last sentence names the cases in which the difference exceeds its
+    binomial error.
     """
     told, clear = [], []
     n = min(row.images for row in record.rows if row.images)
@@ -170,8 +171,7 @@ def radii_in_words(record: Record) -> str:
             f"with JPEG it is {cells[2]:.1f} and {cells[3]:.1f} %."
         )
         for name, (alone, through) in {"random resizing": cells[:2], "JPEG": cells[2:]}.items():
-            error = sum(share * (100 - share) / n for share in (alone, through)) ** 0.5
-            if alone - through > 2 * error:
+            if alone > through and apart(alone, through, n):
                 clear.append(f"{name} at {eps:g}/255")
     last = (
         f"Knowledge of the transformation makes PGD clearly stronger on {listed(clear)}."
