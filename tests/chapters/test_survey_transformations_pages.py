@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 
@@ -23,10 +22,11 @@ def rows_of_transformations(seeds: int = 2) -> Iterator[Row]:
         for i, front in enumerate(transformations.FRONTS):
             for j, attack in enumerate(transformations.UNAWARE):
                 labels = {"front": front, "attack": attack, "averaged": 1}
+                labels |= {"eps": 8} if attack in ("fgsm", "pgd") else {}
                 value = 60 + 10 * i - 20 * j + seed
                 yield Row(value, "percent", None, "accuracy", seed, 200, setting=labels)
         for front, averaged, value in (("jpeg", 1, 2), ("resize-pad", 1, 4), ("resize-pad", 10, 1)):
-            labels = {"front": front, "attack": "pgd aware", "averaged": averaged}
+            labels = {"front": front, "attack": "pgd aware", "averaged": averaged, "eps": 8}
             yield Row(value, "percent", None, "accuracy", seed, 200, setting=labels)
         yield Row(
             0.1 + 0.1 * seed, "l2", None, "median distance", seed, setting={"attack": "deepfool"}
@@ -42,25 +42,25 @@ def transformed() -> Record:
 def test_knowledge_counts_where_the_difference_exceeds_its_error(transformed: Record) -> None:
     """On 200 images, 40 and 30 % differ clearly, 40 and 35 % do not."""
     rows = [
-        Row(value, "percent", None, "accuracy at radius", 0, 200, setting=labels)
-        for front, eps, attack, value in (
-            ("resize-pad", 2, "pgd", 40),
-            ("resize-pad", 2, "pgd aware", 30),
-            ("jpeg", 2, "pgd", 40),
-            ("jpeg", 2, "pgd aware", 35),
-            ("resize-pad", 8, "pgd", 0),
-            ("resize-pad", 8, "pgd aware", 0),
-            ("jpeg", 8, "pgd", 0),
-            ("jpeg", 8, "pgd aware", 0),
+        Row(value, "percent", None, "accuracy", 0, 200, setting=labels)
+        for front, eps, attack, averaged, value in (
+            ("resize-pad", 2, "pgd", 1, 40),
+            ("resize-pad", 2, "pgd aware", 10, 30),
+            ("jpeg", 2, "pgd", 1, 40),
+            ("jpeg", 2, "pgd aware", 1, 35),
+            ("resize-pad", 8, "pgd", 1, 0),
+            ("resize-pad", 8, "pgd aware", 10, 0),
+            ("jpeg", 8, "pgd", 1, 0),
+            ("jpeg", 8, "pgd aware", 1, 0),
         )
-        for labels in [{"front": front, "eps": eps, "attack": attack}]
+        for labels in [{"front": front, "eps": eps, "attack": attack, "averaged": averaged}]
     ]
-    record = replace(transformed, rows=(*transformed.rows, *rows))
+    record = replace(transformed, rows=tuple(rows))
     told = transformations.radii_in_words(record)
     assert numbers(told) == [2, 255, 40, 30, 40, 35, 8, 255, 0, 0, 0, 0, 2, 255]
     assert told.endswith("clearly stronger on random resizing at 2/255.")
     weak = [replace(row, value=0) for row in rows]
-    never = transformations.radii_in_words(replace(record, rows=(*transformed.rows, *weak)))
+    never = transformations.radii_in_words(replace(record, rows=tuple(weak)))
     assert never.endswith(
         "At no radius is PGD clearly stronger with knowledge of the transformation."
     )
@@ -72,7 +72,7 @@ def test_names_are_those_of_the_studies() -> None:
     """A transformation or sigma without a name would be left out."""
     assert tuple(transformations.FRONTS) == transformations_study.FRONTS
     assert tuple(transformations.UNAWARE) == transformations_study.UNAWARE
-    assert float(Fraction(transformations.EPS)) == transformations_study.EPS
+    assert transformations.EPS / 255 == transformations_study.EPS
     assert certified.RADII == certified_study.RADII
     assert certified.LAST == certified_study.PRINTED
     assert set(certified.LOOKS) == set(certified_study.SIGMAS)

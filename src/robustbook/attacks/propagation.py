@@ -8,9 +8,9 @@ from typing import Any, Literal, NoReturn
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch import Tensor
 
+from .batch_norm import batch_statistics, training_norms
 from .drawing import Drawing
 from .goal import Goal
 from .noise import seed_from
@@ -66,11 +66,7 @@ class Propagation:
         self.backwards = 0
         self._model = model
         self._numbered = isinstance(model, Drawing)  # stored, because the check is slow
-        self._norms = [
-            layer
-            for layer in (model.modules() if isinstance(model, nn.Module) else ())
-            if isinstance(layer, _NormBase) and layer.training and layer.track_running_stats
-        ]
+        self._normalizes = any(training_norms(model))  # by the statistics of the batch
         self._highest_class = highest_class
         self._draws = draws
         self._average = average
@@ -289,22 +285,9 @@ class Propagation:
         self.forwards += len(copies)
         return logits, copies
 
-    @contextlib.contextmanager
-    def _keeping_statistics(self) -> Iterator[None]:
-        """Let batch norm layers in training mode use the statistics of the batch inside the
-        context, without updating their running statistics.
-        """
-        for layer in self._norms:
-            layer.track_running_stats = False
-        try:
-            yield
-        finally:
-            for layer in self._norms:
-                layer.track_running_stats = True
-
     def _called(self, model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         try:
-            with self._keeping_statistics():
+            with batch_statistics(self._model if self._normalizes else None):
                 logits = model(images.clone() if self._overwrites else images)
         except RuntimeError as error:
             if "leaf" in str(error) and not self._overwrites:

@@ -9,11 +9,10 @@ running statistics during the attack; dropout and all other layers keep their mo
 evaluation).
 """
 
-import contextlib
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from robustbook.attacks.batch_norm import batch_statistics, running_statistics
 from robustbook.attacks.checks import check_choice, check_count, check_eps, check_positive
 from robustbook.attacks.inner import climb
 from robustbook.attacks.losses import Loss
@@ -282,38 +282,3 @@ def same_while_attacking(net: object) -> bool:
         (m.training and isinstance(m, _NormBase | _DropoutNd)) or varies(m, m.training)
         for m in modules
     )
-
-
-def _training_norms(net: object) -> list[_NormBase]:
-    modules = net.modules() if isinstance(net, nn.Module) else ()
-    return [m for m in modules if isinstance(m, _NormBase) and m.training]
-
-
-@contextlib.contextmanager
-def running_statistics(net: object) -> Iterator[None]:
-    """Let batch norm layers use their running statistics inside the context, without updating them.
-    All other layers keep their mode, and on exit the mode of the batch norm layers is restored.
-    """
-    norms = _training_norms(net)
-    for layer in norms:
-        layer.training = False
-    try:
-        yield
-    finally:
-        for layer in norms:
-            layer.training = True
-
-
-@contextlib.contextmanager
-def batch_statistics(net: object) -> Iterator[None]:
-    """Let batch norm layers in training mode use batch statistics inside the context, without
-    updating their running statistics.
-    """
-    norms = [layer for layer in _training_norms(net) if layer.track_running_stats]
-    for layer in norms:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer in norms:
-            layer.track_running_stats = True

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from robustbook.attacks.batch_norm import running_statistics
 from robustbook.attacks.checks import check_integers, check_tolerance
 
 from .inner_attacks import (
@@ -32,7 +33,6 @@ from .inner_attacks import (
     SignedSteps,
     divergence,
     gradient_at_image,
-    running_statistics,
     same_while_attacking,
 )
 

@@ -3,6 +3,7 @@ transformation, and under attacks that do not.
 """
 
 from collections.abc import Mapping
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -37,9 +38,10 @@ UNAWARE: Mapping[str, str] = {
     "pgd": "PGD",
 }
 AWARE = "pgd aware"
-AT_RADIUS = "accuracy at radius"
-EPS = "8/255"
-"""The l-infinity radius of FGSM and PGD, for all profiles; a test compares it with the study."""
+EPS = 8
+"""The largest l-infinity radius of FGSM and PGD, in units of 1/255; a test compares it with the
+study.
+"""
 BROKEN = 10.0
 """The accuracy in percent below which a defense counts as broken. It is the accuracy of random
 guessing. An attack that leaves at least twice this accuracy counts as too weak.
@@ -90,10 +92,9 @@ def attackers(record: Record) -> Figure:
         rows = {}
         for attack, words in UNAWARE.items():
             mark = "no attack" if attack == "clean" else "on the network alone"
-            rows[words] = {mark: values(record, "accuracy", front=name, attack=attack)}
+            rows[words] = {mark: found(record, name, attack)}
         k = draws(record)[-1] if name == "resize-pad" else 1
-        found = values(record, "accuracy", front=name, attack=AWARE, averaged=k)
-        rows["PGD, adaptive"] = {"through the transformation": found}
+        rows["PGD, adaptive"] = {"through the transformation": found(record, name, AWARE, k)}
         drawn[FRONTS[name]] = rows
     figure = figures.strips(drawn, MARKS, "correctly classified (%)")
     for axis in figure.axes:  # the same scale for all panels
@@ -109,16 +110,13 @@ def accuracies(version: Version) -> Table:
     rows = [
         [
             words if attack == "clean" else f"{words}, on the network alone",
-            *(spread(values(record, "accuracy", front=name, attack=attack)) for name in FRONTS),
+            *(spread(found(record, name, attack)) for name in FRONTS),
         ]
         for attack, words in UNAWARE.items()
     ]
     for k in draws(record):
         told = "one draw" if k == 1 else f"{k} draws"
-        cells = [
-            spread_or(values(record, "accuracy", front=name, attack=AWARE, averaged=k), missing="-")
-            for name in FRONTS
-        ]
+        cells = [spread_or(found(record, name, AWARE, k), missing="-") for name in FRONTS]
         rows.append([f"PGD through the transformation, {told} a step", *cells])
     return table(
         f"{version.heading}: {network(record)}, {images(record)}. Accuracy in per cent with each "
@@ -135,12 +133,13 @@ def radii(version: Version) -> Table:
     transformation.
     """
     record = version.record
-    at = sorted(settings(record, AT_RADIUS, "eps"))
+    at = sorted(settings(record, "accuracy", "eps"))
+    attacks = {"fgsm": "FGSM, network alone", "pgd": "PGD, network alone", AWARE: "PGD through"}
     rows = []
     for name in SHOWN:
-        attacks = {"fgsm": "FGSM, network alone", "pgd": "PGD, network alone", AWARE: "PGD through"}
         for attack, words in attacks.items():
-            each = [values(record, AT_RADIUS, front=name, attack=attack, eps=eps) for eps in at]
+            k = draws(record)[-1] if (name, attack) == ("resize-pad", AWARE) else 1
+            each = [found(record, name, attack, k, eps) for eps in at]
             if any(each):
                 rows.append([f"{FRONTS[name]}: {words}", *(spread_or(cell) for cell in each)])
     return table(
@@ -159,11 +158,11 @@ def radii_in_words(record: Record) -> str:
     """
     told, clear = [], []
     n = min(row.images for row in record.rows if row.images)
-    for eps in sorted(settings(record, AT_RADIUS, "eps")):
+    for eps in sorted(settings(record, "accuracy", "eps")):
         cells = [
-            mean(record, AT_RADIUS, front=name, attack=attack, eps=eps)
-            for name in ("resize-pad", "jpeg")
-            for attack in ("pgd", AWARE)
+            fmean(found(record, name, attack, k, eps))
+            for name, most in (("resize-pad", draws(record)[-1]), ("jpeg", 1))
+            for attack, k in (("pgd", 1), (AWARE, most))
         ]
         told.append(
             f"At radius {eps:g}/255, the accuracy with random resizing is {cells[0]:.1f} % under "
@@ -209,21 +208,21 @@ def pgd_in_words(record: Record) -> str:
     under two attacks: PGD on the network alone, and PGD through the transformation. The last
     sentence says whether PGD has to know the transformation.
     """
-    found = [accuracy(record, name, "pgd") for name in ("resize-pad", "jpeg")]
+    alone = [accuracy(record, name, "pgd") for name in ("resize-pad", "jpeg")]
     through = " and ".join(
         f"{aware(record, 'resize-pad', k):.1f} % with {'one draw' if k == 1 else f'{k} draws'}"
         for k in draws(record)
     )
     last = (
         "So at this radius PGD defeats both transformations without knowing them."
-        if max(found) < BROKEN
+        if max(alone) < BROKEN
         else "So at this radius the result depends on whether PGD knows the transformation."
     )
     return whole_percent(
         f"We test {network(record)} with {images(record)} ({seeds_in_words(len(record.seeds))}). "
-        f"Under PGD with radius {EPS} on the network alone, the accuracy is {found[0]:.1f} % with "
-        f"random resizing and {found[1]:.1f} % with JPEG. Under PGD through random resizing, it is "
-        f"{through} in each step, and through JPEG {aware(record, 'jpeg', 1):.1f} %. {last}"
+        f"Under PGD with radius {EPS}/255 on the network alone, the accuracy is {alone[0]:.1f} % "
+        f"with random resizing and {alone[1]:.1f} % with JPEG. Under PGD through random resizing, "
+        f"it is {through} in each step, and through JPEG {aware(record, 'jpeg', 1):.1f} %. {last}"
     )
 
 
@@ -246,12 +245,22 @@ def accuracy(record: Record, front: str, attack: str) -> float:
     """Return the accuracy with a transformation in front of the network, under an attack on the
     network alone. The accuracy is in per cent and a mean over the seeds.
     """
-    return mean(record, "accuracy", front=front, attack=attack)
+    return fmean(found(record, front, attack))
 
 
 def aware(record: Record, front: str, averaged: int) -> float:
     """Return the mean accuracy over the seeds, in percent, under PGD through the transformation."""
-    return mean(record, "accuracy", front=front, attack=AWARE, averaged=averaged)
+    return fmean(found(record, front, AWARE, averaged))
+
+
+def found(
+    record: Record, front: str, attack: str, averaged: int = 1, eps: int = EPS
+) -> list[float]:
+    """Return the accuracies of all seeds with a transformation in front of the network. FGSM and
+    PGD have the radius eps / 255.
+    """
+    radius = {"eps": eps} if attack in ("fgsm", "pgd", AWARE) else {}
+    return values(record, "accuracy", front=front, attack=attack, averaged=averaged, **radius)
 
 
 def draws(record: Record) -> list[int]:

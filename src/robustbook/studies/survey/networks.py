@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbook import networks
+from robustbook.attacks.batch_norm import running_statistics
 from robustbook.attacks.checks import check_count, check_positive
 from robustbook.attacks.inner import climb
 from robustbook.data import load
@@ -26,7 +27,6 @@ from robustbook.defenses import (
     trades,
     weighted_training,
 )
-from robustbook.defenses.inner_attacks import running_statistics
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, later, step
 from robustbook.training import Objective, Recipe, fit

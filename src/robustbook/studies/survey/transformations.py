@@ -11,7 +11,7 @@ With random resizing, the predicted class is the one with the largest mean proba
 draws. The study also evaluates rounding to 8 bits alone, which every image file does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,6 +39,17 @@ UNAWARE: tuple[Unaware, ...] = ("clean", "fgsm", "deepfool", "pgd")
 QUALITY = 75
 """The JPEG quality, which is the default of libjpeg and the quality that Guo et al. 2018 use."""
 EPS = 8 / 255
+BOUNDED = ("fgsm", "pgd", "pgd aware")
+"""The attacks that have a radius."""
+TARGET: Mapping[tuple[str, str], str] = {
+    ("none", "fgsm"): "none/fgsm-accuracy",
+    ("resize-pad", "fgsm"): "resize-pad/oblivious-fgsm-accuracy",
+    ("jpeg", "fgsm"): "jpeg/oblivious-fgsm-accuracy",
+    ("jpeg", "deepfool"): "jpeg/oblivious-deepfool-accuracy",
+    ("jpeg", "pgd aware"): "jpeg/bpda-accuracy",
+    ("resize-pad", "pgd aware"): "resize-pad/eot-accuracy",
+}
+"""The target number for a transformation and an attack of radius `EPS`."""
 RADII = (2 / 255, 4 / 255)
 """Smaller radii, at which FGSM and PGD are also run."""
 FRESH = 2**41
@@ -248,64 +259,40 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy with each transformation under each attack, first
-    for the radius `EPS`, then for all radii.
+    """Return the study's results: the accuracy with each transformation under each attack, and the
+    median l2 distance of each oblivious attack.
     """
     assert p.seeds is not None
     rows: list[Row] = []
     most = max(SIZES[p.profile].averaged)
     for (seed, front, attack, averaged, eps), done in results.items():
-        if eps != EPS:
-            continue
-        if front:
-            label = "pgd aware"
-            target = {"jpeg": "jpeg/bpda-accuracy", "resize-pad": "resize-pad/eot-accuracy"}[front]
-            own = target if front == "jpeg" or averaged == most else ""
-            rows.append(_row(done.tensors["right"], front, label, averaged, seed, own))
-        else:
-            rows += _oblivious(done, attack, seed)
-    for (seed, front, attack, averaged, eps), done in results.items():
-        if front and (front == "jpeg" or averaged == most):
-            rows.append(_at_radius(done.tensors["right"], front, "pgd aware", eps, seed))
-        elif not front and attack in ("fgsm", "pgd"):
-            for name in FRONTS:
-                rows.append(_at_radius(done.tensors[f"right/{name}"], name, attack, eps, seed))
+        label = "pgd aware" if front else attack
+        for name in [front] if front else FRONTS:
+            right = done.tensors["right" if front else f"right/{name}"]
+            target = TARGET.get((name, label), "") if eps == EPS else ""
+            if name == "resize-pad" and front and averaged != most:
+                target = ""
+            rows.append(_row(right, name, label, averaged, eps, seed, target))
+        if not front:
+            distance = done.tensors["distance"].median().item()
+            setting = _setting(attack, eps)
+            rows.append(Row(distance, "l2", None, "median distance", seed, setting=setting))
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
 
-def _at_radius(right: Tensor, front: str, attack: str, eps: float, seed: int) -> Row:
-    """Return the accuracy with a transformation, labelled with the radius in units of 1/255."""
-    labels: dict[str, str | float | int | bool]
-    labels = {"front": front, "attack": attack, "eps": round(255 * eps)}
-    name = "accuracy at radius"
-    return Row(percent(right), "percent", None, name, seed, len(right), setting=labels)
-
-
-def _oblivious(done: Done, attack: str, seed: int) -> Iterator[Row]:
-    """Yield the accuracy with each transformation under one oblivious attack, and the median over
-    images of the attack's l2 distance.
-    """
-    of = {
-        ("none", "fgsm"): "none/fgsm-accuracy",
-        ("resize-pad", "fgsm"): "resize-pad/oblivious-fgsm-accuracy",
-        ("jpeg", "fgsm"): "jpeg/oblivious-fgsm-accuracy",
-        ("jpeg", "deepfool"): "jpeg/oblivious-deepfool-accuracy",
-    }
-    for front in FRONTS:
-        right = done.tensors[f"right/{front}"]
-        yield _row(right, front, attack, 1, seed, of.get((front, attack), ""))
-    distance = done.tensors["distance"].median().item()
-    yield Row(distance, "l2", None, "median distance", seed, setting={"attack": attack})
-
-
-def _row(right: Tensor, front: str, attack: str, averaged: int, seed: int, target: str) -> Row:
+def _row(
+    right: Tensor, front: str, attack: str, averaged: int, eps: float, seed: int, target: str
+) -> Row:
     value = percent(right)
-    setting: dict[str, str | float | int | bool] = {
-        "front": front,
-        "attack": attack,
-        "averaged": averaged,
-    }
+    setting = {"front": front, "averaged": averaged, **_setting(attack, eps)}
     # The claim that accuracy is "mostly restored" holds if it is at least 50 %.
     holds = value >= 50 if attack == "deepfool" and target else None
     name = f"{TARGETS}/{target}" if target else None
     return Row(value, "percent", name, "accuracy", seed, len(right), holds, setting)
+
+
+def _setting(attack: str, eps: float) -> dict[str, str | float | int | bool]:
+    """Return the labels of an attack. The radius, in units of 1/255, is a label of the attacks that
+    have one.
+    """
+    return {"attack": attack} | ({"eps": round(255 * eps)} if attack in BOUNDED else {})
