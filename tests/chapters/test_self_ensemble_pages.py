@@ -574,22 +574,6 @@ def test_the_epochs_are_those_of_the_studies(profile: str, network: Any) -> None
     assert own.recipe.steps == names.EPOCHS[profile, network] * steps
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "images", "expected"),
-    [
-        (62.5, 12.5, 24, True),  # 15 and 3 of 24 images
-        (62.5, 45.8, 24, False),
-        (66.2, 64.7, 100, False),
-        (12.5, 62.5, 24, False),  # the other way round
-        (100.0, 87.5, 8, False),
-    ],
-)
-def test_two_accuracies_that_differ_clearly(
-    first: float, second: float, images: int, expected: bool
-) -> None:
-    assert names.clearly(first, second, images) is expected
-
-
 def test_lists_in_words() -> None:
     found = [listed(parts) for parts in ([], ["a"], ["a", "b"], ["a", "b", "c"])]
     assert found == ["", "a", "a and b", "a, b and c"]

@@ -48,7 +48,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Records:
             )
         ],
         "transformations": [
-            row(value, front=front, attack="pgd aware", averaged=draws)
+            row(value, front=front, attack="pgd aware", averaged=draws, eps=8)
             for front, draws, value in (("resize-pad", 10, 2.0), ("jpeg", 1, 1.0))
         ],
     }

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from robustbook.ledger import difference_interval, prediction_interval
+from robustbook.ledger.intervals import clearly_above, clearly_differ, share_difference
 
 
 def test_two_values_by_hand():
@@ -64,6 +65,43 @@ def test_differences_without_spread_are_points():
     assert difference_interval([2.0, 2.0], [1.0, 1.0, 1.0], paired=False) == (1.0, 1.0)
     assert difference_interval([2.0, 3.0], [1.0, 2.0], paired=True) == (1.0, 1.0)
     assert difference_interval([2.0], [1.0, 5.0], paired=False) == (-1.0, -1.0)
+
+
+def test_a_difference_of_shares_by_hand():
+    """Of 98 images 48 and of 48 images 9 are right. With one success and one failure more, these
+    are 0.49 and 0.2, and the interval is 0.29 +- 1.96 sqrt(0.49 0.51 / 100 + 0.2 0.8 / 50).
+    """
+    half = 1.959963985 * math.sqrt(0.49 * 0.51 / 100 + 0.2 * 0.8 / 50)
+    found = share_difference(100 * 48 / 98, 100 * 9 / 48, 98, 48)
+    assert found == pytest.approx((29 - 100 * half, 29 + 100 * half))
+
+
+def test_the_interval_of_a_difference_of_shares_covers_it():
+    """Over all pairs of counts of 40 images, the coverage of the truth is near 95 %."""
+    counts = np.arange(41)
+    for p, q in ((0.5, 0.3), (0.9, 0.9), (0.05, 0.2)):
+        chances = np.outer(stats.binom.pmf(counts, 40, p), stats.binom.pmf(counts, 40, q))
+        ends = [[share_difference(2.5 * a, 2.5 * b, 40) for b in counts] for a in counts]
+        low, high = np.moveaxis(np.array(ends), -1, 0)
+        truth = 100 * (p - q)
+        assert chances[(low <= truth) & (truth <= high)].sum() == pytest.approx(0.955, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "images", "expected"),
+    [
+        (62.5, 12.5, 24, True),  # 15 and 3 of 24 images
+        (62.5, 45.8, 24, False),
+        (66.2, 64.7, 100, False),
+        (12.5, 62.5, 24, False),  # the other way round
+        (100.0, 87.5, 8, False),
+        (0.0, 0.0, 10_000, False),
+    ],
+)
+def test_two_shares_that_differ_clearly(first, second, images, expected):
+    assert clearly_above(first, second, images) is expected
+    either = expected or clearly_above(second, first, images)
+    assert clearly_differ(first, second, images) is either
 
 
 def test_bad_arguments_are_refused():

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from robustbook import catalogue
-from robustbook.chapters.survey.shares import apart
 from robustbook.ledger import Record, read_targets
+from robustbook.ledger.intervals import clearly_above
 from robustbook.measures import feature_noise, strike
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done
@@ -152,7 +152,7 @@ def test_the_clean_accuracy_falls_only_by_more_than_its_error() -> None:
 
 
 def test_an_unseen_attack_decides_only_by_more_than_its_error() -> None:
-    """Of 100 images, 37 and 42 % are not apart, but 37 and 60 % are. The page has the same rule."""
+    """Of 100 images, 37 and 42 % do not differ clearly, but 37 and 60 % do."""
     p = check(post.Parameters, {"profile": "reduced", "seeds": [0]})
     found = answers(post.calls(p))
     unseen, seen = (found[t, "l2", 0].tensors["right"] for t in ("adversarial", "l2"))
@@ -162,7 +162,7 @@ def test_an_unseen_attack_decides_only_by_more_than_its_error() -> None:
         record = post.condense(p, found)
         claim = next(r for r in record.rows if r.target == "survey/blog/claim/unseen-attacks")
         assert (claim.value, claim.holds) == (37, holds)
-        assert claim.holds is (apart(37.0, float(right), 100) and right > 37)
+        assert claim.holds is clearly_above(float(right), 37.0, 100)
 
 
 def test_noise_that_falls_at_a_stage_does_not_grow_with_depth() -> None:

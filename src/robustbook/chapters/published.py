@@ -89,6 +89,19 @@ def mean(record: Record, name: str, /, **setting: Any) -> float:
     return fmean(found)
 
 
+def images_of(record: Record, name: str, /, **setting: Any) -> int:
+    """Return the number of test images from which a share was computed. If the rows of the record
+    with the given ``name`` and labels have different numbers, the smallest one is returned.
+    """
+    return min(
+        row.images
+        for row in record.rows
+        if row.name == name
+        and row.images
+        and all(row.setting.get(k) == v for k, v in setting.items())
+    )
+
+
 def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:
     """Return the distinct values that the label ``label`` has in a record, in the order of the
     rows. A row is used if it has the given ``name`` and if its labels have the values in

@@ -111,3 +111,35 @@ def difference_interval(
     df = (a + b) ** 2 / (a**2 / (len(ours) - 1) + b**2 / (len(partners) - 1))
     half = quantile(df) * math.sqrt(a + b)
     return difference - half, difference + half
+
+
+def share_difference(
+    first: float, second: float, images: int, of_second: int | None = None
+) -> tuple[float, float]:
+    """Return the 95 % confidence interval of the first of two shares minus the second, in per cent.
+
+    ``images``: the number of test images of the first share.
+    ``of_second``: the number of test images of the second share; by default equal to ``images``.
+
+    The interval is that of Agresti and Caffo 2000, which adds one success and one failure to each
+    count, so that its width is not 0 for shares of 0 or 100 %. The two sets of images count as
+    independent. If both shares come from the same images, the interval is usually too wide, so some
+    real differences are missed.
+    """
+    counts = images, of_second or images
+    p, q = ((x / 100 * n + 1) / (n + 2) for x, n in zip((first, second), counts, strict=True))
+    half = quantile(math.inf) * math.hypot(
+        *(math.sqrt(x * (1 - x) / (n + 2)) for x, n in zip((p, q), counts, strict=True))
+    )
+    return 100 * (p - q - half), 100 * (p - q + half)
+
+
+def clearly_above(first: float, second: float, images: int, of_second: int | None = None) -> bool:
+    """Return whether the interval of `share_difference` is above 0."""
+    return share_difference(first, second, images, of_second)[0] > 0
+
+
+def clearly_differ(first: float, second: float, images: int, of_second: int | None = None) -> bool:
+    """Return whether the interval of `share_difference` does not contain 0."""
+    low, high = share_difference(first, second, images, of_second)
+    return low > 0 or high < 0

@@ -11,6 +11,7 @@ from robustbook.chapters.published import Version
 from robustbook.chapters.wording import listed, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above
 
 from . import names, sweeps
 
@@ -42,7 +43,7 @@ def _told(record: Record, network: str) -> str:
     needed = [
         words
         for words, other in (("at test time", alone), ("in training", late))
-        if names.clearly(rse, other, images)
+        if clearly_above(rse, other, images)
     ]
     lead = {2: "Both", 1: f"It needs noise {''.join(needed)}", 0: "These results cannot tell"}
     return (
@@ -72,7 +73,7 @@ def needs_both(record: Record, network: str) -> bool:
     rse, alone, late = (
         names.at(record, network, r, SMALL) or 0.0 for r in ("rse", "train only", "test only")
     )
-    return names.clearly(rse, alone, images) and names.clearly(rse, late, images)
+    return clearly_above(rse, alone, images) and clearly_above(rse, late, images)
 
 
 def _clean(record: Record, network: str) -> str:
@@ -94,7 +95,7 @@ def _behind(record: Record, network: str) -> str:
                 [f"the network with {REGIMES[r]} ({value:.1f} %)" for r, value in higher.items()]
             )
             many = "These differences are" if len(higher) > 1 else "This difference is"
-            sure = any(names.clearly(value, rse, images) for value in higher.values())
+            sure = any(clearly_above(value, rse, images) for value in higher.values())
             told += (
                 f" At $c = {c:g}$ RSE ({rse:.1f} %) is less accurate than {which}."
                 f"{'' if sure else f' {many} within two standard errors.'}"

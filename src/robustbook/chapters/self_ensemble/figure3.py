@@ -11,6 +11,7 @@ from robustbook.chapters.published import Version
 from robustbook.chapters.wording import from_to, listed, whole_percent
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above, clearly_differ
 
 from . import names, sweeps
 
@@ -71,9 +72,9 @@ def _told(record: Record, network: str) -> str:
     low, high = ends(record, network)
     under, images = _accuracies(record, network, STRONG), names.counted(record, network)
     none, less, more = (under[d] for d in ("none", low, high))
-    some = "raises" if names.clearly(less, none, images) else "does not clearly raise"
+    some = "raises" if clearly_above(less, none, images) else "does not clearly raise"
     change = "does not clearly change"
-    if names.clearly(more, less, images) or names.clearly(less, more, images):
+    if clearly_differ(more, less, images):
         change = "raises" if more > less else "lowers"
     further = "" if low == high else f"; more noise {change} it ({more:.1f} %)"
     return (
@@ -121,7 +122,7 @@ def _more(record: Record, network: str) -> str:
     told = []
     for c in cs:
         less, more = (names.at(record, network, d, c, ONE) or 0.0 for d in (low, high))
-        if names.clearly(more, less, images) or names.clearly(less, more, images):
+        if clearly_differ(more, less, images):
             change = "raises" if more > less else "lowers"
             told.append(f"{change} the accuracy at $c = {c:g}$ from {less:.1f} to {more:.1f} %")
     text = f"More noise ({words[high]} instead of {words[low]}, {UNITS}) "
@@ -242,7 +243,7 @@ def _best(record: Record, network: str) -> str:
         rest = [value for d, value in found.items() if d not in winners]
         where = "clean images" if c == 0 else f"$c = {c:g}$"
         won.setdefault(winners, []).append(where)
-        if rest and names.clearly(highest, max(rest), images):
+        if rest and clearly_above(highest, max(rest), images):
             clear.append(where)
     always = [words[d] for d in shown if all(d in winners for winners in won)]
     lead = "*The best noise level depends on the attack.*"

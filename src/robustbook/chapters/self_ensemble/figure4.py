@@ -12,6 +12,7 @@ from robustbook.chapters.published import Version, values
 from robustbook.chapters.wording import bullets, from_to, listed, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Panel, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_differ
 
 from . import names, sweeps
 
@@ -104,7 +105,7 @@ def _clear(record: Record, network: str) -> list[float]:
     found = []
     for c in gain(record, network):
         many, one = (names.at(record, network, "rse", c, name) or 0.0 for name in DRAWS)
-        if names.clearly(many, one, images) or names.clearly(one, many, images):
+        if clearly_differ(many, one, images):
             found.append(c)
     return found
 

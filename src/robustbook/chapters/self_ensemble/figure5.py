@@ -12,6 +12,7 @@ from robustbook.chapters.published import Version, mean, settings, values
 from robustbook.chapters.wording import listed, minus, spread
 from robustbook.figures import Curve, Panel, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above, clearly_differ
 
 from . import names
 from .figure3 import LEVELS, LOOK, levels
@@ -67,9 +68,9 @@ def enough(record: Record, network: str) -> bool | None:
     """
     one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
     images = names.counted(record, network)
-    if names.clearly(fifty, ten, images):
+    if clearly_above(fifty, ten, images):
         return False
-    return True if names.clearly(ten, one, images) else None
+    return True if clearly_above(ten, one, images) else None
 
 
 def curves(records: Sequence[Record]) -> Figure:
@@ -186,10 +187,7 @@ def _clear(record: Record, network: str, noise: str) -> int:
     """Return how many of the two changes exceed two standard errors."""
     one, ten, fifty = (_at(record, network, noise, n) for n in (1, ENOUGH, MOST))
     images = names.counted(record, network)
-    return sum(
-        names.clearly(a, b, images) or names.clearly(b, a, images)
-        for a, b in ((one, ten), (ten, fifty))
-    )
+    return sum(clearly_differ(a, b, images) for a, b in ((one, ten), (ten, fifty)))
 
 
 def _gains(record: Record, network: str, noise: str) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 which networks and defenses a record (stored results of a run) contains.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -183,18 +182,6 @@ def steps(record: Record) -> int:
 def epochs(record: Record, network: str) -> int:
     """Return for how many epochs the networks of a record were trained."""
     return EPOCHS[record.profile, network]
-
-
-def clearly(first: float, second: float, images: int) -> bool:
-    """Return whether the first accuracy in per cent exceeds the second one by more than two
-    standard errors of the difference.
-
-    Each accuracy was measured on ``images`` images. One success and one failure are added to each
-    count, because the error of an accuracy of 0 or 100 % would otherwise be 0.
-    """
-    shares = [(share * images / 100 + 1) / (images + 2) for share in (first, second)]
-    error = math.sqrt(sum(share * (1 - share) / images for share in shares))
-    return (first - second) / 100 > 2 * error
 
 
 def ran(record: Record, network: str) -> str:

@@ -10,6 +10,7 @@ from robustbook.chapters.published import records_of, settings
 from robustbook.chapters.wording import from_to, listed, whole_percent
 from robustbook.figures import Table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above
 
 from . import (
     controls,
@@ -47,7 +48,7 @@ def answer(record: Record) -> str:
     network = names.networks(record)[0]
     found = today.shares(record, network)
     frozen = today.shares(record, network, noise="frozen")
-    sure = names.clearly(found.rse, found.none, names.counted(record, network))
+    sure = clearly_above(found.rse, found.none, names.counted(record, network))
     return whole_percent(
         f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. If the noise is frozen or "
         f"switched off at test time, {from_to([frozen.weights, found.weights], '.0f')} % of this "
@@ -131,7 +132,7 @@ def _too_close(record: Record, network: str) -> str:
     images = names.counted(record, network)
     where = f"$c = {figure6.AT:g}$"
     found = figure6.at_equal_distance(record, network)
-    if found and not any(names.clearly(*pair, images) for pair in (found[1:], found[:0:-1])):
+    if found and not any(clearly_above(*pair, images) for pair in (found[1:], found[:0:-1])):
         where += f" and at the same distortion ({found[0]:g})"
     text = (
         f" On {names.in_text(record, network)} ({names.size(record, network)}), the accuracies "
@@ -139,7 +140,7 @@ def _too_close(record: Record, network: str) -> str:
     )
     for c in names.strengths(record, network, "rse"):
         rse, none = (names.at(record, network, d, c) or 0.0 for d in ("rse", "none"))
-        if names.clearly(rse, none, images):
+        if clearly_above(rse, none, images):
             return (
                 f"{text}. At $c = {c:g}$ the accuracy is {rse:.1f} % with noise and {none:.1f} % "
                 "without noise."
@@ -171,7 +172,7 @@ def averaging(record: Record) -> str:
         one, many = (
             today.accuracy(record, network, attack, k, radius) for k in (counts[0], counts[-1])
         )
-        sure = names.clearly(one, many, names.counted(record, network))
+        sure = clearly_above(one, many, names.counted(record, network))
         told.append(
             f"from {one:.1f} to {many:.1f} % ({'more' if sure else 'no more'} than two standard "
             "errors)"

@@ -13,6 +13,7 @@ from robustbook.chapters.published import Version, as_printed, mean, printed, va
 from robustbook.chapters.wording import beside, from_to, listed, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above
 from robustbook.studies.self_ensemble.printed import points
 
 from . import figure6, names, sweeps
@@ -38,7 +39,7 @@ def answer(record: Record) -> str:
     other defenses are not ranked if their accuracies are far below the authors'.
     """
     rse, none = (_mean(record, d, AT) for d in ("rse", "none"))
-    sure = names.clearly(rse, none, names.counted(record, NETWORK))
+    sure = clearly_above(rse, none, names.counted(record, NETWORK))
     text = (
         f"With RSE the accuracy is {'' if sure else 'not clearly '}higher than without a defense: "
         f"at $c = {AT:g}$ it is {rse:.1f} and {none:.1f} % ({names.full_title(record, NETWORK)}; "

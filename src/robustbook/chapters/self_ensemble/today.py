@@ -14,8 +14,9 @@ from robustbook.chapters.published import Version, array, mean, settings, values
 from robustbook.chapters.wording import bullets, listed, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above
 
-from .names import best, clearly, counted, full_title, in_text, networks, ranges, size, steps, title
+from .names import best, counted, full_title, in_text, networks, ranges, size, steps, title
 
 DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE with noise on the image"}
 ATTACKS = {
@@ -55,8 +56,8 @@ def answer(record: Record) -> str:
     clean = accuracy(record, network, "clean", draws(record, network, "clean")[0])
     left, plain = (within(record, network, d, "all", r) for d in ("rse", "none"))
     images = counted(record, network)
-    lead = "Partly" if clearly(left, plain, images) else "No"
-    if not clearly(clean, left, images):
+    lead = "Partly" if clearly_above(left, plain, images) else "No"
+    if not clearly_above(clean, left, images):
         lead = "This run cannot tell"
     return whole_percent(
         f"{lead}: all attacks together, within the l2 radius {r:g}, lower the accuracy of RSE from "
@@ -248,7 +249,7 @@ def _in_words(record: Record, network: str) -> str:
         accuracy(record, network, "paper", k) for k in draws(record, network, "paper")[::-1]
     )
     count = draws(record, network, "paper")[-1]
-    lower = clearly(paper, small, counted(record, network))
+    lower = clearly_above(paper, small, counted(record, network))
     search = accuracy(record, network, "search", draws(record, network, "search")[-1])
     r = middle(record, network)
     one, every = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
@@ -286,7 +287,7 @@ def _noise_in_words(record: Record, network: str) -> str:
         for d in settings(record, "accuracy as seen", "defense", network=network)
     }
     rse = found.pop("rse")
-    sure = clearly(rse.off, rse.none, images) and clearly(rse.rse, rse.off, images)
+    sure = clearly_above(rse.off, rse.none, images) and clearly_above(rse.rse, rse.off, images)
     text = (
         f"On {in_text(record, network)} under PGD within the l2 radius "
         f"{middle(record, network):g}, the accuracy is {rse.none:.1f} % without a defense, "

@@ -14,8 +14,8 @@ from robustbook.chapters.published import Version, array, printed, settings, val
 from robustbook.chapters.wording import beside, listed, spread, whole_percent
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_differ
 
-from .shares import apart
 from .sizes import ranges
 
 START = "survey/cohen-cifar10"
@@ -210,7 +210,7 @@ def best_in_words(records: Sequence[Record]) -> str:
         top = max(found, key=lambda sigma: found[sigma])
         rivals = [v for sigma, v in found.items() if sigma != top]
         if found[top] > 0:
-            clear = all(apart(found[top], value, images) for value in rivals)
+            clear = all(clearly_differ(found[top], value, images) for value in rivals)
             best.append((top if clear else None, r))
     told = []
     for sigma, group in groupby(best, key=lambda pair: pair[0]):

@@ -25,8 +25,8 @@ from robustbook.chapters.wording import (
 )
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_differ
 
-from .shares import apart
 from .sizes import ranges, tested, with_images
 
 METHODS: Mapping[str, tuple[str, str]] = {
@@ -516,7 +516,7 @@ def start_matters(record: Record) -> str:
             for method in ("fgsm", "fgsm-rs")
         )
         each = f"{plain:.1f} % and {random:.1f} %"
-        if apart(random, plain, images):
+        if clearly_differ(random, plain, images):
             far.append(f"{eps:g} ({each})")
         elif plain == random:
             same.append(f"At radius {eps:g}, both accuracies are {plain:.1f} %.")

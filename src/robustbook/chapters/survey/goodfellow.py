@@ -20,8 +20,8 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import beside, seeds_in_words, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above
 
-from .shares import apart
 from .sizes import ranges, tested, with_images
 
 TARGETS = "survey/goodfellow"
@@ -273,7 +273,7 @@ def control(record: Record) -> str:
         for network in ("noise sign", "noise uniform", "maxout 0.5")
     )
     images = tested(record, "error", network="noise sign", attack="fgsm")
-    larger = [noise > trained and apart(noise, trained, images) for noise in (sign, uniform)]
+    larger = [clearly_above(noise, trained, images) for noise in (sign, uniform)]
     word = "No." if all(larger) else "In part." if any(larger) else "Yes."
     return whole_percent(
         f"{word} After training on images with random noise of the same size, the error under FGSM "

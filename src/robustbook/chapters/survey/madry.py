@@ -13,6 +13,7 @@ from robustbook.chapters.published import (
     Version,
     array,
     as_printed,
+    images_of,
     mean,
     printed,
     settings,
@@ -22,8 +23,8 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import beside, listed, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_differ
 
-from .shares import apart, images_of
 from .sizes import ranges
 
 TABLE = "survey/madry-table-1"
@@ -442,7 +443,7 @@ def masking(record: Record) -> str:
     )
     if square < min(pgd, margin):
         fewer = (min(pgd, margin) - square) * images / 100
-        weak = "" if apart(square, min(pgd, margin), images) else "weak "
+        weak = "" if clearly_differ(square, min(pgd, margin), images) else "weak "
         told += (
             "It leaves fewer images correct than PGD, so PGD does not find all adversarial images. "
             f"This is a {weak}sign of gradient masking: the difference is {fewer:.3g} of "

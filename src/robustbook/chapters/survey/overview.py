@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
-from robustbook.chapters.published import benchmark, mean, record_of, records_of, values
+from robustbook.chapters.published import (
+    benchmark,
+    images_of,
+    mean,
+    record_of,
+    records_of,
+    values,
+)
 from robustbook.chapters.wording import from_to, whole_percent
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
@@ -23,7 +30,6 @@ from . import (
     szegedy,
     transformations,
 )
-from .shares import images_of
 
 PAPER = "survey"
 WEAK, STRONG = "weaker attack", "stronger attack"

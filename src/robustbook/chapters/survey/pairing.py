@@ -16,6 +16,7 @@ from robustbook.chapters.published import (
     Version,
     array,
     as_printed,
+    images_of,
     mean,
     of_target,
     printed,
@@ -26,8 +27,8 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import beside, listed, spread, spread_or, whole_percent
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above, clearly_differ
 
-from .shares import apart, images_of
 from .sizes import ranges, tested, with_images
 
 TARGETS = "survey/mosbach-mnist"
@@ -251,7 +252,7 @@ def looks_robust(record: Record, method: str) -> bool:
     """
     images = images_of(record, "accuracy", network=method, attack="strongest")
     before = at_baseline(record, method)
-    return before > GUESSING and apart(before, GUESSING, images)
+    return clearly_above(before, GUESSING, images)
 
 
 def is_robust(record: Record, method: str) -> bool:
@@ -260,7 +261,7 @@ def is_robust(record: Record, method: str) -> bool:
     """
     images = images_of(record, "accuracy", network=method, attack="strongest")
     after = at_strongest(record, method)
-    return after > GUESSING and apart(after, GUESSING, images)
+    return clearly_above(after, GUESSING, images)
 
 
 def has_fallen(record: Record, method: str) -> bool:
@@ -268,7 +269,7 @@ def has_fallen(record: Record, method: str) -> bool:
     more than the binomial error.
     """
     images = images_of(record, "accuracy", network=method, attack="strongest")
-    return apart(at_baseline(record, method), at_strongest(record, method), images)
+    return clearly_differ(at_baseline(record, method), at_strongest(record, method), images)
 
 
 def _span(percents: Sequence[float]) -> str:
@@ -611,7 +612,7 @@ def groups(record: Record, attack: str) -> list[list[str]]:
     while rest:
         leader = at(record, rest[0], attack)
         images = images_of(record, "accuracy", network=rest[0], attack=attack)
-        group = [m for m in rest if not apart(leader, at(record, m, attack), images)]
+        group = [m for m in rest if not clearly_differ(leader, at(record, m, attack), images)]
         found.append(group)
         rest = [m for m in rest if m not in group]
     return found

@@ -12,13 +12,20 @@ from numpy.typing import NDArray
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import Version, mean, of_target, printed, values
+from robustbook.chapters.published import (
+    Version,
+    images_of,
+    mean,
+    of_target,
+    printed,
+    values,
+)
 from robustbook.chapters.wording import listed, minus, spread, whole_percent
 from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_differ
 
 from .denoising import network
-from .shares import apart, images_of
 from .sizes import ranges
 
 LAYERS: Mapping[str, str] = {
@@ -248,7 +255,7 @@ def unseen(record: Record) -> str:
     )
     images = images_of(record, "accuracy", training="l2", attack="l2")
     differ, decided = "larger", ""
-    if not apart(linf, l2, images):
+    if not clearly_differ(linf, l2, images):
         differ = "not larger"
         decided = (
             ", so our run does not decide this statement. The table of verdicts counts it as not "

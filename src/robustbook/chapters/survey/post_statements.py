@@ -5,12 +5,18 @@ the stored results of several pages of this chapter.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from robustbook.chapters.published import mean, printed, record_of, records_of
+from robustbook.chapters.published import (
+    images_of,
+    mean,
+    printed,
+    record_of,
+    records_of,
+)
 from robustbook.chapters.wording import from_to
 from robustbook.figures import Table, table
+from robustbook.ledger.intervals import clearly_above, clearly_differ
 
 from . import denoising, pairing, post, szegedy, transformations
-from .shares import apart, images_of
 
 Found = tuple[str, str]
 """What became of a statement, in a few words, and our finding."""
@@ -58,7 +64,7 @@ def weighted_loss() -> Found:
         )
     )
     images = images_of(record, "error", network="maxout 0.5", attack="pgd-40")
-    weak = pgd > fgsm and apart(pgd, fgsm, images)
+    weak = clearly_above(pgd, fgsm, images)
     return "holds for FGSM alone" if weak else "holds", (
         f"The error under FGSM falls from {plain:.0f} % to {fgsm:.0f} %; under PGD it is "
         f"{pgd:.0f} %. The equation is by Goodfellow et al. (2015), whom the post does not cite"
@@ -71,7 +77,7 @@ def logit_pairing() -> Found:
     without, paired = (pairing.at_strongest(record, name) for name in ("at100", "at100-alp"))
     plain, clean = (pairing.at(record, name, "clean") for name in ("at100", "at100-alp"))
     images = images_of(record, "accuracy", network="at100", attack="strongest")
-    better = paired > without and apart(paired, without, images)
+    better = clearly_above(paired, without, images)
     return "holds" if better else "not confirmed", (
         f"With pairing, the accuracy is {paired:.0f} % under strong attacks and {clean:.0f} % on "
         f"clean images; without pairing, it is {without:.0f} % and {plain:.0f} %"
@@ -169,7 +175,7 @@ def _lower(one: float, other: float, images: int) -> str:
     """Return whether an accuracy is clearly lower than another one."""
     return (
         "not decided"
-        if not apart(one, other, images)
+        if not clearly_differ(one, other, images)
         else "holds"
         if one < other
         else "does not hold"

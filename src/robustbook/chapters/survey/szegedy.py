@@ -15,6 +15,7 @@ from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
     as_printed,
+    images_of,
     mean,
     printed,
     settings,
@@ -24,8 +25,8 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import beside, from_to, listed, spread, whole_percent
 from robustbook.figures import Picture, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above, clearly_differ
 
-from .shares import apart, images_of
 from .sizes import ranges
 
 TABLE_1, TABLE_2 = "survey/szegedy-table-1", "survey/szegedy-table-2"
@@ -361,13 +362,11 @@ def transfer(record: Record) -> str:
     errors = transfer_errors(record)
     noise = {b: mean(record, "transfer error", source="gaussian-0.1", network=b) for b in NETWORKS}
     images = _attacked(record)
-    above = sum(
-        error > noise[b] and apart(error, noise[b], images) for (_, b), error in errors.items()
-    )
+    above = sum(clearly_above(error, noise[b], images) for (_, b), error in errors.items())
     clean = mean(record, "test error", network=_LARGEST_DECAY)
     tests = images_of(record, "test error", network=_LARGEST_DECAY)
     own = [error for (_, b), error in errors.items() if b == _LARGEST_DECAY]
-    near = [error for error in own if not apart(error, clean, images, tests)]
+    near = [error for error in own if not clearly_differ(error, clean, images, tests)]
     told = (
         f" But FC10 with decay 1 misclassifies {clean:.1f} % of the clean test images. On the "
         f"adversarial images of {len(near)} of the {len(own)} other networks, its error "

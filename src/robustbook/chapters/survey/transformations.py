@@ -19,8 +19,8 @@ from robustbook.chapters.wording import (
 )
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_above
 
-from .shares import apart
 from .sizes import ranges
 
 FRONTS: Mapping[str, str] = {
@@ -170,7 +170,7 @@ def radii_in_words(record: Record) -> str:
             f"with JPEG it is {cells[2]:.1f} and {cells[3]:.1f} %."
         )
         for name, (alone, through) in {"random resizing": cells[:2], "JPEG": cells[2:]}.items():
-            if alone > through and apart(alone, through, n):
+            if clearly_above(alone, through, n):
                 clear.append(f"{name} at {eps:g}/255")
     last = (
         f"Knowledge of the transformation makes PGD clearly stronger on {listed(clear)}."

@@ -10,13 +10,13 @@ the l2 norm.
 """
 
 from collections.abc import Iterator, Mapping
-from math import sqrt
 from typing import Any
 
 import torch
 
 from robustbook.attacks import pgd
 from robustbook.ledger import Record, Row
+from robustbook.ledger.intervals import clearly_above
 from robustbook.measures import Attack, feature_maps, logits_of, strike
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
@@ -205,8 +205,9 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
 
     The claim that adversarial training lowers the clean accuracy holds if the fall is larger than
     the half-width of its 95 % interval. Both networks classify the same test images, so the
-    interval is computed from the differences for each image. For the claim about an attack that was
-    not used in training, see `lower`.
+    interval is computed from the differences for each image. The claim that an
+    attack that was not used in training is stronger holds if the accuracies differ by more than
+    their binomial error.
     """
     start = f"{PAPER}/blog"
     standard, adversarial = (
@@ -224,9 +225,8 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
     seen = percent(of["l2", "l2"].tensors["right"])
     images = len(of["l2", "l2"].tensors["right"])
     target = f"{start}/claim/unseen-attacks"
-    yield Row(
-        unseen, "percent", target, seed=seed, images=images, holds=lower(unseen, seen, images)
-    )
+    holds = clearly_above(seen, unseen, images)
+    yield Row(unseen, "percent", target, seed=seed, images=images, holds=holds)
     before, after = (
         of[training, "clean"].tensors["right"].double() for training in ("standard", "adversarial")
     )
@@ -235,14 +235,6 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
     target = f"{start}/claim/clean-drop"
     holds = fall.mean().item() > error
     yield Row(percent(after), "percent", target, seed=seed, images=len(after), holds=holds)
-
-
-def lower(one: float, other: float, images: int) -> bool:
-    """Return whether an accuracy in per cent is lower than another one by more than the 95 %
-    binomial error of their difference, for ``images`` test images each.
-    """
-    shares = (one / 100, other / 100)
-    return other - one > 196 * sqrt(sum(share * (1 - share) / images for share in shares))
 
 
 def _pictures(own: Setting, of: Results) -> dict[str, Any]:
