@@ -5,7 +5,7 @@ networks with different denoising blocks.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import hypot, sqrt
+from math import hypot
 from statistics import fmean
 
 import numpy as np
@@ -33,6 +33,7 @@ from robustbook.chapters.wording import (
 )
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record, difference_interval
+from robustbook.ledger.intervals import share_difference
 
 from .sizes import ranges, tested, with_images
 
@@ -163,8 +164,9 @@ def _over_images(record: Record, variant: str, against: str) -> float:
     found = values(record, "half width", variant=variant, against=against)
     if found:
         return fmean(found)
-    shares = [accuracy(record, name, "pgd-20") / 100 for name in (variant, against)]
-    return 196 * sqrt(sum(share * (1 - share) / _images(record) for share in shares))
+    shares = (accuracy(record, name, "pgd-20") for name in (variant, against))
+    low, high = share_difference(*shares, _images(record))
+    return (high - low) / 2
 
 
 def resolved(interval: Interval) -> bool:
