@@ -181,7 +181,8 @@ def test_the_interval_covers_the_test_images_and_the_seeds() -> None:
 def test_incomplete_blocks_are_compared_with_the_whole_block() -> None:
     """Without a half-width in the record, by that of two independent samples of images."""
     one = record("denoising")
-    half = 196 * ((0.26 * 0.74 + 0.28 * 0.72) / 400) ** 0.5
+    shares = [(share * 400 + 1) / 402 for share in (0.26, 0.28)]
+    half = 195.9964 * (sum(share * (1 - share) for share in shares) / 402) ** 0.5
     found = denoising.difference(one, "no-residual", denoising.WHOLE)
     assert found == approx((2, 2 - half, 2 + half))
     rows = body(denoising.paired(version_of(one)))

@@ -164,8 +164,8 @@ def _over_images(record: Record, variant: str, against: str) -> float:
     found = values(record, "half width", variant=variant, against=against)
     if found:
         return fmean(found)
-    shares = (accuracy(record, name, "pgd-20") for name in (variant, against))
-    low, high = share_difference(*shares, _images(record))
+    ours, theirs = (accuracy(record, name, "pgd-20") for name in (variant, against))
+    low, high = share_difference(ours, theirs, _images(record))
     return (high - low) / 2
 
 
