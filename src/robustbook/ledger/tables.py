@@ -72,7 +72,11 @@ def text_table(ledger: Ledger) -> str:
         groups.setdefault(f"{entry.paper}/{entry.item}", []).append(entry)
     lines, heads = [], _columns("printed", "ours", "95 % interval", "n", "profile", "verdict")
     for title, members in groups.items():
-        lines += [f"{title:<{NAME}}{heads}", *(line for entry in members for line in _lines(entry))]
+        lines.append(f"{title:<{NAME}}{heads}")
+        previous = ""
+        for entry in members:
+            lines += _lines(entry, previous)
+            previous = entry.explanation
         unrun = [entry for entry in members if entry.verdict == "not run"]
         commands = sorted({entry.command for entry in unrun} - {""})
         reasons = sorted({entry.explanation for entry in unrun if entry.ours is None} - {""})
@@ -98,7 +102,10 @@ def _columns(printed: str, ours: str, spread: str, n: str, profile: str, verdict
     return f"{printed:>{NUMBER}} {ours:>{NUMBER}} {spread:<{SPREAD}} {n:>2} {profile:<7} {verdict}"
 
 
-def _lines(entry: Entry) -> list[str]:
+def _lines(entry: Entry, previous: str) -> list[str]:
+    """Return the lines of a number. If the setting differs from the paper's, the explanation may
+    begin with the difference, which is left out if the ``previous`` explanation states it too.
+    """
     name = "  " + entry.id.split("/", 1)[1].removeprefix(entry.item + "/")
     values = _columns(
         number(entry.printed),
@@ -112,7 +119,9 @@ def _lines(entry: Entry) -> list[str]:
     lines = [f"{name:<{NAME}}{values}"] if len(name) < NAME else [name, " " * NAME + values]
     if entry.verdict == "not run" and entry.ours is None:
         return lines  # what a run needs is printed once, below all lines
-    return lines + _wrapped(entry.explanation)
+    differs, _, rest = entry.explanation.partition("; at this setting")
+    repeated = rest and previous.startswith(f"{differs};")
+    return lines + _wrapped(f"at this setting{rest}" if repeated else entry.explanation)
 
 
 def _continued(command: str) -> list[str]:
