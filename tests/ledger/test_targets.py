@@ -17,7 +17,9 @@ FIXED = {
     # five tolerances as large as the printed number were made smaller, and a note says more.
     "feature-denoising-targets.csv": "bc3827ae2c63d9835d872187827cb898",
     "random-self-ensemble-figure6.csv": "991597370d55a9372340dd7733e2586e",
-    "random-self-ensemble-targets.csv": "eb15cfab7b544905b7f117b1443751b3",
+    # After the runs: the partner of eot-lowers-rse was Table 2's number for one draw, which comes
+    # from another training here. Now it is the number of the same run, in the new row one-draw-rse.
+    "random-self-ensemble-targets.csv": "3596505112b362003dbaca43cd91b4ed",
     "same.csv": "0dea655d31ee5a30205184674cb9838a",
     "saturating-networks-targets.csv": "80282355f3f04a4c2404d989a85e1123",
 }
@@ -61,7 +63,7 @@ def test_committed_targets_are_whole(book):
     """Rows that are lost, added or moved between papers would change all counts of the book."""
     targets = read_targets(book / "targets").values()
     counts = Counter(target.paper for target in targets)
-    assert counts == {"saturating": 145, "deep_defense": 199, "self_ensemble": 312, "survey": 525}
+    assert counts == {"saturating": 145, "deep_defense": 199, "self_ensemble": 313, "survey": 525}
     context = Counter(target.paper for target in targets if target.context)
     assert context == {"saturating": 3, "survey": 213}
 

@@ -313,7 +313,8 @@ def on_transformations() -> str:
     record = record_of(f"{PAPER}/transformations")
     weak = kept()["jpeg"].weak
     alone = transformations.accuracy(record, "jpeg", "pgd")
-    far, near = (mean(record, "median distance", attack=a) for a in ("pgd", "deepfool"))
+    near = mean(record, "median distance", attack="deepfool")
+    far = mean(record, "median distance", attack="pgd", eps=transformations.EPS)
     needs = "needs no" if alone < transformations.BROKEN else "needs"
     return whole_percent(
         f"On our network, PGD {needs} knowledge of JPEG: if it attacks the network without JPEG, "
@@ -347,8 +348,8 @@ def accuracies() -> Figure:
         trained[pairing.METHODS[method]] = {WEAK: weak, STRONG: strong}
     fronts = {
         transformations.FRONTS[name]: {
-            WEAK: values(changed, "accuracy", front=name, attack="deepfool"),
-            STRONG: values(changed, "accuracy", front=name, attack="pgd"),
+            WEAK: transformations.found(changed, name, "deepfool"),
+            STRONG: transformations.found(changed, name, "pgd"),
         }
         for name in transformations.SHOWN
     }

@@ -73,7 +73,8 @@ def condense(p: settings.OfImages, results: Mapping[tuple[Any, ...], Done]) -> R
                 d: sorted((at.distortion, at.accuracy) for (e, _), at in of.items() if e == d)
                 for d, _ in of
             }
-            rows += _equal(network, curves, seed)
+            images = {d: len(at.right) for (d, _), at in of.items()}
+            rows += _equal(network, curves, images, seed)
         rows += _size(found, seed)
         rows += _whole(found, seed)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
@@ -87,7 +88,7 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
     return found if defense in DEFENSES else {}
 
 
-def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> Iterator[Row]:
+def _compared(network: str, of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]:
     """Yield the results that test the paper's comparisons between two accuracies or two
     distortions.
 
@@ -97,18 +98,22 @@ def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> I
     for other in DEFENSES:
         if other != "rse" and ("rse", 0.1) in of:
             target = f"{start}/rse-above-{other}/c-0.1"
-            yield Row(of["rse", 0.1].accuracy, "percent", target, seed=seed)
+            yield _share(of["rse", 0.1], target, seed)
         if other != "rse" and ("rse", 100.0) in of:
             target = f"{start}/rse-distortion-above-{other}/c-100"
             yield Row(of["rse", 100.0].distortion, "l2", target, seed=seed)
     side = {"model-a": "below", "resnext": "above"}.get(network)
     if side and ("brelu", 0.1) in of:
         target = f"{start}/brelu-{side}-none"
-        yield Row(of["brelu", 0.1].accuracy, "percent", target, seed=seed)
+        yield _share(of["brelu", 0.1], target, seed)
     if ("none", 0.0) in of and ("rse", 0.0) in of:
         name = "clean-cost" if network == "vgg16" else f"clean-cost-{network}"
         cost = of["none", 0.0].accuracy - of["rse", 0.0].accuracy
         yield Row(cost, "percent", f"{TARGETS}/text-3/{name}", seed=seed)
+
+
+def _share(at: Swept, target: str, seed: int) -> Row:
+    return Row(at.accuracy, "percent", target, seed=seed, images=len(at.right))
 
 
 def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
@@ -122,9 +127,13 @@ def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[
         yield Row(len(of), "count", f"{setup}/c-values", seed=seed)
 
 
-def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row]:
+def _equal(
+    network: str, curves: Mapping[str, Curve], images: Mapping[str, int], seed: int
+) -> Iterator[Row]:
     """Yield the accuracies of the defenses at equal distortion, and also the distortion at which
     the curves of two defenses cross.
+
+    ``images``: the number of test images of each curve.
     """
     start = f"{TARGETS}/{ITEM}/equal-distortion/{network}"
     for defense, curve in curves.items():
@@ -135,10 +144,11 @@ def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row
                 continue
             target = f"{start}/{defense}/d-{d:g}" if defense in ("none", "brelu", "rse") else None
             name, labels = "accuracy at distortion", {**of, "distortion": d}
-            yield Row(value, "percent", target, name, seed, setting=labels)
+            n = images[defense]
+            yield Row(value, "percent", target, name, seed, n, setting=labels)
             if network == "vgg16" and d == 0.21 and defense in ("none", "rse"):
                 target = f"{TARGETS}/text-4.3/{defense}-success-at-0.21"
-                yield Row(100 - value, "percent", target, seed=seed)
+                yield Row(100 - value, "percent", target, seed=seed, images=n)
     leader = {"model-a": "none", "resnext": "brelu"}.get(network, "")
     if leader in curves and "rse" in curves:
         crossing = crossover(curves[leader], curves["rse"])

@@ -18,6 +18,7 @@ possible attack.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
@@ -32,7 +33,6 @@ from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .adaptive import Strike, counted, one_draw, struck
-from .attack import attacked, joined
 from .settings import PAPER, TARGETS, Names, Setting
 
 ITEM = "today"
@@ -206,11 +206,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
                         found[network, defense, seed, "votes", first] = counted(
                             net, first, count, size.choice, size.trials
                         )
-                if network == "vgg16":
-                    net, k = own.network("rse", seed), size.averaged[1]
-                    found[network, "rse", seed, "averaged", first] = attacked(
-                        net, 0.1, first, count, own.steps, size.draws, averaged=k
-                    )
             if network == "vgg16" and size.logged:
                 for defense in LATER:
                     found[network, defense, seed, "one draw", 0] = one_draw(
@@ -265,6 +260,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             continue
         for key, outcome in found.items():
             rows += _struck(key, outcome, seed, labels)
+        if (network, defense) == ("vgg16", "rse"):
+            rows += _averaged(found, seed)
         size = p.size(network)
         radii = [2 * size.l2[-1] * i / (POINTS - 1) for i in range(POINTS)]
         arrays[f"radii/{network}"] = radii
@@ -345,6 +342,17 @@ def _struck(
         yield Row(share, "percent", None, "accuracy as seen", seed, images, setting=setting)
 
 
+def _averaged(found: Mapping[Key, Outcome], seed: int) -> Iterator[Row]:
+    """Yield the accuracies under the paper's attack, with one noise draw per step and with several
+    draws per step.
+    """
+    for (name, averaged, _), outcome in found.items():
+        if name == "paper":
+            target = f"{TARGETS}/later/{'one-draw-rse' if averaged == 1 else 'eot-lowers-rse'}"
+            images = len(outcome.distance)
+            yield Row(fmean(outcome.accuracies), "percent", target, seed=seed, images=images)
+
+
 def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, list[float]]:
     """Return two curves of the accuracy in percent at each l2 radius: one under the paper's attack,
     and one under all l2 attacks together.
@@ -394,10 +402,6 @@ def _targets(
 ) -> Iterator[Row]:
     """Yield the results for VGG16 that are compared with numbers in the authors' later logs."""
     start = f"{TARGETS}/later"
-    if "averaged" in pieces:
-        found = joined(list(pieces["averaged"]))
-        target = f"{start}/eot-lowers-rse"
-        yield Row(found.accuracy, "percent", target, seed=seed, images=len(found.right))
     if "one draw" in pieces:
         (done,) = pieces["one draw"]
         images = len(done.tensors["right"])
