@@ -14,7 +14,6 @@ from robustbook.chapters.published import (
     mean,
     record_of,
     records_of,
-    values,
 )
 from robustbook.chapters.wording import from_to, whole_percent
 from robustbook.figures import LOOKS, Table, table
