@@ -1,6 +1,7 @@
 """Reading published results: selecting numbers by label, and writing them as text."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,18 @@ def test_a_spread_is_given_only_where_there_is_one() -> None:
     assert spread([1.01, 1.02]) == spread([1.0]) == "1.0"
 
 
-def test_the_mean_of_no_row_is_refused() -> None:
-    """A name without rows is an error and must not give a number."""
+def test_the_mean_needs_one_row_for_each_seed() -> None:
+    """A name without rows, or a missing label, is an error and must not give a number."""
     rows = (Row(1.0, "percent", None, "accuracy", 0), Row(4.0, "percent", None, "accuracy", 1))
     one = Record("saturating", "table-1", "quick", {}, (0, 1), rows)
     assert mean(one, "accuracy") == 2.5
-    with pytest.raises(ValueError, match="table-1 has no row acuracy"):
+    with pytest.raises(ValueError, match="table-1 has 0 rows acuracy"):
         mean(one, "acuracy")
+    strong = [replace(row, setting={"attack": "pgd"}) for row in rows]
+    both = replace(one, rows=(*rows, *strong))
+    assert mean(both, "accuracy", attack="pgd") == 2.5
+    with pytest.raises(ValueError, match="has 4 rows accuracy with {}, and 2 seeds"):
+        mean(both, "accuracy")
 
 
 def test_settings_are_distinct_and_in_the_order_of_the_rows() -> None:

@@ -81,11 +81,15 @@ def _floats(nested: Any) -> Any:
 
 def mean(record: Record, name: str, /, **setting: Any) -> float:
     """Return the mean over the seeds of the measurement ``name`` with the given labels
-    (``setting``). Raise ValueError if the record does not contain the measurement.
+    (``setting``). Raise ValueError if the record does not contain the measurement, or has more rows
+    than seeds, because then a label is missing.
     """
     found = values(record, name, **setting)
-    if not found:
-        raise ValueError(f"the record of {record.item} has no row {name} with {setting}")
+    if not 1 <= len(found) <= max(len(record.seeds), 1):
+        raise ValueError(
+            f"the record of {record.item} has {len(found)} rows {name} with {setting}, "
+            f"and {len(record.seeds)} seeds"
+        )
     return fmean(found)
 
 

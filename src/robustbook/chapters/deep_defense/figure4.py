@@ -3,6 +3,7 @@ the weights of one layer only.
 """
 
 from collections.abc import Iterator
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -95,10 +96,12 @@ def shares(record: Record) -> dict[str, float]:
     An increase is the mean rho2 (over all values of c and all seeds) minus the rho2 of the
     reference network.
     """
-    start, whole = (mean(record, "rho2", layer=layer) for layer in ("reference", "all"))
+    start, whole, *each = (
+        fmean(values(record, "rho2", layer=layer)) for layer in ("reference", "all", *LAYERS)
+    )
     return {
-        layer: 100 * (mean(record, "rho2", layer=layer) - start) / (whole - start)
-        for layer in LAYERS
+        layer: 100 * (rho - start) / (whole - start)
+        for layer, rho in zip(LAYERS, each, strict=True)
     }
 
 

@@ -5,6 +5,7 @@ The page shows how fast the class probabilities change along each path.
 """
 
 from collections.abc import Iterator
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -72,14 +73,16 @@ def _flat(record: Record) -> list[float]:
     vanilla and for the saturated networks.
     """
     of = {"grid": "even", "threshold": FLAT}
-    return [mean(record, "flat share", method=method, **of) for method in COMPARED]
+    return [fmean(values(record, "flat share", method=method, **of)) for method in COMPARED]
 
 
 def _large(record: Record, method: str) -> float:
     """Return the mean number of singular values that, at the peak of the length element, exceed
     half of the largest one.
     """
-    return mean(record, "large singular values", grid="even", threshold=LARGE, method=method)
+    return fmean(
+        values(record, "large singular values", grid="even", threshold=LARGE, method=method)
+    )
 
 
 def relu(record: Record) -> str:
@@ -149,12 +152,12 @@ def peaks_in_words(record: Record) -> str:
     saturated, vanilla = (
         {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
     )
-    ratio = mean(record, "peak", **saturated) / mean(record, "peak", **vanilla)
+    peak, flat = (fmean(values(record, "peak", **of)) for of in (saturated, vanilla))
     ours, theirs = (spread(values(record, "crossings", **of)) for of in (saturated, vanilla))
     return (
-        f"On average over paths and seeds, the peak of the length element is {ratio:.0f} times as "
-        "high in the saturated networks as in the vanilla ones. A complete change of the predicted "
-        "class makes a path longer by π. The length of a path divided by π is "
+        f"On average over paths and seeds, the peak of the length element is {peak / flat:.0f} "
+        "times as high in the saturated networks as in the vanilla ones. A complete change of the "
+        "predicted class makes a path longer by π. The length of a path divided by π is "
         f"{ours} in the saturated networks, and {theirs} in the vanilla ones."
     )
 
@@ -181,7 +184,7 @@ def _grown(record: Record, method: str) -> float:
     twice their own median along the path. As for the verdict, the points of the path are evenly
     spaced.
     """
-    return mean(record, "inflated singular values", grid="even", method=method)
+    return fmean(values(record, "inflated singular values", grid="even", method=method))
 
 
 def thresholds(record: Record) -> Table:
