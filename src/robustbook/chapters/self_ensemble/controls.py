@@ -37,14 +37,14 @@ trained on cropped and flipped images.
 RIVALS: Mapping[str, Look] = {
     "rse": LOOKS["rse"],
     "prototype": LOOKS["train only"],
-    "pgd": LOOKS["adv-training-ii"],
+    "pgd": Look(figures.BRIGHT["yellow"], "*", "-."),
     "none": LOOKS["none"],
 }
 FORMS: Mapping[str, Look] = {
     "adv": LOOKS["adv"],
     "adv paper": Look(figures.BRIGHT["red"], "D", ":"),
-    "distill": LOOKS["brelu"],
-    "distill released": LOOKS["test only"],
+    "distill": LOOKS["distill"],
+    "distill released": Look(figures.BRIGHT["purple"], "X", ":"),
     "none": LOOKS["none"],
 }
 """The curves of the two panels of the figure."""

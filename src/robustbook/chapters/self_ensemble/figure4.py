@@ -130,7 +130,7 @@ def curves(records: Sequence[Record]) -> Figure:
             words: sweeps.curve(record, network, "rse", LOOK[name], name)
             for name, words in DRAWS.items()
         }
-        found = {words: sweeps.with_gaps(each) for words, each in drawn.items() if each is not None}
+        found = {words: each for words, each in drawn.items() if each is not None}
         title = names.title(record, network)
         at = sweeps.ticks(list(found.values()))
         panels.append(Panel(title, sweeps.C, sweeps.ACCURACY, found, {}, log=True, ticks=at))

@@ -2,7 +2,6 @@
 of tables.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 from robustbook import figures
@@ -34,16 +33,6 @@ def curve(
     return Curve(cs, [list(seed) for seed in zip(*each, strict=True)], look)
 
 
-def with_gaps(curve: Curve) -> Curve:
-    """Return the curve with a gap at each value of c of the paper's list that lies between two
-    measured values of c, but was not measured.
-    """
-    inside = (c for c in printed.points()["vgg16", "rse"] if curve.x[0] < c < curve.x[-1])
-    x = sorted({*curve.x, *inside})
-    y = [[dict(zip(curve.x, seed, strict=True)).get(c, math.nan) for c in x] for seed in curve.y]
-    return Curve(x, y, curve.look)
-
-
 def panel(
     record: Record | None,
     network: str,
@@ -56,15 +45,14 @@ def panel(
     theirs: Mapping[str, Curve] | None = None,
 ) -> figures.Panel:
     """Return a panel of a figure. The panel has one curve for each of the ``shown`` defenses for
-    which results are stored. A line has a gap where a value of c of the paper's list was not
-    measured.
+    which results are stored.
     """
     found = {
         words: curve(record, network, defense, looks[defense], name)
         for defense, words in shown.items()
         if record is not None
     }
-    curves = {words: with_gaps(each) for words, each in found.items() if each is not None}
+    curves = {words: each for words, each in found.items() if each is not None}
     at = ticks([*curves.values(), *(theirs or {}).values()])
     return figures.Panel(title, C, label, curves, {}, theirs or {}, log=True, ticks=at)
 
