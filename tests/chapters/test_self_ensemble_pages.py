@@ -743,3 +743,13 @@ def test_an_answer_has_about_sixty_words(name: str, root: Path) -> None:
     texts = [output.get("data", {}).get("text/markdown", "") for output in outputs]
     (text,) = (re.sub("<[^>]*>", "", text) for text in texts if text.startswith("**Answer.**"))
     assert 10 < len(text.split()) <= 65
+
+
+def test_networks_that_were_trained_again_are_compared_with_table_2() -> None:
+    shown = record("today", "reduced", [])
+    table_2 = record_of("self_ensemble/table-2")
+    theirs = names.at(table_2, "vgg16", "none", 0.0)
+    assert theirs is not None
+    assert numbers(names.trained_again(shown, theirs - 5.5))[-2:] == [theirs - 5.5, theirs]
+    assert "trained again" not in names.trained_again(shown, theirs)
+    assert "trained again" not in names.trained_again(replace(shown, profile="quick"), 50.0)

@@ -81,6 +81,11 @@ def answer(record: Record) -> str:
     )
 
 
+def trained_again(record: Record) -> str:
+    """Return a sentence on whether the networks are those of Table 2."""
+    return names.trained_again(record, values(record, "accuracy", defense="none", c=0)[0])
+
+
 def accuracies(record: Record) -> Figure:
     """Draw accuracy against the attack's constant c in two panels: RSE, its first prototype, PGD
     training and no defense, and the forms of retraining and distillation.

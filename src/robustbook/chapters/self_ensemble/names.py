@@ -5,7 +5,7 @@ which networks and defenses a record (stored results of a run) contains.
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from robustbook.chapters.published import values
+from robustbook.chapters.published import records_of, values
 from robustbook.chapters.wording import listed, seeds_in_words
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
@@ -191,6 +191,22 @@ def ran(record: Record, network: str) -> str:
     return (
         f"In the stored results, the attack is run on {in_text(record, network)} "
         f"({size(record, network)}) with {span_of_c(record, network)}, and {steps(record)} steps."
+    )
+
+
+def trained_again(record: Record, ours: float) -> str:
+    """Return a sentence on whether the networks of a record are those of Table 2.
+
+    ``ours``: the clean accuracy of the record's first network without a defense, for one seed.
+    """
+    table_2 = with_network(records_of("self_ensemble/table-2"), "vgg16")
+    theirs = ours if table_2 is None else at(table_2, "vgg16", "none", 0.0)
+    if theirs is None or theirs == ours or record.profile == "quick":
+        return "The networks have the settings of [Table 2](./table2.ipynb)."
+    return (
+        "The networks have the layers, the data and the seeds of [Table 2](./table2.ipynb), but "
+        "were trained again on another machine, so their weights and accuracies differ. Without a "
+        f"defense, the accuracy on clean images is {ours:.1f} % here and {theirs:.1f} % there."
     )
 
 

@@ -16,6 +16,7 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 
+from . import names
 from .names import best, counted, full_title, in_text, networks, ranges, size, steps, title
 
 DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE with noise on the image"}
@@ -64,6 +65,13 @@ def answer(record: Record) -> str:
         f"{clean:.1f} to {left:.1f} %, and leave {plain:.1f} % without a defense "
         f"({title(record, network)}; {size(record, network)})."
     )
+
+
+def trained_again(records: Sequence[Record]) -> str:
+    """Return a sentence on whether the networks are those of Table 2."""
+    record, network = best(records)[0]
+    clean = values(record, "accuracy", network=network, defense="none", attack="clean")
+    return names.trained_again(record, clean[0])
 
 
 def judged_answer(record: Record) -> str:
