@@ -200,12 +200,12 @@ def _fitted(
             found.update({f"epoch/{epoch}/{name}": p.cpu().clone() for name, p in weights.items()})
 
     fit(
-        [net],
+        net,
         images,
         labels,
         objective(tuning),
         Recipe(tuning.epochs * (len(images) // tuning.batch_size), tuning.batch_size, tuning.lr),
-        seeds=[seed],
+        seed=seed,
         each_epoch=keep,
         shuffle=tuning.shuffle,
         static=tuning.loss != "deep-defense" or context.device != "cpu",

@@ -81,12 +81,12 @@ def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> d
     images, labels = numbers(model.data, "train", model.images)
     net = body(model, seed)
     fitted = fit(
-        [net],
+        net,
         images,
         labels,
         augmented(cross_entropy, model.data),
         recipe,
-        seeds=[seed],
+        seed=seed,
         rates=rates(model) if recipe.optimizer == "sgd" else {},
         # A GPU draws flips and dropout masks itself, so that a training step can be recorded as a
         # CUDA graph.
@@ -96,7 +96,7 @@ def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> d
         progress=context.progress,
     )
     weights = {f"weight/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
-    return {**weights, "history/cross_entropy": fitted.terms["cross_entropy"][:, 0]}
+    return {**weights, "history/cross_entropy": fitted.terms["cross_entropy"]}
 
 
 @step(version=1)
@@ -119,12 +119,12 @@ def fine_tune(
     snapshots = _Snapshots(context, marks)
     own_form = form(model.network, context.device)
     fitted = fit(
-        [net],
+        net,
         images,
         labels,
         augmented(objective(method, model.data, own_form), model.data),
         recipe,
-        seeds=[seed],
+        seed=seed,
         retract=partial(parseval, beta=method.beta, share=method.share)
         if method.kind == "par-networks"
         else None,
@@ -135,7 +135,7 @@ def fine_tune(
         progress=context.progress,
     )
     weights = {f"weight/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
-    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
+    history = {f"history/{name}": values for name, values in fitted.terms.items()}
     return {**weights, **snapshots.all(), **history, "seconds": fitted.seconds}
 
 

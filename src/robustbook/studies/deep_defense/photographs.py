@@ -88,19 +88,19 @@ def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> d
         steps, tuning.batch_size, tuning.lr, "sgd", halved, momentum=0.9, weight_decay=5e-4
     )
     fitted = fit(
-        [net],
+        net,
         photographs,
         photographs.labels,
         objective(tuning),
         recipe,
-        seeds=[seed],
+        seed=seed,
         static=False,
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
         progress=context.progress,
     )
     weights = {f"weight/{name}": p.detach().cpu() for name, p in net.named_parameters()}
-    return {**weights, **{f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}}
+    return {**weights, **{f"history/{name}": values for name, values in fitted.terms.items()}}
 
 
 @step(version=1)

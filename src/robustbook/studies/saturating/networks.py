@@ -110,19 +110,19 @@ def train(training: Training, seed: int, *, context: Context) -> dict[str, objec
     data = load(training.data, "train")
     net = fresh(training, seed)
     fitted = fit(
-        [net],
+        net,
         data.images,
         data.labels,
         objective(training),
         training.recipe,
-        seeds=[seed],
+        seed=seed,
         coefficient=training.anneal or (lambda step: 0.0),
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
         progress=context.progress,
     )
     weights = {f"weight/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
-    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
+    history = {f"history/{name}": values for name, values in fitted.terms.items()}
     return {**weights, **history, "training_seconds": fitted.seconds}
 
 

@@ -228,12 +228,12 @@ def step_times(
     for i in range(rounds + 1):
         of = [
             fit(
-                [built(model, defense, noise, 0)],
+                built(model, defense, noise, 0),
                 data.images,
                 data.labels,
                 objective(defense),
                 short,
-                seeds=[0],
+                seed=0,
                 static=False,
                 device=context.device,
             ).seconds
@@ -254,19 +254,19 @@ def _fitted(
     context: Context,
 ) -> dict[str, object]:
     fitted = fit(
-        [net],
+        net,
         images,
         labels,
         goal,
         recipe,
-        seeds=[seed],
+        seed=seed,
         static=False,
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
         progress=context.progress,
     )
     state = {f"state/{name}": p.detach().cpu() for name, p in inside(net).state_dict().items()}
-    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
+    history = {f"history/{name}": values for name, values in fitted.terms.items()}
     return {**state, **history, "seconds": fitted.seconds}
 
 

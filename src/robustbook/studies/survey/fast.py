@@ -294,12 +294,12 @@ def followed(
         write_whole(context.scratch / f"epoch-{epoch}.json", json.dumps(found).encode())
 
     fitted = fit(
-        [net],
+        net,
         data.images,
         data.labels,
         objective(defense),
         recipe,
-        seeds=[seed],
+        seed=seed,
         coefficient=share_of_radius(defense, recipe),
         static=False,
         device=context.device,

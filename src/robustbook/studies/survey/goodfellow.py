@@ -181,12 +181,12 @@ def _fit(
     context: Context,
 ) -> float:
     fitted = fit(
-        [net],
+        net,
         data.images,
         data.labels,
         partial(_terms, training),
         recipe,
-        seeds=[seed],
+        seed=seed,
         static=False,
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",

@@ -248,12 +248,12 @@ def train(
     data = data if model.images is None else data.subset(model.images)
     net = built(model, seed)
     fitted = fit(
-        [net],
+        net,
         data.images,
         data.labels,
         objective(defense),
         recipe,
-        seeds=[seed],
+        seed=seed,
         coefficient=share_of_radius(defense, recipe),
         static=False,
         device=context.device,
@@ -261,7 +261,7 @@ def train(
         progress=context.progress,
     )
     state = {f"state/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
-    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
+    history = {f"history/{name}": values for name, values in fitted.terms.items()}
     return {**state, **history, "seconds": fitted.seconds}
 
 

@@ -72,12 +72,12 @@ def train(
     net = MLP(classifier.sizes, torch.sigmoid)
     initialise(net, "xavier", generator(seed, "weights"))
     fit(
-        [net],
+        net,
         data.images,
         data.labels,
         Decayed(classifier.decay),
         recipe,
-        seeds=[seed],
+        seed=seed,
         static=False,
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
@@ -99,9 +99,9 @@ def train_on_features(
     pixels, units, _ = classifier.sizes
     coder = Autoencoder(pixels, units)
     initialise(coder, "xavier", generator(seed, "weights"))
-    given = {"seeds": [seed], "static": False, "device": context.device}
+    given = {"seed": seed, "static": False, "device": context.device}
     fit(
-        [coder],
+        coder,
         data.images,
         data.labels,
         _reconstruction,
@@ -116,7 +116,7 @@ def train_on_features(
     top = MLP(classifier.sizes[1:], torch.sigmoid)
     initialise(top, "xavier", generator(seed, "weights", "softmax"))
     fit(
-        [top],
+        top,
         units_of[:, :, None, None],
         data.labels,
         Decayed(classifier.decay[1:]),
@@ -147,12 +147,12 @@ def train_with_pool(
     initialise(net, "xavier", generator(seed, "weights"))
     pooled = Pooled(net, size, tuple(data.images.shape[1:]))
     fit(
-        [pooled],
+        pooled,
         data.images,
         data.labels,
         WithPool(Decayed(classifier.decay), replaced),
         recipe,
-        seeds=[seed],
+        seed=seed,
         static=False,
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
