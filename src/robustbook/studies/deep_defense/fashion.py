@@ -32,6 +32,7 @@ from robustbook.measures import accuracy_along, gradient_signs, predict
 from robustbook.networks import MLP
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
+from robustbook.studies.fitting import part
 from robustbook.training import Objective, Recipe, fit
 
 from .methods import cross_entropy, form
@@ -217,9 +218,8 @@ def _fitted(
 
 def trained(network: Done, epoch: int, device: str) -> MLP:
     """Return a network with its stored weights after ``epoch``."""
-    net, prefix = body(generator(0)), f"epoch/{epoch}/"
-    own = {k.removeprefix(prefix): v for k, v in network.tensors.items() if k.startswith(prefix)}
-    net.load_state_dict(own)
+    net = body(generator(0))
+    net.load_state_dict(part(network, f"epoch/{epoch}"))
     return net.to(device).eval()
 
 
