@@ -211,7 +211,6 @@ def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str,
     bend = curvature(loss, zero, probes=draws, generator=generator(seed, "probes"))
     chance = generator(seed, "theory")
     gaps = torch.stack([gap(loss, zero, s, draws, chance) for s in SMALL], 1)
-    context.progress(1, 1)
     return {"gap": gaps, "trace": bend.trace, "frobenius": bend.frobenius, "slope": bend.slope}
 
 

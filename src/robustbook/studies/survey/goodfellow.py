@@ -36,7 +36,7 @@ from robustbook.studies.parameters import AS_TUPLE, STRICT
 from robustbook.training import Recipe
 
 from . import settings
-from .attack import fixed, percent, test_images
+from .attack import evaluated, fixed, percent, test_images
 from .networks import Model, built, trained
 from .settings import PAPER
 
@@ -219,12 +219,9 @@ def struck(
     ``source``: the network on which the attack computes the adversarial images; with None,
         ``network`` itself.
     """
-    net = fixed(trained(network, context.device))
+    net, x, y = evaluated(network, images, context.device)
     attacked = net if source is None else fixed(trained(source, context.device))
-    x, y = test_images(network, images, context.device)
-    found = _measured(net, attacked, x, y, attack, seed)
-    context.progress(1, 1)
-    return found
+    return _measured(net, attacked, x, y, attack, seed)
 
 
 def _measured(
@@ -259,12 +256,10 @@ def ensemble(networks: tuple[Done, ...], images: int, *, context: Context) -> di
     x, y = test_images(networks[0], images, context.device)
     whole = _Mean(nets).eval()
     attack = Attack("fgsm", EPS)
-    found = {
+    return {
         name: _measured(whole, attacked, x, y, attack, 0)["right"]
         for name, attacked in (("all", whole), ("one", nets[0]))
     }
-    context.progress(1, 1)
-    return found
 
 
 @step(version=1)
@@ -276,7 +271,6 @@ def rubbish(network: Done, sigmoid: bool, count: int, *, context: Context) -> di
     noise = torch.randn(count, 1, 28, 28, generator=generator(0, "rubbish")).to(context.device)
     logits = logits_of(net, noise)
     probability = logits.sigmoid() if sigmoid else logits.softmax(1)
-    context.progress(1, 1)
     return {"probability": probability.amax(1).cpu()}
 
 
