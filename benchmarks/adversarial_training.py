@@ -86,7 +86,7 @@ def seconds(net: nn.Module, data: str, objective: Any, steps: int, batch: int) -
 
     # The learning rate is so small that no objective diverges; it does not change the time.
     recipe = Recipe(steps, batch, 1e-5, "sgd", channels_last=True)
-    fitted = fit([net], found.images, found.labels, terms, recipe, seeds=[0])
+    fitted = fit(net, found.images, found.labels, terms, recipe, seed=0)
     return float(fitted.seconds / steps)
 
 

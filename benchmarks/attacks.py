@@ -180,7 +180,7 @@ def trained(data: str) -> dict[str, torch.Tensor]:
             return {"loss": torch.nn.functional.cross_entropy(net(images), labels)}
 
         recipe = Recipe(steps=300, batch_size=50, lr=1e-3)
-        fit([model], train.images, train.labels, objective, recipe, seeds=[0])
+        fit(model, train.images, train.labels, objective, recipe, seed=0)
         save_file(model.state_dict(), kept)
     return load_file(kept)
 

@@ -136,7 +136,7 @@ def seconds_of(
     """Return the seconds that a whole call of `fit` takes."""
     wait()
     began = time.perf_counter()
-    fit([net], images, labels, objective, recipe, seeds=[0], static=static, device=device)
+    fit(net, images, labels, objective, recipe, seed=0, static=static, device=device)
     wait()
     return time.perf_counter() - began
 
@@ -172,7 +172,7 @@ def attacks(device: str, tiny: bool, precision: Any) -> Report:
     net = CNN()
     initialise(net, "truncated", generator(0, "benchmark"))
     recipe = Recipe(20 if tiny else 300, 50, 1e-3)
-    fit([net], train.images, train.labels, plain, recipe, seeds=[0], device=device)
+    fit(net, train.images, train.labels, plain, recipe, seed=0, device=device)
     rows: list[Report] = []
     with arithmetic(device, precision):
         for count in (50,) if tiny else (1000, min(10_000, len(images))):

@@ -47,7 +47,7 @@ def networks() -> dict[str, tuple[nn.Module, str]]:
 
 def through_fit(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -> None:
     recipe = Recipe(steps, 50, 0.01, "sgd", channels_last=True)
-    fit([net], images, labels, objective, recipe, seeds=[0])
+    fit(net, images, labels, objective, recipe, seed=0)
 
 
 def bare(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -> None:

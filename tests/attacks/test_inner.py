@@ -81,47 +81,6 @@ def test_a_budget_for_each_image(norm: float) -> None:
         assert (alone - images[one]).flatten(1).norm(norm, dim=1).item() <= size + 1e-12
 
 
-@pytest.mark.parametrize("norm", [math.inf, 2])
-@pytest.mark.parametrize("own", [True, False])
-def test_several_networks_at_once(own: bool, norm: float) -> None:
-    """It runs under vmap over weights only, or also over images, starts and budgets."""
-    nets = [network(seed) for seed in range(3)]
-    stacked = torch.func.stack_module_state(nets)[0]
-    images, labels = batch()
-    each = (
-        torch.stack([images, images.flip(0), images.flip(3)])
-        if own
-        else images.expand(3, -1, -1, -1, -1)
-    )
-    eps = torch.tensor([0.05, 0.1, 0.2], dtype=torch.float64)[:, None].expand(3, 6)
-
-    def one(weights: dict[str, Tensor], x: Tensor, size: Tensor) -> Tensor:
-        return climb(
-            lambda z: torch.func.functional_call(nets[0], weights, (z,)),
-            x,
-            labels,
-            eps=size,
-            steps=3,
-            step_size=0.05,
-            norm=norm,
-            start=x + 0.01,
-        )
-
-    found = torch.func.vmap(one)(stacked, each, eps)
-    for i, net in enumerate(nets):
-        alone = climb(
-            net,
-            each[i],
-            labels,
-            eps=eps[i],
-            steps=3,
-            step_size=0.05,
-            norm=norm,
-            start=each[i] + 0.01,
-        )
-        torch.testing.assert_close(found[i], alone, rtol=0, atol=1e-12)
-
-
 def test_an_image_does_not_depend_on_its_batch() -> None:
     model, (images, labels) = network(), batch()
     options = {"eps": 0.2, "steps": 4, "step_size": 0.06}

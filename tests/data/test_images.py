@@ -47,6 +47,7 @@ def test_a_subset_keeps_images_with_their_labels(data: ImageSet) -> None:
     assert chosen.images[:, 0, 0, 0].tolist() == [3, 0, 3] and chosen.labels.tolist() == [1, 4, 1]
     assert (chosen.name, chosen.split, chosen.classes) == ("made", "train", 5)
     assert len(data.subset(torch.tensor([4]))) == 1
+    assert data.subset(None) is data
 
 
 def test_every_type_of_index_selects_the_same(data: ImageSet) -> None:

@@ -118,16 +118,16 @@ def test_a_recorded_step_is_the_plain_one(name: str) -> None:
     for static in (True, False):
         net, images, labels = network(name, "cuda")
         fitted = fit(
-            [net],
+            net,
             images,
             labels,
             partial(_objective, "fixed"),
             Recipe(6, 20, 1e-4, "sgd"),
-            seeds=[3],
+            seed=3,
             static=static,
             device="cuda",
         )
-        terms = torch.stack([values[:, 0] for values in fitted.terms.values()])
+        terms = torch.stack(list(fitted.terms.values()))
         ends.append((terms, torch.cat([p.detach().flatten() for p in net.parameters()])))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-4, atol=1e-5)
 

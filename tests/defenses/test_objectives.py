@@ -455,12 +455,12 @@ def trained(name: str, stop: int | None = None, checkpoint: Path | None = None) 
 
     recipe = Recipe(9, 5, 0.01)
     fit(
-        [net],
+        net,
         images.float(),
         labels,
         objective,
         recipe,
-        seeds=[0],
+        seed=0,
         coefficient=Zero(stop),
         checkpoint=checkpoint,
         every=0.0,
@@ -475,37 +475,6 @@ def test_a_resumed_training_equals_an_uninterrupted_one(name: str, tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         trained(name, 6, tmp_path / "run.safetensors")
     assert torch.equal(trained(name, checkpoint=tmp_path / "run.safetensors"), trained(name))
-
-
-@pytest.mark.parametrize("name", ["goodfellow", "pgd", "lsq"])
-def test_networks_may_be_trained_together(name: str) -> None:
-    """Objectives without random numbers work under torch.func.vmap, as `fit` uses it."""
-    objectives: dict[str, Callable[..., dict[str, Tensor]]] = {
-        "goodfellow": OBJECTIVES["goodfellow"],
-        "pgd": partial(
-            weighted_training,
-            weights=MOSBACH["50% AT + ALP"],
-            attack=inner_pgd(0.1, 2, 0.05, start="image"),
-        ),
-        "lsq": partial(weighted_training, weights=MOSBACH["LSQ"]),
-    }
-    objective = objectives[name]
-    (images, labels), nets = batch(), [network(), network()]
-    with torch.no_grad():
-        next(nets[1].parameters()).mul_(0.5)
-    stacked, _ = torch.func.stack_module_state(nets)
-
-    def one(weights: dict[str, Tensor]) -> Tensor:
-        def called(x: Tensor) -> Tensor:
-            out: Tensor = torch.func.functional_call(nets[0], weights, (x,))
-            return out
-
-        return torch.stack(list(objective(called, images, labels).values()))
-
-    together = torch.func.vmap(one)(stacked)
-    for net, found in zip(nets, together, strict=True):
-        alone = torch.stack(list(objective(net, images, labels).values()))
-        torch.testing.assert_close(found, alone)
 
 
 class Shifted(nn.Module):

@@ -197,7 +197,7 @@ def test_a_patch_convolution_with_options_has_torchs_gradient(options: dict[str,
 
 
 def test_a_patch_convolution_under_vmap() -> None:
-    """Networks of one shape are trained side by side."""
+    """Deep Defense computes the gradients of several classes in one pass."""
     layer = PatchConv2d(1, 3, 3).double()
     draw_normal(layer, generator(0), (0.5,))
     images = torch.rand(5, 2, 1, 6, 6, generator=generator(1), dtype=torch.float64)

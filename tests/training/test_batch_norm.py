@@ -1,6 +1,5 @@
 """Training of large networks: running statistics, frozen parts, layouts and number formats."""
 
-import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
@@ -56,8 +55,8 @@ def hardened(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Te
     return adversarial_training(net, x, y, eps=0.05, steps=2, step_size=0.03, clip=True)
 
 
-def run(nets: list[nn.Module], recipe: Recipe, objective: Objective = loss, **options: Any) -> Any:
-    return fit(nets, *data(), objective, recipe, **{"seeds": range(len(nets)), **options})
+def run(net: nn.Module, recipe: Recipe, objective: Objective = loss, **options: Any) -> Any:
+    return fit(net, *data(), objective, recipe, **{"seed": 0, **options})
 
 
 def states(net: nn.Module) -> dict[str, Tensor]:
@@ -76,7 +75,7 @@ def assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
 def test_running_statistics_are_those_of_the_loop_written_out() -> None:
     """They are equal bit by bit when `fit` returns, and in evaluation mode."""
     net, naive = network(), network().train()
-    run([net], replace(SGD, augmentation=None))
+    run(net, replace(SGD, augmentation=None))
     images, labels = data()
     optimizer = torch.optim.SGD(
         naive.parameters(), 0.05, momentum=0.9, weight_decay=0.01, fused=True
@@ -105,42 +104,36 @@ def test_a_network_stopped_at_any_step_ends_bit_the_same(
 ) -> None:
     """This covers weights, running statistics, history, dropout's draws and augmentation."""
     whole = network(dropout=dropout)
-    expected = run([whole], recipe, objective).terms
+    expected = run(whole, recipe, objective).terms
     file = tmp_path / "a.safetensors"
     for stop in (1, 4, 5):
         with pytest.raises(KeyboardInterrupt):
-            nets = [network(dropout=dropout)]
-            run(nets, recipe, objective, coefficient=Zero(stop), checkpoint=file, every=0.0)
+            net = network(dropout=dropout)
+            run(net, recipe, objective, coefficient=Zero(stop), checkpoint=file, every=0.0)
     resumed = network(dropout=dropout)
-    terms = run([resumed], recipe, objective, coefficient=Zero(), checkpoint=file).terms
+    terms = run(resumed, recipe, objective, coefficient=Zero(), checkpoint=file).terms
     assert_same(states(resumed), states(whole))
     assert_same(terms, expected)
     again = network(dropout=dropout)  # no steps are left
-    terms = run([again], recipe, objective, coefficient=Zero(), checkpoint=file).terms
+    terms = run(again, recipe, objective, coefficient=Zero(), checkpoint=file).terms
     assert_same(terms, expected)
     assert_same(states(again), states(whole))
 
 
 def test_each_epoch_is_given_what_a_network_is_stored_as() -> None:
-    """These are weights and buffers; several networks have an axis for the network."""
+    """These are weights and buffers."""
     kept: list[dict[str, Tensor]] = []
 
     def keep(epoch: int, state: Mapping[str, Tensor]) -> None:
         kept.append({name: value.clone() for name, value in state.items()})
 
     net = network()
-    run([net], replace(SGD, steps=8), each_epoch=keep)
+    run(net, replace(SGD, steps=8), each_epoch=keep)
     assert len(kept) == 2
     assert_same(kept[1], states(net))
     assert not torch.equal(kept[0]["1.running_mean"], kept[1]["1.running_mean"])
     fresh = network(1)
     fresh.load_state_dict(kept[1])
-
-    kept.clear()
-    pair = [network(seed, norm=False) for seed in range(2)]
-    run(pair, replace(SGD, steps=8), each_epoch=keep)
-    for i, net in enumerate(pair):
-        assert_same({name: value[i] for name, value in kept[1].items()}, states(net))
 
 
 def test_a_running_statistic_that_is_infinite_stops_the_run() -> None:
@@ -151,94 +144,34 @@ def test_a_running_statistic_that_is_infinite_stops_the_run() -> None:
     with torch.no_grad():
         net[0].weight.mul_(1e25)
     with pytest.raises(Diverged, match=r"buffer 1\.running_var became NaN or infinite"):
-        run([net], replace(SGD, steps=1, lr=1e-30))
-
-
-class Counter(nn.Module):
-    """A layer that writes to a buffer, but nothing that depends on the images."""
-
-    calls: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("calls", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        return x
-
-
-class Remember(Counter):
-    """A layer that writes numbers that depend on the images to a buffer."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls.copy_(x.mean())
-        return x
-
-
-@pytest.mark.parametrize(
-    ("extra", "message"),
-    [
-        (nn.BatchNorm2d(3), "running statistics .*, got a BatchNorm2d; train them one by one"),
-        (nn.InstanceNorm2d(3, track_running_stats=True), "got a InstanceNorm2d"),
-        (Counter(), "leave them as they are, got 0.calls"),
-        (Remember(), "must leave their buffers as they are"),
-        (nn.Dropout(0.5), "objective must draw no random numbers .*dropout"),
-    ],
-)
-def test_what_cannot_be_trained_side_by_side_is_refused(extra: nn.Module, message: str) -> None:
-    pair = [nn.Sequential(copy.deepcopy(extra), network(seed, norm=False)) for seed in range(2)]
-    with pytest.raises(ValueError, match=message):
-        run(list(pair), SGD)
-    run([pair[0]], SGD)
-
-
-def test_unlike_networks_are_refused_side_by_side() -> None:
-    """They differ in shape, or in which parameters are frozen."""
-    one, other = network(norm=False), network(norm=False)
-    other[8].requires_grad_(False)
-    with pytest.raises(ValueError, match="the same of them frozen"):
-        run([one, other], SGD)
-    other = network(norm=False)
-    other[8] = nn.Linear(6 * 16, 5)
-    with pytest.raises(ValueError, match="parameters of the same names and shapes"):
-        run([one, other], SGD)
-    with pytest.raises(ValueError, match="networks must be one where channels_last is True, got 2"):
-        run([one, network(norm=False)], replace(SGD, channels_last=True))
+        run(net, replace(SGD, steps=1, lr=1e-30))
 
 
 # Frozen parameters.
 
 
-@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("recipe", [SGD, ADAM], ids=["sgd", "adam"])
 @pytest.mark.parametrize("frozen", [("0.weight",), ("4.bias", "8.weight"), ("8.weight", "8.bias")])
-def test_frozen_parameters_stay(
-    frozen: tuple[str, ...], recipe: Recipe, count: int, tmp_path: Path
-) -> None:
+def test_frozen_parameters_stay(frozen: tuple[str, ...], recipe: Recipe, tmp_path: Path) -> None:
     """Values, flags and gradients stay; weight decay, momentum and neighbours do not change them.
 
     The other parameters train as if the frozen ones had a rate of 0.
     """
-    nets = [network(seed, norm=False) for seed in range(count)]
-    for net in nets:
-        for name in frozen:
-            net.get_parameter(name).requires_grad_(False)
-    before = [states(net) for net in nets]
-    flags = [p.requires_grad for p in nets[0].parameters()]
+    net, still = network(norm=False), network(norm=False)
+    for name in frozen:
+        net.get_parameter(name).requires_grad_(False)
+    before, flags = states(net), [p.requires_grad for p in net.parameters()]
     seen: list[str] = []
-    run(nets, recipe, retract=lambda w: seen.extend(w), checkpoint=tmp_path / "a.safetensors")
+    run(net, recipe, retract=lambda w: seen.extend(w), checkpoint=tmp_path / "a.safetensors")
     assert not set(seen) & set(frozen)
-    still = [network(seed, norm=False) for seed in range(count)]
     run(still, replace(recipe, weight_decay=0.01), rates=dict.fromkeys(frozen, 0.0))
-    for net, other, first in zip(nets, still, before, strict=True):
-        assert [p.requires_grad for p in net.parameters()] == flags
-        for name, value in states(net).items():
-            if name in frozen:
-                assert torch.equal(value, first[name]) and net.get_parameter(name).grad is None
-            else:
-                assert not torch.equal(value, first[name]), name
-                torch.testing.assert_close(value, other.state_dict()[name])
+    assert [p.requires_grad for p in net.parameters()] == flags
+    for name, value in states(net).items():
+        if name in frozen:
+            assert torch.equal(value, before[name]) and net.get_parameter(name).grad is None
+        else:
+            assert not torch.equal(value, before[name]), name
+            torch.testing.assert_close(value, still.state_dict()[name])
 
 
 def test_frozen_parameters_have_no_part_in_the_optimiser(tmp_path: Path) -> None:
@@ -247,13 +180,13 @@ def test_frozen_parameters_have_no_part_in_the_optimiser(tmp_path: Path) -> None
 
     net, file = network(), tmp_path / "a.safetensors"
     net[0].requires_grad_(False)
-    run([net], ADAM, checkpoint=file)
+    run(net, ADAM, checkpoint=file)
     names = load_file(file).keys()
     assert "weight/0.weight" in names and "buffer/1.running_var" in names
     assert not [name for name in names if name.startswith("optimizer/") and "/0.weight" in name]
     other = network()
     other[0].requires_grad_(False)
-    run([other], ADAM, checkpoint=file)
+    run(other, ADAM, checkpoint=file)
     assert_same(states(other), states(net))
 
 
@@ -261,7 +194,7 @@ def test_a_network_without_a_parameter_to_train_is_refused() -> None:
     with pytest.raises(
         ValueError, match="must have a parameter that requires a gradient, got none"
     ):
-        run([network().requires_grad_(False)], SGD)
+        run(network().requires_grad_(False), SGD)
 
 
 def test_a_parameter_without_use_stays_and_a_loss_without_a_network_is_refused() -> None:
@@ -270,18 +203,18 @@ def test_a_parameter_without_use_stays_and_a_loss_without_a_network_is_refused()
     del net._modules["unused"]
     holder = nn.ModuleDict({"used": net, "unused": nn.Linear(2, 2)})
     before = states(holder["unused"])
-    run([holder], SGD, lambda n, x, y, c: loss(n.used, x, y, c))
+    run(holder, SGD, lambda n, x, y, c: loss(n.used, x, y, c))
     assert_same(states(holder["unused"]), before)
     with pytest.raises(ValueError, match="must return terms that depend on .*, got nothing, which"):
-        run([network()], SGD, lambda n, x, y, c: {"nothing": x.mean()})
+        run(network(), SGD, lambda n, x, y, c: {"nothing": x.mean()})
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.enable_grad])
 def test_training_does_not_depend_on_its_callers_grad_mode(context: Any) -> None:
     net, usual = network(), network()
-    run([usual], SGD)
+    run(usual, SGD)
     with context():
-        run([net], SGD)
+        run(net, SGD)
     assert_same(states(net), states(usual))
 
 
@@ -308,8 +241,8 @@ def test_training_does_not_depend_on_how_weights_lie(how: str, recipe: Recipe) -
     If gradients had another memory layout than their weights, results would differ by 0.2.
     """
     usual, other = network(), strided(network(), how)
-    run([usual], replace(recipe, steps=20))
-    run([other], replace(recipe, steps=20))
+    run(usual, replace(recipe, steps=20))
+    run(other, replace(recipe, steps=20))
     for name, value in states(usual).items():
         torch.testing.assert_close(other.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
@@ -329,8 +262,8 @@ def test_channels_last_is_the_same_up_to_rounding(recipe: Recipe, tmp_path: Path
         return loss(net, x, y, c)
 
     usual, other = network(), network()
-    run([usual], recipe, loss)
-    run([other], replace(recipe, channels_last=True), note)
+    run(usual, recipe, loss)
+    run(other, replace(recipe, channels_last=True), note)
     assert inside == [True] * STEPS
     assert all(p.is_contiguous() and p.grad is None for p in other.parameters())
     for name, value in states(usual).items():
@@ -340,7 +273,7 @@ def test_channels_last_is_the_same_up_to_rounding(recipe: Recipe, tmp_path: Path
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run([other], replace(recipe, channels_last=True), coefficient=fail)
+        run(other, replace(recipe, channels_last=True), coefficient=fail)
     assert all(p.is_contiguous() for p in other.parameters())
 
 
@@ -351,7 +284,7 @@ def test_bfloat16_is_autocast_around_the_forward_pass() -> None:
     """It equals the loop by hand bit by bit; weights, optimiser and losses are in float32."""
     net, naive = network(), network().train()
     recipe = replace(SGD, precision="bfloat16", augmentation=None)
-    history = run([net], recipe).terms["cross_entropy"]
+    history = run(net, recipe).terms["cross_entropy"]
     images, labels = data()
     optimizer = torch.optim.SGD(
         naive.parameters(), 0.05, momentum=0.9, weight_decay=0.01, fused=True
@@ -366,7 +299,7 @@ def test_bfloat16_is_autocast_around_the_forward_pass() -> None:
     assert_same(states(net), states(naive))
     assert history.dtype == torch.float32
     exact = network()
-    losses = run([exact], replace(recipe, precision="float32")).terms["cross_entropy"]
+    losses = run(exact, replace(recipe, precision="float32")).terms["cross_entropy"]
     assert not torch.equal(exact[0].weight, net[0].weight)
     torch.testing.assert_close(history, losses, rtol=0.1, atol=0.0)
 
@@ -381,7 +314,7 @@ def test_tf32_is_float32_on_a_cpu_and_no_setting_stays() -> None:
 
     nets = {precision: network() for precision in ("float32", "tf32", "bfloat16")}
     for precision, net in nets.items():
-        run([net], replace(SGD, precision=precision), note)
+        run(net, replace(SGD, precision=precision), note)
     assert inside == STEPS * [(False, False)] + STEPS * [(True, True)] + STEPS * [(False, False)]
     assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
     assert_same(states(nets["float32"]), states(nets["tf32"]))
@@ -392,7 +325,7 @@ def test_adversarial_training_in_bfloat16_trains_every_weight() -> None:
     gradient.
     """
     net, before = network(), states(network())
-    run([net], replace(SGD, precision="bfloat16", weight_decay=0.0), hardened)
+    run(net, replace(SGD, precision="bfloat16", weight_decay=0.0), hardened)
     for name, _ in net.named_parameters():
         assert not torch.equal(net.state_dict()[name], before[name]), name
 
@@ -400,51 +333,34 @@ def test_adversarial_training_in_bfloat16_trains_every_weight() -> None:
 # Objectives.
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_soft_labels_are_data(count: int) -> None:
+def test_soft_labels_are_data() -> None:
     """Probabilities stay with their images; one-hot ones train like classes.
 
     Softer ones train as the distillation loss by hand.
     """
     images, labels = data()
     recipe = replace(SGD, augmentation=None)
-    classes = [network(seed, norm=False) for seed in range(count)]
-    hard = [network(seed, norm=False) for seed in range(count)]
+    classes, hard = network(norm=False), network(norm=False)
     run(classes, recipe)
-    fit(hard, images, F.one_hot(labels, 4).float(), loss, recipe, seeds=range(count))
-    for net, other in zip(hard, classes, strict=True):
-        for name, value in states(net).items():
-            torch.testing.assert_close(value, other.state_dict()[name])
+    fit(hard, images, F.one_hot(labels, 4).float(), loss, recipe, seed=0)
+    for name, value in states(hard).items():
+        torch.testing.assert_close(value, classes.state_dict()[name])
     soft = soft_targets(network(5, norm=False), images / 255, temperature=20.0)
     seen: list[Tensor] = []
 
     def note(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
-        if count == 1:
-            seen.append(y)
+        seen.append(y)
         return distillation(net, x, y, temperature=20.0)
 
-    fit(hard, images, soft, note, recipe, seeds=range(count))
-    if count == 1:
-        order = torch.randperm(N, generator=generator(0, "batches", 0))
-        assert torch.equal(torch.cat(seen[:4]), soft[order])
-
-
-@pytest.mark.parametrize("count", [2, 3])
-def test_an_inner_attack_runs_side_by_side(count: int) -> None:
-    """With several steps per network, the result is that of training one by one."""
-    together = [network(seed, norm=False) for seed in range(count)]
-    alone = [network(seed, norm=False) for seed in range(count)]
-    run(together, SGD, hardened)
-    for seed, (net, other) in enumerate(zip(together, alone, strict=True)):
-        run([other], SGD, hardened, seeds=[seed])
-        for name, value in states(net).items():
-            torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-3, atol=1e-3)
+    fit(hard, images, soft, note, recipe, seed=0)
+    order = torch.randperm(N, generator=generator(0, "batches", 0))
+    assert torch.equal(torch.cat(seen[:4]), soft[order])
 
 
 def test_as_many_labels_as_images() -> None:
     with pytest.raises(ValueError, match="labels must be one per image, got 23 for 24"):
         # Call past the type hook, which would raise first.
-        inspect.unwrap(fit)([network()], data()[0], data()[1][:-1], loss, SGD, seeds=[0])
+        inspect.unwrap(fit)(network(), data()[0], data()[1][:-1], loss, SGD, seed=0)
 
 
 def test_what_a_step_draws_needs_no_telling() -> None:
@@ -452,8 +368,8 @@ def test_what_a_step_draws_needs_no_telling() -> None:
     nets = [network(dropout=True) for _ in range(2)]
     torch.rand(3)
     stream = torch.get_rng_state()
-    run([nets[0]], SGD)
+    run(nets[0], SGD)
     assert torch.equal(stream, torch.get_rng_state())
     torch.rand(3)
-    run([nets[1]], SGD, partial(loss))
+    run(nets[1], SGD, partial(loss))
     assert_same(states(nets[0]), states(nets[1]))

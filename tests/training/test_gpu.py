@@ -92,8 +92,8 @@ def hardened(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Te
 
 
 def run(net: nn.Module, recipe: Recipe, objective: Objective, **options: Any) -> Fitted:
-    given: dict[str, Any] = {"seeds": [3], "device": "cuda", **options}
-    return fit([net], *data(), objective, recipe, **given)
+    given: dict[str, Any] = {"seed": 3, "device": "cuda", **options}
+    return fit(net, *data(), objective, recipe, **given)
 
 
 def states(net: nn.Module) -> dict[str, Tensor]:
@@ -129,7 +129,7 @@ def test_a_captured_step_is_the_plain_step(
     """Weights and running statistics agree; noise and dropout draw the same numbers in both."""
     captured, direct = network(noise=noise), network(noise=noise)
     terms = run(captured, recipe, objective).terms
-    monkeypatch.setattr(loop, "graphed", lambda lift, state, n, *_: steps.plain(lift, state, n))
+    monkeypatch.setattr(loop, "graphed", lambda goal, state, *_: steps.plain(goal, state))
     expected = run(direct, recipe, objective).terms
     lower = recipe.precision == "bfloat16"
     assert_close(captured, direct, 0.02 if lower else 1e-4)
@@ -183,8 +183,8 @@ def test_the_device_does_not_change_what_is_seen() -> None:
     A network trained on both ends the same up to rounding.
     """
     images, labels = data()
-    there = Batches(images.cuda(), labels.cuda(), EXACT, [3], True)
-    here = Batches(images, labels, EXACT, [3], True)
+    there = Batches(images.cuda(), labels.cuda(), EXACT, 3, True)
+    here = Batches(images, labels, EXACT, 3, True)
     for step in (0, 5, 6, 8):
         for one, other in zip(there.at(step), here.at(step), strict=True):
             torch.testing.assert_close(one.cpu(), other, rtol=1e-6, atol=0)
@@ -270,7 +270,7 @@ def test_a_step_of_each_objective_waits_for_nothing(
     """Steps are plain here, so that the host launches every operation; a captured step cannot
     wait.
     """
-    monkeypatch.setattr(loop, "graphed", lambda lift, state, n, *_: steps.plain(lift, state, n))
+    monkeypatch.setattr(loop, "graphed", lambda goal, state, *_: steps.plain(goal, state))
     count = itertools.count()
     checking = contextlib.ExitStack()
 

@@ -53,23 +53,23 @@ def enclosed(scale: float) -> Any:
 def run(file: Path, **change: Any) -> nn.Module:
     images, labels = data()
     given: dict[str, Any] = {
-        "networks": [build()],
+        "net": build(),
         "images": images,
         "labels": labels,
         "objective": loss,
         "recipe": RECIPE,
-        "seeds": [0],
+        "seed": 0,
         "checkpoint": file,
         **change,
     }
     fit(**given)
-    net: nn.Module = given["networks"][0]
+    net: nn.Module = given["net"]
     return net
 
 
 IMAGES, LABELS = data()
 FOREIGN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "seed": ({}, {"seeds": [1]}, r"seeds \(\[0\] there, \[1\] here\)"),
+    "seed": ({}, {"seed": 1}, r"seeds \(\[0\] there, \[1\] here\)"),
     "rate": (
         {},
         {"recipe": dataclasses.replace(RECIPE, lr=0.2)},
@@ -78,7 +78,7 @@ FOREIGN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "precision": ({}, {"recipe": dataclasses.replace(RECIPE, precision="tf32")}, "precision"),
     "order": ({}, {"shuffle": False}, r"shuffle \(True there, False here\)"),
     "multiplier": ({}, {"rates": {"1.bias": 2.0}}, "rates"),
-    "frozen": ({}, {"networks": [build(frozen=True)]}, "network 1.weight .*fixed here"),
+    "frozen": ({}, {"net": build(frozen=True)}, "network 1.weight .*fixed here"),
     "one pixel": ({}, {"images": IMAGES ^ torch.eye(2, dtype=torch.uint8)}, "data"),
     "labels": ({}, {"labels": LABELS.flip(0)}, "data"),
     "numbers": ({}, {"images": IMAGES / 255}, "data"),
@@ -96,7 +96,7 @@ FOREIGN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "coefficient": ({"coefficient": lambda s: 0.0}, {"coefficient": lambda s: 5.0}, "coefficient"),
     "retraction": ({}, {"retract": lambda weights: weights["3.bias"].zero_()}, "retract"),
-    "first weights": ({}, {"networks": [build(scale=100.0)]}, "initial weights"),
+    "first weights": ({}, {"net": build(scale=100.0)}, "initial weights"),
     "numpy scalar": (
         {"objective": partial(scaled, np.float32(0.25))},
         {"objective": partial(scaled, np.float32(0.5))},
@@ -213,7 +213,7 @@ def test_any_flipped_bit_is_noticed(tmp_path: Path) -> None:
         "data": fingerprint(images, labels),
         "initial weights": [loop._weights(build())],
     }
-    fresh = State([build()], RECIPE, {}, identity)
+    fresh = State(build(), RECIPE, {}, identity)
     for place in range(0, len(good), 3):
         bad = bytearray(good)
         bad[place] ^= 1 << place % 8

@@ -88,12 +88,12 @@ def halves(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tens
 
 def trained(recipe: Recipe) -> Weights:
     fit(
-        [net := Weights()],
+        net := Weights(),
         torch.zeros(4, 1, 1, 1),
         torch.zeros(4).long(),
         halves,
         recipe,
-        seeds=[0],
+        seed=0,
     )
     return net
 
@@ -118,16 +118,6 @@ def test_decay_spares_what_has_one_axis(optimizer: Any) -> None:
     assert torch.equal(weights.matrix, everywhere.matrix)
     assert torch.equal(weights.bias, nowhere.bias)
     assert not torch.equal(everywhere.bias, nowhere.bias)
-
-
-def test_decay_spares_the_same_where_networks_are_side_by_side() -> None:
-    """Their biases are stacked, so they have two axes."""
-    recipe = Recipe(3, 4, 0.1, "sgd", weight_decay=0.5, decay="weights")
-    alone, pair = trained(recipe), [Weights(), Weights()]
-    fit(pair, torch.zeros(4, 1, 1, 1), torch.zeros(4).long(), halves, recipe, seeds=[0, 1])
-    for net in pair:
-        torch.testing.assert_close(net.bias, alone.bias)
-        torch.testing.assert_close(net.matrix, alone.matrix)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +193,7 @@ def seen(augmentation: Augmentation, *, batch: int, seed: int = 0, epochs: int =
         return halves(net, x, y, c)
 
     recipe = Recipe(epochs * N // batch, batch, 0.1, augmentation=augmentation)
-    fit([Weights()], pictures(), torch.arange(N), note, recipe, seeds=[seed])
+    fit(Weights(), pictures(), torch.arange(N), note, recipe, seed=seed)
     return found * 255
 
 
@@ -224,35 +214,12 @@ def test_an_image_is_cropped_and_mirrored_as_its_numbers_say(mirror: bool, paddi
 
 
 def test_augmentation_depends_on_seed_epoch_and_image_and_on_nothing_else() -> None:
-    """It depends neither on the batch nor on the other networks."""
+    """It does not depend on the batch."""
     both = Augmentation(True, 1)
     usual = seen(both, batch=4)
     assert torch.equal(usual, seen(both, batch=6)) and torch.equal(usual, seen(both, batch=1))
     assert not torch.equal(usual[0], usual[1])
     assert not torch.equal(usual, seen(both, batch=4, seed=1))
-
-
-def test_networks_side_by_side_see_the_images_of_their_own_seed() -> None:
-    """Weights after training together equal those after training alone."""
-
-    def build(seed: int) -> nn.Module:
-        net = nn.Sequential(nn.Flatten(), nn.Linear(2 * SIZE**2, 3))
-        with torch.no_grad():
-            net[1].weight.normal_(generator=generator(seed))
-            net[1].bias.zero_()
-        return net
-
-    def loss(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
-        return {"cross_entropy": F.cross_entropy(net(x), y)}
-
-    recipe = Recipe(6, 4, 0.1, "sgd", augmentation=Augmentation(True, 1))
-    labels = torch.arange(N) % 3
-    together, alone = [build(0), build(1)], [build(0), build(1)]
-    fit(together, pictures(), labels, loss, recipe, seeds=[3, 4])
-    for net, other, seed in zip(together, alone, (3, 4), strict=True):
-        fit([other], pictures(), labels, loss, recipe, seeds=[seed])
-        for p, q in zip(net.parameters(), other.parameters(), strict=True):
-            torch.testing.assert_close(p, q)
 
 
 def test_each_side_and_place_is_as_frequent_as_it_should_be() -> None:

@@ -1,9 +1,8 @@
 """Compute the adversarial images of adversarial training by PGD, inside the training loss.
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
-`pgd`, with four changes for use inside the training loss: the attack returns the last iterate, not
-the iterate of highest loss; arguments are not validated; the CPU never waits for the GPU; and the
-attack can run inside ``torch.func.vmap``, which is used to train several networks together.
+`pgd`, with three changes for use inside the training loss: the attack returns the last iterate, not
+the iterate of highest loss; arguments are not validated; and the CPU never waits for the GPU.
 """
 
 import math
@@ -70,7 +69,7 @@ def climb(
             delta = delta * (eps / length).clamp(max=1)
         return delta
 
-    # Use torch.func.grad, because autograd.grad does not run inside vmap.
+    # Use torch.func.grad, because it refuses a model that would change its running statistics.
     with torch.no_grad():
         images = images.detach()
         delta = torch.zeros_like(images) if start is None else inside(start.detach() - images)

@@ -48,13 +48,15 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def subset(self, which: Rows) -> "ImageSet":
+    def subset(self, which: Rows | None) -> "ImageSet":
         """Return a subset: the first `which` images if `which` is a whole number in 1..n, else the
         images that it selects, in order, as a list, array or tensor of indices in 0..n-1, or as a
-        mask of n bools.
+        mask of n bools. If `which` is None, return the whole set.
 
         Raises ValueError for any other value of `which`, and if no image is selected.
         """
+        if which is None:
+            return self
         n = len(self)
         array = _array(which, "which")
         if array.ndim == 0 and array.dtype.kind != "b":

@@ -5,6 +5,7 @@ An `Attack` describes an attack: its algorithm, its options, and how its gradien
 """
 
 import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -34,6 +35,14 @@ from .views import rescaled, softened
 Kind = Literal["none", "random-signs", "fgsm", "pgd", "square", "autoattack"]
 Loss = Literal["cross_entropy", "clipped_probabilities", "squared_error", "margin", "hinge"]
 Precision = Literal["float32", "float64"]
+FUNCTIONS: Mapping[Kind, tuple[Callable[..., Adversarial], tuple[str, ...]]] = {
+    "random-signs": (random_signs, ("eps", "clip")),
+    "fgsm": (fgsm, ("eps", "clip", "loss")),
+    "pgd": (pgd, ("eps", "steps", "step_size", "restarts", "loss", "clip")),
+    "square": (square, ("eps", "queries")),
+    "autoattack": (autoattack, ("eps", "steps", "queries")),
+}
+"""For each kind of attack, its function and the fields of `Attack` that the function takes."""
 
 
 @dataclass(frozen=True)
@@ -228,62 +237,13 @@ def _launch(
     generator: torch.Generator | None,
 ) -> Adversarial:
     """Run the algorithm that ``attack`` describes on a batch of images."""
-    eps, clip, loss = attack.eps, attack.clip, attack.loss
-    match attack.kind:
-        case "none":
-            nothing = torch.zeros_like(labels)
-            still = images.new_zeros(len(images))
-            return Adversarial(images, nothing.bool(), still, nothing, forwards=0, backwards=0)
-        case "random-signs":
-            return random_signs(
-                model, images, labels, eps=eps, clip=clip, keys=keys, generator=generator
-            )
-        case "fgsm":
-            return fgsm(
-                model,
-                images,
-                labels,
-                eps=eps,
-                clip=clip,
-                loss=loss,
-                keys=keys,
-                generator=generator,
-            )
-        case "pgd":
-            return pgd(
-                model,
-                images,
-                labels,
-                eps=eps,
-                steps=attack.steps,
-                step_size=attack.step_size,
-                restarts=attack.restarts,
-                loss=loss,
-                clip=clip,
-                keys=keys,
-                generator=generator,
-            )
-        case "autoattack":
-            return autoattack(
-                model,
-                images,
-                labels,
-                eps=eps,
-                steps=attack.steps,
-                queries=attack.queries,
-                keys=keys,
-                generator=generator,
-            )
-        case "square":
-            return square(
-                model,
-                images,
-                labels,
-                eps=eps,
-                queries=attack.queries,
-                keys=keys,
-                generator=generator,
-            )
+    if attack.kind == "none":
+        nothing = torch.zeros_like(labels)
+        still = images.new_zeros(len(images))
+        return Adversarial(images, nothing.bool(), still, nothing, forwards=0, backwards=0)
+    function, names = FUNCTIONS[attack.kind]
+    options = {name: getattr(attack, name) for name in names}
+    return function(model, images, labels, keys=keys, generator=generator, **options)
 
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:

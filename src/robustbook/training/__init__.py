@@ -1,4 +1,4 @@
-"""Train networks as a `Recipe` says, and return the mean of each loss term in each epoch."""
+"""Train a network as a `Recipe` says, and return the mean of each loss term in each epoch."""
 
 from .augmentation import Augmentation
 from .loop import Fitted, fit

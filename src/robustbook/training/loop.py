@@ -1,4 +1,4 @@
-"""Train networks as a `Recipe` says, and return the mean of each loss term in each epoch.
+"""Train a network as a `Recipe` says, and return the mean of each loss term in each epoch.
 
 An *objective* is a function from (network, images, labels, coefficient) to named loss terms, whose
 sum is minimised. In every step, the objective gets the number ``coefficient(step)``, for example an
@@ -10,10 +10,6 @@ random numbers of a training step only on (seed, step). So weights, buffers, opt
 step number describe the state of a run completely: a run that is interrupted at any time resumes
 from its last checkpoint and gives bitwise the same result.
 
-Networks of the same shape can be trained together along a batch axis (``torch.func``). Up to
-rounding, this gives the same result as training them one by one, and it is faster if one network is
-too small to occupy the device.
-
 On a GPU a static training step is recorded once as a CUDA graph, which is run for every batch. The
 CPU waits for the GPU only when losses are checked (every 50 steps), and when ``each_epoch`` or a
 checkpoint reads weights.
@@ -22,7 +18,7 @@ checkpoint reads weights.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,29 +34,28 @@ from .batches import Batches, Images
 from .identity import described, digest, fingerprint
 from .recipe import Recipe
 from .state import Diverged, State, layout
-from .steps import Lift, Objective, Step, graphed, plain
+from .steps import Objective, Step, graphed, plain
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """``terms[name]``: the mean of the loss term ``name`` in each epoch, with one row per epoch and
-    one column per network.
+    """``terms[name]``: the mean of the loss term ``name`` in each epoch.
     ``seconds``: the training time in seconds; for an interrupted run, the sum over all parts of the
         run.
     """
 
-    terms: dict[str, Float[Tensor, "epochs networks"]]
+    terms: dict[str, Float[Tensor, " epochs"]]
     seconds: float
 
 
 def fit(
-    networks: Sequence[nn.Module],
+    net: nn.Module,
     images: UInt8[Tensor, "n c h w"] | Float[Tensor, "n c h w"] | Images,
     labels: Int[Tensor, " n"] | Float[Tensor, "n k"],
     objective: Objective,
     recipe: Recipe,
     *,
-    seeds: Sequence[int],
+    seed: int,
     coefficient: Callable[[int], float] = lambda step: 0.0,
     rates: Mapping[str, float] | None = None,
     retract: Callable[[Mapping[str, Tensor]], None] | None = None,
@@ -73,34 +68,32 @@ def fit(
     identity: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fitted:
-    """Train ``networks`` in place; ``seeds[i]`` determines the order of the batches of network i.
+    """Train the network ``net`` in place.
 
-    ``networks``: the networks to train; parameters with ``requires_grad`` False do not change. A
-        network whose buffers change, such as the running statistics of batch norm, can only be
-        trained alone.
+    ``net``: the network to train; parameters with ``requires_grad`` False do not change.
     ``images``: the training images as bytes or as floats. Bytes are scaled to [0, 1] batch by batch
         on ``device``; floats are not scaled. The recipe's augmentation pads images with zeros
         before their pixel values are scaled.
     ``labels``: the classes, or for each image the probabilities of the classes.
+    ``seed``: a number that determines the order of the images, their augmentation, and the random
+        numbers of each training step.
     ``rates``: a dictionary from parameter names to the factors by which their learning rates are
         multiplied; all other parameters have the factor 1.
     ``retract``: a function that is called after each step with a dictionary from parameter names to
-        weights, which it changes in place, for example to project them onto a set. If several
-        networks are trained, it is called once for each.
+        weights, which it changes in place, for example to project them onto a set.
     ``each_epoch``: a function that is called after each complete epoch with the number of completed
-        epochs and the ``state_dict`` (weights and buffers). If several networks are trained, the
-        first axis of each tensor is the index of the network. Copy the tensors that you want to
-        keep, because training changes them in place. A resumed run calls ``each_epoch`` again for
-        an epoch that it repeats.
+        epochs and the ``state_dict`` (weights and buffers). Copy the tensors that you want to keep,
+        because training changes them in place. A resumed run calls ``each_epoch`` again for an
+        epoch that it repeats.
     ``shuffle``: whether each epoch has a new random order. With ``shuffle`` False, images keep
         their order in every epoch.
     ``static``: whether a training step has the same operations for every batch, with all random
         numbers drawn on ``device``. Such a step is captured as a CUDA graph on a GPU. Use False if
         the operations of the objective depend on the data, or if it draws random numbers on the
-        CPU; then only one network can be trained.
+        CPU.
     ``checkpoint``: the file to which the state is written about every ``every`` seconds; if it
         exists, the run resumes from it. An error is raised if it belongs to a different run, one
-        that differs in the network, its initial weights, the recipe, ``seeds``, ``shuffle``,
+        that differs in the network, its initial weights, the recipe, ``seed``, ``shuffle``,
         ``rates``, the objective, ``coefficient``, ``retract`` or the data set. A damaged checkpoint
         is renamed, and a warning is given.
     ``identity``: a description of the objective, which is stored in the checkpoint; by default the
@@ -109,8 +102,7 @@ def fit(
         and the number of all steps.
 
     Before each step, torch's global generators are seeded by (seed, step), because dropout layers
-    draw from them; their state is restored at the end of training. Networks that are trained
-    together must not draw random numbers.
+    draw from them; their state is restored at the end of training.
 
     Raises ``Diverged`` if a loss term, a weight or a buffer becomes NaN or infinite. On a GPU, the
     error message gives the step at which the divergence was detected, which can be later than the
@@ -121,16 +113,6 @@ def fit(
     numbers. This works in one thread only, so training on a CPU uses one thread (see `arithmetic`).
     All arithmetic settings are restored at the end of training.
     """
-    if len(networks) != len(seeds) or not networks:
-        raise ValueError(
-            f"seeds must have one seed per network, got {len(seeds)} for {len(networks)}"
-        )
-    if len(set(map(id, networks))) < len(networks):
-        raise ValueError("networks must be different objects, got one network twice")
-    if len(networks) > 1 and not static:
-        raise ValueError(f"networks must be one where static is False, got {len(networks)}")
-    if len(networks) > 1 and recipe.channels_last:
-        raise ValueError(f"networks must be one where channels_last is True, got {len(networks)}")
     if len(images) != len(labels):
         raise ValueError(f"labels must be one per image, got {len(labels)} for {len(images)}")
     if len(images) < recipe.batch_size:
@@ -142,55 +124,51 @@ def fit(
     number = torch.float32
     if isinstance(images, Tensor) and images.is_floating_point():
         number = images.dtype
-    for dtype in (p.dtype for net in networks for p in net.parameters()):
+    for dtype in (p.dtype for p in net.parameters()):
         if number != dtype and torch.float64 in (number, dtype):
             raise ValueError(
-                f"networks must have the dtype of the batches, {number}, got {dtype}; float images "
-                "keep their dtype, and bytes become float32"
+                f"net must have the dtype of the batches, {number}, got {dtype}; float images keep "
+                "their dtype, and bytes become float32"
             )
     if checkpoint is not None:
         checkpoint = Path(checkpoint)
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
     names = {
         "recipe": dataclasses.asdict(recipe),
-        "seeds": list(seeds),
+        "seeds": [seed],
         "shuffle": shuffle,
         "rates": dict(rates or {}),
         "objective": described(objective) if identity is None else identity,
         "coefficient": described(coefficient),
         "retract": described(retract),
         "data": fingerprint(images, labels) if checkpoint is not None else None,
-        "initial weights": [_weights(net) for net in networks if checkpoint is not None],
+        "initial weights": [_weights(net)] if checkpoint is not None else [],
     }
-    for net in networks:
-        net.to(device).train()
+    net.to(device).train()
     if isinstance(images, Tensor):
         images = images.to(device)
-    batches = Batches(images, labels.to(device), recipe, seeds, shuffle)
+    batches = Batches(images, labels.to(device), recipe, seed, shuffle)
     cuda = torch.device(device).type == "cuda"
     look = 50 if cuda else 1  # reading a number makes the CPU wait for the GPU
     # Only the forward pass uses bfloat16.
     precision = "tf32" if recipe.precision == "tf32" else "float32"
     with (
         arithmetic(device, precision, flush=not cuda),
-        layout(networks, recipe.channels_last),
-        _own_draws(device) as seed,
+        layout(net, recipe.channels_last),
+        _own_draws(device) as reseed,
     ):
-        lift = Lift(networks[0], objective)
-        state = State(networks, recipe, rates or {}, names)
-        state.refuse_unlike_buffers()
+        state = State(net, recipe, rates or {}, names)
         if checkpoint is not None and checkpoint.exists():
             state.load(checkpoint)
         if state.step == recipe.steps:
             pass
         elif static and cuda:
-            compute = graphed(lift, state, len(networks), *batches.at(state.step))
+            compute = graphed(objective, state, *batches.at(state.step))
         else:
-            compute = plain(lift, state, len(networks))
-        first, began = state.step, time.monotonic()
-        saved = told = began
+            compute = plain(objective, state)
+        saved = told = began = time.monotonic()
         while state.step < recipe.steps:
-            seed(state.step, seeds[0])
+            reseed(state.step, seed)
             values = _located(
                 state.step,
                 compute,
@@ -198,17 +176,9 @@ def fit(
                 coefficient(state.step),
                 recipe.lr_at(state.step),
             )
-            if retract is not None and len(networks) == 1:
+            if retract is not None:
                 with torch.no_grad():
                     retract(state.weights)
-            elif retract is not None:
-                for i, own in enumerate(seeds):
-                    seed(state.step, own)  # as if network i were trained alone
-                    with torch.no_grad():
-                        retract({name: p[i] for name, p in state.weights.items()})
-            state.names = lift.names
-            if state.step == first:
-                state.refuse_unlike_buffers()
             state.running = state.running + values
             state.step += 1
             if state.step % look == 0 or state.step == recipe.steps:
@@ -218,7 +188,7 @@ def fit(
                 state.running = torch.zeros_like(state.running)
             if each_epoch is not None and state.step % batches.per_epoch == 0:
                 _refuse_nonfinite(state, values)
-                each_epoch(state.step // batches.per_epoch, state.whole())
+                each_epoch(state.step // batches.per_epoch, net.state_dict())
             now = time.monotonic()
             if progress is not None and now - told > 1:
                 told = now
@@ -232,10 +202,10 @@ def fit(
         state.refuse_nonfinite()
         if checkpoint is not None:
             state.save(checkpoint, time.monotonic() - began)
-        state.unstack()
-    for net in networks:
-        net.eval()
-    history = torch.stack(state.history).cpu()  # (epochs, terms, networks)
+        for p in state.weights.values():
+            p.grad = None
+    net.eval()
+    history = torch.stack(state.history).cpu()  # (epochs, terms)
     return Fitted({name: history[:, i] for i, name in enumerate(state.names)}, seconds)
 
 
@@ -276,8 +246,8 @@ def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
 
 def _refuse_nonfinite(state: State, values: Tensor) -> None:
     if not bool(values.isfinite().all()):
-        term, network = (~values.isfinite()).nonzero()[0].tolist()
+        term = int((~values.isfinite()).nonzero()[0])
         raise Diverged(
-            f"{state.names[term]} became {values[term, network].item()} at step {state.step - 1} "
-            f"(network {network} of {values.shape[1]}); the last good checkpoint is kept"
+            f"{state.names[term]} became {values[term].item()} at step {state.step - 1}; "
+            "the last good checkpoint is kept"
         )

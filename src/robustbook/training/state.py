@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,12 @@ class State:
 
     ``rates``: a dictionary that maps parameter names to factors of the learning rate, as in `fit`.
 
-    ``weights`` are the trained parameters, and ``fixed`` those with ``requires_grad`` False; if
-    several networks are trained together, those of all networks are stacked. ``identity`` is JSON
-    that identifies the run, so that `load` detects a checkpoint of a different run.
+    ``weights`` are the trained parameters, and ``fixed`` those with ``requires_grad`` False.
+    ``identity`` is JSON that identifies the run, so that `load` detects a checkpoint of a different
+    run.
     """
 
-    networks: Sequence[nn.Module]
+    net: nn.Module
     recipe: Recipe
     rates: Mapping[str, float]
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -46,28 +46,19 @@ class State:
     history: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        columns = [dict(net.named_parameters()) for net in self.networks]
-        _refuse_unlike(self.networks, columns)
-        if unknown := [name for name in self.rates if name not in columns[0]]:
-            raise ValueError(
-                f"rates must name parameters ({', '.join(columns[0])}), got {unknown[0]!r}"
-            )
-        every = {
-            name: (torch.stack([c[name].detach() for c in columns]) if len(columns) > 1 else p)
-            for name, p in columns[0].items()
-        }
-        trained = {name for name, p in columns[0].items() if p.requires_grad}
-        self.weights = {n: p.requires_grad_(True) for n, p in every.items() if n in trained}
-        self.fixed = {n: p for n, p in every.items() if n not in trained}
+        every = dict(self.net.named_parameters())
+        self.weights: dict[str, Tensor] = {n: p for n, p in every.items() if p.requires_grad}
+        self.fixed = {n: p for n, p in every.items() if not p.requires_grad}
+        if not self.weights:
+            raise ValueError("net must have a parameter that requires a gradient, got none")
+        if unknown := [name for name in self.rates if name not in every]:
+            raise ValueError(f"rates must name parameters ({', '.join(every)}), got {unknown[0]!r}")
         device = next(iter(self.weights.values())).device
         self.running = torch.zeros((), device=device)
         decay, everywhere = self.recipe.weight_decay, self.recipe.decay == "all"
         kinds = {
-            name: (
-                self.rates.get(name, 1.0),
-                decay if everywhere or columns[0][name].ndim > 1 else 0.0,
-            )
-            for name in self.weights
+            name: (self.rates.get(name, 1.0), decay if everywhere or p.ndim > 1 else 0.0)
+            for name, p in self.weights.items()
         }
         graph = device.type == "cuda"
         groups = [
@@ -90,7 +81,7 @@ class State:
             )
         self._finite = {
             name
-            for name, buffer in self.networks[0].named_buffers()
+            for name, buffer in self.net.named_buffers()
             if buffer.is_floating_point() and bool(buffer.isfinite().all())
         }
 
@@ -101,31 +92,11 @@ class State:
             else:
                 group["lr"] = lr * group["factor"]
 
-    def whole(self) -> dict[str, Tensor]:
-        """Return the ``state_dict`` of the network. With several networks, the first axis of each
-        tensor is the index of the network.
-        """
-        own = {name: p.detach() for name, p in self.networks[0].state_dict().items()}
-        if len(self.networks) == 1:
-            return own
-        stacked = {name: p.detach() for name, p in {**self.weights, **self.fixed}.items()}
-        shared = {name: p.expand(len(self.networks), *p.shape) for name, p in own.items()}
-        return {**shared, **stacked}
-
-    def unstack(self) -> None:
-        if len(self.networks) > 1:
-            with torch.no_grad():
-                for i, net in enumerate(self.networks):
-                    for name, own in net.named_parameters():
-                        own.copy_({**self.weights, **self.fixed}[name][i])
-        for p in self.weights.values():
-            p.grad = None
-
     def refuse_nonfinite(self) -> None:
         """Raise Diverged if a weight or buffer is not finite, which can happen although the loss is
         finite.
         """
-        buffers = dict(self.networks[0].named_buffers())
+        buffers = dict(self.net.named_buffers())
         parts = [("weight", self.weights), ("buffer", {k: buffers[k] for k in self._finite})]
         for kind, tensors in parts:
             for name, p in tensors.items():
@@ -135,23 +106,10 @@ class State:
                         "the last good checkpoint is kept"
                     )
 
-    def refuse_unlike_buffers(self) -> None:
-        """Raise ValueError unless networks that are trained together have equal, constant
-        buffers.
-        """
-        first = dict(self.networks[0].named_buffers())
-        for net in self.networks[1:]:
-            for name, value in net.named_buffers():
-                if not torch.equal(value, first[name]):
-                    raise ValueError(
-                        f"networks trained side by side must have the same buffers and leave them "
-                        f"as they are, got {name}, which differs"
-                    )
-
     def save(self, path: Path, since: float) -> None:
         """Write the state of the run to a checkpoint file atomically."""
         tensors = {f"weight/{k}": p.detach() for k, p in {**self.weights, **self.fixed}.items()}
-        tensors |= {f"buffer/{name}": p for name, p in self.networks[0].named_buffers()}
+        tensors |= {f"buffer/{name}": p for name, p in self.net.named_buffers()}
         for name, p in self.weights.items():
             for key, value in self.optimizer.state[p].items():
                 if isinstance(value, Tensor):
@@ -205,9 +163,8 @@ class State:
         device = self.running.device
         for name, p in {**self.weights, **self.fixed}.items():
             p.copy_(tensors[f"weight/{name}"])
-        for net in self.networks:
-            for name, buffer in net.named_buffers():
-                buffer.copy_(tensors[f"buffer/{name}"])
+        for name, buffer in self.net.named_buffers():
+            buffer.copy_(tensors[f"buffer/{name}"])
         for key, value in tensors.items():
             if key.startswith("optimizer/"):
                 _, slot, name = key.split("/", 2)
@@ -217,27 +174,28 @@ class State:
                 else:
                     place = torch.empty_like(p).copy_(value)  # in the weight's memory format
                 self.optimizer.state[p][slot] = place
-        self.running = tensors["running"].to(device)
-        self.history = list(tensors["history"].to(device)) if "history" in tensors else []
+        # In earlier checkpoints, these tensors have a last axis of length 1.
+        self.running = tensors["running"].to(device).flatten()
+        past = tensors.get("history", torch.zeros(0, 0))
+        self.history = list(past.to(device).flatten(1))
 
     def _identity(self) -> dict[str, Any]:
-        first = self.networks[0]
         shapes = {
             name: f"{tuple(p.shape)} {p.dtype}{'' if p.requires_grad else ' fixed'}"
-            for name, p in [*first.named_parameters(), *first.named_buffers()]
+            for name, p in [*self.net.named_parameters(), *self.net.named_buffers()]
         }
         return {"network": shapes, **self.identity}
 
 
 @contextlib.contextmanager
-def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]:
+def layout(net: nn.Module, channels_last: bool) -> Iterator[None]:
     """If ``channels_last`` is True, give convolution kernels the channels-last memory format until
     the context ends, and then their usual memory format again.
 
     Weights that are non-contiguous views are first replaced by contiguous copies, because
     optimisers cannot handle such views.
     """
-    every = [p for net in networks for p in net.parameters()]
+    every = list(net.parameters())
     for p in every:
         # Optimisers cannot handle a weight that is a non-contiguous view.
         if torch.empty_like(p).stride() != p.stride():
@@ -250,25 +208,3 @@ def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]
     finally:
         for p in usual:
             p.data = p.data.contiguous()
-
-
-def _refuse_unlike(
-    networks: Sequence[nn.Module], columns: Sequence[Mapping[str, nn.Parameter]]
-) -> None:
-    """Raise ValueError for networks that cannot be trained, or that cannot be trained together."""
-    trained = [[name for name, p in column.items() if p.requires_grad] for column in columns]
-    if not trained[0]:
-        raise ValueError("networks must have a parameter that requires a gradient, got none")
-    shapes = [{name: p.shape for name, p in column.items()} for column in columns]
-    if any(shape != shapes[0] for shape in shapes) or any(t != trained[0] for t in trained):
-        raise ValueError(
-            "networks trained side by side must have parameters of the same names and shapes, "
-            "with the same of them frozen, got networks that differ"
-        )
-    for module in (m for net in networks for m in net.modules() if len(networks) > 1):
-        if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats:
-            raise ValueError(
-                "networks trained side by side must have no layer that keeps running statistics "
-                f"(torchvision's FrozenBatchNorm2d is accepted), got a {type(module).__name__}; "
-                "train them one by one"
-            )

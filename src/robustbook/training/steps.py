@@ -1,11 +1,8 @@
-"""Make one optimiser step: for one network, for several networks along a batch axis, or as a
-recorded CUDA graph.
-"""
+"""Make one optimiser step, directly or as a recorded CUDA graph."""
 
 import contextlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -16,36 +13,12 @@ from .state import State
 
 Objective = Callable[[nn.Module, Tensor, Tensor, Tensor], Mapping[str, Tensor]]
 Step = Callable[[Tensor, Tensor, float, float], Tensor]
-"""A function from images, labels, coefficient and learning rate to the loss terms. The result has
-one row per loss term and one column per network.
-"""
+"""A function from images, labels, coefficient and learning rate to the loss terms."""
 
 
-class Lift(nn.Module):
-    """A module that contains a network and an objective, so that ``functional_call`` can replace
-    the network's weights. Calling the module returns the stacked loss terms.
-    """
-
-    def __init__(self, net: nn.Module, objective: Objective) -> None:
-        super().__init__()
-        self.net, self.objective = net, objective
-        self.names: list[str] = []
-
-    def forward(self, images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
-        terms = self.objective(self.net, images, labels, coefficient)
-        for name, term in terms.items():
-            if term.ndim:
-                raise ValueError(
-                    "objective must return terms that are single numbers, such as means over the "
-                    f"batch, got {name} of shape {tuple(term.shape)}"
-                )
-        self.names = list(terms)
-        return torch.stack(list(terms.values()))
-
-
-def plain(lift: Lift, state: State, count: int) -> Step:
-    """Return a function that makes one optimiser step for ``count`` networks."""
-    compute = _update(lift, state, count)
+def plain(objective: Objective, state: State) -> Step:
+    """Return a function that makes one optimiser step."""
+    compute = _update(objective, state)
 
     def step(images: Tensor, labels: Tensor, coefficient: float, lr: float) -> Tensor:
         state.set_lr(lr)
@@ -54,40 +27,21 @@ def plain(lift: Lift, state: State, count: int) -> Step:
     return step
 
 
-def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _update(objective: Objective, state: State) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Return a function that makes one optimiser step at the current learning rate."""
-
-    def terms(images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
-        if count == 1:
-            alone: Tensor = lift(images, labels, coefficient)
-            return alone.unsqueeze(1)
-
-        def one(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-            named = {f"net.{name}": p for name, p in weights.items()}
-            out: Tensor = torch.func.functional_call(lift, named, (x, y, coefficient))
-            return out
-
-        try:
-            out: Tensor = torch.func.vmap(one)({**state.weights, **state.fixed}, images, labels)
-        except RuntimeError as error:
-            _refuse_side_by_side(error)
-        return out.T
-
     parameters = list(state.weights.values())
 
     def compute(images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
         # The backward pass is outside autocast; it uses the number formats of the forward pass.
         with torch.enable_grad():
             with _lowered(state.recipe.precision, images.device):
-                values = terms(images, labels, coefficient)
+                values = _values(objective, state, images, labels, coefficient)
             total = values.sum()
         if not values.requires_grad:
             raise ValueError(
                 "objective must return terms that depend on the trained weights through autograd, "
-                f"got {', '.join(lift.names)}, which do not"
+                f"got {', '.join(state.names)}, which do not"
             )
-        # The sum over networks keeps their gradients separate, because a network's terms depend
-        # only on its own weights.
         gradients = torch.autograd.grad(total, parameters, allow_unused=True)
         for p, g in zip(parameters, gradients, strict=True):
             p.grad = g if g is None else _laid_out_as(p, g)
@@ -95,6 +49,21 @@ def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, T
         return values.detach()
 
     return compute
+
+
+def _values(
+    objective: Objective, state: State, images: Tensor, labels: Tensor, coefficient: Tensor
+) -> Tensor:
+    """Return the loss terms as one tensor; their names are stored in the state."""
+    terms = objective(state.net, images, labels, coefficient)
+    for name, term in terms.items():
+        if term.ndim:
+            raise ValueError(
+                "objective must return terms that are single numbers, such as means over the "
+                f"batch, got {name} of shape {tuple(term.shape)}"
+            )
+    state.names = list(terms)
+    return torch.stack(list(terms.values()))
 
 
 def _laid_out_as(p: Tensor, g: Tensor) -> Tensor:
@@ -110,22 +79,7 @@ def _lowered(precision: str, device: torch.device) -> contextlib.AbstractContext
     return arithmetic(device, precision, flush=device.type == "cpu")
 
 
-def _refuse_side_by_side(error: RuntimeError) -> NoReturn:
-    """Replace torch.func's error messages for operations that do not support several networks."""
-    if "randomness error mode" in str(error):
-        raise ValueError(
-            "objective must draw no random numbers if networks are trained together, got one that "
-            "does (dropout?); train them one by one"
-        ) from error
-    if "inplace arithmetic" in str(error):
-        raise ValueError(
-            "networks trained side by side must leave their buffers as they are, got one that "
-            "writes to a buffer; train them one by one"
-        ) from error
-    raise error
-
-
-def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
+def graphed(objective: Objective, state: State, x: Tensor, y: Tensor) -> Step:
     """Return a function that makes one optimiser step by running a captured CUDA graph, which
     launches the GPU's kernels in much less time.
 
@@ -133,10 +87,10 @@ def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
     restored after it. The graph draws its random numbers from torch's generator of the device,
     which is seeded before each run of the graph.
     """
-    compute = _update(lift, state, count)
+    compute = _update(objective, state)
     x, y = x.clone(), y.clone()
     c = torch.zeros((), device=x.device)
-    changing = [*state.weights.values(), *lift.net.buffers()]
+    changing = [*state.weights.values(), *state.net.buffers()]
     keep = [p.detach().clone() for p in changing]
     slots = [
         {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.optimizer.state[p].items()}

@@ -91,12 +91,12 @@ def train(training: Training, *, context: Context) -> dict[str, object]:
 
     recipe = Recipe(training.steps, 64, training.lr, schedule="linear")
     fit(
-        [net],
+        net,
         data.images,
         data.labels,
         objective,
         recipe,
-        seeds=[0],
+        seed=0,
         static=False,
         device=context.device,
     )

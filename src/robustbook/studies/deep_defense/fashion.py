@@ -32,6 +32,7 @@ from robustbook.measures import accuracy_along, gradient_signs, predict
 from robustbook.networks import MLP
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
+from robustbook.studies.fitting import part
 from robustbook.training import Objective, Recipe, fit
 
 from .methods import cross_entropy, form
@@ -200,12 +201,12 @@ def _fitted(
             found.update({f"epoch/{epoch}/{name}": p.cpu().clone() for name, p in weights.items()})
 
     fit(
-        [net],
+        net,
         images,
         labels,
         objective(tuning),
         Recipe(tuning.epochs * (len(images) // tuning.batch_size), tuning.batch_size, tuning.lr),
-        seeds=[seed],
+        seed=seed,
         each_epoch=keep,
         shuffle=tuning.shuffle,
         static=tuning.loss != "deep-defense" or context.device != "cpu",
@@ -217,9 +218,8 @@ def _fitted(
 
 def trained(network: Done, epoch: int, device: str) -> MLP:
     """Return a network with its stored weights after ``epoch``."""
-    net, prefix = body(generator(0)), f"epoch/{epoch}/"
-    own = {k.removeprefix(prefix): v for k, v in network.tensors.items() if k.startswith(prefix)}
-    net.load_state_dict(own)
+    net = body(generator(0))
+    net.load_state_dict(part(network, f"epoch/{epoch}"))
     return net.to(device).eval()
 
 

@@ -18,7 +18,8 @@ from robustbook.defenses import parseval
 from robustbook.networks import Prepared, convnet, fc500_150_10, lenet, nin
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
-from robustbook.training import Recipe, fit
+from robustbook.studies.fitting import fitted, history, part, weights
+from robustbook.training import Recipe
 
 from .methods import Method, augmented, cross_entropy, fooled, form, objective, stepped
 from .sets import COLOURED, numbers, preprocess
@@ -80,23 +81,20 @@ def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> d
     """
     images, labels = numbers(model.data, "train", model.images)
     net = body(model, seed)
-    fitted = fit(
-        [net],
+    done = fitted(
+        net,
         images,
         labels,
         augmented(cross_entropy, model.data),
         recipe,
-        seeds=[seed],
+        seed,
+        context,
         rates=rates(model) if recipe.optimizer == "sgd" else {},
         # A GPU draws flips and dropout masks itself, so that a training step can be recorded as a
         # CUDA graph.
         static=context.device != "cpu" or (model.data not in COLOURED and model.network != "nin"),
-        device=context.device,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
     )
-    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
-    return {**weights, "history/cross_entropy": fitted.terms["cross_entropy"][:, 0]}
+    return {**weights(net, "weight"), **history(done)}
 
 
 @step(version=1)
@@ -118,25 +116,22 @@ def fine_tune(
         images = stepped(net, images, labels, context.device)
     snapshots = _Snapshots(context, marks)
     own_form = form(model.network, context.device)
-    fitted = fit(
-        [net],
+    done = fitted(
+        net,
         images,
         labels,
         augmented(objective(method, model.data, own_form), model.data),
         recipe,
-        seeds=[seed],
+        seed,
+        context,
         retract=partial(parseval, beta=method.beta, share=method.share)
         if method.kind == "par-networks"
         else None,
         each_epoch=snapshots.keep,
         static=own_form == "fixed" or (context.device != "cpu" and method.kind != "deep-defense"),
-        device=context.device,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
     )
-    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
-    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
-    return {**weights, **snapshots.all(), **history, "seconds": fitted.seconds}
+    states = {**weights(net, "weight"), **snapshots.all()}
+    return {**states, **history(done), "seconds": done.seconds}
 
 
 @dataclass(frozen=True)
@@ -174,9 +169,7 @@ def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
     after ``epoch``, or with None after all epochs.
     """
     net = body(model_of(result), 0)
-    prefix = "weight/" if epoch is None else f"epoch/{epoch}/"
-    own = {k.removeprefix(prefix): v for k, v in result.tensors.items() if k.startswith(prefix)}
-    net.load_state_dict(own)
+    net.load_state_dict(part(result, "weight" if epoch is None else f"epoch/{epoch}"))
     return net.to(device).eval()
 
 

@@ -21,7 +21,8 @@ from robustbook.measures import accuracy_along, gradient_signs, predict
 from robustbook.networks import Architecture, Prepared, imagenet_network
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
-from robustbook.training import Objective, Recipe, fit
+from robustbook.studies.fitting import fitted, history
+from robustbook.training import Objective, Recipe
 
 from .methods import mirrored, own_generator
 from .readings import SHARES
@@ -87,20 +88,10 @@ def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> d
     recipe = Recipe(
         steps, tuning.batch_size, tuning.lr, "sgd", halved, momentum=0.9, weight_decay=5e-4
     )
-    fitted = fit(
-        [net],
-        photographs,
-        photographs.labels,
-        objective(tuning),
-        recipe,
-        seeds=[seed],
-        static=False,
-        device=context.device,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
-    )
+    goal, labels = objective(tuning), photographs.labels
+    done = fitted(net, photographs, labels, goal, recipe, seed, context, static=False)
     weights = {f"weight/{name}": p.detach().cpu() for name, p in net.named_parameters()}
-    return {**weights, **{f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}}
+    return {**weights, **history(done)}
 
 
 @step(version=1)

@@ -29,6 +29,7 @@ from robustbook.measures import resolve, walk
 from robustbook.networks import Name
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
+from robustbook.studies.fitting import part
 from robustbook.studies.parameters import STRICT
 
 from .networks import Method, test_images, train, trained
@@ -196,8 +197,7 @@ def _name(pair: tuple[int, int]) -> str:
 
 def path(result: Done, i: int, grid: str) -> dict[str, Tensor]:
     """Return the results of ``geometry`` for the path between the classes of pair number ``i``."""
-    start = f"{i}/{grid}/"
-    return {k.removeprefix(start): v for k, v in result.tensors.items() if k.startswith(start)}
+    return part(result, f"{i}/{grid}")
 
 
 def readings(

@@ -25,7 +25,8 @@ from robustbook.measures import Attack, gradient_sizes, logits_of, median_lead, 
 from robustbook.networks import Name, Start, build, initialise
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
-from robustbook.training import Objective, Recipe, fit
+from robustbook.studies.fitting import fitted, history, part, weights
+from robustbook.training import Objective, Recipe
 
 Method = Literal["vanilla", "adversarial", "saturated"]
 
@@ -109,29 +110,24 @@ def train(training: Training, seed: int, *, context: Context) -> dict[str, objec
     """
     data = load(training.data, "train")
     net = fresh(training, seed)
-    fitted = fit(
-        [net],
+    done = fitted(
+        net,
         data.images,
         data.labels,
         objective(training),
         training.recipe,
-        seeds=[seed],
+        seed,
+        context,
         coefficient=training.anneal or (lambda step: 0.0),
-        device=context.device,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
     )
-    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
-    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
-    return {**weights, **history, "training_seconds": fitted.seconds}
+    return {**weights(net, "weight"), **history(done), "training_seconds": done.seconds}
 
 
 def trained(result: Done, device: str) -> nn.Module:
     """Load the trained network from a result of `train`."""
     training: Training = result.call.arguments["training"]
     net = build(training.network, training.width)
-    weights = {k.removeprefix("weight/"): v for k, v in result.tensors.items() if "weight/" in k}
-    net.load_state_dict(weights)
+    net.load_state_dict(part(result, "weight"))
     return net.to(device).eval()
 
 

@@ -122,7 +122,6 @@ def struck(
     found = {"right": torch.stack(right), "distance": (moved - x).flatten(1).norm(dim=1)}
     if strike.noise != "fresh":
         found["seen"] = _answers(view, moved, keys) == y
-    context.progress(1, 1)
     return {name: value.cpu() for name, value in found.items()}
 
 
@@ -227,7 +226,6 @@ def counted(
     asked: Any = net
     found = {"label": y, "choice": votes(asked, x, keys, draws=choice, start=JUDGED)}
     found["counts"] = votes(asked, x, keys, draws=trials, start=JUDGED + choice)
-    context.progress(1, 1)
     return {name: value.cpu() for name, value in found.items()}
 
 
@@ -254,7 +252,6 @@ def one_draw(
     x, y, keys = test_images(network, first, images, context.device)
     moved = pgd(net, x, y, eps=eps, steps=steps, step_size=step_size, keys=keys).images
     found = {"clean": _right(net, x, y, keys, 1, JUDGED), "right": _right(net, moved, y, keys, 1)}
-    context.progress(1, 1)
     return {name: value.cpu() for name, value in found.items()}
 
 

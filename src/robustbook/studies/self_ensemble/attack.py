@@ -131,7 +131,6 @@ def attacked(
     right = probabilities(net, moved, keys, draws).argmax(1) == y
     single = probabilities(net, moved, keys, 1).argmax(1) == y
     distance = (moved - x).flatten(1).norm(dim=1)
-    context.progress(1, 1)
     return {"right": right.cpu(), "single": single.cpu(), "distance": distance.cpu()}
 
 

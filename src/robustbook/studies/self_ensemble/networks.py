@@ -31,6 +31,7 @@ from robustbook.defenses import (
 from robustbook.networks import model_a, resnext29, vgg16
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, later, step
+from robustbook.studies.fitting import fitted, history, part, weights
 from robustbook.training import Objective, Recipe, fit
 
 Networks = Literal["vgg16", "resnext", "model-a"]
@@ -152,8 +153,7 @@ def train(
     ``history/<term>``: the mean of a loss term in each epoch.
     ``seconds``: the training time.
     """
-    data = load(model.data, "train")
-    data = data if model.images is None else data.subset(model.images)
+    data = load(model.data, "train").subset(model.images)
     net = built(model, defense, noise, seed)
     return _fitted(net, data.images, data.labels, objective(defense), recipe, seed, context)
 
@@ -178,8 +178,7 @@ def distil(
     """
     arguments = teacher.call.arguments
     model, defense = arguments["model"], arguments["defense"]
-    data = load(model.data, "train")
-    data = data if model.images is None else data.subset(model.images)
+    data = load(model.data, "train").subset(model.images)
     asked = trained(teacher, context.device).requires_grad_(False)
     student = replace(defense, teacher=False, factor=factor)
     net = built(model, student, None, seed)
@@ -200,8 +199,7 @@ def retrain(
     change the layers; the results have the same names as those of `train`.
     """
     model = model_of(start)
-    data = load(model.data, "train")
-    data = data if model.images is None else data.subset(model.images)
+    data = load(model.data, "train").subset(model.images)
     net = trained(start, context.device)
     return _fitted(net, data.images, data.labels, objective(defense), recipe, seed, context)
 
@@ -228,12 +226,12 @@ def step_times(
     for i in range(rounds + 1):
         of = [
             fit(
-                [built(model, defense, noise, 0)],
+                built(model, defense, noise, 0),
                 data.images,
                 data.labels,
                 objective(defense),
                 short,
-                seeds=[0],
+                seed=0,
                 static=False,
                 device=context.device,
             ).seconds
@@ -253,21 +251,8 @@ def _fitted(
     seed: int,
     context: Context,
 ) -> dict[str, object]:
-    fitted = fit(
-        [net],
-        images,
-        labels,
-        goal,
-        recipe,
-        seeds=[seed],
-        static=False,
-        device=context.device,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
-    )
-    state = {f"state/{name}": p.detach().cpu() for name, p in inside(net).state_dict().items()}
-    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
-    return {**state, **history, "seconds": fitted.seconds}
+    done = fitted(net, images, labels, goal, recipe, seed, context, static=False)
+    return {**weights(inside(net)), **history(done), "seconds": done.seconds}
 
 
 def model_of(result: Done) -> Model:
@@ -294,8 +279,7 @@ def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
     seed = call.arguments["seed"]
     own = noise or call.arguments.get("noise")
     net = built(arguments["model"], arguments["defense"], own, seed)
-    state = {k.removeprefix("state/"): v for k, v in result.tensors.items() if k[:6] == "state/"}
-    inside(net).load_state_dict(state)
+    inside(net).load_state_dict(part(result))
     return net.to(device).eval()
 
 

@@ -60,7 +60,6 @@ def targeted(
         keys=own,
     ).images
     reached = probabilities(net, found, own, draws).argmax(1) == classes
-    context.progress(1, 1)
     return {
         "classes": classes.cpu(),
         "image": x[0].cpu(),

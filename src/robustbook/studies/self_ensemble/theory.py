@@ -183,7 +183,7 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 
 @step(version=1)
-def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
+def smooth(images: int, draws: int, seed: int) -> dict[str, object]:
     """Train a small smooth network on digits; then measure how much noise increases its loss for
     each noise scale in `SMALL`, and the trace and the Frobenius norm of the Hessian.
 
@@ -211,7 +211,6 @@ def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str,
     bend = curvature(loss, zero, probes=draws, generator=generator(seed, "probes"))
     chance = generator(seed, "theory")
     gaps = torch.stack([gap(loss, zero, s, draws, chance) for s in SMALL], 1)
-    context.progress(1, 1)
     return {"gap": gaps, "trace": bend.trace, "frobenius": bend.frobenius, "slope": bend.slope}
 
 

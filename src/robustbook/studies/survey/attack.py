@@ -30,6 +30,13 @@ def fixed(net: nn.Module) -> nn.Module:
     return net.requires_grad_(False)
 
 
+def evaluated(network: Done, images: int, device: str) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return the trained network without gradients of its parameters, and the first ``images`` test
+    images with their labels.
+    """
+    return fixed(trained(network, device)), *test_images(network, images, device)
+
+
 @step(version=1)
 def attacked(
     network: Done,
@@ -48,11 +55,9 @@ def attacked(
     ``source``: the network on which a transfer attack computes the adversarial images; with None,
         ``network`` itself.
     """
-    net = fixed(trained(network, context.device))
+    net, x, y = evaluated(network, images, context.device)
     other = None if source is None else fixed(trained(source, context.device))
-    x, y = test_images(network, images, context.device)
     found = survival(net, x, y, attack, seed=seed, source=other)
-    context.progress(1, 1)
     return {"right": found.correct.cpu()}
 
 
@@ -64,8 +69,7 @@ def losses(
 
     ``loss``: the cross entropy that PGD reaches, shape (images, starts).
     """
-    net = fixed(trained(network, context.device))
-    x, y = test_images(network, images, context.device)
+    net, x, y = evaluated(network, images, context.device)
     found: list[Tensor] = []
     for image in range(images):
         rows = torch.arange(starts, device=y.device) + image * starts

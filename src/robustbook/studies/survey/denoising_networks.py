@@ -24,8 +24,8 @@ from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 from robustbook.training import Augmentation, Recipe
 
-from .attack import fixed, test_images
-from .networks import PLAIN, Blocks, Defense, Model, pgd_training, train, trained
+from .attack import evaluated
+from .networks import PLAIN, Blocks, Defense, Model, pgd_training, train
 
 EPS = 8 / 255
 VARIANTS: Mapping[str, Blocks | None] = {
@@ -205,10 +205,8 @@ def noise(
     ``noise/<layer>``: the relative noise in the output of a layer in ``layers``.
     ``noise/images``: the relative noise of the attacked images themselves.
     """
-    net = fixed(trained(network, context.device))
-    x, y = test_images(network, images, context.device)
+    net, x, y = evaluated(network, images, context.device)
     made = strike(attack, net, x, y, generator=generator(seed, attack.kind)).images
     pieces = zip(torch.split(x, 250), torch.split(made, 250), strict=True)
     parts = [feature_noise(net, clean, moved, layers) for clean, moved in pieces]
-    context.progress(1, 1)
     return {f"noise/{name}": torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}

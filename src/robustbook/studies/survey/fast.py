@@ -33,8 +33,9 @@ from robustbook.files import write_whole
 from robustbook.ledger import Record, Row
 from robustbook.measures import Attack, survival
 from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.fitting import fitted, weights
 from robustbook.studies.parameters import AS_TUPLE, STRICT, BadParameter
-from robustbook.training import Augmentation, Recipe, fit
+from robustbook.training import Augmentation, Recipe
 
 from . import settings
 from .attack import attacked, fixed, percent, worst
@@ -275,8 +276,7 @@ def followed(
     ``fgsm``: the accuracy in percent under FGSM after each epoch.
     ``pgd``: the accuracy in percent under PGD with 10 steps after each epoch.
     """
-    data = load(model.data, "train")
-    data = data if model.images is None else data.subset(model.images)
+    data = load(model.data, "train").subset(model.images)
     test = load(model.data, "test", at_least=images).subset(images)
     x, y = as_float(test.images).to(context.device), test.labels.to(context.device)
     net, judge = built(model, seed), fixed(built(model, seed).to(context.device))
@@ -293,19 +293,17 @@ def followed(
         found = {k: survival(judge, x, y, a, seed=seed).accuracy for k, a in kinds.items()}
         write_whole(context.scratch / f"epoch-{epoch}.json", json.dumps(found).encode())
 
-    fitted = fit(
-        [net],
+    done = fitted(
+        net,
         data.images,
         data.labels,
         objective(defense),
         recipe,
-        seeds=[seed],
+        seed,
+        context,
         coefficient=share_of_radius(defense, recipe),
         static=False,
-        device=context.device,
         each_epoch=look,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
     )
     epochs = recipe.steps // (len(data.images) // recipe.batch_size)
     told = [
@@ -313,9 +311,9 @@ def followed(
         for epoch in range(epochs)
     ]
     return {
-        **{f"state/{name}": p.detach().cpu() for name, p in net.state_dict().items()},
+        **weights(net),
         **{kind: torch.tensor([each[kind] for each in told]) for kind in kinds},
-        "seconds": fitted.seconds,
+        "seconds": done.seconds,
     }
 
 

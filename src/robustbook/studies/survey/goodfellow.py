@@ -31,11 +31,12 @@ from robustbook.measures import Attack, logits_of, strike
 from robustbook.networks import draw_first_weights
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.fitting import fitted, weights
 from robustbook.studies.parameters import AS_TUPLE, STRICT
-from robustbook.training import Recipe, fit
+from robustbook.training import Recipe
 
 from . import settings
-from .attack import fixed, percent, test_images
+from .attack import evaluated, fixed, percent, test_images
 from .networks import Model, built, trained
 from .settings import PAPER
 
@@ -163,13 +164,10 @@ def learn(
     ``state/<name>``: the weights after training.
     ``seconds``: the training time.
     """
-    data = load(model.data, "train")
-    data = data if model.images is None else data.subset(model.images)
+    data = load(model.data, "train").subset(model.images)
     net = built(model, seed)
     seconds = _fit(net, data, training, recipe, seed, context)
-    return {f"state/{k}": p.detach().cpu() for k, p in net.state_dict().items()} | {
-        "seconds": seconds
-    }
+    return {**weights(net), "seconds": seconds}
 
 
 def _fit(
@@ -180,19 +178,8 @@ def _fit(
     seed: int,
     context: Context,
 ) -> float:
-    fitted = fit(
-        [net],
-        data.images,
-        data.labels,
-        partial(_terms, training),
-        recipe,
-        seeds=[seed],
-        static=False,
-        device=context.device,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
-    )
-    return fitted.seconds
+    goal = partial(_terms, training)
+    return fitted(net, data.images, data.labels, goal, recipe, seed, context, static=False).seconds
 
 
 def _terms(
@@ -232,12 +219,9 @@ def struck(
     ``source``: the network on which the attack computes the adversarial images; with None,
         ``network`` itself.
     """
-    net = fixed(trained(network, context.device))
+    net, x, y = evaluated(network, images, context.device)
     attacked = net if source is None else fixed(trained(source, context.device))
-    x, y = test_images(network, images, context.device)
-    found = _measured(net, attacked, x, y, attack, seed)
-    context.progress(1, 1)
-    return found
+    return _measured(net, attacked, x, y, attack, seed)
 
 
 def _measured(
@@ -272,12 +256,10 @@ def ensemble(networks: tuple[Done, ...], images: int, *, context: Context) -> di
     x, y = test_images(networks[0], images, context.device)
     whole = _Mean(nets).eval()
     attack = Attack("fgsm", EPS)
-    found = {
+    return {
         name: _measured(whole, attacked, x, y, attack, 0)["right"]
         for name, attacked in (("all", whole), ("one", nets[0]))
     }
-    context.progress(1, 1)
-    return found
 
 
 @step(version=1)
@@ -289,7 +271,6 @@ def rubbish(network: Done, sigmoid: bool, count: int, *, context: Context) -> di
     noise = torch.randn(count, 1, 28, 28, generator=generator(0, "rubbish")).to(context.device)
     logits = logits_of(net, noise)
     probability = logits.sigmoid() if sigmoid else logits.softmax(1)
-    context.progress(1, 1)
     return {"probability": probability.amax(1).cpu()}
 
 
@@ -300,8 +281,7 @@ def binary(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict
     ``clean``: which test images the network classifies correctly without an attack.
     ``fgsm``: which test images the network classifies correctly under FGSM.
     """
-    train = load(model.data, "train")
-    train = _two(train if model.images is None else train.subset(model.images))
+    train = _two(load(model.data, "train").subset(model.images))
     net = nn.Sequential(nn.Flatten(), nn.utils.skip_init(nn.Linear, 784, 2))  # type: ignore[no-untyped-call]
     draw_first_weights(net, generator(seed, "weights"), "torch")
     _fit(net, train, Training(), recipe, seed, context)

@@ -33,8 +33,8 @@ from robustbook.studies.parameters import STRICT, BadParameter
 from robustbook.training import Recipe
 
 from . import settings
-from .attack import attacked, fixed, losses, percent, test_images, worst
-from .networks import PLAIN, Model, Networks, fgsm_training, pgd_training, train, trained
+from .attack import attacked, evaluated, losses, percent, worst
+from .networks import PLAIN, Model, Networks, fgsm_training, pgd_training, train
 from .settings import PAPER
 
 ITEM = "madry"
@@ -327,8 +327,7 @@ def targeted(
     The paper does not say how it chooses target classes; here they are drawn uniformly from the
     wrong classes.
     """
-    net = fixed(trained(network, context.device))
-    x, y = test_images(network, images, context.device)
+    net, x, y = evaluated(network, images, context.device)
     shift = torch.randint(1, 10, (len(y),), generator=generator(seed, "targets")).to(y.device)
     made = [
         pgd(
@@ -344,7 +343,6 @@ def targeted(
         ).images
         for rows in torch.split(torch.arange(len(x), device=y.device), 250)
     ]
-    context.progress(1, 1)
     return {"right": (logits_of(net, torch.cat(made)).argmax(1) == y).cpu()}
 
 

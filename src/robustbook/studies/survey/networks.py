@@ -29,7 +29,8 @@ from robustbook.defenses import (
 )
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, later, step
-from robustbook.training import Objective, Recipe, fit
+from robustbook.studies.fitting import fitted, history, part, weights
+from robustbook.training import Objective, Recipe
 
 Networks = Literal[
     "madry",
@@ -244,25 +245,20 @@ def train(
     ``history/<term>``: the mean of a loss term in each epoch.
     ``seconds``: the training time.
     """
-    data = load(model.data, "train")
-    data = data if model.images is None else data.subset(model.images)
+    data = load(model.data, "train").subset(model.images)
     net = built(model, seed)
-    fitted = fit(
-        [net],
+    done = fitted(
+        net,
         data.images,
         data.labels,
         objective(defense),
         recipe,
-        seeds=[seed],
+        seed,
+        context,
         coefficient=share_of_radius(defense, recipe),
         static=False,
-        device=context.device,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
     )
-    state = {f"state/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
-    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
-    return {**state, **history, "seconds": fitted.seconds}
+    return {**weights(net), **history(done), "seconds": done.seconds}
 
 
 def model_of(result: Done) -> Model:
@@ -274,6 +270,5 @@ def model_of(result: Done) -> Model:
 def trained(result: Done, device: str) -> nn.Module:
     """Load the trained network from a result, in evaluation mode."""
     net = built(model_of(result), result.call.arguments["seed"])
-    state = {k.removeprefix("state/"): v for k, v in result.tensors.items() if k[:6] == "state/"}
-    net.load_state_dict(state)
+    net.load_state_dict(part(result))
     return net.to(device).eval()

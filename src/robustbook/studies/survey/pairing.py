@@ -37,8 +37,8 @@ from robustbook.studies.parameters import AS_TUPLE, STRICT
 from robustbook.training import Augmentation, Recipe
 
 from . import settings
-from .attack import attacked, fixed, losses, percent, test_images, worst
-from .networks import Defense, Model, train, trained
+from .attack import attacked, evaluated, losses, percent, worst
+from .networks import Defense, Model, train
 from .settings import PAPER
 
 ITEM = "pairing"
@@ -407,8 +407,7 @@ def surfaces(
     Along both, the plane reaches from -``radius`` to ``radius`` around the image, without clipping
     to [0, 1].
     """
-    net = fixed(trained(network, context.device))
-    x, y = test_images(network, images, context.device)
+    net, x, y = evaluated(network, images, context.device)
     ascent = gradients(net, x, y).sign()
     random = torch.randint(0, 2, x.shape, generator=generator(seed, "signs")).to(x) * 2 - 1
     at = torch.linspace(-radius, radius, side).to(x)

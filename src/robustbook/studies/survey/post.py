@@ -22,7 +22,7 @@ from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 
 from . import settings
-from .attack import attacked, fixed, percent, test_images
+from .attack import attacked, evaluated, percent
 from .denoising_networks import (
     EPS,
     SETTINGS,
@@ -32,7 +32,7 @@ from .denoising_networks import (
     networks,
     noise,
 )
-from .networks import L2Steps, l2_training, trained
+from .networks import L2Steps, l2_training
 from .settings import PAPER
 
 ITEM = "post"
@@ -92,8 +92,7 @@ def attacked_l2(network: Done, images: int, seed: int, *, context: Context) -> d
 
     ``right``: which test images are classified correctly under the attack.
     """
-    net = fixed(trained(network, context.device))
-    x, y = test_images(network, images, context.device)
+    net, x, y = evaluated(network, images, context.device)
     made = [
         pgd(
             net,
@@ -108,7 +107,6 @@ def attacked_l2(network: Done, images: int, seed: int, *, context: Context) -> d
         ).images
         for rows in torch.split(torch.arange(len(x), device=y.device), 250)
     ]
-    context.progress(1, 1)
     return {"right": (logits_of(net, torch.cat(made)).argmax(1) == y).cpu()}
 
 
@@ -136,8 +134,7 @@ def maps(
     ``label``: the true class of each image.
     ``predicted``: the class that the network predicts for the attacked image.
     """
-    net = fixed(trained(network, context.device))
-    x, y = test_images(network, images, context.device)
+    net, x, y = evaluated(network, images, context.device)
     made = strike(attack, net, x, y, generator=generator(seed, attack.kind)).images
     clean, moved = feature_maps(net, x, layers), feature_maps(net, made, layers)
     found: dict[str, object] = {"clean": x.cpu(), "attacked": made.cpu()}
@@ -148,7 +145,6 @@ def maps(
         rows = torch.arange(images, device=y.device)
         found[f"clean/{name}"] = clean[name][rows, channel].cpu()
         found[f"attacked/{name}"] = moved[name][rows, channel].cpu()
-    context.progress(1, 1)
     return {**found, "label": y.cpu(), "predicted": logits_of(net, made).argmax(1).cpu()}
 
 

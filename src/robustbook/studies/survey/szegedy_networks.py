@@ -20,7 +20,8 @@ from robustbook.measures import predict
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
-from robustbook.training import Recipe, fit
+from robustbook.studies.fitting import fitted, part, weights
+from robustbook.training import Recipe
 
 Choice = Literal["random", "second"]
 Split = Literal["train", "test"]
@@ -71,18 +72,8 @@ def train(
     data = training_images(classifier, seed)
     net = MLP(classifier.sizes, torch.sigmoid)
     initialise(net, "xavier", generator(seed, "weights"))
-    fit(
-        [net],
-        data.images,
-        data.labels,
-        Decayed(classifier.decay),
-        recipe,
-        seeds=[seed],
-        static=False,
-        device=context.device,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
-    )
+    goal = Decayed(classifier.decay)
+    fitted(net, data.images, data.labels, goal, recipe, seed, context, static=False)
     return _finished(net, data, context.device)
 
 
@@ -99,32 +90,24 @@ def train_on_features(
     pixels, units, _ = classifier.sizes
     coder = Autoencoder(pixels, units)
     initialise(coder, "xavier", generator(seed, "weights"))
-    given = {"seeds": [seed], "static": False, "device": context.device}
-    fit(
-        [coder],
+    fitted(
+        coder,
         data.images,
         data.labels,
         _reconstruction,
         encoding,
-        checkpoint=context.scratch / "autoencoder.safetensors",
-        progress=context.progress,
-        **given,  # type: ignore[arg-type]
+        seed,
+        context,
+        checkpoint="autoencoder.safetensors",
+        static=False,
     )
     with torch.no_grad():
         pieces = (as_float(x).to(context.device) for x in torch.split(data.images, 1000))
         units_of = torch.cat([coder.encoder(x.flatten(1)).sigmoid() for x in pieces])
     top = MLP(classifier.sizes[1:], torch.sigmoid)
     initialise(top, "xavier", generator(seed, "weights", "softmax"))
-    fit(
-        [top],
-        units_of[:, :, None, None],
-        data.labels,
-        Decayed(classifier.decay[1:]),
-        recipe,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
-        **given,  # type: ignore[arg-type]
-    )
+    goal = Decayed(classifier.decay[1:])
+    fitted(top, units_of[:, :, None, None], data.labels, goal, recipe, seed, context, static=False)
     net = MLP(classifier.sizes, torch.sigmoid)
     net.layers[0].load_state_dict(coder.encoder.state_dict())
     net.layers[1].load_state_dict(top.layers[0].state_dict())
@@ -146,18 +129,8 @@ def train_with_pool(
     net = MLP(classifier.sizes, torch.sigmoid)
     initialise(net, "xavier", generator(seed, "weights"))
     pooled = Pooled(net, size, tuple(data.images.shape[1:]))
-    fit(
-        [pooled],
-        data.images,
-        data.labels,
-        WithPool(Decayed(classifier.decay), replaced),
-        recipe,
-        seeds=[seed],
-        static=False,
-        device=context.device,
-        checkpoint=context.scratch / "checkpoint.safetensors",
-        progress=context.progress,
-    )
+    goal = WithPool(Decayed(classifier.decay), replaced)
+    fitted(pooled, data.images, data.labels, goal, recipe, seed, context, static=False)
     return _finished(net, data, context.device)
 
 
@@ -274,8 +247,7 @@ def some(data: str, split: Split, images: int, device: str) -> tuple[Tensor, Ten
 def trained(result: Done, device: str) -> MLP:
     """Load the trained network from a result, in evaluation mode."""
     net = MLP(result.call.arguments["classifier"].sizes, torch.sigmoid)
-    state = {k.removeprefix("state/"): v for k, v in result.tensors.items() if k[:6] == "state/"}
-    net.load_state_dict(state)
+    net.load_state_dict(part(result))
     return net.to(device).eval()
 
 
@@ -325,8 +297,8 @@ def _reconstruction(
 
 def _finished(net: MLP, data: ImageSet, device: str) -> dict[str, object]:
     test = load(data.name, "test")
-    state = {f"state/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
-    return {**state, "train_error": _error(net, data, device), "error": _error(net, test, device)}
+    errors = {"train_error": _error(net, data, device), "error": _error(net, test, device)}
+    return {**weights(net), **errors}
 
 
 def _error(net: MLP, data: ImageSet, device: str) -> float:

@@ -26,8 +26,8 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.training import Augmentation, Recipe
 
 from . import settings
-from .attack import fixed, percent, test_images
-from .networks import PLAIN, Model, train, trained
+from .attack import evaluated, percent
+from .networks import PLAIN, Model, train
 from .settings import PAPER, cifar10_recipe
 
 ITEM = "transformations"
@@ -133,8 +133,8 @@ def unaware(
         ``front``.
     ``distance``: the l2 distance by which each image was changed.
     """
-    net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
-    x, y = test_images(network, images, context.device)
+    net, x, y = evaluated(network, images, context.device)
+    seed = network.call.arguments["seed"]
     keys = torch.arange(images, device=context.device)
     match attack:
         case "clean":
@@ -172,12 +172,11 @@ def aware(
 
     ``averaged``: the number of random draws over which each step of PGD averages the gradient.
     """
-    net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
-    x, y = test_images(network, images, context.device)
+    net, x, y = evaluated(network, images, context.device)
+    seed = network.call.arguments["seed"]
     keys = torch.arange(images, device=context.device)
     whole = behind(net, front, seed)
     moved = _climbed(whole, x, y, keys, eps, steps, averaged, seed)
-    context.progress(1, 1)
     return {"right": (classes(whole, moved, keys, draws) == y).cpu()}
 
 
