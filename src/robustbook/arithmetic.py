@@ -46,11 +46,15 @@ def arithmetic(
             "flush must be False on a GPU, where torch's setting for denormals does nothing, got "
             f"device {device}"
         )
-    cudnn: Any = torch.backends.cudnn
-    products = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    of: Any = torch.backends
+    products = (of.cuda.matmul, of.cudnn.conv, of.cudnn.rnn, of.mkldnn.matmul)
     precisions = [product.fp32_precision for product in products]
-    before = cudnn.deterministic, cudnn.benchmark
-    _set(precision == "tf32", precision == "tf32", True, False)
+    legacy = None
+    with contextlib.suppress(RuntimeError):  # torch refuses if the caller mixed its two interfaces
+        legacy = torch.get_float32_matmul_precision()
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    rounded = precision == "tf32" and kind == "cuda"
+    _set("high" if rounded else "highest", rounded, True, False)
     # torch cannot report whether it flushes denormals, so a computation tests it.
     flushed = _flushes()
     torch.set_flush_denormal(flush)
@@ -64,15 +68,16 @@ def arithmetic(
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
-        _set(precisions[0] == "tf32", precisions[1] == "tf32", *before)
+        _set(legacy or "highest", precisions[1] == "tf32", *before)
         for product, earlier in zip(products, precisions, strict=True):
-            product.fp32_precision = earlier
+            if product.fp32_precision != earlier:
+                product.fp32_precision = earlier
 
 
-def _set(matmul: bool, convolution: bool, deterministic: bool, benchmark: bool) -> None:
-    # Writing allow_tf32 writes fp32_precision too. Torch refuses to read allow_tf32 after
-    # fp32_precision alone was written, and torch.compile reads it.
-    torch.backends.cuda.matmul.allow_tf32 = matmul
+def _set(matmul: str, convolution: bool, deterministic: bool, benchmark: bool) -> None:
+    # These functions write fp32_precision too. Torch refuses to read the older settings after
+    # fp32_precision alone was written, and torch.compile reads them.
+    torch.set_float32_matmul_precision(matmul)
     torch.backends.cudnn.allow_tf32 = convolution
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = benchmark

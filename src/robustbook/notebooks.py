@@ -52,8 +52,8 @@ ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # the short form is "100% 10/10 [...]", or "5it [00:05, 1.00s/it]" if the total is unknown.
 BAR = re.compile(
     r"\r[^\r\n]*?(?:"
-    r"\d+%(?:\|[^|\r\n]*\|)? *[\d.]+[kMGTPEZY]?/[\d.]+(?:[kMGTPEZY]? \[[^\]\r\n]*\])?"
-    r"|[\d.]+[kMGTPEZY]? ?\w* \[[\d:]+, [^\]\r\n]*\]"
+    r"\d+%(?:\|[^|\r\n]*\|)? *[\d.]+[kMGTPEZY]?/[\d.]+(?:[kMGTPEZY]? \[[^\r\n]*\])?"
+    r"|[\d.]+[kMGTPEZY]? ?\w* \[[\d:]+, [^\r\n]*\]"
     r") *"
 )
 CURSOR_UP = "\x1b[A"  # nested progress bars write this to return to the first bar
@@ -188,10 +188,11 @@ def execute(
                 cwd=output.parent,
                 progress_bar=False,
                 stderr_file=log or sys.stderr,
-                request_save_on_cell_execute=False,
             )
         except BaseException:
-            write(nbformat.read(working, as_version=4), output)
+            reached = nbformat.read(working, as_version=4)
+            if any(cell.get("execution_count") for cell in reached.cells):
+                write(reached, output)
             raise
         write(clean(nbformat.read(working, as_version=4)), output)
 

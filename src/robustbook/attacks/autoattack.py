@@ -70,7 +70,10 @@ def autoattack(
     radius = check_eps(eps, images)
     logits = propagation.logits(images, goal)
     chance = torch.Generator().manual_seed(propagation.seed)
-    ranks = range(1, min(CLASSES, logits.shape[1] - 1) + 1) if targets is None else [None]
+    classes = logits.shape[1]
+    if targets is None and classes < 4:
+        raise ValueError(f"model must return logits of 4 classes or more, got {classes}")
+    ranks = range(1, min(CLASSES, classes - 1) + 1) if targets is None else [None]
 
     adversarial, spent = images.clone(), torch.zeros_like(goal.labels)
     rows = (~goal.reached(logits)).nonzero().squeeze(1)
@@ -96,7 +99,9 @@ def autoattack(
             made = fab(*given, steps=steps, rank=rank, **common)
         else:
             made = square(*given, eps=bound, queries=queries, **common)
-        won = made.found & (made.distance <= bound * (1 + 1e-6))
+        # A pixel near 1 rounds eps by up to the machine epsilon.
+        tiny = torch.finfo(images.dtype).eps
+        won = made.found & (made.distance <= bound * (1 + 1e-6) + tiny)
         adversarial[rows[won]] = made.images[won]
         spent[rows] += made.steps
         propagation.forwards += made.forwards

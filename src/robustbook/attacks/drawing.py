@@ -3,10 +3,10 @@ repeated.
 """
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -28,3 +28,30 @@ class Drawing(Protocol):
             rows, or one for each row.
         """
         ...
+
+
+def with_draw(model: Any, keys: Int[Tensor, " n"], draw: Any) -> Callable[[Tensor], Tensor]:
+    """Return a randomised model with one fixed draw of its noise, or the model itself if it is not
+    randomised.
+    """
+    found: Any = model.at(keys, draw) if isinstance(model, Drawing) else model
+    return found  # type: ignore[no-any-return]
+
+
+def check_draws(net: nn.Module) -> None:
+    """Raise ValueError if a part of a network is a randomised model, but not the whole network,
+    because then the draw of the part cannot be fixed.
+    """
+    if not isinstance(net, Drawing) and any(isinstance(part, Drawing) for part in net.modules()):
+        raise ValueError(
+            "net must be a randomised model as a whole or have none inside, got "
+            f"{type(net).__name__}, which has one inside"
+        )
+
+
+def check_keys(keys: Int[Tensor, " n"], images: Tensor) -> None:
+    """Raise ValueError unless there is one key for each image."""
+    if len(keys) != len(images):
+        raise ValueError(
+            f"keys must have one key for each of the {len(images)} images, got {len(keys)}"
+        )

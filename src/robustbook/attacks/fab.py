@@ -183,7 +183,7 @@ def displacement(
     tiny = torch.finfo(w.dtype).tiny
     largest = w.flatten(1).abs().amax(1).clamp(min=tiny)
     w, f = w.flatten(1) / largest[:, None], f / largest
-    w = -w * f.sign()[:, None]  # d moves along the sign of w
+    w = torch.where(f[:, None] > 0, -w, w)  # d moves along the sign of w
     room, steep = torch.where(w > 0, 1 - points, points), w.abs()
     rate = steep if norm == math.inf else steep.square()
     end = room if norm == math.inf else room / steep.clamp(min=tiny)
@@ -193,7 +193,7 @@ def displacement(
     used = (rates * ends).cumsum(1)  # the change by all pixels that have reached 0 or 1
     rest = rates.flip(1).cumsum(1).flip(1)  # the rates of all pixels from this one on
     change = torch.cat([used[:, :1] * 0, used[:, :-1]], 1) + ends * rest
-    need = f.abs()[:, None]
+    need = torch.where(f == 0, 1e-4, f.abs())[:, None]  # at a tie, a small step as in DeepFool
     piece = torch.searchsorted(change, need).clamp(max=change.shape[1] - 1)
     before = torch.where(piece > 0, used.gather(1, (piece - 1).clamp(min=0)), 0)
     length = (need - before) / rest.gather(1, piece).clamp(min=tiny)

@@ -35,8 +35,8 @@ def climb(
     """Return the perturbed images after ``steps`` updates that increase the loss. The images are
     detached and lie in the ball of radius eps.
 
-    ``model``: function from images to logits, in evaluation mode. In training mode a batch norm
-        would update its running statistics, which ``torch.func.grad`` does not allow.
+    ``model``: function from images to logits, whose batch norm layers do not update their running
+        statistics (see `running_statistics` and `batch_statistics`).
     ``labels``: the true classes, or any other second argument that ``loss`` accepts.
     ``eps``: radius of the ball around each image, for pixels in [0, 1]; a number, or one per image.
     ``step_size``: size of one update, measured in ``norm``; a number, or one per image.
@@ -69,14 +69,15 @@ def climb(
             delta = delta * (eps / length).clamp(max=1)
         return delta
 
-    # Use torch.func.grad, because it refuses a model that would change its running statistics.
     with torch.no_grad():
         images = images.detach()
         delta = torch.zeros_like(images) if start is None else inside(start.detach() - images)
         iterate = images if start is None else _moved(images, delta, clip and clip_start)
         for step in range(steps):
             if step or gradient is None:
-                gradient = torch.func.grad(total)(iterate)
+                with torch.enable_grad():
+                    point = iterate.detach().requires_grad_()
+                    (gradient,) = torch.autograd.grad(total(point), point)
             delta = inside(iterate - images + step_size * steepest(gradient, norm))
             iterate = _moved(images, delta, clip)
     return iterate

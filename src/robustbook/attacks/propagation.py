@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .batch_norm import batch_statistics, training_norms
+from .buffers import batch_statistics, updates_buffers
 from .drawing import Drawing
 from .goal import Goal
 from .noise import seed_from
@@ -65,8 +65,8 @@ class Propagation:
         self.forwards = 0
         self.backwards = 0
         self._model = model
-        self._numbered = isinstance(model, Drawing)  # stored, because the check is slow
-        self._normalizes = any(training_norms(model))  # by the statistics of the batch
+        self.randomised = isinstance(model, Drawing)  # stored, because the check is slow
+        self._updates = updates_buffers(model)
         self._highest_class = highest_class
         self._draws = draws
         self._average = average
@@ -157,7 +157,7 @@ class Propagation:
 
         This method makes the CPU wait for the GPU, so call it only once, at the end of an attack.
         """
-        wrong = logits.isnan().any()
+        wrong = (logits.isnan() | logits.isposinf()).any()  # minus infinity masks a class
         if self._total is not None:
             wrong |= ~self._total.isfinite()
         if bool(wrong):
@@ -172,7 +172,7 @@ class Propagation:
 
     def _number(self, step: Step) -> Step:
         """Return the draw number of the first noise draw of a step."""
-        if not self._numbered:
+        if not self.randomised:
             return 0
         return self.seed % 2**62 + step * self._draws
 
@@ -181,7 +181,7 @@ class Propagation:
         group. Yield for each group the number of its first draw, and how many draws it contains.
         """
         size = 1
-        if self._numbered:
+        if self.randomised:
             size = max(AT_ONCE.get(images.device.type, 128) // max(len(images), 1), 1)
         for start in range(0, draws, size):
             yield first + start, min(size, draws - start)
@@ -231,7 +231,8 @@ class Propagation:
         logits = logits.detach()
         if self._draws > 1:
             logits = _log_probabilities(logits, count)
-        return logits, gain.detach(), gradient
+        # A model may compute in float64 although its images are float32.
+        return logits.to(images.dtype), gain.detach().to(images.dtype), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
         """Return the attack's objective for several noise draws: the sum of their objectives if
@@ -254,13 +255,13 @@ class Propagation:
         """
         if draws == 1:
             logits, leaf = self._forward(images, goal, first, 1, slope)
-            return logits, [leaf]
+            return logits.to(images.dtype), [leaf]
         parts, leaves = [], []
         for start, count in self._tiles(images, first, draws):
             logits, leaf = self._forward(images, goal, start, count, slope)
             parts.append(_log_probabilities(logits, count))
             leaves.append(leaf)
-        return torch.stack(parts).logsumexp(0) - math.log(draws), leaves
+        return (torch.stack(parts).logsumexp(0) - math.log(draws)).to(images.dtype), leaves
 
     def _forward(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
@@ -274,7 +275,7 @@ class Propagation:
         copies = images.detach().clone()  # keeps the memory format
         if count > 1:
             copies = copies.repeat(count, *[1] * (images.ndim - 1))
-        if self._numbered:
+        if self.randomised:
             draw, keys = first, goal.repeated(count).keys
             assert keys is not None
             if count > 1:
@@ -287,7 +288,7 @@ class Propagation:
 
     def _called(self, model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         try:
-            with batch_statistics(self._model if self._normalizes else None):
+            with batch_statistics(self._model if self._updates else None):
                 logits = model(images.clone() if self._overwrites else images)
         except RuntimeError as error:
             if "leaf" in str(error) and not self._overwrites:

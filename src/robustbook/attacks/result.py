@@ -78,10 +78,10 @@ def judged(
     ``known``: the logits that the attack itself computed for the adversarial images. If the logits
         of the final evaluation differ from `known` only by rounding, the success of the attack is
         computed from `known`, because rounding depends on the batch and may change the predicted
-        class of an image at the class boundary.
+        class of an image at the class boundary. Of a randomised model, only new noise draws count.
     """
     logits = propagation.verdict(adversarial, goal)
-    if known is not None:
+    if known is not None and not propagation.randomised:
         slack = torch.finfo(known.dtype).eps ** 0.5 * known.abs().amax(1)
         rounded = (logits - known).abs().amax(1) <= slack
         logits = torch.where(rounded[:, None], known, logits)

@@ -110,7 +110,7 @@ class Median(nn.Module):
             here = free & (near == median)
             found = found + torch.where(here, near, 0)
             free = free & ~here
-        return found
+        return torch.where(free, median, found)  # NaN, which is equal to no value
 
 
 _EXCHANGES = (

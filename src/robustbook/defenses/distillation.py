@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from robustbook.attacks.buffers import unchanged
+
 
 def distillation(
     net: Callable[[Tensor], Tensor],
@@ -39,7 +41,6 @@ def distillation(
     return {"cross_entropy": F.cross_entropy(net(images.clone()) / temperature, targets)}
 
 
-@torch.no_grad()
 def soft_targets(
     net: Callable[[Tensor], Tensor],
     images: Float[Tensor, "n *shape"],
@@ -50,7 +51,8 @@ def soft_targets(
     mode (training or evaluation).
     """
     _refuse(temperature)
-    return (net(images.clone()) / temperature).softmax(1)
+    with unchanged(net), torch.no_grad():
+        return (net(images.clone()) / temperature).softmax(1)
 
 
 def _refuse(temperature: float) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from robustbook.attacks.batch_norm import batch_statistics, running_statistics
+from robustbook.attacks.buffers import batch_statistics, running_statistics
 from robustbook.attacks.checks import check_choice, check_count, check_eps, check_positive
 from robustbook.attacks.inner import climb
 from robustbook.attacks.losses import Loss
@@ -259,15 +259,9 @@ def gradient_at_image(
     """Return the logits of the images, and the gradient of the loss with respect to the images,
     from one forward pass. Autograd can differentiate the logits with respect to the weights.
     """
-
-    def total(x: Tensor) -> tuple[Tensor, Tensor]:
-        logits = net(x.clone())
-        return loss(logits, labels).sum(), logits
-
-    found: Any = torch.func.vjp(total, images, has_aux=True)
-    value, pull, logits = found
-    with torch.no_grad():
-        (gradient,) = pull(torch.ones_like(value))
+    point = images.detach().clone().requires_grad_()
+    logits = net(point.clone())
+    (gradient,) = torch.autograd.grad(loss(logits, labels).sum(), point, retain_graph=True)
     return logits, gradient
 
 

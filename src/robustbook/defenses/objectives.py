@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustbook.attacks.batch_norm import running_statistics
+from robustbook.attacks.buffers import running_statistics
 from robustbook.attacks.checks import check_integers, check_tolerance
 
 from .inner_attacks import (

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from robustbook.attacks.buffers import unchanged
 from robustbook.attacks.checks import (
     check_count,
     check_images,
@@ -181,9 +182,9 @@ def noisy(
         )
     source = _Source(when)
     for i, layer in enumerate(layers):
-        layer.add_module("noise", Noise(float(init if i == first else inner), source))
+        _add_noise(layer, float(init if i == first else inner), source)
         layer.register_forward_pre_hook(_in_front)
-    return Noisy(found, source, seed)
+    return _wrapped(found, source, seed)
 
 
 def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
@@ -201,12 +202,23 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
     found = _copied(net)
     source = _Source("training")
     for layer in _convolutions(found):
-        layer.add_module("noise", Noise(float(sigma), source))
+        _add_noise(layer, float(sigma), source)
         layer.register_forward_hook(_behind)
     for layer in [layer for layer in found.modules() if isinstance(layer, nn.Linear)]:
-        layer.add_module("noise", Noise(float(sigma), source))
+        _add_noise(layer, float(sigma), source)
         layer.register_forward_pre_hook(_in_front)
-    return Noisy(found, source, seed)
+    return _wrapped(found, source, seed)
+
+
+def _add_noise(layer: nn.Module, sigma: float, source: _Source) -> None:
+    """Give a layer a noise layer that is in the same mode (training or evaluation)."""
+    layer.add_module("noise", Noise(sigma, source).train(layer.training))
+
+
+def _wrapped(net: nn.Module, source: _Source, seed: int) -> Noisy:
+    found = Noisy(net, source, seed)
+    found.training = net.training  # all layers keep their own modes
+    return found
 
 
 @torch.no_grad()
@@ -250,13 +262,25 @@ def ensemble(
     if images.numel():
         low, high = torch.stack(images.aminmax()).tolist()
         check_range(low, high, box)
-    numbers = torch.arange(start, start + draws, device=images.device)
+    with unchanged(net):
+        probabilities = _probabilities(net, images, keys, draws, start, memory)
+    if bool(probabilities.isnan().any()):
+        raise ValueError("net must give finite logits, got NaN or infinity")
+    return probabilities.view(len(images), draws, -1).mean(1)
+
+
+def _probabilities(
+    net: Drawing, images: Tensor, keys: Tensor, draws: int, start: int, memory: int
+) -> Tensor:
+    """Return the class probabilities, one row for each image and draw; the rows of an image are
+    neighbours.
+    """
+    numbers = torch.arange(start, start + draws, device=images.device).repeat(len(images))
     which = torch.arange(len(images), device=images.device).repeat_interleave(draws)
-    numbers = numbers.repeat(len(images))
     rows = min(_ROWS.get(images.device.type, 128), max(1, memory // _row_bytes(net, images)))
     pieces: list[Tensor] = []
     at = 0
-    while at < len(which):
+    while at < len(which) or not pieces:
         part, draw = which[at : at + rows], numbers[at : at + rows]
         try:
             logits = net.at(keys[part], draw)(images[part])
@@ -267,12 +291,7 @@ def ensemble(
             continue
         pieces.append(logits.softmax(1))
         at += len(part)
-    if not pieces:
-        return net.at(keys, start)(images).softmax(1)
-    probabilities = torch.cat(pieces)
-    if bool(probabilities.isnan().any()):
-        raise ValueError("net must give finite logits, got NaN or infinity")
-    return probabilities.view(len(images), draws, -1).mean(1)
+    return torch.cat(pieces)
 
 
 _ROWS = {"cpu": 64, "cuda": 2048}
@@ -304,8 +323,8 @@ def _row_bytes(net: Drawing, images: Tensor) -> int:
 
 
 def _copied(net: nn.Module) -> nn.Module:
-    if any(isinstance(layer, Noise) for layer in net.modules()):
-        raise ValueError("net must be a network without noise layers, got one that has them")
+    if any(isinstance(layer, Noise | Drawing) for layer in net.modules()):
+        raise ValueError("net must be a network without random layers, got one that has them")
     if not _convolutions(net):
         raise ValueError(
             f"net must have convolutions, because noise is added in front of each, "

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustbook.attacks.checks import check_count, check_network, check_positive
+from robustbook.attacks.drawing import check_draws, check_keys, with_draw
 from robustbook.attacks.noise import normal, seed_from
 from robustbook.randomness import generator
 
@@ -51,10 +52,12 @@ class Smoothed(nn.Module):
         The noise of an image depends only on the ``seed``, the image's key and the draw number.
         """
 
+        net = with_draw(self.net, keys, draw)
+
         def logits(images: Tensor) -> Tensor:
+            check_keys(keys, images)
             noise = normal(self._seed, keys, draw, tuple(images.shape[1:]), images.dtype)
-            out: Tensor = self.net(images + self.sigma * noise)
-            return out
+            return net(images + self.sigma * noise)
 
         return logits
 
@@ -67,4 +70,5 @@ def smoothed(net: nn.Module, sigma: float, *, seed: int = 0) -> Smoothed:
     ``seed``: seed of the noise that `Smoothed.at` draws.
     """
     check_network(net)
+    check_draws(net)
     return Smoothed(net, float(check_positive("sigma", sigma)), check_count("seed", seed, 0))

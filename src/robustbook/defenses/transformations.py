@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from robustbook.attacks.checks import check_count, check_images, check_network
+from robustbook.attacks.drawing import Drawing, check_draws, check_keys, with_draw
 from robustbook.attacks.noise import seed_from, uniform
 from robustbook.randomness import generator
 
@@ -50,7 +51,7 @@ class ResizedPadded(nn.Module):
         return f"resized to {self.low}..{self.high}, padded to {self.size}"
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        return self._answer(images, torch.rand(len(images), 3, dtype=torch.float64))
+        return self._answer(self.net, images, torch.rand(len(images), 3, dtype=torch.float64))
 
     def at(
         self, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]
@@ -65,8 +66,13 @@ class ResizedPadded(nn.Module):
         The size and the position of an image depend only on the ``seed``, the image's key and the
         draw number.
         """
-        numbers = self._numbers(keys, draw)
-        return lambda images: self._answer(images, numbers)
+        net, numbers = with_draw(self.net, keys, draw), self._numbers(keys, draw)
+
+        def logits(images: Tensor) -> Tensor:
+            check_keys(keys, images)
+            return self._answer(net, images, numbers)
+
+        return logits
 
     def layout(
         self, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]
@@ -90,15 +96,11 @@ class ResizedPadded(nn.Module):
         top, left = (numbers[:, 1:] * (self.size - side + 1)[:, None]).long().unbind(1)
         return side, top, left
 
-    def _answer(self, images: Tensor, numbers: Tensor) -> Tensor:
-        if len(numbers) != len(images):
-            raise ValueError(
-                f"keys must have one key for each of the {len(images)} images, got {len(numbers)}"
-            )
+    def _answer(self, net: Callable[[Tensor], Tensor], images: Tensor, numbers: Tensor) -> Tensor:
         layout = self._layout(numbers.to(images.device))
         changed = resized_padded(images, *layout, self.size)
         try:
-            logits: Tensor = self.net(changed)
+            return net(changed)
         except RuntimeError as error:
             if "shapes cannot be multiplied" not in str(error):
                 raise
@@ -107,7 +109,6 @@ class ResizedPadded(nn.Module):
                 f"convolutional network with global pooling, got {type(self.net).__name__} "
                 f"({str(error).splitlines()[0]})"
             ) from error
-        return logits
 
 
 def resize_and_pad(
@@ -134,6 +135,7 @@ def resize_and_pad(
             "low, high and size must be whole numbers of pixels with 1 <= low <= high <= size, "
             f"got {low}, {high} and {size}"
         )
+    check_draws(net)
     return ResizedPadded(net, low, high, size, seed)
 
 
@@ -152,8 +154,8 @@ def resized_padded(
     ``size``: the number of pixels per side of the square on which the image is placed.
 
     Resizing from h to ``side`` pixels copies pixel floor(i h / side) of the original row to pixel i
-    of the resized row. The result is the same as that of `torch.nn.functional.interpolate` with
-    mode nearest.
+    of the resized row. The result is that of `torch.nn.functional.interpolate` with mode nearest,
+    except for sizes where torch rounds the factor between them.
     """
     channels, height, width = images.shape[1:]
     place = torch.arange(size, device=images.device)
@@ -200,6 +202,19 @@ class Compressed(nn.Module):
         return found
 
 
+class RandomCompressed(Compressed):
+    """A randomised model with JPEG compression of its input: a randomised model too."""
+
+    def at(
+        self, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]
+    ) -> Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n k"]]:
+        """Return the model with fixed noise, as a function from n images to logits (see
+        `Drawing`).
+        """
+        net = with_draw(self.net, keys, draw)
+        return lambda images: net(self.transformed(images))
+
+
 def jpeg(net: nn.Module, quality: SupportsIndex = 75, *, subsampling: str = "4:2:0") -> Compressed:
     """Return ``net`` with JPEG compression of its input.
 
@@ -214,7 +229,9 @@ def jpeg(net: nn.Module, quality: SupportsIndex = 75, *, subsampling: str = "4:2
     """
     check_network(net)
     _check_codec(quality, subsampling)
-    return Compressed(net, operator.index(quality), subsampling)
+    check_draws(net)
+    kind = RandomCompressed if isinstance(net, Drawing) else Compressed
+    return kind(net, operator.index(quality), subsampling)
 
 
 @torch.no_grad()
@@ -242,7 +259,7 @@ def compressed(
     if not len(whole):
         return images.clone()
     decoded = np.stack([_through(image, quality, subsampling) for image in whole])
-    found = torch.from_numpy(decoded).view(whole.shape).movedim(-1, 1)
+    found = torch.from_numpy(decoded).view(whole.shape).movedim(-1, 1).contiguous()
     return found.to(images.device).to(images.dtype) / 255
 
 

@@ -5,8 +5,7 @@ number is 0, and the key that identifies an image is its row number. Noise depen
 image's key and the draw number, so the logits for an image do not depend on the batch.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,38 +13,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustbook.attacks.buffers import unchanged
 from robustbook.attacks.drawing import Drawing
 
 Model = Callable[[Tensor], Tensor] | Drawing
 PIECE = 1000  # images per forward pass
-
-
-@contextlib.contextmanager
-def unchanged(*models: object) -> Iterator[None]:
-    """Return a context in which forward passes change neither the models' buffers nor torch's
-    random state.
-
-    A batch norm in training mode updates its running statistics, and dropout draws from torch's
-    global generator. In this context, each model uses a copy of its buffers, and torch's random
-    state is restored at the end, so two measurements in a row use the same dropout masks.
-    """
-    modules = {part for model in models if isinstance(model, nn.Module) for part in model.modules()}
-    kept = [
-        (part, name, buffer)
-        for part in modules
-        for name, buffer in part.named_buffers(recurse=False)
-    ]
-    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    devices = [torch.cuda.current_device()] if started else []
-    with torch.random.fork_rng(devices):
-        try:
-            with torch.inference_mode(False):
-                for part, name, buffer in kept:
-                    setattr(part, name, buffer.clone())
-            yield
-        finally:
-            for part, name, buffer in kept:
-                setattr(part, name, buffer)
 
 
 def logits_of(
@@ -162,18 +134,21 @@ def rows_of(images: Float[Tensor, "n *shape"]) -> Int[Tensor, " n"]:
     return torch.arange(len(images), device=images.device)
 
 
-def check_set(images: Tensor, labels: Tensor) -> None:
-    """Raise ValueError if there are no images, or if the labels are not one whole number
-    per image.
+def check_set(images: Tensor, labels: Any) -> None:
+    """Raise ValueError if there are no images, or if the labels are not an int64 tensor with one
+    number per image.
     """
     if not len(images):
         raise ValueError(
             "images must be one or more, got none: an accuracy needs at least one image"
         )
-    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.is_complex():
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise ValueError(f"labels must be an int64 tensor, got {kind}")
+    if labels.shape != images.shape[:1]:
         raise ValueError(
-            f"labels must be one whole number per image, shape ({len(images)},), got "
-            f"{labels.dtype} of shape {tuple(labels.shape)}"
+            f"labels must be one whole number per image, shape ({len(images)},), got shape "
+            f"{tuple(labels.shape)}"
         )
 
 

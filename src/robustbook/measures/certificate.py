@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from scipy.special import betaincinv
 from torch import Tensor
 
+from robustbook.attacks.buffers import unchanged
 from robustbook.attacks.drawing import Drawing
 
 ABSTAIN = -1
@@ -28,7 +29,6 @@ _ROWS = {"cpu": 64, "cuda": 2048}
 """Number of rows in one forward pass; each row is one image with one noise draw."""
 
 
-@torch.no_grad()
 def votes(
     model: Drawing,
     images: Float[Tensor, "n *shape"],
@@ -53,11 +53,12 @@ def votes(
     numbers = torch.arange(start, start + draws, device=images.device).repeat(len(images))
     found = []
     size = _ROWS.get(images.device.type, 64)
-    for row, number in zip(torch.split(rows, size), torch.split(numbers, size), strict=True):
-        logits = model.at(keys[row], number)(images[row])
-        if bool(logits.isnan().any()):
-            raise ValueError("model must give finite logits, got NaN: a vote would mean nothing")
-        found.append(torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]))
+    with unchanged(model), torch.no_grad():
+        for row, number in zip(torch.split(rows, size), torch.split(numbers, size), strict=True):
+            logits = model.at(keys[row], number)(images[row])
+            if bool(logits.isnan().any()):
+                raise ValueError("model must give finite logits, got NaN: a vote means nothing")
+            found.append(torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]))
     return torch.cat(found).view(len(images), draws, -1).sum(1)
 
 

@@ -57,7 +57,7 @@ def curvature(
     """
     if probes < 2:
         raise ValueError(f"probes must be 2 or more, for a standard error, got {probes}")
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         leaf = points.detach().clone().requires_grad_()
         values = function(leaf.clone())  # it may change its input in place
         if values.shape != points.shape[:1]:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from robustbook.attacks.buffers import unchanged
 from robustbook.attacks.checks import check_eps
 from robustbook.diagnosis import check_names
 
@@ -19,7 +20,6 @@ from .answers import (
     gradients,
     refuse_not_finite,
     rows_of,
-    unchanged,
 )
 from .robustness import Attack, strike, survival
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .answers import unchanged
+from robustbook.attacks.buffers import unchanged
 
 
 @torch.no_grad()

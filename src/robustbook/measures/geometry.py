@@ -22,9 +22,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustbook.attacks.buffers import unchanged
 from robustbook.networks import MLP
 
-from .answers import logits_of, refuse_not_finite, unchanged
+from .answers import logits_of, refuse_not_finite
 
 
 @dataclass(frozen=True)

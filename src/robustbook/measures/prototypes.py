@@ -29,7 +29,9 @@ from robustbook.pearson import Intensity, check_intensity, degrees
 
 def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[Tensor, "*s"]:
     """Return eps_min (equation 14) for each pair of prototypes."""
-    return (w1**2).sum(-1) / (w2 - w1).abs().sum(-1)
+    largest = _largest(w1)  # the square of a very small or large number is 0 or infinite
+    relative = ((w1 / largest) ** 2).sum(-1) / ((w2 - w1) / largest).abs().sum(-1)
+    return relative * largest.squeeze(-1)
 
 
 def scaled_ratio(
@@ -83,7 +85,14 @@ def resampled(
 def unit(w: Float[Tensor, "*s n"]) -> Float[Tensor, "*s n"]:
     """Return each vector divided by its l2 norm. Raises ValueError for a vector of zeros."""
     _refuse_zero("w", w)
+    w = w / _largest(w)
     return w / (w**2).sum(-1, keepdim=True).sqrt()
+
+
+def _largest(w: Tensor) -> Tensor:
+    """Return the largest absolute component of each vector, and 1 for a vector of zeros."""
+    found = w.abs().amax(-1, keepdim=True)
+    return torch.where(found > 0, found, 1)
 
 
 def _refuse_zero(name: str, vectors: Tensor) -> None:

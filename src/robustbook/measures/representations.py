@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from robustbook.attacks.buffers import unchanged
 from robustbook.defenses.saturation import Layered
 
-from .answers import refuse_not_finite, unchanged
+from .answers import refuse_not_finite
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from robustbook.arithmetic import arithmetic
 from robustbook.attacks import Adversarial, autoattack, fgsm, margin, pgd, random_signs, square
+from robustbook.attacks.buffers import unchanged
 from robustbook.attacks.propagation import JUDGE
 from robustbook.randomness import generator as generator_of
 from robustbook.runs import later
@@ -28,7 +29,6 @@ from .answers import (
     logits_of,
     predict,
     rows_of,
-    unchanged,
 )
 from .views import rescaled, softened
 

@@ -68,6 +68,6 @@ class _Patches(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        kernels = weight.flatten(1).T.expand(len(grad), -1, -1)
+        kernels = weight.to(grad.dtype).flatten(1).T.expand(len(grad), -1, -1)
         patches = torch.bmm(kernels, grad.flatten(2))  # (n, c kh kw, i j)
         return grad, F.fold(patches, ctx.size, weight.shape[2:], padding=ctx.padding), None, None

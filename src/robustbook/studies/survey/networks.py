@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbook import networks
-from robustbook.attacks.batch_norm import running_statistics
+from robustbook.attacks.buffers import running_statistics
 from robustbook.attacks.checks import check_count, check_positive
 from robustbook.attacks.inner import climb
 from robustbook.data import load

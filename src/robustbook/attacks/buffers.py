@@ -1,0 +1,86 @@
+"""Keep a network's buffers, such as the running statistics of batch norm, as they are while the
+network is attacked or measured.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+
+
+@contextlib.contextmanager
+def unchanged(*models: object) -> Iterator[None]:
+    """Return a context in which forward passes change neither the models' buffers nor torch's
+    random state.
+
+    A batch norm in training mode updates its running statistics, and dropout draws from torch's
+    global generator. In this context, each model uses a copy of its buffers, and torch's random
+    state is restored at the end, so two measurements in a row use the same dropout masks.
+    """
+    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = [torch.cuda.current_device()] if started else []
+    parts = {part for model in models for part in _modules(model)}
+    with torch.random.fork_rng(devices), _copied_buffers(parts):
+        yield
+
+
+@contextlib.contextmanager
+def running_statistics(model: object) -> Iterator[None]:
+    """Let batch norm layers use their running statistics inside the context. All other layers keep
+    their mode.
+    """
+    norms = [part for part in _modules(model) if isinstance(part, _NormBase) and part.training]
+    for layer in norms:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in norms:
+            layer.training = True
+
+
+@contextlib.contextmanager
+def batch_statistics(model: object) -> Iterator[None]:
+    """Let batch norm layers in training mode use the statistics of the batch inside the context,
+    without updating their running statistics. No other buffer changes either.
+    """
+    parts = [part for part in _modules(model) if part.training]
+    # Inside a transform of torch.func a batch norm could not update even a copy.
+    norms = [part for part in parts if isinstance(part, _BatchNorm) and part.track_running_stats]
+    for layer in norms:
+        layer.track_running_stats = False
+    try:
+        with _copied_buffers(part for part in parts if not isinstance(part, _BatchNorm)):
+            yield
+    finally:
+        for layer in norms:
+            layer.track_running_stats = True
+
+
+def updates_buffers(model: object) -> bool:
+    """Return whether a forward pass may change buffers: whether a module in training mode has
+    any.
+    """
+    return any(part.training and any(True for _ in part.buffers(False)) for part in _modules(model))
+
+
+@contextlib.contextmanager
+def _copied_buffers(parts: Iterable[nn.Module]) -> Iterator[None]:
+    """Let the modules use copies of their own buffers inside the context."""
+    kept = [
+        (part, name, buffer) for part in parts for name, buffer in part.named_buffers("", False)
+    ]
+    try:
+        with torch.inference_mode(False):
+            for part, name, buffer in kept:
+                setattr(part, name, buffer.clone())
+        yield
+    finally:
+        for part, name, buffer in kept:
+            setattr(part, name, buffer)
+
+
+def _modules(model: object) -> Iterator[nn.Module]:
+    yield from model.modules() if isinstance(model, nn.Module) else ()
