@@ -1,5 +1,6 @@
 """Write files atomically, so that no incomplete file can remain."""
 
+import itertools
 import os
 import uuid
 from pathlib import Path
@@ -29,3 +30,11 @@ def write_whole(path: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to the first of ``<path>.damaged-1``, ``<path>.damaged-2``, ... that
+    does not exist, and return this path.
+    """
+    names = (path.with_name(f"{path.name}.damaged-{number}") for number in itertools.count(1))
+    return path.rename(next(name for name in names if not name.exists()))

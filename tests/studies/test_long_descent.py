@@ -141,9 +141,13 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.safetensors"
     file.write_bytes(b"nonsense")
     descent = Descent(net, x, far(net, x), 1e-4)
-    with pytest.warns(UserWarning, match="damaged .* set aside as checkpoint.damaged"):
+    with pytest.warns(
+        UserWarning, match="damaged .* set aside as checkpoint.safetensors.damaged-1"
+    ):
         descend(descent, 5, checkpoint=file)
-    assert descent.taken == 5 and file.with_suffix(".damaged").read_bytes() == b"nonsense"
+    assert (
+        descent.taken == 5 and file.with_name(f"{file.name}.damaged-1").read_bytes() == b"nonsense"
+    )
 
 
 def test_the_trace_is_kept_at_logarithmic_points() -> None:

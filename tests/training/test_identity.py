@@ -222,7 +222,9 @@ def test_any_flipped_bit_is_noticed(tmp_path: Path) -> None:
             warnings.simplefilter("always")
             fresh.load(file)
         assert fresh.step == 0 and "is damaged" in str(told[0].message), place
-    assert (tmp_path / "a.damaged").read_bytes() == bad
+        aside = tmp_path / f"{file.name}.damaged-1"
+        assert aside.read_bytes() == bad
+        aside.unlink()
     file.write_bytes(good)
     fresh.load(file)
     assert fresh.step == RECIPE.steps

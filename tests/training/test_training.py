@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -58,15 +58,17 @@ def rising(step: int) -> float:
 
 
 class Coefficient:
-    """A function of the step. A checkpoint names only this type, so a run that the function stops
-    can resume with another function.
+    """A function of the step. It is no attribute of the object, so a checkpoint does not name it,
+    and a run that the function stops can resume with another function.
     """
 
+    functions: ClassVar[dict[int, Callable[[int], float]]] = {}
+
     def __init__(self, function: Callable[[int], float] = rising) -> None:
-        self.function = function
+        self.functions[id(self)] = function
 
     def __call__(self, step: int) -> float:
-        return self.function(step)
+        return self.functions[id(self)](step)
 
 
 class Shift(nn.Module):
@@ -308,19 +310,19 @@ def killed(instant: str, at: int, file: Path) -> None:
 
         return wrapped
 
-    def torn(tensors: dict[str, Tensor], path: Path, meta: dict[str, str]) -> None:
-        whole(tensors, path, meta)
-        kept = path.read_bytes()
-        path.write_bytes(kept[: len(kept) // 2])
+    def torn(path: Path, data: bytes) -> None:
+        part = path.with_name(f".{path.name}.part")
+        part.write_bytes(data[: len(data) // 2])
         perhaps()
-        path.write_bytes(kept)
+        part.unlink()
+        whole(path, data)
 
-    whole = state.save_file
+    whole = state.write_whole
     coefficient = Coefficient()
     if instant == "in a step":
         coefficient = Coefficient(around(rising, first=False))
     elif instant == "in a write":
-        state.save_file = torn
+        state.write_whole = torn
     elif instant == "before the flush":
         os.fsync = around(os.fsync, first=True)
     else:
@@ -368,7 +370,7 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="damaged"):
         run(other, Recipe(steps=9, batch_size=4, lr=0.1), checkpoint=file)
     assert same(weights(whole), weights(other))
-    assert (tmp_path / "checkpoint.damaged").exists()
+    assert (tmp_path / "checkpoint.safetensors.damaged-1").exists()
 
 
 @pytest.mark.parametrize(

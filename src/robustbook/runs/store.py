@@ -29,7 +29,7 @@ import safetensors.torch
 from filelock import BaseFileLock, FileLock, Timeout
 from torch import Tensor
 
-from robustbook.files import write_whole
+from robustbook.files import set_aside, write_whole
 
 from .calls import Call, canonical, digest
 
@@ -442,19 +442,10 @@ def _set_aside(path: Path, damage: _Damage, then: str = "it will be computed aga
     # The JSON is moved first, because a result without JSON does not exist.
     for file in (path, _tensor_path(path)):
         if file.exists():
-            aside = next(p for p in _numbered(file) if not p.exists())
-            file.rename(aside)
-            moved.append(aside.name)
+            moved.append(set_aside(file).name)
     warnings.warn(
         f"{damage}; set aside as {' and '.join(moved)}, {then}", DamagedResult, stacklevel=4
     )
-
-
-def _numbered(path: Path) -> Iterator[Path]:
-    number = 1
-    while True:
-        yield path.with_name(f"{path.name}.damaged-{number}")
-        number += 1
 
 
 def _split(result: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -7,12 +7,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
-from types import CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def fingerprint(images: Any, labels: Tensor) -> str:
@@ -44,9 +44,10 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
     """Return a JSON description of a function or value. Two training objectives count as different
     if their descriptions differ.
 
-    The description of a function contains its name, code, closure, defaults and partial arguments,
-    but no values of global variables. Plain data is returned unchanged; tensors and arrays are
-    described by a hash, dataclasses by their fields, and objects of any other kind by their type.
+    The description of a function contains its name, code, closure, defaults, partial arguments and
+    the global variables that it uses; functions and classes of other modules are described by their
+    names. Plain data is returned unchanged. Tensors and arrays are described by a hash, networks by
+    their layers, parameters and buffers, and other objects by their type and attributes.
     """
     if isinstance(thing, np.generic):
         thing = thing.item()
@@ -77,11 +78,34 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
     if isinstance(thing, FunctionType):
         around = [_content(cell) for cell in thing.__closure__ or ()]
         defaults = [thing.__defaults__, thing.__kwdefaults__]
-        return [name, of(thing.__code__), of(around), of(defaults)]
+        return [name, of(thing.__code__), of(around), of(defaults), of(_used_globals(thing))]
     if is_dataclass(thing) and not isinstance(thing, type):
         values = {field.name: of(getattr(thing, field.name)) for field in fields(thing)}
         return [type(thing).__qualname__, values]
-    return name if hasattr(thing, "__qualname__") else type(thing).__qualname__
+    if isinstance(thing, nn.Module):
+        tensors = [*thing.named_parameters(), *thing.named_buffers()]
+        return [repr(thing), digest(dict(tensors))]
+    if hasattr(thing, "__qualname__"):  # a class, or a function of another language
+        return name
+    return [type(thing).__qualname__, of(getattr(thing, "__dict__", {}))]
+
+
+def _used_globals(function: FunctionType) -> dict[str, object]:
+    """Return the global variables that a function uses, by name, except modules, classes, and
+    functions that another module defines.
+    """
+    codes, names = [function.__code__], set()
+    while codes:
+        code = codes.pop()
+        names |= set(code.co_names)
+        codes += [each for each in code.co_consts if isinstance(each, CodeType)]
+    found = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    return {
+        name: value
+        for name, value in sorted(found.items())
+        if not isinstance(value, ModuleType | type | BuiltinFunctionType)
+        and getattr(value, "__module__", function.__module__) == function.__module__
+    }
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

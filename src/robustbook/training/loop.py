@@ -134,10 +134,10 @@ def fit(
         checkpoint = Path(checkpoint)
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
     names = {
-        "recipe": dataclasses.asdict(recipe),
-        "seeds": [seed],
+        "recipe": described(dataclasses.asdict(recipe)),
+        "seeds": [described(seed)],
         "shuffle": shuffle,
-        "rates": dict(rates or {}),
+        "rates": described(dict(rates or {})),
         "objective": described(objective) if identity is None else identity,
         "coefficient": described(coefficient),
         "retract": described(retract),

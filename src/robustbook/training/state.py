@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
+
+from robustbook.files import set_aside, write_whole
 
 from .identity import differences, digest
 from .recipe import Recipe
@@ -121,11 +122,7 @@ class State:
         run = {"step": self.step, "seconds": self.seconds + since, "names": self.names}
         meta = {"run": json.dumps(run), "identity": json.dumps(self._identity())}
         meta["sha256"] = digest(tensors, meta)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        save_file(tensors, part, meta)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, save(tensors, meta))
 
     def load(self, path: Path) -> None:
         """Load the state from a checkpoint, to resume the run.
@@ -141,8 +138,7 @@ class State:
                 raise ValueError("its contents do not match their hash")
         # A corrupted header can lack the hash, have wrong names or be invalid text.
         except (SafetensorError, ValueError, TypeError, KeyError) as error:
-            aside = path.with_suffix(".damaged")
-            path.replace(aside)
+            aside = set_aside(path)
             warnings.warn(
                 f"{path} is damaged ({error}); set aside as {aside.name}, training begins anew",
                 stacklevel=3,

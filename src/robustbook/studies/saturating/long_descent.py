@@ -8,7 +8,6 @@ pass and Adam for one image and a sigmoid MLP; its loop allocates no tensors, an
 fast.
 """
 
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +19,10 @@ from jaxtyping import Float
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from robustbook.files import set_aside, write_whole
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
@@ -136,11 +136,7 @@ class Descent:
         """Write a checkpoint of the attack to a file atomically."""
         held = {"image": self.image, "first": self.first, "second": self.second}
         held["trace"] = torch.tensor(trace, dtype=torch.float64)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        save_file(held, part, {"taken": str(self.taken)})
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, save(held, {"taken": str(self.taken)}))
 
     def load(self, path: Path) -> list[list[float]]:
         """Load a checkpoint and return its measurements; if it is damaged, rename it and start the
@@ -151,8 +147,7 @@ class Descent:
                 held = {name: file.get_tensor(name) for name in file.keys()}
                 taken = int(file.metadata()["taken"])
         except SafetensorError as error:
-            aside = path.with_suffix(".damaged")
-            path.replace(aside)
+            aside = set_aside(path)
             warnings.warn(
                 f"{path} is damaged ({error}); set aside as {aside.name}, the attack starts again",
                 stacklevel=3,
