@@ -1,6 +1,6 @@
 """Compare the numbers of the papers with our measurements, and give a verdict on each number."""
 
-from .build import Entry, Ledger, build, read_reasons, unexplained
+from .build import Entry, Ledger, build, read_reasons
 from .claims import STATUSES, Claim, read_claims, status
 from .intervals import difference_interval, prediction_interval
 from .records import (
@@ -56,6 +56,5 @@ __all__ = [
     "status",
     "summary",
     "text_table",
-    "unexplained",
     "write_record",
 ]

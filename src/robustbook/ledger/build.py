@@ -354,17 +354,6 @@ def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
     return reasons
 
 
-def unexplained(ledger: Ledger, reasons: Mapping[str, str]) -> list[str]:
-    """Return the ids of the papers' numbers that were not reproduced and have no hand-written
-    explanation.
-    """
-    return [
-        entry.id
-        for entry in ledger.entries
-        if entry.verdict == "not reproduced" and entry.id not in reasons
-    ]
-
-
 def _known(name: str, given: str | None, accepted: Iterable[str]) -> None:
     if given is not None and given not in set(accepted):
         raise ValueError(f"{name} must be one of {', '.join(sorted(accepted))}, got {given!r}")

@@ -127,17 +127,14 @@ def places(record: Record) -> dict[str, str]:
     return {**PLACES, **own}
 
 
-def images(record: Record, network: str, defense: str | None = None) -> str:
+def images(record: Record, network: str) -> str:
     """Return, as text, the number of test images from which a network's accuracies were
     computed.
     """
     of = [
         row.images
         for row in record.rows
-        if row.name == "accuracy"
-        and row.images
-        and row.setting.get("network") == network
-        and defense in (None, row.setting.get("defense"))
+        if row.name == "accuracy" and row.images and row.setting.get("network") == network
     ]
     return f"{min(of):,} test images"
 

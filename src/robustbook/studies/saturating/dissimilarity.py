@@ -116,9 +116,7 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
     }
 
 
-def condense(
-    item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
-) -> Record:
+def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the tests of the paper's two patterns, the mean dissimilarities in each layer, and the
     dissimilarity matrices of the first seed.
 

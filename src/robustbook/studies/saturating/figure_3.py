@@ -7,4 +7,4 @@ from . import dissimilarity
 PAPER, ITEM, NETWORK = "saturating", "figure-3", "sigmoid-mlp"
 Parameters = dissimilarity.Parameters
 calls = partial(dissimilarity.calls, NETWORK)
-condense = partial(dissimilarity.condense, ITEM, NETWORK)
+condense = partial(dissimilarity.condense, ITEM)

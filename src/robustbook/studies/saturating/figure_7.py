@@ -9,4 +9,4 @@ from . import dissimilarity
 PAPER, ITEM, NETWORK = "saturating", "figure-7", "relu-mlp"
 Parameters = dissimilarity.Parameters
 calls = partial(dissimilarity.calls, NETWORK)
-condense = partial(dissimilarity.condense, ITEM, NETWORK)
+condense = partial(dissimilarity.condense, ITEM)

@@ -188,7 +188,7 @@ def setting(network: Networks, profile: str) -> Setting:
     return _SETTINGS[profile][network]
 
 
-def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -> Recipe:
+def _recipe(images: int, epochs: int, batch: int, lr: float) -> Recipe:
     """Return a training recipe with SGD and Nesterov momentum.
 
     The learning rate rises over the first fifth of the steps and then falls.
@@ -204,7 +204,7 @@ def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -
         channels_last=True,
         nesterov=True,
         warmup=0.2,
-        augmentation=Augmentation(mirror=True, padding=padding),
+        augmentation=Augmentation(mirror=True, padding=4),
     )
 
 

@@ -183,7 +183,7 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 
 @step(version=1)
-def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
+def smooth(images: int, draws: int, seed: int) -> dict[str, object]:
     """Train a small smooth network on digits; then measure how much noise increases its loss for
     each noise scale in `SMALL`, and the trace and the Frobenius norm of the Hessian.
 

@@ -259,7 +259,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             if key[:3] == (network, defense, seed):
                 pieces.setdefault(key[3], []).append(done)
         labels = {"network": network, "defense": defense}
-        rows += _targets(pieces, network, defense, seed)
+        rows += _targets(pieces, defense, seed)
         found = {k: _outcome(parts) for k, parts in pieces.items() if isinstance(k, tuple)}
         if not found:
             continue
@@ -389,9 +389,7 @@ def _certified(
     ]
 
 
-def _targets(
-    pieces: Mapping[Any, Sequence[Done]], network: str, defense: str, seed: int
-) -> Iterator[Row]:
+def _targets(pieces: Mapping[Any, Sequence[Done]], defense: str, seed: int) -> Iterator[Row]:
     """Yield the results for VGG16 that are compared with numbers in the authors' later logs."""
     start = f"{TARGETS}/later"
     if "averaged" in pieces:
