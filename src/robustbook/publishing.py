@@ -165,7 +165,7 @@ def _together(asked: Parameters, published: Parameters) -> Parameters:
     """Return parameters with all seeds and all parts (such as networks) of ``published``, which
     come first, and of ``asked``.
     """
-    seeds = {*(published.seeds or ()), *(asked.seeds or ())}
+    seeds = {*published.seeds, *asked.seeds}
     changed: dict[str, Any] = {"seeds": tuple(sorted(seeds))}
     for name, values in published.parts().items():
         if getattr(published, name) != getattr(asked, name):
@@ -188,7 +188,7 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
     chosen = parameters.parts()
     found: dict[Cell, list[Call]] = {}
     for values in product(*chosen.values()):
-        for seed in parameters.seeds or ():
+        for seed in parameters.seeds:
             one: dict[str, Any] = {
                 name: (value,) if isinstance(getattr(parameters, name), tuple | None) else value
                 for name, value in zip(chosen, values, strict=True)

@@ -17,7 +17,7 @@ TABLE_1 = study("saturating/table-1").Parameters
 def test_defaults_are_the_published_page() -> None:
     """A notebook that is opened and run with its defaults computes nothing."""
     p = check(TABLE_1, {})
-    assert (p.profile, p.seeds, p.eps) == ("published", None, 0.25)
+    assert (p.profile, p.seeds, p.eps) == ("published", (), 0.25)
 
 
 def test_a_profile_brings_its_own_seeds_and_a_list_becomes_a_tuple() -> None:

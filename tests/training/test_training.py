@@ -11,12 +11,15 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from robustbook.defenses import adversarial_training
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
 from robustbook.training import Diverged, Fitted, Objective, Recipe, fit, loop, state, steps
+from robustbook.training.identity import digest
 
 N, BATCH = 23, 4  # five batches per epoch; three images are left over
 PER_EPOCH = N // BATCH
@@ -285,6 +288,24 @@ def test_a_finished_run_resumed_gives_the_same(tmp_path: Path) -> None:
     terms = run(again, ADAM, checkpoint=file).terms
     assert same(weights(first), weights(again))
     assert list(terms) == ["cross_entropy", "penalty"]
+    assert all(torch.equal(values, expected[name]) for name, values in terms.items())
+
+
+def test_an_earlier_checkpoint_resumes(tmp_path: Path) -> None:
+    """Its sums and its history of the loss terms have a last axis of length 1."""
+    file, whole = tmp_path / "a.safetensors", network()
+    expected = run(whole, ADAM).terms
+    with pytest.raises(KeyboardInterrupt):
+        run(network(), ADAM, coefficient=interrupted(7), checkpoint=file, every=0.0)
+    with safe_open(file, "pt") as opened:
+        meta = dict(opened.metadata())
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+    for name in ("running", "history"):
+        tensors[name] = tensors[name].unsqueeze(-1)
+    del meta["sha256"]
+    save_file(tensors, file, {**meta, "sha256": digest(tensors, meta)})
+    terms = run(net := network(), ADAM, checkpoint=file).terms
+    assert same(weights(net), weights(whole))
     assert all(torch.equal(values, expected[name]) for name, values in terms.items())
 
 

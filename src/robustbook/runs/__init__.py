@@ -3,7 +3,7 @@
 This package contains nothing about machine learning.
 """
 
-from .calls import Call, Step, later, step
+from .calls import Call, Step, graph, later, step
 from .engine import run
 from .execute import (
     Context,
@@ -13,7 +13,7 @@ from .execute import (
     default_workers,
     runs_on,
 )
-from .planning import Plan, StepPlan, graph, plan
+from .planning import Plan, StepPlan, plan
 from .store import DamagedResult, Done, Refused, Store, ran_on, store_path
 
 __all__ = [

@@ -13,7 +13,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -181,6 +181,23 @@ def later(default: Any) -> Any:
     still found.
     """
     return field(default=default, metadata={"later": True})
+
+
+def graph(calls: Sequence[Call]) -> dict[str, Call]:
+    """Return the function calls and all calls on which they depend, as a dict from keys to calls,
+    in which each call comes after the calls on which it depends.
+    """
+    found: dict[str, Call] = {}
+
+    def visit(call: Call) -> None:
+        if call.key not in found:
+            for dependency in call.dependencies:
+                visit(dependency)
+            found[call.key] = call
+
+    for call in calls:
+        visit(call)
+    return found
 
 
 def canonical(content: object) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from robustbook.durations import duration
 
-from .calls import Call, digest
+from .calls import Call, digest, graph
 from .execute import default_workers, runs_on
 from .source import fingerprint
 from .store import Store, ran_on
@@ -101,23 +101,6 @@ class Plan:
                 "version is raised."
             )
         return " ".join(parts)
-
-
-def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return the function calls and all calls on which they depend, as a dict from keys to calls,
-    in which each call comes after the calls on which it depends.
-    """
-    found: dict[str, Call] = {}
-
-    def visit(call: Call) -> None:
-        if call.key not in found:
-            for dependency in call.dependencies:
-                visit(dependency)
-            found[call.key] = call
-
-    for call in calls:
-        visit(call)
-    return found
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from robustbook.files import set_aside, write_whole
 
-from .calls import Call, canonical, digest
+from .calls import Call, canonical, digest, graph
 
 _START = Path.cwd()
 """The folder in which this process started, from which a relative path in ROBUSTBOOK_STORE is
@@ -227,17 +227,13 @@ class Store:
         Raises Refused if a file is damaged, or if there is no result.
         """
         size, new = other._copy(self._json_path(call.key))
-        self._give_notes(call, other)
-        return size, new
-
-    def _give_notes(self, call: Call, other: "Store") -> None:
-        for below in call.dependencies:
+        for below in graph(call.dependencies).values():
             path = other._json_path(below.key).with_suffix(_ELSEWHERE)
             known = None if path.exists() else self.known(below)
             if known is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(path, _signed({name: known[name] for name in _OF_A_NOTE}))
-            self._give_notes(below, other)
+        return size, new
 
     def lock(self, call: Call) -> BaseFileLock:
         """Return the lock for computing this function call. The lock is released when the process

@@ -5,12 +5,14 @@ Each field has a description of its valid values, which the error for an invalid
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
+
+from robustbook.ledger import Record, Row
 
 T = TypeVar("T", bound="Parameters")
 STRICT = ConfigDict(extra="forbid", strict=True)
@@ -32,6 +34,13 @@ AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list)
 """A validator that converts lists to tuples, because notebooks and papermill pass lists."""
 
 
+def _listed(seeds: Any) -> Any:
+    """Convert a list of seeds to a tuple, and None to the empty tuple."""
+    if seeds == []:
+        raise ValueError("empty")
+    return () if seeds is None else tuple(seeds) if isinstance(seeds, list) else seeds
+
+
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise ValueError("repeated")
@@ -39,10 +48,7 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...],
-    Field(min_length=1),
-    AS_TUPLE,
-    AfterValidator(_distinct),
+    tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), AfterValidator(_distinct)
 ]
 
 
@@ -68,13 +74,13 @@ class Parameters:
         Field(description="published (show the record), quick (embedded data) or paper (MNIST)"),
     ] = "published"
     seeds: Annotated[
-        Seeds | None,
+        Seeds,
         Field(description="a list of distinct whole numbers from 0, or None for the profile's own"),
-    ] = None
+    ] = ()
 
     def __post_init__(self) -> None:
-        if self.seeds is None and self.profile in self.own_seeds:
-            object.__setattr__(self, "seeds", self.own_seeds[self.profile])
+        if not self.seeds:
+            object.__setattr__(self, "seeds", self.own_seeds.get(self.profile, ()))
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
         """Return the chosen parts of the study, such as networks: the values of the parameters in
@@ -89,6 +95,17 @@ class Parameters:
     def plain(self) -> dict[str, Any]:
         """Return the parameters as a dict that can be stored with the results."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def record(
+        self,
+        paper: str,
+        item: str,
+        rows: Iterable[Row],
+        arrays: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Return the record of a run with these parameters and seeds."""
+        arrays = dict(arrays or {})
+        return Record(paper, item, self.profile, self.plain(), self.seeds, tuple(rows), arrays)
 
 
 def accepted(parameters: type[Parameters]) -> dict[str, str]:

@@ -38,7 +38,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per triple (network,
     method, seed).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
         networks = setting.networks(seed)
@@ -52,7 +51,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the test error and rho_2 of each network, and how much fine-tuning increases rho_2,
     for comparison with the increase that the DeepFool paper states.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for (network, method, seed), done in results.items():
         rows += _network(network, method, seed, done.values)
@@ -65,7 +63,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 rows.append(
                     Row(gain, "percent", f"{PAPER}/anchor-deepfool-text/{target}", seed=seed)
                 )
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _network(network: str, method: str, seed: int, values: Mapping[str, Any]) -> Iterator[Row]:

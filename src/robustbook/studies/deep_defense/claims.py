@@ -167,7 +167,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per key (network, seed,
     purpose, method).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
         nets = setting.networks(seed)
@@ -191,7 +190,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return for each seed one row for every claim, and one for every measured number."""
-    assert p.seeds is not None
     rows: list[Row] = []
     for (network, seed, what, method), done in results.items():
         labels = {"network": network, "method": method, "what": what}
@@ -201,7 +199,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         of = {key[2:]: d.values for key, d in results.items() if key[:2] == (MAIN, seed)}
         if of:
             rows += _verdicts(seed, of)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _verdicts(seed: int, of: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[Row]:

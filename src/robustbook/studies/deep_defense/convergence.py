@@ -19,7 +19,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per key (network,
     method, seed, epoch). Epoch 0 means the reference network.
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
         networks = setting.networks(seed)
@@ -32,7 +31,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the points of the curves, and the values after the last epoch."""
-    assert p.seeds is not None
     rows: list[Row] = []
     for (network, method, seed, epoch), done in results.items():
         labels = {"network": network, "method": method, "epoch": epoch}
@@ -41,7 +39,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     for network, setting, seed in p.runs():
         of = {key[1::2]: d.values for key, d in results.items() if key[::2] == (network, seed)}
         rows += _last(network, seed, of, setting.kept)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _last(

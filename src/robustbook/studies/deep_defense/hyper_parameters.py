@@ -52,7 +52,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per pair (method or
     "reference", seed).
     """
-    assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -68,7 +67,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
     We could not read this figure, so no pattern is tested.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for (method, seed), done in results.items():
         labels: dict[str, Any] = {"method": "reference"}
@@ -81,4 +79,4 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         for name in ("c", "lambda", "d"):
             target = f"{PAPER}/figure-hyper-parameters/lenet-{name}/rho2"
             rows.append(Row(usual, "ratio", target, seed=seed))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)

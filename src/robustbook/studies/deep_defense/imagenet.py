@@ -71,7 +71,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per key (architecture,
     method, seed, purpose).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for architecture in p.architectures:
         model = Model(architecture, p.weights, p.root, p.crop)
@@ -94,7 +93,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     The claim says that the norm of an image is a thousand times the norm of its adversarial
     perturbation; we test it on the reference network with the smallest rho_2.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     of = {key: done.values for key, done in results.items()}
     for architecture in p.architectures:
@@ -123,4 +121,4 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             rows.append(Row(after / before, "ratio", gain, seed=seed))
     smallest = min(of[a, "reference", p.seeds[0], "read"]["rho"] for a in p.architectures)
     rows.append(Row(1 / smallest, "ratio", f"{PAPER}/claim-1/check"))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)

@@ -38,7 +38,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per triple (layer, c,
     seed). With layer "all", the regulariser may change all layers.
     """
-    assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     usual = Method("deep-defense")
     found: dict[tuple[Any, ...], Call] = {}
@@ -55,7 +54,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the accuracy and rho_2 of each network and, for each layer, its best rho_2. No pattern
     is tested, because we could not read the paper's figure.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for (layer, c, seed), done in results.items():
         labels = {"layer": layer, "c": c}
@@ -64,7 +62,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     for seed in p.seeds:
         of = {key[:2]: done.values for key, done in results.items() if key[2] == seed}
         rows += _best(seed, of, CS[p.profile])
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _best(

@@ -65,7 +65,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per triple (network,
     implementation of DeepFool, seed).
     """
-    assert p.seeds is not None
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images
     return {
         (network, preset, seed): compare(setting.start(seed), preset, images)
@@ -78,13 +77,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the quantities that `compare` measures, with one row per network, implementation of
     DeepFool and seed. The paper has no such numbers.
     """
-    assert p.seeds is not None
     rows = tuple(
         row
         for (network, preset, seed), done in results.items()
         for row in _rows(network, preset, seed, done)
     )
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, rows)
+    return p.record(PAPER, ITEM, rows)
 
 
 def _rows(network: str, preset: str, seed: int, done: Done) -> Iterator[Row]:

@@ -104,7 +104,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     seed, purpose). The purpose is "network" (training), "read" (measurement) or "fgs" (accuracy
     under FGS).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
         networks = SETTINGS[p.profile].networks(seed)
@@ -120,7 +119,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the results of the replication's three networks and of our additional networks, and
     the curves over the epochs.
     """
-    assert p.seeds is not None
     methods = list(SETTINGS[p.profile].networks(0))
     rows: list[Row] = []
     arrays: dict[str, Any] = {"eps": list(GRID)}
@@ -139,7 +137,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         rows.append(Row(most, "none", None, "difference", seed))
         eps = eps_ref(results[THEIRS, seed, "read"])
         rows.append(Row(eps, "none", None, "eps_ref", seed))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def _network(method: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:

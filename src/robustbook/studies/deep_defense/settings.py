@@ -86,7 +86,7 @@ class Parameters(parameters.Parameters):
     def runs(self) -> Iterator[tuple[Networks, "Setting", int]]:
         """Yield a triple (name, settings, seed) for each chosen network and each of its seeds."""
         for network, own in self.chosen().items():
-            for seed in (self.seeds or ())[: own.seeds]:
+            for seed in self.seeds[: own.seeds]:
                 yield network, own, seed
 
     def chosen(self) -> dict[Networks, "Setting"]:

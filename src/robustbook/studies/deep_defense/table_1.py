@@ -29,7 +29,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per key (network,
     method, seed, purpose).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
         networks = setting.networks(seed)
@@ -43,14 +42,13 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the results that are compared with the paper's numbers, and the other measurements."""
-    assert p.seeds is not None
     rows: list[Row] = []
     for network, setting, seed in p.runs():
         of = {key[1:]: done for key, done in results.items() if key[0] == network}
         for method in setting.networks(seed):
             rows += _network(network, method, seed, of, setting.test)
         rows += _compared(network, seed, of)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _network(

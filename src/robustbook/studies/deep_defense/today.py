@@ -119,7 +119,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per key (network,
     method, seed, purpose).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
     for network, setting in p.chosen().items():
@@ -145,7 +144,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
     The paper has no numbers to compare with this study.
     """
-    assert p.seeds is not None
     # These are the images that the networks of all methods classify correctly.
     shared: dict[tuple[str, int], Tensor] = {}
     for (network, _, seed, what), done in results.items():
@@ -162,7 +160,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             rows += _medians(done, seed, labels, shared[network, seed])
         else:
             rows += _accuracies(done, seed, labels)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:

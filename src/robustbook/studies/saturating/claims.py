@@ -49,7 +49,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict whose keys are tuples that begin with
     "ablation", "error", "descents" or "apart".
     """
-    assert p.seeds is not None
     return {
         **printed_settings.calls(p.profile, p.seeds),
         **ablations.calls(p.profile, p.seeds, _every(p)),
@@ -61,14 +60,13 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the results that are compared with the paper's numbers, and those of further variants
     of training and of the attack by Adam.
     """
-    assert p.seeds is not None
     rows = (
         *printed_settings.rows(p.profile),
         *printed_settings.errors(results, p.profile, p.seeds),
         *ablations.rows(results, p.profile, p.seeds, _every(p), p.points),
         *descents.rows(results, p.seeds, p.step_size),
     )
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, rows)
+    return p.record(PAPER, ITEM, rows)
 
 
 def _every(p: Parameters) -> int:

@@ -83,7 +83,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per key (network,
     method, seed, purpose).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
     table = readings(p.eps)
@@ -121,7 +120,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the accuracy of each network under each attack, the curves of accuracy against eps,
     and the results that have a verdict in the book.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     curves: dict[str, list[list[float]]] = {}
     for key in dict.fromkeys(key[:3] for key in results):
@@ -151,7 +149,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         rows.append(Row(n, "count", None, "images", seed, setting=labels))
         if (network, method) == ("sigmoid-mlp", "saturated"):
             rows += _answers(own, unmoved["float32"], seed, min(p.controls, CONTROLS[p.profile]))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), {"eps": DRAWN, **curves})
+    return p.record(PAPER, ITEM, rows, {"eps": DRAWN, **curves})
 
 
 def _accuracies(

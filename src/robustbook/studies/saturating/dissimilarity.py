@@ -106,7 +106,6 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per pair (method,
     seed).
     """
-    assert p.seeds is not None
     size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
     return {
         (method, seed): dissimilarities(train(training, seed), size)
@@ -123,7 +122,6 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
     A dissimilarity matrix is symmetric, so only the entries on and below its diagonal are stored,
     row by row.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
     lower = torch.tril_indices(SIDE, SIDE)
@@ -135,7 +133,7 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
                 arrays[f"matrix/{method}/{layer}"] = [float(f"{value:.4g}") for value in half]
     for seed in p.seeds:
         rows += _claims(item, p, seed, {m: results[m, seed].values for m in COMPARED})
-    return Record(PAPER, item, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, item, rows, arrays)
 
 
 def _over(a: float, b: float) -> float:

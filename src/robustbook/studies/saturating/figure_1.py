@@ -66,7 +66,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per triple (network,
     method, seed).
     """
-    assert p.seeds is not None
     return {
         (network, method, seed): weights(train(training, seed), p.bins)
         for seed in p.seeds
@@ -78,7 +77,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the measurements of each layer, the results that are compared with the paper, and the
     histograms of the first seed.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
     for (network, method, seed), done in results.items():
@@ -94,7 +92,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 results[network, method, seed].values for method in ("saturated", "vanilla")
             )
             rows.append(pattern(seed, ours, theirs))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> Iterator[Row]:

@@ -78,7 +78,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per triple (network,
     method, seed).
     """
-    assert p.seeds is not None
     return {
         (network, method, seed): activities(
             train(training, seed), TEST[p.profile], p.thresholds, p.bins
@@ -92,7 +91,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the measurements of each layer, the results that are compared with the paper, and the
     histograms of the first seed.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
     for (network, method, seed), done in results.items():
@@ -109,7 +107,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         rows += [_larger(seed, *sigmoid), _lower(seed, *relu)]
         drawn = sum(len(of["min"]) for of in (sigmoid[0], relu[0]))
         rows.append(Row(drawn, "none", f"{PAPER}/{ITEM}/vanilla-row", seed=seed))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def _layers(

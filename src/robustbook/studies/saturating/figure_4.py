@@ -148,7 +148,6 @@ def calls(p: Parameters, network: Name = "sigmoid-mlp") -> dict[tuple[Any, ...],
     """Return the computations that the study runs, as a dict with one entry per pair (method,
     seed).
     """
-    assert p.seeds is not None
     size = TEST[p.profile]
     return {
         (method, seed): geometry(
@@ -163,7 +162,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the results that are compared with the paper's numbers, the results with other
     thresholds, and the curves of the first seed.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     curves: dict[str, list[Any]] = {}
     for seed in p.seeds:
@@ -188,7 +186,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 target = f"{PAPER}/{ITEM}/grown-singular-values-{method}"
                 paths = [path(results[method, seed], i, "even") for i in range(len(PAIRS))]
                 rows.append(Row(fmean(map(grown, paths)), "count", target, seed=seed))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), curves)
+    return p.record(PAPER, ITEM, rows, curves)
 
 
 def _name(pair: tuple[int, int]) -> str:

@@ -42,7 +42,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the measurements on each path, two averages over the paper's four paths, which are
     compared with its claims, and the curves of the first seed.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     curves: dict[str, list[Any]] = {}
     for (method, seed), result in results.items():
@@ -59,4 +58,4 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             for found in even:
                 for name, curve in drawn(found).items():
                     curves.setdefault(f"{method}/{name}", []).append(curve)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), curves)
+    return p.record(PAPER, ITEM, rows, curves)

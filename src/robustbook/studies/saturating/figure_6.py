@@ -115,7 +115,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with keys ("pearson", seed) and
     (network, method, seed).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
         found["pearson", seed] = pearson(KURTOSES, p.n, p.draws, seed)
@@ -128,7 +127,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the results that are compared with the paper's numbers, and the scaled ratios averaged
     over all random pairs of prototypes.
     """
-    assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]
     for seed in p.seeds:
         tensors = results["pearson", seed].tensors
@@ -140,7 +138,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 rows.append(Row(ratio, "ratio", None, "scaled ratio", seed, setting=labels))
         rows += _of_the_curve(curves, seed)
         rows += _of_own_weights(results, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), _closed())
+    return p.record(PAPER, ITEM, rows, _closed())
 
 
 def _bounds(n: int) -> Iterator[tuple[str, float]]:

@@ -154,7 +154,6 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
     The paper says that the ReLU MLP behaves like the sigmoid MLP, so it is attacked only by the
     variant of L-BFGS that is compared with the paper.
     """
-    assert p.seeds is not None
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
     networks = mlps(p.profile)
     searches = {"sigmoid-mlp": tuple(READINGS.values()), "relu-mlp": (READINGS[MAIN],)}
@@ -172,7 +171,6 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
     """Return the results that are compared with the paper's numbers, the numbers of successes and
     failures of every variant of L-BFGS, and the images of the first seed.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for (network, method, seed), done in results.items():
         labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
@@ -192,7 +190,7 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
         method: _written(results["sigmoid-mlp", method, p.seeds[0]].tensors["images"])
         for method in COMPARED
     }
-    return Record(PAPER, item, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, item, rows, arrays)
 
 
 def _written(images: UInt8[Tensor, "k k h w"]) -> list[list[str]]:

@@ -241,7 +241,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per triple (rule for
     the source image, precision, seed).
     """
-    assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")
     saturated = mlps(p.profile)["sigmoid-mlp", "saturated"]
@@ -260,7 +259,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: for each attack, its number of steps, its last measurements, and
     its time in seconds; for the first seed, also all measurements and the images.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
     for (rule, precision, seed), done in results.items():
@@ -271,7 +269,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 arrays[f"{name} {traced}"] = column
             arrays[f"{name} image"] = done.tensors["to"].view(28, 28).double().numpy().round(3)
             arrays[f"{rule} start"] = done.tensors["from"].view(28, 28).double().numpy().round(3)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def _rows(done: Done, setting: dict[str, str | float | int | bool], seed: int) -> Iterator[Row]:

@@ -44,7 +44,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per key (network,
     training method, seed, what is computed).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     main = (Attack("none"), readings(p.eps)[MAIN])
     fgsm = Attack("fgsm", p.eps, clip=True)
@@ -68,7 +67,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the results that are compared with the paper's numbers, and the accuracies under the
     other attacks.
     """
-    assert p.seeds is not None
     size = TEST[p.profile]
     rows: list[Row] = []
     for seed in p.seeds:
@@ -90,7 +88,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 loss = main[network, "vanilla"][0] - clean
                 rows.append(Row(loss, "percent", f"{target}/clean-loss", seed=seed))
             rows += _controls(p, results, network, method, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _controls(

@@ -84,7 +84,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per key (changed
     setting, its new value, seed, what is computed).
     """
-    assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))
     found: dict[tuple[Any, ...], Call] = {}
@@ -100,7 +99,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the accuracy for each training, attack and seed; none is compared with a number of the
     paper.
     """
-    assert p.seeds is not None
     rows = []
     for (varied, how, seed, what), done in results.items():
         setting: dict[str, str | float | int | bool] = {"varied": varied, "how": how}
@@ -114,4 +112,4 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             rows.append(Row(accuracy, "percent", None, "accuracy", seed, setting=labels))
             if reading != "clean":
                 rows.append(Row(unmoved, "percent", None, "unmoved", seed, setting=labels))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)

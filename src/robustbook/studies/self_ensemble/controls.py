@@ -123,7 +123,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     seed, measurement, index of the job's first test image). The measurement is a value of c, the
     name of a PGD attack, or ``times``. The value c = 0 stands for clean images.
     """
-    assert p.seeds is not None
     size = SIZES[p.profile]
     found: dict[tuple[Any, ...], Call] = {}
     for network, own in p.chosen().items():
@@ -161,7 +160,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     distortion and under PGD, and the training times relative to those of a network without a
     defense.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     cells = {key: done for key, done in results.items() if isinstance(key[3], float)}
     for seed in p.seeds:
@@ -187,7 +185,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             rows += _times(network, list(timed(own)), done, p.seeds[0])
         for seed in p.seeds:
             rows += _fooled(network, seed, results)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _under_pgd(network: str, defense: str, seed: int, parts: Sequence[Done]) -> Iterator[Row]:

@@ -35,7 +35,6 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
     seed, c, index of the job's first test image). The regime says whether the noise is on in
     training, at test time, in both, or in neither.
     """
-    assert p.seeds is not None
     return {
         (network, regime, seed, c, first): call
         for network, own in p.chosen().items()
@@ -55,14 +54,13 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
     """Return the study's results: accuracy and distortion at each point of the figure, and the
     results that test the paper's comparisons.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
         found = swept(results, seed)
         for (network, regime, c), at in found.items():
             rows += cell(network, regime, c, seed, at, {})
         rows += _compared({(r, c): at for (net, r, c), at in found.items() if net == "vgg16"}, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]:

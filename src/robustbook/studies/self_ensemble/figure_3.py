@@ -27,7 +27,6 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, noise
     configuration, seed, c, index of the job's first test image).
     """
-    assert p.seeds is not None
     return {
         (network, noise, seed, c, first): call
         for network, own in p.chosen().items()
@@ -53,7 +52,6 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
     """Return the study's results: accuracy and distortion at each point of the figure, and the
     results that test the paper's comparisons.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
         found = swept(results, seed)
@@ -67,7 +65,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
         own = p.chosen().get("vgg16")
         if own is not None:
             rows += _compared(of, own, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) -> Iterator[Row]:

@@ -31,7 +31,6 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, "rse",
     seed, c, index of the job's first test image). The value c = 0 stands for clean images.
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, own in p.chosen().items():
         for seed in p.seeds:
@@ -44,7 +43,6 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
     """Return the study's results: accuracy and distortion at each point of the figure, and the
     results that test the paper's comparisons.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
         found = swept(results, seed)
@@ -52,7 +50,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
             rows += cell(network, defense, c, seed, at, {}, single=True)
         of = {c: at for (network, _, c), at in found.items() if network == "vgg16"}
         rows += _compared(of, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:

@@ -26,7 +26,6 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, noise
     configuration, seed, index of the job's first test image).
     """
-    assert p.seeds is not None
     return {
         (network, noise, seed, first): call
         for network, own in p.chosen().items()
@@ -45,7 +44,6 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
     """Return the study's results: the accuracy at each point of the figure, and the results that
     test the paper's comparisons.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
         pieces: dict[tuple[str, str], list[Done]] = {}
@@ -72,7 +70,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
         if own is not None:
             of = {(noise, n): v for (net, noise, n), v in found.items() if net == "vgg16"}
             rows += _compared(of, own, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _compared(of: Mapping[tuple[str, int], float], own: Setting, seed: int) -> Iterator[Row]:

@@ -44,7 +44,6 @@ def calls(p: settings.OfImages) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
     seed, c, index of the job's first test image).
     """
-    assert p.seeds is not None
     return {
         (network, defense, seed, c, first): call
         for network, own in p.chosen().items()
@@ -58,7 +57,6 @@ def condense(p: settings.OfImages, results: Mapping[tuple[Any, ...], Done]) -> R
     """Return the study's results: accuracy and distortion at each point of the figure, and the
     results that test the paper's comparisons.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
         found = swept(results, seed)
@@ -77,7 +75,7 @@ def condense(p: settings.OfImages, results: Mapping[tuple[Any, ...], Done]) -> R
             rows += _equal(network, curves, images, seed)
         rows += _size(found, seed)
         rows += _whole(found, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _targets(network: str, defense: str, c: float) -> dict[str, str]:

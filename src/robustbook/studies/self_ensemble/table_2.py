@@ -44,7 +44,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
     seed, c, index of the job's first test image). The value c = 0 stands for clean images.
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, own in p.chosen().items():
         for defense in own.defenses:
@@ -60,14 +59,13 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the results that are compared with the paper's numbers, the accuracies of the variants
     of RSE, and the distortions.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
         cells = swept(results, seed)
         for (network, defense, c), found in cells.items():
             rows += cell(network, defense, c, seed, found, _targets(network, defense, c))
         rows += _compared(cells, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _targets(network: str, defense: str, c: float) -> dict[str, str]:

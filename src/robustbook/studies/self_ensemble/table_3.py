@@ -50,7 +50,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
     seed).
     """
-    assert p.seeds is not None
     return {
         (network, defense, seed): targeted(
             setting.network(defense, seed),
@@ -71,7 +70,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
     The pictures of Figure 7 for seed 0 are stored as arrays (see `_pictures`).
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
     for seed in p.seeds:
@@ -86,7 +84,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 rows += _compared(far, photographs, seed)
             if seed == 0:
                 arrays |= _pictures(network, of)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def _distances(done: Done, photographs: bool) -> dict[str, float]:

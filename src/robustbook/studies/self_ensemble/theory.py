@@ -304,7 +304,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
     seed, measurement). The small smooth network has the name ``digits``.
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     size = SIZES[p.profile]
     for seed in p.seeds:
@@ -325,7 +324,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     of the theory divided by its right side and, for the first seed, the measurements of each image,
     which the figures show.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {"counts": COUNTS, "scales": SCALES, "small": SMALL}
     judged: set[int] = set()
@@ -342,7 +340,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         if seed == p.seeds[0]:
             for name, values in done.tensors.items():
                 arrays[f"{network}/{defense}/{what}/{name}"] = values
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 Labels = Mapping[str, str | float | int | bool]

@@ -190,7 +190,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
     seed, measurement, index of the job's first test image), in the order of the images.
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
         for network, own in p.chosen().items():
@@ -245,7 +244,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: the accuracy under each attack, the curves of accuracy against
     the l2 radius, and the certified accuracies.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
     for network, defense, seed in dict.fromkeys(key[:3] for key in results):
@@ -276,7 +274,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 setting = {**labels, "attack": name, "eps": eps}
                 value = curve[round((POINTS - 1) * eps / radii[-1])]
                 rows.append(Row(value, "percent", None, "accuracy within", seed, setting=setting))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def deviation(done: Done) -> float:

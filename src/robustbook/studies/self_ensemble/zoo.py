@@ -234,7 +234,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     seed, measurement). For an attack by ZOO, the measurement is the pair (h, number of noise draws
     per output).
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
         for network, own in p.chosen().items():
@@ -274,7 +273,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: the tests of the two claims about ZOO's estimate, its variances,
     and the success rates of ZOO's attacks.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {"h": STEPS, "counts": COUNTS}
     judged: set[int] = set()
@@ -294,7 +292,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             for name in ("slope", "slope_error"):
                 arrays[f"{network}/{defense}/{name}"] = done.tensors[name]
             arrays[f"{network}/{defense}/of margin"] = done.tensors["variance"]
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 Labels = Mapping[str, str | float | int | bool]

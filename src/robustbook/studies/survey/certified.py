@@ -170,7 +170,6 @@ def counted(
 
 def calls(p: Parameters) -> dict[tuple[float, int], Call]:
     """Return the jobs that the study runs, as a dict with one entry per pair (sigma, seed)."""
-    assert p.seeds is not None
     own = SIZES[p.profile]
     return {
         (sigma, seed): counted(
@@ -190,7 +189,6 @@ def condense(p: Parameters, results: Mapping[tuple[float, int], Done]) -> Record
     """Return the study's results: certified accuracies, and the largest radii that can be
     certified.
     """
-    assert p.seeds is not None
     rows = list(_caps())
     radii = [3 * i / (POINTS - 1) for i in range(POINTS)]
     arrays: dict[str, Any] = {"radii": radii}
@@ -203,7 +201,7 @@ def condense(p: Parameters, results: Mapping[tuple[float, int], Done]) -> Record
         rows += _votes(done, sigma, seed)
         curve = [_share(right & (radius >= r)) for r in radii]
         arrays.setdefault(f"sigma-{sigma:g}", []).append(curve)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def largest_radius(trials: int, alpha: float = ALPHA) -> float:

@@ -51,7 +51,6 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     With ``noise`` in place of the attack, the job measures the relative noise in the feature maps
     before and after each denoising block.
     """
-    assert p.seeds is not None
     own = SETTINGS[p.profile]
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -72,7 +71,6 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
     """Return the study's results: the accuracies of each network, the differences of accuracy
     between networks, and the relative noise in feature maps.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
         of = {key[:-1]: done for key, done in results.items() if key[-1] == seed}
@@ -80,7 +78,7 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
         rows += _differences(of, seed)
         rows += _noise(SETTINGS[p.profile], of, seed)
         rows += _claims(of, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 Results = Mapping[tuple[Any, ...], Done]

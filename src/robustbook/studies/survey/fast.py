@@ -341,7 +341,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (image set, training
     method, radius, part, seed). The part is ``training`` or the name of an attack.
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for data in p.parts()["sets"]:
         own = setting(p.profile, data)
@@ -382,7 +381,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: the accuracies of all networks, and the curves over the
     epochs.
     """
-    assert p.seeds is not None
     if not results:
         raise BadParameter(
             f"methods must have one that profile {p.profile} runs on {', '.join(p.parts()['sets'])}"
@@ -410,7 +408,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             rows += _times(data, of, seed)
             if data == "cifar10" and seed == p.seeds[0]:
                 rows += _claims(of, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def _target(profile: str, data: str, method: str, radius: float, part: str) -> str | None:

@@ -302,7 +302,6 @@ def _two(data: ImageSet) -> ImageSet:
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict whose keys end with the seed."""
-    assert p.seeds is not None
     own = SETTINGS[p.profile]
     kinds = attacks(own)
     found: dict[tuple[Any, ...], Call] = {}
@@ -358,11 +357,10 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: the error rate and the mean confidence on misclassified images,
     for each network and each value of alpha.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
         rows += _rows({key[:-1]: done for key, done in results.items() if key[-1] == seed}, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 NAMES: Mapping[str, str] = {

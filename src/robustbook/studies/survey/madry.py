@@ -273,7 +273,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict whose keys begin with the name of the
     experiment and end with the seed.
     """
-    assert p.seeds is not None
     own = p.setting()
     kinds = attacks(own)
     (_, main), *others = own.schedules.items()
@@ -350,7 +349,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: the accuracies of Table 1, the accuracies for each training
     schedule and width, and the losses that PGD reaches from random starts.
     """
-    assert p.seeds is not None
     own = p.setting()
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
@@ -364,7 +362,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 arrays[f"losses/{label}"] = of["starts", label].tensors["loss"].tolist()
     if p.profile == "paper" and p.schedule == "short":
         rows = [replace(row, differs=differs(own, row.target or "")) for row in rows]
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def differs(own: Setting, target: str) -> str:

@@ -112,7 +112,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     source, attack, seed). The source is the network whose gradients the attack uses. With
     ``trained`` in place of the attack, the job trains the network.
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network in p.parts()["networks"]:
         model = Model("cifar10", NAMES[network])
@@ -150,8 +149,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         for i, of in enumerate(answered or [None]):
             word = "" if i else "accuracy"  # the paper prints this accuracy in two tables
             rows.append(Row(percent(right), "percent", of, word, seed, len(right), setting=labels))
-    assert p.seeds is not None
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _targets(network: str, training: str, source: str, name: str) -> Iterator[str]:

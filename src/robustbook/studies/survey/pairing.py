@@ -353,7 +353,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict whose keys begin with the kind of job, the
     network and the seed.
     """
-    assert p.seeds is not None
     return {
         (kind, network, seed, *rest): call
         for network, (own, method) in p.chosen().items()
@@ -444,7 +443,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: the rows for the tables, the heat maps and the claims, and the
     data of the figures.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
     for seed in p.seeds:
@@ -482,7 +480,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             if ("starts",) in of and seed == p.seeds[0]:
                 arrays[f"starts/{network}"] = of["starts",].tensors["loss"].tolist()
         rows += _claims(strongest, falls, rough, seed)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:

@@ -59,7 +59,6 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (training,
     measurement, seed).
     """
-    assert p.seeds is not None
     own = SETTINGS[p.profile]
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -152,7 +151,6 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
     """Return the study's results: the relative noise in each layer, the accuracies, and the
     pictures of the first seed.
     """
-    assert p.seeds is not None
     own = SETTINGS[p.profile]
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
@@ -163,7 +161,7 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
         rows += _claims(of, seed)
         if seed == p.seeds[0]:
             arrays |= _pictures(own, of)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 Results = Mapping[tuple[Any, ...], Done]

@@ -142,7 +142,6 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict whose keys begin with what is computed and the
     seed.
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
         found |= {(kind, seed, *rest): call for (kind, *rest), call in _of(p.profile, seed).items()}
@@ -194,10 +193,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: our value for each number in the tables, and the images of the
     figure.
     """
-    assert p.seeds is not None
     rows = [row for seed in p.seeds for row in _rows(p.profile, seed, results)]
     arrays = _pictures(p.profile, p.seeds[0], results)
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+    return p.record(PAPER, ITEM, rows, arrays)
 
 
 def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:

@@ -236,7 +236,6 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     transformation, attack, number of random draws per step, radius). For an oblivious attack, the
     transformation is an empty string.
     """
-    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     own = SIZES[p.profile]
     most = max(own.averaged)
@@ -261,7 +260,6 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
     """Return the study's results: the accuracy with each transformation under each attack, and the
     median l2 distance of each oblivious attack.
     """
-    assert p.seeds is not None
     rows: list[Row] = []
     most = max(SIZES[p.profile].averaged)
     for (seed, front, attack, averaged, eps), done in results.items():
@@ -276,7 +274,7 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
             distance = done.tensors["distance"].median().item()
             setting = _setting(attack, eps)
             rows.append(Row(distance, "l2", None, "median distance", seed, setting=setting))
-    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+    return p.record(PAPER, ITEM, rows)
 
 
 def _row(
