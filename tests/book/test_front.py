@@ -133,16 +133,3 @@ def test_pages_and_ledger_link_to_each_other() -> None:
         "notebooks/a/one": "page=a/one",
         "notebooks/a/two": "page=a/two",
     }
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("saturating/table1", "Table 1"),
-        ("deep_defense/figure10", "Figure 10"),
-        ("saturating/today", "Stronger attacks"),
-        ("saturating/claims", "Claims"),
-    ],
-)
-def test_pages_have_short_names(name: str, expected: str) -> None:
-    assert front.page_name(name) == expected

@@ -17,7 +17,15 @@ from robustbook.chapters.published import (
     values,
     version_of,
 )
-from robustbook.chapters.wording import bullets, minus, page_link, power, spread, spread_or
+from robustbook.chapters.wording import (
+    bullets,
+    minus,
+    page_link,
+    page_name,
+    power,
+    spread,
+    spread_or,
+)
 from robustbook.ledger import Record, Row
 
 
@@ -110,4 +118,17 @@ def test_words_around_numbers() -> None:
     assert spread_or([], missing="none") == "none" and spread_or([1.0]) == "1.0"
     assert page_link("table1") == "[Table\N{NO-BREAK SPACE}1](./table1.ipynb)"
     assert page_link("today") == "[Stronger attacks](./today.ipynb)"
-    assert page_link("claims") == "[Claims](./claims.ipynb)"
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("table1", "Table 1"),
+        ("figure10", "Figure 10"),
+        ("today", "Stronger attacks"),
+        ("claims", "Claims"),
+        ("deepfool", "DeepFool"),
+    ],
+)
+def test_pages_have_short_names(page: str, expected: str) -> None:
+    assert page_name(page) == expected

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from robustbook import catalogue, ledger, notebooks
 from robustbook.chapters import front
-from robustbook.chapters.wording import badge, minus
+from robustbook.chapters.wording import badge, minus, page_name
 from robustbook.figures import addition
 from robustbook.ledger import Claim, Entry, Ledger, Target
 
@@ -228,15 +228,6 @@ def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def page_name(name: str) -> str:
-    """Return the short name of a page, such as "Table 1", "Figure 2", "Claims" or "Stronger
-    attacks".
-    """
-    short = name.rpartition("/")[2]
-    words = {"today": "Stronger attacks", "anchors": "The DeepFool paper"}
-    return words.get(short) or re.sub(r"(?=[0-9])", " ", short, count=1).capitalize()
-
-
 def link(name: str) -> str:
     """Return a markdown link to a notebook's page, for use on a page in ``book/``."""
     return f"[](../notebooks/{name}.ipynb)"
@@ -249,7 +240,7 @@ def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, s
     pages: dict[str, dict[str, str]] = {}
     for name, items in judged.items():
         for item in items:
-            pages.setdefault(item, {})[name] = page_name(name)
+            pages.setdefault(item, {})[name] = page_name(name.rpartition("/")[2])
     return pages
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 SPACE = "\N{NO-BREAK SPACE}"
+PAGES = {"today": "Stronger attacks", "anchors": "The DeepFool paper", "deepfool": "DeepFool"}
+"""The short names of pages that do not follow from the names of their notebooks."""
 
 
 def badge(words: str) -> str:
@@ -83,9 +85,11 @@ def whole_percent(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def page_link(name: str) -> str:
-    """Return a Markdown link to a page of the same paper. The link's text is the name of the page,
-    such as Table 1, Figure 2, Claims or Stronger attacks.
-    """
-    words = "stronger attacks" if name == "today" else re.sub(r"(?=[0-9])", SPACE, name)
-    return f"[{words.capitalize()}](./{name}.ipynb)"
+def page_name(page: str) -> str:
+    """Return the short name of a page, such as Table 1, Figure 2, Claims or Stronger attacks."""
+    return PAGES.get(page) or re.sub(r"(?=[0-9])", " ", page, count=1).capitalize()
+
+
+def page_link(page: str) -> str:
+    """Return a Markdown link to a page of the same paper. Its text is the page's short name."""
+    return f"[{re.sub(' (?=[0-9])', SPACE, page_name(page))}](./{page}.ipynb)"

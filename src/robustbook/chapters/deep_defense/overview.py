@@ -117,7 +117,7 @@ def claims() -> Table:
         [
             [
                 claim.words,
-                page_link(claim.page).replace("Deepfool", "DeepFool"),
+                page_link(claim.page),
                 claim.find(),
                 _counted(claim.items),
             ]
