@@ -89,7 +89,7 @@ def test_table_1_has_both_numbers_in_every_cell() -> None:
     for method, row in zip(names.METHODS, rows, strict=True):
         fgsm = row[2::2]
         for network, cell in zip(names.NETWORKS, fgsm, strict=True):
-            there, ours = cell.split(" / ")
+            there, ours = cell.split("/")
             assert float(there) == printed(names.fgsm_target(network, method))
             assert ordered(ours)
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import Version, array, entries, mean, printed, values
-from robustbook.chapters.wording import listed, spread, whole_percent
+from robustbook.chapters.published import Version, array, as_printed, entries, mean, printed, values
+from robustbook.chapters.wording import beside, listed, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -113,10 +113,10 @@ def methods_table(version: Version) -> Table:
     """Return a table with one row for each network: its accuracy, its rho2, and its accuracies
     under FGS. Each cell shows first the number that the replication reports, and then our result.
     """
-    beside = "replication / **ours**" if version.record.profile == "paper" else "**ours**"
+    numbers = "replication / **ours**" if version.record.profile == "paper" else "**ours**"
     return table(
         f"{version.heading}. Accuracy in per cent, ρ₂, and accuracy under FGS: "
-        f"{beside}{ranges(version.record)}. The sizes of FGS are shares of the replication's "
+        f"{numbers}{ranges(version.record)}. The sizes of FGS are shares of the replication's "
         f"reference size {EPS_REF}, {EPS}.",
         f"tab-dd-replication-{version.tag}",
         ["Network", "accuracy", "ρ₂", *(f"FGS {share} {EPS_REF}" for share in SHARES)],
@@ -252,11 +252,8 @@ def _method_rows(record: Record) -> Iterator[list[str]]:
 
         def cell(measure: str, ours: list[float], digits: int, method: str = method) -> str:
             there = method in PRINTED and record.profile == "paper"
-            number = printed(f"{ITEM}/{method}/{measure}") if there else None
-            mean_of_ours, _, ends = spread(ours, digits).partition(" ")
-            text = f"**{mean_of_ours}** {ends}".rstrip()
-            # The replication prints one digit more than we do.
-            return text if number is None else f"{number:.{digits + 1}f} / {text}"
+            theirs = as_printed(f"{ITEM}/{method}/{measure}") if there else None
+            return beside(ours, theirs, digits)
 
         yield [
             name,

@@ -22,7 +22,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.survey import fast
-from robustbook.chapters.wording import from_to, minus, spread, spread_or, whole_percent
+from robustbook.chapters.wording import beside, from_to, minus, spread, spread_or, whole_percent
 from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -365,8 +365,7 @@ def _cell(record: Record, network: str, method: str, measure: str) -> str:
     range.
     """
     target = f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/{measure}"
-    ours, _, ends = spread(of_target(record, target)).partition(" ")
-    return f"{as_printed(target)} / **{ours}** {ends}"
+    return beside(of_target(record, target), as_printed(target))
 
 
 def _attack_rows(record: Record) -> Iterator[list[str]]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
-from robustbook.chapters.wording import from_to, spread, whole_percent
+from robustbook.chapters.wording import beside, from_to, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -273,10 +273,10 @@ def gains(record: Record) -> str:
 
 def _summary_rows(record: Record) -> Iterator[list[str]]:
     for network, method in ALL:
-        ours, _, ends = spread(_left(record, network, method, "float32")).partition(" ")
+        theirs = as_printed(fgsm_target(network, method))
         yield [
             f"{NETWORKS[network]}, {method}",
-            f"{as_printed(fgsm_target(network, method))} / **{ours}** {ends}",
+            beside(_left(record, network, method, "float32"), theirs),
             spread(_left(record, network, method, "square")),
             spread(_left(record, network, method, "worst")),
             spread(_halves(record, network, method), 3),
