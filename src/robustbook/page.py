@@ -406,6 +406,13 @@ def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) 
         display(Markdown(f"{version.heading}:"), svg(draw(version.record)))
 
 
+def alone(draw: Callable[[Sequence[Record]], Figure]) -> Callable[[Record], Figure]:
+    """Return a function that draws a figure from one record, for `show_figures`; ``draw`` draws the
+    figure from several records.
+    """
+    return lambda record: draw([record])
+
+
 def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -> None:
     """Show one table per record; ``make`` returns the table of a record."""
     for version in versions:

@@ -366,7 +366,7 @@ def test_figure_2_starts_at_the_reference() -> None:
         assert len({tuple(seed[0] for seed in curve.y) for curve in curves}) == 1
         assert all(curve.x[0] == 0 and sorted(curve.x) == list(curve.x) for curve in curves)
     assert len(figure2.epochs(records).axes) == 2 * len(names.each_network(records))
-    assert len(figure2.of_one(records[0]).axes) == 2 * len(names.networks(records[0]))
+    assert len(figure2.epochs(records[:1]).axes) == 2 * len(names.networks(records[0]))
 
 
 def test_the_answer_of_figure_2() -> None:

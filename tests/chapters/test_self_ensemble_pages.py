@@ -188,7 +188,7 @@ def test_the_nearest_placement() -> None:
     assert "the authors' network is 88.6 %" in text
     alone = record("table-2", "paper", cells("vgg16", {"rse": far}))
     assert table2.nearest_placement(alone).startswith("Only one placement")
-    assert len(table2.of_one(alone).axes) == 1
+    assert len(table2.accuracies([alone]).axes) == 1
 
 
 def test_the_caption_of_table_2() -> None:

@@ -354,7 +354,7 @@ def test_the_figures_of_pairing(whole: Record) -> None:
     paper = record("paper", ["plain", "clp"])
     shown = pairing.accuracies([paper, whole])
     assert [axis.get_title() for axis in shown.axes] == ["MNIST", "MNIST, narrow"]
-    assert len(pairing.of_one(paper).axes) == 1
+    assert len(pairing.accuracies([paper]).axes) == 1
     maps = pairing.heat_map(whole).axes
     assert [axis.get_title() for axis in maps[:2]] == ["CLP", "100 % AT"]
     values = np.asarray(maps[0].images[0].get_array())

@@ -159,11 +159,6 @@ def early(record: Record, network: str) -> tuple[float, int, int]:
     return 100 * (first - start) / (last - start), marks[0], marks[-1]
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return epochs([record])
-
-
 def epochs(records: Sequence[Record]) -> Figure:
     """Draw two panels per network: the accuracy against the epoch, and rho2 against the epoch. Each
     panel has a curve per method.

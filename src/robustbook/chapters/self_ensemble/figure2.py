@@ -130,11 +130,6 @@ def curves(records: Sequence[Record]) -> Figure:
     return figures.lines(panels, columns=len(panels), height=3.4)
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def accuracies(version: Version) -> Table:
     """Return a table of the accuracies on clean images and under attacks, with one row for each use
     of noise.

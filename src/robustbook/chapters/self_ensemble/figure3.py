@@ -191,11 +191,6 @@ def curves(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def accuracies(version: Version) -> Table:
     """Return a table of accuracies with one noise draw. The columns are the accuracies on clean
     images and under attacks with different values of the constant c.

@@ -137,11 +137,6 @@ def curves(records: Sequence[Record]) -> Figure:
     return figures.lines(panels, columns=len(panels), height=3.4)
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def gains(version: Version) -> Table:
     """Return a table with one row for each network and each value of the attack's constant c. The
     columns are the accuracy with one noise draw, the accuracy with 50 draws, their difference, and

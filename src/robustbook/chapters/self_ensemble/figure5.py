@@ -124,11 +124,6 @@ def standard_error(record: Record, network: str) -> float:
     return float(100 * (share * (1 - share) / names.counted(record, network)) ** 0.5)
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def accuracies(version: Version) -> Table:
     """Return a table of the accuracies for several numbers of noise draws. The last two columns are
     the changes of the accuracy from one draw to ten, and from ten to 50.

@@ -258,11 +258,6 @@ def curves(records: Sequence[Record]) -> Figure:
     return figures.lines(panels, columns=2 if len(shown) == 1 else len(shown), height=2.3)
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def equal_distortion(records: Sequence[Record]) -> Figure:
     """Draw accuracy against distortion, with a panel per network. Pale lines show the authors' own
     results.

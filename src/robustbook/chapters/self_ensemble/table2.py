@@ -170,11 +170,6 @@ def _place(defense: str) -> str:
     return PLACES[defense].replace(",", "")
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return accuracies([record])
-
-
 def printed_beside(version: Version) -> Table:
     """Return the paper's table. In every cell of the table, the number printed in the paper stands
     before our number.

@@ -109,11 +109,6 @@ def curves(records: Sequence[Record]) -> Figure:
     return figures.lines([panel], columns=1, height=3.6)
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the curves of certified accuracy for the stored results of a single run."""
-    return curves([record])
-
-
 def printed_beside(version: Version) -> Table:
     """Return the paper's table with a row for each radius. In every cell of the table, the number
     printed in the paper stands before our number.

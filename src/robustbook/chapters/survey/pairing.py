@@ -306,11 +306,6 @@ def marks(record: Record, method: str) -> dict[str, list[float]]:
     return dict(zip(ATTACKS.values(), (clean, baseline, strongest), strict=True))
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the accuracies for the stored results of a single run."""
-    return accuracies([record])
-
-
 def printed_beside(version: Version) -> Table:
     """Return the paper's table for MNIST. In every cell of the table, the number printed in the
     paper stands before our number.
