@@ -10,12 +10,14 @@ from robustbook.chapters.published import (
     Version,
     accuracies,
     entries,
+    first,
     mean,
     of_target,
     printed,
     settings,
     values,
     version_of,
+    without_quick,
 )
 from robustbook.chapters.wording import (
     bullets,
@@ -43,6 +45,16 @@ def test_values_are_those_of_one_name_and_setting() -> None:
     assert of_target(one, "saturating/table-1/cnn-vanilla/accuracy") == [4.0]
     assert values(one, "accuracy", network="mlp") == []
     assert printed("saturating/table-1/cnn-vanilla/accuracy") == 99.35
+
+
+def test_a_record_is_chosen_by_what_it_contains() -> None:
+    """A short run on small images counts only if there is no other run."""
+    rows = (Row(1.0, "percent", None, "accuracy", 0, setting={"network": "cnn"}),)
+    quick = Record("saturating", "table-1", "quick", {}, (0,), rows)
+    empty = Record("saturating", "table-1", "paper", {}, (0,), ())
+    assert without_quick([empty, quick]) == [empty] and without_quick([quick]) == [quick]
+    assert first([empty, quick], "accuracy", network="cnn") == quick
+    assert first([empty, quick], "accuracy", network="mlp") is None
 
 
 def test_the_ledger_is_built_again_after_an_edit(

@@ -253,8 +253,8 @@ def test_a_network_that_never_looked_robust_cannot_fall(whole: Record) -> None:
 
 def test_embedded_data_count_only_alone(whole: Record) -> None:
     quick = record("quick", ["clp"])
-    assert [r.profile for r, _ in pairing.best([whole, quick])] == ["reduced"]
-    assert [methods for _, methods in pairing.best([quick])] == [["clp"]]
+    assert pairing.first_with([quick, whole], ("clp",)) == whole
+    assert pairing.most_methods([quick]) == quick
 
 
 def test_the_tables_of_pairing(whole: Record) -> None:

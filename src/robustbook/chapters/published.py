@@ -4,7 +4,7 @@ numbers), comparisons of both (the ledger), and benchmarks.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -201,6 +201,20 @@ def records_of(item: str) -> list[Record]:
         ledger.record_path(catalogue.BOOK / "records", paper, name, p) for p in ledger.PROFILES
     ]
     return [_record(path, path.stat().st_mtime_ns) for path in paths if path.exists()]
+
+
+def without_quick(records: Sequence[Record]) -> list[Record]:
+    """Return the records without those for profile ``quick`` (short runs on small images). If there
+    are no others, return all.
+    """
+    return [record for record in records if record.profile != "quick"] or list(records)
+
+
+def first(records: Iterable[Record], name: str, /, **setting: Any) -> Record | None:
+    """Return the first record that contains the measurement ``name`` with the given labels
+    (``setting``), or None.
+    """
+    return next((record for record in records if values(record, name, **setting)), None)
 
 
 @lru_cache(maxsize=8)

@@ -147,7 +147,7 @@ def accuracies(records: Sequence[Record]) -> Figure:
     not behind a record for profile ``quick``, which is from other images. If RSE was run with its
     strongest noise in several places, a second panel has a curve for each place.
     """
-    record = _record(records)
+    record = next(record for record, network in names.best(records) if network == NETWORK)
     title = names.title(record, NETWORK)
     theirs = {
         words: Curve(CS, [[float(printed(target(d, c)) or 0) for c in CS]], LOOKS[d])
@@ -291,12 +291,6 @@ def caption_claim(record: Record) -> str:
         "In our runs, the accuracies of all networks except RSE are below 30 % from "
         f"$c = {low[0]:g}$ on; at this $c$ that of RSE is {kept:.1f} %."
     )
-
-
-def _record(records: Sequence[Record]) -> Record:
-    found = names.with_network(records, NETWORK)
-    assert found is not None  # a record of Table 2 has this network
-    return found
 
 
 def _ours(record: Record, defense: str, c: float) -> list[float]:

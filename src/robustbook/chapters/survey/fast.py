@@ -11,6 +11,7 @@ from robustbook.chapters.published import (
     Version,
     array,
     as_printed,
+    first,
     mean,
     printed,
     settings,
@@ -217,7 +218,7 @@ def cifar10(records: Sequence[Record]) -> str:
     """Return sentences that state the accuracies under PGD on CIFAR-10 after training with each
     method at the main radius, and at the larger radius. Return "" if no record has this data set.
     """
-    record = with_set(records, "cifar10")
+    record = first(records, "accuracy", set="cifar10")
     if record is None:
         return ""
     name = "cifar10"
@@ -247,7 +248,7 @@ def peaks(records: Sequence[Record]) -> str:
     highest accuracy under PGD after any epoch, and that after the last epoch. Return "" if no
     record has this data set.
     """
-    record = with_set(records, "cifar10")
+    record = first(records, "accuracy", set="cifar10")
     if record is None:
         return ""
     eps = main_radius(record, "cifar10")
@@ -276,10 +277,9 @@ def rising(records: Sequence[Record]) -> str:
     """Return sentences that compare a constant with a rising radius, for training with PGD and with
     N-FGSM, from the first record that has both. Return "" if no record has.
     """
-    found = [r for r in records if values(r, "accuracy", set="mnist", method="pgd-constant")]
-    if not found:
+    record = first(records, "accuracy", set="mnist", method="pgd-constant")
+    if record is None:
         return ""
-    record = found[0]
     eps = main_radius(record)
     told = []
     for words, constant, risen in (
@@ -303,12 +303,6 @@ def rising(records: Sequence[Record]) -> str:
         f"We compared a constant with a rising radius of {eps:g} on {data(record)} and "
         f"{images:,} test images. {' '.join(told)}"
     )
-
-
-def with_set(records: Sequence[Record], data_set: str) -> Record | None:
-    """Return the first record that has results for a data set, or None."""
-    found = (r for r in records if data_set in settings(r, "accuracy", "set"))
-    return next(found, None)
 
 
 def epochs(record: Record, data_set: str = "") -> Figure:

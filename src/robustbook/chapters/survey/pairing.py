@@ -23,6 +23,7 @@ from robustbook.chapters.published import (
     settings,
     values,
     version_of,
+    without_quick,
 )
 from robustbook.chapters.wording import beside, listed, spread, spread_or, whole_percent
 from robustbook.figures import LOOKS, Table, table
@@ -83,20 +84,9 @@ BASELINE_STEPS = 40
 """The number of PGD steps of the baseline attack on MNIST."""
 
 
-def best(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
-    """Return pairs: a record (a file of stored results), and the training methods for which the
-    record contains results. The record with the best profile (largest size of the experiment) comes
-    first.
-
-    Records for profile ``quick`` are left out if there are records for other profiles.
-    """
-    real = [record for record in records if record.profile != "quick"] or list(records)
-    return [(record, methods(record)) for record in real]
-
-
 def methods(record: Record) -> list[str]:
-    """Return the training methods for which a record contains results, in the order of the paper's
-    table.
+    """Return the training methods for which a record (a file of stored results) contains results,
+    in the order of the paper's table.
     """
     there = settings(record, "accuracy", "network")
     return [method for method in METHODS if method in there]
@@ -182,7 +172,8 @@ def first_with(records: Sequence[Record], wanted: Collection[str]) -> Record:
     """Return the best record with all of the wanted training methods or, if there is none, the
     first record.
     """
-    return next((r for r, there in best(records) if set(wanted) <= set(there)), records[0])
+    own = without_quick(records)
+    return next((record for record in own if {*wanted} <= {*methods(record)}), records[0])
 
 
 def _sizes(record: Record) -> str:
@@ -287,8 +278,8 @@ def accuracies(records: Sequence[Record]) -> Figure:
     baseline attack, and under the strongest attack. Both attacks are drawn for the same images.
     """
     shown = {
-        heading(record): {METHODS[method]: marks(record, method) for method in there}
-        for record, there in best(records)
+        heading(record): {METHODS[m]: marks(record, m) for m in methods(record)}
+        for record in without_quick(records)
     }
     return figures.strips(shown, LOOK, "accuracy (%)", own_rows=len(shown) > 1)
 
@@ -615,8 +606,7 @@ def groups(record: Record, attack: str) -> list[list[str]]:
 
 def most_methods(records: Sequence[Record]) -> Record:
     """Return the record with the most training methods; of several, the best one."""
-    record, _ = max(best(records), key=lambda pair: len(pair[1]))
-    return record
+    return max(without_quick(records), key=lambda record: len(methods(record)))
 
 
 def ranking(records: Sequence[Record]) -> Table:
