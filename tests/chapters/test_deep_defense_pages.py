@@ -22,7 +22,7 @@ from robustbook.chapters.deep_defense import (
     today,
 )
 from robustbook.chapters.published import Version, entries, mean, record_of, records_of, version_of
-from robustbook.chapters.wording import badge
+from robustbook.chapters.wording import badge, ranges
 from robustbook.ledger import Record, Row
 from robustbook.studies.deep_defense import (
     hyper_parameters,
@@ -84,8 +84,8 @@ def test_how_many_is_told_in_words() -> None:
 
 def test_a_caption_names_ranges_only_where_there_are_several_seeds() -> None:
     several = record("table-1")
-    assert names.ranges(several) == " (range over the seeds)"
-    assert names.ranges(Record("deep_defense", "table-1", "quick", {}, (0,), ())) == ""
+    assert ranges(several) == " (range over the seeds)"
+    assert ranges(Record("deep_defense", "table-1", "quick", {}, (0,), ())) == ""
 
 
 def test_constants_are_those_of_the_studies() -> None:

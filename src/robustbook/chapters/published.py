@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from robustbook import catalogue, ledger
-from robustbook.ledger import Record
+from robustbook.ledger import Record, Row
 from robustbook.studies.parameters import BadParameter
 
 from .wording import badge
@@ -50,15 +50,20 @@ def version_of(record: Record) -> Version:
     return Version(record, f"Stored results (profile {record.profile})")
 
 
-def values(record: Record, name: str, /, **setting: Any) -> list[float]:
-    """Return one value per seed. A row of the record is used if it has the given ``name`` and the
-    given labels (``setting``).
+def rows_of(record: Record, name: str, /, **setting: Any) -> list[Row]:
+    """Return the rows of a record that have the given ``name`` and the given labels
+    (``setting``).
     """
     return [
-        float(row.value)
+        row
         for row in record.rows
         if row.name == name and all(row.setting.get(k) == v for k, v in setting.items())
     ]
+
+
+def values(record: Record, name: str, /, **setting: Any) -> list[float]:
+    """Return one value per seed, from the rows that `rows_of` returns."""
+    return [float(row.value) for row in rows_of(record, name, **setting)]
 
 
 def of_target(record: Record, target: str) -> list[float]:
@@ -91,15 +96,13 @@ def mean(record: Record, name: str, /, **setting: Any) -> float:
 
 def images_of(record: Record, name: str, /, **setting: Any) -> int:
     """Return the number of test images from which a share was computed. If the rows of the record
-    with the given ``name`` and labels have different numbers, the smallest one is returned.
+    with the given ``name`` and labels have different numbers, the smallest one is returned. Raise
+    ValueError if no row states a number of images.
     """
-    return min(
-        row.images
-        for row in record.rows
-        if row.name == name
-        and row.images
-        and all(row.setting.get(k) == v for k, v in setting.items())
-    )
+    found = [row.images for row in rows_of(record, name, **setting) if row.images]
+    if not found:
+        raise ValueError(f"the record of {record.item} has no images for {name} with {setting}")
+    return min(found)
 
 
 def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:
@@ -107,15 +110,8 @@ def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[A
     rows. A row is used if it has the given ``name`` and if its labels have the values in
     ``setting``.
     """
-    return list(
-        dict.fromkeys(
-            row.setting[label]
-            for row in record.rows
-            if row.name == name
-            and label in row.setting
-            and all(row.setting.get(k) == v for k, v in setting.items())
-        )
-    )
+    rows = rows_of(record, name, **setting)
+    return list(dict.fromkeys(row.setting[label] for row in rows if label in row.setting))
 
 
 def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:

@@ -5,6 +5,8 @@ break between a number and its sign or its percent sign.
 import re
 from collections.abc import Iterable, Sequence
 
+from robustbook.ledger import Record
+
 SPACE = "\N{NO-BREAK SPACE}"
 PAGES = {"today": "Stronger attacks", "anchors": "The DeepFool paper", "deepfool": "DeepFool"}
 """The short names of pages that do not follow from the names of their notebooks."""
@@ -45,6 +47,18 @@ def listed(parts: Iterable[object]) -> str:
 def seeds_in_words(count: int) -> str:
     """Return a number of seeds as text, such as "one seed" or "3 seeds"."""
     return "one seed" if count == 1 else f"{count} seeds"
+
+
+def ranges(record: Record) -> str:
+    """Return the words with which a caption explains a range, or "" if the record has one seed and
+    so no range.
+    """
+    return " (range over the seeds)" if len(record.seeds) > 1 else ""
+
+
+def with_images(words: str, images: int) -> str:
+    """Return the heading of a column or the name of a curve, with the number of test images."""
+    return f"{words} ({images:,} images)"
 
 
 def beside(ours: Sequence[float], theirs: float | str | None, digits: int = 1) -> str:

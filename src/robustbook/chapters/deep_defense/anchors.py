@@ -16,11 +16,11 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import beside
+from robustbook.chapters.wording import beside, ranges
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import coloured, counted, networks, ranges, title, with_article
+from .names import coloured, counted, networks, title, with_article
 from .table1 import DATA
 
 THERE = {

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, entries, mean, printed, values
-from robustbook.chapters.wording import beside, listed, spread, whole_percent
+from robustbook.chapters.wording import beside, listed, ranges, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import counted, ranges
+from .names import counted
 from .table1 import EPS_REF
 
 ITEM = "deep_defense/followup-brown-2019"

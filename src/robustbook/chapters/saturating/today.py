@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
-from robustbook.chapters.wording import beside, from_to, spread, whole_percent
+from robustbook.chapters.wording import beside, from_to, seeds_in_words, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -307,7 +307,7 @@ def _times(record: Record, network: str, method: str) -> list[float]:
 def _caption(record: Record) -> str:
     return (
         f"correctly classified images in per cent at size {record.parameters['eps']:g}, mean over "
-        f"{len(record.seeds)} seed{'s' * (len(record.seeds) > 1)} (adv.: adversarially trained, "
+        f"{seeds_in_words(len(record.seeds))} (adv.: adversarially trained, "
         "sat.: saturated)"
     )
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, of_target, settings, values
-from robustbook.chapters.wording import listed, spread_or, whole_percent
+from robustbook.chapters.wording import listed, ranges, spread_or, whole_percent
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -120,7 +120,7 @@ def measured(version: Version) -> Table:
         f"{version.heading}: accuracy in per cent of {names.in_text(record, network)} with each "
         f"form of the defenses ({names.images(record, network)}): on clean images, under the "
         f"paper's attack with each c, at the distortion {found[0]:g} of this attack, and under "
-        f"PGD{names.ranges(record)}. A dash: the attack does not reach this distortion.",
+        f"PGD{ranges(record)}. A dash: the attack does not reach this distortion.",
         f"tab-rse-controls-{version.tag}",
         [
             "Defense",
@@ -138,7 +138,7 @@ def distortions(version: Version) -> Table:
     cs = _cs(record)
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
-        f"{names.ranges(record)}. Pixels are in [0, 1].",
+        f"{ranges(record)}. Pixels are in [0, 1].",
         f"tab-rse-controls-distortion-{version.tag}",
         ["Defense", *(f"c = {c:g}" for c in cs)],
         sweeps.rows(record, names.networks(record)[0], DEFENSES, cs, "distortion", 3),

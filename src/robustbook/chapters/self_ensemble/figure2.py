@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version
-from robustbook.chapters.wording import listed, whole_percent
+from robustbook.chapters.wording import listed, ranges, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -141,8 +141,7 @@ def accuracies(version: Version) -> Table:
         rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
         rows += sweeps.rows(record, network, REGIMES, cs)
     return table(
-        f"{version.heading}: accuracy in per cent for each use of noise"
-        f"{names.ranges(version.record)}.",
+        f"{version.heading}: accuracy in per cent for each use of noise{ranges(version.record)}.",
         f"tab-rse-figure-2-{version.tag}",
         ["Network, noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
@@ -161,7 +160,7 @@ def distortions(version: Version) -> Table:
         rows += sweeps.rows(record, network, REGIMES, cs, "distortion", 3)
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
-        f"{names.ranges(version.record)}. Pixels are in [0, 1].",
+        f"{ranges(version.record)}. Pixels are in [0, 1].",
         f"tab-rse-figure-2-distortion-{version.tag}",
         ["Network, noise", *(f"c = {c:g}" for c in cs)],
         rows,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version
-from robustbook.chapters.wording import from_to, listed, whole_percent
+from robustbook.chapters.wording import from_to, listed, ranges, whole_percent
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
@@ -212,7 +212,7 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
     return table(
         f"{version.heading}: accuracy of {words} in per cent on "
         f"{names.in_text(record, network)}, for each level of initial and inner noise"
-        f"{names.ranges(version.record)}.",
+        f"{ranges(version.record)}.",
         f"tab-rse-figure-3-{label}-{version.tag}",
         ["Noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         sweeps.rows(record, network, levels(record), cs, name),

@@ -9,7 +9,15 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import bullets, from_to, listed, minus, spread, whole_percent
+from robustbook.chapters.wording import (
+    bullets,
+    from_to,
+    listed,
+    minus,
+    ranges,
+    spread,
+    whole_percent,
+)
 from robustbook.figures import LOOKS, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
@@ -160,7 +168,7 @@ def gains(version: Version) -> Table:
             )
     return table(
         f"{version.heading}: accuracy of RSE in per cent with one draw and with 50 draws, the "
-        f"difference in percentage points, and the distortion{names.ranges(version.record)}.",
+        f"difference in percentage points, and the distortion{ranges(version.record)}.",
         f"tab-rse-figure-4-{version.tag}",
         ["Attack", "one draw", "50 draws", "difference", "distortion"],
         rows,

@@ -9,7 +9,15 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, settings, values, verdicts
-from robustbook.chapters.wording import badge, beside, bullets, listed, spread_or, whole_percent
+from robustbook.chapters.wording import (
+    badge,
+    beside,
+    bullets,
+    listed,
+    ranges,
+    spread_or,
+    whole_percent,
+)
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -319,7 +327,7 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
             ]
             rows.append([title, *cells])
     return table(
-        f"{version.heading}. {words}, the authors' data / **ours**{names.ranges(version.record)}.",
+        f"{version.heading}. {words}, the authors' data / **ours**{ranges(version.record)}.",
         f"tab-rse-figure-6-{name}-{version.tag}",
         ["Network, defense", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
@@ -345,7 +353,7 @@ def equal_table(version: Version) -> Table:
     return table(
         f"{version.heading}. Accuracy in per cent at equal distortion, interpolated linearly "
         "between the points of a curve: the authors' points / **ours**"
-        f"{names.ranges(version.record)}.",
+        f"{ranges(version.record)}.",
         f"tab-rse-figure-6-equal-{version.tag}",
         ["Network, defense", *(f"distortion {d:g}" for d in EQUAL)],
         rows,
@@ -471,7 +479,7 @@ def whole_curves(version: Version) -> Table:
     return table(
         f"{version.heading}. Mean of the absolute difference between our accuracy and the "
         "accuracy in the authors' data, over the values of $c$ that were run (0 included), in "
-        f"percentage points{names.ranges(version.record)}.",
+        f"percentage points{ranges(version.record)}.",
         f"tab-rse-figure-6-whole-{version.tag}",
         ["Network", *DEFENSES.values()],
         rows,

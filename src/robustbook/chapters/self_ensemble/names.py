@@ -148,13 +148,6 @@ def size(record: Record, network: str) -> str:
     return f"{counted(record, network):,} images, {seeds}"
 
 
-def ranges(record: Record) -> str:
-    """Return the words with which a caption explains a range, or "" if the record has one seed and
-    so no range.
-    """
-    return " (range over the seeds)" if len(record.seeds) > 1 else ""
-
-
 def counted(record: Record, network: str, baselines: bool = False) -> int:
     """Return the smallest number of test images from which an accuracy or success rate of a network
     was computed. The paper's other defenses (`BASELINES`) may have fewer images than RSE; they

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, as_printed, mean, printed, values
-from robustbook.chapters.wording import beside, from_to, listed, whole_percent
+from robustbook.chapters.wording import beside, from_to, listed, ranges, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -179,7 +179,7 @@ def printed_beside(version: Version) -> Table:
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
         f"{names.images(record, NETWORK)}. Accuracy in per cent under the attack, printed / "
         "**ours**"
-        f"{names.ranges(version.record)}. Table 2 prints no accuracies on clean images. Those "
+        f"{ranges(version.record)}. Table 2 prints no accuracies on clean images. Those "
         "shown are the authors' data of Figure 6, from another run than Table 2. Therefore the "
         "authors' RSE is less accurate on clean images than at $c = 0.01$.",
         f"tab-rse-table-2-{version.tag}",
@@ -203,7 +203,7 @@ def placements(version: Version) -> Table:
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
     return table(
         f"{version.heading}: accuracy of RSE in per cent for each standard deviation and place of "
-        f"the initial noise{names.ranges(version.record)}. The last row shows the paper's numbers.",
+        f"the initial noise{ranges(version.record)}. The last row shows the paper's numbers.",
         "tab-rse-placements",
         ["Initial noise", "clean", *(f"c = {c:g}" for c in CS)],
         [
@@ -220,7 +220,7 @@ def distortions(version: Version) -> Table:
     shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
-        f"{names.ranges(version.record)}. Pixels are in [0, 1].",
+        f"{ranges(version.record)}. Pixels are in [0, 1].",
         "tab-rse-table-2-distortion",
         ["Defense", *(f"c = {c:g}" for c in CS)],
         sweeps.rows(version.record, NETWORK, shown, CS, "distortion", 3),

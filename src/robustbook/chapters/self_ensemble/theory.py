@@ -19,11 +19,11 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import from_to, listed, minus, spread, whole_percent
+from robustbook.chapters.wording import from_to, listed, minus, ranges, spread, whole_percent
 from robustbook.figures import LOOKS, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import counted, in_text, networks, ranges, title
+from .names import counted, in_text, networks, title
 
 JENSEN = "self-ensemble/claim-jensen"
 TRACE = "self-ensemble/claim-taylor-trace"

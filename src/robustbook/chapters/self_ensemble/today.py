@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, mean, settings, values
-from robustbook.chapters.wording import bullets, listed, spread, whole_percent
+from robustbook.chapters.wording import bullets, listed, ranges, spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 
-from .names import best, counted, full_title, in_text, networks, ranges, size, steps, title
+from .names import best, counted, full_title, in_text, networks, size, steps, title
 
 DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE with noise on the image"}
 ATTACKS = {

@@ -11,12 +11,10 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, printed, settings, values
-from robustbook.chapters.wording import beside, listed, spread, whole_percent
+from robustbook.chapters.wording import beside, listed, ranges, spread, whole_percent
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
-
-from .sizes import ranges
 
 START = "survey/cohen-cifar10"
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)

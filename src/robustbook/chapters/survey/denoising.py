@@ -17,8 +17,10 @@ from robustbook.chapters.published import (
     Version,
     array,
     entries,
+    images_of,
     printed,
     records_of,
+    rows_of,
     settings,
     values,
 )
@@ -26,16 +28,16 @@ from robustbook.chapters.wording import (
     from_to,
     listed,
     minus,
+    ranges,
     seeds_in_words,
     spread,
     spread_or,
     whole_percent,
+    with_images,
 )
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record, difference_interval
 from robustbook.ledger.intervals import share_difference
-
-from .sizes import ranges, tested, with_images
 
 FILTERS: Mapping[str, str] = {
     "mean": "mean 3 x 3",
@@ -124,12 +126,8 @@ def accuracy(record: Record, variant: str, attack: str, training: str = "adversa
 
 def _by_seed(record: Record, variant: str) -> dict[int | None, float]:
     """Return the accuracies under PGD of an adversarially trained network, one for each seed."""
-    wanted = {"training": "adversarial", "variant": variant, "attack": "pgd-20"}
-    return {
-        row.seed: float(row.value)
-        for row in record.rows
-        if row.name == "accuracy" and all(row.setting.get(k) == v for k, v in wanted.items())
-    }
+    of = {"training": "adversarial", "variant": variant, "attack": "pgd-20"}
+    return {row.seed: float(row.value) for row in rows_of(record, "accuracy", **of)}
 
 
 def difference(record: Record, variant: str, against: str) -> Interval:
@@ -182,7 +180,7 @@ def apart(record: Record, variant: str, against: str) -> bool:
 
 def _images(record: Record, attack: str = "pgd-20") -> int:
     """Return the number of test images under an attack."""
-    return tested(record, "accuracy", attack=attack)
+    return images_of(record, "accuracy", attack=attack)
 
 
 def answer(record: Record) -> str:

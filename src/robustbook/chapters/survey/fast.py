@@ -12,6 +12,7 @@ from robustbook.chapters.published import (
     array,
     as_printed,
     first,
+    images_of,
     mean,
     printed,
     settings,
@@ -20,15 +21,15 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import (
     beside,
     listed,
+    ranges,
     seeds_in_words,
     spread_or,
     whole_percent,
+    with_images,
 )
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
-
-from .sizes import ranges, tested, with_images
 
 METHODS: Mapping[str, tuple[str, str]] = {
     "fgsm": ("FGSM", "adv"),
@@ -162,7 +163,7 @@ def under_autoattack(record: Record) -> str:
     return whole_percent(
         "Under AutoAttack, the network trained with the random start has an accuracy of "
         f"{mean(record, 'accuracy', **of):.1f} % ({there} % in the paper), on "
-        f"{tested(record, 'accuracy', **of):,} images."
+        f"{images_of(record, 'accuracy', **of):,} images."
     )
 
 
@@ -176,7 +177,7 @@ def compared(record: Record) -> str:
         for method in ("fgsm-rs", "fgsm", "n-fgsm")
     }
     random, plain, noisy = (fmean(found) for found in seeds.values())
-    images = tested(record, "accuracy", set=name, eps=eps, attack="pgd-50-10")
+    images = images_of(record, "accuracy", set=name, eps=eps, attack="pgd-50-10")
     return whole_percent(
         f"Under PGD with 50 steps and restarts, the accuracy is {random:.1f} % after training on "
         f"FGSM with a random start ({seeds_in_words(len(seeds['fgsm-rs']))}), {plain:.1f} % "
@@ -200,13 +201,13 @@ def reference(records: Sequence[Record]) -> str:
         for attack in ("clean", "pgd-50-10")
     )
     if clean < GUESSING:
-        images = tested(record, "accuracy", method="pgd", attack="clean", **of)
+        images = images_of(record, "accuracy", method="pgd", attack="clean", **of)
         return whole_percent(
             f"The network trained with PGD learned nothing: it classifies {clean:.1f} % of "
             f"{images:,} clean images correctly. So the comparison has no working reference."
         )
     random = mean(record, "accuracy", method="fgsm-rs", attack="pgd-50-10", **of)
-    images = tested(record, "accuracy", method="pgd", attack="pgd-50-10", **of)
+    images = images_of(record, "accuracy", method="pgd", attack="pgd-50-10", **of)
     return whole_percent(
         f"As a reference, a network trained with PGD on {data(record)} has an accuracy of "
         f"{pgd:.1f} % under the same attack ({images:,} images) and of {clean:.1f} % on clean "
@@ -224,7 +225,7 @@ def cifar10(records: Sequence[Record]) -> str:
     name = "cifar10"
     eps = main_radius(record, name)
     large = max(map(float, settings(record, "accuracy", "eps", set=name)))
-    images = tested(record, "accuracy", set=name, eps=eps, attack="pgd-50")
+    images = images_of(record, "accuracy", set=name, eps=eps, attack="pgd-50")
 
     def under(method: str, radius: float) -> float:
         of = {"set": name, "eps": radius, "method": method, "attack": "pgd-50"}
@@ -298,7 +299,7 @@ def rising(records: Sequence[Record]) -> str:
             f"radius and {pairs[0][1]:.1f} % with a rising one; under PGD with 50 steps it is "
             f"{pairs[1][0]:.1f} and {pairs[1][1]:.1f} %."
         )
-    images = tested(record, "accuracy", set="mnist", eps=eps, attack="pgd-50")
+    images = images_of(record, "accuracy", set="mnist", eps=eps, attack="pgd-50")
     return whole_percent(
         f"We compared a constant with a rising radius of {eps:g} on {data(record)} and "
         f"{images:,} test images. {' '.join(told)}"
@@ -341,7 +342,7 @@ def radii(version: Version, data_set: str = "") -> Table:
     record = version.record
     name = data_set or first_set(record)
     at = sorted(settings(record, "accuracy", "eps", set=name))
-    images = tested(record, "accuracy", set=name, attack="pgd-50")
+    images = images_of(record, "accuracy", set=name, attack="pgd-50")
     return table(
         f"{version.heading}: accuracy in per cent on {images:,} test images under PGD with 50 "
         f"steps{ranges(record)}. Each network is trained and attacked with the radius of the "
@@ -403,7 +404,7 @@ def printed_beside(version: Version, data_set: str = "") -> Table:
         [
             "Training",
             *(
-                with_images(words, tested(record, "accuracy", set=name, eps=eps, attack=attack))
+                with_images(words, images_of(record, "accuracy", set=name, eps=eps, attack=attack))
                 for attack, words in ATTACKS.items()
             ),
         ],
@@ -501,7 +502,7 @@ def start_matters(record: Record) -> str:
     binomial error.
     """
     name = first_set(record)
-    images = tested(record, "accuracy", set=name, attack="pgd-50")
+    images = images_of(record, "accuracy", set=name, attack="pgd-50")
     same: list[str] = []
     far: list[str] = []
     for eps in sorted(settings(record, "accuracy", "eps", set=name, attack="pgd-50")):
@@ -540,7 +541,7 @@ def others(record: Record) -> str:
         for attack in ("pgd-50-10", "clean")
     )
     many, few = (
-        tested(record, "accuracy", set=name, eps=eps, attack=attack)
+        images_of(record, "accuracy", set=name, eps=eps, attack=attack)
         for attack in ("clean", "pgd-50-10")
     )
     text = (
@@ -581,7 +582,7 @@ def gap(record: Record) -> str:
         mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
         for attack in ("pgd-50-10", "autoattack", "worst")
     )
-    images = tested(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack="worst")
+    images = images_of(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack="worst")
     there = [
         printed(f"survey/{PRINTED[name, 'fgsm-rs'][attack]}")
         for attack in ("pgd-50-10", "autoattack")

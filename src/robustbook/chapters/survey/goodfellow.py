@@ -11,18 +11,24 @@ from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
     as_printed,
+    images_of,
     mean,
     of_target,
     printed,
     settings,
     values,
 )
-from robustbook.chapters.wording import beside, seeds_in_words, spread_or, whole_percent
+from robustbook.chapters.wording import (
+    beside,
+    ranges,
+    seeds_in_words,
+    spread_or,
+    whole_percent,
+    with_images,
+)
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
-
-from .sizes import ranges, tested, with_images
 
 TARGETS = "survey/goodfellow"
 TESTS: Mapping[str, tuple[str, str]] = {
@@ -110,7 +116,7 @@ def lowered(record: Record) -> str:
         )
     )
     many, few = (
-        tested(record, "error", network="maxout 0.5", attack=attack)
+        images_of(record, "error", network="maxout 0.5", attack=attack)
         for attack in ("fgsm", "pgd-40")
     )
     there = printed(f"{TARGETS}/maxout/fgsm-error")
@@ -152,7 +158,7 @@ def _heading(record: Record, attack: str) -> str:
 
 def _images(record: Record, attack: str) -> int:
     """Return the number of test images of the maxout networks under an attack."""
-    return tested(record, "error", network="maxout 0.5", attack=attack)
+    return images_of(record, "error", network="maxout 0.5", attack=attack)
 
 
 def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
@@ -222,7 +228,7 @@ def rubbish(version: Version) -> Table:
         ]
         for name, words in RUBBISH.items()
     ]
-    images = tested(version.record, "error", rubbish="maxout-softmax")
+    images = images_of(version.record, "error", rubbish="maxout-softmax")
     return table(
         f"{version.heading}: percentage of {images:,} images of Gaussian noise (mean 0, standard "
         "deviation 1) for which some class has a probability above one half, printed / **ours**"
@@ -272,7 +278,7 @@ def control(record: Record) -> str:
         mean(record, "error", network=network, attack="fgsm")
         for network in ("noise sign", "noise uniform", "maxout 0.5")
     )
-    images = tested(record, "error", network="noise sign", attack="fgsm")
+    images = images_of(record, "error", network="noise sign", attack="fgsm")
     larger = [clearly_above(noise, trained, images) for noise in (sign, uniform)]
     word = "No." if all(larger) else "In part." if any(larger) else "Yes."
     return whole_percent(
@@ -294,7 +300,8 @@ def strongest(record: Record) -> str:
         for attack in ("fgsm", "worst", "pgd-40")
     )
     many, few = (
-        tested(record, "error", network="maxout 0.5", attack=attack) for attack in ("fgsm", "worst")
+        images_of(record, "error", network="maxout 0.5", attack=attack)
+        for attack in ("fgsm", "worst")
     )
     target = f"{TARGETS}/claim/fgsm-training-not-pgd-robust"
     holds = [bool(row.holds) for row in record.rows if row.target == target]

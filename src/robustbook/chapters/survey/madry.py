@@ -20,12 +20,10 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import beside, listed, spread_or, whole_percent
+from robustbook.chapters.wording import beside, listed, ranges, spread_or, whole_percent
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
-
-from .sizes import ranges
 
 TABLE = "survey/madry-table-1"
 ATTACKS: Mapping[str, str] = {

@@ -25,12 +25,18 @@ from robustbook.chapters.published import (
     version_of,
     without_quick,
 )
-from robustbook.chapters.wording import beside, listed, spread, spread_or, whole_percent
+from robustbook.chapters.wording import (
+    beside,
+    listed,
+    ranges,
+    spread,
+    spread_or,
+    whole_percent,
+    with_images,
+)
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
-
-from .sizes import ranges, tested, with_images
 
 TARGETS = "survey/mosbach-mnist"
 SHORT = "-short"
@@ -309,7 +315,7 @@ def printed_beside(version: Version) -> Table:
         [
             "Training",
             *(
-                with_images(words.capitalize(), tested(record, "accuracy", attack=attack))
+                with_images(words.capitalize(), images_of(record, "accuracy", attack=attack))
                 for attack, words in ATTACKS.items()
             ),
         ],
@@ -405,7 +411,7 @@ def more_steps(record: Record) -> str:
     return whole_percent(
         f"With {steps[row]} steps of {size:g}, the accuracies are {few}. With the number and size "
         f"of steps that are worst for each network, they are {most} % ({title(record)}, "
-        f"{tested(record, 'heat')} images)."
+        f"{images_of(record, 'heat')} images)."
     )
 
 
@@ -502,7 +508,7 @@ def fall_claims(record: Record) -> str:
         f"{at_baseline(record, m) - at_strongest(record, m):.1f} points with {METHODS[m]}"
         for m in tested_
     )
-    many, few = (tested(record, "accuracy", attack=each) for each in ("baseline", "strongest"))
+    many, few = (images_of(record, "accuracy", attack=each) for each in ("baseline", "strongest"))
     told = (
         f"The table of verdicts compares the strongest attack on {few:,} images with the baseline "
         f"attack on {many:,}. On the same {few:,} images, the accuracy falls by {drops}."

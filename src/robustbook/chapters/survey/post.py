@@ -20,13 +20,12 @@ from robustbook.chapters.published import (
     printed,
     values,
 )
-from robustbook.chapters.wording import listed, minus, spread, whole_percent
+from robustbook.chapters.wording import listed, minus, ranges, spread, whole_percent
 from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
 
 from .denoising import network
-from .sizes import ranges
 
 LAYERS: Mapping[str, str] = {
     "images": "image",

@@ -22,12 +22,10 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import beside, from_to, listed, spread, whole_percent
+from robustbook.chapters.wording import beside, from_to, listed, ranges, spread, whole_percent
 from robustbook.figures import Picture, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
-
-from .sizes import ranges
 
 TABLE_1, TABLE_2 = "survey/szegedy-table-1", "survey/szegedy-table-2"
 HALVES = "survey/szegedy-tables-3-4"

@@ -12,6 +12,7 @@ from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, settings, values
 from robustbook.chapters.wording import (
     listed,
+    ranges,
     seeds_in_words,
     spread,
     spread_or,
@@ -20,8 +21,6 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
-
-from .sizes import ranges
 
 FRONTS: Mapping[str, str] = {
     "none": "no transformation",
