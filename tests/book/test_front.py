@@ -63,7 +63,6 @@ def test_every_paper_is_written_or_listed_as_missing(whole: ledger.Ledger, root:
 
 
 def test_each_claim_has_a_line_with_its_page_and_status(whole: ledger.Ledger) -> None:
-    targets = ledger.read_targets(catalogue.BOOK / "targets")
     verdicts = {entry.id: entry.verdict for entry in whole.entries}
     held = next(id_ for id_, verdict in verdicts.items() if verdict == "reproduced")
     small = next(id_ for id_, verdict in verdicts.items() if verdict == "other setting")
@@ -72,7 +71,7 @@ def test_each_claim_has_a_line_with_its_page_and_status(whole: ledger.Ledger) ->
         Claim("deep_defense", "Elsewhere", "deep_defense/table1", (small,)),
         Claim("survey", "Later", "", ("survey/none",)),
     )
-    table = front.claims_table(claims, whole.entries, targets)
+    table = front.claims_table(claims, whole.entries)
     _, _, _, first, _, second, _, third = table.splitlines()
     one, none = (
         "1\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}1",

@@ -82,15 +82,10 @@ def cards(whole: Ledger, root: Path) -> str:
     return "\n".join([":::::{grid} 1 1 2 2", ":gutter: 3", "", *blocks, ":::::", ""])
 
 
-def claims_table(
-    claims: tuple[Claim, ...], entries: tuple[Entry, ...], targets: Mapping[str, Target]
-) -> str:
+def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
     """Return a markdown table of the papers' claims. A row has the claim, which links to the page
-    that tests it, its status, such as "survives", how many of the comparisons that decide the
-    status were run, and the numbers that count as reproduced although our mean differs by more than
-    the tolerance.
-
-    ``targets``: the papers' numbers, by their ids.
+    that tests it, its status, such as "survives", and how many of the comparisons that decide the
+    status were run.
     """
     found = {entry.id: entry for entry in entries}
     verdicts = {id_: entry.verdict for id_, entry in found.items()}
@@ -102,10 +97,10 @@ def claims_table(
             lines.append(f"| **{ledger.TITLES[paper]}** | |")
         linked = f"[{claim.words}](../notebooks/{claim.page}.ipynb)" if claim.page else claim.words
         status = ledger.status(claim, verdicts)
-        own = [(targets[each], found[each]) for each in claim.targets if each in found]
-        run = sum(entry.verdict in ledger.VERDICTS[:3] for _, entry in own)
+        own = [found[each].verdict for each in claim.targets if each in found]
+        run = sum(verdict in ledger.VERDICTS[:3] for verdict in own)
         words = [badge(status), f"{run} of {len(claim.targets)}".replace(" ", "\N{NO-BREAK SPACE}")]
-        if status == "untested" and any(e.verdict == "other setting" for _, e in own):
+        if status == "untested" and "other setting" in own:
             words.append("(only run at a smaller size)")
         lines.append(f"| {linked} | {' '.join(words)} |")
     return "\n".join([*lines, ""])
