@@ -207,7 +207,11 @@ def test_the_answer_on_pairing(whole: Record) -> None:
 
 def test_the_sentences_below_the_answer(whole: Record) -> None:
     """The best record with both methods, and the four that train on adversarial images."""
-    found = words(pairing.others([record("paper", ["clp"]), whole]))
+    rows = [
+        replace(row, value=11) if row.setting.get("attack") == "strongest" else row
+        for row in whole.rows
+    ]
+    found = words(pairing.others([record("paper", ["clp"]), replace(whole, rows=tuple(rows))]))
     assert "answer are for the paper's network on MNIST (2 trainings; PGD on 400 test" in found
     assert "This is a network with a quarter of the paper's widths on MNIST" in found
     assert found.endswith("So our networks do not decide whether only the penalties fail.")
