@@ -3,8 +3,7 @@ numbers), comparisons of both (the ledger), and benchmarks.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -14,8 +13,6 @@ from typing import Any
 from robustbook import catalogue, ledger
 from robustbook.ledger import Record, Row
 from robustbook.studies.parameters import BadParameter
-
-from .wording import badge
 
 
 @dataclass(frozen=True)
@@ -164,6 +161,17 @@ def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
     return _entries(catalogue.BOOK, _stamps(catalogue.BOOK), paper, item)
 
 
+def compared(item: str) -> list[ledger.Entry]:
+    """Return the rows of the ledger that the page of ``item`` (``paper/name``) shows, grouped by
+    table or figure. Of two that make the same comparison, only the first is returned.
+    """
+    lines = entries(item.split("/")[0])
+    judged = catalogue.judged(item)
+    own = [e for each in judged for e in lines if f"{e.paper}/{e.item}" == each]
+    here = {entry.id for entry in own}
+    return [entry for entry in own if entry.same_as not in here]
+
+
 Stamps = tuple[tuple[Path, int], ...]
 """Pairs of a file and the time of its last change."""
 
@@ -244,23 +252,3 @@ def verdicts(paper: str) -> dict[str, str]:
     target numbers.
     """
     return {entry.id: entry.verdict for entry in entries(paper)}
-
-
-def labelled(paper: str, deciding: Mapping[str, Sequence[str]]) -> str:
-    """Return verdicts as coloured words, after a description of what they judge. The first
-    description begins with a capital letter. The number of judged numbers stands before each
-    verdict if there are several.
-
-    ``deciding``: for each description, the ids of the judged numbers or statements.
-    """
-    found = verdicts(paper)
-    told: list[str] = []
-    for words, targets in deciding.items():
-        counts = Counter(found[target] for target in targets)
-        badges = [
-            badge(verdict) if len(targets) == 1 else f"{count} {badge(verdict)}"
-            for verdict in ledger.VERDICTS
-            if (count := counts[verdict])
-        ]
-        told.append(f"*{words if told else words[0].upper() + words[1:]}*: {', '.join(badges)}")
-    return "; ".join(told)

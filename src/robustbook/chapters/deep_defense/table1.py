@@ -8,14 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import (
-    Version,
-    labelled,
-    mean,
-    record_of,
-    records_of,
-    values,
-)
+from robustbook.chapters.published import Version, mean, record_of, records_of, values
 from robustbook.chapters.wording import listed, minus, page_link, ranges, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record, difference_interval
@@ -82,8 +75,8 @@ def verdicts() -> str:
         "others": "",
     }
     label = "above adversarial training II (authors' post)"
-    rival = {label: ("deep_defense/claim-7/check",)}
-    return f"{of_page('deep_defense/table-1', kinds)}; {labelled('deep_defense', rival)}"
+    rival = of_page("deep_defense/claims", {label: "/claim-7/check", "": ""})
+    return f"{of_page('deep_defense/table-1', kinds)}; {rival}"
 
 
 def changes(record: Record) -> str:

@@ -5,6 +5,7 @@ each of them.
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
 from robustbook.chapters.published import records_of, settings
 from robustbook.chapters.wording import from_to, listed, whole_percent
@@ -33,13 +34,6 @@ from .names import DEFENSES, NETWORKS
 PAPER = "self_ensemble"
 
 
-ABSTRACT = {
-    "the abstract's accuracy of RSE under attack": ["self-ensemble/abstract/rse-under-attack"],
-    "RSE above the best earlier defense": ["self-ensemble/abstract/rse-beats-best-previous"],
-}
-"""The two claims of the abstract, and the ids of their target numbers."""
-
-
 def answer(record: Record) -> str:
     """Return sentences that state the accuracies under PGD with RSE and without a defense, and
     which share of the gain remains without new noise: if it is frozen, and if it is switched off.
@@ -54,6 +48,18 @@ def answer(record: Record) -> str:
         f"switched off at test time, {from_to([frozen.weights, found.weights], '.0f')} % of this "
         "gain remains, and this part comes from the weights."
     )
+
+
+def abstract() -> str:
+    """Return the verdicts on the two claims of the abstract, of which the first is also a number of
+    Table 2.
+    """
+    kinds = {
+        "the abstract's accuracy of RSE under attack": "/table-2/rse/c-0.03",
+        "RSE above the best earlier defense": "/rse-beats-best-previous",
+        "": "",
+    }
+    return of_page("self_ensemble/table-2", kinds)
 
 
 def under_pgd(record: Record) -> str:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, as_printed, mean, printed, values
 from robustbook.chapters.wording import beside, from_to, listed, ranges, whole_percent
 from robustbook.figures import LOOKS, Curve, Table, table
@@ -48,13 +47,6 @@ def answer(record: Record) -> str:
     if figure6.failed(record, NETWORK):
         text += " We do not rank the other defenses, because our networks with them are too weak."
     return whole_percent(text)
-
-
-def judged_answer(record: Record) -> str:
-    """Return the answer, followed by the verdicts of the page."""
-    orders = "rse-first/|beats"
-    kinds = {"orders of two accuracies": orders, "accuracies": ""}
-    return f"{answer(record)} {of_page('self_ensemble/table-2', kinds)}"
 
 
 def beside_paper(record: Record) -> str:

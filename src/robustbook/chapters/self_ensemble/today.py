@@ -9,7 +9,6 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, mean, settings, values
 from robustbook.chapters.wording import bullets, listed, ranges, spread, whole_percent
 from robustbook.figures import Table, table
@@ -64,12 +63,6 @@ def answer(record: Record) -> str:
         f"{clean:.1f} to {left:.1f} %, and leave {plain:.1f} % without a defense "
         f"({title(record, network)}; {size(record, network)})."
     )
-
-
-def judged_answer(record: Record) -> str:
-    """Return the answer, followed by the verdict on averaging over the noise."""
-    kinds = {"effect of averaging in the paper's attack": "eot-lowers-rse", "": ""}
-    return f"{answer(record)} {of_page('self_ensemble/today', kinds)}"
 
 
 @dataclass(frozen=True)
