@@ -289,6 +289,10 @@ def test_an_answer_is_computed_from_the_best_record(book: Path) -> None:
     assert here.answers(lambda both: f"{both[1].profile}.").data == "**Answer.** quick."
 
 
+def test_a_percent_sign_stays_with_its_number() -> None:
+    assert page.say("97 % and 3 %").data == "97\N{NO-BREAK SPACE}% and 3\N{NO-BREAK SPACE}%"
+
+
 def test_verdicts_follow_an_answer(book: Path) -> None:
     """They are counted for the given kinds."""
     rows = [Row(99.0, "percent", "saturating/table-1/cnn-vanilla/accuracy", "accuracy", 0)]

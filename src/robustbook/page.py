@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from robustbook import catalogue, ledger
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, compared, records_of, version_of
+from robustbook.chapters.wording import whole_percent
 from robustbook.durations import duration
 from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
@@ -153,7 +154,7 @@ class Page:
         if self.published is None:
             return Markdown("**Answer.** The book has no stored results for this page yet.")
         verdicts = of_page(self.item, kinds) if kinds else ""
-        return Markdown(f"**Answer.** {sentence(self.published)} {verdicts}".strip())
+        return say(f"**Answer.** {sentence(self.published)} {verdicts}".strip())
 
     def verdicts(self) -> Table | Markdown:
         """Return a table of the paper's numbers that we measured, beside ours; if there are none,
@@ -218,7 +219,7 @@ class Page:
         lines = [head, "", *failed]
         if unsure:
             lines += ["", "These comparisons are inconclusive:", "", *unsure]
-        return Markdown("\n".join(lines).strip())
+        return say("\n".join(lines).strip())
 
     def _listed(self, verdict: str, why: Callable[[ledger.Entry], str]) -> list[str]:
         """Return a markdown list of the numbers with this verdict, in which numbers with the same
@@ -368,6 +369,11 @@ def published(item: str) -> Page:
     cells that come before the parameters cell.
     """
     return begin(item, {})
+
+
+def say(text: str) -> Markdown:
+    """Return a text for display, without a line break between a number and its percent sign."""
+    return Markdown(whole_percent(text))
 
 
 def svg(figure: Figure) -> SVG:

@@ -13,6 +13,7 @@ from PIL import Image
 from robustbook import catalogue, ledger
 from robustbook.book import front
 from robustbook.chapters.front import FINDINGS, Example
+from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Claim
 
 IMAGE = np.zeros((4, 4), np.uint8)
@@ -44,7 +45,7 @@ def test_each_written_paper_has_a_card_that_sums_to_its_lines(
         card = text.partition(f"{{grid-item-card}} {ledger.TITLES[paper]}\n")[2].partition("::::")[
             0
         ]
-        assert FINDINGS[paper]() in card
+        assert whole_percent(FINDINGS[paper]()) in card
         numbers = re.findall(r"(\d+) (?:reproduced|not|inconclusive|other|no printed)", card)
         own = [entry for entry in whole.counted if entry.paper == paper]
         assert sum(map(int, numbers)) == len(own) > 0

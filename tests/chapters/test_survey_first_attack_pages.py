@@ -91,7 +91,7 @@ def test_the_tables_of_szegedy(first: Record) -> None:
 def test_the_sentences_on_szegedy(first: Record) -> None:
     words = szegedy.order(first)
     assert "0.030, 0.060 and 0.090 (0.062, 0.1 and 0.14 printed). So the distortion rises" in words
-    assert words.endswith("so does the test error: it is 0.5, 2.5 and 4.5\N{NO-BREAK SPACE}%.")
+    assert words.endswith("so does the test error: it is 0.5, 2.5 and 4.5 %.")
     # 18 of the 30 pairs have an error of 10 %, which 20 images do not tell from one of 4 %.
     text = szegedy.transfer(first).replace("\N{NO-BREAK SPACE}", " ")
     assert text.startswith("In 0 of the 30 pairs") and "binomial error of 20 images" in text
@@ -105,7 +105,7 @@ def test_the_sentences_on_szegedy(first: Record) -> None:
     assert numbers(szegedy.smaller(first)) == [3, 6, 0.0001, 52, 0.01, 40, 1, 36]
     assert numbers(szegedy.training_images(first).replace("FC100-100-10", ""))[-2:] == [4, 1]
     text = szegedy.amplified(first)
-    assert text.startswith("Yes.") and "from 0.0\N{NO-BREAK SPACE}% to 10.0" in text
+    assert text.startswith("Yes.") and "from 0.0 % to 10.0" in text
     assert "at least 95.0 % of the 20 attacked test images" in szegedy.found(first)
     sure = [replace(row, value=100) if row.name == "found" else row for row in first.rows]
     assert "for all 20 attacked" in szegedy.found(replace(first, rows=tuple(sure)))
@@ -287,9 +287,7 @@ def test_the_sentences_on_pairing(whole: Record) -> None:
     attacked = {"network": "at100-alp", "attack": "strongest"}
     rows = [replace(row, value=2) if row.setting == attacked else row for row in whole.rows]
     left = pairing.left_behind([replace(whole, rows=tuple(rows))])
-    assert "these leave the group" in left and left.endswith(
-        "group: 100\N{NO-BREAK SPACE}% AT + ALP."
-    )
+    assert "these leave the group" in left and left.endswith("group: 100 % AT + ALP.")
     assert "No network" in pairing.left_behind([record("paper", ["plain"])])
     assert body(pairing.roughness(version_of(whole)))[1] == ["CLP", "0.020"]
     assert numbers(pairing.more_steps(whole)) == [20, 0.01, 21, 27, 100, 6, 12, 20]

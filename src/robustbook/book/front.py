@@ -10,7 +10,7 @@ from pathlib import Path
 
 from robustbook import catalogue, ledger, notebooks
 from robustbook.chapters import front
-from robustbook.chapters.wording import badge, minus, page_name
+from robustbook.chapters.wording import badge, minus, page_name, whole_percent
 from robustbook.figures import addition
 from robustbook.ledger import Claim, Entry, Ledger, Target
 
@@ -69,7 +69,7 @@ def cards(whole: Ledger, root: Path) -> str:
             f"::::{{grid-item-card}} {ledger.TITLES[paper]}",
             SUBJECTS[paper],
             "",
-            f"**Found.** {front.FINDINGS[paper]()}",
+            f"**Found.** {whole_percent(front.FINDINGS[paper]())}",
             "",
             f"[Read the chapter](../notebooks/{paper}/overview.ipynb)",
             "",

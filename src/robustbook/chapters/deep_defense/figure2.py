@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, settings, values
-from robustbook.chapters.wording import listed, whole_percent
+from robustbook.chapters.wording import listed
 from robustbook.ledger import Record
 
 from . import names
@@ -39,7 +39,7 @@ def answer(records: Sequence[Record]) -> str:
     )
     fast = all(early(largest, each)[0] > 50 for each in names.networks(largest))
     badges = of_page("deep_defense/figure-2", {"curves of the paper's figure": ""})
-    return whole_percent(
+    return (
         f"{'Fast' if fast else 'Slowly'} on MNIST: the first epoch gives {shares} of the increase "
         "in $\\rho_2$; Deep Defense is then ahead "
         f"{_ahead(names.each_network([largest]))}. {badges}"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, entries, mean, printed, values
-from robustbook.chapters.wording import beside, listed, ranges, spread, whole_percent
+from robustbook.chapters.wording import beside, listed, ranges, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -65,7 +65,7 @@ def answer(record: Record) -> str:
     """
     apart = max(values(record, "difference"))
     badges = of_page(ITEM, {"numbers of the replication, not their cause": ""})
-    return whole_percent(
+    return (
         f"{'No' if apart == 0 else 'Partly'}: in the replication's code the regulariser has no "
         f"gradient, and larger batches alone give {_explained(record, LARGER):.0f} % of the "
         f"increase in $\\rho_2$ over plain fine-tuning. {badges}"
@@ -76,7 +76,7 @@ def batches(record: Record) -> str:
     """Return a sentence that states how much of the difference in rho2 comes from the larger
     batches (100 images) alone.
     """
-    return whole_percent(
+    return (
         "The replication's Deep Defense has a larger $\\rho_2$ than plain fine-tuning, but batches "
         f"of 100 instead of 64 images alone give {_explained(record, LARGER):.0f} % of this "
         "difference."

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
-from robustbook.chapters.wording import beside, from_to, seeds_in_words, spread, whole_percent
+from robustbook.chapters.wording import beside, from_to, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -88,7 +88,7 @@ def answer(record: Record) -> str:
             "share of zero gradients": "zero-gradient",
         },
     )
-    return whole_percent(
+    return (
         f"The saturated networks are{'' if stands else ' not'} robust: one FGSM step leaves up to "
         f"{max(single):.0f} % of the images correctly classified, and all attacks together leave "
         f"{max(worst):.1f} %. {badges}"
@@ -106,7 +106,7 @@ def each_network(record: Record) -> str:
         f"- {title}: {one:.1f} % after one FGSM step, {least:.1f} % under all attacks"
         for title, one, least in zip(NETWORKS.values(), single, worst, strict=True)
     )
-    return whole_percent(
+    return (
         f"Here are the accuracies of the saturated networks under attacks of size "
         f"{record.parameters['eps']:g}: after one FGSM step in float32, and under all attacks. For "
         "the latter, an image counts as correct only if all attacks fail on it."

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version
-from robustbook.chapters.wording import listed, ranges, whole_percent
+from robustbook.chapters.wording import listed, ranges
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -31,9 +31,7 @@ def answer(records: Sequence[Record]) -> str:
     """Return a sentence for each network that states whether RSE needs noise in training and at
     test time, with accuracies under a weak attack.
     """
-    return whole_percent(
-        " ".join(_told(record, network) for record, network in names.best(records))
-    )
+    return " ".join(_told(record, network) for record, network in names.best(records))
 
 
 def _told(record: Record, network: str) -> str:
@@ -57,11 +55,9 @@ def exceptions(records: Sequence[Record]) -> str:
     """Return sentences that state how much accuracy RSE loses on clean images, and at which values
     of the attack's constant c another use of noise is more accurate.
     """
-    return whole_percent(
-        " ".join(
-            f"{_clean(record, network)}{_behind(record, network)}".strip()
-            for record, network in names.best(records)
-        )
+    return " ".join(
+        f"{_clean(record, network)}{_behind(record, network)}".strip()
+        for record, network in names.best(records)
     )
 
 
@@ -208,7 +204,7 @@ def shares(records: Sequence[Record]) -> str:
             f"At $c = {SMALL:g}$ RSE does not have a higher accuracy under attack than the network "
             "without noise."
         )
-    return whole_percent(" ".join(parts))
+    return " ".join(parts)
 
 
 def _lost(record: Record, network: str) -> str:

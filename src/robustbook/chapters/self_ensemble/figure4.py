@@ -9,15 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import (
-    bullets,
-    from_to,
-    listed,
-    minus,
-    ranges,
-    spread,
-    whole_percent,
-)
+from robustbook.chapters.wording import bullets, from_to, listed, minus, ranges, spread
 from robustbook.figures import LOOKS, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
@@ -179,7 +171,7 @@ def turning(records: Sequence[Record]) -> str:
     """Return sentences that state from which c on 50 noise draws are not more accurate than one
     draw, and the accuracies with one draw below and from this c on.
     """
-    return whole_percent(" ".join(_turning(*each) for each in names.best(records)))
+    return " ".join(_turning(*each) for each in names.best(records))
 
 
 def _turning(record: Record, network: str) -> str:

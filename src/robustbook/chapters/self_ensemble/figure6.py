@@ -9,15 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, settings, values, verdicts
-from robustbook.chapters.wording import (
-    badge,
-    beside,
-    bullets,
-    listed,
-    ranges,
-    spread_or,
-    whole_percent,
-)
+from robustbook.chapters.wording import badge, beside, bullets, listed, ranges, spread_or
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -79,7 +71,7 @@ def comparisons(records: Sequence[Record]) -> str:
         for network, plain in NETWORKS.items()
         if network not in ran
     ]
-    return whole_percent(bullets(told))
+    return bullets(told)
 
 
 def _mostly_better(record: Record, network: str) -> bool:
@@ -433,7 +425,7 @@ def _trained(record: Record, network: str) -> str:
     rse = names.at(record, network, "rse", 0.0) or 0.0
     narrow = "" if record.profile == "paper" else ", or the network is too narrow"
     many = len(found) > 1
-    return whole_percent(
+    return (
         f"On {names.in_text(record, network)}, "
         f"{'these accuracies are' if many else 'one of our accuracies is'} far below the authors' "
         f"(in brackets): {'; '.join(low)}. For comparison, the accuracy of RSE on clean "

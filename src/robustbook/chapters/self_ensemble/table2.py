@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, as_printed, mean, printed, values
-from robustbook.chapters.wording import beside, from_to, listed, ranges, whole_percent
+from robustbook.chapters.wording import beside, from_to, listed, ranges
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -46,7 +46,7 @@ def answer(record: Record) -> str:
     )
     if figure6.failed(record, NETWORK):
         text += " We do not rank the other defenses, because our networks with them are too weak."
-    return whole_percent(text)
+    return text
 
 
 def beside_paper(record: Record) -> str:
@@ -67,7 +67,7 @@ def beside_paper(record: Record) -> str:
             f"accuracies with {listed([DEFENSES[d] for d in failed])} are further below, on clean "
             "images or at the smallest $c$."
         )
-    return whole_percent(text)
+    return text
 
 
 def _behind(record: Record) -> dict[str, float]:
@@ -119,7 +119,7 @@ def baselines(record: Record) -> str:
                 f"{_mean(record, d, c):.1f} % at $c = {c:g}$ ({_printed(d, c):g} % in the paper). "
                 "So its training did not fail, although its accuracy under attack is low. "
             )
-    return whole_percent(
+    return (
         f"{text}The fair comparison is between RSE and the network without a defense: apart from "
         "the noise, both have the same layers and the same training."
     )
@@ -235,7 +235,7 @@ def nearest_placement(record: Record) -> str:
     theirs = points()[NETWORK, "rse"][0.0][0]
     if max(clean.values()) < theirs - CLOSE:
         accuracy = listed([f"{value:.1f} % with noise {_place(d)}" for d, value in clean.items()])
-        return whole_percent(
+        return (
             "Our networks are too weak to decide. On clean images their accuracy is only "
             f"{accuracy}; that of the authors' network is {theirs:.1f} %. Under attack the "
             f"difference from the printed accuracy is {listed([f'{v:.1f}' for v in off.values()])} "
@@ -258,7 +258,7 @@ def flat_line(record: Record) -> str:
         return ""
     low, high = (pick(_mean(record, image, c) for c in CS) for pick in (min, max))
     same = f"stays at {low:.1f} %" if low == high else f"stays between {low:.1f} and {high:.1f} %"
-    return whole_percent(
+    return (
         f"With the strongest noise on the image, the accuracy {same} at all five $c$. But the "
         f"attack hardly changes these images: at $c = {AT:g}$ the distortion is "
         f"{_distortion(record, image, AT):.3f}, compared with "
@@ -274,12 +274,12 @@ def caption_claim(record: Record) -> str:
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
     if not low:
-        return whole_percent(
+        return (
             "In our runs, at none of these $c$ are the accuracies of all networks except RSE below "
             "30 %."
         )
     kept = _mean(record, "rse", low[0])
-    return whole_percent(
+    return (
         "In our runs, the accuracies of all networks except RSE are below 30 % from "
         f"$c = {low[0]:g}$ on; at this $c$ that of RSE is {kept:.1f} %."
     )

@@ -18,14 +18,7 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import (
-    beside,
-    ranges,
-    seeds_in_words,
-    spread_or,
-    whole_percent,
-    with_images,
-)
+from robustbook.chapters.wording import beside, ranges, seeds_in_words, spread_or, with_images
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -96,7 +89,7 @@ def answer(record: Record) -> str:
             "all others": "",
         },
     )
-    return whole_percent(
+    return (
         f"A maxout network trained in this way has an error of {fgsm:.1f} % under FGSM "
         f"({there} % in the paper, for a larger network) and of {pgd:.1f} % under PGD. {badges}"
     )
@@ -121,7 +114,7 @@ def lowered(record: Record) -> str:
     )
     there = printed(f"{TARGETS}/maxout/fgsm-error")
     then = printed(f"{TARGETS}/maxout-large-adversarial/fgsm-error")
-    return whole_percent(
+    return (
         f"Under FGSM on {many:,} test images, the error of a maxout network is {plain:.1f} % after "
         f"training on clean images alone ({there} % in the paper), and {trained:.1f} % after "
         f"training on both ({then} % in the paper, for a larger network). But under PGD with "
@@ -281,7 +274,7 @@ def control(record: Record) -> str:
     images = images_of(record, "error", network="noise sign", attack="fgsm")
     larger = [clearly_above(noise, trained, images) for noise in (sign, uniform)]
     word = "No." if all(larger) else "In part." if any(larger) else "Yes."
-    return whole_percent(
+    return (
         f"{word} After training on images with random noise of the same size, the error under FGSM "
         f"on {images:,} test images is {sign:.1f} % (random signs) or {uniform:.1f} % (uniform "
         f"noise); after training with the adversarial loss, it is {trained:.1f} %."
@@ -308,7 +301,7 @@ def strongest(record: Record) -> str:
     where = f", for {sum(holds)} of {len(holds)} seeds" if len(holds) > 1 else ""
     size = "at least" if any(holds) else "not"
     word = "No." if all(holds) else "Not for every seed." if any(holds) else "Yes, against PGD."
-    return whole_percent(
+    return (
         f"{word} After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM on {many:,} "
         f"test images. For {worst:.1f} % of the first {few:,} of these images, at least one of "
         "three stronger attacks succeeds: PGD with restarts on the cross entropy, PGD on the "

@@ -25,15 +25,7 @@ from robustbook.chapters.published import (
     version_of,
     without_quick,
 )
-from robustbook.chapters.wording import (
-    beside,
-    listed,
-    ranges,
-    spread,
-    spread_or,
-    whole_percent,
-    with_images,
-)
+from robustbook.chapters.wording import beside, listed, ranges, spread, spread_or, with_images
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ, sampling_error
@@ -131,7 +123,7 @@ def answer(records: Sequence[Record]) -> str:
             "CIFAR-10": "cifar10",
         },
     )
-    return whole_percent(f"{lead}: with clean logit pairing, {_both(record, 'clp')}. {badges}")
+    return f"{lead}: with clean logit pairing, {_both(record, 'clp')}. {badges}"
 
 
 def others(records: Sequence[Record]) -> str:
@@ -171,7 +163,7 @@ def others(records: Sequence[Record]) -> str:
             )
     if inconclusive(record, reference):
         told.append("So our networks do not decide whether only the penalties fail.")
-    return whole_percent(" ".join(told))
+    return " ".join(told)
 
 
 def first_with(records: Sequence[Record], wanted: Collection[str]) -> Record:
@@ -410,7 +402,7 @@ def more_steps(record: Record) -> str:
     grids = _grids(record)
     few = listed([f"{grid[row, 0]:.0f} % ({METHODS[m]})" for m, grid in grids.items()])
     most = listed([f"{grid.min():.0f}" for grid in grids.values()])
-    return whole_percent(
+    return (
         f"With {steps[row]} steps of {size:g}, the accuracies are {few}. With the number and size "
         f"of steps that are worst for each network, they are {most} % ({title(record)}, "
         f"{images_of(record, 'heat')} images)."
@@ -489,7 +481,7 @@ def surface_claim(record: Record) -> str:
     to_trained, to_plain = (
         listed(f"{found[m] / found[other]:.2f}" for m in MASKED) for other in ("at100", "plain")
     )
-    return whole_percent(
+    return (
         f"Divided by the roughness after 100 % AT, the roughness is {to_trained} ({named}), for "
         f"{title(record)}. The table of verdicts has a row on these three ratios. The claim in "
         f"this row holds if the smallest ratio is above {ROUGHER:g}, and ours is "
@@ -515,7 +507,7 @@ def fall_claims(record: Record) -> str:
         f"The table of verdicts compares the strongest attack on {few:,} images with the baseline "
         f"attack on {many:,}. On the same {few:,} images, the accuracy falls by {drops}."
     )
-    return whole_percent(told)
+    return told
 
 
 def alone(record: Record) -> str:
@@ -531,7 +523,7 @@ def alone(record: Record) -> str:
     )
     if not there:
         return ""
-    return whole_percent(
+    return (
         f"Our strongest attack is several attacks together, and the paper's is PGD alone. {found}"
     )
 
@@ -552,7 +544,7 @@ def longer(record: Record) -> str:
     )
     if not both:
         return ""
-    return whole_percent(
+    return (
         f"The accuracy depends on the training. We also trained {listed(METHODS[m] for m in both)} "
         "for 10 instead of 100 epochs, and with Adam's epsilon 1e-8 instead of 1e-6. "
         f"{found} We changed both settings together, so we do not know how much each of them "
@@ -590,7 +582,7 @@ def certain(record: Record) -> str:
         for m in methods(record)
         if values(record, "starts above ln 10", network=m)
     ]
-    return whole_percent(
+    return (
         "If the loss is above $\\ln 10$, the image is misclassified. On these five images, the "
         f"baseline attack reaches such a loss from {listed(told)} of the random starts "
         f"({title(record)})."
@@ -651,7 +643,7 @@ def left_behind(records: Sequence[Record]) -> str:
     """
     record = most_methods(records)
     if "at100" not in methods(record):
-        return whole_percent("No network was trained with 100 % AT.")
+        return "No network was trained with 100 % AT."
     before, after = (
         next(group for group in groups(record, attack) if "at100" in group)
         for attack in ("baseline", "strongest")
@@ -661,7 +653,7 @@ def left_behind(records: Sequence[Record]) -> str:
     changed = f"Under the strongest attack, these leave the group: {', '.join(left)}."
     if not left:
         changed = "Under the strongest attack, no training leaves the group."
-    return whole_percent(
+    return (
         "Under the baseline attack, the group of 100 % AT also contains "
         f"{', '.join(mates)}. {changed}"
         if mates
