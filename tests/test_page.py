@@ -281,21 +281,25 @@ def test_the_table_of_verdicts_says_what_is_compared(book: Path) -> None:
         assert "*Pattern*" not in text
 
 
-def test_an_answer_names_what_its_verdicts_judge(book: Path) -> None:
-    """Verdicts on two numbers with short names; many numbers with one verdict are counted."""
-    own = "saturating/table-1/"
-    measured = {"cnn-vanilla/accuracy": 99.0, "cnn-vanilla/fgsm-accuracy": 10.0}
-    rows = [Row(value, "percent", own + name, seed=0) for name, value in measured.items()]
+def test_an_answer_is_computed_from_the_best_record(book: Path) -> None:
+    """All records are passed to a sentence that compares them."""
+    publish(book, record("quick"), record())
+    here = page.begin(ITEM, {})
+    assert here.answer(lambda best: f"{best.profile}.").data == "**Answer.** paper."
+    assert here.answers(lambda both: f"{both[1].profile}.").data == "**Answer.** quick."
+
+
+def test_a_percent_sign_stays_with_its_number() -> None:
+    assert page.say("97 % and 3 %").data == "97\N{NO-BREAK SPACE}% and 3\N{NO-BREAK SPACE}%"
+
+
+def test_verdicts_follow_an_answer(book: Path) -> None:
+    """They are counted for the given kinds."""
+    rows = [Row(99.0, "percent", "saturating/table-1/cnn-vanilla/accuracy", "accuracy", 0)]
     publish(book, replace(record(), rows=tuple(rows)))
     here = page.begin(ITEM, {})
-    one = here.answer(lambda _: "Yes.", "cnn-vanilla/accuracy").data
-    assert one.startswith("**Answer.** Yes. *CNN, vanilla: clean accuracy*: <span")
-    both = here.answer(lambda _: "Yes.", *measured).data
-    assert both.count("</span>") == 2 and "; *CNN, vanilla: accuracy under FGSM with eps" in both
-    assert here.answer(lambda _: "Yes.").data == "**Answer.** Yes."
-    assert page._together(["a", "b"]) == "a; b"
-    assert page._together(["a" * 70] * 2) == "2 comparisons with the paper"
-    assert page._together(["a" * 150]) == "a" * 150
+    text = here.answer(lambda _: "Yes.", {"clean accuracy": "cnn-vanilla/accuracy", "": ""}).data
+    assert text.startswith("**Answer.** Yes. *Clean accuracy*: <span") and "*;" not in text
 
 
 def test_without_a_record_published_says_what_to_do(book: Path) -> None:

@@ -18,8 +18,9 @@ from IPython.display import SVG, Markdown, display
 from matplotlib.figure import Figure
 
 from robustbook import catalogue, ledger
-from robustbook.chapters.published import Version, entries, records_of, version_of
-from robustbook.chapters.wording import badge
+from robustbook.chapters.badges import of_page
+from robustbook.chapters.published import Version, compared, records_of, version_of
+from robustbook.chapters.wording import whole_percent
 from robustbook.durations import duration
 from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
@@ -132,30 +133,28 @@ class Page:
             return []
         return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
 
-    def answers(self, sentence: Callable[[tuple[Record, ...]], str], *deciding: str) -> Markdown:
+    def answers(
+        self,
+        sentence: Callable[[tuple[Record, ...]], str],
+        kinds: Mapping[str, str] | None = None,
+    ) -> Markdown:
         """Return the page's answer like `answer`, but compute its sentence from all records of the
         book, a tuple with the best one first.
         """
-        return self.answer(lambda best: sentence((best, *self.others)), *deciding)
+        return self.answer(lambda best: sentence((best, *self.others)), kinds)
 
-    def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
-        """Return the page's answer: a sentence that is computed from the book's best record,
-        followed by the verdicts and what they judge.
+    def answer(
+        self, sentence: Callable[[Record], str], kinds: Mapping[str, str] | None = None
+    ) -> Markdown:
+        """Return the page's answer: a sentence that is computed from the book's best record.
 
-        ``deciding``: the ids of the papers' numbers whose verdicts are shown, with or without
-            ``paper/item/``. If the names of the numbers with one verdict are long, these numbers
-            are only counted.
+        ``kinds``: the kinds of comparisons for `of_page`, whose verdicts follow the sentence. By
+            default none follow, because most sentences contain their verdicts.
         """
         if self.published is None:
             return Markdown("**Answer.** The book has no stored results for this page yet.")
-        found = {name: e for e in self._entries for name in (e.id, self._short(e.id))}
-        judged: dict[str, list[str]] = {}
-        for each in deciding:
-            judged.setdefault(found[each].verdict, []).append(found[each].name)
-        badges = [f"*{_together(names)}*: {badge(verdict)}" for verdict, names in judged.items()]
-        return Markdown(
-            " ".join(["**Answer.**", sentence(self.published), "; ".join(badges)]).strip()
-        )
+        verdicts = of_page(self.item, kinds) if kinds else ""
+        return say(f"**Answer.** {sentence(self.published)} {verdicts}".strip())
 
     def verdicts(self) -> Table | Markdown:
         """Return a table of the paper's numbers that we measured, beside ours; if there are none,
@@ -220,7 +219,7 @@ class Page:
         lines = [head, "", *failed]
         if unsure:
             lines += ["", "These comparisons are inconclusive:", "", *unsure]
-        return Markdown("\n".join(lines).strip())
+        return say("\n".join(lines).strip())
 
     def _listed(self, verdict: str, why: Callable[[ledger.Entry], str]) -> list[str]:
         """Return a markdown list of the numbers with this verdict, in which numbers with the same
@@ -242,29 +241,9 @@ class Page:
     def _targets(self) -> dict[str, ledger.Target]:
         return ledger.read_targets(catalogue.BOOK / "targets")
 
-    @property
-    def _compared(self) -> list[ledger.Entry]:
-        """Return the lines of the ledger that this page shows; of two that make the same
-        comparison, only the first.
-        """
-        here = {entry.id for entry in self._entries}
-        return [entry for entry in self._entries if entry.same_as not in here]
-
-    def _short(self, target: str) -> str:
-        """Return the id of a paper's number without the names of the paper and of the page's own
-        table or figure.
-        """
-        # The name of a paper may have a hyphen in this id, and has an underscore in an item's name.
-        return target.partition("/")[2].removeprefix(f"{self.item.partition('/')[2]}/")
-
     @cached_property
-    def _entries(self) -> tuple[ledger.Entry, ...]:
-        """Return the lines of the ledger (the list of our results next to the paper's numbers) for
-        this page, grouped by table or figure.
-        """
-        lines = entries(self.item.split("/")[0])
-        judged = catalogue.judged(self.item)
-        return tuple(e for item in judged for e in lines if f"{e.paper}/{e.item}" == item)
+    def _compared(self) -> list[ledger.Entry]:
+        return compared(self.item)
 
     def _origin(self, record: Record) -> str:
         words = [f"profile `{record.profile}`"]
@@ -392,6 +371,11 @@ def published(item: str) -> Page:
     return begin(item, {})
 
 
+def say(text: str) -> Markdown:
+    """Return a text for display, without a line break between a number and its percent sign."""
+    return Markdown(whole_percent(text))
+
+
 def svg(figure: Figure) -> SVG:
     """Return a figure as SVG; two figures of the same numbers have the same bytes."""
     buffer = io.StringIO()
@@ -406,18 +390,17 @@ def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) 
         display(Markdown(f"{version.heading}:"), svg(draw(version.record)))
 
 
+def alone(draw: Callable[[Sequence[Record]], Figure]) -> Callable[[Record], Figure]:
+    """Return a function that draws a figure from one record, for `show_figures`; ``draw`` draws the
+    figure from several records.
+    """
+    return lambda record: draw([record])
+
+
 def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -> None:
     """Show one table per record; ``make`` returns the table of a record."""
     for version in versions:
         display(make(version))
-
-
-def _together(names: Sequence[str]) -> str:
-    """Return the names of target numbers, or how many there are if the text would be long."""
-    text = "; ".join(names)
-    if len(names) == 1 or len(text) <= 120:
-        return text
-    return f"{len(names)} comparisons with the paper"
 
 
 def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from robustbook import catalogue, notebooks
-from robustbook.chapters import badges
+from robustbook.chapters import badges, published
 from robustbook.chapters.published import entries
 from robustbook.chapters.wording import badge
 
@@ -36,7 +36,7 @@ def test_each_kind_is_counted_by_verdict(monkeypatch: pytest.MonkeyPatch) -> Non
         made("a/setting", "not run"),
         made("only", "no printed number"),
     ]
-    monkeypatch.setattr(badges, "entries", lambda paper: lines)
+    monkeypatch.setattr(published, "entries", lambda paper: lines)
     kinds = {"errors": "error", "absent": "none", "": "setting", "orders": "order", "rest": ""}
     assert badges.of_page("saturating/table-1", kinds) == (
         f"*Errors*: 1 {badge('reproduced')}, 1 {badge('not reproduced')}; "

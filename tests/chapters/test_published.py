@@ -11,14 +11,24 @@ from robustbook.chapters.published import (
     Version,
     accuracies,
     entries,
+    first,
     mean,
     of_target,
     printed,
     settings,
     values,
     version_of,
+    without_quick,
 )
-from robustbook.chapters.wording import bullets, minus, page_link, power, spread, spread_or
+from robustbook.chapters.wording import (
+    bullets,
+    minus,
+    page_link,
+    page_name,
+    power,
+    spread,
+    spread_or,
+)
 from robustbook.ledger import Record, Row
 
 
@@ -36,6 +46,16 @@ def test_values_are_those_of_one_name_and_setting() -> None:
     assert of_target(one, "saturating/table-1/cnn-vanilla/accuracy") == [4.0]
     assert values(one, "accuracy", network="mlp") == []
     assert printed("saturating/table-1/cnn-vanilla/accuracy") == 99.35
+
+
+def test_a_record_is_chosen_by_what_it_contains() -> None:
+    """A short run on small images counts only if there is no other run."""
+    rows = (Row(1.0, "percent", None, "accuracy", 0, setting={"network": "cnn"}),)
+    quick = Record("saturating", "table-1", "quick", {}, (0,), rows)
+    empty = Record("saturating", "table-1", "paper", {}, (0,), ())
+    assert without_quick([empty, quick]) == [empty] and without_quick([quick]) == [quick]
+    assert first([empty, quick], "accuracy", network="cnn") == quick
+    assert first([empty, quick], "accuracy", network="mlp") is None
 
 
 def test_the_ledger_is_built_again_after_an_edit(
@@ -116,4 +136,17 @@ def test_words_around_numbers() -> None:
     assert spread_or([], missing="none") == "none" and spread_or([1.0]) == "1.0"
     assert page_link("table1") == "[Table\N{NO-BREAK SPACE}1](./table1.ipynb)"
     assert page_link("today") == "[Stronger attacks](./today.ipynb)"
-    assert page_link("claims") == "[Claims](./claims.ipynb)"
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("table1", "Table 1"),
+        ("figure10", "Figure 10"),
+        ("today", "Stronger attacks"),
+        ("claims", "Claims"),
+        ("deepfool", "DeepFool"),
+    ],
+)
+def test_pages_have_short_names(page: str, expected: str) -> None:
+    assert page_name(page) == expected

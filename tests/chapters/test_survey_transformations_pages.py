@@ -238,7 +238,7 @@ def test_the_figure_of_certificates(certificates: list[Record]) -> None:
     quick = Record(
         "survey", "certified", "quick", {}, (0,), certificates[1].rows, certificates[1].arrays
     )
-    (axis,) = certified.of_one(quick).axes
+    (axis,) = certified.curves([quick]).axes
     assert len(axis.lines) == 2
 
 

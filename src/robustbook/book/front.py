@@ -10,7 +10,7 @@ from pathlib import Path
 
 from robustbook import catalogue, ledger, notebooks
 from robustbook.chapters import front
-from robustbook.chapters.wording import badge, minus
+from robustbook.chapters.wording import badge, minus, page_name, whole_percent
 from robustbook.figures import addition
 from robustbook.ledger import Claim, Entry, Ledger, Target
 
@@ -69,7 +69,7 @@ def cards(whole: Ledger, root: Path) -> str:
             f"::::{{grid-item-card}} {ledger.TITLES[paper]}",
             SUBJECTS[paper],
             "",
-            f"**Found.** {front.FINDINGS[paper]()}",
+            f"**Found.** {whole_percent(front.FINDINGS[paper]())}",
             "",
             f"[Read the chapter](../notebooks/{paper}/overview.ipynb)",
             "",
@@ -82,15 +82,10 @@ def cards(whole: Ledger, root: Path) -> str:
     return "\n".join([":::::{grid} 1 1 2 2", ":gutter: 3", "", *blocks, ":::::", ""])
 
 
-def claims_table(
-    claims: tuple[Claim, ...], entries: tuple[Entry, ...], targets: Mapping[str, Target]
-) -> str:
+def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
     """Return a markdown table of the papers' claims. A row has the claim, which links to the page
-    that tests it, its status, such as "survives", how many of the comparisons that decide the
-    status were run, and the numbers that count as reproduced although our mean differs by more than
-    the tolerance.
-
-    ``targets``: the papers' numbers, by their ids.
+    that tests it, its status, such as "survives", and how many of the comparisons that decide the
+    status were run.
     """
     found = {entry.id: entry for entry in entries}
     verdicts = {id_: entry.verdict for id_, entry in found.items()}
@@ -102,10 +97,10 @@ def claims_table(
             lines.append(f"| **{ledger.TITLES[paper]}** | |")
         linked = f"[{claim.words}](../notebooks/{claim.page}.ipynb)" if claim.page else claim.words
         status = ledger.status(claim, verdicts)
-        own = [(targets[each], found[each]) for each in claim.targets if each in found]
-        run = sum(entry.verdict in ledger.VERDICTS[:3] for _, entry in own)
+        own = [found[each].verdict for each in claim.targets if each in found]
+        run = sum(verdict in ledger.VERDICTS[:3] for verdict in own)
         words = [badge(status), f"{run} of {len(claim.targets)}".replace(" ", "\N{NO-BREAK SPACE}")]
-        if status == "untested" and any(e.verdict == "other setting" for _, e in own):
+        if status == "untested" and "other setting" in own:
             words.append("(only run at a smaller size)")
         lines.append(f"| {linked} | {' '.join(words)} |")
     return "\n".join([*lines, ""])
@@ -228,15 +223,6 @@ def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def page_name(name: str) -> str:
-    """Return the short name of a page, such as "Table 1", "Figure 2", "Claims" or "Stronger
-    attacks".
-    """
-    short = name.rpartition("/")[2]
-    words = {"today": "Stronger attacks", "anchors": "The DeepFool paper"}
-    return words.get(short) or re.sub(r"(?=[0-9])", " ", short, count=1).capitalize()
-
-
 def link(name: str) -> str:
     """Return a markdown link to a notebook's page, for use on a page in ``book/``."""
     return f"[](../notebooks/{name}.ipynb)"
@@ -249,7 +235,7 @@ def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, s
     pages: dict[str, dict[str, str]] = {}
     for name, items in judged.items():
         for item in items:
-            pages.setdefault(item, {})[name] = page_name(name)
+            pages.setdefault(item, {})[name] = page_name(name.rpartition("/")[2])
     return pages
 
 

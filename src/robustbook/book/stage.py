@@ -115,7 +115,7 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
     return {
         "example.html": front.example_html(example()),
         "cards.md": front.cards(whole, root),
-        "claims.md": front.claims_table(claims, whole.entries, targets),
+        "claims.md": front.claims_table(claims, whole.entries),
         "deciding.md": front.deciding_table(claims, whole.entries, targets),
         "unwritten.md": front.unwritten(whole, root),
         "summary.md": ledger.summary(whole) + "\n",

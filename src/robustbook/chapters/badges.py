@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from robustbook import catalogue, ledger
-from robustbook.chapters.published import entries
+from robustbook import ledger
+from robustbook.chapters.published import compared
 
 from .wording import badge
 
@@ -18,13 +18,9 @@ def of_page(item: str, kinds: Mapping[str, str]) -> str:
         numbers and statements. An id belongs to the first kind whose expression it contains, and
         ValueError is raised if there is none. A kind without words is left out.
     """
-    judged = catalogue.judged(item)
-    lines = [e for e in entries(item.split("/")[0]) if f"{e.paper}/{e.item}" in judged]
-    here = {line.id for line in lines}
     found: dict[str, Counter[str]] = {words: Counter() for words in kinds}
-    for line in lines:
-        if line.same_as not in here:
-            found[_kind(line.id, kinds)][line.verdict] += 1
+    for line in compared(item):
+        found[_kind(line.id, kinds)][line.verdict] += 1
     told: list[str] = []
     found.pop("", None)
     for words, counts in found.items():

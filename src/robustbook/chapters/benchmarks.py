@@ -56,7 +56,7 @@ def answer() -> str:
         f"**Answer.** {'Yes' if faster else 'No'}. In other libraries, {listed(ranges)} times as "
         f"long as in ours. All libraries give {accuracy}. "
         f"Our two ways to compare the times (directly, and "
-        f"through the floor) disagree by up to {apart:.0f}\N{NO-BREAK SPACE}%. {unranked}"
+        f"through the floor) disagree by up to {apart:.0f} %. {unranked}"
         f"Our FGSM takes {floors[0]} times as long as the passes of the network alone, and our PGD "
         f"{floors[1]} times."
     )

@@ -16,7 +16,7 @@ from robustbook.chapters.saturating.lbfgs_pairs import squares
 from robustbook.chapters.self_ensemble import figure6, names
 from robustbook.chapters.self_ensemble import overview as self_ensemble_overview
 from robustbook.chapters.survey import overview
-from robustbook.chapters.wording import listed, whole_percent
+from robustbook.chapters.wording import listed
 
 
 def saturating() -> str:
@@ -29,7 +29,7 @@ def saturating() -> str:
         for attack in ("float32", "pgd softened")
     )
     lost = left < kept / 2
-    return whole_percent(
+    return (
         f"The saturated networks are {'not' if lost else 'partly'} robust. After FGSM the best of "
         f"them still classifies {kept:.0f} % of the images correctly. "
         f"{'But after' if lost else 'After'} an attack whose gradients cannot vanish, the best of "
@@ -75,14 +75,14 @@ def self_ensemble() -> str:
     missing = [name for network, name in names.NETWORKS.items() if network not in there]
     if missing:
         text += f" {listed(missing)} on CIFAR-10 were not yet attacked at full width."
-    return whole_percent(text)
+    return text
 
 
 def survey() -> str:
     """Return a sentence that states how far the accuracies of three defenses fall if the papers'
     attacks are replaced by stronger ones.
     """
-    return whole_percent(overview.finding())
+    return overview.finding()
 
 
 RIVAL = "adv-training-ii"

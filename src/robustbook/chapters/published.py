@@ -3,8 +3,7 @@ numbers), comparisons of both (the ledger), and benchmarks.
 """
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -12,10 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from robustbook import catalogue, ledger
-from robustbook.ledger import Record
+from robustbook.ledger import Record, Row
 from robustbook.studies.parameters import BadParameter
-
-from .wording import badge
 
 
 @dataclass(frozen=True)
@@ -50,15 +47,20 @@ def version_of(record: Record) -> Version:
     return Version(record, f"Stored results (profile {record.profile})")
 
 
-def values(record: Record, name: str, /, **setting: Any) -> list[float]:
-    """Return one value per seed. A row of the record is used if it has the given ``name`` and the
-    given labels (``setting``).
+def rows_of(record: Record, name: str, /, **setting: Any) -> list[Row]:
+    """Return the rows of a record that have the given ``name`` and the given labels
+    (``setting``).
     """
     return [
-        float(row.value)
+        row
         for row in record.rows
         if row.name == name and all(row.setting.get(k) == v for k, v in setting.items())
     ]
+
+
+def values(record: Record, name: str, /, **setting: Any) -> list[float]:
+    """Return one value per seed, from the rows that `rows_of` returns."""
+    return [float(row.value) for row in rows_of(record, name, **setting)]
 
 
 def of_target(record: Record, target: str) -> list[float]:
@@ -95,15 +97,13 @@ def mean(record: Record, name: str, /, **setting: Any) -> float:
 
 def images_of(record: Record, name: str, /, **setting: Any) -> int:
     """Return the number of test images from which a share was computed. If the rows of the record
-    with the given ``name`` and labels have different numbers, the smallest one is returned.
+    with the given ``name`` and labels have different numbers, the smallest one is returned. Raise
+    ValueError if no row states a number of images.
     """
-    return min(
-        row.images
-        for row in record.rows
-        if row.name == name
-        and row.images
-        and all(row.setting.get(k) == v for k, v in setting.items())
-    )
+    found = [row.images for row in rows_of(record, name, **setting) if row.images]
+    if not found:
+        raise ValueError(f"the record of {record.item} has no images for {name} with {setting}")
+    return min(found)
 
 
 def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:
@@ -111,15 +111,8 @@ def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[A
     rows. A row is used if it has the given ``name`` and if its labels have the values in
     ``setting``.
     """
-    return list(
-        dict.fromkeys(
-            row.setting[label]
-            for row in record.rows
-            if row.name == name
-            and label in row.setting
-            and all(row.setting.get(k) == v for k, v in setting.items())
-        )
-    )
+    rows = rows_of(record, name, **setting)
+    return list(dict.fromkeys(row.setting[label] for row in rows if label in row.setting))
 
 
 def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
@@ -172,6 +165,17 @@ def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
     return _entries(catalogue.BOOK, _stamps(catalogue.BOOK), paper, item)
 
 
+def compared(item: str) -> list[ledger.Entry]:
+    """Return the rows of the ledger that the page of ``item`` (``paper/name``) shows, grouped by
+    table or figure. Of two that make the same comparison, only the first is returned.
+    """
+    lines = entries(item.split("/")[0])
+    judged = catalogue.judged(item)
+    own = [e for each in judged for e in lines if f"{e.paper}/{e.item}" == each]
+    here = {entry.id for entry in own}
+    return [entry for entry in own if entry.same_as not in here]
+
+
 Stamps = tuple[tuple[Path, int], ...]
 """Pairs of a file and the time of its last change."""
 
@@ -207,6 +211,20 @@ def records_of(item: str) -> list[Record]:
     return [_record(path, path.stat().st_mtime_ns) for path in paths if path.exists()]
 
 
+def without_quick(records: Sequence[Record]) -> list[Record]:
+    """Return the records without those for profile ``quick`` (short runs on small images). If there
+    are no others, return all.
+    """
+    return [record for record in records if record.profile != "quick"] or list(records)
+
+
+def first(records: Iterable[Record], name: str, /, **setting: Any) -> Record | None:
+    """Return the first record that contains the measurement ``name`` with the given labels
+    (``setting``), or None.
+    """
+    return next((record for record in records if values(record, name, **setting)), None)
+
+
 @lru_cache(maxsize=8)
 def _record(path: Path, stamp: int) -> Record:
     """Return the record in a file. The record is cached until the file changes; ``stamp`` is the
@@ -238,23 +256,3 @@ def verdicts(paper: str) -> dict[str, str]:
     target numbers.
     """
     return {entry.id: entry.verdict for entry in entries(paper)}
-
-
-def labelled(paper: str, deciding: Mapping[str, Sequence[str]]) -> str:
-    """Return verdicts as coloured words, after a description of what they judge. The first
-    description begins with a capital letter. The number of judged numbers stands before each
-    verdict if there are several.
-
-    ``deciding``: for each description, the ids of the judged numbers or statements.
-    """
-    found = verdicts(paper)
-    told: list[str] = []
-    for words, targets in deciding.items():
-        counts = Counter(found[target] for target in targets)
-        badges = [
-            badge(verdict) if len(targets) == 1 else f"{count} {badge(verdict)}"
-            for verdict in ledger.VERDICTS
-            if (count := counts[verdict])
-        ]
-        told.append(f"*{words if told else words[0].upper() + words[1:]}*: {', '.join(badges)}")
-    return "; ".join(told)

@@ -5,7 +5,11 @@ break between a number and its sign or its percent sign.
 import re
 from collections.abc import Iterable, Sequence
 
+from robustbook.ledger import Record
+
 SPACE = "\N{NO-BREAK SPACE}"
+PAGES = {"today": "Stronger attacks", "anchors": "The DeepFool paper", "deepfool": "DeepFool"}
+"""The short names of pages that do not follow from the names of their notebooks."""
 
 
 def badge(words: str) -> str:
@@ -43,6 +47,18 @@ def listed(parts: Iterable[object]) -> str:
 def seeds_in_words(count: int) -> str:
     """Return a number of seeds as text, such as "one seed" or "3 seeds"."""
     return "one seed" if count == 1 else f"{count} seeds"
+
+
+def ranges(record: Record) -> str:
+    """Return the words with which a caption explains a range, or "" if the record has one seed and
+    so no range.
+    """
+    return " (range over the seeds)" if len(record.seeds) > 1 else ""
+
+
+def with_images(words: str, images: int) -> str:
+    """Return the heading of a column or the name of a curve, with the number of test images."""
+    return f"{words} ({images:,} images)"
 
 
 def beside(ours: Sequence[float], theirs: float | str | None, digits: int = 1) -> str:
@@ -83,9 +99,11 @@ def whole_percent(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def page_link(name: str) -> str:
-    """Return a Markdown link to a page of the same paper. The link's text is the name of the page,
-    such as Table 1, Figure 2, Claims or Stronger attacks.
-    """
-    words = "stronger attacks" if name == "today" else re.sub(r"(?=[0-9])", SPACE, name)
-    return f"[{words.capitalize()}](./{name}.ipynb)"
+def page_name(page: str) -> str:
+    """Return the short name of a page, such as Table 1, Figure 2, Claims or Stronger attacks."""
+    return PAGES.get(page) or re.sub(r"(?=[0-9])", " ", page, count=1).capitalize()
+
+
+def page_link(page: str) -> str:
+    """Return a Markdown link to a page of the same paper. Its text is the page's short name."""
+    return f"[{re.sub(' (?=[0-9])', SPACE, page_name(page))}](./{page}.ipynb)"

@@ -42,8 +42,6 @@ class Entry:
         tolerance.
     ``seeds``: the number of seeds that were run (0 if the measurement is not random).
     ``verdict``: one of VERDICTS.
-    ``reason``: why the ledger gives this verdict: a note from the rule that decided it, a
-        hand-written explanation and, if the experiment was not run, what it needs.
     ``command``: the command line that measures the number; empty if no study measures the number.
     ``tally``: the kind of comparison, such as "measured number" or "setting" (see TALLIES).
     ``difference``: for an ordering of two numbers, the difference of our two means and the ends of

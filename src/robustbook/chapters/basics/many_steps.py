@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from robustbook import figures
 from robustbook.attacks import Adversarial, carlini_wagner, ddn, deepfool, fgsm, pgd
-from robustbook.chapters.wording import whole_percent
 from robustbook.figures import Paths, Plane, Table, table
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
@@ -241,7 +240,7 @@ def answer(shown: Study) -> str:
     first, *_, restarted, _ = shown.budget.values()
     more, fewer = apart(first, restarted)
     better = more > fewer and in_order((more, fewer))
-    return whole_percent(
+    return (
         f"**Answer.** {'Yes, if it starts several times' if better else 'Not clearly'}: PGD from "
         f"several random starts leaves {accuracy(restarted):.0f} % of the points in the plane "
         f"correctly classified, and one step of FGSM {accuracy(first):.0f} %."
@@ -256,7 +255,7 @@ def each_attack(shown: Study) -> str:
     """
     one, point, start, starts, truth = (accuracy(right) for right in shown.budget.values())
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
-    return whole_percent(
+    return (
         f"Within the l-infinity radius {EPS:g}, one step of FGSM leaves {one:.0f} % of "
         f"{len(shown.points)} points correctly classified. PGD with {STEPS} steps leaves "
         f"{point:.0f} % from the point itself, {start:.0f} % from one random start, and "
@@ -292,7 +291,7 @@ def compared(shown: Study) -> str:
     )
     return (
         "We also compare PGD with one step of FGSM, point by point. A sign test at the level "
-        "5\N{NO-BREAK SPACE}% decides whether a difference is clear.\n\n"
+        "5 % decides whether a difference is clear.\n\n"
         f"- *PGD from the point itself*: {point}\n"
         f"- *PGD with one random start*: {start}\n"
         f"- *PGD with {STARTS} random starts*: {starts}"

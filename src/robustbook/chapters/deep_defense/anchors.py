@@ -16,11 +16,11 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import beside, ranges
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import coloured, counted, networks, ranges, title, with_article
+from .names import coloured, counted, networks, title, with_article
 from .table1 import DATA
 
 THERE = {
@@ -223,15 +223,6 @@ def _number(target: str) -> float:
     return found
 
 
-def _beside(number: str, ours: Sequence[float], digits: int) -> str:
-    """Return the text of a table cell: the number in the DeepFool paper, if there is one, then the
-    mean and range of our results.
-    """
-    ours_mean, _, ends = spread(ours, digits).partition(" ")
-    text = f"**{ours_mean}** {ends}".rstrip()
-    return f"{number} / {text}" if number else text
-
-
 def _rows(record: Record) -> Iterator[list[str]]:
     for network in networks(record):
         data = DATA.get(record.profile, ("MNIST", "CIFAR-10"))[coloured(network)]
@@ -242,6 +233,6 @@ def _rows(record: Record) -> Iterator[list[str]]:
             )
             yield [
                 name,
-                _beside(f"{_printed_error(network, method):.1f}", error, 2),
-                _beside(_printed_rho(network) if method == "reference" else "", rho, 3),
+                beside(error, f"{_printed_error(network, method):.1f}", 2),
+                beside(rho, _printed_rho(network) if method == "reference" else None, 3),
             ]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import entries, mean, printed, record_of, records_of, values
-from robustbook.chapters.wording import minus, page_link, power, spread, whole_percent
+from robustbook.chapters.wording import minus, page_link, power, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -139,7 +139,7 @@ def strips(record: Record) -> Figure:
 
 def verdicts() -> Table:
     """Return a table of the ten claims with our numbers and verdicts, such as "reproduced"."""
-    ours = ["", *map(whole_percent, _numbers(record_of("deep_defense/claims")))]
+    ours = ["", *_numbers(record_of("deep_defense/claims"))]
     return table(
         "The claims, the test that decides each of them, our numbers on one MLP (means over the "
         "seeds), and the verdict.",

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, settings, values
-from robustbook.chapters.wording import listed, whole_percent
+from robustbook.chapters.wording import listed
 from robustbook.ledger import Record
 
 from . import names
@@ -39,7 +39,7 @@ def answer(records: Sequence[Record]) -> str:
     )
     fast = all(early(largest, each)[0] > 50 for each in names.networks(largest))
     badges = of_page("deep_defense/figure-2", {"curves of the paper's figure": ""})
-    return whole_percent(
+    return (
         f"{'Fast' if fast else 'Slowly'} on MNIST: the first epoch gives {shares} of the increase "
         "in $\\rho_2$; Deep Defense is then ahead "
         f"{_ahead(names.each_network([largest]))}. {badges}"
@@ -157,11 +157,6 @@ def early(record: Record, network: str) -> tuple[float, int, int]:
     start = mean(record, "rho2", network=network, method="reference")
     first, last = (_rho(record, network, "deep-defense", marks[i]) for i in (0, -1))
     return 100 * (first - start) / (last - start), marks[0], marks[-1]
-
-
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return epochs([record])
 
 
 def epochs(records: Sequence[Record]) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, record_of, settings, values
-from robustbook.chapters.wording import listed, minus, whole_percent
+from robustbook.chapters.wording import listed, minus
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -79,7 +79,7 @@ def _accuracies(record: Record) -> str:
     """
     start, furthest = mean(record, "accuracy", method="reference"), _furthest(record)
     chance, error = _chance(record), _error(start)
-    return whole_percent(
+    return (
         f"The accuracy differs from that of the reference network ({start:.2f} %) by at most "
         f"{furthest:.2f} points, {'less' if chance else 'more'} than "
         f"two standard errors ({2 * error:.2f} points)."

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, record_of, settings, values
-from robustbook.chapters.wording import minus, seeds_in_words, whole_percent
+from robustbook.chapters.wording import minus, seeds_in_words
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -42,7 +42,7 @@ def answer(record: Record) -> str:
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
     badges = of_page("deep_defense/figure-4", {"order of the layers": ""})
-    return whole_percent(
+    return (
         minus(
             f"{WORDS[best].capitalize()}: alone, it gives {first:.0f} % of the increase in "
             f"$\\rho_2$ with all layers, and any other layer at most {second:.0f} %. "

@@ -57,11 +57,6 @@ def counted(holds: Sequence[bool], noun: str = "networks") -> str:
     return f"{sum(holds)} of {of} {noun}" if any(holds) else f"none of the {of} {noun}"
 
 
-def ranges(record: Record) -> str:
-    """Return the note about ranges for a table's caption, or "" if there is only one seed."""
-    return " (range over the seeds)" if len(record.seeds) > 1 else ""
-
-
 def with_article(record: Record, network: str) -> str:
     """Return a network's name for use in a sentence, such as ``the MLP`` or ``LeNet``."""
     name = title(record, network)

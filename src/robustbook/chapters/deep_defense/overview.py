@@ -16,7 +16,7 @@ from robustbook.chapters.published import (
     records_of,
     values,
 )
-from robustbook.chapters.wording import listed, minus, page_link, power, whole_percent
+from robustbook.chapters.wording import listed, minus, page_link, power
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -117,7 +117,7 @@ def claims() -> Table:
         [
             [
                 claim.words,
-                page_link(claim.page).replace("Deepfool", "DeepFool"),
+                page_link(claim.page),
                 claim.find(),
                 _counted(claim.items),
             ]
@@ -227,11 +227,11 @@ def _early() -> str:
         share, first, last = figure2.early(record, network)
         name = names.title(record, network)
         parts.append(f"{name} {share:.0f} % after epoch {first} of {last}")
-    return whole_percent(", ".join(parts))
+    return ", ".join(parts)
 
 
 def _masked() -> str:
-    return whole_percent(figure4.masked(record_of("deep_defense/figure-4")))
+    return figure4.masked(record_of("deep_defense/figure-4"))
 
 
 def _anchored() -> str:

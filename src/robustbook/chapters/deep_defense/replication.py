@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import Version, array, entries, mean, printed, values
-from robustbook.chapters.wording import listed, spread, whole_percent
+from robustbook.chapters.published import Version, array, as_printed, entries, mean, printed, values
+from robustbook.chapters.wording import beside, listed, ranges, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from .names import counted, ranges
+from .names import counted
 from .table1 import EPS_REF
 
 ITEM = "deep_defense/followup-brown-2019"
@@ -65,7 +65,7 @@ def answer(record: Record) -> str:
     """
     apart = max(values(record, "difference"))
     badges = of_page(ITEM, {"numbers of the replication, not their cause": ""})
-    return whole_percent(
+    return (
         f"{'No' if apart == 0 else 'Partly'}: in the replication's code the regulariser has no "
         f"gradient, and larger batches alone give {_explained(record, LARGER):.0f} % of the "
         f"increase in $\\rho_2$ over plain fine-tuning. {badges}"
@@ -76,7 +76,7 @@ def batches(record: Record) -> str:
     """Return a sentence that states how much of the difference in rho2 comes from the larger
     batches (100 images) alone.
     """
-    return whole_percent(
+    return (
         "The replication's Deep Defense has a larger $\\rho_2$ than plain fine-tuning, but batches "
         f"of 100 instead of 64 images alone give {_explained(record, LARGER):.0f} % of this "
         "difference."
@@ -113,10 +113,10 @@ def methods_table(version: Version) -> Table:
     """Return a table with one row for each network: its accuracy, its rho2, and its accuracies
     under FGS. Each cell shows first the number that the replication reports, and then our result.
     """
-    beside = "replication / **ours**" if version.record.profile == "paper" else "**ours**"
+    numbers = "replication / **ours**" if version.record.profile == "paper" else "**ours**"
     return table(
         f"{version.heading}. Accuracy in per cent, ρ₂, and accuracy under FGS: "
-        f"{beside}{ranges(version.record)}. The sizes of FGS are shares of the replication's "
+        f"{numbers}{ranges(version.record)}. The sizes of FGS are shares of the replication's "
         f"reference size {EPS_REF}, {EPS}.",
         f"tab-dd-replication-{version.tag}",
         ["Network", "accuracy", "ρ₂", *(f"FGS {share} {EPS_REF}" for share in SHARES)],
@@ -252,11 +252,8 @@ def _method_rows(record: Record) -> Iterator[list[str]]:
 
         def cell(measure: str, ours: list[float], digits: int, method: str = method) -> str:
             there = method in PRINTED and record.profile == "paper"
-            number = printed(f"{ITEM}/{method}/{measure}") if there else None
-            mean_of_ours, _, ends = spread(ours, digits).partition(" ")
-            text = f"**{mean_of_ours}** {ends}".rstrip()
-            # The replication prints one digit more than we do.
-            return text if number is None else f"{number:.{digits + 1}f} / {text}"
+            theirs = as_printed(f"{ITEM}/{method}/{measure}") if there else None
+            return beside(ours, theirs, digits)
 
         yield [
             name,

@@ -8,29 +8,13 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import (
-    Version,
-    labelled,
-    mean,
-    record_of,
-    records_of,
-    values,
-)
-from robustbook.chapters.wording import listed, minus, page_link, spread
+from robustbook.chapters.published import Version, mean, record_of, records_of, values
+from robustbook.chapters.wording import listed, minus, page_link, ranges, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record, difference_interval
 
 from . import figure3
-from .names import (
-    METHODS,
-    coloured,
-    counted,
-    each_network,
-    networks,
-    ranges,
-    title,
-    with_article,
-)
+from .names import METHODS, coloured, counted, each_network, networks, title, with_article
 
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The methods in the paper's table."""
@@ -91,8 +75,8 @@ def verdicts() -> str:
         "others": "",
     }
     label = "above adversarial training II (authors' post)"
-    rival = {label: ("deep_defense/claim-7/check",)}
-    return f"{of_page('deep_defense/table-1', kinds)}; {labelled('deep_defense', rival)}"
+    rival = of_page("deep_defense/claims", {label: "/claim-7/check", "": ""})
+    return f"{of_page('deep_defense/table-1', kinds)}; {rival}"
 
 
 def changes(record: Record) -> str:
@@ -290,7 +274,7 @@ def _title(record: Record, network: str) -> str:
 def _seeded(record: Record, network: str) -> str:
     """Return the title of a panel: the network's name and the number of seeds."""
     count = len(values(record, "rho2", network=network, method="reference"))
-    return f"{_title(record, network)}, {count} seed{'s' if count > 1 else ''}"
+    return f"{_title(record, network)}, {seeds_in_words(count)}"
 
 
 def _rho(record: Record, network: str, method: str) -> float:

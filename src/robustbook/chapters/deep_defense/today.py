@@ -10,14 +10,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, records_of, values
-from robustbook.chapters.wording import (
-    badge,
-    listed,
-    seeds_in_words,
-    spread,
-    spread_or,
-    whole_percent,
-)
+from robustbook.chapters.wording import badge, listed, seeds_in_words, spread, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -79,7 +72,7 @@ def overstated(record: Record) -> str:
     network = networks(record)[0]
     single, together = _single_and_all(record, network)
     without, name = _reference(record, network), with_article(record, network)
-    return whole_percent(
+    return (
         "The median distance of the nearest adversarial "
         f"image that any attack finds is {' and '.join(gains)} as large as without Deep Defense. "
         "Under all attacks with l\N{NON-BREAKING HYPHEN}infinity perturbations of eps "
@@ -139,9 +132,7 @@ def masked(records: Sequence[Record]) -> str:
                     f"means over {seeds_in_words(len(record.seeds))})"
                 )
     where = f"in these cases: {'; '.join(found)}" if found else "in no case"
-    return whole_percent(
-        f"The single step of FGSM leaves fewer images classified correctly than PGD {where}."
-    )
+    return f"The single step of FGSM leaves fewer images classified correctly than PGD {where}."
 
 
 def attacked(records: Sequence[Record]) -> str:

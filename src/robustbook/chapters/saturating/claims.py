@@ -25,7 +25,7 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import listed, spread, spread_or, whole_percent
+from robustbook.chapters.wording import listed, seeds_in_words, spread, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record, counts
 
@@ -169,7 +169,7 @@ def _ours(entry: Entry) -> str:
 def error_range(record: Record) -> str:
     """Return a sentence with the smallest and the largest FGSM error of the saturated networks."""
     low, high = (spread(of_target(record, f"{ERROR}/{end}")) for end in ("low", "high"))
-    return whole_percent(
+    return (
         "*Error rates under FGSM.* The smallest FGSM error of the three saturated networks of "
         f"[Table 1](./table1.ipynb) is {low} %, and the largest {high} %. That page explains them."
     )
@@ -256,7 +256,7 @@ def undone_in_words(record: Record) -> str:
             f"alpha = 0.5, and {at_alpha('0.1')} with alpha = 0.1.",
         ]
     )
-    return whole_percent(paragraphs)
+    return paragraphs
 
 
 def adam(version: Version) -> Table:
@@ -425,9 +425,8 @@ def _alpha_of_relu(record: Record) -> str:
     }
     half = fmean(found.pop("0.5"))
     other, most = max(((k, fmean(v)) for k, v in found.items()), key=lambda pair: pair[1])
-    seeds = len(found[other])
     return (
-        f"But for the ReLU network ({seeds} seed{'s' * (seeds > 1)}) the FGSM accuracy is "
+        f"But for the ReLU network ({seeds_in_words(len(found[other]))}) the FGSM accuracy is "
         f"{half:.1f} % with alpha = 0.5, and at most {most:.1f} % with the other values."
     )
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import minus, spread, whole_percent
+from robustbook.chapters.wording import minus, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -77,11 +77,11 @@ def controls(record: Record) -> str:
     )
     seeds = len(_kurtosis(record, "relu-mlp", "vanilla, longer", 1))
     share = 100 * (saturated - longer) / (saturated - vanilla)
-    return whole_percent(
+    return (
         "In the first layer of the ReLU MLP the excess kurtosis is "
         f"{vanilla:.1f} in the vanilla network and {saturated:.1f} in the saturated network. In "
         "another vanilla network, trained for as many epochs as the saturated network "
-        f"({seeds} seed{'s' * (seeds > 1)}), it is {longer:.1f}. So {share:.0f} % of the increase "
+        f"({seeds_in_words(seeds)}), it is {longer:.1f}. So {share:.0f} % of the increase "
         "remains if both networks are trained for the same number of epochs."
     )
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import spread, whole_percent
+from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -45,7 +45,7 @@ def answer(record: Record) -> str:
             "kind of the paper's vanilla MLP": "vanilla-row",
         },
     )
-    return whole_percent(
+    return (
         f"{'Yes' if yes else 'No'}: at least {min(saturated):.1f} % of the pre-activations in each "
         "layer of the saturated sigmoid network lie where a sigmoid is flat, and at most "
         f"{max(vanilla):.1f} % in the vanilla network. {badges}"
@@ -58,7 +58,7 @@ def active_units(record: Record) -> str:
     """
     active = _active(record)
     vanilla, saturated = (f"{min(active[m]):.0f} to {max(active[m]):.0f} %" for m in COMPARED)
-    return whole_percent(
+    return (
         f"Depending on the layer, {saturated} of the units are active (have a positive input) in "
         f"the saturated ReLU network, and {vanilla} in the vanilla one. All numbers are means over "
         "the seeds."

@@ -6,7 +6,6 @@ from statistics import fmean
 
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import values
-from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Record
 
 from .dissimilarity import PATTERNS
@@ -37,7 +36,7 @@ def hidden_layers(record: Record) -> str:
     the dissimilarity within classes in the first layer as a percentage of that between classes.
     """
     vanilla, saturated = _between(record)
-    return whole_percent(
+    return (
         f"In the last hidden layer the mean dissimilarity between classes is {saturated[1]:.2f} in "
         f"the saturated and {vanilla[1]:.2f} in the vanilla network. In the first layer, the "
         f"dissimilarity within classes is up to {100 * _within(record):.0f} % of the dissimilarity "
@@ -70,7 +69,7 @@ def longer(record: Record) -> str:
     )
     share = 100 * (longest - vanilla) / (saturated - vanilla)
     most = "most" if share > 50 else "a part"
-    return whole_percent(
+    return (
         "*The penalty need not be the cause in layer 1.* "
         f"With seed {record.seeds[0]} the dissimilarity between classes in layer 1 is "
         f"{vanilla:.3f} in the vanilla network and {saturated:.3f} in the saturated network. In a "

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, values
-from robustbook.chapters.wording import spread, whole_percent
+from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -42,7 +42,7 @@ def answer(record: Record) -> str:
         },
     )
     first, second = ("yes" if holds else "no" for holds in (saturated > vanilla, grown < 1.5))
-    return whole_percent(
+    return (
         f"{first.capitalize()} to the first question, {second} to the second: class probabilities "
         f"are nearly constant on {100 * saturated:.0f} % of a path, and where they change fastest, "
         f"{grown:.1f} singular values grow on average. {badges}"
@@ -57,7 +57,7 @@ def singular_values(record: Record) -> str:
     vanilla, saturated = _flat(record)
     large, grown = ([count(record, method) for method in COMPARED] for count in (_large, _grown))
     growth = "the opposite holds" if grown[1] > grown[0] else "the same holds"
-    return whole_percent(
+    return (
         "On average the class probabilities are nearly constant on "
         f"{100 * saturated:.0f} % of a path in a saturated network, and on {100 * vanilla:.0f} % "
         f"in a vanilla network. Where they change fastest, {large[1]:.1f} singular values of the "
@@ -98,7 +98,7 @@ def relu(record: Record) -> str:
         if first and second
         else f"So {['no', 'only the second', 'only the first'][2 * first + second]} pattern holds"
     )
-    return whole_percent(
+    return (
         f"We measured the same four paths, with {networks} for each training method. On average "
         f"the class probabilities are nearly constant on {100 * flat[1]:.0f} % of a path in the "
         f"saturated ReLU MLP, and on {100 * flat[0]:.0f} % in the vanilla one. At the peak of the "

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import array, of_target, printed, values
-from robustbook.chapters.wording import spread, whole_percent
+from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.pearson import expected_ratio
@@ -50,7 +50,7 @@ def answer(record: Record) -> str:
             "values of formulas": "l1-bounds|scaled-ratio|gamma-10|gain-",
         },
     )
-    return whole_percent(
+    return (
         f"They make it {'more robust, but less than' if ours < theirs else 'as robust as'} the "
         "paper says: with random weights, the paper's measure of robustness increases by at most "
         f"{ours:.0f} % (almost {theirs:g} % in the paper). {badges}"
@@ -63,7 +63,7 @@ def increases(record: Record) -> str:
     high kurtosis of the weights, the other is due to weights drawn from saturated networks.
     """
     ours, own = of_target(record, GAIN), of_target(record, OWN_GAIN)
-    return whole_percent(
+    return (
         "The paper's measure of robustness is the ratio $R$: the size of the smallest successful "
         "perturbation divided by the mean absolute component of the input. It is "
         f"{spread(ours)} % larger with weights of infinite kurtosis than with Gaussian weights "
@@ -136,7 +136,7 @@ def largest_gain(record: Record) -> str:
                 found.setdefault(row.seed, []).append(row.value)
         return spread([max(each) for each in found.values()], 0)
 
-    return whole_percent(
+    return (
         "*If the prototypes are drawn from the weights of trained networks, the ratio $R$ also "
         "rises by less than the paper says.* In every layer it is at most "
         f"{best('mean')} % larger for the saturated network than for the vanilla network; the "
@@ -152,7 +152,7 @@ def _gain_rows(record: Record) -> Iterator[list[str]]:
             measured = values(record, "scaled ratio", intensity=name, kurtosis=kurtosis)
             exact, gaussian = expected_ratio(kurtosis, name), expected_ratio(0.0, name)
             gain = 100 * (exact / gaussian - 1)
-            cells += [f"{exact:.2f}", spread(measured, 2), whole_percent(f"{gain:+.1f} %")]
+            cells += [f"{exact:.2f}", spread(measured, 2), f"{gain:+.1f} %"]
         yield ["infinite" if kurtosis == LIMIT else f"{kurtosis:g}", *cells]
 
 

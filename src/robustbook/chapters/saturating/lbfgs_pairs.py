@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import record_of, values
-from robustbook.chapters.wording import spread, spread_or, whole_percent
+from robustbook.chapters.wording import spread, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -38,8 +38,8 @@ SEARCHES = {
 
 
 def unbroken(text: str) -> str:
-    """Return the text without a line break within L-BFGS or before a percent sign."""
-    return whole_percent(text).replace("L-BFGS", "L\N{NON-BREAKING HYPHEN}BFGS")
+    """Return the text without a line break within L-BFGS."""
+    return text.replace("L-BFGS", "L\N{NON-BREAKING HYPHEN}BFGS")
 
 
 def squares(
@@ -150,7 +150,7 @@ def bounds_in_words() -> str:
             f"{abs(change):.0f} % {'larger' if change > 0 else 'smaller'} on the {method} network "
             f"(larger with {ahead} of {len(most)} seeds)"
         )
-    return whole_percent(
+    return (
         "The mean of these upper bounds from the most confident images, compared with that from "
         f"the least confident ones, is {', and '.join(texts)}."
     )

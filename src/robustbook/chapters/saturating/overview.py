@@ -9,7 +9,7 @@ from statistics import fmean
 
 from robustbook.chapters.claims import by_kind
 from robustbook.chapters.published import entries, mean, of_target, printed, record_of, values
-from robustbook.chapters.wording import page_link, spread_or, whole_percent
+from robustbook.chapters.wording import page_link, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record
 
@@ -125,7 +125,7 @@ def answer(record: Record) -> str:
     under a stronger attack. The verdicts on Table 1 follow.
     """
     single, repaired = (_accuracy(record, attack) for attack in ("float32", "pgd softened"))
-    return whole_percent(
+    return (
         f"No: the saturated sigmoid network classifies {single:.0f} % of the test images correctly "
         f"after FGSM, but {repaired:.0f} % after attack steps with softened slopes. Table 1: "
         f"{verdicts_of_table_1()}"
@@ -141,7 +141,7 @@ def gradients_compared(record: Record) -> str:
     )
     there = printed(fgsm_target("sigmoid-mlp", "saturated"))
     images = record.parameters["controls"]
-    return whole_percent(
+    return (
         f"The saturated sigmoid network classifies {single:.0f} % of {images:,} test images "
         f"correctly under the paper's attack, FGSM, in float32 (the paper: {there:.0f} %). Under "
         f"FGSM with gradients in float64 the same network classifies {wide:.0f} % correctly. After "
@@ -208,7 +208,7 @@ def _found(claim: Claim) -> str:
     ours = {"random": GAIN, "own": OWN_GAIN}
     numbers = {name: f"{fmean(of_target(record, target)):.0f}" for name, target in ours.items()}
     theirs = {f"{name}_paper": f"{printed(target):.0f}" for name, target in ours.items()}
-    return whole_percent(claim.found.format(**numbers, **theirs))
+    return claim.found.format(**numbers, **theirs)
 
 
 def attacks() -> Table:

@@ -22,7 +22,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.survey import fast
-from robustbook.chapters.wording import from_to, minus, spread, spread_or, whole_percent
+from robustbook.chapters.wording import beside, from_to, minus, spread, spread_or
 from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -85,7 +85,7 @@ def answer(record: Record) -> str:
     attack. The first word is "No" if this accuracy is below 50 %. The verdicts of the page follow.
     """
     left = _softened(record)
-    return whole_percent(
+    return (
         f"{'No' if left < 50 else 'Yes'}: after PGD with softened slopes, a stronger attack than "
         f"FGSM, no saturated network has a mean accuracy above {left:.1f} %. "
         f"{verdicts_of_table_1()}"
@@ -103,7 +103,7 @@ def after_fgsm(record: Record) -> str:
             f"{fmean(of_target(record, target)):.1f} % for the {title} "
             f"({'' if kept else 'in the paper '}{printed(target):.3g} %)"
         )
-    return whole_percent(
+    return (
         f"After one FGSM step, the accuracy of the saturated networks on {_images(record):,} test "
         f"images is {', '.join(kept[:-1])} and {kept[-1]}. After PGD with softened slopes, it is "
         f"at most {_softened(record):.1f} % on {record.parameters['controls']:,} test images "
@@ -276,7 +276,7 @@ def longer_vanilla(record: Record, tried: Record) -> str:
     plain, wide = (_of(tried, varied, longest, reading) for reading in ("float32", "float64"))
     ours = accuracies(record)["relu-mlp"]["saturated"]
     seeds = len(tried.seeds)
-    return whole_percent(
+    return (
         "We trained a vanilla ReLU network for as many epochs as the saturated network "
         f"({longest}), without any penalty. It classifies {plain} % of "
         f"{record.parameters['controls']:,} test images correctly under FGSM in float32, and "
@@ -299,7 +299,7 @@ def overfitted(record: Record, ending: str = "") -> str:
     single, signs = (fmean(found[network][f"{name}{ending}"]) for name in ("float32", "signs"))
     left = max(fmean(each["pgd"]) for each in found.values())
     clipped = " (both clipped to [0, 1])" if ending else ""
-    return whole_percent(
+    return (
         f"On {sum(more > 0 for more in ahead.values())} of the {len(ahead)} networks that were "
         "trained on FGSM images, one FGSM step succeeds less often than random signs of the "
         f"same size. The adversarially trained {IN_SENTENCES[network]} classifies {single:.1f} % "
@@ -365,8 +365,7 @@ def _cell(record: Record, network: str, method: str, measure: str) -> str:
     range.
     """
     target = f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/{measure}"
-    ours, _, ends = spread(of_target(record, target)).partition(" ")
-    return f"{as_printed(target)} / **{ours}** {ends}"
+    return beside(of_target(record, target), as_printed(target))
 
 
 def _attack_rows(record: Record) -> Iterator[list[str]]:

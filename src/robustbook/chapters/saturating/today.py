@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
-from robustbook.chapters.wording import from_to, spread, whole_percent
+from robustbook.chapters.wording import beside, from_to, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -88,7 +88,7 @@ def answer(record: Record) -> str:
             "share of zero gradients": "zero-gradient",
         },
     )
-    return whole_percent(
+    return (
         f"The saturated networks are{'' if stands else ' not'} robust: one FGSM step leaves up to "
         f"{max(single):.0f} % of the images correctly classified, and all attacks together leave "
         f"{max(worst):.1f} %. {badges}"
@@ -106,7 +106,7 @@ def each_network(record: Record) -> str:
         f"- {title}: {one:.1f} % after one FGSM step, {least:.1f} % under all attacks"
         for title, one, least in zip(NETWORKS.values(), single, worst, strict=True)
     )
-    return whole_percent(
+    return (
         f"Here are the accuracies of the saturated networks under attacks of size "
         f"{record.parameters['eps']:g}: after one FGSM step in float32, and under all attacks. For "
         "the latter, an image counts as correct only if all attacks fail on it."
@@ -273,10 +273,10 @@ def gains(record: Record) -> str:
 
 def _summary_rows(record: Record) -> Iterator[list[str]]:
     for network, method in ALL:
-        ours, _, ends = spread(_left(record, network, method, "float32")).partition(" ")
+        theirs = as_printed(fgsm_target(network, method))
         yield [
             f"{NETWORKS[network]}, {method}",
-            f"{as_printed(fgsm_target(network, method))} / **{ours}** {ends}",
+            beside(_left(record, network, method, "float32"), theirs),
             spread(_left(record, network, method, "square")),
             spread(_left(record, network, method, "worst")),
             spread(_halves(record, network, method), 3),
@@ -307,7 +307,7 @@ def _times(record: Record, network: str, method: str) -> list[float]:
 def _caption(record: Record) -> str:
     return (
         f"correctly classified images in per cent at size {record.parameters['eps']:g}, mean over "
-        f"{len(record.seeds)} seed{'s' * (len(record.seeds) > 1)} (adv.: adversarially trained, "
+        f"{seeds_in_words(len(record.seeds))} (adv.: adversarially trained, "
         "sat.: saturated)"
     )
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, of_target, settings, values
-from robustbook.chapters.wording import listed, spread_or, whole_percent
+from robustbook.chapters.wording import listed, ranges, spread_or
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -75,7 +75,7 @@ def answer(record: Record) -> str:
             f"{order[_above(record, first, rse)]} that of RSE under {words} PGD with radius "
             f"{_radius(record, attack)} ({first:.1f} and {rse:.1f} %)"
         )
-    return whole_percent(
+    return (
         f"The accuracy of {'PGD training' if other == 'pgd' else 'the first prototype'} is "
         f"{told[0]}, and {told[1]}; {names.title(record, network)}, {names.size(record, network)}."
     )
@@ -125,7 +125,7 @@ def measured(version: Version) -> Table:
         f"{version.heading}: accuracy in per cent of {names.in_text(record, network)} with each "
         f"form of the defenses ({names.images(record, network)}): on clean images, under the "
         f"paper's attack with each c, at the distortion {found[0]:g} of this attack, and under "
-        f"PGD{names.ranges(record)}. A dash: the attack does not reach this distortion.",
+        f"PGD{ranges(record)}. A dash: the attack does not reach this distortion.",
         f"tab-rse-controls-{version.tag}",
         [
             "Defense",
@@ -143,7 +143,7 @@ def distortions(version: Version) -> Table:
     cs = _cs(record)
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
-        f"{names.ranges(record)}. Pixels are in [0, 1].",
+        f"{ranges(record)}. Pixels are in [0, 1].",
         f"tab-rse-controls-distortion-{version.tag}",
         ["Defense", *(f"c = {c:g}" for c in cs)],
         sweeps.rows(record, names.networks(record)[0], DEFENSES, cs, "distortion", 3),
@@ -175,7 +175,7 @@ def pgd_training(record: Record) -> str:
         )
     far = [mean(record, "distortion", network=network, defense=d, c=c) for d in ("pgd", "rse")]
     longer = {d: mean(record, TIME, network=network, defense=d) for d in ("pgd", "rse")}
-    return whole_percent(
+    return (
         f"With PGD training and with RSE, the accuracies are {listed(parts)}. But at this $c$ the "
         f"paper's attack changes the images by a distortion of {far[0]:.2f} with PGD training and "
         f"{far[1]:.2f} with RSE, so it is not the same test for both. On this network, a "
@@ -198,7 +198,7 @@ def retraining(record: Record) -> str:
         False: "So the start from a trained network makes retraining less robust here",
         None: "So the start from a trained network makes no clear difference here",
     }
-    return whole_percent(
+    return (
         f"Started from a trained network, adversarial retraining has an accuracy of {clean[0]:.1f} "
         f"% on clean images and of {under[0]:.1f} % at $c = {AT:g}$. With as many training steps, "
         f"but from random weights, it has {clean[1]:.1f} and {under[1]:.1f} %. "
@@ -222,7 +222,7 @@ def distillation(record: Record) -> str:
         above = _above(record, after, before)
         change = "no clear change" if above is None else "a clear rise" if above else "a clear fall"
         told.append(f"{after:.1f} % with {words} too ({change})")
-    return whole_percent(
+    return (
         f"On clean images, our student with the temperature 40 has an accuracy of {found[0]:.1f} "
         f"%. It has {listed(told)}. The teacher with the temperature 100 has "
         f"{_at(record, 'distill teacher 100', 0.0):.1f} %."
@@ -244,7 +244,7 @@ def masking(record: Record) -> str:
     if not found:
         return ""
     told = [f"{DEFENSES[d]} ({pgd:.1f} and {cw:.1f} %)" for d, (pgd, cw) in found.items()]
-    return whole_percent(
+    return (
         f"On some networks, l2 PGD with radius {radius:g} leaves clearly more accuracy than the "
         f"paper's attack at $c = {c:g}$, although the latter changes the images less: "
         f"{listed(told)}."
@@ -275,7 +275,7 @@ def prototype(record: Record) -> str:
         text += " But the prototype was trained badly, so this says little about it."
     elif _above(record, under[1], under[0]):
         text += " So an attack on the prototype says little about RSE, which is more robust here."
-    return whole_percent(text)
+    return text
 
 
 def _three(numbers: list[float]) -> str:

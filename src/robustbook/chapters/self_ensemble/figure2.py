@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version
-from robustbook.chapters.wording import listed, whole_percent
+from robustbook.chapters.wording import listed, ranges
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -31,9 +31,7 @@ def answer(records: Sequence[Record]) -> str:
     """Return a sentence for each network that states whether RSE needs noise in training and at
     test time, with accuracies under a weak attack.
     """
-    return whole_percent(
-        " ".join(_told(record, network) for record, network in names.best(records))
-    )
+    return " ".join(_told(record, network) for record, network in names.best(records))
 
 
 def _told(record: Record, network: str) -> str:
@@ -57,11 +55,9 @@ def exceptions(records: Sequence[Record]) -> str:
     """Return sentences that state how much accuracy RSE loses on clean images, and at which values
     of the attack's constant c another use of noise is more accurate.
     """
-    return whole_percent(
-        " ".join(
-            f"{_clean(record, network)}{_behind(record, network)}".strip()
-            for record, network in names.best(records)
-        )
+    return " ".join(
+        f"{_clean(record, network)}{_behind(record, network)}".strip()
+        for record, network in names.best(records)
     )
 
 
@@ -130,11 +126,6 @@ def curves(records: Sequence[Record]) -> Figure:
     return figures.lines(panels, columns=len(panels), height=3.4)
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def accuracies(version: Version) -> Table:
     """Return a table of the accuracies on clean images and under attacks, with one row for each use
     of noise.
@@ -146,8 +137,7 @@ def accuracies(version: Version) -> Table:
         rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
         rows += sweeps.rows(record, network, REGIMES, cs)
     return table(
-        f"{version.heading}: accuracy in per cent for each use of noise"
-        f"{names.ranges(version.record)}.",
+        f"{version.heading}: accuracy in per cent for each use of noise{ranges(version.record)}.",
         f"tab-rse-figure-2-{version.tag}",
         ["Network, noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
@@ -166,7 +156,7 @@ def distortions(version: Version) -> Table:
         rows += sweeps.rows(record, network, REGIMES, cs, "distortion", 3)
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
-        f"{names.ranges(version.record)}. Pixels are in [0, 1].",
+        f"{ranges(version.record)}. Pixels are in [0, 1].",
         f"tab-rse-figure-2-distortion-{version.tag}",
         ["Network, noise", *(f"c = {c:g}" for c in cs)],
         rows,
@@ -214,7 +204,7 @@ def shares(records: Sequence[Record]) -> str:
             f"At $c = {SMALL:g}$ RSE does not have a higher accuracy under attack than the network "
             "without noise."
         )
-    return whole_percent(" ".join(parts))
+    return " ".join(parts)
 
 
 def _lost(record: Record, network: str) -> str:

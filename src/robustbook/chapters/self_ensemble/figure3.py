@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version
-from robustbook.chapters.wording import from_to, listed, whole_percent
+from robustbook.chapters.wording import from_to, listed, ranges
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
@@ -54,7 +54,7 @@ def answer(record: Record) -> str:
     """Return a sentence that answers whether noise, and then more noise, makes RSE more robust at
     the paper's c, and how much accuracy the noise costs on clean images.
     """
-    return whole_percent(" ".join(_told(record, network) for network in names.networks(record)))
+    return " ".join(_told(record, network) for network in names.networks(record))
 
 
 def ends(record: Record, network: str) -> tuple[str, str]:
@@ -89,11 +89,9 @@ def levels_in_words(record: Record) -> str:
     highest with the lowest noise level at each c. The last sentence states the accuracy on clean
     images.
     """
-    return whole_percent(
-        " ".join(
-            " ".join(filter(None, (of(record, network) for of in (_noise, _more, _cost))))
-            for network in names.networks(record)
-        )
+    return " ".join(
+        " ".join(filter(None, (of(record, network) for of in (_noise, _more, _cost))))
+        for network in names.networks(record)
     )
 
 
@@ -191,11 +189,6 @@ def curves(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def accuracies(version: Version) -> Table:
     """Return a table of accuracies with one noise draw. The columns are the accuracies on clean
     images and under attacks with different values of the constant c.
@@ -217,7 +210,7 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
     return table(
         f"{version.heading}: accuracy of {words} in per cent on "
         f"{names.in_text(record, network)}, for each level of initial and inner noise"
-        f"{names.ranges(version.record)}.",
+        f"{ranges(version.record)}.",
         f"tab-rse-figure-3-{label}-{version.tag}",
         ["Noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         sweeps.rows(record, network, levels(record), cs, name),

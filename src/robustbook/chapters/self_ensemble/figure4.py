@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import bullets, from_to, listed, minus, spread, whole_percent
+from robustbook.chapters.wording import bullets, from_to, listed, minus, ranges, spread
 from robustbook.figures import LOOKS, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
@@ -137,11 +137,6 @@ def curves(records: Sequence[Record]) -> Figure:
     return figures.lines(panels, columns=len(panels), height=3.4)
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def gains(version: Version) -> Table:
     """Return a table with one row for each network and each value of the attack's constant c. The
     columns are the accuracy with one noise draw, the accuracy with 50 draws, their difference, and
@@ -165,7 +160,7 @@ def gains(version: Version) -> Table:
             )
     return table(
         f"{version.heading}: accuracy of RSE in per cent with one draw and with 50 draws, the "
-        f"difference in percentage points, and the distortion{names.ranges(version.record)}.",
+        f"difference in percentage points, and the distortion{ranges(version.record)}.",
         f"tab-rse-figure-4-{version.tag}",
         ["Attack", "one draw", "50 draws", "difference", "distortion"],
         rows,
@@ -176,7 +171,7 @@ def turning(records: Sequence[Record]) -> str:
     """Return sentences that state from which c on 50 noise draws are not more accurate than one
     draw, and the accuracies with one draw below and from this c on.
     """
-    return whole_percent(" ".join(_turning(*each) for each in names.best(records)))
+    return " ".join(_turning(*each) for each in names.best(records))
 
 
 def _turning(record: Record, network: str) -> str:

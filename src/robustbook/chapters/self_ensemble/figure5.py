@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, settings, values
-from robustbook.chapters.wording import listed, minus, spread
+from robustbook.chapters.wording import listed, minus, ranges, spread
 from robustbook.figures import Curve, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
@@ -124,11 +124,6 @@ def standard_error(record: Record, network: str) -> float:
     return float(100 * (share * (1 - share) / names.counted(record, network)) ** 0.5)
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def accuracies(version: Version) -> Table:
     """Return a table of the accuracies for several numbers of noise draws. The last two columns are
     the changes of the accuracy from one draw to ten, and from ten to 50.
@@ -149,7 +144,7 @@ def accuracies(version: Version) -> Table:
             rows.append([levels(record)[noise], *map(spread, each), *changes])
     return table(
         f"{version.heading}: accuracy on clean images in per cent for each number of draws, and "
-        f"its changes in percentage points{names.ranges(version.record)}.",
+        f"its changes in percentage points{ranges(version.record)}.",
         f"tab-rse-figure-5-{version.tag}",
         [
             "Network, noise",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, settings, values, verdicts
-from robustbook.chapters.wording import badge, beside, bullets, listed, spread_or, whole_percent
+from robustbook.chapters.wording import badge, beside, bullets, listed, ranges, spread_or
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -71,7 +71,7 @@ def comparisons(records: Sequence[Record]) -> str:
         for network, plain in NETWORKS.items()
         if network not in ran
     ]
-    return whole_percent(bullets(told))
+    return bullets(told)
 
 
 def _mostly_better(record: Record, network: str) -> bool:
@@ -258,11 +258,6 @@ def curves(records: Sequence[Record]) -> Figure:
     return figures.lines(panels, columns=2 if len(shown) == 1 else len(shown), height=2.3)
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return curves([record])
-
-
 def equal_distortion(records: Sequence[Record]) -> Figure:
     """Draw accuracy against distortion, with a panel per network. Pale lines show the authors' own
     results.
@@ -324,7 +319,7 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
             ]
             rows.append([title, *cells])
     return table(
-        f"{version.heading}. {words}, the authors' data / **ours**{names.ranges(version.record)}.",
+        f"{version.heading}. {words}, the authors' data / **ours**{ranges(version.record)}.",
         f"tab-rse-figure-6-{name}-{version.tag}",
         ["Network, defense", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
@@ -350,7 +345,7 @@ def equal_table(version: Version) -> Table:
     return table(
         f"{version.heading}. Accuracy in per cent at equal distortion, interpolated linearly "
         "between the points of a curve: the authors' points / **ours**"
-        f"{names.ranges(version.record)}.",
+        f"{ranges(version.record)}.",
         f"tab-rse-figure-6-equal-{version.tag}",
         ["Network, defense", *(f"distortion {d:g}" for d in EQUAL)],
         rows,
@@ -430,7 +425,7 @@ def _trained(record: Record, network: str) -> str:
     rse = names.at(record, network, "rse", 0.0) or 0.0
     narrow = "" if record.profile == "paper" else ", or the network is too narrow"
     many = len(found) > 1
-    return whole_percent(
+    return (
         f"On {names.in_text(record, network)}, "
         f"{'these accuracies are' if many else 'one of our accuracies is'} far below the authors' "
         f"(in brackets): {'; '.join(low)}. For comparison, the accuracy of RSE on clean "
@@ -476,7 +471,7 @@ def whole_curves(version: Version) -> Table:
     return table(
         f"{version.heading}. Mean of the absolute difference between our accuracy and the "
         "accuracy in the authors' data, over the values of $c$ that were run (0 included), in "
-        f"percentage points{names.ranges(version.record)}.",
+        f"percentage points{ranges(version.record)}.",
         f"tab-rse-figure-6-whole-{version.tag}",
         ["Network", *DEFENSES.values()],
         rows,

@@ -5,7 +5,7 @@ which networks and defenses a record (stored results of a run) contains.
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from robustbook.chapters.published import records_of, values
+from robustbook.chapters.published import records_of, values, without_quick
 from robustbook.chapters.wording import listed, seeds_in_words
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
@@ -73,16 +73,14 @@ def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
     The ``records`` must be sorted from the largest run to the smallest. Records for profile
     ``quick`` (short runs on small images) are ignored if there are records for other profiles.
     """
-    real = [record for record in records if record.profile != "quick"] or list(records)
-    found = {n: record for record in reversed(real) for n in networks(record)}
-    return [(found[network], network) for network in NETWORKS if network in found]
+    return [(found, each) for each in NETWORKS if (found := with_network(records, each))]
 
 
 def with_network(records: Sequence[Record], network: str) -> Record | None:
     """Return the record (stored results) from which the pages take a network's results, or None if
     the network was not run.
     """
-    return next((record for record, each in best(records) if each == network), None)
+    return next((each for each in without_quick(records) if network in networks(each)), None)
 
 
 def title(record: Record, network: str) -> str:
@@ -145,13 +143,6 @@ def size(record: Record, network: str) -> str:
     """
     seeds = seeds_in_words(max(len(record.seeds), 1))
     return f"{counted(record, network):,} images, {seeds}"
-
-
-def ranges(record: Record) -> str:
-    """Return the words with which a caption explains a range, or "" if the record has one seed and
-    so no range.
-    """
-    return " (range over the seeds)" if len(record.seeds) > 1 else ""
 
 
 def counted(record: Record, network: str, baselines: bool = False) -> int:

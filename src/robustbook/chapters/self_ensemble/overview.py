@@ -5,9 +5,10 @@ each of them.
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters.badges import of_page
 from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
 from robustbook.chapters.published import records_of, settings
-from robustbook.chapters.wording import from_to, listed, whole_percent
+from robustbook.chapters.wording import from_to, listed
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -33,13 +34,6 @@ from .names import DEFENSES, NETWORKS
 PAPER = "self_ensemble"
 
 
-ABSTRACT = {
-    "the abstract's accuracy of RSE under attack": ["self-ensemble/abstract/rse-under-attack"],
-    "RSE above the best earlier defense": ["self-ensemble/abstract/rse-beats-best-previous"],
-}
-"""The two claims of the abstract, and the ids of their target numbers."""
-
-
 def answer(record: Record) -> str:
     """Return sentences that state the accuracies under PGD with RSE and without a defense, and
     which share of the gain remains without new noise: if it is frozen, and if it is switched off.
@@ -49,11 +43,23 @@ def answer(record: Record) -> str:
     found = today.shares(record, network)
     frozen = today.shares(record, network, noise="frozen")
     sure = clearly_above(found.rse, found.none, names.counted(record, network))
-    return whole_percent(
+    return (
         f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. If the noise is frozen or "
         f"switched off at test time, {from_to([frozen.weights, found.weights], '.0f')} % of this "
         "gain remains, and this part comes from the weights."
     )
+
+
+def abstract() -> str:
+    """Return the verdicts on the two claims of the abstract, of which the first is also a number of
+    Table 2.
+    """
+    kinds = {
+        "the abstract's accuracy of RSE under attack": "/table-2/rse/c-0.03",
+        "RSE above the best earlier defense": "/rse-beats-best-previous",
+        "": "",
+    }
+    return of_page("self_ensemble/table-2", kinds)
 
 
 def under_pgd(record: Record) -> str:
@@ -100,7 +106,7 @@ def paper_attack(record: Record) -> str:
         for each, network in names.best(records_of(f"{PAPER}/figure-6"))
         if network != table2.NETWORK
     )
-    return whole_percent(
+    return (
         f"Under the paper's attack with $c = {table2.AT:g}$, the accuracy of "
         f"{names.in_text(record, table2.NETWORK)} is {rse:.1f} % with RSE and {none:.1f} % without "
         f"a defense ({names.size(record, table2.NETWORK)}).{other}"
@@ -154,7 +160,7 @@ def two_shares(record: Record) -> str:
     """
     network = names.networks(record)[0]
     off, frozen = (today.shares(record, network, noise=way).weights for way in ("off", "frozen"))
-    return whole_percent(
+    return (
         f"With the noise switched off, {off:.0f} % of the gain remains; with the noise frozen at "
         f"one draw, {frozen:.0f} % remains."
     )
@@ -177,7 +183,7 @@ def averaging(record: Record) -> str:
             f"from {one:.1f} to {many:.1f} % ({'more' if sure else 'no more'} than two standard "
             "errors)"
         )
-    return whole_percent(
+    return (
         f"Averaging over {counts[-1]} draws instead of one changes RSE's accuracy under the "
         f"paper's attack {told[0]}, and under PGD with the l-infinity radius "
         f"{255 * eps:.0f}/255 {told[1]}. "

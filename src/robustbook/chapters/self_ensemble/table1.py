@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, printed, records_of, values
-from robustbook.chapters.wording import listed, whole_percent
+from robustbook.chapters.wording import listed
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
@@ -98,7 +98,7 @@ def shorter() -> str:
             f"{none:.1f} % without a defense ({there[1]:.1f} %)."
         )
     lead = "Our accuracies on clean images, with those of the authors' data in brackets:"
-    return whole_percent("\n".join([f"{lead}\n", *told, "", *_other_draws()]))
+    return "\n".join([f"{lead}\n", *told, "", *_other_draws()])
 
 
 def _other_draws() -> Iterator[str]:

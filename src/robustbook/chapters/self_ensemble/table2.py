@@ -8,9 +8,8 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, as_printed, mean, printed, values
-from robustbook.chapters.wording import beside, from_to, listed, whole_percent
+from robustbook.chapters.wording import beside, from_to, listed, ranges
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -47,14 +46,7 @@ def answer(record: Record) -> str:
     )
     if figure6.failed(record, NETWORK):
         text += " We do not rank the other defenses, because our networks with them are too weak."
-    return whole_percent(text)
-
-
-def judged_answer(record: Record) -> str:
-    """Return the answer, followed by the verdicts of the page."""
-    orders = "rse-first/|beats"
-    kinds = {"orders of two accuracies": orders, "accuracies": ""}
-    return f"{answer(record)} {of_page('self_ensemble/table-2', kinds)}"
+    return text
 
 
 def beside_paper(record: Record) -> str:
@@ -75,7 +67,7 @@ def beside_paper(record: Record) -> str:
             f"accuracies with {listed([DEFENSES[d] for d in failed])} are further below, on clean "
             "images or at the smallest $c$."
         )
-    return whole_percent(text)
+    return text
 
 
 def _behind(record: Record) -> dict[str, float]:
@@ -127,7 +119,7 @@ def baselines(record: Record) -> str:
                 f"{_mean(record, d, c):.1f} % at $c = {c:g}$ ({_printed(d, c):g} % in the paper). "
                 "So its training did not fail, although its accuracy under attack is low. "
             )
-    return whole_percent(
+    return (
         f"{text}The fair comparison is between RSE and the network without a defense: apart from "
         "the noise, both have the same layers and the same training."
     )
@@ -147,7 +139,7 @@ def accuracies(records: Sequence[Record]) -> Figure:
     not behind a record for profile ``quick``, which is from other images. If RSE was run with its
     strongest noise in several places, a second panel has a curve for each place.
     """
-    record = _record(records)
+    record = next(record for record, network in names.best(records) if network == NETWORK)
     title = names.title(record, NETWORK)
     theirs = {
         words: Curve(CS, [[float(printed(target(d, c)) or 0) for c in CS]], LOOKS[d])
@@ -170,11 +162,6 @@ def _place(defense: str) -> str:
     return PLACES[defense].replace(",", "")
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the figure from the stored results of one run."""
-    return accuracies([record])
-
-
 def printed_beside(version: Version) -> Table:
     """Return the paper's table. In every cell of the table, the number printed in the paper stands
     before our number.
@@ -184,7 +171,7 @@ def printed_beside(version: Version) -> Table:
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
         f"{names.images(record, NETWORK)}. Accuracy in per cent under the attack, printed / "
         "**ours**"
-        f"{names.ranges(version.record)}. Table 2 prints no accuracies on clean images. Those "
+        f"{ranges(version.record)}. Table 2 prints no accuracies on clean images. Those "
         "shown are the authors' data of Figure 6, from another run than Table 2. Therefore the "
         "authors' RSE is less accurate on clean images than at $c = 0.01$.",
         f"tab-rse-table-2-{version.tag}",
@@ -208,7 +195,7 @@ def placements(version: Version) -> Table:
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
     return table(
         f"{version.heading}: accuracy of RSE in per cent for each standard deviation and place of "
-        f"the initial noise{names.ranges(version.record)}. The last row shows the paper's numbers.",
+        f"the initial noise{ranges(version.record)}. The last row shows the paper's numbers.",
         "tab-rse-placements",
         ["Initial noise", "clean", *(f"c = {c:g}" for c in CS)],
         [
@@ -225,7 +212,7 @@ def distortions(version: Version) -> Table:
     shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
-        f"{names.ranges(version.record)}. Pixels are in [0, 1].",
+        f"{ranges(version.record)}. Pixels are in [0, 1].",
         "tab-rse-table-2-distortion",
         ["Defense", *(f"c = {c:g}" for c in CS)],
         sweeps.rows(version.record, NETWORK, shown, CS, "distortion", 3),
@@ -248,7 +235,7 @@ def nearest_placement(record: Record) -> str:
     theirs = points()[NETWORK, "rse"][0.0][0]
     if max(clean.values()) < theirs - CLOSE:
         accuracy = listed([f"{value:.1f} % with noise {_place(d)}" for d, value in clean.items()])
-        return whole_percent(
+        return (
             "Our networks are too weak to decide. On clean images their accuracy is only "
             f"{accuracy}; that of the authors' network is {theirs:.1f} %. Under attack the "
             f"difference from the printed accuracy is {listed([f'{v:.1f}' for v in off.values()])} "
@@ -271,7 +258,7 @@ def flat_line(record: Record) -> str:
         return ""
     low, high = (pick(_mean(record, image, c) for c in CS) for pick in (min, max))
     same = f"stays at {low:.1f} %" if low == high else f"stays between {low:.1f} and {high:.1f} %"
-    return whole_percent(
+    return (
         f"With the strongest noise on the image, the accuracy {same} at all five $c$. But the "
         f"attack hardly changes these images: at $c = {AT:g}$ the distortion is "
         f"{_distortion(record, image, AT):.3f}, compared with "
@@ -287,21 +274,15 @@ def caption_claim(record: Record) -> str:
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
     if not low:
-        return whole_percent(
+        return (
             "In our runs, at none of these $c$ are the accuracies of all networks except RSE below "
             "30 %."
         )
     kept = _mean(record, "rse", low[0])
-    return whole_percent(
+    return (
         "In our runs, the accuracies of all networks except RSE are below 30 % from "
         f"$c = {low[0]:g}$ on; at this $c$ that of RSE is {kept:.1f} %."
     )
-
-
-def _record(records: Sequence[Record]) -> Record:
-    found = names.with_network(records, NETWORK)
-    assert found is not None  # a record of Table 2 has this network
-    return found
 
 
 def _ours(record: Record, defense: str, c: float) -> list[float]:

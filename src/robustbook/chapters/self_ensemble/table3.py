@@ -18,7 +18,7 @@ from robustbook.chapters.published import (
     values,
     verdicts,
 )
-from robustbook.chapters.wording import badge, beside, listed, spread
+from robustbook.chapters.wording import badge, beside, listed, ranges, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -182,9 +182,7 @@ def printed_beside(version: Version) -> Table:
         cell(values(record, f"mean {SQUARED}", network=network, defense=d), _there("mean", d))
         for d in shown
     ]
-    words = (
-        f"printed / **ours**{names.ranges(version.record)}" if paper else "ours, on another image"
-    )
+    words = f"printed / **ours**{ranges(version.record)}" if paper else "ours, on another image"
     return table(
         f"{version.heading}: squared l2 distance of the attacked image for each target class "
         f"({names.full_title(record, network)}), {words}.",
@@ -201,7 +199,7 @@ def reached(version: Version) -> Table:
     record = version.record
     return table(
         f"{version.heading}: number of target classes (of {len(_classes(record))}) for which the "
-        f"attack succeeds{names.ranges(version.record)}. RSE predicts with 50 draws.",
+        f"attack succeeds{ranges(version.record)}. RSE predicts with 50 draws.",
         f"tab-rse-table-3-reached-{version.tag}",
         ["Network, defense", "targets reached"],
         [

@@ -19,11 +19,11 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import from_to, listed, minus, spread, whole_percent
+from robustbook.chapters.wording import from_to, listed, minus, ranges, spread
 from robustbook.figures import LOOKS, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import counted, in_text, networks, ranges, title
+from .names import counted, in_text, networks, title
 
 JENSEN = "self-ensemble/claim-jensen"
 TRACE = "self-ensemble/claim-taylor-trace"
@@ -167,7 +167,7 @@ def fall_in_words(record: Record) -> str:
     difference = minus(f"{fmean(change):.2f} (standard error {error:.2f})")
     negative = mean(record, "negative trace", network=network)
     falls = fmean(change) + 2 * error < 0
-    return whole_percent(
+    return (
         f"The trace is negative on {f'{negative:.0f} %' if negative else 'none'} of the "
         f"{_bent(record)} images. On "
         f"{in_text(record, network)} ({len(change)} images), the mean loss is {fmean(quiet):.2f} "
@@ -220,7 +220,7 @@ def bound_in_words(record: Record) -> str:
         if found
         else ""
     )
-    return whole_percent(
+    return (
         f"On {in_text(record, network)}, the mean loss over {most} draws exceeds the loss of the "
         f"mean probability by {gap:.3f} on average over the images.{confidence}"
     )

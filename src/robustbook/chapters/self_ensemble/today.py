@@ -9,15 +9,14 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, mean, settings, values
-from robustbook.chapters.wording import bullets, listed, spread, whole_percent
+from robustbook.chapters.wording import bullets, listed, ranges, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 
 from . import names
-from .names import best, counted, full_title, in_text, networks, ranges, size, steps, title
+from .names import best, counted, full_title, in_text, networks, size, steps, title
 
 DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE with noise on the image"}
 ATTACKS = {
@@ -60,7 +59,7 @@ def answer(record: Record) -> str:
     lead = "Partly" if clearly_above(left, plain, images) else "No"
     if not clearly_above(clean, left, images):
         lead = "This run cannot tell"
-    return whole_percent(
+    return (
         f"{lead}: all attacks together, within the l2 radius {r:g}, lower the accuracy of RSE from "
         f"{clean:.1f} to {left:.1f} %, and leave {plain:.1f} % without a defense "
         f"({title(record, network)}; {size(record, network)})."
@@ -72,12 +71,6 @@ def trained_again(records: Sequence[Record]) -> str:
     record, network = best(records)[0]
     clean = values(record, "accuracy", network=network, defense="none", attack="clean")
     return names.trained_again(record, clean[0])
-
-
-def judged_answer(record: Record) -> str:
-    """Return the answer, followed by the verdict on averaging over the noise."""
-    kinds = {"effect of averaging in the paper's attack": "eot-lowers-rse", "": ""}
-    return f"{answer(record)} {of_page('self_ensemble/today', kinds)}"
 
 
 @dataclass(frozen=True)
@@ -264,7 +257,7 @@ def _in_words(record: Record, network: str) -> str:
     noise = max(values(record, "spread", network=network, defense="rse"))
     votes = mean(record, "accuracy of votes", network=network, defense="rse")
     sigma = mean(record, "deviation on the image", network=network, defense="rse")
-    return whole_percent(
+    return (
         f"On {in_text(record, network)}, the accuracy of RSE under the paper's attack is "
         f"{paper:.0f} % with one draw in each step, and {small:.0f} % with {count} draws. So "
         f"averaging {'lowers' if lower else 'does not clearly change'} it. With "
@@ -310,7 +303,7 @@ def _noise_in_words(record: Record, network: str) -> str:
             f" For {DEFENSES[defense]} the three accuracies are {other.none:.1f}, {other.off:.1f} "
             f"and {other.rse:.1f} %, so {other.weights:.0f} % of the gain remains."
         )
-    return whole_percent(text)
+    return text
 
 
 def frozen_in_words(records: Sequence[Record]) -> str:
@@ -325,7 +318,7 @@ def _frozen_in_words(record: Record, network: str) -> str:
     frozen = shares(record, network, noise="frozen")
     r = middle(record, network)
     moved = [accuracy(record, network, attack, 1, r) for attack in ("frozen", "off")]
-    return whole_percent(
+    return (
         f"If the noise is frozen at one draw, the accuracy is {frozen.off:.1f} %, so only "
         f"{frozen.weights:.0f} % of the gain remains. With new noise, RSE classifies "
         f"{moved[0]:.1f} % of the images correctly that PGD made against frozen noise, and "

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, of_target, settings, values
-from robustbook.chapters.wording import SPACE, minus, spread
+from robustbook.chapters.wording import SPACE, minus, ranges, spread
 from robustbook.figures import LOOKS, Look, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .names import counted, in_text, networks, ranges, title
+from .names import counted, in_text, networks, title
 
 UNBIASED = "self-ensemble/text-3.3/zoo-unbiased"
 MODERATE = 0.1

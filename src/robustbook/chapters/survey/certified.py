@@ -11,12 +11,10 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, printed, settings, values
-from robustbook.chapters.wording import beside, listed, spread, whole_percent
+from robustbook.chapters.wording import beside, listed, ranges, spread
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
-
-from .sizes import ranges
 
 START = "survey/cohen-cifar10"
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -62,7 +60,7 @@ def answer(records: Sequence[Record]) -> str:
         },
     )
     small = "small " * (record.profile != "paper")
-    return whole_percent(
+    return (
         f"With noise of standard deviation {AT:g}, our {small}network has a certified accuracy of "
         f"{_with_printed(record, AT)} within an $\\ell_2$ radius of the same size. {badges}"
     )
@@ -76,7 +74,7 @@ def compared(records: Sequence[Record]) -> str:
     near, far = (
         f"{_with_printed(record, radius)} at $\\ell_2$ radius {radius:g}" for radius in (AT, 2 * AT)
     )
-    return whole_percent(
+    return (
         f"With noise of standard deviation {AT:g}, the certified accuracy is {near}, and {far}. "
         f"Our numbers are for {_network(record)}, the printed ones for ResNet-110 on CIFAR-10."
     )
@@ -107,11 +105,6 @@ def curves(records: Sequence[Record]) -> Figure:
             theirs[name] = Curve(shown, [points], look)
     panel = Panel(_network(record), "l2 radius", "certified accuracy (%)", ours, {}, theirs)
     return figures.lines([panel], columns=1, height=3.6)
-
-
-def of_one(record: Record) -> Figure:
-    """Draw the curves of certified accuracy for the stored results of a single run."""
-    return curves([record])
 
 
 def printed_beside(version: Version) -> Table:
@@ -189,7 +182,7 @@ def limit_in_words(records: Sequence[Record]) -> str:
         f"{100 * _mean(record, 'all votes agree', sigma):.0f} % (sigma {sigma:g})"
         for sigma in sigmas(record)
     ]
-    return whole_percent(
+    return (
         f"With {n:,} votes, no radius above {largest(n):.2f} sigma can be certified, and with the "
         f"paper's 100,000 votes none above {largest(100_000):.2f} sigma. The share of images for "
         f"which all our votes agree, and which therefore have the largest certified radius, is "

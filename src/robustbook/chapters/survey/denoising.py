@@ -17,8 +17,10 @@ from robustbook.chapters.published import (
     Version,
     array,
     entries,
+    images_of,
     printed,
     records_of,
+    rows_of,
     settings,
     values,
 )
@@ -26,16 +28,15 @@ from robustbook.chapters.wording import (
     from_to,
     listed,
     minus,
+    ranges,
     seeds_in_words,
     spread,
     spread_or,
-    whole_percent,
+    with_images,
 )
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record, difference_interval
 from robustbook.ledger.intervals import share_difference
-
-from .sizes import ranges, tested, with_images
 
 FILTERS: Mapping[str, str] = {
     "mean": "mean 3 x 3",
@@ -124,12 +125,8 @@ def accuracy(record: Record, variant: str, attack: str, training: str = "adversa
 
 def _by_seed(record: Record, variant: str) -> dict[int | None, float]:
     """Return the accuracies under PGD of an adversarially trained network, one for each seed."""
-    wanted = {"training": "adversarial", "variant": variant, "attack": "pgd-20"}
-    return {
-        row.seed: float(row.value)
-        for row in record.rows
-        if row.name == "accuracy" and all(row.setting.get(k) == v for k, v in wanted.items())
-    }
+    of = {"training": "adversarial", "variant": variant, "attack": "pgd-20"}
+    return {row.seed: float(row.value) for row in rows_of(record, "accuracy", **of)}
 
 
 def difference(record: Record, variant: str, against: str) -> Interval:
@@ -182,7 +179,7 @@ def apart(record: Record, variant: str, against: str) -> bool:
 
 def _images(record: Record, attack: str = "pgd-20") -> int:
     """Return the number of test images under an attack."""
-    return tested(record, "accuracy", attack=attack)
+    return images_of(record, "accuracy", attack=attack)
 
 
 def answer(record: Record) -> str:
@@ -207,7 +204,7 @@ def answer(record: Record) -> str:
             "accuracies of the controls": "/(baseline|null)/",
         },
     )
-    return whole_percent(
+    return (
         f"In our {'small ' * (record.profile != 'paper')}experiment, "
         f"{which if useful else 'no filter clearly raises'} the accuracy under PGD "
         f"({best:.1f} % with the best one, {accuracy(record, 'baseline', 'pgd-20'):.1f} % without "
@@ -230,7 +227,7 @@ def compared(record: Record) -> str:
     )
     few = TRAININGS[record.profile].images
     size = "" if few is None else f"{few:,} training images; "
-    return whole_percent(
+    return (
         f"{_ranking(record, shown)} For {network(record)} "
         f"({size}{seeds_in_words(len(record.seeds))}), the accuracy under PGD with 20 steps on "
         f"{_images(record):,} test images is {filters}, and {baseline:.1f} % (without blocks) and "
@@ -295,7 +292,7 @@ def size_in_words(record: Record) -> str:
     passes = (
         "" if own.images is None else f" (about {own.steps * own.batch / own.images:.0f} epochs)"
     )
-    return whole_percent(
+    return (
         f"The networks of the stored results have {width} of ResNet-18. They were trained for "
         f"{own.steps:,} steps of {own.batch} images{passes} on {images}, and tested on "
         f"{_images(record):,} images, or on {_images(record, 'worst'):,} of them under the "
@@ -501,7 +498,7 @@ def near_identity(record: Record) -> str:
     )
     if little:
         text += " In this channel, the change is too small to show what the block's filter does."
-    return whole_percent(f"{text} {_factors(record)}")
+    return f"{text} {_factors(record)}"
 
 
 def noise_factors(record: Record, names: Iterable[str]) -> dict[str, list[float]]:
@@ -597,7 +594,7 @@ def quieter(record: Record) -> str:
         said.append(f"Blocks {words} {text}.")
     lower = [change < -NEAR for (name, _), change in changes.items() if name in FILTERS]
     word = "Yes." if all(lower) else "In part." if any(lower) else "No."
-    return minus(whole_percent(f"{word} {' '.join(said)}"))
+    return minus(f"{word} {' '.join(said)}")
 
 
 def _changed(percents: list[float]) -> str:
@@ -638,7 +635,7 @@ def control(record: Record) -> str:
         "stored results. They contain PGD on the cross entropy and on the margin. Each further "
         "attack can only lower the accuracy under all attacks together."
     )
-    return whole_percent(
+    return (
         f"For the Gaussian filter, {sign}. After training on clean images, the networks classify "
         f"{' and '.join(worst)} of {_images(record, 'worst'):,} test images correctly under all of "
         f"our attacks. The second network has {blocks} Gaussian blocks. {alone}"
@@ -664,7 +661,7 @@ def ablated(record: Record) -> str:
         if clear
         else "No incomplete block can be told apart from the whole one."
     )
-    return whole_percent(
+    return (
         f"On {_images(record):,} test images ({seeds_in_words(len(record.seeds))}), the accuracy "
         f"under PGD is {full:.1f} % with the whole Gaussian block, compared with "
         f"{' and '.join(told)}. {verdict}"

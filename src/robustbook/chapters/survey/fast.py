@@ -11,6 +11,8 @@ from robustbook.chapters.published import (
     Version,
     array,
     as_printed,
+    first,
+    images_of,
     mean,
     printed,
     settings,
@@ -19,15 +21,14 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import (
     beside,
     listed,
+    ranges,
     seeds_in_words,
     spread_or,
-    whole_percent,
+    with_images,
 )
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
-
-from .sizes import ranges, tested, with_images
 
 METHODS: Mapping[str, tuple[str, str]] = {
     "fgsm": ("FGSM", "adv"),
@@ -139,7 +140,7 @@ def answer(record: Record) -> str:
             "CIFAR-10": "cifar10|/wong/claim/",
         },
     )
-    return whole_percent(
+    return (
         f"After this training on {data(record)}, the accuracy under PGD with restarts is "
         f"{random:.1f} % ({_printed(name, 'pgd-50-10')} % in the paper), and {plain:.1f} % if the "
         f"step starts at the image. {badges}"
@@ -158,10 +159,10 @@ def under_autoattack(record: Record) -> str:
     name = first_set(record)
     of = {"set": name, "eps": main_radius(record), "method": "fgsm-rs", "attack": "autoattack"}
     there = _printed(name, "autoattack")
-    return whole_percent(
+    return (
         "Under AutoAttack, the network trained with the random start has an accuracy of "
         f"{mean(record, 'accuracy', **of):.1f} % ({there} % in the paper), on "
-        f"{tested(record, 'accuracy', **of):,} images."
+        f"{images_of(record, 'accuracy', **of):,} images."
     )
 
 
@@ -175,8 +176,8 @@ def compared(record: Record) -> str:
         for method in ("fgsm-rs", "fgsm", "n-fgsm")
     }
     random, plain, noisy = (fmean(found) for found in seeds.values())
-    images = tested(record, "accuracy", set=name, eps=eps, attack="pgd-50-10")
-    return whole_percent(
+    images = images_of(record, "accuracy", set=name, eps=eps, attack="pgd-50-10")
+    return (
         f"Under PGD with 50 steps and restarts, the accuracy is {random:.1f} % after training on "
         f"FGSM with a random start ({seeds_in_words(len(seeds['fgsm-rs']))}), {plain:.1f} % "
         f"without the random start, and {noisy:.1f} % with N-FGSM, a later variant. The networks "
@@ -199,14 +200,14 @@ def reference(records: Sequence[Record]) -> str:
         for attack in ("clean", "pgd-50-10")
     )
     if clean < GUESSING:
-        images = tested(record, "accuracy", method="pgd", attack="clean", **of)
-        return whole_percent(
+        images = images_of(record, "accuracy", method="pgd", attack="clean", **of)
+        return (
             f"The network trained with PGD learned nothing: it classifies {clean:.1f} % of "
             f"{images:,} clean images correctly. So the comparison has no working reference."
         )
     random = mean(record, "accuracy", method="fgsm-rs", attack="pgd-50-10", **of)
-    images = tested(record, "accuracy", method="pgd", attack="pgd-50-10", **of)
-    return whole_percent(
+    images = images_of(record, "accuracy", method="pgd", attack="pgd-50-10", **of)
+    return (
         f"As a reference, a network trained with PGD on {data(record)} has an accuracy of "
         f"{pgd:.1f} % under the same attack ({images:,} images) and of {clean:.1f} % on clean "
         f"images. FGSM with a random start gives {random:.1f} % there."
@@ -217,13 +218,13 @@ def cifar10(records: Sequence[Record]) -> str:
     """Return sentences that state the accuracies under PGD on CIFAR-10 after training with each
     method at the main radius, and at the larger radius. Return "" if no record has this data set.
     """
-    record = with_set(records, "cifar10")
+    record = first(records, "accuracy", set="cifar10")
     if record is None:
         return ""
     name = "cifar10"
     eps = main_radius(record, name)
     large = max(map(float, settings(record, "accuracy", "eps", set=name)))
-    images = tested(record, "accuracy", set=name, eps=eps, attack="pgd-50")
+    images = images_of(record, "accuracy", set=name, eps=eps, attack="pgd-50")
 
     def under(method: str, radius: float) -> float:
         of = {"set": name, "eps": radius, "method": method, "attack": "pgd-50"}
@@ -234,7 +235,7 @@ def cifar10(records: Sequence[Record]) -> str:
     both = [m for m in of if values(record, "accuracy", set=name, eps=large, method=m)]
     at_large = [f"{under(m, large):.1f} % ({_with_epochs(record, m, large)})" for m in both]
     narrow = "" if record.profile == "paper" else "narrow "
-    return whole_percent(
+    return (
         f"On CIFAR-10, a {narrow}PreAct ResNet-18 trained on {data(record, name)} has these "
         f"accuracies under PGD with 50 steps at radius {eps:g}/255, by training method: "
         f"{listed(at_main)}. At radius {large:g}/255 they are {listed(at_large)}. All are measured "
@@ -247,7 +248,7 @@ def peaks(records: Sequence[Record]) -> str:
     highest accuracy under PGD after any epoch, and that after the last epoch. Return "" if no
     record has this data set.
     """
-    record = with_set(records, "cifar10")
+    record = first(records, "accuracy", set="cifar10")
     if record is None:
         return ""
     eps = main_radius(record, "cifar10")
@@ -258,7 +259,7 @@ def peaks(records: Sequence[Record]) -> str:
             pgd = array(record, key)
             best = pgd.index(max(pgd)) + 1
             told.append(f"{words} {max(pgd):.1f} (epoch {best}) and {pgd[-1]:.1f} %")
-    return whole_percent(
+    return (
         "The highest accuracy under PGD with 10 steps after any epoch, and that after the last "
         f"epoch, are: {'; '.join(told)} ({FOLLOWED[record.profile, 'cifar10']} images)."
     )
@@ -276,10 +277,9 @@ def rising(records: Sequence[Record]) -> str:
     """Return sentences that compare a constant with a rising radius, for training with PGD and with
     N-FGSM, from the first record that has both. Return "" if no record has.
     """
-    found = [r for r in records if values(r, "accuracy", set="mnist", method="pgd-constant")]
-    if not found:
+    record = first(records, "accuracy", set="mnist", method="pgd-constant")
+    if record is None:
         return ""
-    record = found[0]
     eps = main_radius(record)
     told = []
     for words, constant, risen in (
@@ -298,17 +298,11 @@ def rising(records: Sequence[Record]) -> str:
             f"radius and {pairs[0][1]:.1f} % with a rising one; under PGD with 50 steps it is "
             f"{pairs[1][0]:.1f} and {pairs[1][1]:.1f} %."
         )
-    images = tested(record, "accuracy", set="mnist", eps=eps, attack="pgd-50")
-    return whole_percent(
+    images = images_of(record, "accuracy", set="mnist", eps=eps, attack="pgd-50")
+    return (
         f"We compared a constant with a rising radius of {eps:g} on {data(record)} and "
         f"{images:,} test images. {' '.join(told)}"
     )
-
-
-def with_set(records: Sequence[Record], data_set: str) -> Record | None:
-    """Return the first record that has results for a data set, or None."""
-    found = (r for r in records if data_set in settings(r, "accuracy", "set"))
-    return next(found, None)
 
 
 def epochs(record: Record, data_set: str = "") -> Figure:
@@ -347,7 +341,7 @@ def radii(version: Version, data_set: str = "") -> Table:
     record = version.record
     name = data_set or first_set(record)
     at = sorted(settings(record, "accuracy", "eps", set=name))
-    images = tested(record, "accuracy", set=name, attack="pgd-50")
+    images = images_of(record, "accuracy", set=name, attack="pgd-50")
     return table(
         f"{version.heading}: accuracy in per cent on {images:,} test images under PGD with 50 "
         f"steps{ranges(record)}. Each network is trained and attacked with the radius of the "
@@ -409,7 +403,7 @@ def printed_beside(version: Version, data_set: str = "") -> Table:
         [
             "Training",
             *(
-                with_images(words, tested(record, "accuracy", set=name, eps=eps, attack=attack))
+                with_images(words, images_of(record, "accuracy", set=name, eps=eps, attack=attack))
                 for attack, words in ATTACKS.items()
             ),
         ],
@@ -479,9 +473,7 @@ def collapse(record: Record, data_set: str = "") -> str:
             f"is {under}."
         )
     images = FOLLOWED[record.profile, name]
-    return whole_percent(
-        f"{' '.join([*told, *kept])} All of these accuracies are on {images} test images."
-    )
+    return f"{' '.join([*told, *kept])} All of these accuracies are on {images} test images."
 
 
 def under_pgd(record: Record) -> str:
@@ -493,7 +485,7 @@ def under_pgd(record: Record) -> str:
         mean(record, "accuracy", method=method, eps=eps, **at)
         for method, eps in (("fgsm", 0.1), ("fgsm", 0.3), ("fgsm-rs", 0.3))
     )
-    return whole_percent(
+    return (
         "But not every training on FGSM images ends like this. On the page [Fast "
         "training](../survey/fast.ipynb), another network for MNIST has an accuracy under PGD of "
         f"{small:.1f} % if FGSM has eps 0.1 in training and test, and of {large:.1f} % if eps is "
@@ -507,7 +499,7 @@ def start_matters(record: Record) -> str:
     binomial error.
     """
     name = first_set(record)
-    images = tested(record, "accuracy", set=name, attack="pgd-50")
+    images = images_of(record, "accuracy", set=name, attack="pgd-50")
     same: list[str] = []
     far: list[str] = []
     for eps in sorted(settings(record, "accuracy", "eps", set=name, attack="pgd-50")):
@@ -524,7 +516,7 @@ def start_matters(record: Record) -> str:
             same.append(f"At radius {eps:g}, {each} are too close to be told apart.")
     clear = f"They differ clearly at radius {listed(far)}."
     told = " ".join([*([clear] if far else []), *same])
-    return whole_percent(
+    return (
         "We compare the accuracies under PGD with 50 steps after training on FGSM, first without "
         f"and then with a random start, on {images:,} test images. {told}"
     )
@@ -546,7 +538,7 @@ def others(record: Record) -> str:
         for attack in ("pgd-50-10", "clean")
     )
     many, few = (
-        tested(record, "accuracy", set=name, eps=eps, attack=attack)
+        images_of(record, "accuracy", set=name, eps=eps, attack=attack)
         for attack in ("clean", "pgd-50-10")
     )
     text = (
@@ -574,7 +566,7 @@ def others(record: Record) -> str:
             f"{max(failed.values()):.1f} % after every epoch. De Jorge et al. report no such "
             "failure, but they used other data and radii."
         )
-    return whole_percent(text.strip())
+    return text.strip()
 
 
 def gap(record: Record) -> str:
@@ -587,12 +579,12 @@ def gap(record: Record) -> str:
         mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
         for attack in ("pgd-50-10", "autoattack", "worst")
     )
-    images = tested(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack="worst")
+    images = images_of(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack="worst")
     there = [
         printed(f"survey/{PRINTED[name, 'fgsm-rs'][attack]}")
         for attack in ("pgd-50-10", "autoattack")
     ]
-    return whole_percent(
+    return (
         f"Of the same {images:,} images, the network trained on FGSM with a random start "
         f"classifies {pgd:.1f} % correctly under PGD with restarts ({there[0]} % in the paper), "
         f"{auto:.1f} % under AutoAttack ({there[1]} % in the paper), and {worst:.1f} % under "

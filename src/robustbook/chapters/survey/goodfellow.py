@@ -11,18 +11,17 @@ from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
     as_printed,
+    images_of,
     mean,
     of_target,
     printed,
     settings,
     values,
 )
-from robustbook.chapters.wording import beside, seeds_in_words, spread_or, whole_percent
+from robustbook.chapters.wording import beside, ranges, seeds_in_words, spread_or, with_images
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
-
-from .sizes import ranges, tested, with_images
 
 TARGETS = "survey/goodfellow"
 TESTS: Mapping[str, tuple[str, str]] = {
@@ -90,7 +89,7 @@ def answer(record: Record) -> str:
             "all others": "",
         },
     )
-    return whole_percent(
+    return (
         f"A maxout network trained in this way has an error of {fgsm:.1f} % under FGSM "
         f"({there} % in the paper, for a larger network) and of {pgd:.1f} % under PGD. {badges}"
     )
@@ -110,12 +109,12 @@ def lowered(record: Record) -> str:
         )
     )
     many, few = (
-        tested(record, "error", network="maxout 0.5", attack=attack)
+        images_of(record, "error", network="maxout 0.5", attack=attack)
         for attack in ("fgsm", "pgd-40")
     )
     there = printed(f"{TARGETS}/maxout/fgsm-error")
     then = printed(f"{TARGETS}/maxout-large-adversarial/fgsm-error")
-    return whole_percent(
+    return (
         f"Under FGSM on {many:,} test images, the error of a maxout network is {plain:.1f} % after "
         f"training on clean images alone ({there} % in the paper), and {trained:.1f} % after "
         f"training on both ({then} % in the paper, for a larger network). But under PGD with "
@@ -152,7 +151,7 @@ def _heading(record: Record, attack: str) -> str:
 
 def _images(record: Record, attack: str) -> int:
     """Return the number of test images of the maxout networks under an attack."""
-    return tested(record, "error", network="maxout 0.5", attack=attack)
+    return images_of(record, "error", network="maxout 0.5", attack=attack)
 
 
 def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
@@ -222,7 +221,7 @@ def rubbish(version: Version) -> Table:
         ]
         for name, words in RUBBISH.items()
     ]
-    images = tested(version.record, "error", rubbish="maxout-softmax")
+    images = images_of(version.record, "error", rubbish="maxout-softmax")
     return table(
         f"{version.heading}: percentage of {images:,} images of Gaussian noise (mean 0, standard "
         "deviation 1) for which some class has a probability above one half, printed / **ours**"
@@ -272,10 +271,10 @@ def control(record: Record) -> str:
         mean(record, "error", network=network, attack="fgsm")
         for network in ("noise sign", "noise uniform", "maxout 0.5")
     )
-    images = tested(record, "error", network="noise sign", attack="fgsm")
+    images = images_of(record, "error", network="noise sign", attack="fgsm")
     larger = [clearly_above(noise, trained, images) for noise in (sign, uniform)]
     word = "No." if all(larger) else "In part." if any(larger) else "Yes."
-    return whole_percent(
+    return (
         f"{word} After training on images with random noise of the same size, the error under FGSM "
         f"on {images:,} test images is {sign:.1f} % (random signs) or {uniform:.1f} % (uniform "
         f"noise); after training with the adversarial loss, it is {trained:.1f} %."
@@ -294,14 +293,15 @@ def strongest(record: Record) -> str:
         for attack in ("fgsm", "worst", "pgd-40")
     )
     many, few = (
-        tested(record, "error", network="maxout 0.5", attack=attack) for attack in ("fgsm", "worst")
+        images_of(record, "error", network="maxout 0.5", attack=attack)
+        for attack in ("fgsm", "worst")
     )
     target = f"{TARGETS}/claim/fgsm-training-not-pgd-robust"
     holds = [bool(row.holds) for row in record.rows if row.target == target]
     where = f", for {sum(holds)} of {len(holds)} seeds" if len(holds) > 1 else ""
     size = "at least" if any(holds) else "not"
     word = "No." if all(holds) else "Not for every seed." if any(holds) else "Yes, against PGD."
-    return whole_percent(
+    return (
         f"{word} After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM on {many:,} "
         f"test images. For {worst:.1f} % of the first {few:,} of these images, at least one of "
         "three stronger attacks succeeds: PGD with restarts on the cross entropy, PGD on the "

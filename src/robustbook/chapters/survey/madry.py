@@ -20,12 +20,10 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import beside, listed, spread_or, whole_percent
+from robustbook.chapters.wording import beside, listed, ranges, spread_or
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
-
-from .sizes import ranges
 
 TABLE = "survey/madry-table-1"
 ATTACKS: Mapping[str, str] = {
@@ -142,7 +140,7 @@ def answer(record: Record) -> str:
             "trained on clean images": "/naturally-trained/",
         },
     )
-    return whole_percent(
+    return (
         f"{f'With about {100 * share:.1g} % of' if share < 1 else 'With'} the paper's training, "
         f"{network(record)} has an accuracy of "
         f"{mean(record, 'accuracy', source='white', attack='pgd-40'):.1f} % under PGD "
@@ -170,7 +168,7 @@ def defended(record: Record) -> str:
         if share < 1
         else ""
     )
-    return whole_percent(
+    return (
         f"After adversarial training, {network(record)} classifies {trained:.1f} % of {many:,} "
         "test images correctly under PGD with 40 steps. Of the first "
         f"{few:,} of these images, it classifies {worst:.1f} % correctly under all of our strong "
@@ -451,7 +449,7 @@ def masking(record: Record) -> str:
         )
     else:
         told += "It leaves no fewer images correct, so it gives no sign of gradient masking."
-    return whole_percent(told)
+    return told
 
 
 def starts(record: Record) -> Figure:

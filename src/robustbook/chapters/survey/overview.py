@@ -15,7 +15,7 @@ from robustbook.chapters.published import (
     record_of,
     records_of,
 )
-from robustbook.chapters.wording import from_to, whole_percent
+from robustbook.chapters.wording import from_to
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 
@@ -244,7 +244,7 @@ def answer(_: Record) -> str:
     attacks.
     """
     found = kept()
-    return whole_percent(
+    return (
         "Under several stronger attacks together instead of PGD, the accuracy falls from "
         f"{_fall(found['pgd'])} after adversarial training, and from {_fall(found['pairing'])} "
         "with clean logit pairing."
@@ -264,7 +264,7 @@ def others() -> str:
     aware = transformations.aware(record_of(f"{PAPER}/transformations"), "jpeg", 1)
     same = squeezing.network == paired.network
     on = "in the same setting" if same else f"for {squeezing.network}"
-    return whole_percent(
+    return (
         "The numbers of the answer are from small experiments. After adversarial training, they "
         f"are for {pgd.network}. With clean logit pairing, they are for {paired.network}. With "
         f"logit squeezing, the accuracy changes from {_fall(squeezing)}, {on}. "
@@ -297,7 +297,7 @@ def on_training() -> str:
         )
     trained = [method for method in pairing.ADVERSARIAL if method in pairing.methods(record)]
     robust = sum(pairing.is_robust(record, method) for method in trained)
-    return whole_percent(
+    return (
         f"For our networks the comparison is inconclusive: {robust} of {len(trained)} networks "
         "that were trained on adversarial images are better than guessing under the stronger "
         "attacks."
@@ -315,7 +315,7 @@ def on_transformations() -> str:
     near = mean(record, "median distance", attack="deepfool")
     far = mean(record, "median distance", attack="pgd", eps=transformations.EPS)
     needs = "needs no" if alone < transformations.BROKEN else "needs"
-    return whole_percent(
+    return (
         f"On our network, PGD {needs} knowledge of JPEG: if it attacks the network without JPEG, "
         f"the accuracy with JPEG is {alone:.1f} %. After DeepFool's attack it is {weak:.0f} %, but "
         f"the median l2 norm of DeepFool's perturbations is {near:.2f}, and of PGD's {far:.2f}."
@@ -328,7 +328,7 @@ def finding() -> str:
     """
     found = kept()
     pgd, paired, jpeg = found["pgd"], found["pairing"], found["jpeg"]
-    return whole_percent(
+    return (
         f"If the attack becomes stronger, the accuracy falls from {_fall(pgd)} after training on "
         f"images of PGD, from {_fall(paired)} with clean logit pairing, and from {_fall(jpeg)} "
         "with JPEG. These numbers are for small networks or few images."

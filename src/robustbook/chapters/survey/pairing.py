@@ -23,13 +23,12 @@ from robustbook.chapters.published import (
     settings,
     values,
     version_of,
+    without_quick,
 )
-from robustbook.chapters.wording import beside, listed, spread, spread_or, whole_percent
+from robustbook.chapters.wording import beside, listed, ranges, spread, spread_or, with_images
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above, clearly_differ
-
-from .sizes import ranges, tested, with_images
+from robustbook.ledger.intervals import clearly_differ, sampling_error
 
 TARGETS = "survey/mosbach-mnist"
 SHORT = "-short"
@@ -83,20 +82,9 @@ BASELINE_STEPS = 40
 """The number of PGD steps of the baseline attack on MNIST."""
 
 
-def best(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
-    """Return pairs: a record (a file of stored results), and the training methods for which the
-    record contains results. The record with the best profile (largest size of the experiment) comes
-    first.
-
-    Records for profile ``quick`` are left out if there are records for other profiles.
-    """
-    real = [record for record in records if record.profile != "quick"] or list(records)
-    return [(record, methods(record)) for record in real]
-
-
 def methods(record: Record) -> list[str]:
-    """Return the training methods for which a record contains results, in the order of the paper's
-    table.
+    """Return the training methods for which a record (a file of stored results) contains results,
+    in the order of the paper's table.
     """
     there = settings(record, "accuracy", "network")
     return [method for method in METHODS if method in there]
@@ -135,7 +123,7 @@ def answer(records: Sequence[Record]) -> str:
             "CIFAR-10": "cifar10",
         },
     )
-    return whole_percent(f"{lead}: with clean logit pairing, {_both(record, 'clp')}. {badges}")
+    return f"{lead}: with clean logit pairing, {_both(record, 'clp')}. {badges}"
 
 
 def others(records: Sequence[Record]) -> str:
@@ -175,14 +163,15 @@ def others(records: Sequence[Record]) -> str:
             )
     if inconclusive(record, reference):
         told.append("So our networks do not decide whether only the penalties fail.")
-    return whole_percent(" ".join(told))
+    return " ".join(told)
 
 
 def first_with(records: Sequence[Record], wanted: Collection[str]) -> Record:
     """Return the best record with all of the wanted training methods or, if there is none, the
     first record.
     """
-    return next((r for r, there in best(records) if set(wanted) <= set(there)), records[0])
+    own = without_quick(records)
+    return next((record for record in own if {*wanted} <= {*methods(record)}), records[0])
 
 
 def _sizes(record: Record) -> str:
@@ -250,18 +239,20 @@ def looks_robust(record: Record, method: str) -> bool:
     """Return whether the accuracy of a method under the baseline attack is higher than that of
     guessing, by more than the binomial error.
     """
-    images = images_of(record, "accuracy", network=method, attack="strongest")
-    before = at_baseline(record, method)
-    return clearly_above(before, GUESSING, images)
+    return _above_guessing(record, method, at_baseline(record, method))
 
 
 def is_robust(record: Record, method: str) -> bool:
     """Return whether the accuracy of a method under the strongest attack is higher than that of
     guessing, by more than the binomial error.
     """
+    return _above_guessing(record, method, at_strongest(record, method))
+
+
+def _above_guessing(record: Record, method: str, accuracy: float) -> bool:
     images = images_of(record, "accuracy", network=method, attack="strongest")
-    after = at_strongest(record, method)
-    return clearly_above(after, GUESSING, images)
+    # The accuracy of guessing is a constant, so only the other one has a binomial error.
+    return accuracy - sampling_error(accuracy, "percent", images) > GUESSING
 
 
 def has_fallen(record: Record, method: str) -> bool:
@@ -287,8 +278,8 @@ def accuracies(records: Sequence[Record]) -> Figure:
     baseline attack, and under the strongest attack. Both attacks are drawn for the same images.
     """
     shown = {
-        heading(record): {METHODS[method]: marks(record, method) for method in there}
-        for record, there in best(records)
+        heading(record): {METHODS[m]: marks(record, m) for m in methods(record)}
+        for record in without_quick(records)
     }
     return figures.strips(shown, LOOK, "accuracy (%)", own_rows=len(shown) > 1)
 
@@ -306,11 +297,6 @@ def marks(record: Record, method: str) -> dict[str, list[float]]:
     return dict(zip(ATTACKS.values(), (clean, baseline, strongest), strict=True))
 
 
-def of_one(record: Record) -> Figure:
-    """Draw the accuracies for the stored results of a single run."""
-    return accuracies([record])
-
-
 def printed_beside(version: Version) -> Table:
     """Return the paper's table for MNIST. In every cell of the table, the number printed in the
     paper stands before our number.
@@ -323,7 +309,7 @@ def printed_beside(version: Version) -> Table:
         [
             "Training",
             *(
-                with_images(words.capitalize(), tested(record, "accuracy", attack=attack))
+                with_images(words.capitalize(), images_of(record, "accuracy", attack=attack))
                 for attack, words in ATTACKS.items()
             ),
         ],
@@ -416,10 +402,10 @@ def more_steps(record: Record) -> str:
     grids = _grids(record)
     few = listed([f"{grid[row, 0]:.0f} % ({METHODS[m]})" for m, grid in grids.items()])
     most = listed([f"{grid.min():.0f}" for grid in grids.values()])
-    return whole_percent(
+    return (
         f"With {steps[row]} steps of {size:g}, the accuracies are {few}. With the number and size "
         f"of steps that are worst for each network, they are {most} % ({title(record)}, "
-        f"{tested(record, 'heat')} images)."
+        f"{images_of(record, 'heat')} images)."
     )
 
 
@@ -495,7 +481,7 @@ def surface_claim(record: Record) -> str:
     to_trained, to_plain = (
         listed(f"{found[m] / found[other]:.2f}" for m in MASKED) for other in ("at100", "plain")
     )
-    return whole_percent(
+    return (
         f"Divided by the roughness after 100 % AT, the roughness is {to_trained} ({named}), for "
         f"{title(record)}. The table of verdicts has a row on these three ratios. The claim in "
         f"this row holds if the smallest ratio is above {ROUGHER:g}, and ours is "
@@ -516,12 +502,12 @@ def fall_claims(record: Record) -> str:
         f"{at_baseline(record, m) - at_strongest(record, m):.1f} points with {METHODS[m]}"
         for m in tested_
     )
-    many, few = (tested(record, "accuracy", attack=each) for each in ("baseline", "strongest"))
+    many, few = (images_of(record, "accuracy", attack=each) for each in ("baseline", "strongest"))
     told = (
         f"The table of verdicts compares the strongest attack on {few:,} images with the baseline "
         f"attack on {many:,}. On the same {few:,} images, the accuracy falls by {drops}."
     )
-    return whole_percent(told)
+    return told
 
 
 def alone(record: Record) -> str:
@@ -537,7 +523,7 @@ def alone(record: Record) -> str:
     )
     if not there:
         return ""
-    return whole_percent(
+    return (
         f"Our strongest attack is several attacks together, and the paper's is PGD alone. {found}"
     )
 
@@ -558,7 +544,7 @@ def longer(record: Record) -> str:
     )
     if not both:
         return ""
-    return whole_percent(
+    return (
         f"The accuracy depends on the training. We also trained {listed(METHODS[m] for m in both)} "
         "for 10 instead of 100 epochs, and with Adam's epsilon 1e-8 instead of 1e-6. "
         f"{found} We changed both settings together, so we do not know how much each of them "
@@ -596,7 +582,7 @@ def certain(record: Record) -> str:
         for m in methods(record)
         if values(record, "starts above ln 10", network=m)
     ]
-    return whole_percent(
+    return (
         "If the loss is above $\\ln 10$, the image is misclassified. On these five images, the "
         f"baseline attack reaches such a loss from {listed(told)} of the random starts "
         f"({title(record)})."
@@ -620,8 +606,7 @@ def groups(record: Record, attack: str) -> list[list[str]]:
 
 def most_methods(records: Sequence[Record]) -> Record:
     """Return the record with the most training methods; of several, the best one."""
-    record, _ = max(best(records), key=lambda pair: len(pair[1]))
-    return record
+    return max(without_quick(records), key=lambda record: len(methods(record)))
 
 
 def ranking(records: Sequence[Record]) -> Table:
@@ -658,7 +643,7 @@ def left_behind(records: Sequence[Record]) -> str:
     """
     record = most_methods(records)
     if "at100" not in methods(record):
-        return whole_percent("No network was trained with 100 % AT.")
+        return "No network was trained with 100 % AT."
     before, after = (
         next(group for group in groups(record, attack) if "at100" in group)
         for attack in ("baseline", "strongest")
@@ -668,7 +653,7 @@ def left_behind(records: Sequence[Record]) -> str:
     changed = f"Under the strongest attack, these leave the group: {', '.join(left)}."
     if not left:
         changed = "Under the strongest attack, no training leaves the group."
-    return whole_percent(
+    return (
         "Under the baseline attack, the group of 100 % AT also contains "
         f"{', '.join(mates)}. {changed}"
         if mates

@@ -20,13 +20,12 @@ from robustbook.chapters.published import (
     printed,
     values,
 )
-from robustbook.chapters.wording import listed, minus, spread, whole_percent
+from robustbook.chapters.wording import listed, minus, ranges, spread
 from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
 
 from .denoising import network
-from .sizes import ranges
 
 LAYERS: Mapping[str, str] = {
     "images": "image",
@@ -70,7 +69,7 @@ def measured(record: Record) -> str:
     """Return sentences that state the numbers behind the first two rows of the verdicts."""
     start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
     clean, adversarial = (100 * noise(record, training, "stage4") for training in TRAININGS)
-    return whole_percent(
+    return (
         "The first row of the closed table is about the network trained on clean images: the "
         f"relative noise of its last feature maps is {end / start:.1f} times that of the image. "
         "The second row compares two networks: the relative noise of the last feature maps is "
@@ -236,7 +235,7 @@ def random_against_attack(record: Record) -> str:
         [100 * noise(record, training, "stage4", kind) for kind in PERTURBATIONS]
         for training in TRAININGS
     )
-    return whole_percent(
+    return (
         f"After training on clean images, the attack changes the last feature maps by {attack:.0f} "
         f"% of their norm, and random signs change them by {random:.0f} %. After adversarial "
         f"training, the attack changes them by {later:.0f} %, and random signs by {less:.0f} %. "
@@ -261,7 +260,7 @@ def unseen(record: Record) -> str:
             ", so our run does not decide this statement. The table of verdicts counts it as not "
             "holding, because it asks for a larger difference"
         )
-    return whole_percent(
+    return (
         f"Under the l2 attack, the network trained with l-infinity attacks classifies {linf:.1f} % "
         f"of {images} test images correctly, and the one trained with l2 attacks {l2:.1f} %. "
         f"The difference is {differ} than the binomial error of {images} images{decided}."
@@ -276,7 +275,7 @@ def clean_drop(record: Record) -> str:
         fmean(values(record, "accuracy", training=training, attack="clean"))
         for training in TRAININGS
     )
-    return whole_percent(
+    return (
         f"The accuracy on clean images is {there:.1f} % after training on clean images, and "
         f"{here:.1f} % after adversarial training, a difference of "
         f"{minus(f'{here - there:+.1f}')} percentage points."
@@ -287,7 +286,7 @@ def winner(_: Record) -> str:
     """Return a sentence that states the accuracy that the paper prints for the winner of the
     competition CAAD 2018.
     """
-    return whole_percent(
+    return (
         f"For this network, the paper prints an accuracy of {printed(WINNER):g} % under the "
         "competition's 48 attacks."
     )

@@ -22,12 +22,10 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import beside, from_to, listed, spread, whole_percent
+from robustbook.chapters.wording import beside, from_to, listed, ranges, spread
 from robustbook.figures import Picture, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
-
-from .sizes import ranges
 
 TABLE_1, TABLE_2 = "survey/szegedy-table-1", "survey/szegedy-table-2"
 HALVES = "survey/szegedy-tables-3-4"
@@ -87,7 +85,7 @@ def answer(record: Record) -> str:
     networks misclassify the adversarial images. The verdicts of the page follow.
     """
     largest = max(own for own, _ in distortions(record).values())
-    return whole_percent(
+    return (
         f"On {data(record)}, the mean distortion (root mean square change of a pixel) is at most "
         f"{largest:.3f} for every network, and other networks misclassify "
         f"{fmean(transfer_errors(record).values()):.1f} % of the images on average. "
@@ -106,7 +104,7 @@ def agreement(record: Record) -> str:
     compared = _compared(record)
     agree = sum(within for *_, within in compared)
     far_ours, far_there, _ = max(compared, key=lambda each: abs(each[0] - each[1]))
-    return whole_percent(
+    return (
         "The attack makes a network predict the chosen class with a mean distortion of "
         f"{min(ours):.3f} to {max(ours):.3f}. Other networks misclassify "
         f"{min(errors.values()):.1f} to {max(errors.values()):.1f} % of its images. Of the "
@@ -311,7 +309,7 @@ def order(record: Record) -> str:
     rising = "rises" if found == sorted(found) else "does not always rise"
     errors = [mean(record, "test error", network=name) for name in names]
     also = found == sorted(found) and errors == sorted(errors)
-    return whole_percent(
+    return (
         f"With weight decays of 0.0001, 0.01 and 1, the minimum distortions of the linear network "
         f"FC10 are {found[0]:.3f}, {found[1]:.3f} and {found[2]:.3f} ({there[0]}, {there[1]} and "
         f"{there[2]} printed). So the distortion {rising} with the weight decay"
@@ -347,7 +345,7 @@ def smaller(record: Record) -> str:
             f"{from_to(list(allowed.values()), '.0f')} %, so their verdicts hide that these "
             "differences all have the same sign."
         )
-    return whole_percent(
+    return (
         f"{text} The tolerance is this large because the paper states neither the target class nor "
         "the search for $c$."
     )
@@ -375,7 +373,7 @@ def transfer(record: Record) -> str:
         if near
         else ""
     )
-    return whole_percent(
+    return (
         f"In {above} of the {len(errors)} pairs of different networks, the error on adversarial "
         "images is larger than under Gaussian noise of standard deviation 0.1, by more than the "
         f"binomial error of {images} images. The mean error is {fmean(errors.values()):.1f} % on "
@@ -397,7 +395,7 @@ def amplified(record: Record) -> str:
         larger.append(after > before)
     word = "Yes." if all(larger) else "In part." if any(larger) else "No."
     changes = f"{', '.join(told[:-1])} and {told[-1]}"
-    return whole_percent(
+    return (
         f"{word} If the perturbations that were made for FC100-100-10 (first half of the training "
         f"set) are amplified, the errors of other networks change {changes}."
     )
@@ -414,7 +412,7 @@ def training_images(record: Record) -> str:
     )
     there = printed(f"{TABLE_2}/gaussian-0.1-on-{network}/error")
     error = _there(network, "test-error")
-    return whole_percent(
+    return (
         f"For FC100-100-10, the printed error under Gaussian noise of standard deviation 0.1 is "
         f"{there} %, although the printed test error is {error} %. So the paper may have measured "
         f"it on training images: ours is {test:.2f} % on test images and {train:.2f} % on training "
@@ -439,7 +437,7 @@ def which_half(record: Record) -> str:
     there = printed(f"{HALVES}/fc123-456-10/error")
     assert there is not None
     nearer = "same" if abs(same - there) < abs(other - there) else "other"
-    return whole_percent(
+    return (
         "In the transcription, FC123-456-10 is trained on another half of the training set than "
         f"the attacked network, and its printed error is {there} %. Our error is {other:.1f} % if "
         f"it is trained on the other half, and {same:.1f} % if it is trained on the same half. So "
@@ -465,7 +463,7 @@ def pool(record: Record) -> str:
             f"But our network was trained for {with_pool} epochs with the pool, and for {alone} "
             "epochs without. So our runs cannot decide whether the pool lowers the test error."
         )
-    return whole_percent(
+    return (
         f"The test error of our FC100-100-10 is {pooled:.2f} % with the pool, and {without:.2f} % "
         f"without. {told} The paper reports less than {there} % with a pool."
     )

@@ -10,18 +10,10 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, settings, values
-from robustbook.chapters.wording import (
-    listed,
-    seeds_in_words,
-    spread,
-    spread_or,
-    whole_percent,
-)
+from robustbook.chapters.wording import listed, ranges, seeds_in_words, spread, spread_or
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
-
-from .sizes import ranges
 
 FRONTS: Mapping[str, str] = {
     "none": "no transformation",
@@ -66,7 +58,7 @@ def answer(record: Record) -> str:
             "FGSM without a transformation": "/none/",
         },
     )
-    return whole_percent(
+    return (
         f"{'No' if _broken(record) else 'In part'}: under PGD through the transformation, the "
         f"accuracy is {resized:.1f} % with random resizing and {jpeg:.1f} % with JPEG. {badges}"
     )
@@ -177,7 +169,7 @@ def radii_in_words(record: Record) -> str:
         if clear
         else "At no radius is PGD clearly stronger with knowledge of the transformation."
     )
-    return whole_percent(f"{' '.join(told)} {last}")
+    return f"{' '.join(told)} {last}"
 
 
 def rounding_in_words(record: Record) -> str:
@@ -196,7 +188,7 @@ def rounding_in_words(record: Record) -> str:
     weak = min(accuracy(record, name, "deepfool") for name in ("resize-pad", "jpeg"))
     misled = " But PGD breaks both transformations, so DeepFool misleads."
     misled *= _broken(record) and weak >= 2 * BROKEN
-    return whole_percent(
+    return (
         f"DeepFool lowers the accuracy of the network alone from {clean:.1f} % to {broken:.1f} %, "
         f"with a median $\\ell_2$ distance of {distance:.3f}. On its images, the accuracy is "
         f"{', '.join(cells[:-1])} and {cells[-1]}.{misled}"
@@ -218,7 +210,7 @@ def pgd_in_words(record: Record) -> str:
         if max(alone) < BROKEN
         else "So at this radius the result depends on whether PGD knows the transformation."
     )
-    return whole_percent(
+    return (
         f"We test {network(record)} with {images(record)} ({seeds_in_words(len(record.seeds))}). "
         f"Under PGD with radius {EPS}/255 on the network alone, the accuracy is {alone[0]:.1f} % "
         f"with random resizing and {alone[1]:.1f} % with JPEG. Under PGD through random resizing, "
@@ -235,7 +227,7 @@ def cost_in_words(record: Record) -> str:
         f"{accuracy(record, name, 'clean'):.1f} % with {FRONTS[name]}"
         for name in ("resize-pad", "jpeg")
     )
-    return whole_percent(
+    return (
         f"On clean images, the accuracy is {clean:.1f} % without a transformation, "
         f"compared with {told}."
     )
