@@ -632,8 +632,6 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
         today_page.shares(today, "vgg16", noise=way).weights for way in ("off", "frozen")
     )
     assert f"{frozen:.0f} to {off:.0f}" in overview.answer(today)
-    text = overview.two_shares(today)
-    assert text.startswith("With the noise switched off, ") and "frozen at one draw, " in text
     text = overview.paper_attack(record_of(f"{PAPER}/table-2"))
     assert text.startswith("Under the paper's attack with $c = 0.03$, the accuracy of a ")
 

@@ -278,17 +278,6 @@ def test_the_tables_of_pairing(whole: Record) -> None:
 
 
 def test_the_sentences_on_pairing(whole: Record) -> None:
-    groups = body(pairing.ranking([record("paper", ["plain", "clp"]), whole]))
-    found = {row[0].replace("\N{NO-BREAK SPACE}", " "): row[1:] for row in groups}
-    assert found["100 % AT"][2:] == ["18", "1"] and found["CLP"][:2] == ["80", "1"]
-    assert list(found)[0] == "100 % AT" and set(found) == set(pairing.METHODS.values())
-    left = pairing.left_behind([whole]).replace("\N{NO-BREAK SPACE}", " ")
-    assert "the group of 100 % AT also contains 100 % AT + ALP." in left and "no training" in left
-    attacked = {"network": "at100-alp", "attack": "strongest"}
-    rows = [replace(row, value=2) if row.setting == attacked else row for row in whole.rows]
-    left = pairing.left_behind([replace(whole, rows=tuple(rows))])
-    assert "these leave the group" in left and left.endswith("group: 100 % AT + ALP.")
-    assert "No network" in pairing.left_behind([record("paper", ["plain"])])
     assert body(pairing.roughness(version_of(whole)))[1] == ["CLP", "0.020"]
     assert numbers(pairing.more_steps(whole)) == [20, 0.01, 21, 27, 100, 6, 12, 20]
     assert numbers(pairing.certain(whole))[-3:] == [25, 25, 100]

@@ -154,18 +154,6 @@ def _too_close(record: Record, network: str) -> str:
     return f"{text}."
 
 
-def two_shares(record: Record) -> str:
-    """Return a sentence that states which share of RSE's gain under PGD remains if its noise is
-    switched off, and if it is frozen at one draw.
-    """
-    network = names.networks(record)[0]
-    off, frozen = (today.shares(record, network, noise=way).weights for way in ("off", "frozen"))
-    return (
-        f"With the noise switched off, {off:.0f} % of the gain remains; with the noise frozen at "
-        f"one draw, {frozen:.0f} % remains."
-    )
-
-
 def averaging(record: Record) -> str:
     """Return sentences that state what averaging over the noise changes: for the paper's attack,
     and for PGD within the largest l-infinity radius.

@@ -22,7 +22,6 @@ from robustbook.chapters.published import (
     printed,
     settings,
     values,
-    version_of,
     without_quick,
 )
 from robustbook.chapters.wording import beside, listed, ranges, spread, spread_or, with_images
@@ -589,76 +588,9 @@ def certain(record: Record) -> str:
     )
 
 
-def groups(record: Record, attack: str) -> list[list[str]]:
-    """Return the methods of training in groups of similar accuracy under an attack, the best group
-    first. No accuracy in a group differs from the group's best one by more than the binomial error.
-    """
-    rest = sorted(methods(record), key=lambda method: -at(record, method, attack))
-    found: list[list[str]] = []
-    while rest:
-        leader = at(record, rest[0], attack)
-        images = images_of(record, "accuracy", network=rest[0], attack=attack)
-        group = [m for m in rest if not clearly_differ(leader, at(record, m, attack), images)]
-        found.append(group)
-        rest = [m for m in rest if m not in group]
-    return found
-
-
 def most_methods(records: Sequence[Record]) -> Record:
     """Return the record with the most training methods; of several, the best one."""
     return max(without_quick(records), key=lambda record: len(methods(record)))
-
-
-def ranking(records: Sequence[Record]) -> Table:
-    """Return a table of the accuracies and groups of the training methods, under the baseline
-    attack and under the strongest attack. See `groups`; group 1 is the best.
-    """
-    record = most_methods(records)
-    attacks = ("baseline", "strongest")
-    found = {attack: groups(record, attack) for attack in attacks}
-    headings = ["Training"]
-    for attack in attacks:
-        images = images_of(record, "accuracy", attack=attack)
-        headings += [with_images(ATTACKS[attack].capitalize(), images), "Group"]
-    rows = []
-    for method in (m for group in found["strongest"] for m in group):
-        row = [METHODS[method]]
-        for attack in attacks:
-            (number,) = [i for i, group in enumerate(found[attack], 1) if method in group]
-            row += [f"{at(record, method, attack):.0f}", str(number)]
-        rows.append(row)
-    return table(
-        f"{version_of(record).heading}: accuracy in per cent of {title(record)}, and the "
-        "group of each training. Within a group, no accuracy differs from the highest one by more "
-        "than the binomial error.",
-        "tab-survey-pairing-groups",
-        headings,
-        rows,
-    )
-
-
-def left_behind(records: Sequence[Record]) -> str:
-    """Return sentences that state which ways of training are in the group of 100 % AT under the
-    baseline attack, and which of these leave that group under the strongest attack.
-    """
-    record = most_methods(records)
-    if "at100" not in methods(record):
-        return "No network was trained with 100 % AT."
-    before, after = (
-        next(group for group in groups(record, attack) if "at100" in group)
-        for attack in ("baseline", "strongest")
-    )
-    mates = [METHODS[m] for m in before if m != "at100"]
-    left = [METHODS[m] for m in before if m not in after]
-    changed = f"Under the strongest attack, these leave the group: {', '.join(left)}."
-    if not left:
-        changed = "Under the strongest attack, no training leaves the group."
-    return (
-        "Under the baseline attack, the group of 100 % AT also contains "
-        f"{', '.join(mates)}. {changed}"
-        if mates
-        else "Under the baseline attack, 100 % AT is alone in its group."
-    )
 
 
 def falls(version: Version) -> Table:
