@@ -179,8 +179,8 @@ def pgd_training(record: Record) -> str:
         f"With PGD training and with RSE, the accuracies are {listed(parts)}. But at this $c$ the "
         f"paper's attack changes the images by a distortion of {far[0]:.2f} with PGD training and "
         f"{far[1]:.2f} with RSE, so it is not the same test for both. On this network, a "
-        f"step of PGD training takes {longer['pgd']:.1f} times as long as a training step without "
-        f"a defense, and a step of RSE {longer['rse']:.1f} times as long."
+        f"step of PGD training takes {longer['pgd'] / longer['rse']:.1f} times as long as a step "
+        f"of RSE, and {longer['pgd']:.1f} times as long as a step without a defense."
     )
 
 
@@ -194,15 +194,16 @@ def retraining(record: Record) -> str:
         return ""
     clean, under = ([_at(record, d, c) for d in forms] for c in (0.0, AT))
     order = {
-        True: "So the start from a trained network makes retraining more robust here",
-        False: "So the start from a trained network makes retraining less robust here",
-        None: "So the start from a trained network makes no clear difference here",
+        True: "So the network that started from a trained one is clearly more accurate",
+        False: "So the network that started from a trained one is clearly less accurate",
+        None: "The difference is not clear",
     }
     return (
         f"Started from a trained network, adversarial retraining has an accuracy of {clean[0]:.1f} "
         f"% on clean images and of {under[0]:.1f} % at $c = {AT:g}$. With as many training steps, "
         f"but from random weights, it has {clean[1]:.1f} and {under[1]:.1f} %. "
-        f"{order[_above(record, under[0], under[1])]}. With half of the steps, as on the page on "
+        f"{order[_above(record, under[0], under[1])]} under attack. This is one pair of networks, "
+        "and another training can change the accuracies. With half of the steps, the form of "
         f"Table 2, it has {clean[2]:.1f} and {under[2]:.1f} %."
     )
 
@@ -259,11 +260,14 @@ def prototype(record: Record) -> str:
     if not _ran(record, *three):
         return ""
     clean = [_at(record, d, 0.0) for d in three]
-    under = [_under_pgd(record, d, "pgd-linf") for d in three]
+    under = {a: [_under_pgd(record, d, a) for d in three] for a in NORMS}
+    told = [
+        f"{_three(each)} under {NORMS[a]} PGD with radius {_radius(record, a)}"
+        for a, each in under.items()
+    ]
     text = (
         "With the prototype, with RSE and without a defense, the accuracies are "
-        f"{_three(clean)} on clean images, and {_three(under)} under l-infinity PGD with radius "
-        f"{_radius(record, 'pgd-linf')}."
+        f"{listed([f'{_three(clean)} on clean images', *told])}."
     )
     success = of_target(record, NATTACK)
     if success:
@@ -273,7 +277,7 @@ def prototype(record: Record) -> str:
         )
     if clean[0] < clean[2] - FAR:
         text += " But the prototype was trained badly, so this says little about it."
-    elif _above(record, under[1], under[0]):
+    elif any(_above(record, rse, ours) for ours, rse, _ in under.values()):
         text += " So an attack on the prototype says little about RSE, which is more robust here."
     return text
 

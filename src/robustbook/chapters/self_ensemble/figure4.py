@@ -93,7 +93,11 @@ def _told(record: Record, network: str) -> str:
     )
     against = [f"{c:g}" for c in up if c >= TURN]
     if against:
-        text += f" At $c$ = {listed(against)} the sign is not the one that the paper reports."
+        clear = any(c in _clear(record, network) for c in gains if f"{c:g}" in against)
+        text += (
+            f" At $c$ = {listed(against)} the sign is not the one that the paper reports for VGG16"
+            f"{'' if clear else ', but no difference there is clear'}."
+        )
     return text
 
 

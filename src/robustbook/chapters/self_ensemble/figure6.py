@@ -51,7 +51,7 @@ def answer(records: Sequence[Record]) -> str:
         "RSE is clearly more accurate than a network without a defense on "
         f"{better.count(True)} of {len(best)} networks at most values of $c$, "
         f"{'and' if same >= better.count(True) else 'but only'} on {same} of {len(best)} at the "
-        f"same distortion; it is clearly worse at {worse or 'no'} values of $c$."
+        f"same distortion. Under attack it is clearly worse at {worse or 'no'} values of $c$."
     )
     if any(failed(*each) for each in best):
         text += " Some of our networks with other defenses are too weak to rank."
@@ -437,11 +437,15 @@ def _trained(record: Record, network: str) -> str:
 
 def clean_costs(records: Sequence[Record]) -> str:
     """Return a sentence that states how much RSE lowers the accuracy on clean images."""
-    parts = [
-        f"{fmean(cost):.1f} points ({names.full_title(record, network)})"
-        for record, network in names.best(records)
-        if (cost := _cost(record, network))
-    ]
+    parts = []
+    for record, network in names.best(records):
+        if cost := _cost(record, network):
+            rse, none = (names.at(record, network, d, 0.0) or 0.0 for d in ("rse", "none"))
+            sure = clearly_above(none, rse, names.counted(record, network))
+            title = names.full_title(record, network)
+            parts.append(
+                f"{fmean(cost):.1f} points ({title}; {'' if sure else 'not '}a clear difference)"
+            )
     return (
         "On clean images the accuracy of RSE is lower than that of the network without a defense, "
         f"by {listed(parts)}."

@@ -8,7 +8,7 @@ from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
 from robustbook.chapters.published import records_of, settings
-from robustbook.chapters.wording import from_to, listed
+from robustbook.chapters.wording import listed
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -44,9 +44,9 @@ def answer(record: Record) -> str:
     frozen = today.shares(record, network, noise="frozen")
     sure = clearly_above(found.rse, found.none, names.counted(record, network))
     return (
-        f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. If the noise is frozen or "
-        f"switched off at test time, {from_to([frozen.weights, found.weights], '.0f')} % of this "
-        "gain remains, and this part comes from the weights."
+        f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. Of this gain "
+        f"{found.weights:.0f} % remains if the noise is switched off at test time, and "
+        f"{frozen.weights:.0f} % if it is frozen at one draw. This part comes from the weights."
     )
 
 

@@ -45,7 +45,10 @@ def answer(record: Record) -> str:
         f"{names.size(record, NETWORK)})."
     )
     if figure6.failed(record, NETWORK):
-        text += " We do not rank the other defenses, because our networks with them are too weak."
+        text += (
+            " We do not rank the other defenses, because some of our networks with them are far "
+            "less accurate than the authors'."
+        )
     return text
 
 
@@ -237,9 +240,9 @@ def nearest_placement(record: Record) -> str:
         accuracy = listed([f"{value:.1f} % with noise {_place(d)}" for d, value in clean.items()])
         return (
             "Our networks are too weak to decide. On clean images their accuracy is only "
-            f"{accuracy}; that of the authors' network is {theirs:.1f} %. Under attack the "
-            f"difference from the printed accuracy is {listed([f'{v:.1f}' for v in off.values()])} "
-            "points in the same order, averaged over $c$."
+            f"{accuracy}; that of the authors' network is {theirs:.1f} %. Averaged over $c$, the "
+            "accuracies under attack differ from the printed ones by "
+            f"{listed([f'{v:.1f} points with noise {_place(d)}' for d, v in off.items()])}."
         )
     told = listed([f"{value:.1f} points with noise {_place(d)}" for d, value in off.items()])
     nearest = min(off, key=lambda d: off[d])

@@ -47,8 +47,8 @@ def answer(record: Record) -> str:
     ratios = from_to([_ratio(record, network, s)[0] for s in scales], ".1f")
     return minus(
         f"Jensen's bound {bound}; the Taylor expansion {smooth} on a small smooth network "
-        f"{'and' if smooth == rse else 'but'} {rse} on RSE, where noise changes the loss by "
-        f"{ratios} times the prediction; the step to a Lipschitz constant does not follow."
+        f"{'and' if smooth == rse else 'but'} {rse} on RSE, where the measured change of the loss "
+        f"is {ratios} times the predicted one; the step to a Lipschitz constant does not follow."
     )
 
 
@@ -260,9 +260,9 @@ def slopes_in_words(record: Record) -> str:
     if all(of.get("misclassified", 0.0) < of["correctly classified"] for of in ratios.values()):
         times = [of["correctly classified"] / of["misclassified"] for of in ratios.values()]
         return (
-            "So the trace hardly shows how steep the loss is on misclassified images: relative to "
-            f"the squared gradient norm it is {from_to(times, '.0f')} times smaller there than on "
-            "correctly classified images (medians in the table below)."
+            "So a given trace stands for a much steeper loss on misclassified images: relative to "
+            f"the squared gradient norm, the trace is {from_to(times, '.0f')} times smaller there "
+            "than on correctly classified images (medians in the table below)."
         )
     return f"{lead} {'; '.join(told)}."
 

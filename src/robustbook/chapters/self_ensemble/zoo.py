@@ -36,8 +36,8 @@ def answer(record: Record) -> str:
     hits = [_hits(record, network, defense) for defense in ("rse", "none")]
     return (
         f"In the mean the estimate is right ({ratio:.2f} times the derivative at "
-        f"$h = {MODERATE:g}$), but a single estimate is too imprecise for an attack: ZOO succeeds "
-        f"on {hits[0]} images with RSE, and on {hits[1]} without a defense "
+        f"$h = {MODERATE:g}$), but a single estimate is imprecise. ZOO succeeds on {hits[0]} "
+        f"images with RSE, and on {hits[1]} without a defense "
         f"({title(record, network)})."
     )
 
