@@ -210,10 +210,9 @@ def judges(shown: Study) -> Table:
     evaluations in `Judged`. With single new draws, the accuracy is the mean over the draws. An
     attack that uses no draw has a dash in the first of these columns.
     """
-    names = {"none": "none", FGSM: FGSM, PGD: PGD, OFF: OFF}
     rows = []
     for (name, averaged), found in shown.attacked.items():
-        title = names[name] + (f", {averaged} draws" if averaged > 1 else "")
+        title = name + (f", {averaged} draws" if averaged > 1 else "")
         title += ", 1 draw" if averaged == 1 else ""
         own, *new = (f"{accuracy(each):.0f}" for each in (found.own, found.single, found.many))
         rows.append([title, own if averaged else "\N{EN DASH}", *new])
