@@ -5,7 +5,7 @@ which networks and defenses a record (stored results of a run) contains.
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from robustbook.chapters.published import records_of, values, without_quick
+from robustbook.chapters.published import images_of, records_of, values, without_quick
 from robustbook.chapters.wording import listed, seeds_in_words
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
@@ -129,12 +129,7 @@ def images(record: Record, network: str) -> str:
     """Return, as text, the number of test images from which a network's accuracies were
     computed.
     """
-    of = [
-        row.images
-        for row in record.rows
-        if row.name == "accuracy" and row.images and row.setting.get("network") == network
-    ]
-    return f"{min(of):,} test images"
+    return f"{images_of(record, 'accuracy', network=network):,} test images"
 
 
 def size(record: Record, network: str) -> str:

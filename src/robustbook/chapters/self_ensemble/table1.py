@@ -8,7 +8,7 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, printed, records_of, values
+from robustbook.chapters.published import Version, mean, printed, records_of, rows_of, values
 from robustbook.chapters.wording import listed
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -243,19 +243,15 @@ def largest_eps(record: Record) -> str:
     )
 
 
-def noise_table(version: Version, network: str = "vgg16") -> Table:
-    """Return a table of a network's noise layers. For each noise layer the table states the
+def noise_table(version: Version) -> Table:
+    """Return a table of the noise layers of VGG16. For each noise layer the table states the
     standard deviation, and how many random numbers are drawn per image.
     """
-    rows = [
-        row
-        for row in version.record.rows
-        if row.name == NOISE and row.setting["network"] == network
-    ]
-    total = sum(values(version.record, NOISE, network=network))
+    rows = rows_of(version.record, NOISE, network="vgg16")
+    total = sum(float(row.value) for row in rows)
     return table(
-        f"{version.heading}: the noise layers of {NETWORKS[network]}, in their order.",
-        f"tab-rse-noise-{network}-{version.tag}",
+        f"{version.heading}: the noise layers of {NETWORKS['vgg16']}, in their order.",
+        f"tab-rse-noise-vgg16-{version.tag}",
         ["Convolution", "Standard deviation", "Gaussian values"],
         [
             *(

@@ -274,11 +274,11 @@ def sigmas(record: Record) -> list[float]:
     return sorted(map(float, settings(record, "abstained", "sigma")))
 
 
-def largest(draws: int, alpha: float = 0.001) -> float:
+def largest(draws: int) -> float:
     """Return the largest radius that ``draws`` votes can certify, divided by sigma (the standard
-    deviation of the noise). The largest radius is computed by a closed form.
+    deviation of the noise), by a closed form. The probability of a wrong certificate is 0.001.
     """
-    return NormalDist().inv_cdf(alpha ** (1 / draws))
+    return NormalDist().inv_cdf(0.001 ** (1 / draws))
 
 
 def _cell(record: Record, sigma: float, radius: float) -> str:

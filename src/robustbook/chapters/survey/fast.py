@@ -436,11 +436,11 @@ def _followed(record: Record, name: str) -> list[tuple[float, list[float], list[
     ]
 
 
-def collapse(record: Record, data_set: str = "") -> str:
+def collapse(record: Record) -> str:
     """Return sentences that say at which radii catastrophic overfitting was seen in training on
-    FGSM without a random start (see `overfitted`), by default on the record's first data set.
+    FGSM without a random start (see `overfitted`), on the record's first data set.
     """
-    name = data_set or first_set(record)
+    name = first_set(record)
     each = unit(name)
     seen, kept = [], []
     failed: dict[float, tuple[float, float]] = {}
