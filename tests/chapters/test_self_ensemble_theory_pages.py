@@ -60,7 +60,7 @@ def test_today(version: Version) -> None:
     ):
         seen = mean(record, "accuracy as seen", network=first, defense="rse", attack=attack)
         assert f"{seen:.1f}" in text
-    assert f"{left:.0f} % under all attacks" in today.networks_in_words([record])
+    assert f"{left:.1f} % under all attacks" in today.networks_in_words([record])
     assert len(today.curves([record]).axes) >= 1
 
 
@@ -106,7 +106,7 @@ def test_the_answer_leaves_out_ratios_that_cannot_be_judged() -> None:
         Row(2.0, "ratio", None, "error over trace", 0, setting=at),
     )
     text = theory.answer(replace(shown, rows=shown.rows + more))
-    assert minus("changes the loss by -3.0 times the prediction") in text
+    assert minus("change of the loss is -3.0 times the predicted one") in text
 
 
 def theoretical(rse: float, error: float, noisy: list[float]) -> Record:
@@ -146,7 +146,7 @@ def test_the_taylor_expansion_is_judged_by_its_standard_error(
 ) -> None:
     shown = theoretical(ratio, error, [0.4, 0.9, 0.5, 0.6])
     text = theory.answer(shown)
-    assert f"the Taylor expansion holds on a small smooth network {words}, where noise" in text
+    assert f"the Taylor expansion holds on a small smooth network {words}, where the" in text
     told = theory.taylor_in_words(shown)
     assert f"It {words.removesuffix(' on RSE')[4:]} with 0.01 times the noise" in told
     assert minus(f"{ratio:.2f} times the predicted one (standard error {error:.2f}).") in told
@@ -212,7 +212,9 @@ def attacked(left: float, many: float, off: float) -> Record:
         ("accuracy", 60.0, {**of, "attack": "paper", "averaged": 1, "eps": 0}),
         ("accuracy", many, {**of, "attack": "paper", "averaged": 10, "eps": 0}),
         ("accuracy", 60.0, {**of, "attack": "large steps", "averaged": 1, "eps": 0}),
+        ("accuracy", 60.0, {**of, "attack": "large steps", "averaged": 10, "eps": 0}),
         ("accuracy", 60.0, {**of, "attack": "large steps", "averaged": 50, "eps": 0}),
+        ("accuracy", 66.0, {**of, "attack": "nearest", "averaged": 10, "eps": 0}),
         ("accuracy", 8.0, {**of, "attack": "search", "averaged": 10, "eps": 0}),
         ("accuracy", 60.0, {**of, **pgd}),
         ("accuracy", 10.0, {**none, **pgd, "averaged": 1}),
@@ -247,9 +249,10 @@ def test_the_wording_follows_the_numbers() -> None:
     assert today.answer(attacked(40.0, 20.0, 35.0)).startswith("Partly: all attacks together")
     assert today.answer(same).startswith("This run cannot tell: ")
     told = today.networks_in_words([weak]).replace("\N{NO-BREAK SPACE}", " ")
-    assert "in each step, and 20 % with 10 draws. So averaging lowers it." in told
-    assert "lowers it to 8 %. Within the l2 radius 0.5, it is 60 %" in told
+    assert "in each step, and 20.0 % with 10 draws. So averaging lowers it." in told
+    assert "lowers it to 8.0 %. " in told and "Within the l2 radius 0.5, it is 60.0 %" in told
     assert "changes an accuracy by up to 2.0 points" in told
+    assert "it is 66.0 %, because" in told and "new noise (with the last one 60.0 %)." in told
     assert "So averaging does not clearly change it." in today.networks_in_words([same])
 
 
