@@ -117,3 +117,18 @@ def test_refusals() -> None:
         arithmetic("cpu", "float16").__enter__()
     with pytest.raises(ValueError, match="flush must be False on a GPU"):
         arithmetic("cuda", flush=True).__enter__()
+
+
+@pytest.mark.parametrize("mine", ["highest", "high", "medium"])
+def test_torchs_older_setting_comes_back(mine: str) -> None:
+    """With "medium", a CPU may compute matrix products in bfloat16, but not inside the context."""
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(mine)
+        for precision in ("float32", "tf32", "bfloat16"):
+            with arithmetic("cpu", precision):
+                inside = "high" if precision == "tf32" else "highest"
+                assert torch.get_float32_matmul_precision() == inside
+            assert torch.get_float32_matmul_precision() == mine
+    finally:
+        torch.set_float32_matmul_precision(before)

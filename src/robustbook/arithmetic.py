@@ -53,7 +53,7 @@ def arithmetic(
     with contextlib.suppress(RuntimeError):  # torch refuses if the caller mixed its two interfaces
         legacy = torch.get_float32_matmul_precision()
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
-    rounded = precision == "tf32" and kind == "cuda"
+    rounded = precision == "tf32"
     _set("high" if rounded else "highest", rounded, True, False)
     # torch cannot report whether it flushes denormals, so a computation tests it.
     flushed = _flushes()

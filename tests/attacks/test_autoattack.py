@@ -128,7 +128,7 @@ def test_refuses_images_without_rows_and_columns(make_linear: Make) -> None:
     with pytest.raises(ValueError, match=r"images must have shape \(n, c, h, w\), got \(2, 72\)"):
         # The tests' type checker would reject this call first.
         inspect.unwrap(autoattack)(make_linear(), images, labels, eps=0.1)
-    with pytest.raises(ValueError, match="logits of 4 classes or more for this loss, got 3"):
+    with pytest.raises(ValueError, match="logits of 4 classes or more, got 3"):
         autoattack(
             make_linear(classes=3), images.view(2, 2, 6, 6), labels, eps=0.01, steps=2, queries=2
         )
@@ -142,3 +142,39 @@ def test_gives_the_same_on_a_gpu(problem: Any) -> None:
     there = autoattack(model.cuda(), images.cuda(), labels.cuda(), **given)
     torch.testing.assert_close(there.images.cpu(), here.images, rtol=0, atol=1e-9)
     assert torch.equal(there.found.cpu(), here.found)
+
+
+def test_a_small_radius_loses_no_success_to_rounding() -> None:
+    """In float32, x + eps - x differs from eps by up to 6e-8, which is 1e-5 of 1/255. The gradients
+    are 0, so only Square can succeed; where it can, it succeeds on nearly all images.
+    """
+    torch.manual_seed(0)
+    weight = torch.randn(4, 3).repeat_interleave(16, 1)
+
+    def model(x: Tensor) -> Tensor:
+        return ((x * 2040).round() / 2040).sub(0.6).flatten(1) @ weight.T
+
+    images = torch.rand(200, 3, 4, 4) * 0.4 + 0.4
+    logits = model(images)
+    labels = logits.argmax(1)
+    margin = logits.gather(1, labels[:, None]) - logits
+    reach = (weight[None] - weight[labels][:, None]).abs().sum(2)
+    for eps in (4 / 255, 2 / 255):
+        possible = int((margin + (labels[:, None] == torch.arange(4)) < eps * reach).any(1).sum())
+        found = autoattack(model, images, labels, eps=eps, steps=5, queries=300).found.sum()
+        assert 0.95 * possible <= int(found) <= possible + 2
+
+
+def test_few_classes_are_refused_before_any_attack() -> None:
+    calls = []
+
+    def model(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return x.flatten(1)[:, :3]
+
+    images = torch.rand(6, 1, 4, 4)
+    for eps in (0.5, 1e-4):
+        calls.clear()
+        with pytest.raises(ValueError, match="4 classes or more, got 3"):
+            autoattack(model, images, model(images).argmax(1), eps=eps)
+        assert len(calls) <= 2  # the labels, and the clean logits

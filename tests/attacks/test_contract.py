@@ -682,3 +682,51 @@ def test_gives_the_same_on_a_gpu(entry: Entry, make_curved: Make, make_images: M
     assert there.images.device.type == there.found.device.type == "cuda"
     torch.testing.assert_close(there.images.cpu(), here.images, rtol=0, atol=1e-9)
     assert torch.equal(there.found.cpu(), here.found)
+
+
+class Learning(nn.Module):
+    """A first layer whose buffers change in a forward pass in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm2d(2, track_running_stats=True).double()
+        self.conv = nn.utils.parametrizations.spectral_norm(nn.Conv2d(2, 2, 1).double())
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        out: Tensor = self.conv(self.norm(images))
+        return out
+
+
+@every_attack
+def test_no_buffer_of_a_model_in_training_mode_changes(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    images, labels = make_images(6)
+    first = Learning()
+    before = {name: value.clone() for name, value in first.named_buffers()}
+    run(entry, nn.Sequential(first, make_curved()), images, labels)
+    assert all(torch.equal(value, before[name]) for name, value in first.named_buffers())
+    assert all(layer.training for layer in first.modules())
+
+
+@every_attack
+def test_a_model_may_compute_in_float64(entry: Entry, make_curved: Make, make_images: Make) -> None:
+    """The result has the dtype of the images."""
+    images, labels = make_images(8, torch.float32)
+    model = make_curved()
+    result = run(entry, lambda x: model(x.double()), images, labels)
+    assert result.images.dtype == torch.float32
+    assert torch.equal(result.found, model(result.images.double()).argmax(1) != labels) or (
+        entry.minimal
+    )
+
+
+@every_attack
+def test_infinite_logits_are_refused(entry: Entry, make_curved: Make, make_images: Make) -> None:
+    """They come from an overflow. Minus infinity, which masks a class, is accepted."""
+    images, labels = make_images(6)
+    model = make_curved()
+    with pytest.raises(ValueError, match="finite"):
+        run(entry, lambda x: model(x) * 1e200 * 1e200, images, labels)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustbook.attacks import (
     Adversarial,
@@ -28,6 +28,7 @@ from robustbook.attacks import (
 )
 from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE
 from robustbook.attacks.noise import normal
+from robustbook.defenses import smoothed
 
 Make = Callable[..., Any]
 Attack = Callable[..., Adversarial]
@@ -294,3 +295,18 @@ def test_the_probability_is_that_of_the_cross_entropy(make_curved: Make, classif
     images, labels = classified(2)
     with pytest.raises(ValueError, match="average must be 'loss' with a loss other than cross"):
         fgsm(make_curved(), images, labels, eps=0.1, loss="margin", average="probability")
+
+
+@pytest.mark.parametrize("attack", [partial(deepfool), partial(fab, steps=10)])
+def test_only_new_draws_count_as_success(attack: Any) -> None:
+    """A constant added to all logits changes no probability, and so no success."""
+    found = []
+    for offset in (0.0, 1e4):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(48, 4)).requires_grad_(False)
+        net[1].weight.normal_(generator=torch.Generator().manual_seed(2))
+        net[1].bias.fill_(offset)
+        images = torch.rand(60, 3, 4, 4, generator=torch.Generator().manual_seed(3)) * 0.5 + 0.25
+        labels = (net(images) - offset).argmax(1)
+        found.append(attack(smoothed(net, 0.1), images, labels).found)
+    assert 0.1 < float(found[0].double().mean()) < 0.9
+    assert float((found[0] == found[1]).double().mean()) > 0.9  # but for float32 rounding

@@ -157,3 +157,12 @@ def test_refuses(given: dict[str, Any], message: str, make_linear: Make) -> None
     images, labels = torch.full((2, 72), 0.5, dtype=torch.float64), torch.tensor([0, 1])
     with pytest.raises(ValueError, match=message):
         fab(make_linear(), images, labels, **given)
+
+
+@pytest.mark.parametrize("norm", [2, math.inf])
+def test_a_tie_is_left(norm: float) -> None:
+    """On a black image all logits of a network without biases are 0; any step is enough."""
+    weight = torch.eye(3, 4)
+    images = torch.zeros(1, 1, 2, 2)
+    result = fab(lambda x: x.flatten(1) @ weight.T, images, torch.tensor([0]), steps=10, norm=norm)
+    assert bool(result.found) and 0 < float(result.distance) < 1e-3

@@ -255,7 +255,9 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert "Model A on STL-10" in gaps and "RSE" in gaps
     reduced = record("figure-6", "reduced", cells("vgg16", SMALL))
     assert figure6.distortion_gaps([reduced]) == "" and figure6.baselines([reduced]) == ""
-    assert figure6.clean_costs([paper]).endswith(", by 0.0 points (Model A on STL-10; not a clear difference).")
+    assert figure6.clean_costs([paper]).endswith(
+        ", by 0.0 points (Model A on STL-10; not a clear difference)."
+    )
     bare = record("figure-6", "paper", cells("model-a", SMALL))
     assert figure6.at_equal_distance(bare, "model-a") is None
     assert "No distortion" in figure6.crossings([bare])

@@ -290,3 +290,8 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         Denoising(3, "gaussian", g)
     with pytest.raises(ValueError, match="feature maps must have 4 channels, got 3 in a denoising"):
         Denoising(4, "mean", g)(torch.zeros(1, 3, 4, 4))
+
+
+def test_the_median_of_nan_is_nan() -> None:
+    x = torch.full((1, 2, 4, 4), torch.nan)
+    assert bool(Median()(x).isnan().all())

@@ -11,7 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbook.defenses import Noise, Noisy, ensemble, noisy, prototype
+from robustbook.defenses import (
+    Noise,
+    Noisy,
+    adversarial_training,
+    ensemble,
+    inner_trades,
+    noisy,
+    prototype,
+    smoothed,
+    trades,
+)
 from robustbook.networks import model_a, resnext29, vgg16
 from robustbook.randomness import generator
 
@@ -287,7 +297,7 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         noisy(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))
     with pytest.raises(ValueError, match="net must have 2 convolutions or more, .* with 1"):
         noisy(body, placement="code")
-    with pytest.raises(ValueError, match="net must be a network without noise layers"):
+    with pytest.raises(ValueError, match="net must be a network without random layers"):
         noisy(noisy(body))
     with pytest.raises(ValueError, match="sigma must be a finite number, 0 or above"):
         prototype(body, sigma=-1.0)
@@ -326,3 +336,51 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         ensemble(net, x, draws=2)
     with pytest.raises(ValueError, match="keys must have one key for each of the 3 .* got 2"):
         net.at(torch.arange(2), 0)(x)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_noise_layers_are_in_the_mode_of_the_network(training: bool) -> None:
+    """A layer in training mode in a network in evaluation mode would add noise at the wrong
+    time.
+    """
+    x, net = images(3), plain().train(training)
+    for made, draws in (
+        (prototype(net), training),
+        (noisy(net, when="training"), training),
+        (noisy(net, when="test"), not training),
+    ):
+        assert {part.training for part in made.modules()} == {training}
+        with torch.no_grad():
+            assert torch.equal(made(x), made(x)) is not draws
+
+
+def test_a_network_that_is_random_already_is_refused() -> None:
+    for net in (smoothed(plain(), 0.1), nn.Sequential(smoothed(plain(), 0.1))):
+        with pytest.raises(ValueError, match="without random layers"):
+            noisy(net)
+
+
+def test_an_ensemble_changes_nothing_of_the_network() -> None:
+    net = noisy(plain().train())
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    state = torch.get_rng_state()
+    ensemble(net, images(4), draws=3)
+    assert all(torch.equal(value, before[name]) for name, value in net.named_buffers())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("make", [noisy, prototype])
+@pytest.mark.parametrize("objective", [adversarial_training, trades])
+def test_a_network_with_noise_layers_can_be_trained_adversarially(
+    make: Any, objective: Any
+) -> None:
+    x, y = images(4), torch.arange(4)
+    net = make(plain().train())
+    given = (
+        {"eps": 0.1}
+        if objective is adversarial_training
+        else {"attack": inner_trades(0.1, 2, 0.05), "beta": 1.0}
+    )
+    terms = objective(net, x, y, **given)
+    sum(terms.values()).backward()
+    assert all(bool(p.grad.isfinite().all()) for p in net.parameters() if p.grad is not None)

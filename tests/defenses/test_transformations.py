@@ -18,6 +18,7 @@ from robustbook.defenses import (
     compressed,
     ensemble,
     jpeg,
+    noisy,
     resize_and_pad,
     resized_padded,
     smoothed,
@@ -336,3 +337,54 @@ def test_the_certified_radius_of_a_linear_network_is_the_distance_to_its_boundar
         reachable = sure & (distance < 0.8 * cap)
         gaps.append(float((distance - radius)[reachable].mean()))
     assert gaps[1] < 0.5 * gaps[0] and gaps[1] < 0.06
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: smoothed(noisy(net), 0.1),
+        lambda net: resize_and_pad(noisy(net), low=8, high=10, size=12),
+        lambda net: smoothed(resize_and_pad(net, low=8, high=10, size=12), 0.1),
+        lambda net: jpeg(noisy(net)),
+    ],
+)
+def test_a_randomised_model_inside_another_has_fixed_draws(make: Any) -> None:
+    """The same key and draw give the same logits; another draw, or another key, other ones."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).eval()
+    model, x = make(net), torch.rand(3, 3, 8, 8)
+    assert isinstance(model, Drawing)
+    keys = torch.arange(3)
+    with torch.no_grad():
+        one, again, other = (model.at(keys, draw)(x) for draw in (3, 3, 4))
+        alone = model.at(keys[1:2], 3)(x[1:2])
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    torch.testing.assert_close(alone, one[1:2], rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="one key for each of the 3"):
+        model.at(keys[:1], 0)(x)
+
+
+@pytest.mark.parametrize("wrap", [lambda n: smoothed(n, 0.1), resize_and_pad, jpeg])
+def test_a_randomised_part_of_a_network_is_refused(wrap: Any) -> None:
+    """The draw of the part could not be fixed."""
+    net = nn.Sequential(smoothed(nn.Flatten(), 0.1))
+    with pytest.raises(ValueError, match="which has one inside"):
+        wrap(net)
+
+
+def test_jpeg_keeps_the_memory_format() -> None:
+    """A network that uses view after a convolution fails on channels-last images."""
+    x = torch.rand(2, 3, 16, 16)
+    assert compressed(x).is_contiguous()
+    conv = nn.Conv2d(3, 4, 3)
+    jpeg(lambda_module(lambda y: conv(y).view(len(y), -1)))(x)
+
+
+def lambda_module(function: Any) -> nn.Module:
+    class Called(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = function(x)
+            return out
+
+    return Called()

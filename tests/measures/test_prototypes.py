@@ -145,3 +145,13 @@ def test_an_unknown_intensity_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match="intensity must be one of mean, median, got 'Mean'"):
             ask()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-18, 1.0, 1e20])
+def test_no_square_is_rounded_to_zero_or_infinity(scale: float) -> None:
+    """In float32 the square of 1e-23 is 0, and that of 1e20 infinite."""
+    w1 = torch.tensor([3.0, 1.0, 2.0, 0.0])
+    w2 = torch.tensor([1.0, -1.0, 0.0, 2.0])
+    assert epsilon_min(w1 * scale, w2 * scale).item() / scale == pytest.approx(14 / 8, rel=1e-5)
+    assert scaled_ratio(w1 * scale, w2 * scale).item() == pytest.approx(14 / 8 / 2, rel=1e-5)
+    torch.testing.assert_close(unit(w1 * scale), w1 / 14**0.5)

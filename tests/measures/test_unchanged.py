@@ -246,7 +246,7 @@ def test_mistakes_are_one_sentence() -> None:
     ):
         with pytest.raises(ValueError, match="images must be one or more"):
             ask(net, X[:0], y[:0])
-    for labels in (y.float(), y[:-1], y[:, None]):
+    for labels in (y[:-1], y[:, None]):
         with pytest.raises(ValueError, match="labels must be one whole number per image"):
             check_set(X, labels)
     with pytest.raises(ValueError, match="model must be differentiable"):
@@ -299,3 +299,12 @@ def test_flushing_is_refused_on_a_gpu() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).cuda()
     with pytest.raises(ValueError, match="flush must be False on a GPU"):
         measures.survival(net, X.cuda(), (torch.arange(12) % 3).cuda(), Attack("fgsm", flush=True))
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.uint8, torch.bool, torch.float32])
+def test_labels_of_another_dtype_are_refused(kind: torch.dtype) -> None:
+    """Some functions would work with them, and others fail inside torch."""
+    with pytest.raises(ValueError, match=f"labels must be an int64 tensor, got {kind}"):
+        check_set(X, torch.zeros(12, dtype=kind))
+    with pytest.raises(ValueError, match="labels must be an int64 tensor, got ndarray"):
+        check_set(X, torch.zeros(12, dtype=torch.int64).numpy())

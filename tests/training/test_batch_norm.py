@@ -315,7 +315,7 @@ def test_tf32_is_float32_on_a_cpu_and_no_setting_stays() -> None:
     nets = {precision: network() for precision in ("float32", "tf32", "bfloat16")}
     for precision, net in nets.items():
         run(net, replace(SGD, precision=precision), note)
-    assert inside == 3 * STEPS * [(False, False)]
+    assert inside == STEPS * [(False, False)] + STEPS * [(True, True)] + STEPS * [(False, False)]
     assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
     assert_same(states(nets["float32"]), states(nets["tf32"]))
 

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import inspect
+import json
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook.defenses import adversarial_training
+from robustbook.defenses import adversarial_training, distillation, soft_targets
 from robustbook.randomness import generator
 from robustbook.training import Recipe, fit, loop
 from robustbook.training.identity import described, fingerprint
@@ -240,3 +241,73 @@ def test_training_begins_anew_after_damage(keep: int, tmp_path: Path) -> None:
         again = run(file)
     for p, q in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(p, q)
+
+
+def teacher_of(seed: int) -> Any:
+    torch.manual_seed(seed)
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    return lambda net, x, y, c: distillation(net, x, soft_targets(teacher, x))
+
+
+class Scaled:
+    """An objective with an attribute."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        return scaled(self.scale, net, x, y, c)
+
+    def method(self, net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        return scaled(self.scale, net, x, y, c)
+
+
+FACTOR = 1.0
+
+
+def with_global(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+    return scaled(FACTOR, net, x, y, c)
+
+
+def smoothing(amount: float) -> Any:
+    loss_of = nn.CrossEntropyLoss(label_smoothing=amount)
+    return lambda net, x, y, c: {"cross_entropy": loss_of(net(x), y)}
+
+
+@pytest.mark.parametrize(
+    "make", [teacher_of, Scaled, lambda k: Scaled(k).method, smoothing], ids=str
+)
+def test_another_object_inside_an_objective_is_another_run(make: Any, tmp_path: Path) -> None:
+    """A second training would otherwise return the first network without any training."""
+    file = tmp_path / "a.safetensors"
+    run(file, objective=make(0))
+    run(file, objective=make(0))
+    with pytest.raises(ValueError, match="of another network or recipe"):
+        run(file, objective=make(1))
+
+
+def test_another_value_of_a_global_variable_is_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.safetensors"
+    run(file, objective=with_global)
+    run(file, objective=with_global)
+    monkeypatch.setitem(with_global.__globals__, "FACTOR", 2.0)
+    with pytest.raises(ValueError, match="of another network or recipe"):
+        run(file, objective=with_global)
+
+
+def test_numpy_numbers_are_described_as_plain_numbers() -> None:
+    """JSON cannot store numpy's."""
+    found = described({"steps": np.int64(4), "lr": np.float32(0.5), "schedule": ((np.int8(2), 1),)})
+    assert json.loads(json.dumps(found)) == {"steps": 4, "lr": 0.5, "schedule": [[2, 1]]}
+
+
+def test_each_damaged_file_keeps_a_name_of_its_own(tmp_path: Path) -> None:
+    for name in ("net.0", "net.1", "net.1"):
+        (tmp_path / name).write_bytes(name.encode())
+        with pytest.warns(UserWarning, match="is damaged"):
+            run(tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("net.0", "net.0.damaged-1", "net.1", "net.1.damaged-1", "net.1.damaged-2")
+    }

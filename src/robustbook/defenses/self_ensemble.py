@@ -266,7 +266,7 @@ def ensemble(
         probabilities = _probabilities(net, images, keys, draws, start, memory)
     if bool(probabilities.isnan().any()):
         raise ValueError("net must give finite logits, got NaN or infinity")
-    return probabilities.view(len(images), draws, -1).mean(1)
+    return probabilities.view(len(images), draws, probabilities.shape[1]).mean(1)
 
 
 def _probabilities(

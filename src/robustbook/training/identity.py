@@ -84,7 +84,11 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
         return [type(thing).__qualname__, values]
     if isinstance(thing, nn.Module):
         tensors = [*thing.named_parameters(), *thing.named_buffers()]
-        return [repr(thing), digest(dict(tensors))]
+        plain = [
+            {name: value for name, value in vars(part).items() if not name.startswith("_")}
+            for part in thing.modules()
+        ]
+        return [repr(thing), digest(dict(tensors)), of(plain)]
     if hasattr(thing, "__qualname__"):  # a class, or a function of another language
         return name
     return [type(thing).__qualname__, of(getattr(thing, "__dict__", {}))]
