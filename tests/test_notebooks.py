@@ -16,6 +16,7 @@ import papermill
 import pytest
 import yaml
 from click.testing import CliRunner
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from tqdm import tqdm
@@ -390,3 +391,24 @@ print("a warning", file=sys.stderr)
         assert done.cells[1].outputs[0].text == "True True\n"
         assert (tmp_path / f"{name}.log").read_text() == "a warning\n"
     assert "ROBUSTBOOK_WORKERS" not in os.environ, "the setting is for the pages alone"
+
+
+@pytest.mark.notebook
+def test_a_dead_kernel_leaves_what_was_executed(tmp_path: Path) -> None:
+    """If no cell was executed, an earlier page stays as it is."""
+    page = tmp_path / "page.ipynb"
+    for cells, kept in (
+        (["print('kept')", "import os\nos._exit(1)"], "kept"),
+        (["import os\nos._exit(1)"], "kept"),
+    ):
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+        notebook.metadata.kernelspec = nbformat.from_dict(notebooks.KERNEL)
+        with pytest.raises(DeadKernelError):
+            notebooks.execute(notebook, page, {}, io.StringIO())
+        printed = nbformat.read(page, as_version=4).cells[0].outputs
+        assert [output.text.strip() for output in printed] == [kept]
+
+
+def test_a_bar_may_end_with_a_list() -> None:
+    text = "\r 50%|##  | 1/2 [00:01<00:01,  1.00s/it, loss=[1, 2]]\n"
+    assert not notebooks._without_bars(text).strip()

@@ -164,7 +164,8 @@ def execute(
 
     The kernel's working directory is the folder of ``output``. What it writes to stderr, such as
     progress bars, is copied to ``log``, or with None to the stderr of this process. If a cell
-    fails, all cells up to this one are written to ``output``, and papermill's exception is raised.
+    fails, or the kernel dies, all cells up to this one are written to ``output`` if they have
+    outputs, and the exception is raised.
     Several runs with the same ``output`` first write to their own temporary files, so that in the
     end it has the complete notebook of the run that ended last.
     """
@@ -191,7 +192,7 @@ def execute(
             )
         except BaseException:
             reached = nbformat.read(working, as_version=4)
-            if any(cell.get("execution_count") for cell in reached.cells):
+            if any(cell.get("outputs") for cell in reached.cells):
                 write(reached, output)
             raise
         write(clean(nbformat.read(working, as_version=4)), output)
