@@ -51,10 +51,10 @@ def answer(records: Sequence[Record]) -> str:
         "RSE is clearly more accurate than a network without a defense on "
         f"{better.count(True)} of {len(best)} networks at most values of $c$, "
         f"{'and' if same >= better.count(True) else 'but only'} on {same} of {len(best)} at the "
-        f"same distortion. Under attack it is clearly worse at {worse or 'no'} values of $c$."
+        f"same distortion. Under attack it is clearly worse at {worse or 'no'} $c$."
     )
     if any(failed(*each) for each in best):
-        text += " Some of our networks with other defenses are too weak to rank."
+        text += " Some of our other networks are too weak to rank."
     return text
 
 
