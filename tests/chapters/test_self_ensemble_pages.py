@@ -535,7 +535,7 @@ def test_table_3() -> None:
         for row in shown.rows
     ]
     text = table3.answer(replace(shown, rows=tuple(harder)))
-    assert "9.00 with RSE and 2.50 without a defense, and it is larger with RSE in 1 of 2" in text
+    assert "9.00 with RSE and 2.50 without a defense, and it is larger with RSE in 0 of 2" in text
     assert "so RSE is not shown to be harder to attack on this image" in text
     assert not table3._mostly(7, 9) and table3._mostly(8, 9)  # 10 of 512 outcomes
     assert "one image (a ship) is attacked on a narrow ResNeXt in 1,000 steps" in table3.ran(shown)
