@@ -275,7 +275,9 @@ def smoothing(amount: float) -> Any:
 
 
 @pytest.mark.parametrize(
-    "make", [teacher_of, Scaled, lambda k: Scaled(k).method, smoothing], ids=str
+    "make",
+    [teacher_of, Scaled, lambda k: Scaled(k).method, smoothing],
+    ids=["teacher", "attribute", "method", "module"],
 )
 def test_another_object_inside_an_objective_is_another_run(make: Any, tmp_path: Path) -> None:
     """A second training would otherwise return the first network without any training."""
