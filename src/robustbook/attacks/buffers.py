@@ -3,7 +3,8 @@ network is attacked or measured.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -67,7 +68,7 @@ def updates_buffers(model: object) -> bool:
 
 
 @contextlib.contextmanager
-def _copied_buffers(parts: Iterable[nn.Module]) -> Iterator[None]:
+def _copied_buffers(parts: Any) -> Iterator[None]:
     """Let the modules use copies of their own buffers inside the context."""
     kept = [
         (part, name, buffer) for part in parts for name, buffer in part.named_buffers("", False)

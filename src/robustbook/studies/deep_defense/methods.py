@@ -75,13 +75,15 @@ def offset(data: str) -> float:
     return 1e-5 if data in COLOURED else 5e-6
 
 
-def fooled(net: nn.Module, images: Tensor, labels: Tensor, data: str, device: str) -> Tensor:
+def fooled(
+    net: nn.Module, images: Tensor, labels: Tensor, data: str, device: str, piece: int = 1000
+) -> Tensor:
     """Return an adversarial image of DeepFool for each image; the perturbation includes the
     overshoot.
     """
     parts = [
         deepfool(net, x.to(device), y.to(device), preset=released(data)).images.cpu()
-        for x, y in zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
+        for x, y in zip(torch.split(images, piece), torch.split(labels, piece), strict=True)
     ]
     return torch.cat(parts)
 
