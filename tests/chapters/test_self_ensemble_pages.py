@@ -276,7 +276,7 @@ def test_an_answer_has_the_networks_of_all_published_records() -> None:
     assert text.count("verdict-badge") == 3
     weak = {**SMALL, "brelu": falling(30, (0.01, 0.1, 1.0)), "distill": SMALL["rse"]}
     text = figure6.answer([record("figure-6", "paper", cells("model-a", weak))])
-    assert text.endswith("Some of our other networks are too weak to rank.")
+    assert text.endswith("Some other networks are too weak to rank.")
 
 
 def test_the_tables_of_figure_6() -> None:

@@ -54,7 +54,7 @@ def answer(records: Sequence[Record]) -> str:
         f"same distortion. Under attack it is clearly worse at {worse or 'no'} $c$."
     )
     if any(failed(*each) for each in best):
-        text += " Some of our other networks are too weak to rank."
+        text += " Some other networks are too weak to rank."
     return text
 
 
