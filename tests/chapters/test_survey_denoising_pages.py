@@ -355,7 +355,8 @@ def test_the_sentences_of_the_post() -> None:
     ]
     text = post.unseen(replace(own, rows=tuple(near)))
     assert "is not larger than" in text and "table of verdicts counts it as not holding" in text
-    assert numbers(post.clean_drop(own)) == [70, 50, -20]
+    assert numbers(post.clean_drop(own)) == [70, 50, 20, 400]
+    assert "20.0 percentage points less" in post.clean_drop(own)
     assert numbers(post.measured(own)) == [8, 40, 80]
     assert numbers(post.winner(own)) == [50.6, 48]
     noises = body(post.noises(version_of(own)))

@@ -218,8 +218,11 @@ def test_overview_answer_and_figure() -> None:
     rest = overview.others().replace("\N{NO-BREAK SPACE}", " ")
     assert all(each.network in rest for each in kept.values())
     drawn = overview.accuracies()
-    assert len(drawn.axes) == 2
-    assert all(len(axis.collections) >= 4 for axis in drawn.axes)
+    *training, changed = [axis for axis in drawn.axes if axis.axison]
+    assert len(training) == 2 and all(len(axis.collections) >= 4 for axis in (*training, changed))
+    rows = {each.get_text() for axis in training for each in axis.get_yticklabels()}
+    dots = {round(c.get_offsets()[0][0], 1) for axis in training for c in axis.collections}
+    assert {"CLP", "100 % AT"} <= rows and dots >= {*numbers(text)}
 
 
 def test_a_shorter_training_is_named_in_the_overview(record: Record) -> None:
@@ -237,10 +240,16 @@ def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: method == "at50")
     assert numbers(overview.on_training()) == [1, 4]
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: False)
-    assert "only those that were trained" in overview.on_training()
+    assert overview.on_training().endswith("Plain, CLP, LSQ and Plain + ALP are not.")
+    monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: "alp" in method)
+    text = overview.on_training()
+    assert "So is Plain + ALP" in text and text.endswith("Plain, CLP and LSQ are not.")
     for left, words in ((1.0, "PGD needs no knowledge"), (40.0, "PGD needs knowledge")):
         monkeypatch.setattr(overview.transformations, "accuracy", lambda *_, left=left: left)
         assert words in overview.on_transformations()
+        assert "Knowledge helps at 4/255 (" in overview.on_transformations()
+    monkeypatch.setattr(overview.transformations, "clearly_stronger", lambda _: {})
+    assert "Knowledge" not in overview.on_transformations()
 
 
 def test_overview_costs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +273,7 @@ def test_overview_costs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_overview_has_the_numbers_of_the_page_on_logit_pairing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The baseline attack on all its images; the strongest attack of the largest experiment."""
+    """Both attacks on the images of the strongest one, of the largest experiment."""
     records = [of_pairing("paper", ["clp", "lsq"]), of_pairing("reduced", ["at100", "clp", "lsq"])]
     assert numbers(overview._pairing(records)) == [10.5, 11.5]
     rows = [
@@ -274,7 +283,7 @@ def test_the_overview_has_the_numbers_of_the_page_on_logit_pairing(
     records[0] = replace(records[0], rows=tuple(rows))
     monkeypatch.setattr(overview, "records_of", lambda _: records)
     found = overview.kept()
-    assert (found["pairing"].weak, found["pairing"].strong) == (70, 10.5)
-    assert numbers(found["pairing"].network) == [1000, 400]
+    assert (found["pairing"].weak, found["pairing"].strong) == (80.5, 10.5)
+    assert numbers(found["pairing"].network) == [400]
     assert (found["pgd"].weak, found["pgd"].strong) == (80.5, 10.5)
     assert "in the same setting" in overview.others()
