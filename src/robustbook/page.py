@@ -425,7 +425,7 @@ def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:
         "The page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
     )
     if "derived" in kinds:
-        sentences.append("*Derived* numbers follow from numbers or formulas of the paper.")
+        sentences.append("*Derived* numbers follow from numbers, formulas or data of the paper.")
     if rest:
         more = "number, which was" if rest == 1 else "numbers, which were"
         sentences.append(f"The ledger lists {rest} more target {more} not measured.")

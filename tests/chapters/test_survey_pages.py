@@ -96,17 +96,22 @@ def test_a_caption_explains_only_what_its_table_has(record: Record) -> None:
 
 
 def test_madry_sentences(record: Record) -> None:
-    """The width of a range is the mean over images, and every width is told."""
+    """The width of a range is the mean over images, and every width is told. Made up: small losses
+    that vary little, compared with each other, but much, compared with themselves.
+    """
     near = {**record.arrays, "losses/natural": [[20, 28], [41, 47]]}
     text = madry.concentration(replace(record, arrays=near))
-    assert text.startswith("Yes") and numbers(text) == [0.5, 0, 1, 2, 0, 7, 24, 44, 0.35]
-    text = madry.concentration(record)  # a range of 10 is half of the distance of 20, and not less
-    assert (
-        text.startswith("In our run, they do so only on the network trained on PGD's")
-        and numbers(text)[-1] == 0.5
-    )
-    wide = {**record.arrays, "losses/adversarial": [[0, 2], [1, 3]]}
-    assert madry.concentration(replace(record, arrays=wide)).startswith("No")
+    assert text.startswith("By both measures, the losses are more similar on the network trained w")
+    assert numbers(text) == [0, 0, 1, 2, 0, 7, 0.35, 24, 44, 14, 33, 2]
+    assert text.endswith("we draw no conclusion.")
+    mixed = {**record.arrays, "losses/adversarial": [[1, 3], [5, 15]]}
+    text = madry.concentration(replace(record, arrays=mixed))
+    assert text.startswith("By both measures, the losses are more similar on the network trained o")
+    mixed = {**record.arrays, "losses/adversarial": [[1, 3], [20, 30]]}
+    text = madry.concentration(replace(record, arrays=mixed))
+    assert text.startswith("The answer depends on the measure. By the first one below, the losses ")
+    assert "similar on the network trained with PGD, and by the second on that trained on" in text
+    assert numbers(text)[:6] == [6, 0.26, 2, 25, 40, 100]
     text = madry.fgsm_trained(record)
     assert numbers(text) == [64, 128, 31.5, 63.5, 30.5, 62.5, 32.5, 64.5]
     assert "label leaking" not in text and "higher accuracy" not in text
@@ -118,17 +123,13 @@ def test_madry_sentences(record: Record) -> None:
 def test_the_shortest_schedule_with_the_printed_accuracies(record: Record) -> None:
     """Made up: 500 steps give 25.5 and 23.5 %, and 1,000 steps 50.5 and 48.5 %."""
     text = madry.shortest(record)
-    assert text.startswith("None of our schedules") and "*short* with 1,000 training" in text
+    assert text.startswith("We did not find how many") and "*short* with 1,000 training" in text
     assert numbers(text) == [1000, 48.3, 44.7, 40]
     rows = [
         replace(row, value=100.0) if row.setting.get("steps") == 500 else row for row in record.rows
     ]
     text = madry.shortest(replace(record, rows=tuple(rows)))
     assert text.startswith("The shortest schedule") and numbers(text) == [500]
-    clean, pgd = madry.schedule_curve(record).axes
-    assert [line.get_ydata()[0] for line in clean.lines] == [25.5, 98.8]
-    assert [line.get_ydata()[0] for line in pgd.lines] == [23.5, 93.2]
-    assert "100,000 steps" in str(clean.figure.legends[0].get_texts()[-1])
 
 
 def test_square_below_pgd_is_a_sign_of_gradient_masking(record: Record) -> None:
@@ -165,7 +166,7 @@ def test_madry_sentences_on_a_leak(record: Record) -> None:
     ]
     other = replace(record, rows=tuple(rows), seeds=(0,))
     text = madry.fgsm_trained(other)
-    assert "With 64 units, training on FGSM's images gives a higher accuracy" in text
+    assert "With 64 units, training with FGSM gives a higher accuracy" in text
     assert "With 128 units, the accuracy under FGSM is higher" in text
     wide = {("pgd", "pgd-40"): 1.0}
     rows = [

@@ -135,14 +135,14 @@ CLAIMS = (
         "Szegedy et al. 2013",
     ),
     Claim(
-        "Training on clean images and FGSM's images makes networks robust (Goodfellow et al. 2015)",
+        "Training on clean and adversarial images makes networks robust (Goodfellow et al. 2015)",
         "goodfellow",
         ("goodfellow",),
         of_best(_goodfellow, f"{PAPER}/goodfellow"),
         "Goodfellow's loss",
     ),
     Claim(
-        "Training on images of PGD makes networks robust (Madry et al. 2018)",
+        "Adversarial training with PGD makes networks robust (Madry et al. 2018)",
         "madry",
         ("madry-table-1", "madry-mnist"),
         of_best(_madry, f"{PAPER}/madry"),
@@ -208,7 +208,7 @@ def kept() -> dict[str, Kept]:
     """Return for each of four defenses the accuracies of a network with this defense, under a weak
     attack and under a strong attack.
 
-    The keys of the dict are ``pgd`` (training on images of PGD), ``pairing`` (clean logit pairing),
+    The keys of the dict are ``pgd`` (training with PGD), ``pairing`` (clean logit pairing),
     ``squeezing`` (logit squeezing) and ``jpeg`` (JPEG compression). For JPEG, both attacks are on
     the network without JPEG: the weak attack is DeepFool, and the strong attack is PGD.
     """
@@ -288,12 +288,12 @@ def on_training() -> str:
     record = pairing.most_methods(records_of(f"{PAPER}/pairing"))
     if not pairing.inconclusive(record, record):
         others = [m for m in pairing.methods(record) if m not in pairing.ADVERSARIAL]
-        robust = {m: pairing.is_robust(record, m) for m in others}
+        better = {m: pairing.is_robust(record, m) for m in others}
         penalty = " So is Plain + ALP, which uses adversarial images only in its penalty."
         return (
             "All our networks that were trained on adversarial images are better than guessing "
-            f"under the stronger attacks.{penalty * robust.get('plain-alp', False)} "
-            f"{listed(pairing.METHODS[m] for m in others if not robust[m])} are not."
+            f"under the stronger attacks.{penalty * better.get('plain-alp', False)} "
+            f"{listed(pairing.METHODS[m] for m in others if not better[m])} are not."
         )
     trained = [method for method in pairing.ADVERSARIAL if method in pairing.methods(record)]
     robust = sum(pairing.is_robust(record, method) for method in trained)
@@ -336,8 +336,8 @@ def finding() -> str:
     found = kept()
     pgd, paired, jpeg = found["pgd"], found["pairing"], found["jpeg"]
     return (
-        f"If the attack becomes stronger, the accuracy falls from {_fall(pgd)} after training on "
-        f"images of PGD, from {_fall(paired)} with clean logit pairing, and from {_fall(jpeg)} "
+        f"If the attack becomes stronger, the accuracy falls from {_fall(pgd)} after training with "
+        f"PGD, from {_fall(paired)} with clean logit pairing, and from {_fall(jpeg)} "
         "with JPEG. These numbers are for small networks or few images."
     )
 
@@ -408,7 +408,7 @@ def costs() -> Table:
     return table(
         "Time of a training step divided by that of a training step on clean images, for two "
         f"networks on one thread ({processor}). PGD-7 is adversarial training with 7 "
-        "steps of PGD; Goodfellow is training on clean images and on images of FGSM.",
+        "steps of PGD; Goodfellow is training on clean and on FGSM adversarial images.",
         "tab-survey-costs",
         ["Training", *networks.values()],
         [
