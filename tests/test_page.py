@@ -357,4 +357,6 @@ def test_equal_reasons_stand_together_and_inconclusive_verdicts_are_explained() 
 )
 def test_why_a_verdict_is_inconclusive(change: dict[str, Any], why: str) -> None:
     entry = replace(catalogue.whole_ledger().entries[0], held=None, difference=None)
-    assert why in page._undecided(replace(entry, **change))
+    entry = replace(entry, **change, reason="")
+    assert why in page._unsure(entry)
+    assert page._unsure(replace(entry, reason="known")) == f"{page._unsure(entry)}. Known"

@@ -198,7 +198,7 @@ class Page:
         """
         verdicts = [row.verdict for row in self._compared]
         failed = self._listed("not reproduced", lambda row: row.reason)
-        unsure = self._listed("inconclusive", _undecided)
+        unsure = self._listed("inconclusive", _unsure)
         other = verdicts.count("other setting")
         if not {"reproduced", "not reproduced", "inconclusive"} & set(verdicts):
             return Markdown(
@@ -425,7 +425,7 @@ def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:
         "The page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
     )
     if "derived" in kinds:
-        sentences.append("*Derived* numbers follow from numbers or formulas of the paper.")
+        sentences.append("*Derived* numbers follow from numbers, formulas or data of the paper.")
     if rest:
         more = "number, which was" if rest == 1 else "numbers, which were"
         sentences.append(f"The ledger lists {rest} more target {more} not measured.")
@@ -452,8 +452,16 @@ def _ours(entry: ledger.Entry) -> tuple[str, str]:
     return ours, f"{low} to {high}"
 
 
+def _unsure(entry: ledger.Entry) -> str:
+    """Return why the verdict on a number of the paper is inconclusive, followed by our explanation
+    if there is one.
+    """
+    why, reason = _undecided(entry), entry.reason
+    return f"{why}. {reason[:1].upper()}{reason[1:]}" if reason else why
+
+
 def _undecided(entry: ledger.Entry) -> str:
-    """Return why the verdict on a number of the paper is inconclusive."""
+    """Return by which rule the verdict on a number of the paper is inconclusive."""
     if entry.held:
         return f"the claim {ledger.runs_in_words(*entry.held)}"
     if entry.difference is not None:

@@ -102,6 +102,11 @@ def test_the_sentences_on_szegedy(first: Record) -> None:
         for row in first.rows
     ]
     assert szegedy.transfer(replace(first, rows=tuple(many))).startswith("In 18 of the 30 pairs")
+    # Four of the clean errors, 0.5 to 10.5 %, are above the 4 % under noise.
+    assert "For 4 of 6 networks, the error under this noise is smaller" in text
+    assert "is for 20 images, and the second for 400" in text
+    noisy = [replace(r, value=50.0) if r.name == "transfer error" else r for r in first.rows]
+    assert "noise helps" not in szegedy.transfer(replace(first, rows=tuple(noisy)))
     assert numbers(szegedy.smaller(first)) == [3, 6, 0.0001, 52, 0.01, 40, 1, 36]
     assert numbers(szegedy.training_images(first).replace("FC100-100-10", ""))[-2:] == [4, 1]
     text = szegedy.amplified(first)
@@ -184,19 +189,16 @@ def words(text: str) -> str:
 
 
 def test_the_answer_on_pairing(whole: Record) -> None:
-    """It is from the best record with clean logit pairing, on all images of each attack."""
+    """It is from the best record with clean logit pairing, on the images of both attacks."""
     found = words(pairing.answer([record("paper", ["plain"]), whole, record("quick", ["clp"])]))
     assert found.startswith("They only make weak attacks fail: with clean logit pairing")
-    assert numbers(found) == [79.5, 11.5, 62.4, 4.1]
+    assert numbers(found) == [79.5, 11.5, 400, 62.4, 4.1]
     rows = [
         replace(row, value=70, images=1000) if row.setting.get("attack") == "baseline" else row
         for row in whole.rows
     ]
     more = replace(whole, rows=tuple(rows))
-    assert numbers(words(pairing.answer([more])))[:2] == [70, 11.5]
-    below = words(pairing.others([more]))
-    assert "PGD on 1,000 test images, and the stronger attacks on the first 400" in below
-    assert "On the first 400 images, the accuracy under PGD is 79.5 %." in below
+    assert numbers(words(pairing.answer([more]))) == [79.5, 11.5, 400, 62.4, 4.1]
     rows = [replace(row, value=1) if row.name == "fall" else row for row in whole.rows]
     low = replace(whole, rows=tuple(rows))
     assert words(pairing.answer([low])).startswith("They do not make our networks robust: ")
@@ -212,8 +214,8 @@ def test_the_sentences_below_the_answer(whole: Record) -> None:
         for row in whole.rows
     ]
     found = words(pairing.others([record("paper", ["clp"]), replace(whole, rows=tuple(rows))]))
-    assert "answer are for the paper's network on MNIST (2 trainings; PGD on 400 test" in found
-    assert "This is a network with a quarter of the paper's widths on MNIST" in found
+    assert "answer are for the paper's network on MNIST (2 trainings)." in found
+    assert "This is a network with a quarter of the paper's widths on MNIST (2 trainings)." in found
     assert found.endswith("So our networks do not decide whether only the penalties fail.")
     alone = pairing.others([record("quick", ["clp"])])
     assert "squeezing" not in alone and "embedded digits" in alone
@@ -251,8 +253,9 @@ def test_a_network_that_never_looked_robust_cannot_fall(whole: Record) -> None:
             value = 1
         rows.append(replace(row, value=value))
     text = words(pairing.others([replace(whole, rows=tuple(rows))]))
-    assert "under PGD is 10.0 %, which is not clearly better than guessing." in text
-    assert "4.0 % under several stronger attacks" in text and "hardly falls" in text
+    assert "10.0 % under PGD and 4.0 % under several stronger attacks" in text
+    assert "This accuracy under PGD is not clearly better than guessing." in text
+    assert "hardly falls" in text and "not clearly better" not in pairing.others([whole])
 
 
 def test_embedded_data_count_only_alone(whole: Record) -> None:
@@ -288,36 +291,28 @@ def test_what_the_verdict_on_loss_surfaces_compares(whole: Record) -> None:
     assert "does not test the paper's claim" in pairing.surface_claim(whole)
     claim = Row(0.25, "ratio", pairing.BUMPY, "", 0, holds=False)
     text = pairing.surface_claim(replace(whole, rows=(*whole.rows, claim)))
-    assert numbers(text) == [100, 0.25, 0.38, 0.5, pairing.ROUGHER, 0.25, 2, 3, 4]
+    assert numbers(text) == [100, 0.25, 0.38, 0.5, pairing.ROUGHER, 0.25, 20, 2, 3, 4]
     assert pairing.MASKED == pairing_study.MASKED
     sizes = {name: own["mnist"].surfaces for name, own in pairing_study.SETTINGS.items()}
     assert sizes == pairing.SURFACES
 
 
-def test_a_rougher_loss_surface_exceeds_the_margin(whole: Record) -> None:
-    """Made up: plain has a roughness of 0.01, CLP of 0.02 and LSQ of 0.03."""
+def test_no_loss_surface_is_called_rougher(whole: Record) -> None:
+    """Made up: plain has a roughness of 0.01, CLP of 0.02 and LSQ of 0.03. The record has no
+    interval.
+    """
     text = pairing.rougher(whole)
-    assert text.endswith("By this rule, the loss surface is rougher with CLP and LSQ.")
-    assert numbers(text) == [2, 3, pairing.ROUGHER, 20]
-    near = {"plain": 0.01, "clp": 0.0109, "lsq": 0.0111}
-    rows = [
-        replace(row, value=near[str(row.setting["network"])])
-        if row.name == "roughness" and row.setting["network"] in near
-        else row
-        for row in whole.rows
-    ]
-    assert pairing.rougher(replace(whole, rows=tuple(rows))).endswith("is rougher with LSQ.")
-    same = [replace(row, value=0.01) if row.name == "roughness" else row for row in whole.rows]
-    assert pairing.rougher(replace(whole, rows=tuple(same))).endswith("is not rougher.")
+    assert text.endswith("so we do not say which surface is rougher.")
+    assert numbers(text) == [2, 3, 20]
     assert "cannot compare" in pairing.rougher(record("paper", ["clp", "lsq"]))
 
 
 def test_trainings_of_different_length_do_not_show_what_a_penalty_does() -> None:
     """Made up; without short trainings, no sentence names their ratios."""
     text = pairing.rougher(record("paper", ["plain", "clp", "lsq", "clp-short", "lsq-short"]))
-    assert numbers(text) == [2, 3, pairing.ROUGHER, 20, 10, 100, 10, 4, 5]
+    assert numbers(text) == [2, 3, 20, 10, 100, 10, 4, 5]
     without = pairing.rougher(record("paper", ["plain", "clp", "lsq"]))
-    assert numbers(without) == [2, 3, pairing.ROUGHER, 20, 10, 100]
+    assert numbers(without) == [2, 3, 20, 10, 100]
     for each in (text, without):
         assert each.endswith("do not show how the penalties alone change the roughness.")
     own = pairing_study.SETTINGS["paper"]["mnist"]
@@ -329,15 +324,6 @@ def test_the_best_single_attack(whole: Record) -> None:
     """Made up: the only single attack leaves 50.5 % of the images of each network."""
     assert numbers(pairing.alone(whole)) == [50.5, 11.5, 50.5, 12.5]
     assert pairing.alone(record("paper", ["plain"])) == ""
-
-
-def test_the_falls_on_the_same_images(whole: Record) -> None:
-    """Without a row on the claim, the sentences are left out."""
-    assert pairing.fall_claims(whole) == ""
-    start = "survey/mosbach-mnist/claim"
-    claims = [Row(11, "percent", f"{start}/{m}-falls", "", 0, 400) for m in pairing.FALLEN]
-    text = pairing.fall_claims(replace(whole, rows=(*whole.rows, *claims)))
-    assert numbers(text) == [400, 400, 400, 68, 66]
 
 
 def test_the_figures_of_pairing(whole: Record) -> None:

@@ -133,11 +133,9 @@ def with_failed_pgd(record: Record) -> Record:
 
 def test_fast_answer(single: Record) -> None:
     """FGSM with a random start has two seeds; a reference that learned nothing is named."""
-    assert numbers(fast.answer(single))[:3] == [78.5, 88.77, 88]
+    assert numbers(fast.answer(single))[:4] == [2, 78.5, 88.77, 88]
     assert numbers(fast.under_autoattack(single)) == [77.5, 82.93, 300]
-    text = fast.compared(single)
-    assert numbers(text) == [50, 78.5, 2, 88, 68, 300, 0.3]
-    assert numbers(fast.reference([single])) == [58, 300, 60, 78.5]
+    assert numbers(fast.reference([single])) == [300, 58, 57, 2, 78.5, 77.5]
     failed = fast.reference([with_failed_pgd(single)])
     assert numbers(failed)[-2:] == [12, 1000] and failed.endswith("no working reference.")
 
@@ -161,8 +159,14 @@ def test_fast_tables(single: Record) -> None:
 def test_fast_sentences_and_figure(single: Record) -> None:
     """At radius 0.3 the accuracy falls by 10 points, which is too little; at 0.2 by 45."""
     told = fast.collapse(single)
-    assert numbers(told) == [0.2, 2, 3, 50, 5, 60, 90, 0.3, 40, 20, 500]
+    assert numbers(told) == [0.2, 2, 3, 50, 5, 60, 90, 0.3, 50, 1, 40, 50, 60, 20, 500]
     assert told.startswith("Yes, at radius 0.2:")
+    for change, end in (
+        ({"mnist/fgsm/0.3/pgd": [50, 60]}, "PGD is highest after the last epoch (60.0 %)."),
+        ({"mnist/fgsm/0.3/pgd": [50, 20], "mnist/fgsm/0.3/fgsm": [60, 50]}, "does not rise."),
+    ):
+        other = fast.collapse(replace(single, arrays={**single.arrays, **change}))
+        assert f"{end} All of these" in other
     low = {"mnist/fgsm/0.2/pgd": [0, 0, 0], "mnist/n-fgsm/0.2/pgd": [4.5, 0, 0]}
     failed = replace(single, arrays={**single.arrays, **low})
     told = fast.collapse(failed)
@@ -201,8 +205,13 @@ def test_the_second_data_set_of_a_record(single: Record) -> None:
     assert printed[1] == [83.81, 46.06] and printed[3] == [87.3, 45.8]
     assert "eps 8/255" in fast.radii(version_of(both), "cifar10").markdown
     assert fast.overfitted(both, "cifar10") == [8]
-    assert numbers(fast.peaks([single, both])) == [10, 30, 2, 0, 200]
-    assert fast.peaks([single]) == ""
+    assert body(fast.peaks(version_of(both))) == [["FGSM", "30.0 (2)", "0.0 (3)", "0.0 (3)"]]
+    told = fast.overfits([single, both])
+    assert told.startswith("Only with FGSM does") and numbers(told) == [20]
+    low = {**curves, "cifar10/fgsm/8/pgd": [0, 15, 0]}
+    told = fast.overfits([replace(both, arrays=low)])
+    assert told.startswith("With no method does") and numbers(told) == [20, 1, 1, 15]
+    assert fast.overfits([single]) == ""
     rows = tuple(row for row in both.rows if row.setting.get("set") == "cifar10")
     alone = replace(both, rows=rows)
     assert fast.collapse(alone).startswith("Yes, at radius 8/255: from epoch 2 to epoch")

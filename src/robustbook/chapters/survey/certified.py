@@ -90,7 +90,7 @@ def _with_printed(record: Record, radius: float) -> str:
 
 def curves(records: Sequence[Record]) -> Figure:
     """Draw the certified accuracy against the l2 radius, with a curve for each standard deviation
-    of the noise. Pale curves show the accuracies that the paper prints.
+    of the noise. Pale curves show the accuracies from the authors' released data.
     """
     record = measured(records)
     radii = array(record, "radii")
@@ -109,12 +109,14 @@ def curves(records: Sequence[Record]) -> Figure:
 
 def printed_beside(version: Version) -> Table:
     """Return the paper's table with a row for each radius. In every cell of the table, the number
-    printed in the paper stands before our number.
+    from the authors' released data stands before our number.
     """
     record = version.record
     return table(
         f"{version.heading}: {_network(record)}, {_images(record)}. Certified accuracy in per "
-        f"cent, printed / **ours**{ranges(record)}. A number alone is ours.",
+        f"cent, the authors' / **ours**{ranges(record)}. The authors' numbers are computed from "
+        "their released certification data, and agree with the two digits that the paper prints. "
+        "A number alone is ours.",
         f"tab-survey-certified-{version.tag}",
         ["l2 radius", *(f"sigma {sigma:g}" for sigma in sigmas(record))],
         [[f"{r:g}", *(_cell(record, sigma, r) for sigma in sigmas(record))] for r in RADII],

@@ -343,7 +343,8 @@ def accuracies(version: Version) -> Table:
     return table(
         f"{version.heading}: accuracy in per cent of {network(record)}{ranges(record)}. The "
         "last column is the share of the first test images that are classified correctly under PGD "
-        "and under stronger attacks.",
+        "and under stronger attacks. It is on fewer images, so it can be larger than the accuracy "
+        "under PGD alone.",
         f"tab-survey-denoising-accuracies-{version.tag}",
         [
             "Blocks",
@@ -481,8 +482,7 @@ def _pictured(record: Record) -> Record | None:
 
 def near_identity(record: Record) -> str:
     """Return sentences that state how much the trained Gaussian block of the post's second picture
-    changes its input. Further sentences are about the noise at all other blocks. Return "" if the
-    feature maps before and after this block are not stored.
+    changes its input. Return "" if the feature maps before and after this block are not stored.
     """
     pictured = _pictured(record)
     if pictured is None:
@@ -498,7 +498,7 @@ def near_identity(record: Record) -> str:
     )
     if little:
         text += " In this channel, the change is too small to show what the block's filter does."
-    return f"{text} {_factors(record)}"
+    return text
 
 
 def noise_factors(record: Record, names: Iterable[str]) -> dict[str, list[float]]:
@@ -512,13 +512,11 @@ def noise_factors(record: Record, names: Iterable[str]) -> dict[str, list[float]
     return found
 
 
-def _factors(record: Record) -> str:
-    """Return sentences that state by which factors blocks with and without a filter multiply the
-    relative noise, for the stage with the largest change. They also name the stages at which the
-    factors of both kinds of blocks have separate ranges.
+def _overlap(record: Record) -> str:
+    """Return a sentence that names the stages at which the factors of `noise_factors` have separate
+    ranges for blocks with and without a filter.
     """
     filters, null = noise_factors(record, FILTERS), noise_factors(record, ["null"])
-    most = max(filters, key=lambda stage: max(abs(f - 1) for f in filters[stage] + null[stage]))
     distinct = [
         stage.removeprefix("stage")
         for stage, found in filters.items()
@@ -527,12 +525,7 @@ def _factors(record: Record) -> str:
     overlap = "overlap after every stage, so we see no effect of the filters"
     if distinct:
         overlap = f"do not overlap after stage {listed(distinct)}"
-    return (
-        "For all other blocks, the stored results contain only the relative noise. Those after "
-        f"stage {most.removeprefix('stage')} change it most: with a filter, they multiply it by "
-        f"{from_to(filters[most], '.2f')}, and without a filter by {from_to(null[most], '.2f')}. "
-        f"The ranges with and without a filter {overlap}."
-    )
+    return f"Over the networks and seeds, the ranges with and without a filter {overlap}."
 
 
 def noise(version: Version) -> Table:
@@ -569,7 +562,8 @@ def noise(version: Version) -> Table:
 def quieter(record: Record) -> str:
     """Return sentences that state by how many per cent the blocks change the relative noise of the
     feature maps, for each stage. The first word says whether every filter, no filter, or some of
-    the filters lower the noise by more than `NEAR` per cent.
+    the filters lower the noise by more than `NEAR` per cent. The last sentence compares blocks with
+    and without a filter.
     """
     changes: dict[tuple[str, str], float] = {
         (name, stage): 100 * (fmean(values(record, "ratio", variant=name, stage=stage)) - 1)
@@ -594,7 +588,7 @@ def quieter(record: Record) -> str:
         said.append(f"Blocks {words} {text}.")
     lower = [change < -NEAR for (name, _), change in changes.items() if name in FILTERS]
     word = "Yes." if all(lower) else "In part." if any(lower) else "No."
-    return minus(f"{word} {' '.join(said)}")
+    return minus(f"{word} {' '.join(said)} {_overlap(record)}")
 
 
 def _changed(percents: list[float]) -> str:

@@ -1,6 +1,7 @@
 """Compute what the page on training with one FGSM step shows (Wong et al. 2020, and N-FGSM)."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -128,7 +129,7 @@ def answer(record: Record) -> str:
     """
     name, eps = first_set(record), main_radius(record)
     random, plain = (
-        mean(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50-10")
+        values(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50-10")
         for method in ("fgsm-rs", "fgsm")
     )
     badges = of_page(
@@ -141,9 +142,9 @@ def answer(record: Record) -> str:
         },
     )
     return (
-        f"After this training on {data(record)}, the accuracy under PGD with restarts is "
-        f"{random:.1f} % ({_printed(name, 'pgd-50-10')} % in the paper), and {plain:.1f} % if the "
-        f"step starts at the image. {badges}"
+        f"After this training on {data(record)} ({seeds_in_words(len(random))}), the accuracy "
+        f"under PGD with restarts is {fmean(random):.1f} % ({_printed(name, 'pgd-50-10')} % in the "
+        f"paper), and {fmean(plain):.1f} % if the step starts at the image. {badges}"
     )
 
 
@@ -166,51 +167,38 @@ def under_autoattack(record: Record) -> str:
     )
 
 
-def compared(record: Record) -> str:
-    """Return sentences that state the accuracies under PGD of three networks: trained on FGSM with
-    and without a random start, and with N-FGSM.
-    """
-    name, eps = first_set(record), main_radius(record)
-    seeds = {
-        method: values(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50-10")
-        for method in ("fgsm-rs", "fgsm", "n-fgsm")
-    }
-    random, plain, noisy = (fmean(found) for found in seeds.values())
-    images = images_of(record, "accuracy", set=name, eps=eps, attack="pgd-50-10")
-    return (
-        f"Under PGD with 50 steps and restarts, the accuracy is {random:.1f} % after training on "
-        f"FGSM with a random start ({seeds_in_words(len(seeds['fgsm-rs']))}), {plain:.1f} % "
-        f"without the random start, and {noisy:.1f} % with N-FGSM, a later variant. The networks "
-        f"were trained on {data(record)} and tested on {images:,} images, always with radius "
-        f"{eps:g}."
-    )
-
-
 def reference(records: Sequence[Record]) -> str:
     """Return sentences about the network trained with PGD, the reference of the comparison, from
-    the first record that has one. If the network learned nothing, they say so.
+    the first record that has one. They state its accuracies under PGD and under AutoAttack, and
+    those after training on FGSM with a random start. If the network learned nothing, they say so.
     """
     found = [r for r in records if values(r, "accuracy", set=first_set(r), method="pgd")]
     if not found:
         return "No network was trained with PGD, so the comparison has no reference."
     record = found[0]
     of = {"set": first_set(record), "eps": main_radius(record)}
-    clean, pgd = (
-        mean(record, "accuracy", method="pgd", attack=attack, **of)
-        for attack in ("clean", "pgd-50-10")
-    )
+    clean = mean(record, "accuracy", method="pgd", attack="clean", **of)
     if clean < GUESSING:
         images = images_of(record, "accuracy", method="pgd", attack="clean", **of)
         return (
             f"The network trained with PGD learned nothing: it classifies {clean:.1f} % of "
             f"{images:,} clean images correctly. So the comparison has no working reference."
         )
-    random = mean(record, "accuracy", method="fgsm-rs", attack="pgd-50-10", **of)
+    both = {
+        method: [
+            values(record, "accuracy", method=method, attack=attack, **of)
+            for attack in ("pgd-50-10", "autoattack")
+        ]
+        for method in ("pgd", "fgsm-rs")
+    }
+    (pgd, auto), (weak, low) = ([fmean(each) for each in found] for found in both.values())
+    runs, others = (seeds_in_words(len(found[0])) for found in both.values())
     images = images_of(record, "accuracy", method="pgd", attack="pgd-50-10", **of)
     return (
-        f"As a reference, a network trained with PGD on {data(record)} has an accuracy of "
-        f"{pgd:.1f} % under the same attack ({images:,} images) and of {clean:.1f} % on clean "
-        f"images. FGSM with a random start gives {random:.1f} % there."
+        f"As a reference, we trained a network with PGD on {data(record)} ({runs}). On the first "
+        f"{images:,} test images, its accuracy is {pgd:.1f} % under PGD with restarts, and "
+        f"{auto:.1f} % under AutoAttack. After training on FGSM with a random start ({others}), "
+        f"the two accuracies are {weak:.1f} and {low:.1f} %."
     )
 
 
@@ -243,26 +231,59 @@ def cifar10(records: Sequence[Record]) -> str:
     )
 
 
-def peaks(records: Sequence[Record]) -> str:
-    """Return a sentence that states for each training method on CIFAR-10, at the main radius, the
-    highest accuracy under PGD after any epoch, and that after the last epoch. Return "" if no
+def peaks(version: Version) -> Table:
+    """Return a table with a row for each training method on CIFAR-10, at the main radius: the
+    highest accuracy under PGD after any epoch, the lowest after a later epoch than the first, and
+    that after the last epoch.
+    """
+    record = version.record
+    eps = main_radius(record, "cifar10")
+    rows = []
+    for method, (words, _) in METHODS.items():
+        key = f"cifar10/{method}/{eps:g}/pgd"
+        if key in record.arrays:
+            pgd = array(record, key)
+            ends = max(pgd), min(pgd[1:])
+            at = [
+                f"{end:.1f} ({pgd.index(end, first_) + 1})"
+                for end, first_ in zip(ends, (0, 1), strict=True)
+            ]
+            rows.append([words, *at, f"{pgd[-1]:.1f} ({len(pgd)})"])
+    return table(
+        f"{version.heading}: accuracy in per cent under PGD with 10 steps at radius {eps:g}/255, "
+        f"on {FOLLOWED[record.profile, 'cifar10']} test images of CIFAR-10, followed in brackets "
+        "by the epoch. *Lowest*: the smallest accuracy after the first epoch. If several epochs "
+        "have this accuracy, the table has the first of them.",
+        f"tab-survey-fast-peaks-{version.tag}",
+        ["Training", "Highest", "Lowest", "Last"],
+        rows,
+    )
+
+
+def overfits(records: Sequence[Record]) -> str:
+    """Return sentences that name the training methods on CIFAR-10 that end in catastrophic
+    overfitting (see `overfitted`), at the main radius. They also say for how many methods the
+    accuracy under PGD is always below `FALL`, so that it cannot fall by as much. Return "" if no
     record has this data set.
     """
     record = first(records, "accuracy", set="cifar10")
     if record is None:
         return ""
     eps = main_radius(record, "cifar10")
-    told = []
-    for method, (words, _) in METHODS.items():
-        key = f"cifar10/{method}/{eps:g}/pgd"
-        if key in record.arrays:
-            pgd = array(record, key)
-            best = pgd.index(max(pgd)) + 1
-            told.append(f"{words} {max(pgd):.1f} (epoch {best}) and {pgd[-1]:.1f} %")
-    return (
-        "The highest accuracy under PGD with 10 steps after any epoch, and that after the last "
-        f"epoch, are: {'; '.join(told)} ({FOLLOWED[record.profile, 'cifar10']} images)."
+    keys = {method: f"cifar10/{method}/{eps:g}/pgd" for method in METHODS}
+    found = {m: max(array(record, key)) for m, key in keys.items() if key in record.arrays}
+    seen = [METHODS[m][0] for m in found if eps in overfitted(record, "cifar10", m)]
+    low = [highest for highest in found.values() if highest < FALL]
+    told = (
+        f"{f'Only with {listed(seen)}' if seen else 'With no method'} does the accuracy under PGD "
+        f"fall by {FALL:.0f} points or more while that under FGSM rises."
     )
+    if low:
+        told += (
+            f" With {len(low)} of the {len(found)} methods, it is at most {max(low):.1f} % after "
+            "every epoch, so it cannot fall this far."
+        )
+    return told
 
 
 def _with_epochs(record: Record, method: str, eps: float) -> str:
@@ -314,6 +335,8 @@ def epochs(record: Record, data_set: str = "") -> Figure:
     """
     name = data_set or first_set(record)
     eps = main_radius(record, name)
+    drawn = [array(record, key) for key in record.arrays if key.startswith(f"{name}/")]
+    top = 10 * ceil(max(map(max, drawn)) / 10)
     panels = []
     for radius in dict.fromkeys([eps, *overfitted(record, name)]):
         for attack, words in TESTED.items():
@@ -328,7 +351,7 @@ def epochs(record: Record, data_set: str = "") -> Figure:
             title = f"radius {radius:g}{unit(name)}, {words}"
             y_label = f"accuracy on {images} images (%)"
             panels.append(
-                Panel(title, "epochs of training", y_label, curves, {}, limits=(-3.0, 103.0))
+                Panel(title, "epochs of training", y_label, curves, {}, limits=(-3.0, top + 3.0))
             )
     return figures.lines(panels, columns=2, height=2.8)
 
@@ -411,24 +434,26 @@ def printed_beside(version: Version, data_set: str = "") -> Table:
     )
 
 
-def overfitted(record: Record, data_set: str = "") -> list[float]:
-    """Return the radii at which training on FGSM without a random start ends in catastrophic
-    overfitting: the accuracy under PGD falls by `FALL` points or more after its highest value, and
-    the accuracy under FGSM rises.
+def overfitted(record: Record, data_set: str = "", method: str = "fgsm") -> list[float]:
+    """Return the radii at which a training method, by default FGSM without a random start, ends in
+    catastrophic overfitting: the accuracy under PGD falls by `FALL` points or more after its
+    highest value, and the accuracy under FGSM rises.
     """
     found = []
-    for radius, fgsm, pgd in _followed(record, data_set or first_set(record)):
+    for radius, fgsm, pgd in _followed(record, data_set or first_set(record), method):
         if max(pgd) - pgd[-1] >= FALL and fgsm[-1] > fgsm[pgd.index(max(pgd))]:
             found.append(radius)
     return found
 
 
-def _followed(record: Record, name: str) -> list[tuple[float, list[float], list[float]]]:
-    """Return for each radius of training on FGSM without a random start the accuracies after each
-    epoch, under FGSM and under PGD; ``name`` is the data set.
+def _followed(
+    record: Record, name: str, method: str
+) -> list[tuple[float, list[float], list[float]]]:
+    """Return for each radius of a training method the accuracies after each epoch, under FGSM and
+    under PGD; ``name`` is the data set.
     """
-    radii_ = sorted(settings(record, "accuracy", "eps", set=name, method="fgsm"))
-    keys = {radius: f"{name}/fgsm/{radius:g}" for radius in radii_}
+    radii_ = sorted(settings(record, "accuracy", "eps", set=name, method=method))
+    keys = {radius: f"{name}/{method}/{radius:g}" for radius in radii_}
     return [
         (radius, array(record, f"{key}/fgsm"), array(record, f"{key}/pgd"))
         for radius, key in keys.items()
@@ -445,7 +470,7 @@ def collapse(record: Record) -> str:
     seen, kept = [], []
     failed: dict[float, tuple[float, float]] = {}
     overfits = overfitted(record, name)
-    for radius, fgsm, pgd in _followed(record, name):
+    for radius, fgsm, pgd in _followed(record, name, "fgsm"):
         best = pgd.index(max(pgd))
         if radius in overfits:
             seen.append(
@@ -456,9 +481,18 @@ def collapse(record: Record) -> str:
         elif max(pgd) < FALL:
             failed[radius] = max(pgd), fgsm[-1]
         else:
+            small = max(pgd) - pgd[-1] < FALL
+            why = (
+                f"the fall is less than {FALL:.0f} points" if small else "the latter does not rise"
+            )
             kept.append(
-                f"At radius {radius:g}{each}, the accuracy under PGD is {pgd[-1]:.1f} % after the "
-                f"last epoch, less than {FALL:.0f} percentage points below its highest value."
+                f"At radius {radius:g}{each}, the accuracy under PGD falls from {pgd[best]:.1f} % "
+                f"(epoch {best + 1}) to {pgd[-1]:.1f} %, and that under FGSM changes from "
+                f"{fgsm[best]:.1f} to {fgsm[-1]:.1f} %. We do not count this as catastrophic "
+                f"overfitting, because {why}."
+                if pgd[-1] < max(pgd)
+                else f"At radius {radius:g}{each}, the accuracy under PGD is highest after the "
+                f"last epoch ({pgd[-1]:.1f} %)."
             )
     told = seen or ["No fall was seen."]
     if failed:

@@ -1,5 +1,5 @@
 """Compute what the page on Goodfellow, Shlens and Szegedy (2015) shows: errors under FGSM, before
-and after training on images of FGSM.
+and after training on FGSM adversarial images.
 """
 
 from collections.abc import Mapping
@@ -97,7 +97,7 @@ def answer(record: Record) -> str:
 
 def lowered(record: Record) -> str:
     """Return sentences that compare two errors under FGSM: after training on clean images alone,
-    and after training with the adversarial loss, on clean images and on images of FGSM. The
+    and after training with the adversarial loss, on clean and on FGSM adversarial images. The
     sentences also state the error under PGD after training with the adversarial loss.
     """
     plain, trained, pgd = (

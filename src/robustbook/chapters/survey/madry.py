@@ -20,7 +20,7 @@ from robustbook.chapters.published import (
     tolerance,
     values,
 )
-from robustbook.chapters.wording import beside, listed, ranges, spread_or
+from robustbook.chapters.wording import beside, from_to, listed, ranges, spread_or
 from robustbook.figures import LOOKS, Curve, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
@@ -109,12 +109,8 @@ PRINTED_PASSES = 100_000 * 50 * 41
 """The number of forward and backward passes in the paper's training: the product of the number of
 training steps, the number of images in a step, and one more than the number of PGD steps.
 """
-CLOSE = 0.5
-"""The losses on one image count as similar if their range is less than this fraction of the range
-of the images' mean losses.
-"""
 MARKS = {"printed": LOOKS["none"], "ours": LOOKS["adv"]}
-TRAININGS = {"natural": "on clean images", "fgsm": "on FGSM's images", "pgd": "on PGD's images"}
+TRAININGS = {"natural": "on clean images", "fgsm": "with FGSM", "pgd": "with PGD"}
 
 
 def network(record: Record) -> str:
@@ -136,7 +132,7 @@ def answer(record: Record) -> str:
     badges = of_page(
         "survey/madry",
         {
-            "trained on PGD's images": "/madry-table-1/",
+            "trained with PGD": "/madry-table-1/",
             "trained on clean images": "/naturally-trained/",
         },
     )
@@ -204,7 +200,7 @@ def attacks(record: Record) -> Figure:
         words: _marks(record, "natural", attack, NATURAL.get(attack))
         for attack, (words, _) in TESTS.items()
     }
-    shown = {"trained on PGD's images": defended, "trained on clean images": natural}
+    shown = {"trained with PGD": defended, "trained on clean images": natural}
     figure = figures.strips(shown, MARKS, "accuracy (%)", own_rows=True)
     for axis in figure.axes:  # the same scale for both panels
         axis.set_xlim(-3, 103)
@@ -244,7 +240,8 @@ def printed_beside(version: Version) -> Table:
         f"{version.heading}: accuracy in per cent of the adversarially trained network A, printed "
         f"/ **ours**{ranges(record)}. The attack uses the gradients of A itself, of an "
         "independently trained copy A', or of another architecture B. We used the first images of "
-        "the test set. So rows with different numbers of images cannot be compared exactly.",
+        "the test set. So rows with different numbers of images cannot be compared exactly. In the "
+        "last row, an image counts as correct only if all attacks of this row fail.",
         f"tab-survey-madry-{version.tag}",
         ["Gradients of", "Attack", "Our images", "Accuracy"],
         rows,
@@ -348,38 +345,6 @@ def _schedules(record: Record) -> dict[str, str]:
     return {k: told[k] for k in told if settings(record, "accuracy", "steps", schedule=k)}
 
 
-def schedule_curve(record: Record) -> Figure:
-    """Draw the accuracy of network A against the number of training steps, on clean images and
-    under PGD. There is a curve for each training schedule, and a dotted line at the accuracy that
-    the paper prints for its 100,000 steps.
-    """
-    looks = ("adv", "none", "rse", "distill")
-    steps = sorted(settings(record, "accuracy", "steps"))
-    panels = []
-    for attack, (words, target) in REACHED.items():
-        curves = {}
-        for (kind, name), look in zip(_schedules(record).items(), looks, strict=False):
-            own = sorted(settings(record, "accuracy", "steps", schedule=kind))
-            found = [values(record, "accuracy", schedule=kind, steps=n, attack=attack) for n in own]
-            seeds = [list(seed) for seed in zip(*found, strict=True)]
-            curves[name] = Curve([float(n) for n in own], seeds, LOOKS[look])
-        there = printed(target)
-        assert there is not None
-        panels.append(
-            Panel(
-                words,
-                "training steps",
-                "accuracy (%)",
-                curves,
-                {"the paper's 100,000 steps": there},
-                log=True,
-                ticks=[float(n) for n in steps],
-                limits=(-3.0, 103.0),
-            )
-        )
-    return figures.lines(panels, columns=2, height=2.8)
-
-
 def shortest(record: Record) -> str:
     """Return a sentence that names the shortest training schedule that reaches the printed
     accuracies, on clean images and under PGD, up to their tolerances. If there is none, return
@@ -418,9 +383,9 @@ def shortest(record: Record) -> str:
         for a in REACHED
     )
     return (
-        "None of our schedules reaches both printed accuracies, up to the tolerances. After the "
-        f"longest one, *{names[kind]}* with {steps:,} training steps, the accuracies are below the "
-        f"printed ones by {told}."
+        "We did not find how many steps are needed. After the longest of our schedules, "
+        f"*{names[kind]}* with {steps:,} training steps, the accuracies are below the printed ones "
+        f"by {told}."
     )
 
 
@@ -436,8 +401,8 @@ def masking(record: Record) -> str:
     images = images_of(record, "accuracy", source="white", attack="square")
     told = (
         f"On the same {images:,} images, {square:.1f} % are classified correctly under Square, "
-        f"{pgd:.1f} % under PGD with 100 steps and restarts, and {margin:.1f} % under this PGD on "
-        "the margin. Square uses no gradient. "
+        f"{pgd:.1f} % under PGD with 100 steps and restarts, and {margin:.1f} % under PGD with the "
+        "margin as loss, otherwise the same. Square uses no gradient. "
     )
     if square < min(pgd, margin):
         fewer = (min(pgd, margin) - square) * images / 100
@@ -454,7 +419,7 @@ def masking(record: Record) -> str:
 
 def starts(record: Record) -> Figure:
     """Draw the losses that PGD reaches from many random starts, with one row for each image."""
-    titles = {"natural": "trained on clean images", "adversarial": "trained on PGD's images"}
+    titles = {"natural": "trained on clean images", "adversarial": "trained with PGD"}
     found = {
         title: {
             f"image {i + 1}": {"losses": losses}
@@ -466,39 +431,39 @@ def starts(record: Record) -> Figure:
 
 
 def concentration(record: Record) -> str:
-    """Return sentences that answer whether PGD reaches similar losses from all random starts. For
-    each network, they compare the range of the losses on one image, averaged over the images, with
-    the range of the images' mean losses (see `CLOSE`).
+    """Return sentences that say on which network PGD reaches more similar losses from its random
+    starts, by two measures. Both divide the range of the losses on one image: the first by the
+    range of the images' mean losses, and the second by the mean loss of the image itself.
     """
-    said, smaller = [], []
-    for kind, words in (("adversarial", "on PGD's images"), ("natural", "on clean images")):
+    said, both = [], []
+    for kind, words in (("adversarial", "with PGD"), ("natural", "on clean images")):
         each = array(record, f"losses/{kind}")
-        within = fmean(max(losses) - min(losses) for losses in each)
+        ranges_ = [max(losses) - min(losses) for losses in each]
         means = [fmean(losses) for losses in each]
-        ratio = within / (max(means) - min(means))
-        smaller.append(ratio < CLOSE)
+        ratio = fmean(ranges_) / (max(means) - min(means))
+        own = [100 * range_ / middle for range_, middle in zip(ranges_, means, strict=True)]
+        both.append((ratio, fmean(own)))
         said.append(
             f"On the network trained {words}, the losses on one image have a range of "
-            f"{within:.2f} on average. The mean losses of the images lie between {min(means):.2f} "
-            f"and {max(means):.2f}, so the ratio is {ratio:.2f}."
+            f"{fmean(ranges_):.3g} on average. This is {ratio:.2f} times the range of the images' "
+            f"mean losses, which lie between {min(means):.3g} and {max(means):.3g}. Divided by the "
+            f"mean loss of the image itself, the range is {from_to(own, '.0f')} %."
         )
-    names = ("trained on PGD's images", "trained on clean images")
-    head = "Yes, on both networks."
-    if not any(smaller):
-        head = "No, on neither network."
-    elif not all(smaller):
-        head = f"In our run, they do so only on the network {names[smaller.index(True)]}."
-    rule = (
-        "We call the losses on one image similar if their range is less than "
-        f"{CLOSE:g} times the range of the images' mean losses."
-    )
-    return " ".join([head, rule, *said])
+    first_, second = (trained < natural for trained, natural in zip(*both, strict=True))
+    names = {True: "trained with PGD", False: "trained on clean images"}
+    head = f"By both measures, the losses are more similar on the network {names[first_]}."
+    if first_ != second:
+        head = (
+            "The answer depends on the measure. By the first one below, the losses are more "
+            f"similar on the network {names[first_]}, and by the second on that {names[second]}."
+        )
+    return " ".join([head, *said, f"From {len(each)} images, we draw no conclusion."])
 
 
 def fgsm_trained(record: Record) -> str:
-    """Return sentences on the networks of each width that were trained on images of FGSM: their
+    """Return sentences on the networks of each width that were trained with FGSM: their
     accuracies on clean images, under FGSM, and under PGD. They also state the widths at which these
-    networks are better under PGD than networks trained on PGD's images, and the widths with signs
+    networks are better under PGD than networks trained with PGD, and the widths with signs
     of label leaking.
     """
     units = _units(record, "fgsm")
@@ -507,14 +472,14 @@ def fgsm_trained(record: Record) -> str:
     better = [u for u, own, there in zip(units, pgd, other, strict=True) if own > there]
     leak = [u for u, before, after in zip(units, clean, fgsm, strict=True) if after > before]
     told = (
-        f"With {listed(units)} hidden units, the networks trained on FGSM's images have accuracies "
+        f"With {listed(units)} hidden units, the networks trained with FGSM have accuracies "
         f"of {_told(fgsm)} % under FGSM, but of {_told(pgd)} % under PGD (clean images: "
         f"{_told(clean)} %)."
     )
     if better:
         told += (
-            f" With {listed(better)} units, training on FGSM's images gives a higher accuracy "
-            "under PGD than training on PGD's images with the same number of training steps."
+            f" With {listed(better)} units, training with FGSM gives a higher accuracy under PGD "
+            "than training with PGD, for the same number of training steps."
         )
     if leak:
         told += (
@@ -525,8 +490,8 @@ def fgsm_trained(record: Record) -> str:
 
 
 def capacity_in_words(record: Record) -> str:
-    """Return sentences that state the accuracies of the networks of each width that were trained on
-    PGD's images, and whether the accuracy under PGD rises with the width.
+    """Return sentences that state the accuracies of the networks of each width that were trained
+    with PGD, and whether the accuracy under PGD rises with the width.
     """
     units = _units(record, "pgd")
     clean, _, pgd = (_by_width(record, "pgd", attack) for attack in TESTS)
@@ -538,11 +503,11 @@ def capacity_in_words(record: Record) -> str:
         else "The accuracy under PGD does not rise with every increase of the width"
     )
     return (
-        f"With {listed(units)} hidden units, the networks trained on PGD's images have accuracies "
+        f"With {listed(units)} hidden units, the networks trained with PGD have accuracies "
         f"of {_told(pgd)} % under PGD (clean images: {_told(clean)} %). "
         f"{trend}, and there is only {runs} of each width. So the figure "
         f"{'cannot confirm' if seeds == 1 else 'only suggests'} the paper's statement that "
-        "training on PGD's images needs wide networks."
+        "training with PGD needs wide networks."
     )
 
 

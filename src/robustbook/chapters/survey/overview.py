@@ -14,8 +14,9 @@ from robustbook.chapters.published import (
     mean,
     record_of,
     records_of,
+    without_quick,
 )
-from robustbook.chapters.wording import from_to
+from robustbook.chapters.wording import from_to, listed
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 
@@ -134,14 +135,14 @@ CLAIMS = (
         "Szegedy et al. 2013",
     ),
     Claim(
-        "Training on clean images and FGSM's images makes networks robust (Goodfellow et al. 2015)",
+        "Training on clean and adversarial images makes networks robust (Goodfellow et al. 2015)",
         "goodfellow",
         ("goodfellow",),
         of_best(_goodfellow, f"{PAPER}/goodfellow"),
         "Goodfellow's loss",
     ),
     Claim(
-        "Training on images of PGD makes networks robust (Madry et al. 2018)",
+        "Adversarial training with PGD makes networks robust (Madry et al. 2018)",
         "madry",
         ("madry-table-1", "madry-mnist"),
         of_best(_madry, f"{PAPER}/madry"),
@@ -195,8 +196,7 @@ CLAIMS = (
 @dataclass(frozen=True)
 class Kept:
     """The accuracies in per cent of one network with a defense, under a weak attack and under a
-    strong attack. The field ``network`` names the network, its data and, if they differ between the
-    attacks, the numbers of test images.
+    strong attack on the same images. The field ``network`` names the network and its data.
     """
 
     weak: float
@@ -208,7 +208,7 @@ def kept() -> dict[str, Kept]:
     """Return for each of four defenses the accuracies of a network with this defense, under a weak
     attack and under a strong attack.
 
-    The keys of the dict are ``pgd`` (training on images of PGD), ``pairing`` (clean logit pairing),
+    The keys of the dict are ``pgd`` (training with PGD), ``pairing`` (clean logit pairing),
     ``squeezing`` (logit squeezing) and ``jpeg`` (JPEG compression). For JPEG, both attacks are on
     the network without JPEG: the weak attack is DeepFool, and the strong attack is PGD.
     """
@@ -227,15 +227,11 @@ def _trained(method: str) -> Kept:
     """
     records = records_of(f"{PAPER}/pairing")
     record = next(each for each in records if method in pairing.methods(each))
-    many, few = (
-        images_of(record, "accuracy", network=method, attack=attack)
-        for attack in ("baseline", "strongest")
-    )
+    images = images_of(record, "accuracy", network=method, attack="strongest")
     return Kept(
-        pairing.at(record, method, "baseline"),
+        pairing.at_baseline(record, method),
         pairing.at_strongest(record, method),
-        f"{pairing.title(record)} ({many:,} test images under PGD, and the first {few} under the "
-        "stronger attacks)",
+        f"{pairing.title(record)} ({images:,} test images)",
     )
 
 
@@ -245,7 +241,7 @@ def answer(_: Record) -> str:
     """
     found = kept()
     return (
-        "Under several stronger attacks together instead of PGD, the accuracy falls from "
+        "If several stronger attacks replace PGD on the same images, the accuracy falls from "
         f"{_fall(found['pgd'])} after adversarial training, and from {_fall(found['pairing'])} "
         "with clean logit pairing."
     )
@@ -291,9 +287,13 @@ def on_training() -> str:
     """
     record = pairing.most_methods(records_of(f"{PAPER}/pairing"))
     if not pairing.inconclusive(record, record):
+        others = [m for m in pairing.methods(record) if m not in pairing.ADVERSARIAL]
+        better = {m: pairing.is_robust(record, m) for m in others}
+        penalty = " So is Plain + ALP, which uses adversarial images only in its penalty."
         return (
-            "Of our networks, only those that were trained on adversarial images are better than "
-            "guessing under the stronger attacks."
+            "All our networks that were trained on adversarial images are better than guessing "
+            f"under the stronger attacks.{penalty * better.get('plain-alp', False)} "
+            f"{listed(pairing.METHODS[m] for m in others if not better[m])} are not."
         )
     trained = [method for method in pairing.ADVERSARIAL if method in pairing.methods(record)]
     robust = sum(pairing.is_robust(record, method) for method in trained)
@@ -305,9 +305,9 @@ def on_training() -> str:
 
 
 def on_transformations() -> str:
-    """Return sentences that state whether PGD must know that JPEG is used. They also state how
-    large the perturbations of PGD and of DeepFool are, and the accuracy after JPEG on DeepFool's
-    images.
+    """Return sentences that state at which radii PGD is weaker if it does not know that JPEG is
+    used. They also state how large the perturbations of PGD and of DeepFool are, and the accuracy
+    after JPEG on DeepFool's images.
     """
     record = record_of(f"{PAPER}/transformations")
     weak = kept()["jpeg"].weak
@@ -315,10 +315,17 @@ def on_transformations() -> str:
     near = mean(record, "median distance", attack="deepfool")
     far = mean(record, "median distance", attack="pgd", eps=transformations.EPS)
     needs = "needs no" if alone < transformations.BROKEN else "needs"
+    helps = [
+        f"{eps:g}/255 ({blind:.1f} against {through:.1f} %)"
+        for eps, blind, through in transformations.clearly_stronger(record).get("jpeg", [])
+        if eps < transformations.EPS
+    ]
     return (
-        f"On our network, PGD {needs} knowledge of JPEG: if it attacks the network without JPEG, "
-        f"the accuracy with JPEG is {alone:.1f} %. After DeepFool's attack it is {weak:.0f} %, but "
-        f"the median l2 norm of DeepFool's perturbations is {near:.2f}, and of PGD's {far:.2f}."
+        f"At radius {transformations.EPS}/255, PGD {needs} knowledge of JPEG: if it attacks our "
+        f"network without JPEG, the accuracy with JPEG is {alone:.1f} %. "
+        f"{f'Knowledge helps at {listed(helps)}. ' if helps else ''}After DeepFool's attack the "
+        f"accuracy is {weak:.0f} %, but the median l2 norm of DeepFool's perturbations is "
+        f"{near:.2f}, and of PGD's {far:.2f} at {transformations.EPS}/255."
     )
 
 
@@ -329,35 +336,33 @@ def finding() -> str:
     found = kept()
     pgd, paired, jpeg = found["pgd"], found["pairing"], found["jpeg"]
     return (
-        f"If the attack becomes stronger, the accuracy falls from {_fall(pgd)} after training on "
-        f"images of PGD, from {_fall(paired)} with clean logit pairing, and from {_fall(jpeg)} "
+        f"If the attack becomes stronger, the accuracy falls from {_fall(pgd)} after training with "
+        f"PGD, from {_fall(paired)} with clean logit pairing, and from {_fall(jpeg)} "
         "with JPEG. These numbers are for small networks or few images."
     )
 
 
 def accuracies() -> Figure:
     """Draw the accuracy under a weak attack and under the strongest attack, with one row for each
-    defense.
+    defense. Each record on logit pairing has a panel, and the transformations have one.
     """
-    paired = pairing.most_methods(records_of(f"{PAPER}/pairing"))
     changed = record_of(f"{PAPER}/transformations")
-    trained = {}
-    for method in pairing.methods(paired):
-        _, weak, strong = pairing.marks(paired, method).values()
-        trained[pairing.METHODS[method]] = {WEAK: weak, STRONG: strong}
-    fronts = {
+    shown = {}
+    for paired in without_quick(records_of(f"{PAPER}/pairing")):
+        rows = {}
+        for method in pairing.methods(paired):
+            _, weak, strong = pairing.marks(paired, method).values()
+            rows[pairing.METHODS[method]] = {WEAK: weak, STRONG: strong}
+        shown[f"training: {pairing.heading(paired)}"] = rows
+    shown[f"transformations: {_data(changed)}"] = {
         transformations.FRONTS[name]: {
             WEAK: transformations.found(changed, name, "deepfool"),
             STRONG: transformations.found(changed, name, "pgd"),
         }
         for name in transformations.SHOWN
     }
-    shown = {
-        f"training: {pairing.heading(paired)}": trained,
-        f"transformations: {_data(changed)}": fronts,
-    }
     figure = figures.strips(shown, LOOK, "correctly classified (%)", own_rows=True)
-    for axis in figure.axes:  # the same scale for both panels
+    for axis in figure.axes:  # the same scale for all panels
         axis.set_xlim(-3, 103)
     return figure
 
@@ -403,7 +408,7 @@ def costs() -> Table:
     return table(
         "Time of a training step divided by that of a training step on clean images, for two "
         f"networks on one thread ({processor}). PGD-7 is adversarial training with 7 "
-        "steps of PGD; Goodfellow is training on clean images and on images of FGSM.",
+        "steps of PGD; Goodfellow is training on clean and on FGSM adversarial images.",
         "tab-survey-costs",
         ["Training", *networks.values()],
         [

@@ -105,8 +105,7 @@ def heading(record: Record) -> str:
 
 def answer(records: Sequence[Record]) -> str:
     """Return a sentence that states the accuracy with clean logit pairing under the baseline attack
-    and under the strongest attack, each on the images for which the verdict compares it with the
-    paper's number. The verdicts of the page follow.
+    and under the strongest attack, on the same images. The verdicts of the page follow.
     """
     record = first_with(records, ("clp",))
     lead = "They do not make our networks robust"
@@ -132,10 +131,13 @@ def others(records: Sequence[Record]) -> str:
     """
     paired, record = first_with(records, ("clp",)), first_with(records, FALLEN)
     reference = first_with(records, ADVERSARIAL)
-    told = [f"The accuracies of the answer are for {_sizes(paired)}. {_same(paired, 'clp')}"]
+    told = [f"The accuracies of the answer are for {title(paired)} ({_runs(paired)})."]
     if "lsq" in methods(record):
-        own = "" if record is paired else f" This is {_sizes(record)}."
-        told.append(f"With {FALLEN['lsq']}, {_both(record, 'lsq')}.{own} {_same(record, 'lsq')}")
+        told.append(f"With {FALLEN['lsq']}, {_both(record, 'lsq')}.")
+        if record is not paired:
+            told.append(f"This is {title(record)} ({_runs(record)}).")
+        if not looks_robust(record, "lsq"):
+            told.append("This accuracy under PGD is not clearly better than guessing.")
     trained = [method for method in ADVERSARIAL if method in methods(reference)]
     if trained:
         before, after = (
@@ -173,14 +175,6 @@ def first_with(records: Sequence[Record], wanted: Collection[str]) -> Record:
     return next((record for record in own if {*wanted} <= {*methods(record)}), records[0])
 
 
-def _sizes(record: Record) -> str:
-    many, few = (images_of(record, "accuracy", attack=kind) for kind in ("baseline", "strongest"))
-    return (
-        f"{title(record)} ({_runs(record)}; PGD on {many:,} test images, and the stronger attacks "
-        f"on the first {few:,})"
-    )
-
-
 def _runs(record: Record) -> str:
     seeds = len(record.seeds)
     return "one training" if seeds == 1 else f"{seeds} trainings"
@@ -200,25 +194,15 @@ def inconclusive(record: Record, reference: Record) -> bool:
 
 def _both(record: Record, method: str) -> str:
     """Return words on the accuracy of a method under the baseline and under the strongest attack,
-    with the paper's numbers.
+    on the same images, with the paper's numbers.
     """
-    before, after = at(record, method, "baseline"), at_strongest(record, method)
+    before, after = at_baseline(record, method), at_strongest(record, method)
+    images = images_of(record, "accuracy", network=method, attack="strongest")
     there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
     return (
         f"the accuracy is {before:.1f} % under PGD and {after:.1f} % under several stronger "
-        f"attacks together ({there[0]} and {there[1]} % in the paper)"
-    )
-
-
-def _same(record: Record, method: str) -> str:
-    """Return a sentence that states the accuracy of a method under the baseline attack, on the
-    images of the strongest attack.
-    """
-    images = images_of(record, "accuracy", network=method, attack="strongest")
-    low = "" if looks_robust(record, method) else ", which is not clearly better than guessing"
-    return (
-        f"On the first {images:,} images, the accuracy under PGD is "
-        f"{at_baseline(record, method):.1f} %{low}."
+        f"attacks together, on the same {images:,} images ({there[0]} and {there[1]} % in the "
+        "paper)"
     )
 
 
@@ -433,8 +417,8 @@ def roughness(version: Version) -> Table:
 
 def rougher(record: Record) -> str:
     """Return sentences that state the roughness with CLP and LSQ, divided by that with ordinary
-    training, and which ratios are above ROUGHER. For profile ``paper``, they also state in what
-    else the trainings differ, and the ratios after equally long trainings.
+    training. For profile ``paper``, they also state in what else the trainings differ, and the
+    ratios after equally long trainings.
     """
     found = {
         m: fmean(values(record, "roughness", network=m))
@@ -444,33 +428,30 @@ def rougher(record: Record) -> str:
     if not penalised or "plain" not in found:
         return "This run cannot compare the penalties with ordinary training."
     ratios = {m: value / found["plain"] for m, value in found.items()}
-    more = [METHODS[m] for m in penalised if ratios[m] > ROUGHER]
     told = (
         "Divided by the roughness of Plain, the roughness is "
-        f"{listed(f'{ratios[m]:.3f} ({METHODS[m]})' for m in penalised)}, for {title(record)}. We "
-        f"call a loss surface rougher if the ratio is above {ROUGHER:g}. This margin is ours, "
-        f"because each roughness is a mean over only {SURFACES[record.profile]} images. By this "
-        f"rule, the loss surface is {f'rougher with {listed(more)}' if more else 'not rougher'}."
+        f"{listed(f'{ratios[m]:.2f} ({METHODS[m]})' for m in penalised)}, for {title(record)}. "
+        f"Each roughness is a mean over {SURFACES[record.profile]} images without an interval, so "
+        "we do not say which surface is rougher."
     )
     if record.profile != "paper":
         return told
     told += (
-        " But the penalties are not the only difference. Plain was trained for 10 epochs, and CLP "
-        "and LSQ for 100 epochs, with another epsilon of Adam and with noise on the images."
+        " The penalties are not the only difference either. Plain was trained for 10 epochs, and "
+        "CLP and LSQ for 100 epochs, with another epsilon of Adam and with noise on the images."
     )
     short = [m for m in penalised if f"{m}{SHORT}" in ratios]
     if short:
         told += (
             " If they are trained for 10 epochs like Plain, the ratios are "
-            f"{listed(f'{ratios[m + SHORT]:.3f} ({METHODS[m]})' for m in short)}."
+            f"{listed(f'{ratios[m + SHORT]:.2f} ({METHODS[m]})' for m in short)}."
         )
     return f"{told} So our networks do not show how the penalties alone change the roughness."
 
 
 def surface_claim(record: Record) -> str:
     """Return sentences that say what the verdict on the loss surfaces compares, and what it leaves
-    out. The claim holds if the smallest of three ratios of roughness is above ROUGHER, which
-    `rougher` explains.
+    out. The claim holds if the smallest of three ratios of roughness is above ROUGHER.
     """
     smallest = of_target(record, BUMPY)
     if not smallest:
@@ -484,29 +465,10 @@ def surface_claim(record: Record) -> str:
         f"Divided by the roughness after 100 % AT, the roughness is {to_trained} ({named}), for "
         f"{title(record)}. The table of verdicts has a row on these three ratios. The claim in "
         f"this row holds if the smallest ratio is above {ROUGHER:g}, and ours is "
-        f"{min(smallest):.3f}. Engstrom et al. compare with a network without a defense. Divided "
-        f"by the roughness of Plain, the roughness is {to_plain}."
+        f"{min(smallest):.3f}. We chose this margin, because each roughness is a mean over only "
+        f"{SURFACES[record.profile]} images. Engstrom et al. compare with a network without a "
+        f"defense. Divided by the roughness of Plain, the roughness is {to_plain}."
     )
-
-
-def fall_claims(record: Record) -> str:
-    """Return sentences on the verdicts that the accuracy of CLP and of LSQ falls under the
-    strongest attack. They state the falls on the same images.
-    """
-    claims = {m: of_target(record, f"{TARGETS}/claim/{m}-falls") for m in methods(record)}
-    tested_ = [method for method, found in claims.items() if found]
-    if not tested_:
-        return ""
-    drops = listed(
-        f"{at_baseline(record, m) - at_strongest(record, m):.1f} points with {METHODS[m]}"
-        for m in tested_
-    )
-    many, few = (images_of(record, "accuracy", attack=each) for each in ("baseline", "strongest"))
-    told = (
-        f"The table of verdicts compares the strongest attack on {few:,} images with the baseline "
-        f"attack on {many:,}. On the same {few:,} images, the accuracy falls by {drops}."
-    )
-    return told
 
 
 def alone(record: Record) -> str:

@@ -20,7 +20,7 @@ from robustbook.chapters.published import (
     printed,
     values,
 )
-from robustbook.chapters.wording import listed, minus, ranges, spread
+from robustbook.chapters.wording import listed, ranges, spread
 from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
@@ -268,17 +268,18 @@ def unseen(record: Record) -> str:
 
 
 def clean_drop(record: Record) -> str:
-    """Return a sentence that states by how much adversarial training lowers the accuracy on clean
-    images.
+    """Return a sentence that states by how many percentage points the accuracy on clean images is
+    lower or higher after adversarial training.
     """
     there, here = (
         fmean(values(record, "accuracy", training=training, attack="clean"))
         for training in TRAININGS
     )
+    images = images_of(record, "accuracy", training="adversarial", attack="clean")
     return (
         f"The accuracy on clean images is {there:.1f} % after training on clean images, and "
-        f"{here:.1f} % after adversarial training, a difference of "
-        f"{minus(f'{here - there:+.1f}')} percentage points."
+        f"{here:.1f} % after adversarial training. This is {abs(here - there):.1f} percentage "
+        f"points {'less' if here < there else 'more'} ({images:,} test images)."
     )
 
 

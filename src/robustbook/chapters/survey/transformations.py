@@ -144,32 +144,33 @@ def radii(version: Version) -> Table:
 
 
 def radii_in_words(record: Record) -> str:
-    """Return sentences that compare, for each radius, PGD on the network alone with PGD through
-    the transformation. The last sentence names the cases in which the difference exceeds its
-    binomial error.
+    """Return a sentence that states the accuracies under PGD on the network alone and through the
+    transformation, for the transformations and radii of `clearly_stronger`.
     """
-    told, clear = [], []
+    told = [
+        f"on {FRONTS[name]} at "
+        + listed(f"{eps:g}/255 ({alone:.1f} against {through:.1f} %)" for eps, alone, through in at)
+        for name, at in clearly_stronger(record).items()
+    ]
+    if not told:
+        return "At no radius is PGD clearly stronger with knowledge of the transformation."
+    return f"Knowledge of the transformation makes PGD clearly stronger {', and '.join(told)}."
+
+
+def clearly_stronger(record: Record) -> dict[str, list[tuple[float, ...]]]:
+    """Return the radii at which PGD through a transformation is clearly stronger than PGD on the
+    network alone: the difference of the accuracies exceeds its binomial error. Each transformation
+    with such a radius has a list of radii, in units of 1/255, with the two accuracies.
+    """
     n = min(row.images for row in record.rows if row.images)
-    for eps in sorted(settings(record, "accuracy", "eps")):
-        cells = [
-            fmean(found(record, name, attack, k, eps))
-            for name, most in (("resize-pad", draws(record)[-1]), ("jpeg", 1))
-            for attack, k in (("pgd", 1), (AWARE, most))
-        ]
-        told.append(
-            f"At radius {eps:g}/255, the accuracy with random resizing is {cells[0]:.1f} % under "
-            f"PGD on the network alone and {cells[1]:.1f} % under PGD through the transformation; "
-            f"with JPEG it is {cells[2]:.1f} and {cells[3]:.1f} %."
-        )
-        for name, (alone, through) in {"random resizing": cells[:2], "JPEG": cells[2:]}.items():
+    clear: dict[str, list[tuple[float, ...]]] = {}
+    for name, k in (("resize-pad", draws(record)[-1]), ("jpeg", 1)):
+        for eps in sorted(settings(record, "accuracy", "eps")):
+            alone = fmean(found(record, name, "pgd", eps=eps))
+            through = fmean(found(record, name, AWARE, k, eps))
             if clearly_above(alone, through, n):
-                clear.append(f"{name} at {eps:g}/255")
-    last = (
-        f"Knowledge of the transformation makes PGD clearly stronger on {listed(clear)}."
-        if clear
-        else "At no radius is PGD clearly stronger with knowledge of the transformation."
-    )
-    return f"{' '.join(told)} {last}"
+                clear.setdefault(name, []).append((float(eps), alone, through))
+    return clear
 
 
 def rounding_in_words(record: Record) -> str:
