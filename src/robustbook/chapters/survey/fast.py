@@ -142,9 +142,9 @@ def answer(record: Record) -> str:
         },
     )
     return (
-        f"After this training on {data(record)} ({seeds_in_words(len(random))}), the accuracy "
-        f"under PGD with restarts is {fmean(random):.1f} % ({_printed(name, 'pgd-50-10')} % in the "
-        f"paper), and {fmean(plain):.1f} % if the step starts at the image. {badges}"
+        f"After this training on {data(record)}, the accuracy under PGD with restarts is "
+        f"{fmean(random):.1f} % ({_printed(name, 'pgd-50-10')} % in the paper), and "
+        f"{fmean(plain):.1f} % if the step starts at the image. {badges}"
     )
 
 

@@ -201,8 +201,7 @@ def _both(record: Record, method: str) -> str:
     there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
     return (
         f"the accuracy is {before:.1f} % under PGD and {after:.1f} % under several stronger "
-        f"attacks together, on the same {images:,} images ({there[0]} and {there[1]} % in the "
-        "paper)"
+        f"attacks ({images:,} images; {there[0]} and {there[1]} % in the paper)"
     )
 
 
