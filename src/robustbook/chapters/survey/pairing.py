@@ -201,7 +201,7 @@ def _both(record: Record, method: str) -> str:
     there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
     return (
         f"the accuracy is {before:.1f} % under PGD and {after:.1f} % under several stronger "
-        f"attacks ({images:,} images; {there[0]} and {there[1]} % in the paper)"
+        f"attacks ({there[0]} and {there[1]} % in the paper; ours on {images:,} images)"
     )
 
 
