@@ -131,7 +131,11 @@ def others(records: Sequence[Record]) -> str:
     """
     paired, record = first_with(records, ("clp",)), first_with(records, FALLEN)
     reference = first_with(records, ADVERSARIAL)
-    told = [f"The accuracies of the answer are for {title(paired)} ({_runs(paired)})."]
+    images = images_of(paired, "accuracy", network="clp", attack="strongest")
+    told = [
+        f"The accuracies of the answer are for {title(paired)} ({_runs(paired)}), under both "
+        f"attacks on the same {images:,} test images."
+    ]
     if "lsq" in methods(record):
         told.append(f"With {FALLEN['lsq']}, {_both(record, 'lsq')}.")
         if record is not paired:
@@ -197,11 +201,10 @@ def _both(record: Record, method: str) -> str:
     on the same images, with the paper's numbers.
     """
     before, after = at_baseline(record, method), at_strongest(record, method)
-    images = images_of(record, "accuracy", network=method, attack="strongest")
     there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
     return (
         f"the accuracy is {before:.1f} % under PGD and {after:.1f} % under several stronger "
-        f"attacks ({there[0]} and {there[1]} % in the paper; ours on {images:,} images)"
+        f"attacks ({there[0]} and {there[1]} % in the paper)"
     )
 
 
