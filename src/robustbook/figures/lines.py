@@ -171,7 +171,7 @@ def strips(
             axis.grid(True)
         for axis in axes[len(values) :]:
             axis.set_axis_off()
-        below = axes[(deep - 1) * columns : len(values)]
+        below = axes[max(len(values) - columns, 0) : len(values)]  # no panel below them
         for axis in below[1:2] if columns == 3 else below:  # one of three panels is too narrow
             axis.set_xlabel(x_label)  # a label of the figure would overlap the legend
         if len(named) > 1:
