@@ -5,7 +5,12 @@ import pytest
 from scipy import stats
 
 from robustbook.ledger import difference_interval, prediction_interval
-from robustbook.ledger.intervals import clearly_above, clearly_differ, share_difference
+from robustbook.ledger.intervals import (
+    clearly_above,
+    clearly_differ,
+    clearly_ordered,
+    share_difference,
+)
 
 
 def test_two_values_by_hand():
@@ -102,6 +107,7 @@ def test_two_shares_that_differ_clearly(first, second, images, expected):
     assert clearly_above(first, second, images) is expected
     either = expected or clearly_above(second, first, images)
     assert clearly_differ(first, second, images) is either
+    assert clearly_ordered(first, second, images) is (first > second if either else None)
 
 
 def test_bad_arguments_are_refused():

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _NormBase
 
 
 @contextlib.contextmanager
@@ -47,17 +47,8 @@ def batch_statistics(model: object) -> Iterator[None]:
     """Let batch norm layers in training mode use the statistics of the batch inside the context,
     without updating their running statistics. No other buffer changes either.
     """
-    parts = [part for part in _modules(model) if part.training]
-    # Inside a transform of torch.func a batch norm could not update even a copy.
-    norms = [part for part in parts if isinstance(part, _BatchNorm) and part.track_running_stats]
-    for layer in norms:
-        layer.track_running_stats = False
-    try:
-        with _copied_buffers(part for part in parts if not isinstance(part, _BatchNorm)):
-            yield
-    finally:
-        for layer in norms:
-            layer.track_running_stats = True
+    with _copied_buffers(part for part in _modules(model) if part.training):
+        yield
 
 
 def updates_buffers(model: object) -> bool:

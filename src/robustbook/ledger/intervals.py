@@ -143,3 +143,10 @@ def clearly_differ(first: float, second: float, images: int, of_second: int | No
     """Return whether the interval of `share_difference` does not contain 0."""
     low, high = share_difference(first, second, images, of_second)
     return low > 0 or high < 0
+
+
+def clearly_ordered(first: float, second: float, images: int) -> bool | None:
+    """Return whether the first of two shares is the larger one, or None if the interval of
+    `share_difference` contains 0.
+    """
+    return first > second if clearly_differ(first, second, images) else None

@@ -13,7 +13,7 @@ from robustbook.chapters.published import Version, mean, of_target, settings, va
 from robustbook.chapters.wording import listed, ranges, spread_or
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above
+from robustbook.ledger.intervals import clearly_ordered
 
 from . import names, sweeps
 
@@ -293,9 +293,7 @@ def _pair(record: Record, first: str, second: str, c: float) -> str:
 def _above(record: Record, first: float, second: float) -> bool | None:
     """Return whether the first accuracy is higher, or None if the difference is too small."""
     images = names.counted(record, names.networks(record)[0])
-    if clearly_above(first, second, images):
-        return True
-    return False if clearly_above(second, first, images) else None
+    return clearly_ordered(first, second, images)
 
 
 def _shown(record: Record) -> list[str]:

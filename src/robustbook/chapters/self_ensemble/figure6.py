@@ -12,7 +12,7 @@ from robustbook.chapters.published import Version, printed, settings, values, ve
 from robustbook.chapters.wording import badge, beside, bullets, listed, ranges, spread_or
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above
+from robustbook.ledger.intervals import clearly_above, clearly_ordered
 from robustbook.studies.self_ensemble.printed import points
 
 from . import names, sweeps
@@ -127,9 +127,7 @@ def _order(rse: float, none: float, images: int) -> str:
     """Return in words whether RSE is better or worse than no defense. The two accuracies must
     differ by more than two standard errors.
     """
-    if clearly_above(rse, none, images):
-        return BETTER
-    return WORSE if clearly_above(none, rse, images) else OPEN
+    return {True: BETTER, False: WORSE, None: OPEN}[clearly_ordered(rse, none, images)]
 
 
 def _their_order(network: str, distance: float) -> str:

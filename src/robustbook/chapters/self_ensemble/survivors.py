@@ -11,7 +11,7 @@ from statistics import fmean
 from robustbook.chapters.published import of_target, record_of, records_of
 from robustbook.chapters.wording import listed
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above
+from robustbook.ledger.intervals import clearly_ordered
 
 from . import figure2, figure3, figure4, figure5, figure6, names, table1, table2, theory, zoo
 
@@ -84,10 +84,7 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
 
 def _compared(first: float | None, second: float | None, images: int) -> bool | None:
     """Return whether the first accuracy is higher, or None if the difference is too small."""
-    first, second = first or 0.0, second or 0.0
-    if clearly_above(first, second, images):
-        return True
-    return False if clearly_above(second, first, images) else None
+    return clearly_ordered(first or 0.0, second or 0.0, images)
 
 
 def _above_none() -> bool | None:
