@@ -78,6 +78,7 @@ def test_rounding_keeps_six_digits_and_whole_numbers_in_full():
     assert rounded(97.123456789) == 97.1235
     assert rounded(1 / 3e9) == 3.33333e-10
     assert rounded(-0.0) == 0
+    assert repr(rounded(7.000000000000001)) == repr(rounded(7.0)) == "7"
 
 
 def test_every_printed_number_survives_rounding(book):

@@ -14,8 +14,9 @@ from robustbook.ledger import read_record, read_targets
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import BadParameter, check
+from robustbook.studies.rows import percent
 from robustbook.studies.survey import attack, madry
-from robustbook.studies.survey.attack import attacked, percent, worst
+from robustbook.studies.survey.attack import attacked, worst
 from robustbook.studies.survey.networks import (
     PLAIN,
     Model,

@@ -16,7 +16,7 @@ from .records import (
 )
 from .tables import TITLES, counts, summary, tallies, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
-from .verdicts import VERDICTS, Judgement, Measurement, judge
+from .verdicts import VERDICTS, WHOLE, Judgement, Measurement, judge
 from .webpage import page_html
 from .words import measured, quantity, runs_in_words
 
@@ -27,6 +27,7 @@ __all__ = [
     "TALLIES",
     "TITLES",
     "VERDICTS",
+    "WHOLE",
     "Claim",
     "Conflict",
     "Entry",

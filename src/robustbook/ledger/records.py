@@ -17,9 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from robustbook.files import write_whole
+
+from .intervals import FULL
+from .outcomes import unpacked
 
 PROFILES = ("paper", "reduced", "quick")  # the best first
 DIGITS = 6
@@ -43,6 +48,8 @@ class Row:
     ``differs``: in what the experiment differs from the paper's, in words, if this may change the
         number: for example a training that is too short to reach the paper's clean accuracy. The
         verdict on the number is then `other setting`.
+    ``outcomes``: for a share of test images, which of them count, one bit per image (see
+        `outcomes.packed`), or "". With it, two shares of the same images are compared in pairs.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -56,6 +63,7 @@ class Row:
     holds: bool | None = None
     setting: dict[str, str | float | int | bool] = field(default_factory=dict)
     differs: str = ""
+    outcomes: str = ""
 
     def __post_init__(self) -> None:
         what = self.target or self.name
@@ -64,12 +72,25 @@ class Row:
         if not math.isfinite(self.value):
             raise ValueError(f"value of {what} must be a finite number, got {self.value}")
         if self.images is not None:
-            full = {"percent": 100, "fraction": 1}.get(self.unit, -1)
+            full = FULL.get(self.unit, -1.0)
             if self.images < 1 or not 0 <= self.value <= full:
                 raise ValueError(
                     f"images of {what} must be 1 or more and belong to a share (0 to 100 percent "
                     f"or 0 to 1 fraction), got {self.images} with {self.value} {self.unit}"
                 )
+        if self.outcomes:
+            share = FULL.get(self.unit, -1.0) * float(self.each.mean())
+            if abs(share - self.value) > 1e-4:
+                raise ValueError(
+                    f"outcomes of {what} must have the share {self.value} {self.unit}, got {share}"
+                )
+
+    @property
+    def each(self) -> NDArray[np.bool_]:
+        """Return for each test image whether it counts in the share. Raises ValueError if the row
+        does not contain the outcomes, or not for each of its images.
+        """
+        return unpacked(self.outcomes, self.images or 0)
 
 
 @dataclass(frozen=True)
@@ -114,9 +135,9 @@ def rounded(value: float | int) -> float | int:
     exact.
     """
     value = float(value)
-    if value.is_integer() and abs(value) < 1e15:
-        return int(value)
-    return float(f"{value:.{DIGITS}g}")
+    if not value.is_integer():
+        value = float(f"{value:.{DIGITS}g}")  # may be whole, such as 7 for 7.000000000000001
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value
 
 
 def record_path(folder: Path, paper: str, item: str, profile: str) -> Path:
@@ -174,12 +195,13 @@ def compare(published: Record, new: Record) -> list[Row]:
     """Return the rows of the old record `published` that the record `new` lacks.
 
     Raises Conflict if a row has different values in the two records, which count as equal if they
-    agree to 6 digits.
+    agree to 6 digits. Outcomes that only one of the two rows has are no difference.
     """
     held = {_key(row): row for row in new.rows}
     for row in published.rows:
         other = held.get(_key(row), row)
-        if _row(other) != _row(row):
+        both = bool(row.outcomes and other.outcomes)
+        if _row(other, both) != _row(row, both):
             raise Conflict(
                 f"{named(row)} is published as {rounded(row.value)} {row.unit} and now "
                 f"{rounded(other.value)} {other.unit}, or differs in another field"
@@ -194,8 +216,8 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
     are of the same kind if they measure the same number for different seeds. Each row of the record
     with fewer seeds is inserted into the other record, after the rows of the next smaller seed that
     a row of the same kind has; without one, after the row that precedes it in its own record.
-    Arrays of the same name must be equal: they cannot be merged, because they may be means over
-    seeds.
+    Of two rows for the same number and seed, the one with outcomes is kept. Arrays of the same name
+    must be equal: they cannot be merged, because they may be means over seeds.
 
     Raises Conflict if a row or an array has different values in the two records.
     """
@@ -224,6 +246,8 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
     for place in range(len(base.rows) + 1):
         rows += [row for _, row in sorted(before[place], key=lambda pair: pair[0])]
         rows += base.rows[place : place + 1]
+    fuller = {_key(row): row for row in (*published.rows, *new.rows) if row.outcomes}
+    rows = [fuller.get(_key(row), row) for row in rows]
     return tuple(rows), {**published.arrays, **new.arrays}
 
 
@@ -264,8 +288,9 @@ def _key(row: Row) -> tuple[int, str]:
     return _seed(row), _line([row.target, row.name, row.setting])
 
 
-def _row(row: Row) -> str:
-    return _line({k: v for k, v in asdict(row).items() if v not in (None, "", {})})
+def _row(row: Row, outcomes: bool = True) -> str:
+    held = asdict(row) if outcomes else asdict(replace(row, outcomes=""))
+    return _line({k: v for k, v in held.items() if v not in (None, "", {})})
 
 
 def _text(record: Record) -> str:

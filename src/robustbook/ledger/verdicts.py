@@ -22,7 +22,9 @@ and two refute the claim.
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
 difference of the means decides. It is paired by seed, over the seeds with which both numbers were
 measured; if there is no such seed, it is Welch's. For shares of fewer than 10,000 test images, it
-also contains the error from the choice of these images, because all seeds use the same ones. The
+also contains the error from the choice of these images, because all seeds use the same ones. If the
+rows say which images count (`Row.outcomes`), and both numbers are from equally many images, this
+error is computed from pairs: both numbers are from the first images of the same test set. The
 ordering is *reproduced* if the whole interval lies on the claimed side of 0, and *inconclusive* if
 the interval contains 0 but reaches beyond the tolerance on the claimed side. Otherwise it is *not
 reproduced*: no difference in the interval exceeds the tolerance on the claimed side. A few
@@ -49,11 +51,13 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from .intervals import (
+    FULL,
     binomial_tail,
     difference_interval,
     prediction_interval,
     sampling_error,
 )
+from .outcomes import paired_error
 from .records import Row, rounded
 from .targets import ORDERINGS, Target
 from .words import measured as shown
@@ -258,6 +262,19 @@ def _of_choice(target: Target, measured: Measurement) -> float:
     return sampling_error(fmean(measured.values), target.unit, measured.images)
 
 
+def _paired_choice(measured: Measurement, partner: Measurement) -> float | None:
+    """Return the error of the difference of two shares of the same test images that comes from the
+    choice of these images; None if the rows do not say which images count, or have different
+    numbers of images.
+    """
+    rows = (*measured.rows, *partner.rows)
+    if not all(row.outcomes for row in rows) or len({row.images for row in rows}) > 1:
+        return None
+    ours, theirs, _ = _aligned(measured.rows, partner.rows)
+    error = paired_error([row.each for row in ours], [row.each for row in theirs])
+    return error * FULL[rows[0].unit] / 100
+
+
 def _ordering(
     target: Target, measured: Measurement, partner: Measurement
 ) -> tuple[str, str, tuple[float, float, float]]:
@@ -265,11 +282,14 @@ def _ordering(
     with its confidence interval.
     """
     sign = 1 if target.compare == "greater_than" else -1
-    ours, partners, paired = _aligned(measured, partner)
+    first, second, paired = _aligned(measured.rows, partner.rows)
+    ours, partners = ([float(row.value) for row in rows] for rows in (first, second))
     low, high = difference_interval(ours, partners, paired=paired)
     mean = fmean(ours) - fmean(partners)
     single = min(len(ours), len(partners)) < 2
-    error = math.hypot(_of_choice(target, measured), _of_choice(target, partner))
+    error = _paired_choice(measured, partner)
+    if error is None:
+        error = math.hypot(_of_choice(target, measured), _of_choice(target, partner))
     half = error if single else math.hypot((high - low) / 2, error)
     low, high = mean - half, mean + half
     # In binary, 99.4 - 99.3 exceeds 0.1.
@@ -293,16 +313,15 @@ def _ordering(
 
 
 def _aligned(
-    measured: Measurement, partner: Measurement
-) -> tuple[Sequence[float], Sequence[float], bool]:
-    """Return the values of both measurements that are compared, and whether they are pairs of the
-    same seed.
+    ours: Sequence[Row], theirs: Sequence[Row]
+) -> tuple[Sequence[Row], Sequence[Row], bool]:
+    """Return the rows of two measurements that are compared, and whether they are pairs of the same
+    seed.
     """
-    ours, theirs = (
-        {row.seed: float(row.value) for row in each.rows if row.seed is not None}
-        for each in (measured, partner)
+    first, second = (
+        {row.seed: row for row in rows if row.seed is not None} for rows in (ours, theirs)
     )
-    both = [seed for seed in ours if seed in theirs]
+    both = [seed for seed in first if seed in second]
     if not both:
-        return measured.values, partner.values, False
-    return [ours[seed] for seed in both], [theirs[seed] for seed in both], True
+        return ours, theirs, False
+    return [first[seed] for seed in both], [second[seed] for seed in both], True

@@ -16,6 +16,7 @@ from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagn
 from robustbook.data import as_float, load
 from robustbook.defenses import Noisy, ensemble
 from robustbook.runs import Context, Done, step
+from robustbook.studies.rows import percent
 
 from .networks import Noise, model_of, trained
 
@@ -147,7 +148,7 @@ class Swept:
         """Return the accuracy in percent under the attack, over all images, including images that
         are misclassified without any attack.
         """
-        return 100 * self.right.double().mean().item()
+        return percent(self.right)
 
     @property
     def distortion(self) -> float:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies.rows import share_row
 
 from . import settings
 from .attack import Swept
@@ -67,8 +68,7 @@ def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]
     """Yield the results that are compared with the paper's numbers; all of them are for VGG16."""
     start = f"{TARGETS}/{ITEM}"
     if ("test only", 0.0) in of:
-        value, images = of["test only", 0.0].accuracy, len(of["test only", 0.0].right)
-        yield Row(value, "percent", f"{start}/test-noise-only/clean", seed=seed, images=images)
+        yield share_row(of["test only", 0.0].right, f"{start}/test-noise-only/clean", seed=seed)
     claims = {
         "train-test-vs-train-only/small-c": ("train only", 0.1),
         "train-test-above-test-only": ("test only", 0.2),

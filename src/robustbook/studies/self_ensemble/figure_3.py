@@ -14,6 +14,7 @@ from typing import Any
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies.rows import percent
 
 from . import settings
 from .settings import LEVELS, PAPER, TARGETS, Names, Setting
@@ -58,7 +59,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
         for (network, noise, c), at in found.items():
             rows += cell(network, noise, c, seed, at, {}, single=True)
         of = {
-            (noise, c): 100 * at.single.double().mean().item()
+            (noise, c): percent(at.single)
             for (network, noise, c), at in found.items()
             if network == "vgg16"
         }

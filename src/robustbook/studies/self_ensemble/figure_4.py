@@ -13,6 +13,7 @@ from typing import Any
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies.rows import percent
 
 from . import settings
 from .attack import Swept
@@ -61,7 +62,7 @@ def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
     others.
     """
     start = f"{TARGETS}/{ITEM}"
-    gain = {c: at.accuracy - 100 * at.single.double().mean().item() for c, at in of.items() if c}
+    gain = {c: at.accuracy - percent(at.single) for c, at in of.items() if c}
     weak, strong = ([gain[c] for c in gain if (c < STRONG) == side] for side in (True, False))
     if not weak or not strong:
         return

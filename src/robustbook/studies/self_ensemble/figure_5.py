@@ -13,6 +13,7 @@ import torch
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies.rows import percent, share_row
 
 from . import settings
 from .settings import DRAWS, PAPER, TARGETS, Names, Setting
@@ -54,18 +55,10 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
         for (network, noise), parts in pieces.items():
             right = torch.cat([part.tensors["right"] for part in parts], 1)
             for n, of in zip(NUMBERS, right, strict=True):
-                found[network, noise, n] = value = 100 * of.double().mean().item()
-                rows.append(
-                    Row(
-                        value,
-                        "percent",
-                        None,
-                        "accuracy",
-                        seed,
-                        len(of),
-                        setting={"network": network, "defense": noise, "draws": n},
-                    )
-                )
+                found[network, noise, n] = percent(of)
+                labels: dict[str, str | float | int | bool]
+                labels = {"network": network, "defense": noise, "draws": n}
+                rows.append(share_row(of, None, "accuracy", seed, setting=labels))
         own = p.chosen().get("vgg16")
         if own is not None:
             of = {(noise, n): v for (net, noise, n), v in found.items() if net == "vgg16"}

@@ -13,6 +13,7 @@ from typing import Any
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies.rows import share_row
 
 from . import printed, settings
 from .attack import Swept
@@ -96,22 +97,18 @@ def _compared(network: str, of: Mapping[tuple[str, float], Swept], seed: int) ->
     for other in DEFENSES:
         if other != "rse" and ("rse", 0.1) in of:
             target = f"{start}/rse-above-{other}/c-0.1"
-            yield _share(of["rse", 0.1], target, seed)
+            yield share_row(of["rse", 0.1].right, target, seed=seed)
         if other != "rse" and ("rse", 100.0) in of:
             target = f"{start}/rse-distortion-above-{other}/c-100"
             yield Row(of["rse", 100.0].distortion, "l2", target, seed=seed)
     side = {"model-a": "below", "resnext": "above"}.get(network)
     if side and ("brelu", 0.1) in of:
         target = f"{start}/brelu-{side}-none"
-        yield _share(of["brelu", 0.1], target, seed)
+        yield share_row(of["brelu", 0.1].right, target, seed=seed)
     if ("none", 0.0) in of and ("rse", 0.0) in of:
         name = "clean-cost" if network == "vgg16" else f"clean-cost-{network}"
         cost = of["none", 0.0].accuracy - of["rse", 0.0].accuracy
         yield Row(cost, "percent", f"{TARGETS}/text-3/{name}", seed=seed)
-
-
-def _share(at: Swept, target: str, seed: int) -> Row:
-    return Row(at.accuracy, "percent", target, seed=seed, images=len(at.right))
 
 
 def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:

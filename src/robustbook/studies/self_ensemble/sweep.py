@@ -8,6 +8,7 @@ from typing import Any
 
 from robustbook.ledger import Row
 from robustbook.runs import Call, Done
+from robustbook.studies.rows import share_row
 
 from .attack import Swept, attacked, clean, joined
 from .networks import Noise
@@ -82,19 +83,9 @@ def cell(
     ``single``: whether the network was also evaluated on clean images with one noise draw.
     """
     labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
-    images = len(found.right)
-    yield Row(
-        found.accuracy,
-        "percent",
-        targets.get("accuracy"),
-        "accuracy",
-        seed,
-        images,
-        setting=labels,
-    )
+    yield share_row(found.right, targets.get("accuracy"), "accuracy", seed, setting=labels)
     if c or single:
-        value = 100 * found.single.double().mean().item()
-        yield Row(value, "percent", None, "accuracy of one draw", seed, images, setting=labels)
+        yield share_row(found.single, None, "accuracy of one draw", seed, setting=labels)
     if c:
         target = targets.get("distortion")
         yield Row(found.distortion, "l2", target, "distortion", seed, setting=labels)

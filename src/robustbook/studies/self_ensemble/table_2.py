@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 from robustbook.studies.parameters import STRICT
+from robustbook.studies.rows import share_row
 
 from . import settings
 from .attack import Swept
@@ -78,18 +79,15 @@ def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Itera
     """Yield the results for VGG16 that test whether RSE has the highest accuracy in Table 2, the
     table's caption, and the claims of the abstract.
     """
-    of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
-    images = max((len(s.right) for s in cells.values()), default=0)
+    of = {(defense, c): s for (net, defense, c), s in cells.items() if net == "vgg16"}
     for c in TABLE_2:
         if ("rse", c) in of:
-            target = f"{TARGETS}/{ITEM}/rse-first/c-{c:g}"
-            yield Row(of["rse", c], "percent", target, seed=seed, images=images)
+            yield share_row(of["rse", c].right, f"{TARGETS}/{ITEM}/rse-first/c-{c:g}", seed=seed)
     others = [d for d in DEFENSES if d != "rse"]
     if all((d, c) in of for d in DEFENSES for c in TABLE_2):
-        low = [c for c in TABLE_2 if all(of[d, c] < 30 for d in others)]
+        low = [c for c in TABLE_2 if all(of[d, c].accuracy < 30 for d in others)]
         if low:
-            target = f"{TARGETS}/{ITEM}/caption-75"
-            yield Row(of["rse", low[0]], "percent", target, seed=seed, images=images)
+            yield share_row(of["rse", low[0]].right, f"{TARGETS}/{ITEM}/caption-75", seed=seed)
     told = {
         "vgg16-clean": ("none", 0.0),
         "no-defense-under-attack": ("none", 0.03),
@@ -99,4 +97,4 @@ def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Itera
     }
     for name, at in told.items():
         if at in of:
-            yield Row(of[at], "percent", f"{TARGETS}/abstract/{name}", seed=seed, images=images)
+            yield share_row(of[at].right, f"{TARGETS}/abstract/{name}", seed=seed)

@@ -27,6 +27,7 @@ from robustbook.networks.first_weights import draw_first_weights
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT
+from robustbook.studies.rows import share_row
 
 from . import settings
 from .attack import FRESH, test_images
@@ -362,8 +363,7 @@ def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row
             setting = {**labels, "draws": n}
             yield Row(row.mean().item(), "none", None, f"mean {name}", seed, setting=setting)
     right = done.tensors["right"]
-    wrong = 100 * (~right).double().mean().item()
-    yield Row(wrong, "percent", None, "misclassified", seed, len(right), setting=dict(labels))
+    yield share_row(~right, None, "misclassified", seed, setting=labels)
     for name, chosen in {"right": right, "wrong": ~right}.items():
         if bool(chosen.any()):
             value = confidence[-1][chosen].mean().item()
@@ -396,8 +396,7 @@ def _taylor(done: Done, seed: int, labels: Labels, scales: tuple[float, ...]) ->
             target = f"{TARGETS}/claim-taylor-trace" if judged else None
             yield Row(ratio, "ratio", target, f"gap over {name}", seed, setting=setting)
             yield Row(error, "ratio", None, f"error over {name}", seed, setting=setting)
-    share = 100 * (trace < 0).double().mean().item()
-    yield Row(share, "percent", None, "negative trace", seed, len(trace), setting=dict(labels))
+    yield share_row(trace < 0, None, "negative trace", seed, setting=labels)
 
 
 def _steep(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
@@ -416,5 +415,4 @@ def _steep(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     ranks = torch.stack([trace.argsort().argsort(), slope.argsort().argsort()]).double()
     value = torch.corrcoef(ranks)[0, 1].item()
     yield Row(value, "none", None, "rank correlation", seed, setting=dict(labels))
-    accuracy = 100 * right.double().mean().item()
-    yield Row(accuracy, "percent", None, "accuracy", seed, len(right), setting=dict(labels))
+    yield share_row(right, None, "accuracy", seed, setting=labels)

@@ -30,6 +30,7 @@ from robustbook.ledger import Record, Row
 from robustbook.measures import certified
 from robustbook.runs import Call, Done
 from robustbook.studies.parameters import STRICT
+from robustbook.studies.rows import percent, share_row
 
 from . import settings
 from .adaptive import Strike, counted, one_draw, struck
@@ -336,8 +337,7 @@ def _struck(
     root = outcome.distance.double().square().mean().sqrt().item()
     yield Row(root, "l2", None, "distortion", seed, setting=setting)
     if outcome.seen is not None:
-        share = 100 * outcome.seen.double().mean().item()
-        yield Row(share, "percent", None, "accuracy as seen", seed, images, setting=setting)
+        yield share_row(outcome.seen, None, "accuracy as seen", seed, setting=setting)
 
 
 def _averaged(found: Mapping[Key, Outcome], seed: int) -> Iterator[Row]:
@@ -361,10 +361,6 @@ def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, l
     clean, elsewhere = found["clean", 1, 0.0], ("clean", "pgd linf", "square")
     bounded = [one for (name, _, _), one in found.items() if name not in elsewhere]
     paper = found["paper", 1, 0.0]
-
-    def percent(right: Tensor) -> float:
-        return 100 * right.double().mean().item()
-
     curves = {
         "paper": [percent(within(clean, paper, r)) for r in radii],
         "all": [percent(together(clean, bounded, r)) for r in radii],
@@ -387,10 +383,9 @@ def _certified(
     )
     answer, radius = certified(choice, counts, sigma=sigma, alpha=ALPHA)
     right = answer == label
-    curve = [100 * (right & (radius >= r)).double().mean().item() for r in radii]
-    votes = 100 * (counts.argmax(1) == label).double().mean().item()
+    curve = [percent(right & (radius >= r)) for r in radii]
     return curve, [
-        Row(votes, "percent", None, "accuracy of votes", seed, len(label), setting=dict(labels)),
+        share_row(counts.argmax(1) == label, None, "accuracy of votes", seed, setting=labels),
         Row(sigma, "none", None, "deviation on the image", seed, setting=dict(labels)),
     ]
 
@@ -400,10 +395,8 @@ def _targets(pieces: Mapping[Any, Sequence[Done]], defense: str, seed: int) -> I
     start = f"{TARGETS}/later"
     if "one draw" in pieces:
         (done,) = pieces["one draw"]
-        images = len(done.tensors["right"])
-        clean, right = (100 * done.tensors[k].double().mean().item() for k in ("clean", "right"))
+        clean, right = done.tensors["clean"], done.tensors["right"]
         short = defense.partition(" ")[0]
-        yield Row(right, "percent", f"{start}/pgd10-eps-0.05/{short}", seed=seed, images=images)
+        yield share_row(right, f"{start}/pgd10-eps-0.05/{short}", seed=seed)
         if short == "rse":
-            target = f"{start}/single-draw-clean/rse"
-            yield Row(clean, "percent", target, seed=seed, images=images)
+            yield share_row(clean, f"{start}/single-draw-clean/rse", seed=seed)

@@ -27,6 +27,7 @@ from robustbook.attacks.zoo import zoo
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT
+from robustbook.studies.rows import percent
 
 from . import settings
 from .adaptive import APART, JUDGED, SELECT
@@ -396,7 +397,7 @@ def _attacked(done: Done, what: tuple[float, int], seed: int, labels: Labels) ->
     setting = {**labels, "h": h, "draws": averaged}
     wrong = ~done.tensors["right"]
     images = wrong.shape[1]
-    value = 100 * wrong.double().mean().item()
+    value = percent(wrong)
     yield Row(value, "percent", None, "success", seed, images, setting=setting)
     yield Row(done.values["queries"], "count", None, "queries", seed, setting=setting)
     moved = wrong.double().mean(0) > 0.5

@@ -95,8 +95,3 @@ def losses(
 def worst(results: Sequence[Done]) -> Tensor:
     """Return which images are classified correctly under all attacks."""
     return reduce(torch.logical_and, [done.tensors["right"] for done in results])
-
-
-def percent(right: Tensor) -> float:
-    """Return the accuracy in percent."""
-    return 100 * right.double().mean().item()

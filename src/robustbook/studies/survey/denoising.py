@@ -18,9 +18,10 @@ from torch import Tensor
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies.rows import percent, share_row
 
 from . import settings
-from .attack import attacked, percent
+from .attack import attacked
 from .denoising_networks import (
     ABLATIONS,
     BLOCKED,
@@ -111,13 +112,11 @@ def _accuracies(of: Results, seed: int) -> Iterator[Row]:
             right = done.tensors["right"]
             labels: dict[str, str | float | int | bool]
             labels = {"training": training, "variant": name, "attack": attack}
-            yield Row(percent(right), "percent", None, "accuracy", seed, len(right), setting=labels)
+            yield share_row(right, None, "accuracy", seed, setting=labels)
             if attack == "pgd-20":
                 right = robust(of, training, name)
                 labels = {**labels, "attack": "worst"}
-                yield Row(
-                    percent(right), "percent", None, "accuracy", seed, len(right), setting=labels
-                )
+                yield share_row(right, None, "accuracy", seed, setting=labels)
 
 
 def _differences(of: Results, seed: int) -> Iterator[Row]:
@@ -166,22 +165,20 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
     """Yield the results that are compared with the paper's claims."""
     right = _under_pgd(of)
     own = {name: percent(each) for name, each in right.items()}
-    images = len(right["baseline"])
     for name in (name for name in VARIANTS if name in own):
         for ending in ("", "-against-null") if name in FILTERS else ("",):
             target = f"{TARGETS}/{name}{ending}/pgd-20-accuracy"
-            yield Row(own[name], "percent", target, seed=seed, images=images)
+            yield share_row(right[name], target, seed=seed)
     for name, ending in ((name, ending) for name, ending in ABLATED.items() if name in own):
         target = f"{TARGETS}/claim/{ending}"
-        yield Row(own[name], "percent", target, seed=seed, images=images)
+        yield share_row(right[name], target, seed=seed)
     if "nonlocal-dot" in own:
         apart = abs(own["nonlocal-gaussian"] - own["nonlocal-dot"])
         target = f"{TARGETS}/claim/gaussian-close-to-dot"
         yield Row(apart, "percent", target, seed=seed, holds=apart <= 1.5)
     left = of["standard", "nonlocal-gaussian", "autoattack"].tensors["right"]
     target = f"{TARGETS}/claim/standard-training-no-robustness"
-    value = percent(left)
-    yield Row(value, "percent", target, seed=seed, images=len(left), holds=value <= 1)
+    yield share_row(left, target, seed=seed, holds=percent(left) <= 1)
     found = of["adversarial", "nonlocal-gaussian", "noise"].tensors
     ratios = [
         (found[f"noise/{name}"] / found[f"noise/{name}.layers"]).double().mean().item()

@@ -35,10 +35,11 @@ from robustbook.measures import Attack, survival
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.fitting import fitted, weights
 from robustbook.studies.parameters import AS_TUPLE, STRICT, BadParameter
+from robustbook.studies.rows import percent, share_row
 from robustbook.training import Augmentation, Recipe
 
 from . import settings
-from .attack import attacked, fixed, percent, worst
+from .attack import attacked, fixed, worst
 from .networks import Defense, Model, built, objective, share_of_radius
 from .settings import PAPER
 
@@ -398,9 +399,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         right = done.tensors["right"]
         target = _target(p.profile, data, method, radius, part)
         labels["attack"] = part
-        rows.append(
-            Row(percent(right), "percent", target, "accuracy", seed, len(right), setting=labels)
-        )
+        rows.append(share_row(right, target, "accuracy", seed, setting=labels))
     for data in p.parts()["sets"]:
         for seed in p.seeds:
             of = {k[1:4]: done for k, done in results.items() if (k[0], k[4]) == (data, seed)}
@@ -439,7 +438,7 @@ def _worst(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator
         if part == "square":
             right = worst([of[method, radius, name] for name in STRONG])
             labels = {"set": data, "method": method, "eps": radius, "attack": "worst"}
-            yield Row(percent(right), "percent", None, "accuracy", seed, len(right), setting=labels)
+            yield share_row(right, None, "accuracy", seed, setting=labels)
 
 
 def _times(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:

@@ -33,10 +33,11 @@ from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.fitting import fitted, weights
 from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.studies.rows import percent, share_row
 from robustbook.training import Recipe
 
 from . import settings
-from .attack import evaluated, fixed, percent, test_images
+from .attack import evaluated, fixed, test_images
 from .networks import Model, built, trained
 from .settings import PAPER
 
@@ -402,9 +403,7 @@ def _target(name: str) -> str:
 def _error(
     right: Tensor, seed: int, target: str | None, **setting: str | float | int | bool
 ) -> Row:
-    return Row(
-        100 - percent(right), "percent", target, "error", seed, len(right), setting=dict(setting)
-    )
+    return share_row(~right, target, "error", seed, setting=setting)
 
 
 def _rows(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
@@ -436,16 +435,8 @@ def _rows(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
     if ("maxout 0.5", "pgd-40") in of:
         right = of["maxout 0.5", "pgd-40"].tensors["right"]
         fgsm = percent(of["maxout 0.5", "fgsm"].tensors["right"][: len(right)])
-        pgd = percent(right)
-        yield Row(
-            pgd,
-            "percent",
-            _target("claim/fgsm-training-not-pgd-robust"),
-            "accuracy",
-            seed,
-            len(right),
-            holds=pgd <= fgsm - 10,
-        )
+        target = _target("claim/fgsm-training-not-pgd-robust")
+        yield share_row(right, target, "accuracy", seed, holds=percent(right) <= fgsm - 10)
 
 
 def _of_network(label: str, name: str, done: Done, seed: int) -> Iterator[Row]:

@@ -30,10 +30,11 @@ from robustbook.measures import Attack, logits_of
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT, BadParameter
+from robustbook.studies.rows import share_row
 from robustbook.training import Recipe
 
 from . import settings
-from .attack import attacked, evaluated, losses, percent, worst
+from .attack import attacked, evaluated, losses, worst
 from .networks import PLAIN, Model, Networks, fgsm_training, pgd_training, train
 from .settings import PAPER
 
@@ -390,8 +391,7 @@ def _row(
     """Return the accuracy under several attacks together: an image counts as correct only if every
     attack fails on it.
     """
-    right = worst(done)
-    return Row(percent(right), "percent", target, "accuracy", seed, len(right), setting=labels)
+    return share_row(worst(done), target, "accuracy", seed, setting=labels)
 
 
 def _table(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:

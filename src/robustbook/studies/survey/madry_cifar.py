@@ -24,10 +24,11 @@ from robustbook.measures import Attack
 from robustbook.runs import Call, Done
 from robustbook.studies import parameters
 from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.studies.rows import share_row
 from robustbook.training import Augmentation, Recipe
 
 from . import networks
-from .attack import attacked, percent
+from .attack import attacked
 from .networks import PLAIN, Defense, Model, train
 from .settings import PAPER
 
@@ -148,7 +149,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         answered: list[str | None] = [*_targets(network, training, source, name)]
         for i, of in enumerate(answered or [None]):
             word = "" if i else "accuracy"  # the paper prints this accuracy in two tables
-            rows.append(Row(percent(right), "percent", of, word, seed, len(right), setting=labels))
+            rows.append(share_row(right, of, word, seed, setting=labels))
     return p.record(PAPER, ITEM, rows)
 
 

@@ -34,10 +34,11 @@ from robustbook.measures.answers import gradients
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.studies.rows import percent, share_row
 from robustbook.training import Augmentation, Recipe
 
 from . import settings
-from .attack import attacked, evaluated, losses, percent, worst
+from .attack import attacked, evaluated, losses, worst
 from .networks import Defense, Model, train
 from .settings import PAPER
 
@@ -512,10 +513,7 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
         yield Row(fall, "percent", None, "fall", seed, setting={"network": network})
     for name, correct in right.items():
         labels: dict[str, str | float | int | bool] = {"network": network, "attack": name}
-        target = targets.get(name)
-        yield Row(
-            percent(correct), "percent", target, "accuracy", seed, len(correct), setting=labels
-        )
+        yield share_row(correct, targets.get(name), "accuracy", seed, setting=labels)
     for key, done in of.items():
         if key[0] == "heat":
             correct = done.tensors["right"]
@@ -524,8 +522,8 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
         if key[0] == "starts":
             loss = done.tensors["loss"]
             labels = {"network": network}
-            share = (loss > -torch.tensor(0.1).log()).double().mean().item()
-            yield Row(share, "fraction", None, "starts above ln 10", seed, setting=labels)
+            above = (loss > -torch.tensor(0.1).log()).double().mean().item()
+            yield Row(above, "fraction", None, "starts above ln 10", seed, setting=labels)
 
 
 def _claims(

@@ -20,9 +20,10 @@ from robustbook.ledger.intervals import clearly_above
 from robustbook.measures import Attack, feature_maps, logits_of, strike
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.rows import percent, share_row
 
 from . import settings
-from .attack import attacked, evaluated, percent
+from .attack import attacked, evaluated
 from .denoising_networks import (
     EPS,
     SETTINGS,
@@ -215,20 +216,17 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
     less = adversarial[STAGES[-1]] / standard[STAGES[-1]]
     target = f"{start}/figure-1/noise-smaller-after-adversarial-training"
     yield Row(less, "ratio", target, seed=seed, holds=less < 1)
-    unseen = percent(of["adversarial", "l2"].tensors["right"])
-    seen = percent(of["l2", "l2"].tensors["right"])
-    images = len(of["l2", "l2"].tensors["right"])
-    target = f"{start}/claim/unseen-attacks"
-    holds = clearly_above(seen, unseen, images)
-    yield Row(unseen, "percent", target, seed=seed, images=images, holds=holds)
+    unseen, seen = (of[training, "l2"].tensors["right"] for training in ("adversarial", "l2"))
+    holds = clearly_above(percent(seen), percent(unseen), len(seen))
+    yield share_row(unseen, f"{start}/claim/unseen-attacks", seed=seed, holds=holds)
     before, after = (
-        of[training, "clean"].tensors["right"].double() for training in ("standard", "adversarial")
+        of[training, "clean"].tensors["right"] for training in ("standard", "adversarial")
     )
-    fall = before - after
+    fall = before.double() - after.double()
     error = 1.96 * fall.std().item() / len(fall) ** 0.5
     target = f"{start}/claim/clean-drop"
     holds = fall.mean().item() > error
-    yield Row(percent(after), "percent", target, seed=seed, images=len(after), holds=holds)
+    yield share_row(after, target, seed=seed, holds=holds)
 
 
 def _pictures(own: Setting, of: Results) -> dict[str, Any]:

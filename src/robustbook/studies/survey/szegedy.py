@@ -23,6 +23,7 @@ from torch import Tensor
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 from robustbook.studies import parameters
+from robustbook.studies.rows import share_row
 from robustbook.studies.survey.szegedy_networks import (
     Classifier,
     attacked,
@@ -199,7 +200,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    images = SETTINGS[profile].images
     tests = {"quick": 400, "paper": 10_000}[profile]
     of: Labels
     for name in NETWORKS:
@@ -214,15 +214,7 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
             made = results["attacked", seed, name, choice].tensors
             there: Labels = {**of, "target": choice}
             found = made["found"]
-            yield Row(
-                100 * found.double().mean().item(),
-                "percent",
-                None,
-                "found",
-                seed,
-                images,
-                setting=there,
-            )
+            yield share_row(found, None, "found", seed, setting=there)
             if bool(found.any()):
                 mean = made["distortion"][found].double().mean().item()
                 yield Row(mean, "none", target, "distortion", seed, setting=there)
@@ -255,13 +247,13 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
     }.items():
         for words, correct in zip(HALVES, results[key].tensors["right"], strict=True):
             of = {"source": source, "network": words}
-            error, target = _error(correct), None
+            target = None
             if words.endswith("other half") and source != "noise":
                 network = HALVES[words][0]
                 name = network if network != "fc100-100-10" else f"{network}-other-half"
                 end = "-amplified" if source == "amplified" else ""
                 target = f"{PAPER}/szegedy-tables-3-4/{name}{end}/error"
-            yield Row(error, "percent", target, "error across halves", seed, images, setting=of)
+            yield share_row(~correct, target, "error across halves", seed, setting=of)
 
 
 def _fed(
@@ -278,13 +270,7 @@ def _fed(
         if name in columns and source != "ae400-10":
             target = f"{PAPER}/szegedy-table-2/{source}-on-{name}/error"
         of: Labels = {"source": source, "network": name}
-        yield Row(
-            _error(correct), "percent", target, "transfer error", seed, len(correct), setting=of
-        )
-
-
-def _error(right: Tensor) -> float:
-    return 100 * (~right).double().mean().item()
+        yield share_row(~correct, target, "transfer error", seed, setting=of)
 
 
 def _pictures(

@@ -23,10 +23,11 @@ from robustbook.defenses import ensemble, jpeg, resize_and_pad
 from robustbook.ledger import Record, Row
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.rows import percent, share_row
 from robustbook.training import Augmentation, Recipe
 
 from . import settings
-from .attack import evaluated, percent
+from .attack import evaluated
 from .networks import PLAIN, Model, train
 from .settings import PAPER, cifar10_recipe
 
@@ -280,12 +281,11 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
 def _row(
     right: Tensor, front: str, attack: str, averaged: int, eps: float, seed: int, target: str
 ) -> Row:
-    value = percent(right)
     setting = {"front": front, "averaged": averaged, **_setting(attack, eps)}
     # The claim that accuracy is "mostly restored" holds if it is at least 50 %.
-    holds = value >= 50 if attack == "deepfool" and target else None
+    holds = percent(right) >= 50 if attack == "deepfool" and target else None
     name = f"{TARGETS}/{target}" if target else None
-    return Row(value, "percent", name, "accuracy", seed, len(right), holds, setting)
+    return share_row(right, name, "accuracy", seed, holds=holds, setting=setting)
 
 
 def _setting(attack: str, eps: float) -> dict[str, str | float | int | bool]:
