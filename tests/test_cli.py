@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import runpy
 import shlex
 import shutil
 import signal
@@ -285,6 +286,15 @@ def test_without_arguments_it_helps(cli: Cli) -> None:
 
 def test_version(cli: Cli) -> None:
     assert cli("--version").stdout == "robustbook 0.1.0\n"
+
+
+def test_python_runs_the_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["robustbook", "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("robustbook", run_name="__main__")
+    assert (end.value.code, capsys.readouterr().out) == (0, "robustbook 0.1.0\n")
 
 
 def test_run_prints_ours_beside_the_papers_and_costs_nothing_again(cli: Cli, project: Path) -> None:

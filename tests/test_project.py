@@ -29,6 +29,7 @@ FLOORS = [
     {"notebooks"},
     {"book"},
     {"cli"},
+    {"__main__"},
 ]
 """The layers of the package, lowest first. No module may import from a higher layer.
 
