@@ -1,6 +1,7 @@
 """Make the table of an overview page: the claims of a paper, with our findings and the verdicts."""
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from robustbook import ledger
@@ -10,60 +11,84 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 LEDGER = "[Ledger](../../book/ledger.md)"
+COLUMNS = {"words": "Claim", "links": "Page", "found": "We find", "verdicts": "Verdicts"}
+"""The columns of a table of claims, in their order, with their headers."""
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A claim of a paper.
+class Finding:
+    """A claim of a paper or a question of our own, and what we find.
 
-    ``words``: the claim.
-    ``page``: the page that tests the claim.
-    ``items``: the tables and figures of the paper whose numbers, compared with ours, decide the
-        claim.
-    ``find``: a function that returns our finding in sentences, or None if only the page itself
-        states the finding.
-    ``title``: the text of the link to the page. If ``title`` is empty, the text is the page's short
-        name, such as Table 1.
+    ``words``: the claim or question.
+    ``pages``: the pages that test it.
+    ``deciding``: a regular expression. The claim is decided by those of the paper's numbers and
+        statements whose ids match it, without the paper's name.
+    ``find``: our finding in words, or a function that returns it.
+    ``title``: the text of the link to the page, by default the page's short name, such as Table 1.
     """
 
     words: str
-    page: str
-    items: tuple[str, ...]
-    find: Callable[[], str] | None = None
+    pages: tuple[str, ...]
+    deciding: str
+    find: str | Callable[[], str]
     title: str = ""
 
+    def decides(self, id_: str) -> bool:
+        """Return whether the number or statement with this id helps to decide the claim."""
+        return re.fullmatch(self.deciding, id_.partition("/")[2]) is not None
+
     @property
-    def link(self) -> str:
-        """Return a link to the page that tests the claim."""
-        return f"[{self.title}](./{self.page}.ipynb)" if self.title else page_link(self.page)
+    def links(self) -> str:
+        """Return links to the pages, or to the ledger if there are none."""
+        if self.title:
+            return f"[{self.title}](./{self.pages[0]}.ipynb)"
+        return ", ".join(map(page_link, self.pages)) or LEDGER
 
 
-def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -> Table:
-    """Return a table with one row for each claim: the claim, a link to the page that tests it, our
-    finding, and the counts of the verdicts. The last row counts the paper's other numbers, so that
-    all rows together count as many verdicts as the ledger.
-    """
-    lines = entries(paper)
-    rows = [
-        [
-            claim.words,
-            claim.link,
-            claim.find() if claim.find else "see the page",
-            by_kind(line for line in lines if line.item in claim.items),
-        ]
-        for claim in claims
-    ]
-    named = {item for claim in claims for item in claim.items}
-    rest = by_kind(line for line in lines if line.item not in named)
-    if rest:
-        rows.append(["Numbers that belong to no claim above", LEDGER, "", rest])
-    return table(caption, name, ["Claim", "Page", "We find", "Verdicts"], rows, align="llll")
+REST = Finding("Numbers that belong to no claim above", (), "", "")
+"""The last row of a table, for the numbers that decide none of the claims."""
 
 
 def by_kind(lines: Iterable[ledger.Entry]) -> str:
     """Return how many lines of the ledger have each verdict, for each kind of comparison."""
     kinds = ledger.tallies(lines)
     return "; ".join(f"{kind}: {ledger.counts(own)}" for kind, own in kinds.items())
+
+
+def claims_table(
+    paper: str,
+    caption: str,
+    name: str,
+    findings: Sequence[Finding],
+    *,
+    rest: Finding = REST,
+    columns: Mapping[str, str] = COLUMNS,
+    count: Callable[[Sequence[ledger.Entry]], str] = by_kind,
+) -> Table:
+    """Return a table with one row for each claim: the claim, links to the pages that test it, our
+    finding, and the counts of the verdicts. The row ``rest`` counts the paper's other numbers, so
+    that all rows together count as many verdicts as the ledger; it is left out if there are none.
+    """
+    decided = {each: [e for e in entries(paper) if each.decides(e.id)] for each in findings}
+    left = undecided(paper, findings)
+    if count(left):
+        decided[rest] = left
+    rows = [
+        {
+            "words": each.words,
+            "links": each.links,
+            "found": each.find if isinstance(each.find, str) else each.find(),
+            "verdicts": count(own),
+        }
+        for each, own in decided.items()
+    ]
+    cells = [[row[column] for column in columns] for row in rows]
+    return table(caption, name, list(columns.values()), cells, align="llll")
+
+
+def undecided(paper: str, findings: Sequence[Finding]) -> list[ledger.Entry]:
+    """Return the lines of a paper's ledger that decide none of the claims."""
+    return [e for e in entries(paper) if not any(each.decides(e.id) for each in findings)]
 
 
 def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from robustbook import catalogue, ledger
+from robustbook import catalogue, figures, ledger
 from robustbook.ledger import Record, Row
 from robustbook.studies.parameters import BadParameter
 
@@ -26,20 +26,28 @@ class Version:
     fresh: bool = False
 
     @property
-    def origin(self) -> str:
-        """Return the suffix of the labels (anchors) of tables, for a page that shows one record
-        only. The suffix is ``published`` for the book's record, and ``run`` for the current run of
-        the page.
-        """
-        return "run" if self.fresh else "published"
-
-    @property
     def tag(self) -> str:
-        """Return the ending of the labels (anchors) of tables, for a page that shows records for
-        several profiles (sizes of the experiment). The label of a table ends in the name of the
-        profile, so that each label is unique.
+        """Return the ending of the labels (anchors) of tables: the profile (size of the
+        experiment), so that each label on a page is unique.
         """
         return f"{self.record.profile}-run" if self.fresh else self.record.profile
+
+    def table(
+        self,
+        caption: str,
+        stem: str,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        align: str | None = None,
+    ) -> figures.Table:
+        """Return a numbered table of the record.
+
+        ``caption``: the words after the heading; they begin with a punctuation mark.
+        ``stem``: the label without ``tab-`` and without its ending (see `tag`).
+        """
+        caption, name = f"{self.heading}{caption}", f"tab-{stem}-{self.tag}"
+        return figures.table(caption, name, headers, rows, align=align)
 
 
 def version_of(record: Record) -> Version:

@@ -17,7 +17,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import beside, ranges
-from robustbook.figures import Table, table
+from robustbook.figures import Table
 from robustbook.ledger import Record
 
 from .names import coloured, counted, networks, title, with_article
@@ -198,11 +198,11 @@ def errors(version: Version) -> Table:
     """Return a table of the test error and the rho2 of each network, both before and after
     fine-tuning.
     """
-    return table(
-        f"{version.heading}. Test error in per cent and ρ₂: DeepFool paper / "
-        f"**ours**{ranges(version.record)}. The DeepFool paper prints ρ₂ only for networks "
-        "before fine-tuning. Its Figure 6 shows ρ₂ after fine-tuning as curves.",
-        f"tab-dd-anchors-{version.tag}",
+    return version.table(
+        f". Test error in per cent and ρ₂: DeepFool paper / **ours**{ranges(version.record)}. The "
+        "DeepFool paper prints ρ₂ only for networks before fine-tuning. Its Figure 6 shows ρ₂ "
+        "after fine-tuning as curves.",
+        "dd-anchors",
         ["Network in the paper / here", "error", "ρ₂"],
         list(_rows(version.record)),
     )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, values
 from robustbook.chapters.wording import badge, from_to, listed, seeds_in_words, spread
-from robustbook.figures import Table, table
+from robustbook.figures import Table
 from robustbook.ledger import Record
 
 from .names import networks, title, with_article
@@ -149,14 +149,13 @@ def programs(version: Version) -> Table:
     are two mean distances, the success rate, and the numbers of steps and gradients per image.
     """
     shown = networks(version.record)
-    return table(
-        f"{version.heading}, on {listed(with_article(version.record, n) for n in shown)}. "
-        "*Distance*: the mean distance over correctly classified images on "
-        "which the attack succeeds. *Reported*: the mean distance that the implementation itself "
-        "reports, which may include misclassified images and failures. *Fooled*: the share of "
-        "images on which the attack succeeds (%). The numbers of steps and gradients are per "
-        "image.",
-        f"tab-dd-deepfool-{version.tag}",
+    return version.table(
+        f", on {listed(with_article(version.record, n) for n in shown)}. *Distance*: the mean "
+        "distance over correctly classified images on which the attack succeeds. *Reported*: the "
+        "mean distance that the implementation itself reports, which may include misclassified "
+        "images and failures. *Fooled*: the share of images on which the attack succeeds (%). The "
+        "numbers of steps and gradients are per image.",
+        "dd-deepfool",
         ["Implementation", "distance", "reported", "fooled", "steps", "gradients"],
         list(_rows(version.record)),
     )

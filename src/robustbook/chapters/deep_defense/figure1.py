@@ -53,7 +53,7 @@ def layers(version: Version) -> Table:
         f"The layers of the network in the figure ({TITLES[network]}): the operation of each "
         "layer in the forward pass and in the reverse network, the shape of its output for one "
         "image, and its number of trainable parameters.",
-        "tab-deep-defense-layers" + ("-run" if version.fresh else ""),
+        f"tab-deep-defense-layers-{version.tag}",
         ["Layer", "Forward", "In reverse", "Output", "Parameters"],
         [
             *(

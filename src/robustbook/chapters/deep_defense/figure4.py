@@ -11,7 +11,7 @@ from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, record_of, settings, values
 from robustbook.chapters.wording import minus, seeds_in_words
-from robustbook.figures import Table, table
+from robustbook.figures import Table
 from robustbook.ledger import Record
 
 from .figure1 import stages
@@ -145,11 +145,11 @@ def layers_table(version: Version) -> Table:
     """
     record, rows = version.record, _rows(version.record)
     counted = ["Parameters"] if _counts(record) else []
-    return table(
-        f"{version.heading}. ρ₂ of {with_article(record, 'lenet')}, and in brackets its accuracy "
-        "in per cent. A row names the layer that the regulariser may change. The reference network "
-        f"has {_cell(record, 'reference', 0.0)}.",
-        f"tab-dd-figure-4-{version.tag}",
+    return version.table(
+        f". ρ₂ of {with_article(record, 'lenet')}, and in brackets its accuracy in per cent. A "
+        "row names the layer that the regulariser may change. The reference network has "
+        f"{_cell(record, 'reference', 0.0)}.",
+        "dd-figure-4",
         ["Layer", *counted, *(f"c = {c:g}" for c in _cs(record))],
         list(rows),
     )

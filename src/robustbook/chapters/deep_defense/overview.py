@@ -2,21 +2,21 @@
 trained networks under several attacks.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
 from robustbook import ledger
+from robustbook.chapters.claims import COLUMNS, Finding, claims_table
 from robustbook.chapters.published import (
-    entries,
     mean,
     printed,
     record_of,
     records_of,
     values,
 )
-from robustbook.chapters.wording import listed, minus, page_link, power
+from robustbook.chapters.wording import listed, minus, power
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -24,28 +24,13 @@ from . import deepfool, figure2, figure3, figure4, names
 from .table1 import verdicts
 from .today import nearest_gain
 
-COLUMNS = {
+METHODS = {
     "reference": "Reference",
     "adv-training-i": "Adv. I",
     "adv-training-ii": "Adv. II",
     "deep-defense": "Deep Defense",
     "combination": "both",
 }
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One row of the overview's table: a claim or one of our own questions, the page that tests it,
-    and our finding.
-
-    ``items`` are the tables and figures of the paper whose numbers, compared with ours, decide the
-    claim. ``find`` returns our finding as a phrase.
-    """
-
-    words: str
-    page: str
-    items: tuple[str, ...]
-    find: Callable[[], str]
 
 
 def answer(record: Record) -> str:
@@ -107,41 +92,29 @@ def claims() -> Table:
     """Return a table with one row for each claim: the claim, the page that tests it, our finding,
     and the counts of its verdicts, such as "reproduced".
     """
-    return table(
+    return claims_table(
+        "deep_defense",
         "Claims of the paper and its authors, and our own questions (in italics): the page that "
         "tests them, what we find, and the verdicts on that page. A question of our own has no "
         "verdict; its row counts the verdicts on the numbers and claims that its page compares, if "
         "there are any.",
         "tab-dd-overview",
-        ["Claim or question", "Page", "We find", "Verdicts"],
-        [
-            [
-                claim.words,
-                page_link(claim.page),
-                claim.find(),
-                _counted(claim.items),
-            ]
-            for claim in CLAIMS
-        ],
-        align="llll",
+        CLAIMS,
+        columns={**COLUMNS, "words": "Claim or question"},
+        count=_counted,
     )
 
 
-def _counted(items: Collection[str]) -> str:
-    """Return as text how many claims and numbers of some tables and figures have each verdict. The
-    text says how many of them make the same comparison as another row of the overview's table.
+def _counted(lines: Sequence[ledger.Entry]) -> str:
+    """Return as text how many claims and numbers have each verdict. The text says how many of them
+    make the same comparison as another row of the overview's table.
     """
-    lines = [line for line in entries("deep_defense") if line.item in items]
-    repeated = [line for line in lines if line.same_as and _item(line.same_as) not in items]
+    here = {line.id for line in lines}
+    repeated = [line for line in lines if line.same_as and line.same_as not in here]
     also = [replace(line, same_as="") for line in repeated]
-    pages = {c.page for c in CLAIMS for line in repeated if _item(line.same_as) in c.items}
-    there = f" (including {ledger.counts(also)} that {listed(map(page_link, pages))} has too)"
+    pages = {c.links for c in CLAIMS if any(c.decides(line.same_as) for line in repeated)}
+    there = f" (including {ledger.counts(also)} that {listed(pages)} has too)"
     return ledger.counts([*lines, *also]) + (there if also else "")
-
-
-def _item(target: str) -> str:
-    """Return the table or figure to which the id of a paper's number belongs."""
-    return target.split("/")[1]
 
 
 def asked() -> Table:
@@ -167,7 +140,7 @@ def asked() -> Table:
         "II. The first two rows of each network are means over all seeds of Table 1, and the other "
         f"rows over these numbers of seeds: {seeds}.",
         "tab-dd-overview-asked",
-        ["Network, measure", *COLUMNS.values()],
+        ["Network, measure", *METHODS.values()],
         rows,
     )
 
@@ -275,55 +248,55 @@ def _noisy() -> str:
 
 
 CLAIMS = (
-    Claim("The method: differentiate through DeepFool", "figure1", ("code-networks",), _exact),
-    Claim(
+    Finding("The method: differentiate through DeepFool", ("figure1",), "code-networks/.*", _exact),
+    Finding(
         "Deep Defense is more robust than the reference, adversarial training I and Parseval "
         "training, without loss of accuracy",
-        "table1",
-        ("table-1", "supplement", "text-results"),
+        ("table1",),
+        "(table-1|supplement|text-results)/.*",
         _compared,
     ),
-    Claim(
+    Finding(
         "*How much of the increase in ρ₂ comes early in training?*",
-        "figure2",
-        ("figure-convergence-mnist", "figure-convergence-cifar10"),
+        ("figure2",),
+        "figure-convergence-.*",
         _early,
     ),
-    Claim(
+    Finding(
         "*How much do the parameters c, λ and d change ρ₂?*",
-        "figure3",
-        ("figure-hyper-parameters",),
+        ("figure3",),
+        "figure-hyper-parameters/.*",
         figure3.spanned,
     ),
-    Claim(
+    Finding(
         "*Which layer gives the most robustness if Deep Defense changes only this layer?*",
-        "figure4",
-        ("figure-layer-masking",),
+        ("figure4",),
+        "figure-layer-masking/.*",
         _masked,
     ),
-    Claim(
+    Finding(
         "*Do our reference networks and our DeepFool give the numbers of the DeepFool paper?*",
-        "anchors",
-        ("anchor-deepfool-table-1", "anchor-deepfool-table-3", "anchor-deepfool-text"),
+        ("anchors",),
+        "anchor-deepfool-.*",
         _anchored,
     ),
-    Claim("*Does Deep Defense help against stronger attacks too?*", "today", (), _further),
-    Claim(
+    Finding("*Does Deep Defense help against stronger attacks too?*", ("today",), "", _further),
+    Finding(
         "*When can distances by two implementations of DeepFool be compared?*",
-        "deepfool",
-        (),
+        ("deepfool",),
+        "",
         lambda: deepfool.ranges_in_short(record_of("deep_defense/deepfool")),
     ),
-    Claim(
+    Finding(
         "A replication of Deep Defense finds more robust networks; its regulariser has no gradient",
-        "replication",
-        ("followup-brown-2019",),
+        ("replication",),
+        "followup-brown-2019/.*",
         _replicated,
     ),
-    Claim(
+    Finding(
         "Ten claims of the authors' post",
-        "claims",
-        tuple(f"claim-{i}" for i in range(1, 11)),
+        ("claims",),
+        r"claim-\d+/.*",
         _noisy,
     ),
 )
@@ -347,9 +320,9 @@ def _ways(
 
 
 def _asked(table_1: Record, today: Record, network: str) -> Iterator[list[str]]:
-    yield [f"**{names.title(today, network)}**", *[""] * len(COLUMNS)]
+    yield [f"**{names.title(today, network)}**", *[""] * len(METHODS)]
     for words, record, name, more, digits in _ways(table_1, today, network):
-        found = [values(record, name, network=network, method=m, **more) for m in COLUMNS]
+        found = [values(record, name, network=network, method=m, **more) for m in METHODS]
         if any(found):
             yield [words, *(f"{fmean(each):.{digits}f}" if each else "" for each in found)]
 

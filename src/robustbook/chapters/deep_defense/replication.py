@@ -12,7 +12,7 @@ from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, entries, mean, printed, values
 from robustbook.chapters.wording import beside, listed, ranges, spread
-from robustbook.figures import Table, table
+from robustbook.figures import Table
 from robustbook.ledger import Record
 
 from .names import counted
@@ -114,11 +114,10 @@ def methods_table(version: Version) -> Table:
     under FGS. Each cell shows first the number that the replication reports, and then our result.
     """
     numbers = "replication / **ours**" if version.record.profile == "paper" else "**ours**"
-    return table(
-        f"{version.heading}. Accuracy in per cent, ρ₂, and accuracy under FGS: "
-        f"{numbers}{ranges(version.record)}. The sizes of FGS are shares of the replication's "
-        f"reference size {EPS_REF}, {EPS}.",
-        f"tab-dd-replication-{version.tag}",
+    return version.table(
+        f". Accuracy in per cent, ρ₂, and accuracy under FGS: {numbers}{ranges(version.record)}. "
+        f"The sizes of FGS are shares of the replication's reference size {EPS_REF}, {EPS}.",
+        "dd-replication",
         ["Network", "accuracy", "ρ₂", *(f"FGS {share} {EPS_REF}" for share in SHARES)],
         list(_method_rows(version.record)),
     )

@@ -221,12 +221,12 @@ def methods_table(version: Version) -> Table:
     grey = not any(map(coloured, networks(version.record)))
     greys = " (grey levels from 0 to 255)" if grey else ""
     means = f"{'Means' if len(version.record.seeds) > 1 else 'One seed'}{ranges(version.record)}"
-    return table(
-        f"{version.heading}. {means}. Accuracies in per cent. The last three columns are "
-        f"accuracies under FGS at 0.2, 0.5 and 1.0 times {EPS_REF}. At 1.0, the accuracy of Deep "
-        f"Defense is 50 % by the definition of {EPS_REF}. Each network with Deep Defense has its "
-        f"own {EPS_REF}, in units of the preprocessed pixels{greys}: {sizes}.",
-        f"tab-dd-table-1-{version.tag}",
+    return version.table(
+        f". {means}. Accuracies in per cent. The last three columns are accuracies under FGS at "
+        f"0.2, 0.5 and 1.0 times {EPS_REF}. At 1.0, the accuracy of Deep Defense is 50 % by the "
+        f"definition of {EPS_REF}. Each network with Deep Defense has its own {EPS_REF}, in units "
+        f"of the preprocessed pixels{greys}: {sizes}.",
+        "dd-table-1",
         ["Network, method", "Acc.", "ρ₂", *(f"FGS {share}" for share in SHARES)],
         list(_method_rows(version.record)),
     )

@@ -193,16 +193,15 @@ def distances(records: Sequence[Record]) -> Figure:
 
 def nearest(version: Version) -> Table:
     """Return a table of the median size of the smallest perturbation that each attack finds."""
-    return table(
-        f"{version.heading}. Median size of the smallest l2 perturbation found, mean over the "
-        "seeds (range). *Free*: images are not clipped; in the other columns they are clipped to "
-        "[0, 1]. *Nearest*: the smaller of the two perturbations of DeepFool and DDN. For "
-        "an image that is misclassified before any attack, the size is 0. *Gain*: *nearest* "
-        "divided by that of the reference network, only on the shared images, which the networks "
-        "of all methods classify correctly. The other columns are over all test images, so their "
-        "ratios can differ from the gain. "
-        f"Test images: {'; '.join(_images(version.record))}.",
-        f"tab-dd-today-nearest-{version.tag}",
+    return version.table(
+        ". Median size of the smallest l2 perturbation found, mean over the seeds (range). "
+        "*Free*: images are not clipped; in the other columns they are clipped to [0, 1]. "
+        "*Nearest*: the smaller of the two perturbations of DeepFool and DDN. For an image that "
+        "is misclassified before any attack, the size is 0. *Gain*: *nearest* divided by that of "
+        "the reference network, only on the shared images, which the networks of all methods "
+        "classify correctly. The other columns are over all test images, so their ratios can "
+        f"differ from the gain. Test images: {'; '.join(_images(version.record))}.",
+        "dd-today-nearest",
         ["Network, method", *NEAREST.values(), "gain"],
         list(_nearest_rows(version.record)),
     )
@@ -212,12 +211,11 @@ def bounded(version: Version) -> Table:
     """Return a table of accuracies under attacks of a given l-infinity radius, for each attack
     alone and for all attacks together.
     """
-    return table(
-        f"{version.heading}. Accuracy in per cent under several attacks. A row names the method "
-        "and eps, the l-infinity radius of the attacks. The attacks clip images to [0, 1]. In the "
-        "last column an image counts as "
-        "correct only if all attacks fail on it.",
-        f"tab-dd-today-bounded-{version.tag}",
+    return version.table(
+        ". Accuracy in per cent under several attacks. A row names the method and eps, the "
+        "l-infinity radius of the attacks. The attacks clip images to [0, 1]. In the last column "
+        "an image counts as correct only if all attacks fail on it.",
+        "dd-today-bounded",
         ["Network, method, eps", *BOUNDED.values(), "all"],
         list(_bounded_rows(version.record)),
     )

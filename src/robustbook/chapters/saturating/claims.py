@@ -187,9 +187,9 @@ def ablations(version: Version) -> Table:
         ]
         if cells[0]:
             rows.append([words, *map(spread, cells), str(len(cells[0]))])
-    return table(
-        f"{version.heading}: accuracy in per cent of the saturated sigmoid network, mean (range).",
-        _label("ablations", version),
+    return version.table(
+        ": accuracy in per cent of the saturated sigmoid network, mean (range).",
+        "claims-ablations",
         ["Network", *READINGS.values(), "Seeds"],
         rows,
     )
@@ -209,11 +209,12 @@ def alphas(version: Version) -> Table:
             ]
             if cells and cells[0]:
                 rows.append([f"{network}: {words}", *map(spread, cells)])
-    return table(
-        f"{version.heading}: accuracy in per cent after adversarial training, by the weight alpha "
-        "of the clean images in the loss; mean (range). The sigmoid MLP was trained with all "
-        "seeds." + " The ReLU MLP was trained with the first seed." * (len(rows) > len(READINGS)),
-        _label("alpha", version),
+    return version.table(
+        ": accuracy in per cent after adversarial training, by the weight alpha of the clean "
+        "images in the loss; mean (range). The sigmoid MLP was trained with all seeds."
+        + " The ReLU MLP was trained with the first seed."
+        * (len(rows) > len(READINGS)),
+        "claims-alpha",
         ["Accuracy", *(f"{float(alpha):g}" for alpha in weights)],
         rows,
     )
@@ -263,13 +264,13 @@ def adam(version: Version) -> Table:
     """Return a table of how the attacks with Adam ended. There is one row for each combination of
     network, source images, floating-point precision and step size.
     """
-    return table(
-        f"{version.heading}: attacks that optimise the pixels with Adam, by network, "
-        "source, precision and step size. *Failed*: the number of pairs (of 90) on which Adam "
-        "fails. *3 to 7*: the number of seeds with which Adam changes a 3 into a 7. *Steps*: the "
-        "median number of steps of successful attacks. "
-        "*Change*: the median of the mean absolute change of a pixel. Mean (range) over the seeds.",
-        _label("adam", version),
+    return version.table(
+        ": attacks that optimise the pixels with Adam, by network, source, precision and step "
+        "size. *Failed*: the number of pairs (of 90) on which Adam fails. *3 to 7*: the number of "
+        "seeds with which Adam changes a 3 into a 7. *Steps*: the median number of steps of "
+        "successful attacks. *Change*: the median of the mean absolute change of a pixel. Mean "
+        "(range) over the seeds.",
+        "claims-adam",
         [
             *("Network", "Source", "Precision", "Step size"),
             *("Failed", "3 to 7", "Steps", "Change: successful", "Change: failed"),
@@ -440,10 +441,6 @@ def _common(lines: Sequence[Entry]) -> str:
 
 
 _PRECISIONS = ("float32", "float64")
-
-
-def _label(stem: str, version: Version) -> str:
-    return f"tab-claims-{stem}" + ("-run" if version.fresh else "")
 
 
 def _exceeding(numbers: Sequence[float]) -> str:

@@ -68,10 +68,10 @@ def orders(version: Version) -> Table:
     the vanilla network.
     """
     record = version.record
-    return table(
-        f"{version.heading}: mean dissimilarity of two images of different classes, mean (range "
-        "over the seeds). The paper shows colours and states no numbers.",
-        f"tab-{record.item}-{version.origin}",
+    return version.table(
+        ": mean dissimilarity of two images of different classes, mean (range over the seeds). "
+        "The paper shows colours and states no numbers.",
+        record.item,
         ["Layer", "The paper", "Vanilla", "Saturated"],
         [
             [

@@ -111,11 +111,10 @@ def orders(version: Version) -> Table:
     The paper says that the kurtosis is larger in the saturated networks.
     """
     record = version.record
-    return table(
-        f"{version.heading}: excess kurtosis of the weights, mean (range over the seeds). The "
-        "paper says that the kurtosis is larger in the saturated network; we could not read its "
-        "numbers.",
-        f"tab-figure-1-{version.origin}",
+    return version.table(
+        ": excess kurtosis of the weights, mean (range over the seeds). The paper says that the "
+        "kurtosis is larger in the saturated network; we could not read its numbers.",
+        "figure-1",
         ["Layer", "The paper", "Vanilla", "Saturated", "Larger with"],
         [
             [

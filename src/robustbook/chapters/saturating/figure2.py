@@ -100,10 +100,10 @@ def orders(version: Version) -> Table:
     """Return a table of the measurements in which, according to the paper, the saturated network
     differs from the vanilla one.
     """
-    return table(
-        f"{version.heading}: pre-activations of all units for all test images, mean (range over "
-        "the seeds). The paper shows histograms and states no numbers.",
-        f"tab-figure-2-{version.origin}",
+    return version.table(
+        ": pre-activations of all units for all test images, mean (range over the seeds). The "
+        "paper shows histograms and states no numbers.",
+        "figure-2",
         ["Measure", "The paper", "Vanilla", "Saturated"],
         [
             [

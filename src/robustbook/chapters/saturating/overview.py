@@ -2,112 +2,18 @@
 find, and the pages that test the claims.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
-from robustbook.chapters.claims import by_kind
-from robustbook.chapters.published import entries, mean, of_target, printed, record_of, values
-from robustbook.chapters.wording import page_link, spread_or
+from robustbook.chapters.claims import Finding, claims_table, undecided
+from robustbook.chapters.published import mean, of_target, printed, record_of, values
+from robustbook.chapters.wording import spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record
 
 from .figure6 import GAIN, OWN_GAIN
 from .names import METHODS, fgsm_target, verdicts_of_table_1
 
-
-@dataclass(frozen=True)
-class Claim:
-    """One row of the overview's table: a claim of the paper, our finding, and the pages that test
-    the claim.
-
-    The field ``deciding`` is a regular expression. The claim is decided by those of the paper's
-    numbers and statements whose ids match it. The ids are matched without the paper's name.
-    """
-
-    words: str
-    found: str
-    pages: tuple[str, ...]
-    deciding: str
-
-
-CLAIMS = (
-    Claim(
-        "Saturated networks have FGSM errors of a few per cent, lose little clean accuracy, and "
-        "are more accurate under FGSM than adversarially trained networks",
-        "Nearly true for the sigmoid network with some seeds, and only in float32. Not true for "
-        "the ReLU network and the CNN, which only keep their clean accuracy",
-        ("table1", "claims"),
-        r"table-1/(.*-saturated/(fgsm.*|clean-loss)|order/.*)|text-1/.*",
-    ),
-    Claim(
-        "The penalty works best if it covers all layers and its weight rises slowly; adversarial "
-        "training works best with alpha = 0.5",
-        "A slow rise matters. Penalising the last layer too changes the accuracy less than "
-        "training with another seed. For our sigmoid network a smaller alpha gives a higher FGSM "
-        "accuracy",
-        ("claims",),
-        r"text-4/claim/.*",
-    ),
-    Claim(
-        "The weights of saturated networks have heavy tails",
-        "Yes, most clearly in the sigmoid network",
-        ("figure1",),
-        r"figure-1/.*",
-    ),
-    Claim(
-        "The pre-activations of saturated networks are extreme",
-        "Yes",
-        ("figure2",),
-        r"figure-2/.*extreme.*",
-    ),
-    Claim(
-        "Saturated networks represent images of one class alike, and images of different classes "
-        "far apart",
-        "Not in the sigmoid network. In the ReLU network classes lie further apart, probably "
-        "mostly because the weights are larger",
-        ("figure3", "figure7"),
-        r"figure-[37]/.*",
-    ),
-    Claim(
-        "On a path between two images the outputs are constant, except for a sharp change in one "
-        "direction",
-        "The outputs are nearly constant on most of the path. One singular value dominates by "
-        "size, but more singular values grow",
-        ("figure4",),
-        r"figure-4/.*",
-    ),
-    Claim(
-        "Targeted attacks with many steps fool the vanilla network quickly and the saturated "
-        "network rarely",
-        "Yes for the sigmoid networks, but not for the ReLU network; and a failed attack does not "
-        "show that the network is robust",
-        ("figure5", "figure8", "claims"),
-        r"(figure-[58]|text-7)/.*",
-    ),
-    Claim(
-        "Heavy-tailed weights alone make a linear classifier more robust",
-        "Yes, but less than the paper says: with random weights by at most {random} % (the paper: "
-        "{random_paper} %), and with trained weights by at most {own} % (the paper: {own_paper} %)",
-        ("figure6",),
-        r"figure-6/pearson/(shape|y-example)|text-8/(pearson/gain|own-weights/.*)",
-    ),
-    Claim(
-        "*Our question, after the comment by Brendel and Bethge*: are saturated networks robust?",
-        "No. The verdicts are on our own predictions of how attacks succeed",
-        ("today",),
-        r"critique/.*",
-    ),
-)
-REST = (
-    "*No claim of this table*: settings, layer sizes, formulas, networks without the penalty, and "
-    "clean accuracies"
-)
-REST_PAGES = ("table1", "table2", "figure2", "figure6", "claims")
-"""The words and the pages of the last row, which counts the comparisons that decide none of the
-claims.
-"""
 ATTACKS = {
     "float32": "the paper's attack: one step, gradient in float32",
     "float64": "the same step, gradient in float64",
@@ -160,32 +66,16 @@ def claims() -> Table:
     kind of comparison, and links to the pages that test the claim. The last row counts the verdicts
     that belong to no claim.
     """
-    lines = entries("saturating")
-    own = [[line for line in lines if decides(claim, line)] for claim in CLAIMS]
-    rest = [line for line in lines if not any(decides(claim, line) for claim in CLAIMS)]
-    pages = [", ".join(map(page_link, claim.pages)) for claim in CLAIMS]
-    return table(
+    return claims_table(
+        "saturating",
         "The claims in the order of the paper, what we find, and the pages that test each claim. "
         "*Verdicts*: how often each verdict occurs among the numbers and statements that decide "
         "the claim, for each kind of comparison.",
         "tab-saturating-claims",
-        ["The paper claims", "We find", "Verdicts", "Pages"],
-        [
-            *(
-                [claim.words, _found(claim), by_kind(deciding), links]
-                for claim, deciding, links in zip(CLAIMS, own, pages, strict=True)
-            ),
-            [REST, _rest_found(rest), by_kind(rest), ", ".join(map(page_link, REST_PAGES))],
-        ],
-        align="llll",
+        CLAIMS,
+        rest=REST,
+        columns=COLUMNS,
     )
-
-
-def decides(claim: Claim, line: Entry) -> bool:
-    """Return whether a line of the ledger (a number or statement of the paper, with its verdict)
-    helps to decide a claim.
-    """
-    return re.fullmatch(claim.deciding, line.id.partition("/")[2]) is not None
 
 
 def _rest_found(rest: Sequence[Entry]) -> str:
@@ -200,15 +90,98 @@ def _rest_found(rest: Sequence[Entry]) -> str:
     )
 
 
-def _found(claim: Claim) -> str:
-    """Return our finding on a claim. If it mentions increases of Figure 6, these numbers come from
-    the stored results.
-    """
+def _heavy_tails() -> str:
+    """Return our finding on heavy-tailed weights, with the increases of Figure 6."""
     record = record_of("saturating/figure-6")
-    ours = {"random": GAIN, "own": OWN_GAIN}
-    numbers = {name: f"{fmean(of_target(record, target)):.0f}" for name, target in ours.items()}
-    theirs = {f"{name}_paper": f"{printed(target):.0f}" for name, target in ours.items()}
-    return claim.found.format(**numbers, **theirs)
+    ours, own = (f"{fmean(of_target(record, target)):.0f}" for target in (GAIN, OWN_GAIN))
+    theirs, their_own = (f"{printed(target):.0f}" for target in (GAIN, OWN_GAIN))
+    return (
+        f"Yes, but less than the paper says: with random weights by at most {ours} % (the paper: "
+        f"{theirs} %), and with trained weights by at most {own} % (the paper: {their_own} %)"
+    )
+
+
+CLAIMS = (
+    Finding(
+        "Saturated networks have FGSM errors of a few per cent, lose little clean accuracy, and "
+        "are more accurate under FGSM than adversarially trained networks",
+        ("table1", "claims"),
+        r"table-1/(.*-saturated/(fgsm.*|clean-loss)|order/.*)|text-1/.*",
+        "Nearly true for the sigmoid network with some seeds, and only in float32. Not true for "
+        "the ReLU network and the CNN, which only keep their clean accuracy",
+    ),
+    Finding(
+        "The penalty works best if it covers all layers and its weight rises slowly; adversarial "
+        "training works best with alpha = 0.5",
+        ("claims",),
+        r"text-4/claim/.*",
+        "A slow rise matters. Penalising the last layer too changes the accuracy less than "
+        "training with another seed. For our sigmoid network a smaller alpha gives a higher FGSM "
+        "accuracy",
+    ),
+    Finding(
+        "The weights of saturated networks have heavy tails",
+        ("figure1",),
+        r"figure-1/.*",
+        "Yes, most clearly in the sigmoid network",
+    ),
+    Finding(
+        "The pre-activations of saturated networks are extreme",
+        ("figure2",),
+        r"figure-2/.*extreme.*",
+        "Yes",
+    ),
+    Finding(
+        "Saturated networks represent images of one class alike, and images of different classes "
+        "far apart",
+        ("figure3", "figure7"),
+        r"figure-[37]/.*",
+        "Not in the sigmoid network. In the ReLU network classes lie further apart, probably "
+        "mostly because the weights are larger",
+    ),
+    Finding(
+        "On a path between two images the outputs are constant, except for a sharp change in one "
+        "direction",
+        ("figure4",),
+        r"figure-4/.*",
+        "The outputs are nearly constant on most of the path. One singular value dominates by "
+        "size, but more singular values grow",
+    ),
+    Finding(
+        "Targeted attacks with many steps fool the vanilla network quickly and the saturated "
+        "network rarely",
+        ("figure5", "figure8", "claims"),
+        r"(figure-[58]|text-7)/.*",
+        "Yes for the sigmoid networks, but not for the ReLU network; and a failed attack does not "
+        "show that the network is robust",
+    ),
+    Finding(
+        "Heavy-tailed weights alone make a linear classifier more robust",
+        ("figure6",),
+        r"figure-6/pearson/(shape|y-example)|text-8/(pearson/gain|own-weights/.*)",
+        _heavy_tails,
+    ),
+    Finding(
+        "*Our question, after the comment by Brendel and Bethge*: are saturated networks robust?",
+        ("today",),
+        r"critique/.*",
+        "No. The verdicts are on our own predictions of how attacks succeed",
+    ),
+)
+REST = Finding(
+    "*No claim of this table*: settings, layer sizes, formulas, networks without the penalty, and "
+    "clean accuracies",
+    ("table1", "table2", "figure2", "figure6", "claims"),
+    "",
+    lambda: _rest_found(undecided("saturating", CLAIMS)),
+)
+"""The last row, which counts the comparisons that decide none of the claims."""
+COLUMNS = {
+    "words": "The paper claims",
+    "found": "We find",
+    "verdicts": "Verdicts",
+    "links": "Pages",
+}
 
 
 def attacks() -> Table:

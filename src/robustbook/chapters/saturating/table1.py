@@ -141,9 +141,9 @@ def accuracy_table(version: Version) -> Table:
     stands before our accuracy.
     """
     columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
-    return table(
-        f"{version.heading}: accuracy in per cent, paper / **ours** (range over the seeds).",
-        f"tab-table-1-{version.origin}",
+    return version.table(
+        ": accuracy in per cent, paper / **ours** (range over the seeds).",
+        "table-1",
         ["Training", *(f"{name}, {m}" for name in NETWORKS.values() for m in ("clean", "FGSM"))],
         [
             [

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, of_target, printed
-from robustbook.figures import BRIGHT, Look, Table, table
+from robustbook.figures import BRIGHT, Look, Table
 from robustbook.ledger import Record
 
 CNN = "saturating/table-2/cnn"
@@ -98,11 +98,10 @@ def layers(version: Version) -> Table:
         for name, counts in LAYERS.items()
     ]
     sums = (sum(each.values()) for each in found)
-    return table(
-        f"{version.heading}: for each layer, the paper's numbers / **ours**, the shape of the "
-        "output for one image with a padding of 2, and the number of trainable parameters with and "
-        "without padding.",
-        "tab-table-2-layers" + ("-run" if version.fresh else ""),
+    return version.table(
+        ": for each layer, the paper's numbers / **ours**, the shape of the output for one image "
+        "with a padding of 2, and the number of trainable parameters with and without padding.",
+        "table-2-layers",
         ["Layer", "Paper / **ours**", "Output", *(f"Parameters, {words}" for words in PADDINGS)],
         [*rows, ["all", "", "", *(f"{n:,}" for n in sums)]],
         align="llrrr",

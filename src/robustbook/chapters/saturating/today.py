@@ -128,14 +128,14 @@ def summary(version: Version) -> Table:
     and under stronger attacks.
     """
     record = version.record
-    return table(
-        f"{version.heading}: accuracy in per cent at size {record.parameters['eps']:g}. FGSM: "
-        f"paper / **ours** (range over the seeds), one step in float32 on {_most_images(record):g} "
-        "images, not clipped. Square attack and all attacks together: clipped to [0, 1]. *Half "
-        "at*: the size at which half of the images are misclassified. *Times vanilla*: this size "
-        "divided by that of the vanilla network. For the CNN, all columns except FGSM rest on "
+    return version.table(
+        f": accuracy in per cent at size {record.parameters['eps']:g}. FGSM: paper / **ours** "
+        f"(range over the seeds), one step in float32 on {_most_images(record):g} images, not "
+        "clipped. Square attack and all attacks together: clipped to [0, 1]. *Half at*: the size "
+        "at which half of the images are misclassified. *Times vanilla*: this size divided by "
+        "that of the vanilla network. For the CNN, all columns except FGSM rest on "
         f"{_fewest_images(record):g} images per seed.",
-        f"tab-critique-summary-{version.origin}",
+        "critique-summary",
         ["Network", "FGSM", "Square", "All together", "Half at", "Times vanilla"],
         list(_summary_rows(record)),
     )
@@ -155,9 +155,9 @@ def _fewest_images(record: Record) -> float:
 
 def free_attacks(version: Version) -> Table:
     """Return a table of each network's accuracy under each attack whose images are not clipped."""
-    return table(
-        f"{version.heading}, attacks whose images are not clipped: {_caption(version.record)}.",
-        f"tab-critique-free-{version.origin}",
+    return version.table(
+        f", attacks whose images are not clipped: {_caption(version.record)}.",
+        "critique-free",
         ["Attack", *COLUMNS],
         list(_attack_rows(version.record, FREE)),
     )
@@ -168,14 +168,13 @@ def clipped_attacks(version: Version) -> Table:
     last row shows the share of images on which all attacks fail.
     """
     record = version.record
-    return table(
-        f"{version.heading}, attacks whose images are clipped to [0, 1]: "
-        f"{_caption(record)}. PGD takes 20 steps. In the last row an image counts as "
-        "misclassified if any attack in the figure of curves succeeds on it. For the CNN, the last "
-        "row and the attacks that are not on the page of Table 1 rest on "
-        f"{_fewest_images(record):g} images; all other numbers rest on {_most_images(record):g} "
-        "images.",
-        f"tab-critique-boxed-{version.origin}",
+    return version.table(
+        f", attacks whose images are clipped to [0, 1]: {_caption(record)}. PGD takes 20 steps. "
+        "In the last row an image counts as misclassified if any attack in the figure of curves "
+        "succeeds on it. For the CNN, the last row and the attacks that are not on the page of "
+        f"Table 1 rest on {_fewest_images(record):g} images; all other numbers rest on "
+        f"{_most_images(record):g} images.",
+        "critique-boxed",
         ["Attack", *COLUMNS],
         list(_attack_rows(record, CLIPPED)),
     )
@@ -203,11 +202,11 @@ def alone(version: Version) -> Table:
     """Return a table of the perturbation size at which an attack on its own succeeds on half of the
     images. There is one number for each combination of network and attack.
     """
-    return table(
-        f"{version.heading}: the size at which a single attack makes a network misclassify half of "
-        "the images, mean over the seeds (columns as above). PGD takes 20 steps; the Square attack "
-        "takes 300 queries per image and size (20 in the profile `quick`).",
-        f"tab-critique-alone-{version.origin}",
+    return version.table(
+        ": the size at which a single attack makes a network misclassify half of the images, mean "
+        "over the seeds (columns as above). PGD takes 20 steps; the Square attack takes 300 "
+        "queries per image and size (20 in the profile `quick`).",
+        "critique-alone",
         ["Attack", *COLUMNS],
         list(_alone_rows(version.record)),
     )
@@ -220,13 +219,13 @@ def sizes(version: Version) -> Table:
     The table also shows the accuracy at the perturbation size 0.5, and the share of images whose
     gradient is zero.
     """
-    return table(
-        f"{version.heading}: *Half at*: the size at which half of the images are misclassified "
-        "(range over the seeds). *Times*: this size divided by that of the vanilla network. *At "
-        "0.5*: the accuracy (%) at size 0.5. *Grey*: the accuracy (%) if every image is the same "
-        "uniform grey. *Zero*: the share of images (%) whose FGSM gradient is exactly zero, in "
-        "float32, in float64, and from probabilities clipped at 1e-7.",
-        f"tab-critique-sizes-{version.origin}",
+    return version.table(
+        ": *Half at*: the size at which half of the images are misclassified (range over the "
+        "seeds). *Times*: this size divided by that of the vanilla network. *At 0.5*: the "
+        "accuracy (%) at size 0.5. *Grey*: the accuracy (%) if every image is the same uniform "
+        "grey. *Zero*: the share of images (%) whose FGSM gradient is exactly zero, in float32, "
+        "in float64, and from probabilities clipped at 1e-7.",
+        "critique-sizes",
         ["Network", "Half at", "Times", "At 0.5", "Grey", "Zero, f32", "f64", "clipped p"],
         list(_size_rows(version.record)),
     )

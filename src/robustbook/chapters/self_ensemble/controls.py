@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, of_target, settings, values
 from robustbook.chapters.wording import listed, ranges, spread_or
-from robustbook.figures import LOOKS, Look, Table, table
+from robustbook.figures import LOOKS, Look, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
 
@@ -121,12 +121,12 @@ def measured(version: Version) -> Table:
         row += [spread_or(values(record, PGD, attack=a, **of), missing="-") for a in NORMS]
     found = settings(record, EQUAL, "distortion") or [0.1]
     radii = [f"{words} {_radius(record, attack)}" for attack, words in NORMS.items()]
-    return table(
-        f"{version.heading}: accuracy in per cent of {names.in_text(record, network)} with each "
-        f"form of the defenses ({names.images(record, network)}): on clean images, under the "
-        f"paper's attack with each c, at the distortion {found[0]:g} of this attack, and under "
+    return version.table(
+        f": accuracy in per cent of {names.in_text(record, network)} with each form of the "
+        f"defenses ({names.images(record, network)}): on clean images, under the paper's attack "
+        f"with each c, at the distortion {found[0]:g} of this attack, and under "
         f"PGD{ranges(record)}. A dash: the attack does not reach this distortion.",
-        f"tab-rse-controls-{version.tag}",
+        "rse-controls",
         [
             "Defense",
             *("clean" if c == 0 else f"c = {c:g}" for c in cs),
@@ -141,10 +141,10 @@ def distortions(version: Version) -> Table:
     """Return a table of the distortion of the attacked images, with one row for each network."""
     record = version.record
     cs = _cs(record)
-    return table(
-        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
-        f"{ranges(record)}. Pixels are in [0, 1].",
-        f"tab-rse-controls-distortion-{version.tag}",
+    return version.table(
+        f": distortion, the root of the mean squared l2 distance over all images{ranges(record)}. "
+        "Pixels are in [0, 1].",
+        "rse-controls-distortion",
         ["Defense", *(f"c = {c:g}" for c in cs)],
         sweeps.rows(record, names.networks(record)[0], DEFENSES, cs, "distortion", 3),
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version
 from robustbook.chapters.wording import listed, ranges
-from robustbook.figures import Table, table
+from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 
@@ -136,9 +136,9 @@ def accuracies(version: Version) -> Table:
     for network in names.networks(record):
         rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
         rows += sweeps.rows(record, network, REGIMES, cs)
-    return table(
-        f"{version.heading}: accuracy in per cent for each use of noise{ranges(version.record)}.",
-        f"tab-rse-figure-2-{version.tag}",
+    return version.table(
+        f": accuracy in per cent for each use of noise{ranges(record)}.",
+        "rse-figure-2",
         ["Network, noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
     )
@@ -154,10 +154,10 @@ def distortions(version: Version) -> Table:
     for network in names.networks(record):
         rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
         rows += sweeps.rows(record, network, REGIMES, cs, "distortion", 3)
-    return table(
-        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
-        f"{ranges(version.record)}. Pixels are in [0, 1].",
-        f"tab-rse-figure-2-distortion-{version.tag}",
+    return version.table(
+        ": distortion, the root of the mean squared l2 distance over all "
+        f"images{ranges(record)}. Pixels are in [0, 1].",
+        "rse-figure-2-distortion",
         ["Network, noise", *(f"c = {c:g}" for c in cs)],
         rows,
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version
 from robustbook.chapters.wording import from_to, listed, ranges
-from robustbook.figures import LOOKS, Look, Table, table
+from robustbook.figures import LOOKS, Look, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
 
@@ -207,11 +207,10 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
     record = version.record
     (network,) = names.networks(record)
     cs = (0.0, *names.strengths(record, network, "rse"))
-    return table(
-        f"{version.heading}: accuracy of {words} in per cent on "
-        f"{names.in_text(record, network)}, for each level of initial and inner noise"
-        f"{ranges(version.record)}.",
-        f"tab-rse-figure-3-{label}-{version.tag}",
+    return version.table(
+        f": accuracy of {words} in per cent on {names.in_text(record, network)}, for each level "
+        f"of initial and inner noise{ranges(record)}.",
+        f"rse-figure-3-{label}",
         ["Noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         sweeps.rows(record, network, levels(record), cs, name),
     )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, values
 from robustbook.chapters.wording import bullets, from_to, listed, minus, ranges, spread
-from robustbook.figures import LOOKS, Panel, Table, table
+from robustbook.figures import LOOKS, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
 
@@ -162,10 +162,10 @@ def gains(version: Version) -> Table:
                     spread(moved, 3) if moved else "0",
                 ]
             )
-    return table(
-        f"{version.heading}: accuracy of RSE in per cent with one draw and with 50 draws, the "
-        f"difference in percentage points, and the distortion{ranges(version.record)}.",
-        f"tab-rse-figure-4-{version.tag}",
+    return version.table(
+        ": accuracy of RSE in per cent with one draw and with 50 draws, the difference in "
+        f"percentage points, and the distortion{ranges(record)}.",
+        "rse-figure-4",
         ["Attack", "one draw", "50 draws", "difference", "distortion"],
         rows,
     )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, settings, values
 from robustbook.chapters.wording import listed, minus, ranges, spread
-from robustbook.figures import Curve, Panel, Table, table
+from robustbook.figures import Curve, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
 
@@ -142,10 +142,10 @@ def accuracies(version: Version) -> Table:
                 for first, second in ((each[0], ten), (ten, each[-1]))
             ]
             rows.append([levels(record)[noise], *map(spread, each), *changes])
-    return table(
-        f"{version.heading}: accuracy on clean images in per cent for each number of draws, and "
-        f"its changes in percentage points{ranges(version.record)}.",
-        f"tab-rse-figure-5-{version.tag}",
+    return version.table(
+        ": accuracy on clean images in per cent for each number of draws, and its changes in "
+        f"percentage points{ranges(record)}.",
+        "rse-figure-5",
         [
             "Network, noise",
             *(f"n = {n}" for n in numbers),

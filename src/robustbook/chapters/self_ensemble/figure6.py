@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, settings, values, verdicts
 from robustbook.chapters.wording import badge, beside, bullets, listed, ranges, spread_or
-from robustbook.figures import LOOKS, Curve, Table, table
+from robustbook.figures import LOOKS, Curve, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_ordered
 from robustbook.studies.self_ensemble.printed import points
@@ -316,9 +316,9 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
                 for c in cs
             ]
             rows.append([title, *cells])
-    return table(
-        f"{version.heading}. {words}, the authors' data / **ours**{ranges(version.record)}.",
-        f"tab-rse-figure-6-{name}-{version.tag}",
+    return version.table(
+        f". {words}, the authors' data / **ours**{ranges(record)}.",
+        f"rse-figure-6-{name}",
         ["Network, defense", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
     )
@@ -340,11 +340,10 @@ def equal_table(version: Version) -> Table:
         for network in names.networks(record)
         for defense in names.defenses(record, network, list(DEFENSES))
     ]
-    return table(
-        f"{version.heading}. Accuracy in per cent at equal distortion, interpolated linearly "
-        "between the points of a curve: the authors' points / **ours**"
-        f"{ranges(version.record)}.",
-        f"tab-rse-figure-6-equal-{version.tag}",
+    return version.table(
+        ". Accuracy in per cent at equal distortion, interpolated linearly between the points of "
+        f"a curve: the authors' points / **ours**{ranges(record)}.",
+        "rse-figure-6-equal",
         ["Network, defense", *(f"distortion {d:g}" for d in EQUAL)],
         rows,
     )
@@ -470,11 +469,11 @@ def whole_curves(version: Version) -> Table:
         ]
         for network in names.networks(record)
     ]
-    return table(
-        f"{version.heading}. Mean of the absolute difference between our accuracy and the "
-        "accuracy in the authors' data, over the values of $c$ that were run (0 included), in "
-        f"percentage points{ranges(version.record)}.",
-        f"tab-rse-figure-6-whole-{version.tag}",
+    return version.table(
+        ". Mean of the absolute difference between our accuracy and the accuracy in the authors' "
+        "data, over the values of $c$ that were run (0 included), in percentage "
+        f"points{ranges(record)}.",
+        "rse-figure-6-whole",
         ["Network", *DEFENSES.values()],
         rows,
     )

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
+from robustbook.chapters.claims import Finding, claims_table, of_all, of_best
 from robustbook.chapters.published import records_of, settings
 from robustbook.chapters.wording import listed
 from robustbook.figures import Table
@@ -30,8 +30,6 @@ from . import (
     zoo,
 )
 from .names import DEFENSES, NETWORKS
-
-PAPER = "self_ensemble"
 
 
 def answer(record: Record) -> str:
@@ -81,7 +79,7 @@ def still_open(record: Record) -> str:
     """
     there = names.networks(record)
     rest = listed([name for network, name in NETWORKS.items() if network not in there])
-    best = names.best(records_of(f"{PAPER}/figure-6"))
+    best = names.best(records_of("self_ensemble/figure-6"))
     narrow = listed([NETWORKS[network] for each, network in best if each.profile != "paper"])
     ran = listed([names.in_text(record, network) for network in there])
     text = (
@@ -103,7 +101,7 @@ def paper_attack(record: Record) -> str:
         (_too_close if names.NETWORKS[network] in figure6.undecided([each]) else _decided)(
             each, network
         )
-        for each, network in names.best(records_of(f"{PAPER}/figure-6"))
+        for each, network in names.best(records_of("self_ensemble/figure-6"))
         if network != table2.NETWORK
     )
     return (
@@ -181,7 +179,7 @@ def averaging(record: Record) -> str:
 
 def accuracies() -> Figure:
     """Draw the upper row of Figure 6: accuracy against c, with a panel per network."""
-    records = records_of(f"{PAPER}/figure-6")
+    records = records_of("self_ensemble/figure-6")
     panels = []
     for network, plain in NETWORKS.items():
         record = names.with_network(records, network)
@@ -199,83 +197,83 @@ def claims() -> Table:
         "What the paper claims (the two rows before the last are our own questions), the page that "
         "tests it, what we find, and counts of the verdicts."
     )
-    return claims_table(PAPER, caption, "tab-rse-overview", CLAIMS)
+    return claims_table("self_ensemble", caption, "tab-rse-overview", CLAIMS)
 
 
 CLAIMS = (
-    Claim(
+    Finding(
         "The settings, with noise in front of every convolution",
-        "table1",
-        ("table-1", "setup", "figure-1"),
-        of_best(table1.answer, f"{PAPER}/table-1"),
+        ("table1",),
+        "(table-1|setup|figure-1)/.*",
+        of_best(table1.answer, "self_ensemble/table-1"),
     ),
-    Claim(
+    Finding(
         "On VGG16, RSE is far ahead of the other defenses under the Carlini-Wagner attack",
-        "table2",
-        ("table-2", "abstract"),
-        of_best(table2.answer, f"{PAPER}/table-2"),
+        ("table2",),
+        "(table-2|abstract)/.*",
+        of_best(table2.answer, "self_ensemble/table-2"),
     ),
-    Claim(
+    Finding(
         "Noise is needed both in training and at test time",
-        "figure2",
-        ("figure-2",),
-        of_all(figure2.answer, f"{PAPER}/figure-2"),
+        ("figure2",),
+        "figure-2/.*",
+        of_all(figure2.answer, "self_ensemble/figure-2"),
     ),
-    Claim(
+    Finding(
         "More noise makes RSE more robust and lowers its clean accuracy",
-        "figure3",
-        ("figure-3",),
-        of_best(figure3.answer, f"{PAPER}/figure-3"),
+        ("figure3",),
+        "figure-3/.*",
+        of_best(figure3.answer, "self_ensemble/figure-3"),
     ),
-    Claim(
+    Finding(
         "An ensemble of 50 draws is better than one draw under weak attacks, and worse under "
         "strong attacks",
-        "figure4",
-        ("figure-4",),
-        of_all(figure4.answer, f"{PAPER}/figure-4"),
+        ("figure4",),
+        "figure-4/.*",
+        of_all(figure4.answer, "self_ensemble/figure-4"),
     ),
-    Claim(
+    Finding(
         "Ten draws of the noise are enough",
-        "figure5",
-        ("figure-5",),
-        of_all(figure5.answer, f"{PAPER}/figure-5"),
+        ("figure5",),
+        "figure-5/.*",
+        of_all(figure5.answer, "self_ensemble/figure-5"),
     ),
-    Claim(
+    Finding(
         "On three networks, RSE has a higher accuracy under attack than the other defenses, and "
         "attacks on RSE need a larger distortion",
-        "figure6",
-        ("figure-6", "text-3", "text-4.3"),
-        of_all(figure6.answer, f"{PAPER}/figure-6"),
+        ("figure6",),
+        r"(figure-6|text-3|text-4\.3)/.*",
+        of_all(figure6.answer, "self_ensemble/figure-6"),
     ),
-    Claim(
+    Finding(
         "A targeted attack on one image needs a larger distortion with RSE than without",
-        "table3",
-        ("table-3",),
-        of_best(table3.answer, f"{PAPER}/table-3"),
+        ("table3",),
+        "table-3/.*",
+        of_best(table3.answer, "self_ensemble/table-3"),
     ),
-    Claim(
+    Finding(
         "Training with noise minimises a bound on the ensemble's loss and a Lipschitz constant",
-        "theory",
-        ("claim",),
-        of_best(theory.answer, f"{PAPER}/theory"),
+        ("theory",),
+        "claim-.*",
+        of_best(theory.answer, "self_ensemble/theory"),
     ),
-    Claim(
+    Finding(
         "A black-box attack by finite differences does not converge",
-        "zoo",
-        ("text-3.3",),
-        of_best(zoo.answer, f"{PAPER}/zoo"),
+        ("zoo",),
+        r"text-3\.3/.*",
+        of_best(zoo.answer, "self_ensemble/zoo"),
     ),
-    Claim(
+    Finding(
         "Our question: how does RSE compare with training on the images of PGD?",
-        "controls",
-        (),
-        of_best(controls.answer, f"{PAPER}/controls"),
+        ("controls",),
+        "",
+        of_best(controls.answer, "self_ensemble/controls"),
         title="Other forms of the defenses",
     ),
-    Claim(
+    Finding(
         "Our question, which the paper does not ask: does RSE resist stronger attacks?",
-        "today",
-        ("later-1",),
-        of_best(today.answer, f"{PAPER}/today"),
+        ("today",),
+        "later/.*",
+        of_best(today.answer, "self_ensemble/today"),
     ),
 )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, printed, records_of, rows_of, values
 from robustbook.chapters.wording import listed
-from robustbook.figures import Table, table
+from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
 
@@ -186,11 +186,11 @@ def settings_table(version: Version) -> Table:
         ["test images attacked", *_run(0, IMAGES)],
         ["values of c, 0 included", *_run(1, VALUES)],
     ]
-    return table(
-        f"{version.heading}: settings and counts: the paper or its code / **ours**. A cell "
-        "without a slash has only our number. The networks are built at full width. The last "
-        f"three rows are those of our stored results of Figure 6{where}.",
-        f"tab-rse-table-1-{version.tag}",
+    return version.table(
+        ": settings and counts: the paper or its code / **ours**. A cell without a slash has only "
+        "our number. The networks are built at full width. The last three rows are those of our "
+        f"stored results of Figure 6{where}.",
+        "rse-table-1",
         ["", *NETWORKS.values()],
         rows,
     )
@@ -249,9 +249,9 @@ def noise_table(version: Version) -> Table:
     """
     rows = rows_of(version.record, NOISE, network="vgg16")
     total = sum(float(row.value) for row in rows)
-    return table(
-        f"{version.heading}: the noise layers of {NETWORKS['vgg16']}, in their order.",
-        f"tab-rse-noise-vgg16-{version.tag}",
+    return version.table(
+        f": the noise layers of {NETWORKS['vgg16']}, in their order.",
+        "rse-noise-vgg16",
         ["Convolution", "Standard deviation", "Gaussian values"],
         [
             *(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, as_printed, mean, printed, values
 from robustbook.chapters.wording import beside, from_to, listed, ranges
-from robustbook.figures import LOOKS, Curve, Table, table
+from robustbook.figures import LOOKS, Curve, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 from robustbook.studies.self_ensemble.printed import points
@@ -170,14 +170,13 @@ def printed_beside(version: Version) -> Table:
     before our number.
     """
     record = version.record
-    return table(
-        f"{version.heading}: {names.full_title(record, NETWORK)}, "
-        f"{names.images(record, NETWORK)}. Accuracy in per cent under the attack, printed / "
-        "**ours**"
-        f"{ranges(version.record)}. Table 2 prints no accuracies on clean images. Those "
-        "shown are the authors' data of Figure 6, from another run than Table 2. Therefore the "
-        "authors' RSE is less accurate on clean images than at $c = 0.01$.",
-        f"tab-rse-table-2-{version.tag}",
+    return version.table(
+        f": {names.full_title(record, NETWORK)}, {names.images(record, NETWORK)}. Accuracy in per "
+        f"cent under the attack, printed / **ours**{ranges(record)}. Table 2 prints no "
+        "accuracies on clean images. Those shown are the authors' data of Figure 6, from another "
+        "run than Table 2. Therefore the authors' RSE is less accurate on clean images than at $c "
+        "= 0.01$.",
+        "rse-table-2",
         ["Defense", "clean", *(f"c = {c:g}" for c in CS)],
         [
             [
@@ -196,10 +195,10 @@ def placements(version: Version) -> Table:
     """
     record = version.record
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
-    return table(
-        f"{version.heading}: accuracy of RSE in per cent for each standard deviation and place of "
-        f"the initial noise{ranges(version.record)}. The last row shows the paper's numbers.",
-        "tab-rse-placements",
+    return version.table(
+        ": accuracy of RSE in per cent for each standard deviation and place of the initial "
+        f"noise{ranges(record)}. The last row shows the paper's numbers.",
+        "rse-placements",
         ["Initial noise", "clean", *(f"c = {c:g}" for c in CS)],
         [
             *sweeps.rows(record, NETWORK, shown, (0.0, *CS)),
@@ -213,10 +212,10 @@ def distortions(version: Version) -> Table:
     one column for each c.
     """
     shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
-    return table(
-        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images"
-        f"{ranges(version.record)}. Pixels are in [0, 1].",
-        "tab-rse-table-2-distortion",
+    return version.table(
+        ": distortion, the root of the mean squared l2 distance over all "
+        f"images{ranges(version.record)}. Pixels are in [0, 1].",
+        "rse-table-2-distortion",
         ["Defense", *(f"c = {c:g}" for c in CS)],
         sweeps.rows(version.record, NETWORK, shown, CS, "distortion", 3),
     )

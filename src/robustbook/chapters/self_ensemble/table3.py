@@ -19,7 +19,7 @@ from robustbook.chapters.published import (
     verdicts,
 )
 from robustbook.chapters.wording import badge, beside, listed, ranges, spread
-from robustbook.figures import Table, table
+from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import binomial_tail
 
@@ -202,11 +202,11 @@ def printed_beside(version: Version) -> Table:
         cell(values(record, f"mean {SQUARED}", network=network, defense=d), _there("mean", d))
         for d in shown
     ]
-    words = f"printed / **ours**{ranges(version.record)}" if paper else "ours, on another image"
-    return table(
-        f"{version.heading}: squared l2 distance of the attacked image for each target class "
+    words = f"printed / **ours**{ranges(record)}" if paper else "ours, on another image"
+    return version.table(
+        ": squared l2 distance of the attacked image for each target class "
         f"({names.full_title(record, network)}), {words}.",
-        f"tab-rse-table-3-{version.tag}",
+        "rse-table-3",
         ["Target", *(DEFENSES[d] for d in shown)],
         [*rows, ["mean", *means]],
     )
@@ -217,10 +217,10 @@ def reached(version: Version) -> Table:
     one row for each combination of network and defense.
     """
     record = version.record
-    return table(
-        f"{version.heading}: number of target classes (of {len(_classes(record))}) for which the "
-        f"attack succeeds{ranges(version.record)}. RSE predicts with 50 draws.",
-        f"tab-rse-table-3-reached-{version.tag}",
+    return version.table(
+        f": number of target classes (of {len(_classes(record))}) for which the attack "
+        f"succeeds{ranges(record)}. RSE predicts with 50 draws.",
+        "rse-table-3-reached",
         ["Network, defense", "targets reached"],
         [
             [

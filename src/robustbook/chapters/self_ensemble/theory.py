@@ -20,7 +20,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import from_to, listed, minus, ranges, spread
-from robustbook.figures import LOOKS, Points, Scatter, Table, table
+from robustbook.figures import LOOKS, Points, Scatter, Table
 from robustbook.ledger import Record
 
 from .names import counted, in_text, networks, title
@@ -231,10 +231,10 @@ def slopes(version: Version) -> Table:
     the ratio of the trace to the squared norm. There is one row for each combination of network,
     defense and kind of image.
     """
-    return table(
-        f"{version.heading}. Medians over the test images: trace of the Hessian and norm of the "
-        "gradient. The last column is the first median divided by the square of the second.",
-        f"tab-rse-theory-slopes-{version.tag}",
+    return version.table(
+        ". Medians over the test images: trace of the Hessian and norm of the gradient. The last "
+        "column is the first median divided by the square of the second.",
+        "rse-theory-slopes",
         ["Network, images", "Trace", "Gradient norm", "Trace / squared norm"],
         [
             [f"{words}, {images}", f"{trace:.3g}", f"{slope:.3g}", f"{trace / slope**2:.2g}"]
@@ -284,15 +284,15 @@ def gaps(version: Version) -> Table:
     """Return a table that tests the Taylor expansion: the measured increase of the loss divided by
     the predicted increase. There is one row for each scale of the noise.
     """
-    return table(
-        f"{version.heading}. The increase of the mean loss by noise, divided by its prediction. "
-        "The prediction is half the squared size of the noise, times the trace of the Hessian or "
-        "its Frobenius norm. We sum over the images, and average over the seeds"
-        f"{ranges(version.record)}. *Error*: the standard error of the ratio before it, from the "
-        "differences between the images. For the small smooth network the "
-        "size is the standard deviation of the noise in each layer. For RSE it is the factor by "
-        "which the standard deviations used in training are multiplied.",
-        f"tab-rse-theory-gaps-{version.tag}",
+    return version.table(
+        ". The increase of the mean loss by noise, divided by its prediction. The prediction is "
+        "half the squared size of the noise, times the trace of the Hessian or its Frobenius "
+        f"norm. We sum over the images, and average over the seeds{ranges(version.record)}. "
+        "*Error*: the standard error of the ratio before it, from the differences between the "
+        "images. For the small smooth network the size is the standard deviation of the noise in "
+        "each layer. For RSE it is the factor by which the standard deviations used in training "
+        "are multiplied.",
+        "rse-theory-gaps",
         ["Network, size of the noise", "Over trace", "Error", "Over norm", "Error"],
         list(_gap_rows(version.record)),
     )
@@ -302,12 +302,12 @@ def bounds(version: Version) -> Table:
     """Return a table of the gaps in the two inequalities of Jensen's bound: the mean difference
     between the two sides of each inequality. There is one row for each number of noise draws.
     """
-    return table(
-        f"{version.heading}. The differences in both steps of the bound, mean over the test images "
-        f"and seeds{ranges(version.record)}. *First step*: mean loss over the draws minus the loss "
-        "of the mean probability. *Second step*: loss of the mean probability minus the negative "
+    return version.table(
+        ". The differences in both steps of the bound, mean over the test images and "
+        f"seeds{ranges(version.record)}. *First step*: mean loss over the draws minus the loss of "
+        "the mean probability. *Second step*: loss of the mean probability minus the negative "
         "logarithm of the largest mean probability.",
-        f"tab-rse-theory-bounds-{version.tag}",
+        "rse-theory-bounds",
         ["Network, draws", "First step", "Second step"],
         list(_bound_rows(version.record)),
     )

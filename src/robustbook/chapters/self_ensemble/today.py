@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, settings, values
 from robustbook.chapters.wording import bullets, listed, ranges, spread
-from robustbook.figures import Table, table
+from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 
@@ -178,15 +178,15 @@ def attacks(version: Version) -> Table:
     attack, the spread of this accuracy over repeated evaluations with new noise, and the
     distortion.
     """
-    return table(
-        f"{version.heading}. *Accuracy* in per cent: each attacked image is classified several "
-        "times with new noise; mean over these classifications and the seeds"
-        f"{ranges(version.record)}. *Draws*: over how many draws of the noise each attack step "
-        "averages. *Spread*: the highest minus the lowest of the accuracies with new noise, for "
-        "the seed with the largest difference. *Distortion*: root mean square of the l2 distance "
-        "over all images, as in the paper. *As seen*: accuracy of the attacked network, with "
-        f"frozen noise or without noise. The attacks are run on {listed(_images(version.record))}.",
-        f"tab-rse-today-attacks-{version.tag}",
+    return version.table(
+        ". *Accuracy* in per cent: each attacked image is classified several times with new "
+        f"noise; mean over these classifications and the seeds{ranges(version.record)}. *Draws*: "
+        "over how many draws of the noise each attack step averages. *Spread*: the highest minus "
+        "the lowest of the accuracies with new noise, for the seed with the largest difference. "
+        "*Distortion*: root mean square of the l2 distance over all images, as in the paper. *As "
+        "seen*: accuracy of the attacked network, with frozen noise or without noise. The attacks "
+        f"are run on {listed(_images(version.record))}.",
+        "rse-today-attacks",
         ["Network, attack", "Draws", "Radius", "Accuracy", "Spread", "Distortion", "As seen"],
         list(_attack_rows(version.record)),
         align="lrrrrrr",
@@ -197,14 +197,14 @@ def bounds(version: Version) -> Table:
     """Return a table with one row for each l2 radius: the accuracy under the paper's attack, the
     accuracy under all attacks, and the certified accuracy.
     """
-    return table(
-        f"{version.heading}. Accuracy in per cent within an l2 radius. The paper's attack, and all "
-        "attacks in l2 together, give upper bounds. For all attacks together, the strongest attack "
-        "on an image is chosen by other evaluations than the one that counts, so the accuracy can "
-        "be slightly above that under a single attack. The certificate gives a lower bound for the "
-        "classifier that predicts by majority vote; for each image, the certified radius is too "
-        "large with probability 0.001 at most.",
-        f"tab-rse-today-bounds-{version.tag}",
+    return version.table(
+        ". Accuracy in per cent within an l2 radius. The paper's attack, and all attacks in l2 "
+        "together, give upper bounds. For all attacks together, the strongest attack on an image "
+        "is chosen by other evaluations than the one that counts, so the accuracy can be slightly "
+        "above that under a single attack. The certificate gives a lower bound for the classifier "
+        "that predicts by majority vote; for each image, the certified radius is too large with "
+        "probability 0.001 at most.",
+        "rse-today-bounds",
         ["Network, radius", "Paper's attack", "All attacks", "Certified"],
         list(_bound_rows(version.record)),
     )

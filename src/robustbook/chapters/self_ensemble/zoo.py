@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, of_target, settings, values
 from robustbook.chapters.wording import SPACE, minus, ranges, spread
-from robustbook.figures import LOOKS, Look, Points, Scatter, Table, table
+from robustbook.figures import LOOKS, Look, Points, Scatter, Table
 from robustbook.ledger import Record
 
 from .names import counted, in_text, networks, title
@@ -167,13 +167,12 @@ def attacks(version: Version) -> Table:
     """Return a table of how often ZOO succeeds. There is one row for each combination of a step h
     and a number of noise draws per query.
     """
-    return table(
-        f"{version.heading}. ZOO on images that the network classifies correctly. *Success*: the "
-        "share of images on which ZOO succeeds, in per cent, as the mean over several "
-        f"classifications with new noise and over the seeds{ranges(version.record)}. *Distance*: "
-        "the median l2 norm of the successful perturbations. *Queries*: how often the network is "
-        "called for each image.",
-        f"tab-rse-zoo-attacks-{version.tag}",
+    return version.table(
+        ". ZOO on images that the network classifies correctly. *Success*: the share of images on "
+        "which ZOO succeeds, in per cent, as the mean over several classifications with new noise "
+        f"and over the seeds{ranges(version.record)}. *Distance*: the median l2 norm of the "
+        "successful perturbations. *Queries*: how often the network is called for each image.",
+        "rse-zoo-attacks",
         ["Network, h", "Draws", "Images", "Success", "Distance", "Queries"],
         list(_attack_rows(version.record)),
         align="lrrrrr",
@@ -184,17 +183,16 @@ def numbers(version: Version) -> Table:
     """Return a table with one row for each step h. The columns are the variance and the mean of
     ZOO's gradient estimate, and the number of noise draws that the estimate needs.
     """
-    record = version.record
-    counts = sorted({int(n) for n in settings(record, "variance over prediction", "draws")})
-    return table(
-        f"{version.heading}. *Variance*: variance of the estimate divided by Var(g) / (2 h² n), "
-        "if each value of the loss is a mean over n draws. *Mean*, *Error*: mean of the estimates "
-        "divided by the derivative, and the standard error of this mean. *Gradient*, *Pixel*: the "
-        "number of draws at which the standard error of one estimate equals the derivative, in "
-        "the direction of the gradient and of a single pixel.",
-        f"tab-rse-zoo-numbers-{version.tag}",
+    counts = sorted({int(n) for n in settings(version.record, "variance over prediction", "draws")})
+    return version.table(
+        ". *Variance*: variance of the estimate divided by Var(g) / (2 h² n), if each value of "
+        "the loss is a mean over n draws. *Mean*, *Error*: mean of the estimates divided by the "
+        "derivative, and the standard error of this mean. *Gradient*, *Pixel*: the number of "
+        "draws at which the standard error of one estimate equals the derivative, in the "
+        "direction of the gradient and of a single pixel.",
+        "rse-zoo-numbers",
         ["h", *(f"Variance, n = {n}" for n in counts), "Mean", "Error", "Gradient", "Pixel"],
-        list(_number_rows(record, counts)),
+        list(_number_rows(version.record, counts)),
     )
 
 

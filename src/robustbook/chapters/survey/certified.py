@@ -12,7 +12,7 @@ from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, printed, settings, values
 from robustbook.chapters.wording import beside, listed, ranges, spread
-from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
+from robustbook.figures import BRIGHT, Curve, Look, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
 
@@ -112,12 +112,12 @@ def printed_beside(version: Version) -> Table:
     from the authors' released data stands before our number.
     """
     record = version.record
-    return table(
-        f"{version.heading}: {_network(record)}, {_images(record)}. Certified accuracy in per "
-        f"cent, the authors' / **ours**{ranges(record)}. The authors' numbers are computed from "
-        "their released certification data, and agree with the two digits that the paper prints. "
-        "A number alone is ours.",
-        f"tab-survey-certified-{version.tag}",
+    return version.table(
+        f": {_network(record)}, {_images(record)}. Certified accuracy in per cent, the authors' / "
+        f"**ours**{ranges(record)}. The authors' numbers are computed from their released "
+        "certification data, and agree with the two digits that the paper prints. A number alone "
+        "is ours.",
+        "survey-certified",
         ["l2 radius", *(f"sigma {sigma:g}" for sigma in sigmas(record))],
         [[f"{r:g}", *(_cell(record, sigma, r) for sigma in sigmas(record))] for r in RADII],
     )
@@ -143,13 +143,13 @@ def votes(version: Version) -> Table:
             cells.append(spread([factor * value for value in found], digits))
         cells.append(f"{sigma * largest(_draws(record)):.3f}")
         rows.append(cells)
-    return table(
-        f"{version.heading}: {_network(record)}. *Abstained*: share of images on which CERTIFY "
-        "abstains, in per cent. *Mean radius*: mean certified l2 radius (0 for a wrong class). "
-        "*Right votes*: accuracy of the most frequent class, in per cent. *All agree*: share of "
-        f"images whose {_draws(record):,} votes all agree, in per cent. *Largest radius*: the "
-        f"largest radius that {_draws(record):,} votes can certify.",
-        f"tab-survey-certified-votes-{version.tag}",
+    return version.table(
+        f": {_network(record)}. *Abstained*: share of images on which CERTIFY abstains, in per "
+        "cent. *Mean radius*: mean certified l2 radius (0 for a wrong class). *Right votes*: "
+        "accuracy of the most frequent class, in per cent. *All agree*: share of images whose "
+        f"{_draws(record):,} votes all agree, in per cent. *Largest radius*: the largest radius "
+        f"that {_draws(record):,} votes can certify.",
+        "survey-certified-votes",
         ["sigma", "abstained", "mean radius", "right votes", "all agree", "largest radius"],
         rows,
     )
@@ -159,16 +159,15 @@ def caps(version: Version) -> Table:
     """Return a table of the largest radius, in multiples of sigma, that a number of votes can
     certify. There is one row for each number of votes.
     """
-    record = version.record
     rows = []
-    for draws in settings(record, "cap", "draws"):
+    for draws in settings(version.record, "cap", "draws"):
         there = printed(f"survey/cohen-theory/radius-cap/n-{draws}")
-        (ours,) = values(record, "cap", draws=draws)
+        (ours,) = values(version.record, "cap", draws=draws)
         rows.append([f"{draws:,}", f"{there:g}", f"{ours:.3f}"])
-    return table(
-        f"{version.heading}: the largest certified radius divided by sigma, if all votes are for "
-        "one class. *Expected*: computed by the closed form.",
-        f"tab-survey-certified-caps-{version.tag}",
+    return version.table(
+        ": the largest certified radius divided by sigma, if all votes are for one class. "
+        "*Expected*: computed by the closed form.",
+        "survey-certified-caps",
         ["Votes", "Expected", "Ours"],
         rows,
     )

@@ -34,7 +34,7 @@ from robustbook.chapters.wording import (
     spread_or,
     with_images,
 )
-from robustbook.figures import LOOKS, Table, table
+from robustbook.figures import LOOKS, Table
 from robustbook.ledger import Record, difference_interval
 from robustbook.ledger.intervals import share_difference
 
@@ -340,12 +340,12 @@ def accuracies(version: Version) -> Table:
             ]
             if any(cells):
                 rows.append([NAMES[name], *(spread_or(each) for each in cells)])
-    return table(
-        f"{version.heading}: accuracy in per cent of {network(record)}{ranges(record)}. The "
-        "last column is the share of the first test images that are classified correctly under PGD "
-        "and under stronger attacks. It is on fewer images, so it can be larger than the accuracy "
-        "under PGD alone.",
-        f"tab-survey-denoising-accuracies-{version.tag}",
+    return version.table(
+        f": accuracy in per cent of {network(record)}{ranges(record)}. The last column is the "
+        "share of the first test images that are classified correctly under PGD and under "
+        "stronger attacks. It is on fewer images, so it can be larger than the accuracy under PGD "
+        "alone.",
+        "survey-denoising-accuracies",
         [
             "Blocks",
             *(with_images(words, _images(record, attack)) for attack, words in ATTACKS.items()),
@@ -379,11 +379,11 @@ def printed_beside(version: Version) -> Table:
         where = with_images(where, _images(record, attack))
         told = [f"**{value:.1f}**" for value in ours]
         rows.append([where, *told, minus(f"**{ours[1] - ours[0]:+.1f}**")])
-    return table(
-        f"{version.heading}: accuracy in per cent after adversarial training, without and with "
-        f"Gaussian blocks: the paper's ResNet-152 on ImageNet, and **{network(record)}**. "
-        "Differences are computed before rounding.",
-        f"tab-survey-denoising-{version.tag}",
+    return version.table(
+        ": accuracy in per cent after adversarial training, without and with Gaussian blocks: the "
+        f"paper's ResNet-152 on ImageNet, and **{network(record)}**. Differences are computed "
+        "before rounding.",
+        "survey-denoising",
         ["Data and attack", "without", "with blocks", "difference"],
         rows,
         align="lrrr",
@@ -408,12 +408,12 @@ def paired(version: Version) -> Table:
     how = (
         f"over {seeds} seeds and the test images" if seeds > 1 else "of one seed, over test images"
     )
-    return table(
-        f"{version.heading}: differences of accuracies under PGD on {_images(record):,} images, in "
-        f"percentage points, with the 95 % confidence interval {how}. From the accuracy with the "
-        "blocks of the row, we subtract the accuracy without blocks, with null blocks, or with "
-        f"whole Gaussian blocks. {_resolved(rows)}",
-        f"tab-survey-denoising-paired-{version.tag}",
+    return version.table(
+        f": differences of accuracies under PGD on {_images(record):,} images, in percentage "
+        f"points, with the 95 % confidence interval {how}. From the accuracy with the blocks of "
+        "the row, we subtract the accuracy without blocks, with null blocks, or with whole "
+        f"Gaussian blocks. {_resolved(rows)}",
+        "survey-denoising-paired",
         ["Blocks", "minus no block", "minus null block", "minus whole block"],
         rows,
     )
@@ -547,13 +547,13 @@ def noise(version: Version) -> Table:
             if pictured and name == WHOLE and stage in stages:
                 change = from_to(block_change(pictured)["attacked"], ".1f") + " %"
             rows.append([NAMES[name], f"{stage.removeprefix('stage')}", *cells, change])
-    return table(
-        f"{version.heading}: relative noise of the feature maps before and after each block, under "
-        "PGD with 20 steps, and the mean over images of the ratio noise after / noise before"
-        f"{ranges(record)}. If the ratio is below 1, the block reduces the noise. *Change*: "
-        "the norm of the block's output minus its input, divided by the norm of the input, for one "
-        "channel of two attacked images. The feature maps of the other blocks are not stored.",
-        f"tab-survey-denoising-noise-{version.tag}",
+    return version.table(
+        ": relative noise of the feature maps before and after each block, under PGD with 20 "
+        "steps, and the mean over images of the ratio noise after / noise "
+        f"before{ranges(record)}. If the ratio is below 1, the block reduces the noise. *Change*: "
+        "the norm of the block's output minus its input, divided by the norm of the input, for "
+        "one channel of two attacked images. The feature maps of the other blocks are not stored.",
+        "survey-denoising-noise",
         ["Blocks", "Stage", "before", "after", "ratio", "change"],
         rows,
     )

@@ -27,7 +27,7 @@ from robustbook.chapters.wording import (
     spread_or,
     with_images,
 )
-from robustbook.figures import LOOKS, Curve, Panel, Table, table
+from robustbook.figures import LOOKS, Curve, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
 
@@ -249,12 +249,12 @@ def peaks(version: Version) -> Table:
                 for end, first_ in zip(ends, (0, 1), strict=True)
             ]
             rows.append([words, *at, f"{pgd[-1]:.1f} ({len(pgd)})"])
-    return table(
-        f"{version.heading}: accuracy in per cent under PGD with 10 steps at radius {eps:g}/255, "
-        f"on {FOLLOWED[record.profile, 'cifar10']} test images of CIFAR-10, followed in brackets "
-        "by the epoch. *Lowest*: the smallest accuracy after the first epoch. If several epochs "
-        "have this accuracy, the table has the first of them.",
-        f"tab-survey-fast-peaks-{version.tag}",
+    return version.table(
+        f": accuracy in per cent under PGD with 10 steps at radius {eps:g}/255, on "
+        f"{FOLLOWED[record.profile, 'cifar10']} test images of CIFAR-10, followed in brackets by "
+        "the epoch. *Lowest*: the smallest accuracy after the first epoch. If several epochs have "
+        "this accuracy, the table has the first of them.",
+        "survey-fast-peaks",
         ["Training", "Highest", "Lowest", "Last"],
         rows,
     )
@@ -365,11 +365,11 @@ def radii(version: Version, data_set: str = "") -> Table:
     name = data_set or first_set(record)
     at = sorted(settings(record, "accuracy", "eps", set=name))
     images = images_of(record, "accuracy", set=name, attack="pgd-50")
-    return table(
-        f"{version.heading}: accuracy in per cent on {images:,} test images under PGD with 50 "
+    return version.table(
+        f": accuracy in per cent on {images:,} test images under PGD with 50 "
         f"steps{ranges(record)}. Each network is trained and attacked with the radius of the "
         "column. Without a range, the number is from one network.",
-        f"tab-survey-fast-radii-{data_set}{version.tag}",
+        f"survey-fast-radii-{name}",
         ["Training", *(f"eps {eps:g}{unit(name)}" for eps in at)],
         [
             [
@@ -416,13 +416,12 @@ def printed_beside(version: Version, data_set: str = "") -> Table:
                 ),
             ]
         )
-    return table(
-        f"{version.heading}: accuracy in per cent, printed / **ours**{ranges(record)}, of "
-        f"networks trained and attacked with radius {eps:g}{unit(name)}. A number alone is ours. A "
-        "column with fewer images uses the first images of the test set. In the last column, an "
-        "image counts as correct only if PGD with restarts, PGD on the margin, Square and "
-        "AutoAttack all fail.",
-        f"tab-survey-fast-{data_set}{version.tag}",
+    return version.table(
+        f": accuracy in per cent, printed / **ours**{ranges(record)}, of networks trained and "
+        f"attacked with radius {eps:g}{unit(name)}. A number alone is ours. A column with fewer "
+        "images uses the first images of the test set. In the last column, an image counts as "
+        "correct only if PGD with restarts, PGD on the margin, Square and AutoAttack all fail.",
+        f"survey-fast-{name}",
         [
             "Training",
             *(

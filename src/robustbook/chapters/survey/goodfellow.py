@@ -19,7 +19,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import beside, ranges, seeds_in_words, spread_or, with_images
-from robustbook.figures import LOOKS, Curve, Panel, Table, table
+from robustbook.figures import LOOKS, Curve, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 
@@ -174,11 +174,11 @@ def printed_beside(version: Version) -> Table:
         if ours or theirs is not None:
             images = {row.images for row in version.record.rows if row.target == wanted}
             rows.append([words, beside(ours, theirs), ", ".join(f"{n:,}" for n in images if n)])
-    return table(
-        f"{version.heading}: error in per cent, printed / **ours**{ranges(version.record)}. A "
-        "number alone is ours; a dash stands for a network that we did not train. FGSM has a "
-        "radius of 0.25 and does not clip images. The weight alpha of the adversarial loss is 0.5.",
-        f"tab-survey-goodfellow-{version.tag}",
+    return version.table(
+        f": error in per cent, printed / **ours**{ranges(version.record)}. A number alone is "
+        "ours; a dash stands for a network that we did not train. FGSM has a radius of 0.25 and "
+        "does not clip images. The weight alpha of the adversarial loss is 0.5.",
+        "survey-goodfellow",
         ["Network and images", "Error", "Test images"],
         rows,
     )
@@ -198,10 +198,10 @@ def confidences(version: Version) -> Table:
         ]
         for network, (words, name) in CONFIDENCES.items()
     ]
-    return table(
-        f"{version.heading}: mean probability in per cent of the predicted class on the images "
-        f"that are misclassified under FGSM, printed / **ours**{ranges(version.record)}.",
-        f"tab-survey-goodfellow-confidence-{version.tag}",
+    return version.table(
+        ": mean probability in per cent of the predicted class on the images that are "
+        f"misclassified under FGSM, printed / **ours**{ranges(version.record)}.",
+        "survey-goodfellow-confidence",
         ["Network", "Confidence"],
         rows,
     )
@@ -222,11 +222,11 @@ def rubbish(version: Version) -> Table:
         for name, words in RUBBISH.items()
     ]
     images = images_of(version.record, "error", rubbish="maxout-softmax")
-    return table(
-        f"{version.heading}: percentage of {images:,} images of Gaussian noise (mean 0, standard "
-        "deviation 1) for which some class has a probability above one half, printed / **ours**"
-        f"{ranges(version.record)}.",
-        f"tab-survey-goodfellow-rubbish-{version.tag}",
+    return version.table(
+        f": percentage of {images:,} images of Gaussian noise (mean 0, standard deviation 1) for "
+        "which some class has a probability above one half, printed / "
+        f"**ours**{ranges(version.record)}.",
+        "survey-goodfellow-rubbish",
         ["Network", "Classified as a digit"],
         rows,
     )
@@ -244,10 +244,10 @@ def alphas(version: Version) -> Table:
     )
     first = " Networks for every alpha were trained only with the first seed."
     first *= len(record.seeds) > 1
-    return table(
-        f"{version.heading}: error in per cent of maxout networks by the weight alpha of the clean "
+    return version.table(
+        ": error in per cent of maxout networks by the weight alpha of the clean "
         f"loss{ranges(record)}.{first}",
-        f"tab-survey-goodfellow-alpha-{version.tag}",
+        "survey-goodfellow-alpha",
         ["alpha", *(_heading(record, attack) for attack in TESTS)],
         [
             [

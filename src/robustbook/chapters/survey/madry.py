@@ -21,7 +21,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import beside, from_to, listed, ranges, spread_or
-from robustbook.figures import LOOKS, Curve, Panel, Table, table
+from robustbook.figures import LOOKS, Curve, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
 
@@ -236,13 +236,13 @@ def printed_beside(version: Version) -> Table:
         rows.append(["A", "AutoAttack", *_cells(record, "white", "autoattack", None)])
         worst = "worst of the attacks with restarts, Square and AutoAttack"
     rows.append(["A", worst, *_cells(record, "white", "worst", None)])
-    return table(
-        f"{version.heading}: accuracy in per cent of the adversarially trained network A, printed "
-        f"/ **ours**{ranges(record)}. The attack uses the gradients of A itself, of an "
+    return version.table(
+        ": accuracy in per cent of the adversarially trained network A, printed / "
+        f"**ours**{ranges(record)}. The attack uses the gradients of A itself, of an "
         "independently trained copy A', or of another architecture B. We used the first images of "
-        "the test set. So rows with different numbers of images cannot be compared exactly. In the "
-        "last row, an image counts as correct only if all attacks of this row fail.",
-        f"tab-survey-madry-{version.tag}",
+        "the test set. So rows with different numbers of images cannot be compared exactly. In "
+        "the last row, an image counts as correct only if all attacks of this row fail.",
+        "survey-madry",
         ["Gradients of", "Attack", "Our images", "Accuracy"],
         rows,
         align="llrr",
@@ -253,17 +253,16 @@ def natural(version: Version) -> Table:
     """Return a table of accuracies under several attacks, for the network that was trained on clean
     images.
     """
-    record = version.record
     rows = []
     for attack, (words, _) in TESTS.items():
         target = NATURAL.get(attack)
-        found = values(record, "accuracy", source="natural", attack=attack)
+        found = values(version.record, "accuracy", source="natural", attack=attack)
         rows.append([words, beside(found, as_printed(target) if target else None)])
-    images = images_of(record, "accuracy", source="natural")
-    return table(
-        f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
-        f"/ **ours**{ranges(record)}, on the first {images:,} test images.",
-        f"tab-survey-madry-natural-{version.tag}",
+    images = images_of(version.record, "accuracy", source="natural")
+    return version.table(
+        ": accuracy in per cent of the network trained on clean images, printed / "
+        f"**ours**{ranges(version.record)}, on the first {images:,} test images.",
+        "survey-madry-natural",
         ["Attack", "Accuracy"],
         rows,
     )
@@ -311,10 +310,10 @@ def schedules(version: Version) -> Table:
                 for attack in ("clean", "pgd-40")
             ]
             rows.append([words, f"{steps:,}", *(spread_or(each, 1, missing="-") for each in found)])
-    return table(
-        f"{version.heading}: accuracy in per cent after each schedule of adversarial training"
-        f"{ranges(record)}. {_explained(record)}",
-        f"tab-survey-madry-schedules-{version.tag}",
+    return version.table(
+        f": accuracy in per cent after each schedule of adversarial training{ranges(record)}. "
+        f"{_explained(record)}",
+        "survey-madry-schedules",
         ["Schedule", "Training steps", "clean", "PGD, 40 steps"],
         rows,
     )

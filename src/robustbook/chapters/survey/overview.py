@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
+from robustbook.chapters.claims import Finding, claims_table, of_all, of_best
 from robustbook.chapters.published import (
     benchmark,
     images_of,
@@ -31,7 +31,6 @@ from . import (
     transformations,
 )
 
-PAPER = "survey"
 WEAK, STRONG = "weaker attack", "stronger attack"
 LOOK = {WEAK: LOOKS["none"], STRONG: LOOKS["adv"]}
 
@@ -127,67 +126,67 @@ def _certified(records: list[Record]) -> str:
 
 # Each function above returns one short finding for the table of claims.
 CLAIMS = (
-    Claim(
+    Finding(
         "Small perturbations fool networks, and transfer between them (Szegedy et al. 2013)",
-        "szegedy",
-        ("szegedy-table-1", "szegedy-table-2", "szegedy-tables-3-4", "szegedy"),
-        of_best(_szegedy, f"{PAPER}/szegedy"),
+        ("szegedy",),
+        "szegedy.*",
+        of_best(_szegedy, "survey/szegedy"),
         "Szegedy et al. 2013",
     ),
-    Claim(
+    Finding(
         "Training on clean and adversarial images makes networks robust (Goodfellow et al. 2015)",
-        "goodfellow",
         ("goodfellow",),
-        of_best(_goodfellow, f"{PAPER}/goodfellow"),
+        "goodfellow/.*",
+        of_best(_goodfellow, "survey/goodfellow"),
         "Goodfellow's loss",
     ),
-    Claim(
+    Finding(
         "Adversarial training with PGD makes networks robust (Madry et al. 2018)",
-        "madry",
-        ("madry-table-1", "madry-mnist"),
-        of_best(_madry, f"{PAPER}/madry"),
+        ("madry",),
+        "madry-(table-1|mnist)/.*",
+        of_best(_madry, "survey/madry"),
         "Madry's Table 1",
     ),
-    Claim(
+    Finding(
         "One FGSM step from a random start is enough in training (Wong et al. 2020)",
-        "fast",
-        ("wong", "n-fgsm", "fgsm-rs"),
-        of_best(_fast, f"{PAPER}/fast"),
+        ("fast",),
+        "(wong|n-fgsm|fgsm-rs)/.*",
+        of_best(_fast, "survey/fast"),
         "Fast training",
     ),
-    Claim(
+    Finding(
         "Pairing or squeezing logits makes networks robust (Kannan et al. 2018)",
-        "pairing",
-        ("mosbach-mnist", "mosbach-cifar10", "engstrom"),
-        of_all(_pairing, f"{PAPER}/pairing"),
+        ("pairing",),
+        "(mosbach-mnist|mosbach-cifar10|engstrom)/.*",
+        of_all(_pairing, "survey/pairing"),
         "Logit pairing",
     ),
-    Claim(
+    Finding(
         "A perturbation grows through the layers of a network",
-        "post",
-        ("blog",),
-        of_best(_post, f"{PAPER}/post"),
+        ("post",),
+        "blog/.*",
+        of_best(_post, "survey/post"),
         "The post",
     ),
-    Claim(
+    Finding(
         "Feature denoising improves adversarial training (Xie et al. 2019)",
-        "denoising",
-        ("denoise-cifar",),
-        of_best(_denoising, f"{PAPER}/denoising"),
+        ("denoising",),
+        "denoise-cifar/.*",
+        of_best(_denoising, "survey/denoising"),
         "Feature denoising",
     ),
-    Claim(
+    Finding(
         "Random resizing and JPEG remove perturbations (Xie et al. 2018, Das et al. 2017)",
-        "transformations",
-        ("transform-cifar",),
-        of_best(_transformations, f"{PAPER}/transformations"),
+        ("transformations",),
+        "transform-cifar/.*",
+        of_best(_transformations, "survey/transformations"),
         "Input transformations",
     ),
-    Claim(
+    Finding(
         "Random noise gives a proof of robustness (Cohen et al. 2019, not in the post)",
-        "certified",
-        ("cohen-cifar10",),
-        of_all(_certified, f"{PAPER}/certified"),
+        ("certified",),
+        "cohen-cifar10/.*",
+        of_all(_certified, "survey/certified"),
         "Certified accuracy",
     ),
 )
@@ -216,7 +215,7 @@ def kept() -> dict[str, Kept]:
         name: _trained(method)
         for name, method in (("pgd", "at100"), ("pairing", "clp"), ("squeezing", "lsq"))
     }
-    changed = record_of(f"{PAPER}/transformations")
+    changed = record_of("survey/transformations")
     weak, strong = (transformations.accuracy(changed, "jpeg", a) for a in ("deepfool", "pgd"))
     return {**found, "jpeg": Kept(weak, strong, transformations.network(changed))}
 
@@ -225,7 +224,7 @@ def _trained(method: str) -> Kept:
     """Return the accuracies of the network of a training method in the largest experiment on logit
     pairing that has this method.
     """
-    records = records_of(f"{PAPER}/pairing")
+    records = records_of("survey/pairing")
     record = next(each for each in records if method in pairing.methods(each))
     images = images_of(record, "accuracy", network=method, attack="strongest")
     return Kept(
@@ -257,14 +256,14 @@ def others() -> str:
     """
     found = kept()
     pgd, paired, squeezing, jpeg = (found[k] for k in ("pgd", "pairing", "squeezing", "jpeg"))
-    aware = transformations.aware(record_of(f"{PAPER}/transformations"), "jpeg", 1)
+    aware = transformations.aware(record_of("survey/transformations"), "jpeg", 1)
     same = squeezing.network == paired.network
     on = "in the same setting" if same else f"for {squeezing.network}"
     return (
         "The numbers of the answer are from small experiments. After adversarial training, they "
         f"are for {pgd.network}. With clean logit pairing, they are for {paired.network}. With "
         f"logit squeezing, the accuracy changes from {_fall(squeezing)}, {on}. "
-        f"{_denoised(record_of(f'{PAPER}/denoising'))} With JPEG in front of {jpeg.network}, the "
+        f"{_denoised(record_of('survey/denoising'))} With JPEG in front of {jpeg.network}, the "
         f"accuracy is {jpeg.weak:.0f} % under DeepFool and {jpeg.strong:.0f} % under PGD if both "
         f"attack the network alone, and {aware:.0f} % if PGD attacks the network with JPEG."
     )
@@ -285,7 +284,7 @@ def on_training() -> str:
     """Return a sentence that states whether our networks can show that adversarial training is
     robust and that penalties on logits are not.
     """
-    record = pairing.most_methods(records_of(f"{PAPER}/pairing"))
+    record = pairing.most_methods(records_of("survey/pairing"))
     if not pairing.inconclusive(record, record):
         others = [m for m in pairing.methods(record) if m not in pairing.ADVERSARIAL]
         better = {m: pairing.is_robust(record, m) for m in others}
@@ -309,7 +308,7 @@ def on_transformations() -> str:
     used. They also state how large the perturbations of PGD and of DeepFool are, and the accuracy
     after JPEG on DeepFool's images.
     """
-    record = record_of(f"{PAPER}/transformations")
+    record = record_of("survey/transformations")
     weak = kept()["jpeg"].weak
     alone = transformations.accuracy(record, "jpeg", "pgd")
     near = mean(record, "median distance", attack="deepfool")
@@ -346,9 +345,9 @@ def accuracies() -> Figure:
     """Draw the accuracy under a weak attack and under the strongest attack, with one row for each
     defense. Each record on logit pairing has a panel, and the transformations have one.
     """
-    changed = record_of(f"{PAPER}/transformations")
+    changed = record_of("survey/transformations")
     shown = {}
-    for paired in without_quick(records_of(f"{PAPER}/pairing")):
+    for paired in without_quick(records_of("survey/pairing")):
         rows = {}
         for method in pairing.methods(paired):
             _, weak, strong = pairing.marks(paired, method).values()
@@ -374,7 +373,7 @@ def claims() -> Table:
     caption = (
         "Each claim, the page that tests it, our finding, and the number of verdicts of each kind."
     )
-    return claims_table(PAPER, caption, "tab-survey-overview", CLAIMS)
+    return claims_table("survey", caption, "tab-survey-overview", CLAIMS)
 
 
 def _times() -> dict[str, dict[str, float]]:

@@ -25,7 +25,7 @@ from robustbook.chapters.published import (
     without_quick,
 )
 from robustbook.chapters.wording import beside, listed, ranges, spread, spread_or, with_images
-from robustbook.figures import LOOKS, Table, table
+from robustbook.figures import LOOKS, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ, sampling_error
 
@@ -287,10 +287,10 @@ def printed_beside(version: Version) -> Table:
     paper stands before our number.
     """
     record = version.record
-    return table(
-        f"{version.heading}: accuracy in per cent of {title(record)}, printed / "
-        f"**ours**{ranges(record)}. The numbers of images are ours.",
-        f"tab-survey-pairing-{version.tag}",
+    return version.table(
+        f": accuracy in per cent of {title(record)}, printed / **ours**{ranges(record)}. The "
+        "numbers of images are ours.",
+        "survey-pairing",
         [
             "Training",
             *(
@@ -320,11 +320,11 @@ def attacks(version: Version) -> Table:
     """
     record = version.record
     kinds = _strong(record)
-    return table(
-        f"{version.heading}: accuracy in per cent under each strong attack{ranges(record)}. "
-        "For PGD, the heading of the column states the loss that PGD increases (*entropy*: the "
-        "cross entropy) and the step size.",
-        f"tab-survey-pairing-attacks-{version.tag}",
+    return version.table(
+        f": accuracy in per cent under each strong attack{ranges(record)}. For PGD, the heading "
+        "of the column states the loss that PGD increases (*entropy*: the cross entropy) and the "
+        "step size.",
+        "survey-pairing-attacks",
         ["Training", *kinds, "worst of all"],
         [
             [
@@ -409,9 +409,9 @@ def roughness(version: Version) -> Table:
     method.
     """
     record = version.record
-    return table(
-        f"{version.heading}: mean roughness of the loss surface{ranges(record)}.",
-        f"tab-survey-pairing-roughness-{version.tag}",
+    return version.table(
+        f": mean roughness of the loss surface{ranges(record)}.",
+        "survey-pairing-roughness",
         ["Training", "Roughness"],
         [[METHODS[m], spread(values(record, "roughness", network=m), 3)] for m in methods(record)],
     )
@@ -573,11 +573,11 @@ def falls(version: Version) -> Table:
         same = marks(record, method)[ATTACKS["baseline"]]
         rows.append([METHODS[method], beside(same, before), beside(ours, round(before - after, 1))])
     images = images_of(record, "accuracy", attack="strongest")
-    return table(
-        f"{version.heading}: accuracy in per cent under the baseline attack, and its fall under "
-        f"the strongest attack in percentage points, printed / **ours**{ranges(record)}. "
-        "Both attacks are run on the same images.",
-        f"tab-survey-pairing-falls-{version.tag}",
+    return version.table(
+        ": accuracy in per cent under the baseline attack, and its fall under the strongest "
+        f"attack in percentage points, printed / **ours**{ranges(record)}. Both attacks are run "
+        "on the same images.",
+        "survey-pairing-falls",
         ["Training", with_images("Baseline attack", images), "Fall"],
         rows,
     )

@@ -21,7 +21,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import listed, ranges, spread
-from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
+from robustbook.figures import LOOKS, Curve, Map, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
 
@@ -190,10 +190,10 @@ def noises(version: Version) -> Table:
         for training in TRAININGS
         for perturbation in PERTURBATIONS
     ]
-    return table(
-        f"{version.heading}: relative noise at the image and after each stage of "
-        f"{network(record)}, mean over test images{ranges(record)}.",
-        f"tab-survey-post-noise-{version.tag}",
+    return version.table(
+        f": relative noise at the image and after each stage of {network(record)}, mean over test "
+        f"images{ranges(record)}.",
+        "survey-post-noise",
         ["Network and perturbation", "image", *(f"stage {i}" for i in range(1, 5))],
         rows,
     )
@@ -214,10 +214,10 @@ def caveats(version: Version) -> Table:
             for attack in ("clean", "linf", "l2")
         ]
         rows.append([words, *(spread(each) if each else "-" for each in cells)])
-    return table(
-        f"{version.heading}: accuracy in per cent of {network(record)}{ranges(record)}, on "
-        "clean images and under PGD in two norms. The l2 attack has radius 0.5.",
-        f"tab-survey-post-caveats-{version.tag}",
+    return version.table(
+        f": accuracy in per cent of {network(record)}{ranges(record)}, on clean images and under "
+        "PGD in two norms. The l2 attack has radius 0.5.",
+        "survey-post-caveats",
         ["Training", "clean", "l-infinity", "l2"],
         rows,
     )

@@ -23,7 +23,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import beside, from_to, listed, ranges, spread
-from robustbook.figures import Picture, Table, table
+from robustbook.figures import Picture, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
 
@@ -209,10 +209,10 @@ def table_1(version: Version) -> Table:
         ]
         found = values(record, "distortion", network=name, target="random")
         rows.append([words, *cells, beside(found, as_printed(f"{TABLE_1}/{name}/distortion"), 3)])
-    return table(
-        f"{version.heading}: Table 1 on {data(record)}, printed / **ours**{ranges(record)}. "
-        "Errors are in per cent. The distortion is the mean over the attacked test images.",
-        f"tab-survey-szegedy-1-{version.tag}",
+    return version.table(
+        f": Table 1 on {data(record)}, printed / **ours**{ranges(record)}. Errors are in per "
+        "cent. The distortion is the mean over the attacked test images.",
+        "survey-szegedy-1",
         ["Network", "Training error", "Test error", "Minimum distortion"],
         rows,
     )
@@ -237,12 +237,11 @@ def table_2(version: Version) -> Table:
             found = values(record, "transfer error", source=source, network=name)
             cells.append(beside(found, there))
         rows.append([words, *cells])
-    return table(
-        f"{version.heading}: error in per cent of the network of the column on the images that "
-        f"the attack made for the network of the row, printed / **ours**{ranges(record)}. "
-        "A number alone is ours; we do not know the printed one. The numbers in brackets are "
-        "weight decays.",
-        f"tab-survey-szegedy-2-{version.tag}",
+    return version.table(
+        ": error in per cent of the network of the column on the images that the attack made for "
+        f"the network of the row, printed / **ours**{ranges(record)}. A number alone is ours; we "
+        "do not know the printed one. The numbers in brackets are weight decays.",
+        "survey-szegedy-2",
         ["Images of", *(re.sub(r", decay (.*)", r" (\1)", words) for words in NETWORKS.values())],
         rows,
     )
@@ -265,11 +264,11 @@ def halves(version: Version) -> Table:
             found = values(record, "error across halves", source=source, network=network)
             cells.append(beside(found, there))
         rows.append([words, *cells])
-    return table(
-        f"{version.heading}: error in per cent on images that the attack made for FC100-100-10, "
-        f"trained on the first half of the training set, printed / **ours**{ranges(record)}. "
-        "A number alone is ours.",
-        f"tab-survey-szegedy-halves-{version.tag}",
+    return version.table(
+        ": error in per cent on images that the attack made for FC100-100-10, trained on the "
+        f"first half of the training set, printed / **ours**{ranges(record)}. A number alone is "
+        "ours.",
+        "survey-szegedy-halves",
         ["Images", *OTHERS.values()],
         rows,
     )
@@ -279,18 +278,16 @@ def choices(version: Version) -> Table:
     """Return a table of minimum distortions for two choices of the target class: a random wrong
     class, and the most probable wrong class.
     """
-    record = version.record
-    return table(
-        f"{version.heading}: minimum distortion for two choices of the target class"
-        f"{ranges(record)}.",
-        f"tab-survey-szegedy-targets-{version.tag}",
+    return version.table(
+        f": minimum distortion for two choices of the target class{ranges(version.record)}.",
+        "survey-szegedy-targets",
         ["Network", "printed", "random wrong class", "most probable wrong class"],
         [
             [
                 words,
                 f"{_there(name, 'distortion'):g}",
                 *(
-                    spread(values(record, "distortion", network=name, target=choice), 3)
+                    spread(values(version.record, "distortion", network=name, target=choice), 3)
                     for choice in ("random", "second")
                 ),
             ]

@@ -11,7 +11,7 @@ from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, settings, values
 from robustbook.chapters.wording import listed, ranges, seeds_in_words, spread, spread_or
-from robustbook.figures import LOOKS, Look, Table, table
+from robustbook.figures import LOOKS, Look, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 
@@ -110,10 +110,10 @@ def accuracies(version: Version) -> Table:
         told = "one draw" if k == 1 else f"{k} draws"
         cells = [spread_or(found(record, name, AWARE, k), missing="-") for name in FRONTS]
         rows.append([f"PGD through the transformation, {told} a step", *cells])
-    return table(
-        f"{version.heading}: {network(record)}, {images(record)}. Accuracy in per cent with each "
+    return version.table(
+        f": {network(record)}, {images(record)}. Accuracy in per cent with each "
         f"transformation{ranges(record)}.",
-        f"tab-survey-transformations-{version.tag}",
+        "survey-transformations",
         ["Attack", *(words[0].upper() + words[1:] for words in FRONTS.values())],
         rows,
     )
@@ -134,10 +134,10 @@ def radii(version: Version) -> Table:
             each = [found(record, name, attack, k, eps) for eps in at]
             if any(each):
                 rows.append([f"{FRONTS[name]}: {words}", *(spread_or(cell) for cell in each)])
-    return table(
-        f"{version.heading}: {network(record)}, {images(record)}. Accuracy in per cent at three "
+    return version.table(
+        f": {network(record)}, {images(record)}. Accuracy in per cent at three "
         f"radii{ranges(record)}.",
-        f"tab-survey-transformations-radii-{version.tag}",
+        "survey-transformations-radii",
         ["Transformation: attack", *(f"eps {eps:g}/255" for eps in at)],
         rows,
     )
