@@ -89,7 +89,7 @@ def test_each_claim_has_a_line_with_its_page_and_status(whole: ledger.Ledger) ->
 def test_the_comparisons_of_each_claim_are_listed(whole: ledger.Ledger) -> None:
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     claims = ledger.read_claims(catalogue.BOOK / "claims.csv", targets)
-    text = front.deciding_table(claims, whole.entries, targets)
+    text = front.deciding_table(claims, whole.entries)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     assert {len(row) for row in rows} == {4}
     verdicts = {entry.id: entry.verdict for entry in whole.entries}

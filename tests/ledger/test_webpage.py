@@ -46,7 +46,7 @@ def test_a_row_begins_with_words_and_ends_with_a_sentence() -> None:
     )
     assert "The table has 1 targets. The counts below count 1 of them; the other 0 repeat" in html
     cells = re.findall(r"<td>(.*?)</td>", html)
-    assert cells[0].startswith(f"{entry.name}<small>")
+    assert cells[0].startswith(f"{entry.target.name}<small>")
     assert cells[0].endswith(f"<small><code>{entry.id}</code></small>")
     assert cells[3].endswith("<small>Too high; we tried.</small>")
-    assert entry.low is not None and f"[{entry.low:.1f}, " in cells[2]
+    assert entry.judgement.low is not None and f"[{entry.judgement.low:.1f}, " in cells[2]

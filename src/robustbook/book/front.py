@@ -106,9 +106,7 @@ def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
     return "\n".join([*lines, ""])
 
 
-def deciding_table(
-    claims: tuple[Claim, ...], entries: tuple[Entry, ...], targets: Mapping[str, Target]
-) -> str:
+def deciding_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
     """Return a markdown table of the papers' claims, each followed by the comparisons that decide
     it, which link to the ledger.
     """
@@ -118,9 +116,10 @@ def deciding_table(
         lines.append(f"| **{claim.words}** | | | |")
         for id_ in claim.targets:
             if id_ in found:
-                link = f'<a href="ledger.html?text={id_}">{escape(targets[id_].name)}</a>'
-                cells = (_stated(targets[id_]), _ours(targets[id_], found[id_]))
-                lines.append(f"| {link} | {' | '.join(cells)} | {found[id_].verdict} |")
+                entry = found[id_]
+                link = f'<a href="ledger.html?text={id_}">{escape(entry.target.name)}</a>'
+                cells = (_stated(entry.target), _ours(entry))
+                lines.append(f"| {link} | {' | '.join(cells)} | {entry.verdict} |")
     return "\n".join([*lines, ""])
 
 
@@ -134,16 +133,17 @@ def _stated(target: Target) -> str:
     return f"{bound}{target.as_printed}"
 
 
-def _ours(target: Target, entry: Entry) -> str:
+def _ours(entry: Entry) -> str:
     """Return our result as text (for an ordering, the difference of the means), with the interval
     or the number of runs that decide the verdict.
     """
     if entry.verdict == "not run":
         return ""
-    if entry.held:
-        runs = ledger.runs_in_words(*entry.held)
-        return runs if target.compare == "shape" else f"{_text(entry.ours)}; {runs}"
-    middle, low, high = entry.difference or (entry.ours, entry.low, entry.high)
+    own = entry.judgement
+    if own.held:
+        runs = ledger.runs_in_words(*own.held)
+        return runs if entry.target.compare == "shape" else f"{_text(entry.ours)}; {runs}"
+    middle, low, high = own.difference or (own.ours, own.low, own.high)
     ends = f"{_text(low)} to {_text(high)}"
     return _text(middle) if low == high else f"{_text(middle)} ({ends})"
 

@@ -1,6 +1,6 @@
 """Compare the numbers of the papers with our measurements, and give a verdict on each number."""
 
-from .build import Entry, Ledger, build, read_reasons
+from .build import KEYS, Entry, Ledger, build, read_reasons
 from .claims import STATUSES, Claim, read_claims, status
 from .intervals import difference_interval, prediction_interval
 from .records import (
@@ -21,6 +21,7 @@ from .webpage import page_html
 from .words import measured, quantity, runs_in_words
 
 __all__ = [
+    "KEYS",
     "PAPERS",
     "PROFILES",
     "STATUSES",
