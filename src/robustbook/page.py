@@ -9,7 +9,7 @@ the page show the record ``here.shown``.
 import ast
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -383,15 +383,17 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
 
 
 def _verdict(entry: ledger.Entry) -> list[str]:
-    """Return the row of a paper's number in the table of verdicts."""
-    ours, interval = _ours(entry)
+    """Return the row of a paper's number in the table of verdicts, in which the column of seeds
+    says that a claim was tested in a single run.
+    """
+    ours, interval = ledger.outcome(entry)
     return [
         ledger.quantity(entry.target),
-        _asked(entry) + (" (derived)" if entry.target.kind == "derived" else ""),
-        ours,
+        ledger.stated(entry) + (" (derived)" if entry.target.kind == "derived" else ""),
+        ours.removesuffix(" in our only run"),
         entry.verdict,
         interval,
-        _number(entry.tolerance),
+        "" if entry.tolerance is None else f"{entry.tolerance:g}",
         str(entry.judgement.seeds or ""),
     ]
 
@@ -410,7 +412,7 @@ def _caption(shown: Sequence[ledger.Entry], rest: int) -> str:
         )
     if any(entry.judgement.held and entry.target.printed is None for entry in shown):
         sentences.append("*Pattern*: the claim stands in the first column.")
-    if any(_ours(entry)[1] for entry in shown):
+    if any(ledger.outcome(entry)[1] for entry in shown):
         order = "; for an order, the 95 % confidence interval of the difference" if orders else ""
         sentences.append(f"*Interval*: the 95 % prediction interval for one more run{order}.")
     sentences.append(
@@ -424,33 +426,11 @@ def _caption(shown: Sequence[ledger.Entry], rest: int) -> str:
     return " ".join(sentences)
 
 
-def _ours(entry: ledger.Entry) -> tuple[str, str]:
-    """Return our result and its interval as texts. The result is our number, for an order the
-    difference of our two numbers, for a pattern in how many runs it holds. There is no interval for
-    a pattern, for a single seed, and for a measurement that is not random.
-    """
-    held, difference = entry.judgement.held, entry.judgement.difference
-    if held:  # the number of runs decides, and not the interval
-        agree, runs = held
-        told = ledger.runs_in_words(agree, runs).removesuffix(" in our only run")
-        ours = "" if entry.target.printed is None else ledger.measured(entry.ours, entry.tolerance)
-        return f"{ours}; {told}".removeprefix("; "), ""
-    if difference is None:
-        ours = ledger.measured(entry.ours, entry.tolerance)
-    else:
-        ours = f"difference {ledger.measured(difference[0], entry.tolerance)}"
-    if entry.judgement.span is None:
-        return ours, ""
-    low, high = (ledger.measured(end, entry.tolerance) for end in entry.judgement.span)
-    return ours, f"{low} to {high}"
-
-
 def _unsure(entry: ledger.Entry) -> str:
     """Return why the verdict on a number of the paper is inconclusive, followed by our explanation
     if there is one.
     """
-    why, reason = _undecided(entry), entry.reason
-    return f"{why}. {reason[:1].upper()}{reason[1:]}" if reason else why
+    return replace(entry, note=_undecided(entry)).explanation
 
 
 def _undecided(entry: ledger.Entry) -> str:
@@ -466,21 +446,3 @@ def _undecided(entry: ledger.Entry) -> str:
         "our mean differs by more than the tolerance, but the prediction interval contains the "
         "printed number"
     )
-
-
-def _asked(entry: ledger.Entry) -> str:
-    """Return as text what the paper states: a number, a bound, "order" or "pattern"."""
-    target = entry.target
-    if target.printed is not None:
-        bound = {"at_most": "at most\N{NO-BREAK SPACE}", "at_least": "at least\N{NO-BREAK SPACE}"}
-        return bound.get(target.compare, "") + target.as_printed
-    if entry.verdict == "no printed number":
-        return ""
-    return "pattern" if target.compare == "shape" else "order"
-
-
-def _number(value: float | int | None) -> str:
-    """Return a number as text with four significant digits. A whole number keeps all its digits."""
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"

@@ -1,12 +1,13 @@
 """The ledger as a web page."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from robustbook import catalogue, ledger
-from robustbook.ledger.words import measured
+from robustbook.ledger.numerals import measured
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,26 @@ def test_a_number_has_one_decimal_more_than_its_tolerance(
     value: float, tolerance: float | None, expected: str
 ) -> None:
     assert measured(value, tolerance) == expected
+
+
+@pytest.mark.parametrize(
+    ("compare", "stated", "row"),
+    [
+        ("equal", "9.50", "<td>9.50 %<"),
+        ("at_most", "at most\N{NO-BREAK SPACE}9.50", "<td>at most\N{NO-BREAK SPACE}9.50 %<"),
+        ("at_least", "at least\N{NO-BREAK SPACE}9.50", "<td>at least\N{NO-BREAK SPACE}9.50 %<"),
+        ("less_than", "order", "<td></td>"),
+        ("shape", "pattern", "<td></td>"),
+    ],
+)
+def test_a_row_says_what_the_paper_states(
+    target: Callable[..., ledger.Target], compare: str, stated: str, row: str
+) -> None:
+    printed = {} if compare in ("less_than", "shape") else {"printed": 9.5, "as_printed": "9.50"}
+    asked = target(compare=compare, **printed)
+    entry = ledger.Entry(asked, ledger.judge(asked, None), None, "", "", "", "")
+    assert ledger.stated(entry) == stated
+    assert row in ledger.page_html(ledger.Ledger((entry,), ()))
 
 
 def test_a_row_begins_with_words_and_ends_with_a_sentence() -> None:

@@ -3,6 +3,7 @@
 from .build import KEYS, Entry, Ledger, build, read_reasons
 from .claims import STATUSES, Claim, read_claims, status
 from .intervals import difference_interval, prediction_interval
+from .numerals import measured, runs_in_words
 from .records import (
     PROFILES,
     Conflict,
@@ -18,7 +19,7 @@ from .tables import TITLES, counts, summary, tallies, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, Judgement, Measurement, judge
 from .webpage import page_html
-from .words import measured, quantity, runs_in_words
+from .words import outcome, quantity, stated
 
 __all__ = [
     "KEYS",
@@ -43,6 +44,7 @@ __all__ = [
     "difference_interval",
     "judge",
     "measured",
+    "outcome",
     "page_html",
     "quantity",
     "prediction_interval",
@@ -54,6 +56,7 @@ __all__ = [
     "record_path",
     "rounded",
     "runs_in_words",
+    "stated",
     "status",
     "summary",
     "text_table",

@@ -30,7 +30,7 @@ def number(value: float | int | None, digits: int = 6) -> str:
     return _fitting([f"{value:.{n}g}" for n in range(digits, 1, -1)], NUMBER)
 
 
-def interval(entry: Entry) -> str:
+def _spread(entry: Entry) -> str:
     """Return the interval of a ledger line (`Judgement.span`) as text, or "" if it has none.
 
     The ends have 4 digits, or fewer if the text would be longer than SPREAD characters.
@@ -111,7 +111,7 @@ def _lines(entry: Entry, previous: str) -> list[str]:
     values = _columns(
         number(entry.target.printed),
         number(entry.ours, 5),
-        interval(entry),
+        _spread(entry),
         str(entry.judgement.seeds or "-"),
         entry.profile or "-",
         entry.verdict,

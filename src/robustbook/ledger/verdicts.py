@@ -54,10 +54,10 @@ from .intervals import (
     prediction_interval,
     sampling_error,
 )
+from .numerals import measured as shown
+from .numerals import runs_in_words
 from .records import Row, rounded
 from .targets import ORDERINGS, Target
-from .words import measured as shown
-from .words import runs_in_words
 
 VERDICTS = (
     "reproduced",
