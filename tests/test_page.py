@@ -356,7 +356,8 @@ def test_equal_reasons_stand_together_and_inconclusive_verdicts_are_explained() 
     ],
 )
 def test_why_a_verdict_is_inconclusive(change: dict[str, Any], why: str) -> None:
-    entry = replace(catalogue.whole_ledger().entries[0], held=None, difference=None)
-    entry = replace(entry, **change, reason="")
+    first = catalogue.whole_ledger().entries[0]
+    found = replace(first.judgement, **{"held": None, "difference": None, **change})
+    entry = replace(first, judgement=found, reason="")
     assert why in page._unsure(entry)
     assert page._unsure(replace(entry, reason="known")) == f"{page._unsure(entry)}. Known"

@@ -9,7 +9,7 @@ the page show the record ``here.shown``.
 import ast
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -168,29 +168,15 @@ class Page:
                 f"None of the {rest} target numbers of this page was measured in the paper's "
                 "setting. The [ledger](../../book/ledger.md) lists them."
             )
-        rows = [self._verdict(entry) for entry in shown]
+        rows = [_verdict(entry) for entry in shown]
         kept = [k for k in range(len(HEADS)) if any(row[k] for row in rows)]
         return table(
-            _caption(shown, rest, {self._targets[entry.id].kind for entry in shown}),
+            _caption(shown, rest),
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
             [HEADS[k] for k in kept],
             [[row[k] for k in kept] for row in rows],
             align="".join("lrrlrrr"[k] for k in kept),
         )
-
-    def _verdict(self, entry: ledger.Entry) -> list[str]:
-        """Return the row of a paper's number in the table of verdicts."""
-        target = self._targets[entry.id]
-        ours, interval = _ours(entry)
-        return [
-            self._quantity(entry),
-            _asked(entry, target) + (" (derived)" if target.kind == "derived" else ""),
-            ours,
-            entry.verdict,
-            interval,
-            _number(entry.tolerance),
-            str(entry.seeds or ""),
-        ]
 
     def reasons(self) -> Markdown:
         """Return our explanation for each of the paper's numbers that was not reproduced, and why
@@ -228,18 +214,11 @@ class Page:
         names: dict[str, list[str]] = {}
         for row in self._compared:
             if row.verdict == verdict:
-                names.setdefault(why(row), []).append(f"**{self._quantity(row)}**")
+                names.setdefault(why(row), []).append(f"**{ledger.quantity(row.target)}**")
         return [
             f"- {'; '.join(rows)}: {reason[:1].upper()}{reason[1:]}."
             for reason, rows in names.items()
         ]
-
-    def _quantity(self, entry: ledger.Entry) -> str:
-        return ledger.quantity(self._targets[entry.id])
-
-    @cached_property
-    def _targets(self) -> dict[str, ledger.Target]:
-        return ledger.read_targets(catalogue.BOOK / "targets")
 
     @cached_property
     def _compared(self) -> list[ledger.Entry]:
@@ -403,28 +382,43 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
         display(make(version))
 
 
-def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:
+def _verdict(entry: ledger.Entry) -> list[str]:
+    """Return the row of a paper's number in the table of verdicts, in which the column of seeds
+    says that a claim was tested in a single run.
+    """
+    ours, interval = ledger.outcome(entry)
+    return [
+        ledger.quantity(entry.target),
+        ledger.stated(entry) + (" (derived)" if entry.target.kind == "derived" else ""),
+        ours.removesuffix(" in our only run"),
+        entry.verdict,
+        interval,
+        "" if entry.tolerance is None else f"{entry.tolerance:g}",
+        str(entry.judgement.seeds or ""),
+    ]
+
+
+def _caption(shown: Sequence[ledger.Entry], rest: int) -> str:
     """Return the caption of a table of verdicts, which explains only what the table contains.
 
     ``rest``: how many numbers of the page were not measured.
-    ``kinds``: the kinds of the target numbers (see `ledger.targets.KINDS`).
     """
-    orders = any(entry.difference is not None for entry in shown)
+    orders = any(entry.judgement.difference is not None for entry in shown)
     sentences = ["What the source states and what we measured."]
     if orders:
         sentences.append(
             "*Order*: the claim is which of two numbers is larger; *difference*: the first number "
             "minus the second, in our runs."
         )
-    if any(entry.held and entry.printed is None for entry in shown):
+    if any(entry.judgement.held and entry.target.printed is None for entry in shown):
         sentences.append("*Pattern*: the claim stands in the first column.")
-    if any(_ours(entry)[1] for entry in shown):
+    if any(ledger.outcome(entry)[1] for entry in shown):
         order = "; for an order, the 95 % confidence interval of the difference" if orders else ""
         sentences.append(f"*Interval*: the 95 % prediction interval for one more run{order}.")
     sentences.append(
         "The page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
     )
-    if "derived" in kinds:
+    if any(entry.target.kind == "derived" for entry in shown):
         sentences.append("*Derived* numbers follow from numbers, formulas or data of the paper.")
     if rest:
         more = "number, which was" if rest == 1 else "numbers, which were"
@@ -432,60 +426,23 @@ def _caption(shown: Sequence[ledger.Entry], rest: int, kinds: Set[str]) -> str:
     return " ".join(sentences)
 
 
-def _ours(entry: ledger.Entry) -> tuple[str, str]:
-    """Return our result and its interval as texts. The result is our number, for an order the
-    difference of our two numbers, for a pattern in how many runs it holds. There is no interval for
-    a pattern, for a single seed, and for a measurement that is not random.
-    """
-    if entry.held:  # the number of runs decides, and not the interval
-        agree, runs = entry.held
-        held = ledger.runs_in_words(agree, runs).removesuffix(" in our only run")
-        ours = "" if entry.printed is None else ledger.measured(entry.ours, entry.tolerance)
-        return f"{ours}; {held}".removeprefix("; "), ""
-    if entry.difference is None:
-        ours = ledger.measured(entry.ours, entry.tolerance)
-    else:
-        ours = f"difference {ledger.measured(entry.difference[0], entry.tolerance)}"
-    if entry.span is None:
-        return ours, ""
-    low, high = (ledger.measured(end, entry.tolerance) for end in entry.span)
-    return ours, f"{low} to {high}"
-
-
 def _unsure(entry: ledger.Entry) -> str:
     """Return why the verdict on a number of the paper is inconclusive, followed by our explanation
     if there is one.
     """
-    why, reason = _undecided(entry), entry.reason
-    return f"{why}. {reason[:1].upper()}{reason[1:]}" if reason else why
+    return replace(entry, note=_undecided(entry)).explanation
 
 
 def _undecided(entry: ledger.Entry) -> str:
     """Return by which rule the verdict on a number of the paper is inconclusive."""
-    if entry.held:
-        return f"the claim {ledger.runs_in_words(*entry.held)}"
-    if entry.difference is not None:
+    found = entry.judgement
+    if found.held:
+        return f"the claim {ledger.runs_in_words(*found.held)}"
+    if found.difference is not None:
         return "the interval of the difference contains 0"
-    if entry.seeds == 1:
+    if found.seeds == 1:
         return "the choice of our test images may explain the difference"
     return (
         "our mean differs by more than the tolerance, but the prediction interval contains the "
         "printed number"
     )
-
-
-def _asked(entry: ledger.Entry, target: ledger.Target) -> str:
-    """Return as text what the paper states: a number, a bound, "order" or "pattern"."""
-    if entry.printed is not None:
-        bound = {"at_most": "at most\N{NO-BREAK SPACE}", "at_least": "at least\N{NO-BREAK SPACE}"}
-        return bound.get(target.compare, "") + target.as_printed
-    if entry.verdict == "no printed number":
-        return ""
-    return "pattern" if target.compare == "shape" else "order"
-
-
-def _number(value: float | int | None) -> str:
-    """Return a number as text with four significant digits. A whole number keeps all its digits."""
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"

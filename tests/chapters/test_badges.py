@@ -22,7 +22,12 @@ PAGES = [
 def made(name: str, verdict: str, same_as: str = "") -> object:
     """Return a line of the ledger with this id and verdict."""
     (line, *_) = entries("saturating", "table-1")
-    return replace(line, id=f"saturating/table-1/{name}", verdict=verdict, same_as=same_as)
+    return replace(
+        line,
+        target=replace(line.target, id=f"saturating/table-1/{name}"),
+        judgement=replace(line.judgement, verdict=verdict),
+        same_as=same_as,
+    )
 
 
 def test_each_kind_is_counted_by_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -308,11 +308,15 @@ def test_the_noise_with_and_without_a_filter() -> None:
 def test_the_interval_of_the_ledger_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stands beside that of the page; without a measurement in the ledger, nothing is said."""
     (entry,) = (e for e in denoising.entries("survey") if e.id.endswith("/mean/pgd-20-accuracy"))
-    judged = replace(entry, difference=(2.0, -9.0, 13.0))
-    monkeypatch.setattr(denoising, "entries", lambda paper: [judged])
+
+    def judged(difference: tuple[float, float, float] | None) -> None:
+        found = replace(entry, judgement=replace(entry.judgement, difference=difference))
+        monkeypatch.setattr(denoising, "entries", lambda paper: [found])
+
+    judged((2.0, -9.0, 13.0))
     text = denoising.ledger_interval(record("denoising")).replace("3 x 3", "")
     assert numbers(text) == [-9, 13, -0.5, 4.5]
-    monkeypatch.setattr(denoising, "entries", lambda paper: [replace(judged, difference=None)])
+    judged(None)
     assert denoising.ledger_interval(record("denoising")) == ""
 
 

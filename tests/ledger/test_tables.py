@@ -158,10 +158,10 @@ def test_printed_numbers_keep_their_zeros(book):
 
 
 def test_page_shows_the_tolerance_of_each_printed_number(ledger):
-    allowed = [e for e in ledger.entries if e.printed is not None and e.tolerance]
+    allowed = [e for e in ledger.entries if e.target.printed is not None and e.tolerance]
     assert allowed
     assert page_html(ledger).count("<small>± ") == len(allowed)
-    assert all(e.tolerance is None for e in ledger.entries if e.printed is None)
+    assert all(e.tolerance is None for e in ledger.entries if e.target.printed is None)
 
 
 def test_page_loads_nothing(ledger):

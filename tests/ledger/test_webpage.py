@@ -1,12 +1,13 @@
 """The ledger as a web page."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from robustbook import catalogue, ledger
-from robustbook.ledger.words import measured
+from robustbook.ledger.numerals import measured
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,26 @@ def test_a_number_has_one_decimal_more_than_its_tolerance(
     assert measured(value, tolerance) == expected
 
 
+@pytest.mark.parametrize(
+    ("compare", "stated", "row"),
+    [
+        ("equal", "9.50", "<td>9.50 %<"),
+        ("at_most", "at most\N{NO-BREAK SPACE}9.50", "<td>at most\N{NO-BREAK SPACE}9.50 %<"),
+        ("at_least", "at least\N{NO-BREAK SPACE}9.50", "<td>at least\N{NO-BREAK SPACE}9.50 %<"),
+        ("less_than", "order", "<td></td>"),
+        ("shape", "pattern", "<td></td>"),
+    ],
+)
+def test_a_row_says_what_the_paper_states(
+    target: Callable[..., ledger.Target], compare: str, stated: str, row: str
+) -> None:
+    printed = {} if compare in ("less_than", "shape") else {"printed": 9.5, "as_printed": "9.50"}
+    asked = target(compare=compare, **printed)
+    entry = ledger.Entry(asked, ledger.judge(asked, None), None, "", "", "", "")
+    assert ledger.stated(entry) == stated
+    assert row in ledger.page_html(ledger.Ledger((entry,), ()))
+
+
 def test_a_row_begins_with_words_and_ends_with_a_sentence() -> None:
     entry = next(
         each
@@ -46,7 +67,7 @@ def test_a_row_begins_with_words_and_ends_with_a_sentence() -> None:
     )
     assert "The table has 1 targets. The counts below count 1 of them; the other 0 repeat" in html
     cells = re.findall(r"<td>(.*?)</td>", html)
-    assert cells[0].startswith(f"{entry.name}<small>")
+    assert cells[0].startswith(f"{entry.target.name}<small>")
     assert cells[0].endswith(f"<small><code>{entry.id}</code></small>")
     assert cells[3].endswith("<small>Too high; we tried.</small>")
-    assert entry.low is not None and f"[{entry.low:.1f}, " in cells[2]
+    assert entry.judgement.low is not None and f"[{entry.judgement.low:.1f}, " in cells[2]

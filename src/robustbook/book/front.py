@@ -10,9 +10,9 @@ from pathlib import Path
 
 from robustbook import catalogue, ledger, notebooks
 from robustbook.chapters import front
-from robustbook.chapters.wording import badge, minus, page_name, whole_percent
+from robustbook.chapters.wording import badge, page_name, whole_percent
 from robustbook.figures import addition
-from robustbook.ledger import Claim, Entry, Ledger, Target
+from robustbook.ledger import Claim, Entry, Ledger
 
 SUBJECTS = {
     "saturating": "Nayebi and Ganguli, 2017 {cite}`nayebi2017`: a penalty keeps every unit in the "
@@ -106,9 +106,7 @@ def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
     return "\n".join([*lines, ""])
 
 
-def deciding_table(
-    claims: tuple[Claim, ...], entries: tuple[Entry, ...], targets: Mapping[str, Target]
-) -> str:
+def deciding_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
     """Return a markdown table of the papers' claims, each followed by the comparisons that decide
     it, which link to the ledger.
     """
@@ -118,43 +116,19 @@ def deciding_table(
         lines.append(f"| **{claim.words}** | | | |")
         for id_ in claim.targets:
             if id_ in found:
-                link = f'<a href="ledger.html?text={id_}">{escape(targets[id_].name)}</a>'
-                cells = (_stated(targets[id_]), _ours(targets[id_], found[id_]))
-                lines.append(f"| {link} | {' | '.join(cells)} | {found[id_].verdict} |")
+                entry = found[id_]
+                link = f'<a href="ledger.html?text={id_}">{escape(entry.target.name)}</a>'
+                cells = (ledger.stated(entry), _ours(entry))
+                lines.append(f"| {link} | {' | '.join(cells)} | {entry.verdict} |")
     return "\n".join([*lines, ""])
 
 
-def _stated(target: Target) -> str:
-    """Return the paper's number, bound or ordering as text."""
-    if target.compare in ("greater_than", "less_than"):
-        return f"difference {'above' if target.compare == 'greater_than' else 'below'} 0"
-    if target.printed is None or target.compare == "shape":
-        return "pattern"
-    bound = {"at_most": "at most ", "at_least": "at least "}.get(target.compare, "")
-    return f"{bound}{target.as_printed}"
-
-
-def _ours(target: Target, entry: Entry) -> str:
-    """Return our result as text (for an ordering, the difference of the means), with the interval
-    or the number of runs that decide the verdict.
-    """
+def _ours(entry: Entry) -> str:
+    """Return our result as text, followed by its interval in parentheses."""
     if entry.verdict == "not run":
         return ""
-    if entry.held:
-        runs = ledger.runs_in_words(*entry.held)
-        return runs if target.compare == "shape" else f"{_text(entry.ours)}; {runs}"
-    middle, low, high = entry.difference or (entry.ours, entry.low, entry.high)
-    ends = f"{_text(low)} to {_text(high)}"
-    return _text(middle) if low == high else f"{_text(middle)} ({ends})"
-
-
-def _text(value: float | None) -> str:
-    """Return a number with three digits (a whole number, or one of 1000 or more, without decimals),
-    and with a minus sign instead of a hyphen.
-    """
-    if value is None:
-        return ""
-    return minus(f"{value:.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}")
+    result, interval = ledger.outcome(entry)
+    return f"{result} ({interval})" if interval else result
 
 
 def unwritten(whole: Ledger, root: Path) -> str:

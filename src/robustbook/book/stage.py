@@ -116,7 +116,7 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
         "example.html": front.example_html(example()),
         "cards.md": front.cards(whole, root),
         "claims.md": front.claims_table(claims, whole.entries),
-        "deciding.md": front.deciding_table(claims, whole.entries, targets),
+        "deciding.md": front.deciding_table(claims, whole.entries),
         "unwritten.md": front.unwritten(whole, root),
         "summary.md": ledger.summary(whole) + "\n",
         "pages.md": front.pages_table(whole, judged),

@@ -176,7 +176,8 @@ def beside_the_paper(record: Record, *, other_setting: bool) -> str:
     if not chosen:
         return f"{len(record.rows)} rows; the paper states no number for it"
     rows = entries(targets, [record], {}, chosen=chosen, profile=record.profile, command=command)
-    shown = [replace(row, reason="") for row in rows]
-    if other_setting:
-        shown = [replace(row, verdict="other setting") if row.profile else row for row in shown]
+    shown = []
+    for row in rows:
+        verdict = "other setting" if other_setting and row.profile else row.verdict
+        shown.append(replace(row, judgement=replace(row.judgement, verdict=verdict), reason=""))
     return ledger.text_table(Ledger(tuple(shown), ()))

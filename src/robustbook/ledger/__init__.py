@@ -1,8 +1,9 @@
 """Compare the numbers of the papers with our measurements, and give a verdict on each number."""
 
-from .build import Entry, Ledger, build, read_reasons
+from .build import KEYS, Entry, Ledger, build, read_reasons
 from .claims import STATUSES, Claim, read_claims, status
 from .intervals import difference_interval, prediction_interval
+from .numerals import measured, runs_in_words
 from .records import (
     PROFILES,
     Conflict,
@@ -18,9 +19,10 @@ from .tables import TITLES, counts, summary, tallies, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, WHOLE, Judgement, Measurement, judge
 from .webpage import page_html
-from .words import measured, quantity, runs_in_words
+from .words import outcome, quantity, stated
 
 __all__ = [
+    "KEYS",
     "PAPERS",
     "PROFILES",
     "STATUSES",
@@ -43,6 +45,7 @@ __all__ = [
     "difference_interval",
     "judge",
     "measured",
+    "outcome",
     "page_html",
     "quantity",
     "prediction_interval",
@@ -54,6 +57,7 @@ __all__ = [
     "record_path",
     "rounded",
     "runs_in_words",
+    "stated",
     "status",
     "summary",
     "text_table",

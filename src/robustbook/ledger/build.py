@@ -6,14 +6,14 @@ explanations in `book/reasons.csv`. No file is written.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from .records import PROFILES, Record, Row, read_records, rounded
 from .targets import PAPERS, Target, read_rows, read_targets
-from .verdicts import Measurement, judge
+from .verdicts import Judgement, Measurement, judge
 
 Command = Callable[[str, str, str, str], tuple[str, str]]
 """A function that returns the command line that measures a number of a paper, and a note on what
@@ -30,55 +30,59 @@ def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[s
     return "", ""
 
 
+KEYS = tuple(
+    "id name paper item setting metric unit printed as_printed ours low high seeds profile verdict "
+    "note reason command tally difference same_as tolerance held".split()
+)
+"""The keys of a ledger line in JSON; `Target` and `Judgement` explain most of them."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One line of the ledger: a number or statement of a paper, our measurement and the verdict.
-    Fields without a value are None.
 
-    ``name``: what is compared, in words.
-    ``as_printed``: the paper's number as text, with its trailing zeros.
-    ``ours``: our mean over seeds.
-    ``low``, ``high``: the ends of the 95 % prediction interval, which is not widened by the
-        tolerance.
-    ``seeds``: the number of seeds that were run (0 if the measurement is not random).
-    ``verdict``: one of VERDICTS.
-    ``command``: the command line that measures the number; empty if no study measures the number.
-    ``tally``: the kind of comparison, such as "measured number" or "setting" (see TALLIES).
-    ``difference``: for an ordering of two numbers, the difference of our two means and the ends of
-        its confidence interval.
-    ``tolerance``: the largest difference between the paper's number and our mean that counts as
-        agreement, in the number's unit; None if the paper prints no number.
-    ``held``: for a verdict by the number of runs that agree with the paper, this number and that of
-        all runs.
+    ``profile``: the profile of our measurement, or None if there is none.
     ``note``: what decided the verdict, or what a run needs.
     ``reason``: our explanation of a number that was not reproduced, or "".
+    ``command``: the command line that measures the number; empty if no study measures the number.
     ``same_as``: the id of an earlier line that makes the same comparison, so that this one is shown
-        but not counted.
+        but not counted, or "".
     """
 
-    id: str
-    name: str
-    paper: str
-    item: str
-    setting: str
-    metric: str
-    unit: str
-    printed: float | None
-    as_printed: str
-    ours: float | None
-    low: float | None
-    high: float | None
-    seeds: int | None
+    target: Target
+    judgement: Judgement
     profile: str | None
-    verdict: str
     note: str
     reason: str
     command: str
-    tally: str = "measured number"
-    difference: tuple[float, float, float] | None = None
-    same_as: str = ""
-    tolerance: float | None = None
-    held: tuple[int, int] | None = None
+    same_as: str
+
+    @property
+    def id(self) -> str:
+        return self.target.id
+
+    @property
+    def paper(self) -> str:
+        return self.target.paper
+
+    @property
+    def item(self) -> str:
+        return self.target.item
+
+    @property
+    def ours(self) -> float | None:
+        return self.judgement.ours
+
+    @property
+    def verdict(self) -> str:
+        return self.judgement.verdict
+
+    @property
+    def tolerance(self) -> float | None:
+        """Return the largest difference between the paper's number and our mean that counts as
+        agreement, in the number's unit, or None if the paper prints no number.
+        """
+        return None if self.target.printed is None else self.target.tolerance
 
     @property
     def explanation(self) -> str:
@@ -86,19 +90,11 @@ class Entry:
         note, reason = self.note, self.reason
         return f"{note}. {reason[:1].upper()}{reason[1:]}" if note and reason else note or reason
 
-    @property
-    def span(self) -> tuple[float, float] | None:
-        """Return the ends of the interval that a table shows: the prediction interval or, for an
-        ordering of two numbers, the interval of the difference of their means. Return None if there
-        is none: for a number with fewer than two seeds, and for the difference of two single runs
-        that do not depend on the choice of test images.
-        """
-        if self.difference is not None:
-            _, low, high = self.difference
-            return (low, high) if low < high else None
-        if self.low is None or self.high is None or (self.seeds or 0) < 2:
-            return None
-        return self.low, self.high
+    def json(self) -> dict[str, Any]:
+        """Return the line as a plain object with the keys in `KEYS`."""
+        own = {"tally": self.target.tally, "tolerance": self.tolerance}
+        every = {**vars(self.target), **vars(self.judgement), **vars(self), **own}
+        return {key: every[key] for key in KEYS}
 
 
 @dataclass(frozen=True)
@@ -116,8 +112,8 @@ class Ledger:
         return tuple(entry for entry in self.entries if not entry.same_as)
 
     def json(self) -> list[dict[str, Any]]:
-        """Return the entries as plain objects whose keys are the fields of `Entry`."""
-        return [asdict(entry) for entry in self.entries]
+        """Return the entries as plain objects with the keys in `KEYS`."""
+        return [entry.json() for entry in self.entries]
 
 
 def build(
@@ -182,11 +178,9 @@ def entries(
     first: dict[Hashable, str] = {}
     for target in chosen:
         found, partner = _pair(target, measured)
-        verdict = judge(target, found, partner)
-        reason = reasons.get(
-            target.id, "we do not know the reason" if verdict.verdict == "not reproduced" else ""
-        )
-        unrun = verdict.verdict == "not run"
+        judgement = judge(target, found, partner)
+        unexplained = judgement.verdict == "not reproduced"
+        unrun = judgement.verdict == "not run"
         # If only the other number of an ordering is not measured, the command measures that one.
         lacking = found and target.partner and target.partner not in measured
         asked = targets[target.partner] if lacking and target.partner else target
@@ -194,33 +188,17 @@ def entries(
         line, needs = command(asked.id, asked.paper, profile, item)
         lines.append(
             Entry(
-                id=target.id,
-                name=target.name,
-                paper=target.paper,
-                item=target.item,
-                setting=target.setting,
-                metric=target.metric,
-                unit=target.unit,
-                printed=target.printed,
-                as_printed=target.as_printed,
-                ours=verdict.ours,
-                low=verdict.low,
-                high=verdict.high,
-                seeds=verdict.seeds,
+                target,
+                judgement,
                 profile=found.profile if found else None,
-                verdict=verdict.verdict,
-                note="; ".join(filter(None, (verdict.note, needs * unrun))),
-                reason=reason,
+                note="; ".join(filter(None, (judgement.note, needs * unrun))),
+                reason=reasons.get(target.id, "we do not know the reason" * unexplained),
                 command=line,
-                tally=target.tally,
-                difference=verdict.difference,
                 same_as=(
                     target.same_as
                     if target.same_as in ids
                     else _earlier(first, target, targets, measured)
                 ),
-                tolerance=target.tolerance if target.printed is not None else None,
-                held=verdict.held,
             )
         )
     return tuple(lines)

@@ -30,15 +30,16 @@ def number(value: float | int | None, digits: int = 6) -> str:
     return _fitting([f"{value:.{n}g}" for n in range(digits, 1, -1)], NUMBER)
 
 
-def interval(entry: Entry) -> str:
-    """Return the interval of a ledger line (`Entry.span`) as text, or an empty text if it has none.
+def _spread(entry: Entry) -> str:
+    """Return the interval of a ledger line (`Judgement.span`) as text, or "" if it has none.
 
     The ends have 4 digits, or fewer if the text would be longer than SPREAD characters.
     """
-    if entry.span is None:
+    found = entry.judgement
+    if found.span is None:
         return ""
-    low, high = entry.span
-    sign = "" if entry.difference is None else "+"
+    low, high = found.span
+    sign = "" if found.difference is None else "+"
     return _fitting([f"[{low:{sign}.{n}g}, {high:{sign}.{n}g}]" for n in (4, 3, 2)], SPREAD)
 
 
@@ -55,7 +56,7 @@ def tallies(entries: Iterable[Entry]) -> dict[str, tuple[Entry, ...]]:
     (see TALLIES); kinds without lines are left out.
     """
     counted = [entry for entry in entries if not entry.same_as]
-    found = {kind: tuple(e for e in counted if e.tally == kind) for kind in TALLIES}
+    found = {kind: tuple(e for e in counted if e.target.tally == kind) for kind in TALLIES}
     return {kind: own for kind, own in found.items() if own}
 
 
@@ -108,10 +109,10 @@ def _lines(entry: Entry, previous: str) -> list[str]:
     """
     name = "  " + entry.id.split("/", 1)[1].removeprefix(entry.item + "/")
     values = _columns(
-        number(entry.printed),
+        number(entry.target.printed),
         number(entry.ours, 5),
-        interval(entry),
-        str(entry.seeds or "-"),
+        _spread(entry),
+        str(entry.judgement.seeds or "-"),
         entry.profile or "-",
         entry.verdict,
     )

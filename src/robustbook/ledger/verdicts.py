@@ -57,11 +57,11 @@ from .intervals import (
     prediction_interval,
     sampling_error,
 )
+from .numerals import measured as shown
+from .numerals import runs_in_words
 from .outcomes import paired_error
 from .records import Row, rounded
 from .targets import ORDERINGS, Target
-from .words import measured as shown
-from .words import runs_in_words
 
 VERDICTS = (
     "reproduced",
@@ -113,7 +113,8 @@ class Judgement:
 
     ``verdict``: one of VERDICTS.
     ``ours``: the mean of our runs.
-    ``low``, ``high``: the lower and the upper end of the prediction interval.
+    ``low``, ``high``: the ends of the prediction interval, which is not widened by the tolerance.
+    ``seeds``: the number of seeds that were run (0 if the measurement is not random).
     ``difference``: for an ordering of two numbers, the difference of the means and its confidence
         interval, which decide the verdict.
     ``note``: a short explanation of the verdict.
@@ -129,6 +130,20 @@ class Judgement:
     note: str = ""
     difference: tuple[float, float, float] | None = None
     held: tuple[int, int] | None = None
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Return the ends of the interval that a table shows: the prediction interval or, for an
+        ordering of two numbers, the interval of the difference of their means. Return None if there
+        is none: for a number with fewer than two seeds, and for the difference of two single runs
+        that do not depend on the choice of test images.
+        """
+        if self.difference is not None:
+            _, low, high = self.difference
+            return (low, high) if low < high else None
+        if self.low is None or self.high is None or (self.seeds or 0) < 2:
+            return None
+        return self.low, self.high
 
 
 def judge(

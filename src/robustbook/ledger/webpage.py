@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from .build import Entry, Ledger
-from .tables import TITLES, number
+from .tables import TITLES
 from .targets import TALLIES
 from .verdicts import VERDICTS
-from .words import measured
+from .words import interval, ours, stated
 
 HEADS = ("target number", "printed", "ours", "verdict and reason")
 
@@ -76,15 +76,14 @@ def _select(name: str, options: Iterable[tuple[str, str]]) -> str:
 
 
 def _row(entry: Entry, pages: Mapping[str, str]) -> str:
-    unit = escape(_unit(entry.unit))
-    printed = f"{entry.as_printed} {unit}" if entry.printed is not None else ""
-    if entry.difference is not None:
-        ours = f"difference {measured(entry.difference[0], entry.tolerance)} {unit}"
-    else:
-        ours = f"{measured(entry.ours, entry.tolerance)} {unit}" if entry.ours is not None else ""
-    allowed = f"± {number(entry.tolerance)}" if entry.tolerance else ""
-    seeds = f"{entry.seeds} seed{'s' * (entry.seeds > 1)}, " if entry.seeds else ""
-    behind = [_interval(entry), f"{seeds}{entry.profile}" if entry.profile else ""]
+    target = entry.target
+    unit = escape(_unit(target.unit))
+    printed = f"{stated(entry)} {unit}" if target.printed is not None else ""
+    result = f"{ours(entry)} {unit}" if entry.ours is not None else ""
+    allowed = f"± {entry.tolerance:g}" if entry.tolerance else ""
+    n = entry.judgement.seeds
+    seeds = f"{n} seed{'s' * (n > 1)}, " if n else ""
+    behind = [interval(entry, "[{}, {}]"), f"{seeds}{entry.profile}" if entry.profile else ""]
     known = [escape(_sentence(entry.explanation))]
     if entry.verdict == "not run" and entry.command:
         run, *options = escape(entry.command).split(" --")
@@ -96,25 +95,17 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
         f'<a href="../notebooks/{page}.html">{escape(name)}</a>' for page, name in pages.items()
     ]
     about = [
-        escape(entry.setting),
+        escape(target.setting),
         f"Page: {', '.join(links)}" if links else "",
         f"<code>{escape(entry.id)}</code>",
     ]
     return (
         f'<tr data-paper="{entry.paper}" data-item="{escape(entry.item)}" '
-        f'data-page="{" ".join(pages)}" data-verdict="{entry.verdict}" data-kind="{entry.tally}">'
-        f"<td>{escape(entry.name)}{_small(about)}</td>"
-        f"<td>{printed}{_small([allowed])}</td><td>{ours}{_small(behind)}</td>"
+        f'data-page="{" ".join(pages)}" data-verdict="{entry.verdict}" data-kind="{target.tally}">'
+        f"<td>{escape(target.name)}{_small(about)}</td>"
+        f"<td>{printed}{_small([allowed])}</td><td>{result}{_small(behind)}</td>"
         f'<td><span class="verdict {kind}">{entry.verdict}</span>{_small(known)}</td></tr>'
     )
-
-
-def _interval(entry: Entry) -> str:
-    """Return the interval of a ledger line (`Entry.span`) as text, or "" if it has none."""
-    if entry.span is None:
-        return ""
-    low, high = (measured(end, entry.tolerance) for end in entry.span)
-    return f"[{low}, {high}]"
 
 
 def _sentence(text: str) -> str:

@@ -1,9 +1,10 @@
-"""Write what a row of a table compares, and measured numbers as text."""
+"""Write as text what a line of the ledger compares, what the paper states, and what we measured."""
 
-import math
-from decimal import ROUND_HALF_UP, Decimal
-
+from .build import Entry
+from .numerals import measured, runs_in_words
 from .targets import Target
+
+BOUNDS = {"at_most": "at most\N{NO-BREAK SPACE}", "at_least": "at least\N{NO-BREAK SPACE}"}
 
 
 def quantity(target: Target) -> str:
@@ -21,29 +22,40 @@ def quantity(target: Target) -> str:
     return f"{target.name}, in %" if target.name.endswith(")") else f"{target.name} (%)"
 
 
-def runs_in_words(agree: int, runs: int) -> str:
-    """Return in how many runs a claim holds."""
-    if runs == 1:
-        return "holds in our only run" if agree else "does not hold in our only run"
-    return f"holds in {agree} of {runs} runs"
-
-
-def measured(value: float | int | None, tolerance: float | None) -> str:
-    """Return a measured number as text, or "" for None: with one decimal more than the tolerance,
-    but at most four significant digits; without a tolerance, with three significant digits or, if
-    it is whole or from 1,000 on, without decimals. A number that is not whole has at least one
-    decimal below 1,000 if there is a tolerance. From 10,000 on, no number has decimals.
+def stated(entry: Entry) -> str:
+    """Return what the paper states: a number, a bound, "order" or "pattern"; "" if it states
+    nothing.
     """
-    if value is None:
+    target = entry.target
+    if target.printed is not None:
+        return BOUNDS.get(target.compare, "") + target.as_printed
+    if entry.verdict == "no printed number":
         return ""
-    if abs(value) >= 10_000 or not tolerance and (value == int(value) or abs(value) >= 1000):
-        text = f"{value:,.0f}"
-    elif not tolerance:
-        text = f"{value:.3g}"
-    else:
-        decimals = max(0 if value == int(value) else 1, 1 - math.floor(math.log10(tolerance)))
-        most = 3 - math.floor(math.log10(abs(value))) if value else min(decimals, 3)
-        # The decimal form is rounded, because 86.35 in binary is a little below 86.35.
-        last = Decimal(1).scaleb(-max(0, min(decimals, most)))
-        text = format(Decimal(str(value)).quantize(last, ROUND_HALF_UP), "f")
-    return text.replace("-", "\N{MINUS SIGN}")
+    return "pattern" if target.compare == "shape" else "order"
+
+
+def ours(entry: Entry) -> str:
+    """Return our mean or, for an ordering, the difference of our two means; "" without a
+    measurement.
+    """
+    if entry.judgement.difference is None:
+        return measured(entry.ours, entry.tolerance)
+    return f"difference {measured(entry.judgement.difference[0], entry.tolerance)}"
+
+
+def interval(entry: Entry, form: str = "{} to {}") -> str:
+    """Return the interval of a ledger line (`Judgement.span`), whose two ends are inserted into
+    ``form``; "" if there is none.
+    """
+    span = entry.judgement.span
+    return form.format(*(measured(end, entry.tolerance) for end in span)) if span else ""
+
+
+def outcome(entry: Entry) -> tuple[str, str]:
+    """Return our result that decides the verdict, and its interval. If the number of runs that
+    agree with the paper decides, the result contains this number and has no interval.
+    """
+    if entry.judgement.held is None:
+        return ours(entry), interval(entry)
+    number = "" if entry.target.printed is None else ours(entry)
+    return "; ".join(filter(None, (number, runs_in_words(*entry.judgement.held)))), ""

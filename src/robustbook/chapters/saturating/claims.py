@@ -137,7 +137,7 @@ def verdicts() -> Table:
         [
             claim,
             decides.format(steps=steps, full=FULL, points=points),
-            found[name].as_printed,
+            found[name].target.as_printed,
             _ours(found[name]),
             found[name].verdict
             + (f" (for {steps:,} steps)" if name == f"{ADAM}/saturated-failures" else ""),

@@ -81,7 +81,7 @@ def claims() -> Table:
 def _rest_found(rest: Sequence[Entry]) -> str:
     """Return how many settings and how many measured numbers agree with the paper."""
     same, measured = (
-        [line.verdict == "reproduced" for line in rest if line.tally == kind]
+        [line.verdict == "reproduced" for line in rest if line.target.tally == kind]
         for kind in ("setting", "measured number")
     )
     return (

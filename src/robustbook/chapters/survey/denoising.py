@@ -425,10 +425,10 @@ def ledger_interval(record: Record) -> str:
     """
     shown = next(name for name in variants(record) if name in FILTERS)
     target = f"survey/denoise-cifar/{shown}/pgd-20-accuracy"
-    found = next(entry.difference for entry in entries("survey") if entry.id == target)
-    if found is None:
+    found = next(entry.judgement for entry in entries("survey") if entry.id == target)
+    if found.difference is None:
         return ""
-    _, low, high = found
+    _, low, high = found.difference
     _, bottom, top = difference(record, shown, "baseline")
     return minus(
         "The intervals in the table of verdicts are those of the ledger. They are wider than all "
