@@ -194,8 +194,8 @@ class Page:
         head = "These target numbers were not reproduced. For each we give our best explanation:"
         if not failed:
             head = (
-                "None of the target numbers that we measured in the paper's setting has the "
-                "verdict *not reproduced*."
+                "Every comparison in the paper's setting is *reproduced*"
+                f"{' or *inconclusive*' if unsure else ''}."
             )
             if other:
                 head += (
