@@ -208,11 +208,23 @@ def test_each_choice_is_undone_alone() -> None:
 
 
 def test_the_answer_of_the_claims() -> None:
-    """As many seeds as the record has, and the largest number of steps."""
+    """The fewest and the most steps of the long runs; the shorter runs are counted by image."""
     text = claims.answer(record("claims"))
-    assert text.startswith("No: ")
-    threes = of_target(record("claims"), "saturating/text-7/adam/saturated-3-to-7")
-    assert f"with {sum(map(bool, threes))} of {len(threes)} seeds, at most 10,000 steps" in text
+    assert text.startswith("No: on the network of one seed, every long run of Adam changes an")
+    ends = [row.value for row in record("long-descent").rows if row.name == "iterations"]
+    assert f"after {min(ends):,} to {max(ends):,} steps." in text
+    text = claims.adam_in_words(record("claims"))
+    least, most, either = (f"{k} of 5 seeds" for k in (2, 1, 2))
+    assert text.index(least) < text.index(most) and text.count(either) == 2
+    assert ledger.verdicts._outcomes(4, 5) == "inconclusive"  # from the most confident image alone
+
+
+def test_a_sudden_rise_is_compared_with_a_slow_one_of_the_same_seed() -> None:
+    """It loses less than training with the full penalty from the first step."""
+    shown = record("claims")
+    (lost,) = claims._lost_by_a_jump(shown)
+    assert lost == pytest.approx(44.76 - 27.02)
+    assert f"the accuracy is {lost:.1f} points lower (one seed)" in claims.undone_in_words(shown)
 
 
 def test_every_claim_has_its_verdict() -> None:
@@ -229,6 +241,7 @@ def test_every_claim_has_its_verdict() -> None:
     }
     assert rows[-1][2] == rows[-1][3] == "10"
     assert rows[-2][2:4] == ["0", "2 of 5"]
+    assert rows[-3][2:] == ["several", "62", "other setting"]
 
 
 def test_choices_in_words() -> None:
