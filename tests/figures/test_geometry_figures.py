@@ -41,7 +41,7 @@ def test_kurtosis_marks_the_gaussian_and_every_seed() -> None:
     closed, curve, example = axis.lines
     assert list(curve.get_xdata()) == [0, 10]
     assert list(curve.get_ydata()) == pytest.approx([1.11, 1.3])
-    assert example.get_label() == "1.4 in the paper's caption"
+    assert example.get_label() == "1.4, an example in the caption"
     seeds, gaussian = (np.asarray(c.get_offsets()) for c in axis.collections)
     assert len(seeds) == 4 and gaussian.tolist() == [[0, 1.1], [0, 1.12]]
     assert set(example.get_ydata()) == {1.4}
