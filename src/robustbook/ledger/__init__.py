@@ -1,7 +1,7 @@
 """Compare the numbers of the papers with our measurements, and give a verdict on each number."""
 
 from .build import KEYS, Entry, Ledger, build, read_reasons
-from .claims import STATUSES, Claim, read_claims, status
+from .claims import STATUSES, Claim, read_claims, sides, status
 from .intervals import difference_interval, prediction_interval
 from .numerals import measured, runs_in_words
 from .records import (
@@ -58,6 +58,7 @@ __all__ = [
     "rounded",
     "runs_in_words",
     "stated",
+    "sides",
     "status",
     "summary",
     "text_table",
