@@ -1,6 +1,6 @@
 """Compare the numbers of the papers with our measurements, and give a verdict on each number."""
 
-from .build import KEYS, Entry, Ledger, build, read_reasons
+from .build import Entry, Ledger, build, read_reasons
 from .claims import STATUSES, Claim, read_claims, sides, status
 from .intervals import difference_interval, prediction_interval
 from .numerals import measured, runs_in_words
@@ -22,7 +22,6 @@ from .webpage import page_html
 from .words import outcome, quantity, stated
 
 __all__ = [
-    "KEYS",
     "PAPERS",
     "PROFILES",
     "STATUSES",
