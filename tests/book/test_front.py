@@ -104,6 +104,20 @@ def test_the_comparisons_of_each_claim_are_listed(whole: ledger.Ledger) -> None:
     assert found["saturating/table-1/cnn-saturated/clean-loss"][2] == "−0.05 (−0.20 to 0.09)"
 
 
+def test_summary_adds_up(whole: ledger.Ledger) -> None:
+    """Its sums agree with those of the text and of the list of pages: each comparison counts
+    once.
+    """
+    header, _, *rows = front.summary(whole).splitlines()
+    cells = [[int(cell) for cell in row.split("|")[3:-1]] for row in rows]
+    assert all(sum(row[:-1]) == row[-1] for row in cells)
+    assert [sum(column) for column in zip(*cells[:-1], strict=True)] == cells[-1]
+    assert cells[-1][-1] == len(whole.counted)
+    assert header.count("|") == len(ledger.VERDICTS) + 4
+    words = ledger.counts(whole.entries)
+    assert [int(n) for n in re.findall(r"\d+", words)] == [n for n in cells[-1][:-1] if n]
+
+
 def test_pages_are_listed_with_what_became_of_their_targets(
     whole: ledger.Ledger, root: Path
 ) -> None:

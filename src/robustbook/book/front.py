@@ -174,6 +174,27 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def summary(whole: Ledger) -> str:
+    """Return a markdown table of counts of verdicts, with one row for each paper and kind of
+    comparison, and one column for each verdict and for their sum.
+    """
+    lines = [
+        f"| | what is compared | {' | '.join(ledger.VERDICTS)} | sum |",
+        "| :-- | :-- |" + " --: |" * (len(ledger.VERDICTS) + 1),
+    ]
+    for paper, title in ledger.TITLES.items():
+        for kind, own in ledger.tallies(e for e in whole.entries if e.paper == paper).items():
+            lines.append(f"| {title} | {kind} | {_numbers(own)} |")
+            title = ""
+    return "\n".join([*lines, f"| **all** | | {_numbers(whole.counted)} |", ""])
+
+
+def _numbers(entries: tuple[Entry, ...]) -> str:
+    """Return as table cells how often each verdict occurs, and the sum."""
+    found = [entry.verdict for entry in entries]
+    return " | ".join(str(n) for n in [*map(found.count, ledger.VERDICTS), len(found)])
+
+
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
     """Return a markdown table with one row for each page: a link to it, and how often it gives each
     verdict. The last row counts the numbers that no page compares. ``judged`` is the result of the

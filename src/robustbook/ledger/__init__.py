@@ -15,7 +15,7 @@ from .records import (
     rounded,
     write_record,
 )
-from .tables import TITLES, counts, summary, tallies, text_table
+from .tables import TITLES, counts, tallies, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, WHOLE, Judgement, Measurement, judge
 from .webpage import page_html
@@ -59,7 +59,6 @@ __all__ = [
     "stated",
     "sides",
     "status",
-    "summary",
     "text_table",
     "write_record",
 ]
