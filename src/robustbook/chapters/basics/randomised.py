@@ -110,14 +110,16 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return a sentence that states the accuracy under FGSM with one noise draw, and under PGD with
-    averaged gradients.
+    """Return sentences that state the accuracy under FGSM with one noise draw, under PGD with
+    averaged gradients, and under PGD whose gradients are computed without noise.
     """
-    weak, strong = (accuracy(shown.attacked[key].many) for key in ((FGSM, 1), (PGD, AVERAGED[-1])))
+    weak, strong, off = (
+        accuracy(shown.attacked[key].many) for key in ((FGSM, 1), (PGD, AVERAGED[-1]), (OFF, 0))
+    )
     return (
         "**Answer.** The attack averages its gradients over draws of the noise and takes many "
         f"steps, which lowers the accuracy from {weak:.0f} to {strong:.0f} %; new draws decide "
-        "whether it succeeded."
+        f"whether it succeeded. PGD on the network without noise leaves {off:.0f} %."
     )
 
 
