@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from robustbook.defenses import (
     Pooled,
     SignedSteps,
     Weights,
+    adversarial_training,
     deep_defense,
     distillation,
     goodfellow,
@@ -356,7 +358,10 @@ def with_labels(labels: Tensor) -> object:
         (lambda: weighted_training(network(), *batch(), weights=MOSBACH["CLP"], noise=-1.0), "noi"),
         (lambda: weighted_training(network(), *batch(), weights=MOSBACH["CLP"], smoothing=1.0), ""),
         (lambda: weighted_training(network(), *batch(1), weights=MOSBACH["CLP"]), "at least 2"),
-        (lambda: trades(network(), *batch(), attack=PGD), "attack must increase the divergence"),
+        (
+            lambda: trades(network(), *batch(), attack=PGD),
+            "attack must increase the divergence, as inner_trades does, got the loss 'cross_entr",
+        ),
         (lambda: trades(network(), *batch(), attack=inner_trades(0.1, 1, 0.1), beta=0.0), "beta"),
     ],
 )
@@ -364,6 +369,131 @@ def with_labels(labels: Tensor) -> object:
 def test_bad_input_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+def bare(objective: Callable[..., Any], **options: Any) -> Any:
+    """Compute the loss terms of a batch, past the type hook of the tests."""
+    images, labels = batch()
+    given = {"net": network(), "images": images, "labels": labels, **options}
+    first = [given.pop(name) for name in ("net", "images", "labels")]
+    return inspect.unwrap(objective)(*first, **given)
+
+
+def made(kind: Any, *values: Any, **options: Any) -> Any:
+    """Make an object, past the type hook of the tests."""
+    return inspect.unwrap(kind.__init__)(object.__new__(kind), *values, **options)
+
+
+def weighted(**options: Any) -> Any:
+    return bare(weighted_training, **{"weights": Weights(1.0, 1.0), "attack": PGD, **options})
+
+
+TRADES = inner_trades(0.1, 2, 0.05)
+SOFT = torch.full((6, 4), 0.25, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: weighted(attack=TRADES), "attack must increase the cross entropy, got .*'diverg"),
+        (lambda: weighted(weights=(1, 0, 0, 0, 0)), r"weights must be a Weights, got \(1, 0"),
+        (lambda: weighted(noise="1"), "noise must be a finite number, 0 or above, got '1'"),
+        (lambda: weighted(smoothing="1"), "smoothing must be a finite number, 0 or above, got '1'"),
+        (lambda: made(Weights, clean="1"), "clean must be a finite number, 0 or above, got '1'"),
+        (lambda: bare(trades, attack=None), "attack must be a SignedSteps.*, got None"),
+        (lambda: bare(trades, attack=inner_attack(fgsm, eps=0.1)), "attack must be a SignedSteps"),
+        (lambda: bare(trades, attack=TRADES, beta="6"), "beta must be a finite number.*, got '6'"),
+        (lambda: bare(deep_defense, lam="1"), "lam must be a finite number above 0, got '1'"),
+        (lambda: bare(deep_defense, slack=-1), "slack must be a finite number above 0, got -1"),
+        (lambda: bare(distillation), r"targets must be probabilities.*, got torch\.int64"),
+        (lambda: bare(pool_training, attack=PGD), "net must be a Pooled network, got"),
+        (lambda: pooled((1, 4, 5)), r"images must have the shape of the pool's, \(1, 4, 5\), got"),
+        (lambda: pooled(labels=SOFT), "labels must be an int64 tensor of shape"),
+        (
+            lambda: made(SignedSteps, 0.1, 1, 0.1, project="no"),
+            "project must be one of True, False",
+        ),
+        (lambda: made(SignedSteps, torch.ones(3), 1, 0.1), "eps must be a finite number.*got t"),
+        (
+            lambda: inspect.unwrap(inner_fgsm)(torch.ones(3)),
+            "eps must be a finite number above 0.*got tensor",
+        ),
+    ],
+)
+def test_a_wrong_argument_of_an_objective_is_named(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def pooled(shape: tuple[int, ...] = (1, 4, 4), **options: Any) -> Any:
+    net = Pooled(network(), 10, shape).double()
+    return bare(pool_training, net=net, **{"attack": PGD, "replaced": 1, **options})
+
+
+def test_options_of_an_inner_attack_are_checked_at_once() -> None:
+    """Otherwise the first training step would raise the error."""
+    usual = inspect.unwrap(inner_attack)
+    refused: list[tuple[Callable[[], Any], str]] = [
+        (lambda: usual(pgd, eps=0.1, steps=1, step_size=0.1, stepz=2), "options must.*'stepz'"),
+        (lambda: usual(pgd, eps=0.1), "options must be keyword arguments.*'steps'"),
+        (lambda: usual(partial(pgd, steps=1), eps=0.1), "options must.*'step_size'"),
+        (lambda: usual("pgd"), "attack must be a function of robustbook.attacks, got 'pgd'"),
+        (
+            lambda: usual(pgd, eps=torch.full((6,), 0.1), steps=1, step_size=0.1),
+            "eps must be a finite number above 0, got tensor",
+        ),
+        (
+            lambda: usual(pgd, eps=0.1, norm="l2", steps=1, step_size=0.1),
+            "norm must be one of 2, inf, got 'l2'",
+        ),
+        (
+            lambda: weighted(attack=usual(lambda net, x, y: x)),
+            "attack must return adversarial images.*, got Tensor",
+        ),
+    ]
+    for call, message in refused:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+LOSSES: dict[str, Callable[..., Any]] = {
+    "clean": lambda **k: weighted(weights=Weights(1.0), **k),
+    "weighted": weighted,
+    "attack of the package": lambda **k: weighted(attack=inner_attack(fgsm, eps=0.1), **k),
+    "adversarial": lambda **k: bare(adversarial_training, eps=0.1, **k),
+    "trades": lambda **k: bare(trades, attack=TRADES, **k),
+    "deep defense": lambda **k: bare(deep_defense, **k),
+    "deep defense, padded": lambda **k: bare(deep_defense, form="padded", **k),
+    "pool": pooled,
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("wrong", [-100, -1, 9])
+def test_a_label_that_is_no_class_is_named(name: str, wrong: int) -> None:
+    """Torch leaves out images with the label -100, and calls class numbers targets."""
+    labels = batch()[1].index_fill(0, torch.tensor([0]), wrong)
+    with pytest.raises(ValueError, match=f"^labels .*must be .*got {wrong}"):
+        LOSSES[name](labels=labels)
+
+
+@pytest.mark.parametrize("name", ["clean", "trades"])
+@pytest.mark.parametrize("wrong", [SOFT[:, :3], SOFT[:5], SOFT.long()])
+def test_probabilities_of_another_shape_are_named(name: str, wrong: Tensor) -> None:
+    with pytest.raises(ValueError, match="labels must"):
+        LOSSES[name](labels=wrong)
+
+
+@pytest.mark.parametrize(
+    "attack", [PGD, inner_fgsm(0.1, clip=True), inner_fgsm_rs(0.1), inner_n_fgsm(0.1), TRADES]
+)
+def test_an_attack_that_clips_refuses_pixels_outside_its_range(attack: SignedSteps) -> None:
+    """For pixels from 0 to 255, clipping would change an image by far more than eps."""
+    images, labels = batch()
+    with pytest.raises(ValueError, match=r"images must lie in \[0, 1\], got values from"):
+        attack(network(), 255 * images, labels)
+    changed = replace(attack, clip=False, loss="cross_entropy")(network(), 255 * images, labels)
+    assert (changed - 255 * images).abs().max() < 0.5
 
 
 # TRADES.

@@ -4,10 +4,12 @@ import copy
 import dataclasses
 import inspect
 import json
+import logging
 import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook.defenses import adversarial_training, distillation, soft_targets
+from robustbook.attacks import pgd
+from robustbook.defenses import (
+    Weights,
+    adversarial_training,
+    distillation,
+    inner_attack,
+    inner_pgd,
+    soft_targets,
+)
 from robustbook.randomness import generator
 from robustbook.training import Recipe, fit, loop
 from robustbook.training.identity import described, fingerprint
@@ -297,6 +307,119 @@ def test_another_value_of_a_global_variable_is_another_run(
     monkeypatch.setitem(with_global.__globals__, "FACTOR", 2.0)
     with pytest.raises(ValueError, match="of another network or recipe"):
         run(file, objective=with_global)
+
+
+ANY: Any = None
+
+
+def with_any(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+    """Use a global variable, whatever it is."""
+    return scaled(1.0 if ANY is None else 2.0, net, x, y, c)
+
+
+def with_import(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+    return adversarial_training(net, x, y, eps=0.1)
+
+
+def configuration(scale: float) -> Any:
+    class Configuration:
+        SCALE = scale
+
+        @staticmethod
+        def plain() -> float:
+            return scale
+
+    return Configuration
+
+
+def with_method(sign: int) -> Any:
+    """Return two classes whose methods have equal constants."""
+
+    class Plus:
+        def of(self, x: float) -> float:
+            return x + 1
+
+    class Minus(Plus):
+        def of(self, x: float) -> float:
+            return x - 1
+
+    Plus.__qualname__ = Minus.__qualname__
+    return Plus if sign > 0 else Minus
+
+
+def linear(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Linear(2, 2)
+
+
+VALUES: dict[str, Any] = {
+    "inner attack": lambda k: inner_pgd(0.1 * (k + 1), 2, 0.05),
+    "attack of the package": lambda k: inner_attack(pgd, eps=0.1, steps=k + 1, step_size=0.05),
+    "method of another object": lambda k: inner_pgd(0.1 * (k + 1), 2, 0.05).__call__,
+    "weights": lambda k: Weights(clean=1.0, squeezing=float(k)),
+    "tensor": lambda k: torch.tensor(float(k)),
+    "array": lambda k: np.full(2, k),
+    "network": linear,
+    "list": lambda k: [Weights(clean=1.0, squeezing=float(k))],
+    "name space": lambda k: SimpleNamespace(weights=Weights(clean=1.0, squeezing=float(k))),
+    "function of another module": lambda k: (F.cross_entropy, F.mse_loss)[k],
+    "function of another language": lambda k: (torch.relu, torch.tanh)[k],
+    "class of another module": lambda k: (nn.ReLU, nn.Tanh)[k],
+    "dtype": lambda k: (torch.float32, torch.float64)[k],
+    "path": lambda k: Path("ab"[k]),
+    "class": lambda k: configuration(float(k)),
+    "object of a class": lambda k: configuration(float(k))(),
+    "method of a class": lambda k: with_method(k),
+    "object with a method": lambda k: with_method(k)(),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_another_object_in_a_global_variable_is_another_run(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that resumed would return weights that neither objective gives."""
+    make = VALUES[kind]
+    names = with_any.__globals__
+    file = tmp_path / "a.safetensors"
+    for value in (make(0), make(0)):
+        monkeypatch.setitem(names, "ANY", value)
+        run(file, objective=with_any)
+    monkeypatch.setitem(names, "ANY", make(1))
+    with pytest.raises(ValueError, match=r"of another .* objective: objective; move it away"):
+        run(file, objective=with_any)
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_another_object_in_a_closure_is_another_run(kind: str) -> None:
+    def using(value: object) -> Any:
+        return lambda net, x, y, c: value
+
+    one, same, other = (described(using(VALUES[kind](k))) for k in (0, 0, 1))
+    assert one == same != other
+
+
+def test_a_class_whose_methods_use_it_is_described() -> None:
+    """Each method is described once, not once per path to it."""
+
+    class Many:
+        pass
+
+    for i in range(12):
+        setattr(Many, f"m{i}", lambda self: Many)
+    described(lambda: Many)
+
+
+def test_imported_functions_and_loggers_leave_a_description_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Loggers change while they are used, and an import says nothing that the code does not."""
+    assert "robustbook.defenses" not in json.dumps(described(with_import))
+    usual = described(with_any)
+    monkeypatch.setitem(with_any.__globals__, "ANY", logging.getLogger("robustbook.any"))
+    told = described(with_any)
+    logging.getLogger("robustbook.any").addHandler(logging.NullHandler())
+    assert described(with_any) == told != usual
 
 
 def test_numpy_numbers_are_described_as_plain_numbers() -> None:

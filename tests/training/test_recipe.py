@@ -1,6 +1,7 @@
 """Schedules, optimisers and augmentation compared with values by hand, and invalid recipes."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -134,14 +135,22 @@ def test_decay_spares_what_has_one_axis(optimizer: Any) -> None:
         ({"warmup": 1.0}, r"warmup must be a fraction of the steps in \[0, 1\), got 1"),
         ({"warmup": -0.1}, "warmup must be .*, got -0.1"),
         ({"warmup": float("nan")}, "warmup must be .*, got nan"),
-        ({"steps": 2.5}, "steps must be a whole number, got 2.5"),
-        ({"batch_size": 1.5}, "batch_size must be a whole number, got 1.5"),
+        ({"steps": 2.5}, "steps must be a whole number, 1 or more, got 2.5"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number, 1 or more, got 1.5"),
         ({"schedule": (100, 0.1)}, r"schedule must be .* pairs .*, got \(100, 0.1\)"),
         ({"schedule": ((6, 0.1), (1, 0.5))}, "schedule must be .* increasing steps, got"),
         ({"schedule": ((1, 0.5), (1, 0.1))}, "schedule must be .* increasing steps, got"),
         ({"schedule": ((1, float("nan")),)}, "schedule must be .*, got"),
         ({"schedule": ((1.5, 0.1),)}, "schedule must be .*, got"),
         ({"schedule": [(1, 0.5)]}, "schedule must be .*, got"),
+        ({"schedule": ((-1, 0.5),)}, "schedule must be .*, got"),
+        ({"schedule": ()}, r"schedule must be .*, got \(\)"),
+        ({"warmup": None}, "warmup must be a finite number, 0 or above, got None"),
+        *(({"momentum": m, "optimizer": "sgd"}, "momentum must be") for m in (-0.1, 1.0, "0.9")),
+        *(
+            ({"weight_decay": w}, "weight_decay must be a finite number")
+            for w in (-1, "1", math.inf)
+        ),
         ({"decay": "none"}, "decay must be all or weights, got 'none'"),
         ({"augmentation": "mirror"}, "augmentation must be an Augmentation or None, got 'mirror'"),
     ],

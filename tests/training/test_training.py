@@ -1,6 +1,7 @@
 """The training loop compared with plain loops; interruptions, bad numbers and wrong checkpoints."""
 
 import inspect
+import math
 import multiprocessing
 import os
 import signal
@@ -516,10 +517,14 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "steps must be greater than 0, got 0"),
-        ({"batch_size": -1}, "batch_size must be greater than 0, got -1"),
-        ({"lr": float("nan")}, "lr must be greater than 0, got nan"),
-        ({"epsilon": 0.0}, "epsilon must be greater than 0, got 0.0"),
+        ({"steps": 0}, "steps must be a whole number, 1 or more, got 0"),
+        ({"steps": "4"}, "steps must be a whole number, 1 or more, got '4'"),
+        ({"steps": True}, "steps must be a whole number, 1 or more, got True"),
+        ({"batch_size": -1}, "batch_size must be a whole number, 1 or more, got -1"),
+        ({"lr": float("nan")}, "lr must be a finite number above 0, got nan"),
+        ({"lr": float("inf")}, "lr must be a finite number above 0, got inf"),
+        ({"lr": "0.1"}, "lr must be a finite number above 0, got '0.1'"),
+        ({"epsilon": 0.0}, "epsilon must be a finite number above 0, got 0.0"),
         ({"optimizer": "rmsprop"}, "optimizer must be adam or sgd, got 'rmsprop'"),
         ({"schedule": "cosine"}, "schedule must be constant, linear or pairs .*, got 'cosine'"),
     ],
@@ -548,6 +553,97 @@ def test_bad_arguments_are_refused_before_any_work() -> None:
             bare(net, given, labels, plain, ADAM, seed=0)
     with pytest.raises(ValueError, match="labels must be int64 numbers or .*, got torch.int32"):
         bare(network(), images, labels.int(), plain, ADAM, seed=0)
+
+
+def probabilities(*first: float) -> Tensor:
+    """Return the probabilities of three classes for each image; the first row is given."""
+    found = torch.full((N, 3), 1 / 3)
+    found[0] = torch.tensor(first)
+    return found
+
+
+CLASSES = data()[1]
+BAD_DATA: list[tuple[dict[str, Any], str]] = [
+    ({"images": data()[0] > 9}, r"images must be uint8 or float, got torch\.bool"),
+    ({"images": data()[0].long()}, r"images must be uint8 or float, got torch\.int64"),
+    ({"images": data()[0].numpy()}, "images must be a tensor or a set .*, got ndarray"),
+    ({"images": list(data()[0])}, "images must be a tensor or a set .*, got list"),
+    ({"images": None}, "images must be a tensor or a set .*, got NoneType"),
+    ({"labels": CLASSES.numpy()}, "labels must be a tensor, got ndarray"),
+    ({"labels": CLASSES.tolist()}, "labels must be a tensor, got list"),
+    ({"labels": CLASSES[:, None]}, r"labels must be int64 .*, got torch\.int64 of shape \(23, 1\)"),
+    ({"labels": CLASSES / 9}, r"labels must be .*, got torch\.float32 of shape \(23,\)"),
+    ({"labels": CLASSES - 100}, "labels must be class numbers from 0 up, got -100"),
+    ({"labels": CLASSES + 9}, "labels must be class numbers below the number of logits.*, got"),
+    ({"labels": probabilities(0.5, 0.5, 0.5)}, r"labels must be probabilities.* in row 0"),
+    ({"labels": probabilities(1.5, -0.5, 0.0)}, r"labels must be probabilities.* in row 0"),
+    ({"labels": probabilities(math.nan, 0.0, 1.0)}, r"labels must be probabilities.* in row 0"),
+    ({"coefficient": 1.0}, "coefficient must be a function of the step, got 1.0"),
+    ({"device": "foo"}, "device must be .*, got 'foo'"),
+    ({"checkpoint": Path(__file__).parent}, "checkpoint must be a file, got the folder .*training"),
+    ({"objective": lambda net, x, y, c: net(x).sum()}, "objective must return a dict.*got Tensor"),
+    ({"objective": lambda net, x, y, c: None}, "objective must return a dict.*got NoneType"),
+    ({"objective": lambda net, x, y, c: {}}, "objective must return a dict.*got an empty dict"),
+    ({"objective": lambda net, x, y, c: {"a": 1.0}}, "objective must .* got a of type float"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_DATA)
+def test_what_cannot_be_trained_is_refused(change: dict[str, Any], message: str) -> None:
+    """Images that are neither bytes nor floats would be scaled wrongly, and a label of -100 would
+    leave out its image without a word.
+    """
+    images, labels = data()
+    given = {"images": images, "labels": labels, "objective": plain, "recipe": ADAM, **change}
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(fit)(network(), seed=0, **given)
+
+
+def test_rounded_probabilities_are_accepted() -> None:
+    """A softmax in lower precision has sums that differ from 1."""
+    images, labels = data()
+    given = (10 * F.one_hot(labels, 3).float()).bfloat16().softmax(1).float()
+    fit(network(), images, given, plain, ADAM, seed=0)
+
+
+def stopped(error: type[BaseException]) -> Objective:
+    """Return an objective that raises an error in the third step."""
+    steps: list[int] = []
+
+    def failing(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        steps.append(0)
+        if len(steps) == 3:
+            raise error
+        return plain(net, x, y, c)
+
+    return failing
+
+
+STOPS: dict[str, dict[str, Any]] = {
+    "another run's checkpoint": {"seed": 1},
+    "rates": {"rates": {"bias": 2.0}},
+    "labels": {"labels": CLASSES + 9},
+    "divergence": {"coefficient": Coefficient(lambda step: math.nan), "objective": penalised},
+    "error": {"objective": stopped(RuntimeError)},
+    "Ctrl-C": {"objective": stopped(KeyboardInterrupt)},
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_after_an_error_each_module_has_its_former_mode(stop: str, tmp_path: Path) -> None:
+    """Otherwise a user who catches the error would attack a network with dropout."""
+    images, labels = data()
+    given = {"images": images, "labels": labels, "objective": plain, "recipe": ADAM, "seed": 0}
+    given["checkpoint"] = tmp_path / "a"
+    if "seed" in STOPS[stop]:
+        fit(nn.Sequential(network(), nn.Dropout(0.1)), **given)
+    net = nn.Sequential(network(), nn.Dropout(0.1)).eval()
+    net[1].train()
+    modes = [module.training for module in net.modules()]
+    with pytest.raises((ValueError, Diverged, RuntimeError, KeyboardInterrupt)):
+        fit(net, **{**given, **STOPS[stop]})
+    assert [module.training for module in net.modules()] == modes
+    assert all(p.grad is None for p in net.parameters())
 
 
 def test_a_loss_of_each_image_is_refused() -> None:

@@ -56,17 +56,23 @@ from functools import partial
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from robustbook.attacks.checks import check_choice, check_count, check_integers, check_tolerance
+from robustbook.attacks.checks import (
+    check_choice,
+    check_count,
+    check_integers,
+    check_positive,
+    check_tolerance,
+)
 from robustbook.attacks.goal import rivals as others_by_logit
 from robustbook.attacks.norms import per_image
 from robustbook.networks import Prepared
 from robustbook.training import Diverged
 
 from .freezing import Frozen
+from .inner_attacks import entropy
 
 FIRST = 5
 """The number of classes whose gradients the form "rows" computes first, at the clean image. It then
@@ -146,9 +152,10 @@ def deep_defense(
     NaN or infinite. The form "fixed" on a GPU does not raise Diverged, so the caller has to check
     the terms.
     """
-    for name, value in (("lam", lam), ("c", c), ("d", d), ("offset", offset), ("slack", slack)):
-        if not value > 0 or (value == math.inf and name != "slack"):
-            raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+    for name, value in (("lam", lam), ("c", c), ("d", d), ("offset", offset)):
+        check_positive(name, value)
+    if slack != math.inf:
+        check_positive("slack", slack)
     check_count("steps", steps)
     check_tolerance("overshoot", overshoot)
     if candidates is not None:
@@ -212,7 +219,7 @@ def _rows(
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()
     logits = frozen(point, rows)
-    cross_entropy = F.cross_entropy(logits, labels)
+    cross_entropy = entropy(logits, labels)
     source = logits.argmax(1)
     right = source == labels
     classes = others_by_logit(logits.detach(), source, search.candidates)
@@ -261,7 +268,7 @@ def _batched(
         pull: Callable[[Tensor], tuple[Tensor]]
         logits, pull = torch.func.vjp(partial(frozen, rows=rows), point)  # type: ignore[misc]
         if step == 1:
-            cross_entropy = F.cross_entropy(logits, labels)
+            cross_entropy = entropy(logits, labels)
             source = logits.detach().argmax(1)
             right = source == labels
             classes = others_by_logit(logits.detach(), source, search.candidates)

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustbook.attacks.buffers import unchanged
+from robustbook.attacks.checks import check_positive
 
 
 def distillation(
@@ -37,7 +38,9 @@ def distillation(
 
     Hinton et al. multiply the loss by the squared temperature; this code does not.
     """
-    _refuse(temperature)
+    check_positive("temperature", temperature)
+    if not targets.is_floating_point():
+        raise ValueError(f"targets must be probabilities in floats, got {targets.dtype}")
     return {"cross_entropy": F.cross_entropy(net(images.clone()) / temperature, targets)}
 
 
@@ -50,11 +53,6 @@ def soft_targets(
     """Return the network's class probabilities at ``temperature``. The network stays in its current
     mode (training or evaluation).
     """
-    _refuse(temperature)
+    check_positive("temperature", temperature)
     with unchanged(net), torch.no_grad():
         return (net(images.clone()) / temperature).softmax(1)
-
-
-def _refuse(temperature: float) -> None:
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be a finite number above 0, got {temperature!r}")

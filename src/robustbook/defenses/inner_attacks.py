@@ -23,9 +23,16 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from robustbook.attacks.buffers import batch_statistics, running_statistics
-from robustbook.attacks.checks import check_choice, check_count, check_eps, check_positive
+from robustbook.attacks.checks import (
+    check_choice,
+    check_count,
+    check_eps,
+    check_positive,
+    check_range,
+)
 from robustbook.attacks.inner import climb
 from robustbook.attacks.losses import Loss
+from robustbook.attacks.result import Adversarial
 
 from .freezing import varies
 
@@ -39,7 +46,30 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the cross entropy of each image. Unlike in `robustbook.attacks`, labels may also be
     probabilities of the classes.
     """
-    return F.cross_entropy(logits, labels, reduction="none")
+    return entropy(logits, labels, reduction="none")
+
+
+def entropy(logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
+    """Return torch's cross entropy, which here leaves out no image: by default, torch leaves out
+    those with the label -100. Raises ValueError for probabilities whose shape is not that of the
+    logits and, on a CPU, for labels that are no classes.
+    """
+    if labels.ndim == 2 and labels.shape != logits.shape:
+        raise ValueError(
+            f"labels must have the shape of the logits, {tuple(logits.shape)}, "
+            f"got {tuple(labels.shape)}"
+        )
+    try:
+        return F.cross_entropy(logits, labels, ignore_index=_NO_LABEL, **options)
+    except IndexError as error:
+        low, high = int(labels.min()), int(labels.max())
+        raise ValueError(
+            f"labels must be class numbers from 0 to {logits.shape[1] - 1}, "
+            f"got {low if low < 0 else high}"
+        ) from error
+
+
+_NO_LABEL = torch.iinfo(torch.int64).min
 
 
 @dataclass(frozen=True)
@@ -56,7 +86,8 @@ class SignedSteps:
     ``width``: half the side of the cube from which a ``uniform`` start is drawn, divided by eps.
     ``project``: whether the starting point and the iterates are projected onto the l-infinity ball
         of radius eps around the image.
-    ``clip``: whether iterates are clipped to [0, 1].
+    ``clip``: whether iterates are clipped to [0, 1], in which the images must lie then. This is
+        checked on a CPU only.
     ``clip_start``: whether the starting point is also clipped to [0, 1]; ignored if ``clip`` is
         False.
     ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
@@ -83,9 +114,11 @@ class SignedSteps:
     loss: Literal["cross_entropy", "divergence"] = "cross_entropy"
 
     def __post_init__(self) -> None:
+        for name in ("project", "clip", "clip_start"):
+            check_choice(name, getattr(self, name), (True, False))
+        check_positive("eps", self.eps)
         if self.clip:
             check_eps(self.eps, torch.empty(0))
-        check_positive("eps", self.eps)
         check_count("steps", self.steps)
         check_positive("step_size", self.step_size)
         check_positive("width", self.width)
@@ -104,6 +137,9 @@ class SignedSteps:
         """Return the adversarial images. The argument ``gradient`` is the gradient of the loss at
         the starting point, if the caller already knows it.
         """
+        if self.clip and images.device.type == "cpu" and images.numel():
+            low, high = images.aminmax()
+            check_range(float(low), float(high), box=True)
         use = running_statistics if self.statistics == "running" else batch_statistics
         with use(net):
             return climb(
@@ -133,6 +169,7 @@ def inner_fgsm(eps: float, *, clip: bool = False) -> SignedSteps:
     from the clean image. By default images are not clipped, because the paper does not mention
     clipping.
     """
+    check_positive("eps", eps)
     check_eps(eps, torch.empty(0))
     return SignedSteps(eps, 1, eps, start="image", clip=clip)
 
@@ -226,14 +263,23 @@ def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
     ``targets``, because adversarial training needs untargeted attacks, which increase the loss of
     the true label.
     """
+    if not callable(attack):
+        raise ValueError(f"attack must be a function of robustbook.attacks, got {attack!r}")
+    try:
+        inspect.signature(attack).bind(None, None, None, **options)
+    except TypeError as error:
+        raise ValueError(f"options must be keyword arguments of the attack, got: {error}") from None
     given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
     if given.get("targets") is not None:
         raise ValueError(
             "inner attack must be untargeted, because the training objective is: it maximises the "
             "loss of the true label over the perturbation; got an attack with targets"
         )
+    norm = given.get("norm", math.inf)
+    check_choice("norm", norm, (2, math.inf))
     if "eps" in given:
-        check_eps(given["eps"], torch.empty(0), float(given.get("norm", math.inf)))
+        check_positive("eps", given["eps"])
+        check_eps(given["eps"], torch.empty(0), float(norm))
     return functools.partial(_attacked, attack, options)
 
 
@@ -249,8 +295,13 @@ def _attacked(
         number = int(torch.randint(2**62, ()))
         options["generator"] = torch.Generator().manual_seed(number)
     with running_statistics(net):
-        found: Tensor = attack(net, images, labels, **options).images
-    return found.detach()
+        found = attack(net, images, labels, **options)
+    if not isinstance(found, Adversarial):
+        raise ValueError(
+            "attack must return adversarial images, as the functions of robustbook.attacks do, "
+            f"got {type(found).__name__}"
+        )
+    return found.images.detach()
 
 
 def gradient_at_image(

@@ -13,25 +13,24 @@ Goodfellow et al. 2015 use the weights (alpha, 1 - alpha, 0, 0, 0), and Madry et
 the loss treats them as constants.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustbook.attacks.buffers import running_statistics
-from robustbook.attacks.checks import check_integers, check_tolerance
+from robustbook.attacks.checks import check_integers, check_positive, check_tolerance
 
 from .inner_attacks import (
     InnerAttack,
     Network,
     SignedSteps,
     divergence,
+    entropy,
     gradient_at_image,
     same_while_attacking,
 )
@@ -59,8 +58,7 @@ class Weights:
     def __post_init__(self) -> None:
         values = asdict(self)
         for name, value in values.items():
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be a finite number, 0 or above, got {value}")
+            check_tolerance(name, value)
         if not any(values.values()):
             raise ValueError("weights must have at least one number above 0, got all 0")
 
@@ -131,11 +129,14 @@ def weighted_training(
     attack makes no pass at its last iterate, so the adversarial images always need a forward pass
     for the loss.
     """
+    if not isinstance(weights, Weights):
+        raise ValueError(f"weights must be a Weights, got {weights!r}")
+    if isinstance(attack, SignedSteps) and attack.loss != "cross_entropy":
+        raise ValueError(f"attack must increase the cross entropy, got the loss {attack.loss!r}")
     if weights.need_attack and attack is None:
         raise ValueError("attack must be given, because a term needs adversarial images; got None")
-    if not 0 <= noise < math.inf:
-        raise ValueError(f"noise must be a finite number, 0 or above, got {noise}")
-    if not 0 <= smoothing < 1:
+    check_tolerance("noise", noise)
+    if check_tolerance("smoothing", smoothing) >= 1:
         raise ValueError(f"smoothing must be in [0, 1), got {smoothing}")
     _check_batch(images, labels)
     clean: Any = None
@@ -154,9 +155,9 @@ def weighted_training(
 
     terms = {}
     if weights.clean:
-        terms["clean"] = F.cross_entropy(clean, labels, label_smoothing=smoothing)
+        terms["clean"] = entropy(clean, labels, label_smoothing=smoothing)
     if weights.adversarial:
-        terms["adversarial"] = F.cross_entropy(adversarial, labels, label_smoothing=smoothing)
+        terms["adversarial"] = entropy(adversarial, labels, label_smoothing=smoothing)
     if weights.pairing:
         terms["pairing"] = (clean - adversarial).square().mean()
     if weights.clean_pairing:
@@ -172,7 +173,7 @@ def _check_batch(images: Tensor, labels: Tensor) -> None:
     """
     if not len(images):
         raise ValueError("images must hold one image or more, got none")
-    if labels.ndim != 2:
+    if labels.ndim != 2 or not labels.is_floating_point():
         check_integers("labels", labels, images)
 
 
@@ -209,10 +210,14 @@ def trades(
     additional forward pass with running statistics computes them. The released code computes them
     in evaluation mode in each step of the attack.
     """
-    if not 0 < beta < math.inf:
-        raise ValueError(f"beta must be a finite number above 0, got {beta}")
+    check_positive("beta", beta)
+    if not isinstance(attack, SignedSteps):
+        raise ValueError(f"attack must be a SignedSteps, such as inner_trades, got {attack!r}")
     if attack.loss != "divergence":
-        raise ValueError("attack must increase the divergence, as inner_trades does; got another")
+        raise ValueError(
+            "attack must increase the divergence, as inner_trades does, "
+            f"got the loss {attack.loss!r}"
+        )
     _check_batch(images, labels)
     if same_while_attacking(net) or attack.statistics == "batch":
         clean = net(images.clone())  # a network may change its input in place
@@ -224,4 +229,4 @@ def trades(
         # After the attack, as this pass updates the running statistics.
         clean = net(images.clone())
     apart = divergence(net(adversarial), clean.log_softmax(1)).mean()
-    return {"clean": F.cross_entropy(clean, labels), "divergence": beta * apart}
+    return {"clean": entropy(clean, labels), "divergence": beta * apart}

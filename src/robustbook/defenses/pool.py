@@ -10,13 +10,12 @@ training run continues with the same pool.
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from robustbook.attacks.checks import check_count
+from robustbook.attacks.checks import check_count, check_integers
 
-from .inner_attacks import InnerAttack
+from .inner_attacks import InnerAttack, entropy
 
 
 class Pooled(nn.Module):
@@ -83,6 +82,14 @@ def pool_training(
     The paper does not state the values of ``replaced`` and ``share``; the default values are our
     choice.
     """
+    if not isinstance(net, Pooled):
+        raise ValueError(f"net must be a Pooled network, got {type(net).__name__}")
+    if images.shape[1:] != net.images.shape[1:]:
+        raise ValueError(
+            f"images must have the shape of the pool's, {tuple(net.images.shape[1:])}, "
+            f"got {tuple(images.shape[1:])}"
+        )
+    check_integers("labels", labels, images)
     if not 1 <= replaced <= min(len(images), len(net.images)):
         raise ValueError(
             f"replaced must be from 1 to the batch size {len(images)} and the pool's size "
@@ -93,6 +100,6 @@ def pool_training(
     net.store(attack(net.net, images[:replaced], labels[:replaced]), labels[:replaced])
     drawn, classes = net.draw(len(images))
     return {
-        "clean": (1 - share) * F.cross_entropy(net(images.clone()), labels),
-        "pool": share * F.cross_entropy(net(drawn), classes),
+        "clean": (1 - share) * entropy(net(images.clone()), labels),
+        "pool": share * entropy(net(drawn), classes),
     }

@@ -1,8 +1,13 @@
-"""Choose the batch of a training step; it depends only on the seed and the step."""
+"""Check the data of a training run, and choose the batch of a training step, which depends only on
+the seed and the step.
+"""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -19,6 +24,40 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: Int[Tensor, "..."]) -> Tensor: ...
+
+
+def check_data(images: Any, labels: Any) -> None:
+    """Raise ValueError unless there is one label per image, and the labels are class numbers from 0
+    up or rows of probabilities. If the labels are on a GPU, the CPU waits for the GPU once.
+    """
+    if not isinstance(images, Images) or isinstance(images, np.ndarray | Sequence):
+        raise ValueError(
+            "images must be a tensor or a set of images that is read by rows, "
+            f"got {type(images).__name__}"
+        )
+    if not isinstance(labels, Tensor):
+        raise ValueError(f"labels must be a tensor, got {type(labels).__name__}")
+    if len(images) != len(labels):
+        raise ValueError(f"labels must be one per image, got {len(labels)} for {len(images)}")
+    whole = labels.dtype == torch.int64
+    if not whole and not labels.is_floating_point():
+        raise ValueError(f"labels must be int64 numbers or float probabilities, got {labels.dtype}")
+    if labels.ndim != (1 if whole else 2):
+        raise ValueError(
+            "labels must be int64 numbers of shape (n,) or float probabilities of shape (n, k), "
+            f"got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    if whole and len(labels) and (lowest := int(labels.min())) < 0:
+        raise ValueError(f"labels must be class numbers from 0 up, got {lowest}")
+    if not whole:
+        sums = torch.where((labels >= 0).all(1), labels.sum(1), -math.inf)
+        wrong = ~((sums - 1).abs() < 0.01)  # true for NaN too
+        if bool(wrong.any()):
+            row = int(wrong.int().argmax())
+            raise ValueError(
+                "labels must be probabilities, 0 or above, with the sum 1 for each image, "
+                f"got {labels[row].tolist()} in row {row}"
+            )
 
 
 @dataclass
@@ -48,8 +87,10 @@ class Batches:
         images = self.images[rows].to(self.labels.device)
         if self.recipe.augmentation is not None:
             images = self.recipe.augmentation.applied(images, self.drawn[rows])
-        if not images.is_floating_point():
+        if images.dtype == torch.uint8:
             images = images.float() / 255
+        elif not images.is_floating_point():
+            raise ValueError(f"images must be uint8 or float, got {images.dtype}")
         if self.recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return images, self.labels[rows]

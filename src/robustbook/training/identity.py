@@ -5,6 +5,8 @@ objective, and hashes of tensors.
 import functools
 import hashlib
 import json
+import logging
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -40,14 +42,20 @@ def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, object] | None = No
     return found.hexdigest()
 
 
-def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
+def described(thing: object, inside: tuple[int, ...] = (), module: str = "") -> Any:
     """Return a JSON description of a function or value. Two training objectives count as different
     if their descriptions differ.
 
     The description of a function contains its name, code, closure, defaults, partial arguments and
-    the global variables that it uses; functions and classes of other modules are described by their
-    names. Plain data is returned unchanged. Tensors and arrays are described by a hash, networks by
-    their layers, parameters and buffers, and other objects by their type and attributes.
+    the global variables that it uses. Functions and classes of other modules that are reached
+    through a global variable are described by their names, and classes of the function's own module
+    by their attributes and methods. Plain data is returned unchanged. Tensors and arrays are
+    described by a hash, networks by their layers, parameters and buffers, loggers by their name,
+    and other objects by their type and attributes, also the attributes and methods of their class
+    if it is in the function's own module.
+
+    ``inside``: the ids of the objects of which ``thing`` is a part.
+    ``module``: the module of the function of which ``thing`` is a part.
     """
     if isinstance(thing, np.generic):
         thing = thing.item()
@@ -61,7 +69,10 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
         return [str(thing.dtype), thing.shape, hashlib.sha256(thing.tobytes()).hexdigest()]
     if id(thing) in inside:
         return "itself"
-    of = functools.partial(described, inside=(*inside, id(thing)))
+    if isinstance(thing, functools.partial | FunctionType):
+        function = thing.func if isinstance(thing, functools.partial) else thing
+        module = getattr(function, "__module__", None) or module
+    of = functools.partial(described, inside=(*inside, id(thing)), module=module)
     if isinstance(thing, functools.partial):
         return [of(thing.func), of(thing.args), of(thing.keywords)]
     if isinstance(thing, Mapping):
@@ -89,26 +100,50 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
             for part in thing.modules()
         ]
         return [repr(thing), digest(dict(tensors)), of(plain)]
-    if hasattr(thing, "__qualname__"):  # a class, or a function of another language
+    if isinstance(thing, type) and thing.__module__ == module:
+        return [name, of(_attributes(thing))]
+    if hasattr(thing, "__qualname__"):  # another class, or a function of another language
         return name
-    return [type(thing).__qualname__, of(getattr(thing, "__dict__", {}))]
+    if isinstance(thing, logging.Logger):  # its attributes change while it is used
+        return thing.name
+    if not hasattr(thing, "__dict__"):  # the text shows the value, for example of a dtype or a path
+        return [type(thing).__qualname__, re.sub(" at 0x[0-9a-f]+", "", repr(thing))]
+    kind = of(type(thing)) if type(thing).__module__ == module else type(thing).__qualname__
+    return [kind, of(vars(thing))]
 
 
 def _used_globals(function: FunctionType) -> dict[str, object]:
-    """Return the global variables that a function uses, by name, except modules, classes, and
-    functions that another module defines.
+    """Return the global variables that a function uses, by name, except modules. For a function or
+    class of another module, return its name, or nothing if the variable has the same name.
     """
     codes, names = [function.__code__], set()
     while codes:
-        code = codes.pop()
-        names |= set(code.co_names)
-        codes += [each for each in code.co_consts if isinstance(each, CodeType)]
-    found = {name: function.__globals__[name] for name in names if name in function.__globals__}
+        one = codes.pop()
+        names |= set(one.co_names)
+        codes += [each for each in one.co_consts if isinstance(each, CodeType)]
+    found: dict[str, object] = {}
+    for name in sorted(names & function.__globals__.keys()):
+        value = function.__globals__[name]
+        if isinstance(value, ModuleType):
+            continue
+        code = isinstance(value, type | FunctionType | BuiltinFunctionType)
+        if not code or value.__module__ == function.__module__:
+            found[name] = value
+        elif value.__name__ != name:
+            found[name] = f"{value.__module__}.{value.__qualname__}"
+    return found
+
+
+def _attributes(thing: type) -> dict[str, object]:
+    """Return the attributes and methods of a class, also those of its base classes in the same
+    module.
+    """
+    own = [base for base in reversed(thing.__mro__) if base.__module__ == thing.__module__]
+    found = {name: value for base in own for name, value in vars(base).items()}
     return {
-        name: value
+        name: getattr(value, "__func__", value)  # the function of a static or class method
         for name, value in sorted(found.items())
-        if not isinstance(value, ModuleType | type | BuiltinFunctionType)
-        and getattr(value, "__module__", function.__module__) == function.__module__
+        if isinstance(value, FunctionType) or not name.startswith("__")
     }
 
 

@@ -17,6 +17,7 @@ checkpoint reads weights.
 
 import contextlib
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ from torch import Tensor, nn
 
 from robustbook.arithmetic import arithmetic
 from robustbook.randomness import generator
+from robustbook.runs.execute import resolve_device
 
-from .batches import Batches, Images
+from .batches import Batches, Images, check_data
 from .identity import described, digest, fingerprint
 from .recipe import Recipe
 from .state import Diverged, State, layout
@@ -112,15 +114,18 @@ def fit(
     have such gradients, with which arithmetic takes up to four times as long as with ordinary
     numbers. This works in one thread only, so training on a CPU uses one thread (see `arithmetic`).
     All arithmetic settings are restored at the end of training.
+
+    After training, the network is in evaluation mode. If training stops with an error, each of its
+    modules has the mode that it had before.
     """
-    if len(images) != len(labels):
-        raise ValueError(f"labels must be one per image, got {len(labels)} for {len(images)}")
+    check_data(images, labels)
     if len(images) < recipe.batch_size:
         raise ValueError(
             f"batch_size must be at most {len(images)} images, got {recipe.batch_size}"
         )
-    if labels.dtype != torch.int64 and not labels.is_floating_point():
-        raise ValueError(f"labels must be int64 numbers or float probabilities, got {labels.dtype}")
+    if not callable(coefficient):
+        raise ValueError(f"coefficient must be a function of the step, got {coefficient!r}")
+    device = resolve_device(str(device))
     number = torch.float32
     if isinstance(images, Tensor) and images.is_floating_point():
         number = images.dtype
@@ -132,19 +137,23 @@ def fit(
             )
     if checkpoint is not None:
         checkpoint = Path(checkpoint)
+        if checkpoint.is_dir():
+            raise ValueError(f"checkpoint must be a file, got the folder {checkpoint}")
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    names = {
-        "recipe": described(dataclasses.asdict(recipe)),
-        "seeds": [described(seed)],
-        "shuffle": shuffle,
-        "rates": described(dict(rates or {})),
-        "objective": described(objective) if identity is None else identity,
-        "coefficient": described(coefficient),
-        "retract": described(retract),
-        "data": fingerprint(images, labels) if checkpoint is not None else None,
-        "initial weights": [_weights(net)] if checkpoint is not None else [],
-    }
-    net.to(device).train()
+        names = {
+            "recipe": described(dataclasses.asdict(recipe)),
+            "seeds": [described(seed)],
+            "shuffle": shuffle,
+            "rates": described(dict(rates or {})),
+            "objective": described(objective) if identity is None else identity,
+            "coefficient": described(coefficient),
+            "retract": described(retract),
+            "data": fingerprint(images, labels),
+            "initial weights": [_weights(net)],
+        }
+    else:
+        names = {}  # only a checkpoint needs them
+    net.to(device)
     if isinstance(images, Tensor):
         images = images.to(device)
     batches = Batches(images, labels.to(device), recipe, seed, shuffle)
@@ -156,10 +165,12 @@ def fit(
         arithmetic(device, precision, flush=not cuda),
         layout(net, recipe.channels_last),
         _own_draws(device) as reseed,
+        _restored_after_errors(net),
     ):
         state = State(net, recipe, rates or {}, names)
         if checkpoint is not None and checkpoint.exists():
             state.load(checkpoint)
+        net.train()
         if state.step == recipe.steps:
             pass
         elif static and cuda:
@@ -210,6 +221,21 @@ def fit(
 
 
 @contextlib.contextmanager
+def _restored_after_errors(net: nn.Module) -> Iterator[None]:
+    """If training stops with an error, give each module its former mode (training or evaluation),
+    and remove the gradients.
+    """
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        yield
+    except BaseException:  # also for Ctrl-C
+        for module, training in modes:
+            module.training = training
+        net.zero_grad()
+        raise
+
+
+@contextlib.contextmanager
 def _own_draws(device: str | torch.device) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that seeds torch's global generators by (step, seed), because layers such as
     dropout can draw only from them. When the context ends, restore their former state.
@@ -236,12 +262,20 @@ def _weights(net: nn.Module) -> str:
 
 def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
     """Make one training step and return its loss terms. If `Diverged` is raised, add the step
-    number to the error message.
+    number to the error message. Raise ValueError if torch's cross entropy says that a label is too
+    large; on a GPU, it does not say so.
     """
     try:
         return compute(*arguments)
     except Diverged as error:
         raise Diverged(f"at step {step}, {error}; the last good checkpoint is kept") from None
+    except IndexError as error:
+        if wrong := re.fullmatch(r"Target (-?\d+) is out of bounds\.", str(error)):
+            raise ValueError(
+                "labels must be class numbers below the number of logits of the network, "
+                f"got {wrong[1]}"
+            ) from error
+        raise
 
 
 def _refuse_nonfinite(state: State, values: Tensor) -> None:

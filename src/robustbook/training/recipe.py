@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from robustbook.arithmetic import Precision
+from robustbook.attacks.checks import check_count, check_positive, check_tolerance
 from robustbook.runs import later
 
 from .augmentation import Augmentation
@@ -58,12 +59,13 @@ class Recipe:
     epsilon: float = later(1e-8)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "lr", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
         for name in ("steps", "batch_size"):
-            if not isinstance(getattr(self, name), numbers.Integral):
-                raise ValueError(f"{name} must be a whole number, got {getattr(self, name)}")
+            check_count(name, getattr(self, name))
+        for name in ("lr", "epsilon"):
+            check_positive(name, getattr(self, name))
+        check_tolerance("weight_decay", self.weight_decay)
+        if check_tolerance("momentum", self.momentum) >= 1:
+            raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
         if self.optimizer not in ("adam", "sgd"):
             raise ValueError(f"optimizer must be adam or sgd, got {self.optimizer!r}")
         if self.schedule not in ("constant", "linear") and not _stairs(self.schedule):
@@ -83,7 +85,7 @@ class Recipe:
                 "nesterov must be False except for sgd with momentum above 0, "
                 f"got {self.optimizer} with momentum {self.momentum}"
             )
-        if not 0 <= self.warmup < 1:
+        if check_tolerance("warmup", self.warmup) >= 1:
             raise ValueError(f"warmup must be a fraction of the steps in [0, 1), got {self.warmup}")
         if self.decay not in ("all", "weights"):
             raise ValueError(f"decay must be all or weights, got {self.decay!r}")
@@ -107,15 +109,15 @@ class Recipe:
 
 def _stairs(schedule: Any) -> bool:
     """Return whether the schedule is a tuple of valid pairs (step, factor): steps are whole numbers
-    that increase from pair to pair, and factors are finite and not negative.
+    that increase from pair to pair, from 0 up, and factors are finite and not negative.
     """
-    if not isinstance(schedule, tuple):
+    if not isinstance(schedule, tuple) or not schedule:
         return False
     for pair in schedule:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             return False
         if not isinstance(pair[0], numbers.Integral) or not isinstance(pair[1], numbers.Real):
             return False
-        if not 0 <= float(pair[1]) < math.inf:
+        if pair[0] < 0 or not 0 <= float(pair[1]) < math.inf:
             return False
     return all(one[0] < other[0] for one, other in itertools.pairwise(schedule))

@@ -56,7 +56,15 @@ def _values(
 ) -> Tensor:
     """Return the loss terms as one tensor; their names are stored in the state."""
     terms = objective(state.net, images, labels, coefficient)
+    if not isinstance(terms, Mapping) or not terms:
+        found = "an empty dict" if terms == {} else type(terms).__name__
+        raise ValueError(f"objective must return a dict of named terms, got {found}")
     for name, term in terms.items():
+        if not isinstance(term, Tensor):
+            raise ValueError(
+                f"objective must return terms that are tensors, got {name} of type "
+                f"{type(term).__name__}"
+            )
         if term.ndim:
             raise ValueError(
                 "objective must return terms that are single numbers, such as means over the "
