@@ -352,7 +352,8 @@ def _nearest(
     # Before the first step all estimates are 0, so the sort keeps the order of the classes.
     guesses, order = (margins / known).sort(dim=1, stable=True)
     best = known.new_full((len(point),), math.inf)
-    w, f = torch.zeros_like(point), margins[:, 0]
+    # Where all other classes are masked by minus infinity, there is no boundary and no step.
+    w, f = torch.zeros_like(point), margins[:, 0].masked_fill(margins[:, 0].isinf(), 0)
     for j in range(others.shape[1]):
         place = order[:, j : j + 1]
         # This choice is made for each image, so that the result does not depend on the other images

@@ -154,10 +154,11 @@ class Propagation:
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
         """Raise ValueError if a logit, or an entry of any gradient so far, is NaN or infinite.
+        Minus infinity is valid for some classes of an image: it masks a class.
 
         This method makes the CPU wait for the GPU, so call it only once, at the end of an attack.
         """
-        wrong = (logits.isnan() | logits.isposinf()).any()  # minus infinity masks a class
+        wrong = (logits.isnan() | logits.isposinf()).any() | logits.isneginf().all(1).any()
         if self._total is not None:
             wrong |= ~self._total.isfinite()
         if bool(wrong):
@@ -261,7 +262,7 @@ class Propagation:
             logits, leaf = self._forward(images, goal, start, count, slope)
             parts.append(_log_probabilities(logits, count))
             leaves.append(leaf)
-        return (torch.stack(parts).logsumexp(0) - math.log(draws)).to(images.dtype), leaves
+        return (_log_sum(torch.stack(parts)) - math.log(draws)).to(images.dtype), leaves
 
     def _forward(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
@@ -353,7 +354,15 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
 
 def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor, "n k"]:
     """Return the logarithm of the sum of the softmax probabilities over `count` noise draws."""
-    return logits.log_softmax(1).view(count, -1, logits.shape[1]).logsumexp(0)
+    return _log_sum(logits.log_softmax(1).view(count, -1, logits.shape[1]))
+
+
+def _log_sum(parts: Float[Tensor, "parts n k"]) -> Float[Tensor, "n k"]:
+    """Return the logsumexp over the parts. Its gradient is 0 for a class that is masked by minus
+    infinity in all parts, for which torch's gradient is NaN.
+    """
+    masked = parts.isneginf().all(0)
+    return parts.masked_fill(masked, 0).logsumexp(0).masked_fill(masked, -math.inf)
 
 
 def _refuse_detached() -> NoReturn:
