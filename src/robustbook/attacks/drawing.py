@@ -38,6 +38,17 @@ def with_draw(model: Any, keys: Int[Tensor, " n"], draw: Any) -> Callable[[Tenso
     return found  # type: ignore[no-any-return]
 
 
+def nested(kind: type[nn.Module], net: nn.Module) -> tuple[int, ...]:
+    """Return () if the network has no module of this kind inside, and the number of these modules
+    otherwise.
+
+    The number is a part of the purpose of an outer module's random numbers, so that they differ
+    from those of inner modules with the same seed.
+    """
+    depth = sum(isinstance(part, kind) for part in net.modules())
+    return (depth,) if depth else ()
+
+
 def check_draws(net: nn.Module) -> None:
     """Raise ValueError if a part of a network is a randomised model, but not the whole network,
     because then the draw of the part cannot be fixed.

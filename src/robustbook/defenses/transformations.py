@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from robustbook.attacks.checks import check_count, check_images, check_network
-from robustbook.attacks.drawing import Drawing, check_draws, check_keys, with_draw
+from robustbook.attacks.drawing import Drawing, check_draws, check_keys, nested, with_draw
 from robustbook.attacks.noise import seed_from, uniform
 from robustbook.randomness import generator
 
@@ -45,7 +45,7 @@ class ResizedPadded(nn.Module):
         super().__init__()
         self.net, self.low, self.high, self.size, self.seed = net, low, high, size, seed
         # This seed differs from an attack's seed, so the draws do not depend on random starts.
-        self._seed = seed_from(generator(seed, "resize and pad"))
+        self._seed = seed_from(generator(seed, "resize and pad", *nested(ResizedPadded, net)))
 
     def extra_repr(self) -> str:
         return f"resized to {self.low}..{self.high}, padded to {self.size}"
@@ -64,7 +64,8 @@ class ResizedPadded(nn.Module):
             each image.
 
         The size and the position of an image depend only on the ``seed``, the image's key and the
-        draw number.
+        draw number, and on how many networks with random resizing are inside: the sizes of nested
+        ones are independent.
         """
         net, numbers = with_draw(self.net, keys, draw), self._numbers(keys, draw)
 
