@@ -25,7 +25,8 @@ class Drawing(Protocol):
 
         ``keys``: a number that identifies the image of each row, such as its index in the data set.
         ``draw``: the number that selects the noise draw, from 0 to 2**63 - 1: one number for all
-            rows, or one for each row.
+            rows, or one for each row. Attacks without a generator use the numbers from 0 on; those
+            from `FRESH` on are new to them.
         """
         ...
 

@@ -33,6 +33,12 @@ JUDGE = 2**40
 """The offset of the draw numbers of the final evaluation from the attack's first draw number. It is
 larger than the number of draws of all steps, so the final evaluation uses new noise.
 """
+FRESH = 2**41
+"""A draw number beyond those of all attacks without a generator, which begin at 0 and at `JUDGE`.
+
+Evaluate a randomised model on adversarial images with the draws from this number on. With the draws
+from 0 on, the attack has seen the noise, and the accuracy is too low.
+"""
 
 
 class Propagation:

@@ -47,7 +47,7 @@ class Smoothed(nn.Module):
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number that selects the noise draw: one number for all images, or one for each
-            image.
+            image. Numbers from `robustbook.attacks.FRESH` on are new to attacks.
 
         The noise of an image depends only on the ``seed``, the image's key and the draw number, and
         on how many smoothed networks are inside: the noises of nested ones are independent.

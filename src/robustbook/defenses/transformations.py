@@ -61,7 +61,7 @@ class ResizedPadded(nn.Module):
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number that selects the random draw: one number for all images, or one for
-            each image.
+            each image. Numbers from `robustbook.attacks.FRESH` on are new to attacks.
 
         The size and the position of an image depend only on the ``seed``, the image's key and the
         draw number, and on how many networks with random resizing are inside: the sizes of nested
@@ -293,7 +293,7 @@ class _StraightThrough(torch.autograd.Function):
 def _check_codec(quality: Any, subsampling: str) -> None:
     whole = isinstance(quality, SupportsIndex) and not isinstance(quality, bool)
     if not (whole and 1 <= operator.index(quality) <= 100):
-        raise ValueError(f"quality must be a whole number from 1 to 100, got {quality}")
+        raise ValueError(f"quality must be a whole number from 1 to 100, got {quality!r}")
     if subsampling not in get_args(Subsampling):
         known = ", ".join(get_args(Subsampling))
         raise ValueError(f"subsampling must be one of {known}, got {subsampling!r}")
