@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .drawing import Drawing
 from .goal import Goal, named_loss
-from .losses import Loss, cross_entropy
+from .losses import cross_entropy
 from .propagation import Propagation
 
 Number = SupportsFloat
@@ -33,7 +33,7 @@ def prepare(
     targets: Any = None,
     keys: Any = None,
     *,
-    loss: str | Loss = cross_entropy,
+    loss: Any = cross_entropy,
     clip: Any = True,
     box: Any = True,
     draws: Any = 1,
@@ -222,7 +222,7 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
 
 def check_choice(name: str, value: Any, accepted: Sequence[Any]) -> None:
     """Raise ValueError unless the value is one of the accepted values."""
-    if value not in accepted:
+    if getattr(value, "ndim", 0) or value not in accepted:  # == of arrays gives no single answer
         raise ValueError(f"{name} must be one of {', '.join(map(str, accepted))}, got {value!r}")
 
 
