@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbook.attacks import (
+    FRESH,
     Adversarial,
     Drawing,
     adam,
@@ -28,7 +29,8 @@ from robustbook.attacks import (
 )
 from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE
 from robustbook.attacks.noise import normal
-from robustbook.defenses import smoothed
+from robustbook.defenses import ensemble, smoothed
+from robustbook.measures import predict, votes
 
 Make = Callable[..., Any]
 Attack = Callable[..., Adversarial]
@@ -99,6 +101,26 @@ def test_noise_belongs_to_the_image(
         same(attack(images[rows], labels[rows], keys=keys[rows]), whole, rows)
     moved = attack(images, labels, keys=keys + 1)
     assert not torch.equal(moved.images, whole.images)
+
+
+@every_attack
+def test_fresh_draws_are_new_to_an_attack_without_a_generator(
+    name: str, make_curved: Make, classified: Make, noisy: type
+) -> None:
+    """The default draws of `predict` and `ensemble` are not."""
+    images, labels = classified(4)
+    model = noisy(make_curved())
+    EVERY[name](model, images, labels, draws=2, judge=3)
+    seen = {draw for _, draw in sum(model.asked, [])}
+    assert seen & set(range(50))
+    assert max(seen) < FRESH
+    model.asked.clear()
+    predict(model, images, draw=FRESH)
+    votes(model, images, torch.arange(4), draws=5, start=FRESH)
+    assert min(draw for _, draw in sum(model.asked, [])) == FRESH
+    asked = [model.at(torch.arange(4), FRESH + j)(images).softmax(1) for j in range(5)]
+    mean = ensemble(model, images, draws=5, start=FRESH)
+    torch.testing.assert_close(mean, torch.stack(asked).mean(0))
 
 
 @every_attack

@@ -2,14 +2,18 @@
 valid.
 """
 
+import dataclasses
 import inspect
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from robustbook import attacks
+from robustbook.attacks.carlini_wagner import CarliniWagner
+from robustbook.attacks.deepfool import Variant
 
 IMAGES = torch.full((3, 4), 0.5)
 LABELS = torch.tensor([0, 1, 2])
@@ -142,7 +146,8 @@ def test_is_refused_before_the_model_is_asked(name: str) -> None:
 CLIPPING = [
     name
     for name in attacks.__all__
-    if {"images", "clip"} <= set(inspect.signature(getattr(attacks, name)).parameters)
+    if callable(getattr(attacks, name))
+    and {"images", "clip"} <= set(inspect.signature(getattr(attacks, name)).parameters)
 ]
 
 
@@ -156,8 +161,100 @@ def test_clip_is_true_or_false(name: str) -> None:
         attack(lambda x: x @ WEIGHT, IMAGES, LABELS, clip="no", **given)
 
 
+def made(kind: Any, options: dict[str, Any]) -> None:
+    """Make a dataclass without the type checks of the tests, which users do not have."""
+    made = object.__new__(kind)
+    for field in dataclasses.fields(kind):
+        object.__setattr__(made, field.name, options.get(field.name, field.default))
+    made.__post_init__()
+
+
 def test_an_l2_budget_may_exceed_the_width_of_a_pixel() -> None:
     result = attacks.pgd(
         lambda x: x @ WEIGHT, IMAGES, LABELS, eps=1.5, steps=1, step_size=1.0, norm=2
     )
     assert float(result.distance.max()) <= 1.5
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"steps": 2.5}, "steps must be a whole number, 1 or more, got 2.5"),
+        ({"steps": 0}, "steps must be a whole number, 1 or more, got 0"),
+        ({"candidates": 0}, "candidates must be a whole number, 1 or more, got 0"),
+        ({"slack": -1}, "slack must be a finite number above 0, got -1"),
+        ({"slack": 0.5}, "slack must be 1 or more, got 0.5"),
+        ({"slack": torch.nan}, "slack must be a finite number above 0, got nan"),
+        ({"slack": "2"}, "slack must be a finite number above 0, got '2'"),
+        ({"overshoot": -0.02}, "overshoot must be a finite number, 0 or above, got -0.02"),
+        *(
+            ({name: "no"}, f"{name} must be one of True, False, got 'no'")
+            for name in (
+                "each_step",
+                "beyond",
+                "ask_beyond",
+                "clip",
+                "forget",
+                "free",
+                "attack_wrong",
+                "keep_failures",
+            )
+        ),
+        *(
+            ({name: -1e-4}, f"{name} must be a finite number, 0 or above, got -0.0001")
+            for name in (
+                "component_offset",
+                "norm_offset",
+                "norm_floor",
+                "square_offset",
+                "distance_offset",
+            )
+        ),
+    ],
+)
+def test_a_wrong_variant_of_deepfool_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        made(Variant, options)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"hinge": "clampd"}, "hinge must be one of logits, clamped, got 'clampd'"),
+        ({"keep": "Last"}, "keep must be one of nearest, last, got 'Last'"),
+        ({"ends": "Fixed"}, "ends must be one of move, fixed, got 'Fixed'"),
+        ({"ends": ["fixed"]}, "ends must be one of move, fixed, got ['fixed']"),
+    ],
+)
+def test_a_misspelt_version_of_carlini_and_wagners_attack_is_refused(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        made(CarliniWagner, options)
+
+
+PGD_NEEDS = {"eps": 0.1, "steps": 2, "step_size": 0.1}
+
+
+@pytest.mark.parametrize(
+    "name, given, message",
+    [
+        ("pgd", PGD_NEEDS | {"random_start": "no"}, "random_start must be one of True, False, got"),
+        ("pgd", PGD_NEEDS | {"random_start": None}, "random_start must be one of True, False, got"),
+        ("pgd", PGD_NEEDS | {"loss": ["margin"]}, "loss must be one of cross_entropy, clipped_pro"),
+        ("pgd", PGD_NEEDS | {"clip": torch.ones(2)}, "clip must be one of True, False, got tensor"),
+        ("pgd", PGD_NEEDS | {"norm": torch.ones(2)}, "norm must be one of 2, inf, got tensor"),
+        ("pgd", PGD_NEEDS | {"norm": np.ones(2)}, "norm must be one of 2, inf, got array"),
+        ("pgd", PGD_NEEDS | {"average": ["loss"]}, "average must be one of loss, probability, got"),
+        ("deepfool", {"preset": ["ours"]}, "preset must be one of ours, free, authors, matlab,"),
+        ("deepfool", {"preset": None}, "preset must be one of ours, free, authors, matlab,"),
+        ("carlini_wagner", {"c": 1.0, "abandon": "no"}, "abandon must be one of True, False, got"),
+        ("carlini_wagner", {"c": 1.0, "preset": "last"}, "preset must be a CarliniWagner, got str"),
+        ("carlini_wagner", {"c": 1.0, "preset": None}, "preset must be a CarliniWagner, got NoneT"),
+    ],
+)
+def test_a_misspelt_option_is_refused(name: str, given: dict[str, Any], message: str) -> None:
+    """Any other value would run as one of the options, or end in an error of Python."""
+    attack = inspect.unwrap(getattr(attacks, name))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        attack(lambda x: x @ WEIGHT, IMAGES, LABELS, **given)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from robustbook.attacks import Drawing, pgd
+from robustbook.attacks.drawing import with_draw
+from robustbook.attacks.noise import normal, seed_from
 from robustbook.defenses import (
     ResizedPadded,
     compressed,
@@ -363,6 +365,56 @@ def test_a_randomised_model_inside_another_has_fixed_draws(make: Any) -> None:
     torch.testing.assert_close(alone, one[1:2], rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="one key for each of the 3"):
         model.at(keys[:1], 0)(x)
+
+
+class Through(nn.Module):
+    """A randomised model without noise of its own."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def at(self, keys: Tensor, draw: Any) -> Any:
+        return with_draw(self.net, keys, draw)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("between", [lambda net: net, Through])
+def test_the_variances_of_nested_smoothing_add(levels: int, between: Any) -> None:
+    """All have the same seed; other randomised models may stand between them."""
+    sigmas, keys, image = (
+        (0.3, 0.4, 0.5)[:levels],
+        torch.arange(4000),
+        torch.full((1, 1, 2, 2), 0.5),
+    )
+    model: nn.Module = nn.Flatten()
+    for sigma in sigmas:
+        model = smoothed(between(model), sigma)
+    noise = model.at(keys, 0)(image.expand(4000, -1, -1, -1)) - 0.5
+    expected = sum(sigma**2 for sigma in sigmas) ** 0.5
+    assert float(noise.std()) == pytest.approx(expected, rel=0.02)
+    assert abs(float(noise.mean())) < 0.02
+
+
+def test_nested_resizes_draw_independently() -> None:
+    """Neither sizes nor positions correlate, with the same seed and over three levels."""
+    net, keys, layouts = nn.Flatten(), torch.arange(4000), []
+    for _ in range(3):
+        net = resize_and_pad(net, low=9, high=12, size=16)
+        layouts.append(torch.stack(net.layout(keys, 0)).double())
+    correlations = torch.corrcoef(torch.cat(layouts)) - torch.eye(9)
+    for i in range(3):
+        correlations[3 * i : 3 * i + 3, 3 * i : 3 * i + 3] = 0  # a position depends on its size
+    assert float(correlations.abs().max()) < 0.06
+
+
+def test_a_network_that_is_not_nested_keeps_its_noise() -> None:
+    """Stored results rest on these numbers. Other randomised models inside do not count."""
+    net = smoothed(nn.Flatten(), 1.0)
+    noise = normal(seed_from(generator(0, "smoothing")), torch.arange(2), 3, (1, 2, 2))
+    zeros = torch.zeros(2, 1, 2, 2)
+    assert torch.equal(net.at(torch.arange(2), 3)(zeros), noise.flatten(1))
+    assert smoothed(resize_and_pad(nn.Flatten()), 1.0)._seed == net._seed
 
 
 @pytest.mark.parametrize("wrap", [lambda n: smoothed(n, 0.1), resize_and_pad, jpeg])

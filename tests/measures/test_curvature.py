@@ -56,7 +56,7 @@ def test_a_saddle_has_no_trace_and_a_linear_function_no_curvature() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    with pytest.raises(ValueError, match="probes must be 2 or more"):
+    with pytest.raises(ValueError, match="probes must be a whole number, 2 or more, got 1"):
         curvature(lambda x: x.sum(1), torch.zeros(1, 2), probes=1)
     with pytest.raises(ValueError, match=r"one number per point, shape \(1,\), got \(\)"):
         curvature(lambda x: x.sum(), torch.zeros(1, 2))

@@ -21,12 +21,14 @@ from .lbfgs import lbfgs
 from .losses import clipped_probabilities, cross_entropy, dlr, margin, squared_error, targeted_dlr
 from .penalised_lbfgs import penalised_lbfgs
 from .pgd import pgd
+from .propagation import FRESH
 from .random_signs import random_signs
 from .result import Adversarial
 from .square import square
 from .zoo import zoo
 
 __all__ = [
+    "FRESH",
     "Adversarial",
     "Drawing",
     "adam",

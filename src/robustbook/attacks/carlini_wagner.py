@@ -36,7 +36,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .checks import Count, Number, PerImage, check_count, check_positive, check_tolerance, prepare
+from .checks import (
+    Count,
+    Number,
+    PerImage,
+    check_choice,
+    check_count,
+    check_positive,
+    check_tolerance,
+    described,
+    prepare,
+)
 from .drawing import Drawing
 from .goal import Goal
 from .losses import Loss
@@ -55,11 +65,18 @@ class CarliniWagner:
         succeeds) or "last" (the last iterate).
     ``ends``: whether pixels of exactly 0 or 1 "move", as in the original code, or stay "fixed". If
         `clip` is False, all pixels move.
+
+    Raises ValueError for any other value.
     """
 
     hinge: Literal["logits", "clamped"] = "logits"
     keep: Literal["nearest", "last"] = "nearest"
     ends: Literal["move", "fixed"] = "move"
+
+    def __post_init__(self) -> None:
+        check_choice("hinge", self.hinge, ("logits", "clamped"))
+        check_choice("keep", self.keep, ("nearest", "last"))
+        check_choice("ends", self.ends, ("move", "fixed"))
 
 
 RANDOM_SELF_ENSEMBLE = CarliniWagner(hinge="clamped", keep="last", ends="fixed")
@@ -133,6 +150,9 @@ def carlini_wagner(
     the first step if the model is deterministic, and ten times with `abandon`. Raises ValueError
     for an invalid argument, or a model that returns NaN.
     """
+    if not isinstance(preset, CarliniWagner):
+        raise ValueError(f"preset must be a CarliniWagner, got {described(preset)}")
+    check_choice("abandon", abandon, (True, False))
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
     propagation, goal, images = prepare(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .drawing import Drawing
 from .goal import Goal, named_loss
-from .losses import Loss, cross_entropy
+from .losses import cross_entropy
 from .propagation import Propagation
 
 Number = SupportsFloat
@@ -33,7 +33,7 @@ def prepare(
     targets: Any = None,
     keys: Any = None,
     *,
-    loss: str | Loss = cross_entropy,
+    loss: Any = cross_entropy,
     clip: Any = True,
     box: Any = True,
     draws: Any = 1,
@@ -164,7 +164,7 @@ def _per_row(name: str, value: Tensor, images: Tensor) -> Tensor:
     if not value.is_floating_point() or value.shape != (len(images),):
         raise ValueError(
             f"{name} must be a number or a float tensor of shape ({len(images)},), one number per "
-            f"image, got {_describe(value)}"
+            f"image, got {described(value)}"
         )
     if value.device != images.device:
         raise ValueError(
@@ -222,7 +222,7 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
 
 def check_choice(name: str, value: Any, accepted: Sequence[Any]) -> None:
     """Raise ValueError unless the value is one of the accepted values."""
-    if value not in accepted:
+    if getattr(value, "ndim", 0) or value not in accepted:  # == of arrays gives no single answer
         raise ValueError(f"{name} must be one of {', '.join(map(str, accepted))}, got {value!r}")
 
 
@@ -235,14 +235,14 @@ def check_generator(generator: Any) -> None:
 def check_network(net: Any) -> None:
     """Raise ValueError unless the value is a torch module."""
     if not isinstance(net, torch.nn.Module):
-        raise ValueError(f"net must be a torch module, got {_describe(net)}")
+        raise ValueError(f"net must be a torch module, got {described(net)}")
 
 
 def check_images(images: Any) -> None:
     """Raise ValueError unless the value is a float tensor of shape (n, ...)."""
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
         raise ValueError(
-            f"images must be a float tensor of shape (n, ...), got {_describe(images)}"
+            f"images must be a float tensor of shape (n, ...), got {described(images)}"
         )
 
 
@@ -254,7 +254,7 @@ def check_integers(name: str, given: Any, images: Tensor) -> None:
     if not isinstance(given, Tensor) or given.dtype != torch.int64 or given.shape != shape:
         raise ValueError(
             f"{name} must be an int64 tensor of shape {shape}, one number per image, "
-            f"got {_describe(given)}"
+            f"got {described(given)}"
         )
     if given.device != images.device:
         raise ValueError(
@@ -262,7 +262,8 @@ def check_integers(name: str, given: Any, images: Tensor) -> None:
         )
 
 
-def _describe(given: Any) -> str:
+def described(given: Any) -> str:
+    """Return what was given, in words for an error message."""
     if isinstance(given, Tensor):
         return f"a tensor of {given.dtype} of shape {tuple(given.shape)}"
     return f"{type(given).__name__} {' '.join(repr(given).split()):.60}"

@@ -42,14 +42,22 @@ draws, so the class boundary is where the prediction from the mean probability c
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from .checks import Count, Number, check_choice, check_count, prepare
+from .checks import (
+    Count,
+    Number,
+    check_choice,
+    check_count,
+    check_positive,
+    check_tolerance,
+    prepare,
+)
 from .goal import rivals
 from .norms import per_image
 from .propagation import Model
@@ -60,15 +68,15 @@ from .result import Adversarial, judged
 class Variant:
     """The choices in which implementations of DeepFool differ.
 
-    ``steps``: maximum number of updates of an image.
+    ``steps``: maximum number of updates of an image, 1 or more.
     ``candidates``: how many classes are considered besides the source class: those with the highest
         logits at the clean image; None means all. On MNIST, choosing them again at each step gives
         the same distances.
-    ``slack``: a factor that decides which gradients are computed after the first step. The distance
-        to the boundary of each class is estimated from the last computed gradient norm of this
-        class. A class is skipped if this estimate is at least `slack` times the smallest distance
-        found so far. With math.inf no class is skipped. On MNIST, the slack 2 of the preset "ours"
-        saves two thirds of the gradients and never changes which class is nearest.
+    ``slack``: a factor, 1 or more, that decides which gradients are computed after the first step.
+        The distance to the boundary of each class is estimated from the last computed gradient norm
+        of this class. A class is skipped if this estimate is at least `slack` times the smallest
+        distance found so far. With math.inf no class is skipped. On MNIST, the slack 2 of the
+        preset "ours" saves two thirds of the gradients and never changes which class is nearest.
     ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
     ``each_step``: whether the overshoot extends each step (True), or only the sum of all steps at
         the end of the attack (False).
@@ -95,7 +103,8 @@ class Variant:
         image (False).
 
     The right size of an offset depends on the unit of the pixel values; `scaled` converts all
-    offsets to another unit.
+    offsets to another unit. Offsets and overshoot are 0 or above. Raises ValueError for an invalid
+    value.
     """
 
     steps: int = 50
@@ -115,6 +124,21 @@ class Variant:
     distance_offset: float = 0.0
     attack_wrong: bool = False
     keep_failures: bool = False
+
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps)
+        if self.candidates is not None:
+            check_count("candidates", self.candidates)
+        if self.slack != math.inf:
+            check_positive("slack", self.slack)
+        if self.slack < 1:
+            raise ValueError(f"slack must be 1 or more, got {self.slack!r}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is bool:
+                check_choice(field.name, value, (True, False))
+            elif field.name.endswith(("overshoot", "_offset", "_floor")) and value is not None:
+                check_tolerance(field.name, value)
 
     def scaled(self, unit: float) -> "Variant":
         """Return the variant with its offsets converted to images whose pixel values are `unit`
@@ -314,12 +338,12 @@ def deepfool(
     )
 
 
-def _variant(preset: str | Variant, steps: Count | None, candidates: Count | None) -> Variant:
+def _variant(preset: Any, steps: Count | None, candidates: Count | None) -> Variant:
     """Return the variant that `preset` names, with `steps` and `candidates` replaced if they are
     given.
     """
     if not isinstance(preset, Variant):
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise ValueError(
                 f"preset must be one of {', '.join(PRESETS)}, or a Variant, got {preset!r}"
             )
@@ -328,7 +352,8 @@ def _variant(preset: str | Variant, steps: Count | None, candidates: Count | Non
     changed: dict[str, Any] = {
         name: check_count(name, value) for name, value in given.items() if value is not None
     }
-    return replace(preset, **changed)
+    chosen: Variant = preset
+    return replace(chosen, **changed)
 
 
 def _nearest(
@@ -352,7 +377,8 @@ def _nearest(
     # Before the first step all estimates are 0, so the sort keeps the order of the classes.
     guesses, order = (margins / known).sort(dim=1, stable=True)
     best = known.new_full((len(point),), math.inf)
-    w, f = torch.zeros_like(point), margins[:, 0]
+    # Where all other classes are masked by minus infinity, there is no boundary and no step.
+    w, f = torch.zeros_like(point), margins[:, 0].masked_fill(margins[:, 0].isinf(), 0)
     for j in range(others.shape[1]):
         place = order[:, j : j + 1]
         # This choice is made for each image, so that the result does not depend on the other images

@@ -25,7 +25,8 @@ class Drawing(Protocol):
 
         ``keys``: a number that identifies the image of each row, such as its index in the data set.
         ``draw``: the number that selects the noise draw, from 0 to 2**63 - 1: one number for all
-            rows, or one for each row.
+            rows, or one for each row. Attacks without a generator use the numbers from 0 on; those
+            from `FRESH` on are new to them.
         """
         ...
 
@@ -36,6 +37,17 @@ def with_draw(model: Any, keys: Int[Tensor, " n"], draw: Any) -> Callable[[Tenso
     """
     found: Any = model.at(keys, draw) if isinstance(model, Drawing) else model
     return found  # type: ignore[no-any-return]
+
+
+def nested(kind: type[nn.Module], net: nn.Module) -> tuple[int, ...]:
+    """Return () if the network has no module of this kind inside, and the number of these modules
+    otherwise.
+
+    The number is a part of the purpose of an outer module's random numbers, so that they differ
+    from those of inner modules with the same seed.
+    """
+    depth = sum(isinstance(part, kind) for part in net.modules())
+    return (depth,) if depth else ()
 
 
 def check_draws(net: nn.Module) -> None:

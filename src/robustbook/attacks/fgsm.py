@@ -46,7 +46,7 @@ def fgsm(
         change them in place. A network must already be in the mode in which it is attacked, so
         usually in evaluation mode. In training mode, batch norm layers use the statistics of the
         batch, and keep their running statistics. The attack on a randomised model is reproducible
-        if the model is a `Drawing`.
+        if the model is a `Drawing`. A logit of minus infinity masks a class.
     ``images``: the clean images, in [0, 1], in float32, or in float64 for a float64 model.
     ``labels``: the true classes.
     ``eps``: in (0, 1], the largest change of a pixel: one number, or one for each image.

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -69,11 +71,11 @@ class Goal:
         )
 
 
-def named_loss(loss: str | Loss) -> Loss:
+def named_loss(loss: Any) -> Loss:
     """Return the loss function with the name ``loss``; return a callable unchanged."""
     if callable(loss):
-        return loss
-    if loss not in LOSSES:
+        return loss  # type: ignore[no-any-return]
+    if not isinstance(loss, str) or loss not in LOSSES:
         raise ValueError(
             f"loss must be one of {', '.join(LOSSES)}, or a callable from logits and labels to "
             f"one loss per image, got {loss!r}"
@@ -85,21 +87,29 @@ def rivals(
     logits: Float[Tensor, "n k"], source: Int[Tensor, " n"], candidates: int | None
 ) -> Int[Tensor, "n m"]:
     """Return at most `candidates` classes other than the source class, in decreasing order of their
-    logits.
+    logits. Masked classes, whose logit is minus infinity, come last.
     """
     count = logits.shape[1] - 1
     if count < 1:
         raise ValueError("model must return logits of two classes or more, got 1")
-    rest = logits.scatter(1, source[:, None], -math.inf)
+    # The source class must come behind masked classes, so these get the lowest finite number.
+    lowest = torch.finfo(logits.dtype).min
+    rest = logits.clamp(min=lowest).scatter(1, source[:, None], -math.inf)
     return rest.topk(count if candidates is None else min(candidates, count)).indices
 
 
 def ranked(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], rank: int) -> Int[Tensor, " n"]:
     """Return for each image the wrong class whose logit has the given rank among all wrong classes;
     rank 1 is the highest. Raise ValueError if there are fewer wrong classes.
+
+    A masked class, whose logit is minus infinity, has no rank. If an image has fewer unmasked wrong
+    classes than ``rank``, return the lowest of them.
     """
     if rank > logits.shape[1] - 1:
         raise ValueError(
             f"rank must be at most {logits.shape[1] - 1}, the number of wrong classes, got {rank}"
         )
-    return rivals(logits, labels, rank)[:, -1]
+    order = rivals(logits, labels, rank)
+    masked = logits.gather(1, order).isneginf().sum(1)
+    place = (rank - 1 - masked).clamp(min=0)
+    return order.gather(1, place[:, None]).squeeze(1)

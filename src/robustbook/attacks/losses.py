@@ -64,10 +64,11 @@ def dlr(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor
 
     Multiplying all logits by a positive number does not change this loss, so its gradient does not
     vanish for a confident network. The loss is above 0 exactly if the network misclassifies the
-    image, and never below -1. Raises ValueError for fewer than three classes.
+    image, and never below -1. If fewer than three classes are unmasked (have a logit above minus
+    infinity), the loss is the `margin`. Raises ValueError for fewer than three classes.
     """
     top = _highest(logits, 3)
-    return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
+    return _ratio(margin(logits, labels), top[:, 0] - top[:, 2] + 1e-12)
 
 
 def targeted_dlr(
@@ -76,11 +77,20 @@ def targeted_dlr(
     """Return the logit of the target minus the logit of the label, divided by the highest logit
     minus the mean of the third and the fourth highest logit (Croce and Hein 2020, equation 7).
 
-    An attack increases this loss. Raises ValueError for fewer than four classes.
+    An attack increases this loss. If fewer than four classes are unmasked (have a logit above minus
+    infinity), the difference is not divided. Raises ValueError for fewer than four classes.
     """
     top = _highest(logits, 4)
     lead = logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])
-    return lead.squeeze(1) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
+    return _ratio(lead.squeeze(1), top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
+
+
+def _ratio(lead: Float[Tensor, " n"], scale: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return lead / scale, and the lead itself if a masked class makes one of the two infinite: the
+    quotient and its gradient would be 0 or NaN.
+    """
+    masked = lead.isinf() | scale.isinf()
+    return torch.where(masked, lead, lead.masked_fill(masked, 0) / scale.masked_fill(masked, 1))
 
 
 def _highest(logits: Float[Tensor, "n k"], count: int) -> Float[Tensor, "n {count}"]:

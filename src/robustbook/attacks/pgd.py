@@ -103,6 +103,7 @@ def pgd(
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
+    check_choice("random_start", random_start, (True, False))
     steps, restarts = check_count("steps", steps), check_count("restarts", restarts)
     if restarts > 1 and not random_start:
         raise ValueError(

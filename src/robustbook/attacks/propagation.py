@@ -33,6 +33,12 @@ JUDGE = 2**40
 """The offset of the draw numbers of the final evaluation from the attack's first draw number. It is
 larger than the number of draws of all steps, so the final evaluation uses new noise.
 """
+FRESH = 2**41
+"""A draw number beyond those of all attacks without a generator, which begin at 0 and at `JUDGE`.
+
+Evaluate a randomised model on adversarial images with the draws from this number on. With the draws
+from 0 on, the attack has seen the noise, and the accuracy is too low.
+"""
 
 
 class Propagation:
@@ -154,10 +160,11 @@ class Propagation:
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
         """Raise ValueError if a logit, or an entry of any gradient so far, is NaN or infinite.
+        Minus infinity is valid for some classes of an image: it masks a class.
 
         This method makes the CPU wait for the GPU, so call it only once, at the end of an attack.
         """
-        wrong = (logits.isnan() | logits.isposinf()).any()  # minus infinity masks a class
+        wrong = (logits.isnan() | logits.isposinf()).any() | logits.isneginf().all(1).any()
         if self._total is not None:
             wrong |= ~self._total.isfinite()
         if bool(wrong):
@@ -261,7 +268,7 @@ class Propagation:
             logits, leaf = self._forward(images, goal, start, count, slope)
             parts.append(_log_probabilities(logits, count))
             leaves.append(leaf)
-        return (torch.stack(parts).logsumexp(0) - math.log(draws)).to(images.dtype), leaves
+        return (_log_sum(torch.stack(parts)) - math.log(draws)).to(images.dtype), leaves
 
     def _forward(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
@@ -353,7 +360,15 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
 
 def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor, "n k"]:
     """Return the logarithm of the sum of the softmax probabilities over `count` noise draws."""
-    return logits.log_softmax(1).view(count, -1, logits.shape[1]).logsumexp(0)
+    return _log_sum(logits.log_softmax(1).view(count, -1, logits.shape[1]))
+
+
+def _log_sum(parts: Float[Tensor, "parts n k"]) -> Float[Tensor, "n k"]:
+    """Return the logsumexp over the parts. Its gradient is 0 for a class that is masked by minus
+    infinity in all parts, for which torch's gradient is NaN.
+    """
+    masked = parts.isneginf().all(0)
+    return parts.masked_fill(masked, 0).logsumexp(0).masked_fill(masked, -math.inf)
 
 
 def _refuse_detached() -> NoReturn:

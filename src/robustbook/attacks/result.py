@@ -82,8 +82,10 @@ def judged(
     """
     logits = propagation.verdict(adversarial, goal)
     if known is not None and not propagation.randomised:
-        slack = torch.finfo(known.dtype).eps ** 0.5 * known.abs().amax(1)
-        rounded = (logits - known).abs().amax(1) <= slack
+        largest = known.masked_fill(known.isneginf(), 0).abs().amax(1)
+        slack = torch.finfo(known.dtype).eps ** 0.5 * largest
+        gaps = (logits - known).masked_fill(logits == known, 0)  # of two masked classes it is NaN
+        rounded = gaps.abs().amax(1) <= slack
         logits = torch.where(rounded[:, None], known, logits)
     propagation.ensure_finite(logits)
     found = goal.reached(logits)

@@ -115,7 +115,7 @@ class Noisy(nn.Module):
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number that selects the noise draw: one number for all images, or one for each
-            image.
+            image. Numbers from `robustbook.attacks.FRESH` on are new to attacks.
 
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
         number, not on the other images, their order or the device.
@@ -240,6 +240,8 @@ def ensemble(
         number.
     ``draws``: number of noise draws, 1 or more; the default is 50, as in the paper.
     ``start``: the draw number of the first noise draw; a different ``start`` gives different noise.
+        For adversarial images, use `robustbook.attacks.FRESH`: without a generator, attacks use the
+        draws from 0 on, so from the default on the attack has seen the noise.
     ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
         noise draws are computed at a time; the result is the same up to rounding.
     ``box``: whether pixels must lie in [0, 1]. With False, they may have any finite value, such as

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustbook.attacks.checks import check_count, check_network, check_positive
-from robustbook.attacks.drawing import check_draws, check_keys, with_draw
+from robustbook.attacks.drawing import check_draws, check_keys, nested, with_draw
 from robustbook.attacks.noise import normal, seed_from
 from robustbook.randomness import generator
 
@@ -30,7 +30,7 @@ class Smoothed(nn.Module):
         super().__init__()
         self.net, self.sigma, self.seed = net, sigma, seed
         # This seed differs from an attack's seed, so the noise does not depend on random starts.
-        self._seed = seed_from(generator(seed, "smoothing"))
+        self._seed = seed_from(generator(seed, "smoothing", *nested(Smoothed, net)))
 
     def extra_repr(self) -> str:
         return f"sigma={self.sigma:g}"
@@ -47,9 +47,10 @@ class Smoothed(nn.Module):
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number that selects the noise draw: one number for all images, or one for each
-            image.
+            image. Numbers from `robustbook.attacks.FRESH` on are new to attacks.
 
-        The noise of an image depends only on the ``seed``, the image's key and the draw number.
+        The noise of an image depends only on the ``seed``, the image's key and the draw number, and
+        on how many smoothed networks are inside: the noises of nested ones are independent.
         """
 
         net = with_draw(self.net, keys, draw)

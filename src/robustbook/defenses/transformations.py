@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from robustbook.attacks.checks import check_count, check_images, check_network
-from robustbook.attacks.drawing import Drawing, check_draws, check_keys, with_draw
+from robustbook.attacks.drawing import Drawing, check_draws, check_keys, nested, with_draw
 from robustbook.attacks.noise import seed_from, uniform
 from robustbook.randomness import generator
 
@@ -45,7 +45,7 @@ class ResizedPadded(nn.Module):
         super().__init__()
         self.net, self.low, self.high, self.size, self.seed = net, low, high, size, seed
         # This seed differs from an attack's seed, so the draws do not depend on random starts.
-        self._seed = seed_from(generator(seed, "resize and pad"))
+        self._seed = seed_from(generator(seed, "resize and pad", *nested(ResizedPadded, net)))
 
     def extra_repr(self) -> str:
         return f"resized to {self.low}..{self.high}, padded to {self.size}"
@@ -61,10 +61,11 @@ class ResizedPadded(nn.Module):
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number that selects the random draw: one number for all images, or one for
-            each image.
+            each image. Numbers from `robustbook.attacks.FRESH` on are new to attacks.
 
         The size and the position of an image depend only on the ``seed``, the image's key and the
-        draw number.
+        draw number, and on how many networks with random resizing are inside: the sizes of nested
+        ones are independent.
         """
         net, numbers = with_draw(self.net, keys, draw), self._numbers(keys, draw)
 
@@ -292,7 +293,7 @@ class _StraightThrough(torch.autograd.Function):
 def _check_codec(quality: Any, subsampling: str) -> None:
     whole = isinstance(quality, SupportsIndex) and not isinstance(quality, bool)
     if not (whole and 1 <= operator.index(quality) <= 100):
-        raise ValueError(f"quality must be a whole number from 1 to 100, got {quality}")
+        raise ValueError(f"quality must be a whole number from 1 to 100, got {quality!r}")
     if subsampling not in get_args(Subsampling):
         known = ", ".join(get_args(Subsampling))
         raise ValueError(f"subsampling must be one of {known}, got {subsampling!r}")

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustbook.attacks.buffers import unchanged
+from robustbook.attacks.checks import check_count, check_integers
 from robustbook.attacks.drawing import Drawing
 
 Model = Callable[[Tensor], Tensor] | Drawing
@@ -32,15 +33,20 @@ def logits_of(
 
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `Drawing`). By default, the key of an image is its row number.
-    ``draw``: for a randomised model, the number that selects the noise draw.
+    ``draw``: for a randomised model, the number that selects the noise draw. For adversarial
+        images, use `robustbook.attacks.FRESH`: without a generator, attacks use the draws from 0
+        on.
 
-    Raises ValueError if the model does not return two or more finite logits per image.
+    Raises ValueError if the model does not return two or more finite logits per image. A logit of
+    minus infinity masks a class.
     """
+    check_count("batch_size", batch_size)
     keys = rows_of(images) if keys is None else keys
+    check_integers("keys", keys, images)
     with unchanged(model), torch.no_grad():
         pieces = zip(torch.split(images, batch_size), torch.split(keys, batch_size), strict=True)
         logits = torch.cat([asked(model, x, which, draw) for x, which in pieces])
-    refuse_not_finite("logits", logits)
+    check_logits(logits)
     return logits
 
 
@@ -57,10 +63,12 @@ def predict(
 
     ``keys``: for a randomised model, one number for each image, which determines the image's noise.
         By default, the key of an image is its row number.
-    ``draw``: for a randomised model, the number that selects the noise draw.
+    ``draw``: for a randomised model, the number that selects the noise draw. For adversarial
+        images, use `robustbook.attacks.FRESH`: without a generator, attacks use the draws from 0
+        on, so the noise would be noise that the attack has seen.
 
     Raises ValueError unless the model returns two or more finite logits per image. Without this
-    check, argmax would return a class even for NaN.
+    check, argmax would return a class even for NaN. A logit of minus infinity masks a class.
     """
     return logits_of(model, images, batch_size, keys=keys, draw=draw).argmax(1)
 
@@ -74,13 +82,16 @@ def gradients(
     is not differentiable or a gradient is not finite.
     """
     check_set(images, labels)
-    found = []
+    found: list[Tensor] = []
     with unchanged(model), torch.inference_mode(False), torch.enable_grad():
         for rows in torch.split(rows_of(images), PIECE):
             x, y = images[rows], labels[rows]
             # Use copies, because tensors made under inference_mode cannot be differentiated.
             point = x.detach().clone().requires_grad_()
-            loss = F.cross_entropy(asked(model, point, rows), y.clone(), reduction="sum")
+            logits = asked(model, point, rows)
+            if not found:
+                check_classes(labels, logits)
+            loss = F.cross_entropy(logits, y.clone(), reduction="sum")
             gradient = None
             if loss.requires_grad:
                 (gradient,) = torch.autograd.grad(loss, point, allow_unused=True)
@@ -135,13 +146,16 @@ def rows_of(images: Float[Tensor, "n *shape"]) -> Int[Tensor, " n"]:
 
 
 def check_set(images: Tensor, labels: Any) -> None:
-    """Raise ValueError if there are no images, or if the labels are not an int64 tensor with one
-    number per image.
-    """
+    """Raise ValueError if there are no images, or if `check_labels` does."""
     if not len(images):
         raise ValueError(
             "images must be one or more, got none: an accuracy needs at least one image"
         )
+    check_labels(images, labels)
+
+
+def check_labels(images: Tensor, labels: Any) -> None:
+    """Raise ValueError if the labels are not an int64 tensor with one number per image."""
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
         kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise ValueError(f"labels must be an int64 tensor, got {kind}")
@@ -150,6 +164,25 @@ def check_set(images: Tensor, labels: Any) -> None:
             f"labels must be one whole number per image, shape ({len(images)},), got shape "
             f"{tuple(labels.shape)}"
         )
+
+
+def check_classes(labels: Int[Tensor, " n"], logits: Float[Tensor, "m k"]) -> None:
+    """Raise ValueError for a label that is no class of the logits. The CPU waits for the GPU."""
+    wrong = (labels < 0) | (labels >= logits.shape[1])
+    if bool(wrong.any()):
+        raise ValueError(
+            f"labels must be in 0..{logits.shape[1] - 1}, the classes of the model's logits, "
+            f"got {int(labels[wrong][0])}"
+        )
+
+
+def check_logits(logits: Float[Tensor, "n k"]) -> None:
+    """Raise ValueError for NaN or infinity, and for an image all of whose classes are masked by
+    minus infinity. Some masked classes are valid.
+    """
+    masked = logits.isneginf()
+    masked &= ~masked.all(1, keepdim=True)
+    refuse_not_finite("logits", logits.masked_fill(masked, 0))
 
 
 def refuse_not_finite(what: str, values: Tensor) -> None:

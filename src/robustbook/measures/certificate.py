@@ -21,6 +21,14 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from robustbook.attacks.buffers import unchanged
+from robustbook.attacks.checks import (
+    check_count,
+    check_images,
+    check_integers,
+    check_positive,
+    check_range,
+    described,
+)
 from robustbook.attacks.drawing import Drawing
 
 ABSTAIN = -1
@@ -36,19 +44,29 @@ def votes(
     *,
     draws: int,
     start: int = 0,
+    box: bool = True,
 ) -> Int[Tensor, "n k"]:
     """Return for each image how often the model predicts each class over ``draws`` noise draws. The
     draw numbers begin at ``start``.
 
-    Raises ValueError if the model is not randomised, if there are no images, if ``draws`` is below
-    1, or if logits are NaN.
+    ``images``: in [0, 1], the scale of the noise's standard deviation.
+    ``keys``: one number for each image, which determines the image's noise.
+    ``start``: the draw number of the first noise draw. For adversarial images, use
+        `robustbook.attacks.FRESH`, as for `robustbook.defenses.ensemble`.
+    ``box``: whether pixels must lie in [0, 1]. With False, they may have any finite value.
+
+    Raises ValueError if the model is not randomised, for invalid images, keys or numbers, if there
+    are no images, or if logits are NaN.
     """
     if not isinstance(model, Drawing):
         raise ValueError(f"model must be a randomised model (a Drawing), got {model!r:.60}")
+    check_images(images)
     if not len(images):
         raise ValueError("images must be one or more, got none")
-    if draws < 1:
-        raise ValueError(f"draws must be 1 or more, got {draws}")
+    check_integers("keys", keys, images)
+    draws, start = check_count("draws", draws), check_count("start", start, 0)
+    low, high = torch.stack(images.aminmax()).tolist()
+    check_range(low, high, box)
     rows = torch.arange(len(images), device=images.device).repeat_interleave(draws)
     numbers = torch.arange(start, start + draws, device=images.device).repeat(len(images))
     found = []
@@ -98,12 +116,24 @@ def certified(
         limit of the certified class's probability is computed from them.
     ``sigma``: standard deviation of the noise on the image, above 0.
 
-    If this lower limit is not above 1/2, the class is `ABSTAIN` and the radius 0. Raises ValueError
-    for an invalid ``sigma`` or ``alpha``, or if ``counts`` has different numbers of noise draws for
-    different images.
+    Row i of ``choice`` and of ``counts`` must belong to the same image. If this lower limit is not
+    above 1/2, the class is `ABSTAIN` and the radius 0. Raises ValueError for an invalid ``sigma``
+    or ``alpha``, if the two tensors have different shapes, or if ``counts`` has different numbers
+    of noise draws for different images.
     """
-    if not sigma > 0:
-        raise ValueError(f"sigma must be above 0, got {sigma}: without noise nothing is certified")
+    sigma = check_positive("sigma", sigma)
+    for name, given in (("choice", choice), ("counts", counts)):
+        whole = isinstance(given, Tensor) and given.dtype == torch.int64
+        if not whole or given.ndim != 2:
+            raise ValueError(
+                f"{name} must be an int64 tensor of shape (images, classes), such as votes "
+                f"returns, got {described(given)}"
+            )
+    if counts.shape != choice.shape:
+        raise ValueError(
+            f"counts must have the shape of choice, {tuple(choice.shape)}, "
+            f"got {tuple(counts.shape)}"
+        )
     trials = counts.sum(1).cpu()
     if len(trials) and bool((trials != trials[0]).any()):
         raise ValueError(f"counts must have equally many votes per image, got {trials.tolist()}")

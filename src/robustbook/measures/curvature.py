@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustbook.attacks.checks import check_count
+
 
 @dataclass(frozen=True)
 class Curvature:
@@ -53,10 +55,9 @@ def curvature(
     ``generator``: the generator that draws the random signs; None means torch's global generator.
 
     Raises ValueError for fewer than 2 probes, or for a function that does not return one number per
-    point.
+    point or cannot be differentiated.
     """
-    if probes < 2:
-        raise ValueError(f"probes must be 2 or more, for a standard error, got {probes}")
+    probes = check_count("probes", probes, 2)
     with torch.inference_mode(False), torch.enable_grad():
         leaf = points.detach().clone().requires_grad_()
         values = function(leaf.clone())  # it may change its input in place
@@ -65,6 +66,8 @@ def curvature(
                 f"function must return one number per point, shape ({len(points)},), got "
                 f"{tuple(values.shape)}"
             )
+        if not values.requires_grad:
+            raise ValueError("function must be differentiable, got values that depend on no point")
         (gradient,) = torch.autograd.grad(values.sum(), leaf, create_graph=True)
     forms, squares = [], []
     for _ in range(probes):

@@ -9,19 +9,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustbook.attacks.buffers import unchanged
-from robustbook.attacks.checks import check_eps
+from robustbook.attacks.checks import check_eps, check_positive
 from robustbook.diagnosis import check_names
 
 from .answers import (
     PIECE,
     Model,
     asked,
+    check_classes,
+    check_logits,
     check_set,
     gradients,
-    refuse_not_finite,
     rows_of,
 )
-from .robustness import Attack, strike, survival
+from .robustness import Attack, check_attack, strike, survival
 
 
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
@@ -79,12 +80,16 @@ def evidence(
     The model is not changed. Raises the errors that `strike` raises.
     """
     check_set(images, labels)
+    check_positive("eps", eps)  # one number for all images
     check_eps(eps, images)
     if attacks is None:
         attacks = _allowed(model, images, labels, battery(eps, queries))
     chosen = dict(attacks)
     check_names(chosen)
+    for attack in chosen.values():
+        check_attack(attack)
     first, second = _asked_twice(model, images)
+    check_classes(labels, first)
     found: dict[str, Any] = {
         "chance": 100 / first.shape[1],
         "changed_answers": _percent(first.argmax(1) != second.argmax(1)),
@@ -148,7 +153,7 @@ def _asked_twice(model: Model, images: Tensor) -> list[Tensor]:
             pieces = torch.split(rows_of(images), PIECE)
             found.append(torch.cat([asked(model, images[rows], rows, draw) for rows in pieces]))
     for logits in found:
-        refuse_not_finite("logits", logits)
+        check_logits(logits)
     return found
 
 

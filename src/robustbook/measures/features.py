@@ -55,9 +55,14 @@ def feature_noise(
     ``perturbed``: the perturbed images.
     ``layers``: names of submodules.
 
-    Raises ValueError for a submodule that ``net`` does not have or does not call, or if the output
-    of a layer is 0 everywhere for a clean image.
+    Raises ValueError for a submodule that ``net`` does not have or does not call, if ``images`` and
+    ``perturbed`` differ in shape, or if the output of a layer is 0 everywhere for a clean image.
     """
+    if perturbed.shape != images.shape:
+        raise ValueError(
+            f"perturbed must have the shape of images, {tuple(images.shape)}, "
+            f"got {tuple(perturbed.shape)}"
+        )
     clean = {"images": images, **feature_maps(net, images, layers)}
     moved = {"images": perturbed, **feature_maps(net, perturbed, layers)}
     noise = {}

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustbook.attacks.buffers import unchanged
+from robustbook.attacks.checks import check_count, check_tolerance
 from robustbook.networks import MLP
 
 from .answers import logits_of, refuse_not_finite
@@ -122,6 +123,8 @@ def resolve(
     neighbouring points of an evenly spaced grid. `resolve` does not notice such a change if the
     probabilities are equal at both points.
     """
+    check_tolerance("farthest", farthest)
+    check_count("halvings", halvings, 0)
 
     def gaps(t: Tensor) -> Tensor:
         p = logits_of(net, straight_path(source, target, t), batch_size=len(t)).softmax(1)

@@ -9,12 +9,15 @@ one. Take this minimum for each image, before averaging over images (Carlini et 
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .answers import Model, predict, rows_of
+from robustbook.attacks.checks import check_count, described
+
+from .answers import Model, check_classes, check_labels, logits_of, predict, rows_of
 
 Strike = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 """An attack, given as a function from (images, labels, keys, eps) to perturbed images. By default,
@@ -48,20 +51,31 @@ def smallest(
     ``halvings``: number of bisection steps that shorten a successful perturbation, so that it ends
         close to the class boundary.
 
-    Raises ValueError if the grid is not increasing, and if logits are not finite.
+    Raises ValueError if the grid is not increasing, for wrong labels or numbers, and if logits are
+    not finite.
     """
-    if not len(grid) or min(grid) <= 0 or list(grid) != sorted(grid):
+    if not len(grid) or not all(eps > 0 for eps in grid) or list(grid) != sorted(grid):
         raise ValueError(f"grid must be sizes above 0 from small to large, got {tuple(grid)}")
+    check_labels(images, labels)
+    check_count("halvings", halvings, 0)
     keys = rows_of(images) if keys is None else keys
     found = images.new_zeros(len(images))
-    found[predict(model, images, keys=keys) == labels] = math.inf
+    logits = logits_of(model, images, keys=keys)
+    check_classes(labels, logits)
+    found[logits.argmax(1) == labels] = math.inf
     for eps in grid:
         rows = found.isinf().nonzero().squeeze(1)
         if not len(rows):
             break
         x, y = images[rows], labels[rows]
         with torch.enable_grad():
-            delta = strike(x, y, keys[rows], eps).detach().to(x.dtype) - x
+            made: Any = strike(x, y, keys[rows], eps)
+        if not isinstance(made, Tensor) or made.shape != x.shape:
+            raise ValueError(
+                f"strike must return perturbed images of shape {tuple(x.shape)}, "
+                f"got {described(made)}"
+            )
+        delta = made.detach().to(x.dtype) - x
         wrong = predict(model, x + delta, keys=keys[rows]) != y
         found[rows[wrong]] = _shortened(
             model, x[wrong], y[wrong], keys[rows[wrong]], delta[wrong], halvings
@@ -92,6 +106,8 @@ def _shortened(
 
 def surviving(sizes: Float[Tensor, " n"], eps: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
     """Return for each ``eps`` the percentage of images whose smallest adversarial perturbation is
-    larger than ``eps``.
+    larger than ``eps``. Raises ValueError for NaN, and if there are no images.
     """
+    if not len(sizes) or bool(sizes.isnan().any()):
+        raise ValueError(f"sizes must be one or more numbers, got {described(sizes)} or with NaN")
     return 100 * (sizes[None, :] > eps[:, None]).double().mean(1)

@@ -7,7 +7,7 @@ An `Attack` describes an attack: its algorithm, its options, and how its gradien
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +16,13 @@ from torch import Tensor, nn
 from robustbook.arithmetic import arithmetic
 from robustbook.attacks import Adversarial, autoattack, fgsm, margin, pgd, random_signs, square
 from robustbook.attacks.buffers import unchanged
+from robustbook.attacks.checks import (
+    check_count,
+    check_images,
+    check_integers,
+    check_range,
+    described,
+)
 from robustbook.attacks.propagation import JUDGE
 from robustbook.randomness import generator as generator_of
 from robustbook.runs import later
@@ -24,6 +31,7 @@ from .answers import (
     PIECE,
     Model,
     asked,
+    check_classes,
     check_set,
     gradients,
     logits_of,
@@ -140,6 +148,7 @@ def survival(
 
     Raises the errors that `strike` raises.
     """
+    check_attack(attack)
     attacked = net if source is None else source
     chance = generator_of(seed, attack.kind)
     made = strike(attack, attacked, images, labels, generator=chance, batch_size=batch_size)
@@ -175,7 +184,15 @@ def strike(
     the model in this precision. Raises ValueError for an invalid argument, for ``flush`` on a GPU,
     for an option that the model does not support, and for logits that are not finite.
     """
+    check_attack(attack)
+    check_images(images)
     check_set(images, labels)
+    if keys is not None:
+        check_integers("keys", keys, images)
+    check_count("batch_size", batch_size)
+    if attack.kind == "none":  # attacks check the range themselves
+        low, high = torch.stack(images.detach().aminmax()).tolist()
+        check_range(low, high, box=True)
     state = None if generator is None else generator.get_state()
     made: list[Adversarial] = []
     with unchanged(model), torch.inference_mode(False):
@@ -191,15 +208,22 @@ def strike(
                 x = images[rows].to(dtype)
                 made.append(_launch(attack, view, x, labels[rows], keys[rows], generator))
         adversarial = torch.cat([part.images for part in made]).to(images.dtype)
-        answers = predict(model, adversarial, batch_size, keys=keys, draw=JUDGE)
+        logits = logits_of(model, adversarial, batch_size, keys=keys, draw=JUDGE)
+        check_classes(labels, logits)
     return Adversarial(
         images=adversarial,
-        found=answers != labels,
+        found=logits.argmax(1) != labels,
         distance=torch.cat([part.distance for part in made]).to(images.dtype),
         steps=torch.cat([part.steps for part in made]),
         forwards=sum(part.forwards for part in made) + len(images),
         backwards=sum(part.backwards for part in made),
     )
+
+
+def check_attack(attack: Any) -> None:
+    """Raise ValueError unless the value is an `Attack`."""
+    if not isinstance(attack, Attack):
+        raise ValueError(f"attack must be an Attack, got {described(attack)}")
 
 
 def _view(attack: Attack, model: Model, images: Tensor, labels: Tensor) -> Model:
@@ -252,7 +276,9 @@ def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tenso
     is at least 1e-6, because the caller divides logits by it.
     """
     check_set(images, labels)
-    sizes = margin(logits_of(net, images), labels).abs()
+    logits = logits_of(net, images)
+    check_classes(labels, logits)
+    sizes = margin(logits, labels).abs()
     return max(sizes.median().item(), 1e-6)
 
 

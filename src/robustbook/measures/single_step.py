@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustbook.attacks.checks import check_positive
+from robustbook.attacks.checks import check_positive, check_tolerance
 
-from .answers import PIECE, Model, check_set, gradients, predict, rows_of
+from .answers import PIECE, Model, check_classes, check_set, gradients, logits_of, rows_of
 
 Box = tuple[Tensor, Tensor]
 
@@ -42,12 +42,19 @@ def accuracy_along(
         with None images are not clipped.
     """
     check_set(images, labels)
+    if directions.shape != images.shape:
+        raise ValueError(
+            f"directions must have the shape of images, {tuple(images.shape)}, "
+            f"got {tuple(directions.shape)}"
+        )
     right = 0
     for rows in torch.split(rows_of(images), PIECE):
         moved = images[rows] + eps * directions[rows]
         if box is not None:
             moved = moved.clamp(*box)
-        right += int((predict(model, moved, keys=rows) == labels[rows]).sum())
+        logits = logits_of(model, moved, keys=rows)
+        check_classes(labels[rows], logits)
+        right += int((logits.argmax(1) == labels[rows]).sum())
     return 100 * right / len(images)
 
 
@@ -65,12 +72,14 @@ def eps_leaving(
     """Return the eps at which the accuracy falls to ``accuracy`` percent or below.
 
     The eps is found by doubling from ``start`` and then by bisection, with a relative error of at
-    most ``tolerance``. If the accuracy does not always decrease with eps, it may cross ``accuracy``
-    at several values of eps; one of these values is returned. Raises ValueError if ``start`` or
-    ``tolerance`` is not a finite number above 0, and if the accuracy is at most ``accuracy``
-    already on clean images, or still above it at every eps that was tried.
+    most ``tolerance`` or, if that is smaller, with the precision of float64. If the accuracy does
+    not always decrease with eps, it may cross ``accuracy`` at several values of eps; one of these
+    values is returned. Raises ValueError if ``start`` or ``tolerance`` is not a finite number above
+    0, if ``accuracy`` is not a finite number, 0 or above, and if the accuracy is at most
+    ``accuracy`` already on clean images, or still above it at every eps that was tried.
     """
     start, tolerance = check_positive("start", start), check_positive("tolerance", tolerance)
+    check_tolerance("accuracy", accuracy)
 
     def reached(eps: float) -> bool:
         return accuracy_along(model, images, labels, directions, eps, box) <= accuracy
@@ -86,5 +95,7 @@ def eps_leaving(
             )
     while high - low > tolerance * high:
         middle = (low + high) / 2
+        if middle in (low, high):  # neighbouring floats
+            break
         low, high = (low, middle) if reached(middle) else (middle, high)
     return high

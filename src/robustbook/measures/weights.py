@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustbook.attacks.checks import check_count
+
 
 @dataclass(frozen=True)
 class Histogram:
@@ -44,12 +46,15 @@ def histogram(values: Float[Tensor, "..."], bins: int) -> Histogram:
 
     Raises ValueError if all values are equal, and for NaN or infinity.
     """
+    bins = check_count("bins", bins)
     low, high = _ends(values)
     counts = torch.histc(values.double(), bins, low, high)
     return Histogram(low, high, counts * bins / ((high - low) * values.numel()))
 
 
 def _ends(values: Tensor) -> tuple[float, float]:
+    if not values.numel():
+        raise ValueError("values must be one or more, got none")
     low, high = (end.item() for end in torch.aminmax(values))
     if not math.isfinite(high - low):
         raise ValueError(f"values must be finite, got values from {low:g} to {high:g}")
