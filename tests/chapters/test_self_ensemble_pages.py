@@ -31,7 +31,7 @@ from robustbook.chapters.wording import beside, listed
 from robustbook.cli.jobs import jobs
 from robustbook.figures import LOOKS
 from robustbook.ledger import Record, Row
-from robustbook.studies.self_ensemble import settings, sweep, table_3
+from robustbook.studies.self_ensemble import settings, sweep
 from robustbook.studies.self_ensemble import table_2 as study
 
 from .reading import body, numbers, ordered
@@ -560,21 +560,6 @@ def test_table_3_on_another_image() -> None:
     if not table3.comparable(shown):
         assert not any("/" in cell for row in rows for cell in row) and "the paper" not in text
         assert "a digit on a photograph" in table3.ran(shown) and len(rows[0]) == 3
-
-
-def test_the_steps_are_those_of_the_studies() -> None:
-    assert settings.setting("vgg16", "quick").steps == names.QUICK_STEPS
-    assert settings.setting("vgg16", "reduced").steps == names.STEPS
-    assert settings.setting("model-a", "paper").steps == names.STEPS
-    assert table_3.STEPS == {"quick": table3.QUICK_STEPS} and table3.STEPS == 1000
-
-
-@pytest.mark.parametrize(("profile", "network"), names.EPOCHS)
-def test_the_epochs_are_those_of_the_studies(profile: str, network: Any) -> None:
-    own = settings.setting(network, profile)
-    size = {"cifar10": 50_000, "stl10": 5_000, "scenes": 2_794}[own.model.data]
-    steps = (own.model.images or size) // own.recipe.batch_size
-    assert own.recipe.steps == names.EPOCHS[profile, network] * steps
 
 
 def test_lists_in_words() -> None:

@@ -12,7 +12,6 @@ from robustbook.chapters.published import version_of
 from robustbook.chapters.survey import pairing, szegedy
 from robustbook.ledger import Record, Row
 from robustbook.studies.survey import pairing as pairing_study
-from robustbook.studies.survey import szegedy as szegedy_study
 
 from .reading import body, numbers
 
@@ -124,11 +123,6 @@ def test_the_pool_is_compared_only_after_equal_trainings(first: Record) -> None:
     assert "the pool does not lower it" in szegedy.pool(replace(first, rows=tuple(rows)))
     text = szegedy.pool(replace(first, profile="paper")).replace("FC100-100-10", "")
     assert numbers(text) == [3.5, 6.5, 15, 30, 1.2] and "cannot decide" in text
-    images = {"quick": 1397, "paper": 60_000}
-    for profile, own in szegedy_study.SETTINGS.items():
-        recipes = (own.pooled, own.deep)
-        epochs = tuple(each.steps / (images[profile] // each.batch_size) for each in recipes)
-        assert szegedy.POOL_EPOCHS[profile] == epochs
 
 
 def test_the_half_that_is_nearer(first: Record) -> None:
@@ -293,8 +287,6 @@ def test_what_the_verdict_on_loss_surfaces_compares(whole: Record) -> None:
     text = pairing.surface_claim(replace(whole, rows=(*whole.rows, claim)))
     assert numbers(text) == [100, 0.25, 0.38, 0.5, pairing.ROUGHER, 0.25, 20, 2, 3, 4]
     assert pairing.MASKED == pairing_study.MASKED
-    sizes = {name: own["mnist"].surfaces for name, own in pairing_study.SETTINGS.items()}
-    assert sizes == pairing.SURFACES
 
 
 def test_no_loss_surface_is_called_rougher(whole: Record) -> None:

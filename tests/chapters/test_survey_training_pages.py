@@ -13,7 +13,6 @@ from robustbook.defenses import goodfellow as weights_of
 from robustbook.defenses import inner_fgsm, inner_fgsm_rs, inner_n_fgsm, weighted_training
 from robustbook.ledger import Record, Row
 from robustbook.randomness import generator
-from robustbook.studies.survey import fast as fast_study
 
 from .reading import body, numbers
 from .test_ideas import idea
@@ -260,12 +259,6 @@ def test_a_random_start_matters_where_the_accuracies_differ_by_more_than_their_e
     rows = [replace(row, value=0.0) if row.setting.get("eps") == 0.2 else row for row in rows]
     text = fast.start_matters(replace(single, rows=tuple(rows)))
     assert "At radius 0.2, both accuracies are 0.0" in text and "told apart" not in text
-
-
-def test_the_numbers_that_records_lack_are_those_of_the_study() -> None:
-    """The images that are attacked after each epoch, and the PGD steps in training."""
-    assert {key: own.followed for key, own in fast_study.SETTINGS.items()} == fast.FOLLOWED
-    assert {key: own.inner for key, own in fast_study.SETTINGS.items()} == fast.INNER
 
 
 # The ideas.

@@ -75,7 +75,6 @@ def test_names_are_those_of_the_studies() -> None:
     """A transformation or sigma without a name would be left out."""
     assert tuple(transformations.FRONTS) == transformations_study.FRONTS
     assert tuple(transformations.UNAWARE) == transformations_study.UNAWARE
-    assert transformations.EPS / 255 == transformations_study.EPS
     assert certified.RADII == certified_study.RADII
     assert certified.LAST == certified_study.PRINTED
     assert set(certified.LOOKS) == set(certified_study.SIGMAS)

@@ -10,6 +10,7 @@ from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, settings, values
 from robustbook.chapters.wording import listed
 from robustbook.ledger import Record
+from robustbook.studies.deep_defense.sizes import LOOKED
 
 from . import names
 
@@ -21,10 +22,6 @@ QUANTITIES = (
 """For each quantity three texts: its name in the stored results, the title of its panel, and the
 label of its axis.
 """
-
-
-TESTED = {"mlp": 10_000, "lenet": 2000, "convnet": 1000, "nin": 1000}
-"""For each network, the number of test images after each epoch in the book's results."""
 
 
 def answer(records: Sequence[Record]) -> str:
@@ -94,7 +91,7 @@ def tested(records: Sequence[Record]) -> str:
         step = "after each epoch" if marks[0] == 1 else f"after every {marks[0]} epochs"
         count = len(values(record, "rho2", network=network, method="reference"))
         parts.append(
-            f"{names.title(record, network)}: {count} seeds, {TESTED[network]:,} test images, "
+            f"{names.title(record, network)}: {count} seeds, {LOOKED[network]:,} test images, "
             f"{step} ({marks[-1]} epochs)"
         )
     return f"The networks in the figure are evaluated as follows. {'; '.join(parts)}."

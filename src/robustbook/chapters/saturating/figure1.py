@@ -14,25 +14,13 @@ from robustbook.chapters.published import Version, array, values
 from robustbook.chapters.wording import minus, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+from robustbook.studies.saturating.sizes import ANNEALS, EPOCH, EPOCHS, LONGEST
 
 from .names import COMPARED, IN_SENTENCES, MLPS
 
 PANELS = {"sigmoid-mlp": "A  Sigmoid MLP", "relu-mlp": "B  ReLU MLP"}
 LAYERS = (1, 2, 3)
 MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
-EPOCHS = {
-    "quick": {
-        "sigmoid-mlp": {"vanilla": 5, "vanilla, longer": 18, "saturated": 18},
-        "relu-mlp": {"vanilla": 5, "vanilla, longer": 11, "saturated": 11},
-    },
-    "paper": {
-        "sigmoid-mlp": {"vanilla": 10, "vanilla, longer": 100, "saturated": 1745},
-        "relu-mlp": {"vanilla": 10, "vanilla, longer": 404, "saturated": 404},
-    },
-}
-"""For each profile (size of the experiment), the numbers of training epochs, which equal the
-study's settings.
-"""
 
 
 def answer(record: Record) -> str:
@@ -151,13 +139,14 @@ def layers(record: Record) -> Table:
 
 def epochs(record: Record) -> str:
     """Return a sentence with the number of training epochs of each network."""
-    trained = EPOCHS[record.profile]
-    parts = (
-        f"{title} {trained[network]['vanilla']} (vanilla), "
-        f"{trained[network]['vanilla, longer']} (vanilla, longer), "
-        f"{trained[network]['saturated']} (saturated)"
-        for network, title in MLPS.items()
-    )
+    parts = []
+    for network, title in MLPS.items():
+        plain, _, rises, every = ANNEALS[record.profile][network]
+        saturated = round((plain + rises * every) / EPOCH[record.profile])
+        parts.append(
+            f"{title} {EPOCHS[record.profile]} (vanilla), {min(saturated, LONGEST[network])} "
+            f"(vanilla, longer), {saturated} (saturated)"
+        )
     return f"The networks were trained for these numbers of epochs: {'; '.join(parts)}."
 
 

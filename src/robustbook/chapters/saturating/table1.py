@@ -28,6 +28,7 @@ from robustbook.chapters.wording import beside, from_to, listed, minus, spread, 
 from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+from robustbook.studies.saturating.sizes import ANNEALS
 
 from .names import (
     COMPARED,
@@ -71,10 +72,6 @@ GRADIENTS = {
     "probabilities": "clipped probabilities",
 }
 LENGTH = "optimiser steps per step of lambda"
-ANNEAL = {"quick": 2, "paper": 937}
-"""For each profile, the number of optimiser steps between two increases of lambda when the networks
-of Table 1 are trained.
-"""
 EVIDENCE = {
     "one_step": "float32, clipped",
     "random_signs": "signs, clipped",
@@ -352,8 +349,9 @@ def anneal(record: Record, tried: Record) -> Figure:
             of.setdefault(int(row.setting["how"]), []).append(row.value)
     if tried.profile == record.profile:
         ours = accuracies(record)["sigmoid-mlp"]["saturated"]
+        *_, every = ANNEALS[record.profile]["sigmoid-mlp"]
         for reading, label in GRADIENTS.items():
-            curves[label].setdefault(ANNEAL[record.profile], []).extend(ours[reading])
+            curves[label].setdefault(every, []).extend(ours[reading])
     level = printed(fgsm_target("sigmoid-mlp", "saturated"))
     assert level is not None
     return figures.anneal(curves, printed=level, x_label=LENGTH)

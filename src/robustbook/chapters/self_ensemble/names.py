@@ -9,20 +9,10 @@ from robustbook.chapters.published import images_of, records_of, values, without
 from robustbook.chapters.wording import listed, seeds_in_words
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
+from robustbook.studies.self_ensemble.sizes import EPOCHS, STEPS
 
 THEIR_EPOCHS = 200
 """The epochs of training in the authors' released code. Adversarial retraining takes 300 epochs."""
-EPOCHS: Mapping[tuple[str, str], int] = {
-    ("quick", "vgg16"): 4,
-    ("quick", "resnext"): 4,
-    ("reduced", "vgg16"): 6,
-    ("reduced", "resnext"): 8,
-    ("paper", "vgg16"): 24,
-    ("paper", "resnext"): 24,
-    ("paper", "model-a"): 24,
-}
-"""The epochs of our training, for each profile and network."""
-
 DEFENSES: Mapping[str, str] = {
     "rse": "RSE",
     "adv": "Adv. retraining",
@@ -44,9 +34,6 @@ noise; inside the network the standard deviation is always 0.1.
 
 NETWORKS: Mapping[str, str] = {"model-a": "Model A", "vgg16": "VGG16", "resnext": "ResNeXt"}
 """The networks, in the order of the columns of Figure 6."""
-
-STEPS, QUICK_STEPS = 300, 30
-"""The steps of the paper's attack: in all profiles but ``quick``, and in profile ``quick``."""
 
 PLACE_LOOKS: Mapping[str, Look] = {
     "rse": LOOKS["rse"],
@@ -159,7 +146,7 @@ def steps(record: Record) -> int:
     """Return how many steps the paper's attack takes in the record's profile (size of the
     experiment).
     """
-    return QUICK_STEPS if record.profile == "quick" else STEPS
+    return STEPS[record.profile]
 
 
 def epochs(record: Record, network: str) -> int:

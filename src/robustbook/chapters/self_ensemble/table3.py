@@ -22,6 +22,7 @@ from robustbook.chapters.wording import badge, beside, listed, ranges, spread
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import binomial_tail
+from robustbook.studies.self_ensemble.sizes import TARGETED_STEPS
 
 from . import names
 from .names import DEFENSES
@@ -134,12 +135,12 @@ def ran(record: Record) -> str:
     steps of the shown results.
     """
     network = main_network(record)
-    steps = STEPS if record.profile != "quick" else QUICK_STEPS
     image = "a ship" if comparable(record) else "a digit on a photograph"
     seeds = max(len(record.seeds), 1)
     return (
         f"In the stored results, one image ({image}) is attacked on a {_plain(record, network)} in "
-        f"{steps:,} steps, with {'one seed' if seeds == 1 else f'{seeds} seeds'}. "
+        f"{TARGETED_STEPS[record.profile]:,} steps, with "
+        f"{'one seed' if seeds == 1 else f'{seeds} seeds'}. "
         f"{names.comparison(_defenses(record))}"
     )
 
@@ -149,8 +150,6 @@ def _plain(record: Record, network: str) -> str:
     return names.title(record, network).partition(",")[0]
 
 
-STEPS, QUICK_STEPS = 1000, 40
-"""The steps of the attack: in all profiles but ``quick``, and in profile ``quick``."""
 _ENDS = ("rse", "none")
 
 

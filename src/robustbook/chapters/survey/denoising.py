@@ -3,7 +3,6 @@ networks with different denoising blocks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from math import hypot
 from statistics import fmean
@@ -37,6 +36,7 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, Table
 from robustbook.ledger import Record, difference_interval
 from robustbook.ledger.intervals import share_difference
+from robustbook.studies.survey.sizes import DENOISING
 
 FILTERS: Mapping[str, str] = {
     "mean": "mean 3 x 3",
@@ -75,29 +75,6 @@ does.
 """
 Interval = tuple[float, float, float]
 """A difference of two accuracies, and the two ends of its confidence interval."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """The size of the networks and of their training for one profile (size of the experiment). A
-    test checks that the study uses the same numbers.
-
-    ``narrow``: the number by which the channel counts of ResNet-18 are divided.
-    ``images``: the number of training images, or None for all images.
-    ``steps``, ``batch``: the number of training steps, and the number of images in a step.
-    """
-
-    narrow: int
-    images: int | None
-    steps: int
-    batch: int
-
-
-TRAININGS: Mapping[str, Training] = {
-    "quick": Training(8, None, 16, 32),
-    "reduced": Training(8, 10_000, 312, 64),
-    "paper": Training(1, None, 11_700, 128),
-}
 
 
 def network(record: Record) -> str:
@@ -225,7 +202,7 @@ def compared(record: Record) -> str:
         if len(shown) == 1
         else f"{found[0]:.1f} to {found[-1]:.1f} % with the {len(shown)} filters"
     )
-    few = TRAININGS[record.profile].images
+    few = DENOISING[record.profile].images
     size = "" if few is None else f"{few:,} training images; "
     return (
         f"{_ranking(record, shown)} For {network(record)} "
@@ -286,7 +263,7 @@ def size_in_words(record: Record) -> str:
     """Return sentences that state the size of the networks, of their training and of their test.
     The last sentence states the accuracy of the network without blocks on clean images.
     """
-    own = TRAININGS[record.profile]
+    own = DENOISING[record.profile]
     images = "all images" if own.images is None else f"the first {own.images:,} training images"
     width = "the width" if own.narrow == 1 else f"1/{own.narrow} of the channels"
     passes = (

@@ -30,6 +30,7 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, Curve, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
+from robustbook.studies.survey.sizes import FOLLOWED, INNER
 
 METHODS: Mapping[str, tuple[str, str]] = {
     "fgsm": ("FGSM", "adv"),
@@ -68,26 +69,6 @@ ATTACKS = {
     "autoattack": "AutoAttack",
     "worst": "worst of all attacks",
 }
-FOLLOWED: Mapping[tuple[str, str], int] = {
-    ("quick", "mnist"): 50,
-    ("reduced", "mnist"): 200,
-    ("reduced", "cifar10"): 200,
-    ("paper", "mnist"): 500,
-    ("paper", "cifar10"): 200,
-}
-"""The number of test images that are attacked after each epoch, by profile and data set. The record
-does not contain this number; a test compares it with the study.
-"""
-INNER: Mapping[tuple[str, str], int] = {
-    ("quick", "mnist"): 3,
-    ("reduced", "mnist"): 5,
-    ("reduced", "cifar10"): 7,
-    ("paper", "mnist"): 10,
-    ("paper", "cifar10"): 7,
-}
-"""The number of PGD steps in a training step, by profile and data set; a test compares it with the
-study.
-"""
 FALL = 20.0
 """By how many percentage points the accuracy under PGD must fall from its highest value to count as
 catastrophic overfitting. The binomial error of an accuracy on 200 images is at most 7 points.

@@ -19,6 +19,7 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import from_to, listed
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
+from robustbook.studies.survey.sizes import RADIUS
 
 from . import (
     certified,
@@ -312,19 +313,19 @@ def on_transformations() -> str:
     weak = kept()["jpeg"].weak
     alone = transformations.accuracy(record, "jpeg", "pgd")
     near = mean(record, "median distance", attack="deepfool")
-    far = mean(record, "median distance", attack="pgd", eps=transformations.EPS)
+    far = mean(record, "median distance", attack="pgd", eps=RADIUS)
     needs = "needs no" if alone < transformations.BROKEN else "needs"
     helps = [
         f"{eps:g}/255 ({blind:.1f} against {through:.1f} %)"
         for eps, blind, through in transformations.clearly_stronger(record).get("jpeg", [])
-        if eps < transformations.EPS
+        if eps < RADIUS
     ]
     return (
-        f"At radius {transformations.EPS}/255, PGD {needs} knowledge of JPEG: if it attacks our "
+        f"At radius {RADIUS}/255, PGD {needs} knowledge of JPEG: if it attacks our "
         f"network without JPEG, the accuracy with JPEG is {alone:.1f} %. "
         f"{f'Knowledge helps at {listed(helps)}. ' if helps else ''}After DeepFool's attack the "
         f"accuracy is {weak:.0f} %, but the median l2 norm of DeepFool's perturbations is "
-        f"{near:.2f}, and of PGD's {far:.2f} at {transformations.EPS}/255."
+        f"{near:.2f}, and of PGD's {far:.2f} at {RADIUS}/255."
     )
 
 

@@ -28,6 +28,7 @@ from robustbook.chapters.wording import beside, listed, ranges, spread, spread_o
 from robustbook.figures import LOOKS, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ, sampling_error
+from robustbook.studies.survey.sizes import SURFACES
 
 TARGETS = "survey/mosbach-mnist"
 SHORT = "-short"
@@ -71,10 +72,6 @@ ROUGHER = 1.1
 """The ratio of roughness above which a loss surface counts as rougher."""
 MASKED = ("clp", "lsq", "plain-alp")
 """The methods whose loss surfaces, according to the claim `BUMPY`, are rougher than after 100 % AT.
-"""
-SURFACES: Mapping[str, int] = {"quick": 4, "reduced": 20, "paper": 20}
-"""The number of test images for which a loss surface is computed, by profile. The record does not
-contain this number; a test compares it with the study.
 """
 START = "one start"
 BASELINE_STEPS = 40

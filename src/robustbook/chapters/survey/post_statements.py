@@ -15,6 +15,7 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import from_to
 from robustbook.figures import Table, table
 from robustbook.ledger.intervals import clearly_above, clearly_differ
+from robustbook.studies.survey.sizes import DEEP_EPOCHS, POOLED_EPOCHS
 
 from . import denoising, pairing, post, szegedy, transformations
 
@@ -42,7 +43,7 @@ def first_training() -> Found:
     record = record_of("survey/szegedy")
     pooled = mean(record, "test error with a pool")
     without = mean(record, "test error", network=szegedy.MAIN)
-    with_pool, plain = szegedy.POOL_EPOCHS[record.profile]
+    with_pool, plain = POOLED_EPOCHS[record.profile], DEEP_EPOCHS[record.profile]
     return "holds", (
         "They trained on clean images and a pool of adversarial images. Our test error is "
         f"{pooled:.1f} % with a pool ({with_pool} epochs) and {without:.1f} % without ({plain} "

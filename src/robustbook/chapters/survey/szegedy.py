@@ -26,6 +26,7 @@ from robustbook.chapters.wording import beside, from_to, listed, ranges, spread
 from robustbook.figures import Picture, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_differ
+from robustbook.studies.survey.sizes import DEEP_EPOCHS, POOLED_EPOCHS
 
 TABLE_1, TABLE_2 = "survey/szegedy-table-1", "survey/szegedy-table-2"
 HALVES = "survey/szegedy-tables-3-4"
@@ -61,10 +62,6 @@ HALF_SOURCES: Mapping[str, tuple[str, str]] = {
 }
 MAIN = "fc100-100-10"
 _LARGEST_DECAY = "fc10-1"
-POOL_EPOCHS: Mapping[str, tuple[int, int]] = {"quick": (8, 8), "paper": (15, 30)}
-"""The number of epochs of training with a pool of adversarial images, and without, by profile. The
-record does not contain these numbers; a test compares them with the study.
-"""
 JUDGED: Mapping[str, str] = {
     "distortions": "/distortion$",
     "errors of other networks": r"/szegedy-table-2/(?!gaussian)(.+)-on-(?!\1/)",
@@ -461,7 +458,7 @@ def pool(record: Record) -> str:
         mean(record, "test error with a pool"),
     )
     there = printed("survey/szegedy/adversarial-pool/test-error")
-    with_pool, alone = POOL_EPOCHS[record.profile]
+    with_pool, alone = POOLED_EPOCHS[record.profile], DEEP_EPOCHS[record.profile]
     told = f"So in our run the pool {'lowers' if pooled < without else 'does not lower'} it."
     if with_pool != alone:
         told = (

@@ -14,6 +14,7 @@ from robustbook.chapters.wording import listed, ranges, seeds_in_words, spread, 
 from robustbook.figures import LOOKS, Look, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
+from robustbook.studies.survey.sizes import RADIUS
 
 FRONTS: Mapping[str, str] = {
     "none": "no transformation",
@@ -30,10 +31,6 @@ UNAWARE: Mapping[str, str] = {
     "pgd": "PGD",
 }
 AWARE = "pgd aware"
-EPS = 8
-"""The largest l-infinity radius of FGSM and PGD, in units of 1/255; a test compares it with the
-study.
-"""
 BROKEN = 10.0
 """The accuracy in percent below which a defense counts as broken. It is the accuracy of random
 guessing. An attack that leaves at least twice this accuracy counts as too weak.
@@ -213,9 +210,10 @@ def pgd_in_words(record: Record) -> str:
     )
     return (
         f"We test {network(record)} with {images(record)} ({seeds_in_words(len(record.seeds))}). "
-        f"Under PGD with radius {EPS}/255 on the network alone, the accuracy is {alone[0]:.1f} % "
-        f"with random resizing and {alone[1]:.1f} % with JPEG. Under PGD through random resizing, "
-        f"it is {through} in each step, and through JPEG {aware(record, 'jpeg', 1):.1f} %. {last}"
+        f"Under PGD with radius {RADIUS}/255 on the network alone, the accuracy is "
+        f"{alone[0]:.1f} % with random resizing and {alone[1]:.1f} % with JPEG. Under PGD through "
+        f"random resizing, it is {through} in each step, and through JPEG "
+        f"{aware(record, 'jpeg', 1):.1f} %. {last}"
     )
 
 
@@ -247,7 +245,7 @@ def aware(record: Record, front: str, averaged: int) -> float:
 
 
 def found(
-    record: Record, front: str, attack: str, averaged: int = 1, eps: int = EPS
+    record: Record, front: str, attack: str, averaged: int = 1, eps: int = RADIUS
 ) -> list[float]:
     """Return the accuracies of all seeds with a transformation in front of the network. FGSM and
     PGD have the radius eps / 255.

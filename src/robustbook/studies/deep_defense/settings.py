@@ -24,6 +24,7 @@ from robustbook.training import Recipe
 
 from .methods import Method
 from .networks import Model, Networks, fine_tune, reference
+from .sizes import LOOKED
 
 PAPER = "deep_defense"
 NAMES: Mapping[Networks, str] = {
@@ -191,7 +192,7 @@ def _gray(network: Networks, profile: str) -> Setting:
         eps=25.5,  # a tenth of the range of grey levels; the paper does not state eps
         beta=1e-4,
         test=10_000,
-        looked=10_000 if mlp else 2000,
+        looked=LOOKED[network],
         seeds=5 if mlp else 3,
     )
 
@@ -233,7 +234,7 @@ def _coloured(network: Networks, profile: str) -> Setting:
         eps=2.0,
         beta=3e-4,
         test=2000 if profile == "reduced" else 10_000,
-        looked=1000,
+        looked=LOOKED[network],
         seeds=3,
     )
 

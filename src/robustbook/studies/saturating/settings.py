@@ -14,6 +14,7 @@ from robustbook.networks import Name
 from robustbook.training import Recipe
 
 from .networks import Anneal, Method, Training
+from .sizes import ANNEALS, EPOCH, EPOCHS, LONGEST
 
 MLPS: tuple[Name, ...] = ("sigmoid-mlp", "relu-mlp")
 NETWORKS: tuple[Name, ...] = (*MLPS, "cnn")
@@ -25,20 +26,17 @@ MAIN = "float32"
 Networks = dict[tuple[str, Method], Training]
 
 BATCH = {"quick": 32, "paper": 64}  # batch size of the fully connected networks
-EPOCH = {"quick": 43, "paper": 937}  # optimiser steps per epoch of the fully connected networks
 TEST = {"quick": 400, "paper": 10_000}  # number of test images
 CONTROLS = {"quick": 40, "paper": 10_000}
 
 
 def mlps(profile: str) -> Networks:
     """Return the training settings of the six fully connected networks."""
-    epoch, batch, paper = EPOCH[profile], BATCH[profile], profile == "paper"
+    batch, paper = BATCH[profile], profile == "paper"
     data, width = "mnist" if paper else "digits", 200
     lr = 1e-3 if paper else 3e-3
-    usual = Recipe((10 if paper else 5) * epoch, batch, lr)
-    # Section 4: lambda rises to 1.74 by 0.001 (sigmoid), and to 3.99e-8 by 1e-10 (ReLU).
-    sigmoid = Anneal(5 * epoch, 0.001, 1740, epoch) if paper else Anneal(60, 0.005, 348, 2)
-    relu = Anneal(5 * epoch, 1e-10, 399, epoch) if paper else Anneal(60, 3.99e-10, 100, 4)
+    usual = Recipe(EPOCHS[profile] * EPOCH[profile], batch, lr)
+    sigmoid, relu = (Anneal(*ANNEALS[profile][name]) for name in MLPS)
     networks: Networks = {}
     for name in MLPS:
         vanilla = Training(data, name, width, "xavier", "vanilla", usual)
@@ -107,10 +105,6 @@ def saturated_relu(profile: str, scale: float) -> Training:
     every = 10 if profile == "paper" else 1
     anneal = replace(base.anneal, rise=base.anneal.rise * scale, every=every)
     return replace(base, anneal=anneal, recipe=replace(base.recipe, steps=anneal.steps))
-
-
-# The numbers of epochs of the longest vanilla trainings in `table_1_search`.
-LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}
 
 
 def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:

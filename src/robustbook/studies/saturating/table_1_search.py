@@ -25,7 +25,8 @@ from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
 from .networks import Anneal, Training, evaluate, inspect, train
-from .settings import CONTROLS, EPOCH, MAIN, cnns, mlps, readings, saturated_relu, saturated_sigmoid
+from .settings import CONTROLS, MAIN, cnns, mlps, readings, saturated_relu, saturated_sigmoid
+from .sizes import EPOCH, LONGEST
 
 PAPER, ITEM = "saturating", "table-1-search"
 SHOWN = (MAIN, "float64", "flushed", "probabilities", "signs", "pgd softened")
@@ -71,7 +72,7 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
     for scale in (1e1, 1e2, 1e3) if paper else (1e2,):
         found["CNN, lambda times", f"{scale:g}"] = cnn(profile, scale=scale)
     found["CNN, length times", "3"] = cnn(profile, times=3)
-    for name, longest in (("sigmoid-mlp", 100), ("relu-mlp", 404)):
+    for name, longest in LONGEST.items():
         vanilla = mlps(profile)[name, "vanilla"]
         for epochs in (1, 5, 20, longest) if paper else (1, 5):
             recipe = replace(vanilla.recipe, steps=epochs * EPOCH[profile])

@@ -31,6 +31,7 @@ from robustbook.studies.parameters import AS_TUPLE, STRICT
 from robustbook.training import Augmentation, Recipe
 
 from .networks import Defense, Model, Networks, Noise, distil, retrain, train
+from .sizes import EPOCHS, STEPS
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
@@ -130,7 +131,7 @@ class Setting:
     recipe: Recipe
     images: int
     piece: int
-    steps: int = 300
+    steps: int = STEPS["paper"]
     cs: tuple[float, ...] = CS
     defenses: tuple[Names, ...] = DEFENSES
     noise: Noise | None = None
@@ -208,7 +209,7 @@ def _recipe(images: int, epochs: int, batch: int, lr: float) -> Recipe:
     )
 
 
-def _scenes(network: Networks, epochs: int) -> Setting:
+def _scenes(network: Networks) -> Setting:
     """Return the settings of a network with an eighth of its usual channels for the image set
     "scenes".
 
@@ -217,7 +218,7 @@ def _scenes(network: Networks, epochs: int) -> Setting:
     SGD would need more steps. The images show digits, so they are not mirrored in training.
     """
     recipe = Recipe(
-        epochs * (2794 // 32),
+        EPOCHS["quick", network] * (2794 // 32),
         32,
         2e-3,
         schedule="linear",
@@ -230,7 +231,7 @@ def _scenes(network: Networks, epochs: int) -> Setting:
         recipe,
         images=12,
         piece=12,
-        steps=30,
+        steps=STEPS["quick"],
         cs=(0.01, 0.1, 1.0, 10.0),
         defenses=("rse", "none"),
         noise=Noise(0.2, 0.05, "code" if network == "vgg16" else "paper"),
@@ -239,11 +240,11 @@ def _scenes(network: Networks, epochs: int) -> Setting:
 
 
 _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
-    "quick": {"vgg16": _scenes("vgg16", 4), "resnext": _scenes("resnext", 4)},
+    "quick": {"vgg16": _scenes("vgg16"), "resnext": _scenes("resnext")},
     "reduced": {
         "vgg16": Setting(
             Model("cifar10", "vgg16", 8),
-            _recipe(50_000, 6, 125, 0.1),
+            _recipe(50_000, EPOCHS["reduced", "vgg16"], 125, 0.1),
             images=200,
             piece=200,
             cs=EIGHT_CS,
@@ -252,7 +253,7 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
         ),
         "resnext": Setting(
             Model("cifar10", "resnext", 8, 20_000),
-            _recipe(20_000, 8, 125, 0.1),
+            _recipe(20_000, EPOCHS["reduced", "resnext"], 125, 0.1),
             images=100,
             piece=100,
             cs=EIGHT_CS,
@@ -262,20 +263,20 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
     "paper": {
         "vgg16": Setting(
             Model("cifar10", "vgg16"),
-            replace(_recipe(50_000, 24, 500, 0.3), precision="bfloat16"),
+            replace(_recipe(50_000, EPOCHS["paper", "vgg16"], 500, 0.3), precision="bfloat16"),
             images=1600,
             piece=400,
             levels=LEVELS,
         ),
         "resnext": Setting(
             Model("cifar10", "resnext"),
-            replace(_recipe(50_000, 24, 500, 0.3), precision="bfloat16"),
+            replace(_recipe(50_000, EPOCHS["paper", "resnext"], 500, 0.3), precision="bfloat16"),
             images=1600,
             piece=200,
         ),
         "model-a": Setting(
             Model("stl10", "model-a"),
-            _recipe(5000, 24, 64, 0.1),
+            _recipe(5000, EPOCHS["paper", "model-a"], 64, 0.1),
             images=200,
             few=100,
             piece=50,

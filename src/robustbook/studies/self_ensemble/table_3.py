@@ -23,12 +23,11 @@ from robustbook.studies.parameters import STRICT
 from . import settings
 from .networks import Networks
 from .settings import DEFENSES, PAPER, TARGETS
+from .sizes import TARGETED_STEPS
 from .targeted import targeted
 
 ITEM = "table-3"
 IMAGE, C = 1, 100.0
-STEPS = {"quick": 40}
-"""The number of steps of the attack with profile quick; all other profiles use 1,000 steps."""
 TABLE: Mapping[str, tuple[Networks, ...]] = {
     "quick": ("vgg16",),
     "reduced": ("resnext",),
@@ -55,7 +54,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
             setting.network(defense, seed),
             C,
             IMAGE,
-            STEPS.get(p.profile, 1000),
+            TARGETED_STEPS[p.profile],
             setting.draws(defense),
         )
         for network, setting in p.chosen().items()

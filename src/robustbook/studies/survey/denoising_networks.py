@@ -26,6 +26,7 @@ from robustbook.training import Augmentation, Recipe
 
 from .attack import evaluated
 from .networks import PLAIN, Blocks, Defense, Model, pgd_training, train
+from .sizes import DENOISING
 
 EPS = 8 / 255
 VARIANTS: Mapping[str, Blocks | None] = {
@@ -112,13 +113,19 @@ AUTO = Attack("autoattack", EPS, steps=100, queries=5000)
 STAGES = ("stage1", "stage2", "stage3", "stage4")
 
 
-def _recipe(steps: int, batch: int, augmentation: Augmentation | None = None) -> Recipe:
+def _model(data: str, profile: str) -> Model:
+    own = DENOISING[profile]
+    return Model(data, "resnet18", own.narrow, own.images)
+
+
+def _recipe(profile: str, augmentation: Augmentation | None = None) -> Recipe:
     """Return a training recipe: SGD with momentum, and a learning rate that rises to 0.1 and then
     falls to 0.
     """
+    own = DENOISING[profile]
     return Recipe(
-        steps,
-        batch,
+        own.steps,
+        own.batch,
         0.1,
         "sgd",
         momentum=0.9,
@@ -132,9 +139,9 @@ def _recipe(steps: int, batch: int, augmentation: Augmentation | None = None) ->
 
 SETTINGS: Mapping[str, Setting] = {
     "quick": Setting(
-        Model("scenes", "resnet18", 8),
+        _model("scenes", "quick"),
         pgd_training(EPS / 4, 1, EPS / 4),
-        _recipe(16, 32),
+        _recipe("quick"),
         STAGES[2:],
         16,
         8,
@@ -145,9 +152,9 @@ SETTINGS: Mapping[str, Setting] = {
         EPS / 4,
     ),
     "reduced": Setting(
-        Model("cifar10", "resnet18", 8, 10_000),
+        _model("cifar10", "reduced"),
         pgd_training(EPS, 1, 10 / 255),
-        _recipe(312, 64),
+        _recipe("reduced"),
         STAGES[1:],
         400,
         100,
@@ -155,9 +162,9 @@ SETTINGS: Mapping[str, Setting] = {
         AUTO,
     ),
     "paper": Setting(
-        Model("cifar10", "resnet18"),
+        _model("cifar10", "paper"),
         pgd_training(EPS, 10, 2 / 255),
-        _recipe(30 * 390, 128, Augmentation(mirror=True, padding=4)),
+        _recipe("paper", Augmentation(mirror=True, padding=4)),
         STAGES,
         10_000,
         1000,

@@ -42,6 +42,7 @@ from . import settings
 from .attack import attacked, fixed, worst
 from .networks import Defense, Model, built, objective, share_of_radius
 from .settings import PAPER
+from .sizes import FOLLOWED, INNER
 
 ITEM = "fast"
 Sets = Literal["mnist", "cifar10"]
@@ -114,8 +115,8 @@ class Setting:
     followed: int
     images: int
     strong: int
+    inner: int
     unit: float = 1.0
-    inner: int = 10
     rise: float = 0.0
     restarts: int = 10
     queries: int = 5000
@@ -157,10 +158,10 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         (0.1,),
         0.1,
         0.01,
-        50,
+        FOLLOWED["quick", "mnist"],
         100,
         30,
-        inner=3,
+        inner=INNER["quick", "mnist"],
         restarts=2,
         queries=100,
         auto_steps=5,
@@ -172,10 +173,10 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         (0.1, 0.2, 0.3, 0.4),
         0.3,
         0.01,
-        200,
+        FOLLOWED["reduced", "mnist"],
         500,
         200,
-        inner=5,
+        inner=INNER["reduced", "mnist"],
         rise=0.4,
         left_out=(),
         restarts=5,
@@ -187,9 +188,10 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         (0.1, 0.2, 0.3, 0.4),
         0.3,
         0.01,
-        500,
+        FOLLOWED["paper", "mnist"],
         2000,
         1000,
+        inner=INNER["paper", "mnist"],
         rise=0.4,
     ),
     ("reduced", "cifar10"): Setting(
@@ -198,11 +200,11 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         (8.0, 16.0),
         8.0,
         2 / 255,
-        200,
+        FOLLOWED["reduced", "cifar10"],
         500,
         200,
         unit=1 / 255,
-        inner=7,
+        inner=INNER["reduced", "cifar10"],
         restarts=5,
         queries=1000,
         clip_start=True,
@@ -216,11 +218,11 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         (8.0, 16.0),
         8.0,
         2 / 255,
-        200,
+        FOLLOWED["paper", "cifar10"],
         10_000,
         10_000,
         unit=1 / 255,
-        inner=7,
+        inner=INNER["paper", "cifar10"],
         clip_start=True,
         statistics="batch",
         long=_cifar10(30),

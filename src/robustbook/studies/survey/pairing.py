@@ -41,6 +41,7 @@ from . import settings
 from .attack import attacked, evaluated, losses, worst
 from .networks import Defense, Model, train
 from .settings import PAPER
+from .sizes import SURFACES
 
 ITEM = "pairing"
 WEIGHTS: Mapping[str, Weights] = {
@@ -152,7 +153,7 @@ class Setting:
     middle: bool = False
     heat: tuple[tuple[int, ...], tuple[float, ...], int] = ((), (), 0)
     starts: int = 0
-    surfaces: int = 20
+    surfaces: int = SURFACES["paper"]
     side: int = 21
     statistics: str = "running"
     noise: float = 0.5
@@ -237,7 +238,7 @@ _QUICK = Setting(
     queries=100,
     heat=((5, 20), (0.01, 0.05), 20),
     starts=5,
-    surfaces=4,
+    surfaces=SURFACES["quick"],
     side=9,
     noise=0.2,
 )
@@ -304,6 +305,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
             long=100,
             restarts=3,
             queries=500,
+            surfaces=SURFACES["reduced"],
         )
     },
     "paper": {"mnist": _MNIST, "cifar10": _CIFAR, "resnet18": _INDEPENDENT},

@@ -24,6 +24,7 @@ from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 from robustbook.studies import parameters
 from robustbook.studies.rows import share_row
+from robustbook.studies.survey.sizes import DEEP_EPOCHS, POOLED_EPOCHS
 from robustbook.studies.survey.szegedy_networks import (
     Classifier,
     attacked,
@@ -96,11 +97,11 @@ SETTINGS: Mapping[str, Setting] = {
     "quick": Setting(
         "digits",
         _recipe(1397, 8, 50, 1e-2),
-        _recipe(1397, 8, 50, 1e-2),
+        _recipe(1397, DEEP_EPOCHS["quick"], 50, 1e-2),
         _recipe(1397, 6, 50, 3e-3),
         _recipe(1397, 8, 50, 1e-2),
         _recipe(698, 8, 25, 1e-2),
-        _recipe(1397, 8, 50, 1e-2),
+        _recipe(1397, POOLED_EPOCHS["quick"], 50, 1e-2),
         images=20,
         searches=4,
         pool=200,
@@ -109,11 +110,11 @@ SETTINGS: Mapping[str, Setting] = {
     "paper": Setting(
         "mnist",
         _recipe(60_000, 20, 500, 5e-3),
-        _recipe(60_000, 30, 500, 5e-3),
+        _recipe(60_000, DEEP_EPOCHS["paper"], 500, 5e-3),
         _recipe(60_000, 15, 500, 2e-3),
         _recipe(60_000, 20, 500, 2e-2),
         _recipe(30_000, 15, 250, 5e-3),
-        _recipe(60_000, 15, 500, 5e-3),
+        _recipe(60_000, POOLED_EPOCHS["paper"], 500, 5e-3),
         images=200,
         searches=10,
         pool=5000,

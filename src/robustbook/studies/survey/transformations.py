@@ -30,6 +30,7 @@ from . import settings
 from .attack import evaluated
 from .networks import PLAIN, Model, train
 from .settings import PAPER, cifar10_recipe
+from .sizes import RADIUS
 
 ITEM = "transformations"
 TARGETS = f"{PAPER}/transform-cifar"
@@ -39,7 +40,7 @@ FRONTS: tuple[Front, ...] = ("none", "8 bits", "resize-pad", "jpeg")
 UNAWARE: tuple[Unaware, ...] = ("clean", "fgsm", "deepfool", "pgd")
 QUALITY = 75
 """The JPEG quality, which is the default of libjpeg and the quality that Guo et al. 2018 use."""
-EPS = 8 / 255
+EPS = RADIUS / 255
 BOUNDED = ("fgsm", "pgd", "pgd aware")
 """The attacks that have a radius."""
 TARGET: Mapping[tuple[str, str], str] = {

@@ -1,0 +1,21 @@
+"""Define the lengths of trainings and attacks, by profile.
+
+The book's pages state these numbers too, so this module does not import torch.
+"""
+
+from collections.abc import Mapping
+
+EPOCHS: Mapping[tuple[str, str], int] = {
+    ("quick", "vgg16"): 4,
+    ("quick", "resnext"): 4,
+    ("reduced", "vgg16"): 6,
+    ("reduced", "resnext"): 8,
+    ("paper", "vgg16"): 24,
+    ("paper", "resnext"): 24,
+    ("paper", "model-a"): 24,
+}
+"""The number of training epochs, for each profile and network."""
+STEPS = {"quick": 30, "reduced": 300, "paper": 300}
+"""The number of steps of the paper's attack."""
+TARGETED_STEPS = {"quick": 40, "reduced": 1000, "paper": 1000}
+"""The number of steps of the targeted attack of Table 3."""
