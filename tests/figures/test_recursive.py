@@ -8,8 +8,8 @@ from robustbook.figures import Stage, recursive
 
 STAGES = [
     Stage("block1.4", "1 x 1 convolution", "transposed, no bias", "$W$", (192, 32, 32), 30_880),
-    Stage("pool", "2 x 2 maximum", "back to its place", "places", (192, 16, 16), 0),
-    Stage("fc", "10 units", "transpose, no bias", "$W$", (10,), 100),
+    Stage("pool", "2 x 2 maximum", "un-pool: to the maximum", "positions", (192, 16, 16), 0),
+    Stage("fc", "10 units", "transposed, no bias", "$W$", (10,), 100),
 ]
 
 
@@ -37,6 +37,6 @@ def test_each_layer_has_two_boxes_and_every_text_is_inside_its_own(times: int) -
                 assert box.y0 < extent.y0 and extent.y1 < box.y1, text.get_text()
     assert len(inside["block1.4: 1 x 1 convolution"]) == times
     assert inside["block1.4: 1 x 1 convolution"] == inside["192 x 32 x 32"]
-    assert len(inside["back to its place"]) == times and len(inside["3 x 32 x 32"]) == 1
-    kept = [text.get_text() for text in axes.texts if text.get_text() in ("$W$", "places")]
-    assert kept == ["$W$", "places", "$W$"] * times
+    assert len(inside["un-pool: to the maximum"]) == times and len(inside["3 x 32 x 32"]) == 1
+    kept = [text.get_text() for text in axes.texts if text.get_text() in ("$W$", "positions")]
+    assert kept == ["$W$", "positions", "$W$"] * times

@@ -115,3 +115,10 @@ def test_bad_arguments_are_refused():
         prediction_interval([])
     with pytest.raises(ValueError, match="images needs unit percent or fraction"):
         prediction_interval([1.0, 2.0], unit="ratio", images=10)
+
+
+def test_the_interval_of_a_size_ends_at_0() -> None:
+    """A size eps or a count below 0 does not exist; a ratio or a difference may be negative."""
+    runs = [0.2, 0.3, 0.1]
+    for unit, lowest in (("linf", 0.0), ("count", 0.0), ("ratio", -0.297)):
+        assert prediction_interval(runs, unit=unit)[0] == pytest.approx(lowest, abs=0.001)

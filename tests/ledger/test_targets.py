@@ -10,7 +10,10 @@ from robustbook.ledger import read_targets
 from robustbook.ledger.targets import COLUMNS
 
 FIXED = {
-    "deep-defense-targets.csv": "ac116b391179e7393fcade263679d85d",
+    # After the runs: accuracies that are 50 % by definition, an aim of the authors' post, and a
+    # statement that we cannot test get no verdict; a number of the DeepFool paper is compared with
+    # each of two networks, not with their mean; sizes eps have the unit linf. See the changelog.
+    "deep-defense-targets.csv": "15ceaadcc57773909c292ed50cd9c0f6",
     # The metric of the four rows cohen-theory/radius-cap/ was changed from "ratio" to "setting",
     # after the runs: we derived the printed number from the formula that our code computes, so the
     # rows count as settings and not as measured numbers. No verdict depends on the metric. Later,
@@ -66,7 +69,7 @@ def test_committed_targets_are_whole(book):
     """Rows that are lost, added or moved between papers would change all counts of the book."""
     targets = read_targets(book / "targets").values()
     counts = Counter(target.paper for target in targets)
-    assert counts == {"saturating": 145, "deep_defense": 199, "self_ensemble": 313, "survey": 525}
+    assert counts == {"saturating": 145, "deep_defense": 200, "self_ensemble": 313, "survey": 525}
     context = Counter(target.paper for target in targets if target.context)
     assert context == {"saturating": 3, "survey": 213}
 

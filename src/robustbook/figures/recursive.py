@@ -17,7 +17,7 @@ from matplotlib.patches import FancyBboxPatch
 from .style import BRIGHT, WIDTH, style
 
 ROW, BOX, EDGE = 0.34, 0.26, 0.62  # inches: distance of rows, height of a box, margins
-FORWARD, REVERSE, RIGHT = (0.1, 2.85), (3.4, 1.85), (5.55, 1.4)  # left edge and width
+FORWARD, REVERSE, RIGHT = (0.1, 2.85), (3.56, 1.74), (5.55, 1.4)  # left edge and width
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,9 @@ def prediction_interval(
     sample; for other values b = 0. The factor of b is 1.96, because b is not estimated from the n
     runs. If the paper used the same test images as we did, the interval is wider than necessary. If
     it used other images, and few of them, the interval is too narrow, because their choice adds its
-    own error. The interval of a share is clipped to its range, and that of a count to 0 and above.
-    With a single run, both ends are the value itself, because one run does not show how much runs
-    vary.
+    own error. The interval of a share is clipped to its range, and that of a count or an l-infinity
+    norm to 0 and above. With a single run, both ends are the value itself, because one run does not
+    show how much runs vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")
@@ -52,7 +52,7 @@ def prediction_interval(
     spread = variance(values) * (1 + 1 / n)
     if images is None:
         half = quantile(n - 1) * math.sqrt(spread)
-        return max(mean - half, 0.0) if unit == "count" else mean - half, mean + half
+        return max(mean - half, 0.0) if unit in ("count", "linf") else mean - half, mean + half
     error = binomial_error(mean, n, unit, images)
     half = math.hypot(quantile(n - 1) * math.sqrt(spread), error)
     return max(mean - half, 0.0), min(mean + half, FULL[unit])

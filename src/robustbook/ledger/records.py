@@ -35,7 +35,7 @@ class Row:
     """One measured number of a record.
 
     ``value``: a finite number in `unit`, which is percent (0..100), fraction (0..1), ratio, count,
-        l2 or none.
+        l2, linf or none.
     ``target``: the id of the paper's number with which this one is compared, or None.
     ``name``: what was measured, in words; it may be empty if ``target`` is given.
     ``seed``: the seed of the run; None if the measurement is not random, such as a number of

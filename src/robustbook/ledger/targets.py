@@ -26,7 +26,7 @@ COLUMNS = tuple(
     "id name paper item setting metric unit printed kind compare tolerance source note".split()
 )
 KINDS = ("printed", "derived", "claim", "none", "digitised")
-UNITS = ("percent", "fraction", "ratio", "count", "l2", "none")
+UNITS = ("percent", "fraction", "ratio", "count", "l2", "linf", "none")
 BOUNDS = ("equal", "at_most", "at_least")  # these need a number printed in the paper
 ORDERINGS = ("less_than", "greater_than")  # these need the id of a second target
 

@@ -18,7 +18,9 @@ def answer(record: Record) -> str:
     return (
         "By gradient descent on a loss that contains the size of this perturbation, because this "
         "size can be differentiated with respect to the weights. "
-        + of_page("deep_defense/figure-1", {"numbers of parameters, as in the released code": ""})
+        + of_page(
+            "deep_defense/figure-1", {"numbers of parameters (settings in the released code)": ""}
+        )
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, mean, record_of, settings, values
-from robustbook.chapters.wording import minus, seeds_in_words
+from robustbook.chapters.wording import listed, minus, seeds_in_words
 from robustbook.figures import Table
 from robustbook.ledger import Record
 
@@ -36,40 +36,54 @@ WORDS = {
 
 def answer(record: Record) -> str:
     """Return a sentence that states which single layer gives the largest increase in rho2 if the
-    regulariser may change only this layer. It states the increase in rho2 for the best and the
-    second-best layer, in per cent of the increase with all layers.
+    regulariser may change only this layer, in per cent of the increase with all layers, and whether
+    another layer increases rho2 at every c.
     """
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
-    (first, best), (second, _), *_ = found
+    (first, best), *_ = found
+    others = [
+        layer for layer in LAYERS if layer != best and min(changes(record, layer).values()) > 0
+    ]
+    more = listed(WORDS[layer] for layer in others) or "no other layer"
     badges = of_page("deep_defense/figure-4", {"order of the layers": ""})
     return (
         minus(
             f"{WORDS[best].capitalize()}: alone, it gives {first:.0f} % of the increase in "
-            f"$\\rho_2$ with all layers, and any other layer at most {second:.0f} %. "
+            f"$\\rho_2$ with all layers (mean over c, {seeds_in_words(len(record.seeds))}); {more} "
+            "gives a consistent increase. "
         )
         + badges
     )
 
 
-def others_in_words(record: Record) -> str:
-    """Return sentences that compare rho2 with that of the reference network, if the regulariser may
-    change only a convolution or only the last layer.
+def changes(record: Record, layer: str) -> dict[float, float]:
+    """Return for each c the change of rho2 compared with the reference network, if the regulariser
+    may change only this layer.
     """
     start = mean(record, "rho2", layer="reference")
+    return {c: mean(record, "rho2", layer=layer, c=c) - start for c in _cs(record)}
 
-    def changes(layer: str) -> dict[float, float]:
-        return {c: mean(record, "rho2", layer=layer, c=c) - start for c in _cs(record)}
 
-    furthest = max(abs(each) for name in ("conv1", "conv2") for each in changes(name).values())
-    last, whole, top = changes("fc2"), changes("all"), max(_cs(record))
+def others_in_words(record: Record) -> str:
+    """Return sentences that compare rho2 with that of the reference network, if the regulariser may
+    change only a convolution or only the last layer. They also state the share of each layer at the
+    largest c.
+    """
+    furthest = max(
+        abs(each) for name in ("conv1", "conv2") for each in changes(record, name).values()
+    )
+    last, whole, top = changes(record, "fc2"), changes(record, "all"), max(_cs(record))
     lower = sum(each < 0 for each in last.values())
-    return (
+    at_top = listed(
+        f"{layer} {100 * changes(record, layer)[top] / whole[top]:.0f} %" for layer in LAYERS
+    )
+    return minus(
         "If the regulariser changes only one of the convolutions, $\\rho_2$ differs from that of "
-        f"the reference network by at most {furthest:.3f}. At c = {top:g} the increase is "
-        f"{changes('conv2')[top]:.3f} with the second convolution alone and {whole[top]:.3f} with "
-        "all layers. If the regulariser changes only the last layer, $\\rho_2$ is lower than that "
-        f"of the reference network at {lower} of {len(last)} values of c, by at most "
-        f"{-min(last.values()):.3f}."
+        f"the reference network by at most {furthest:.3f}, upwards or downwards. If it changes "
+        f"only the last layer, $\\rho_2$ is lower than that of the reference network at {lower} of "
+        f"{len(last)} values of c, by at most {-min(last.values()):.3f}. So the means over c are "
+        f"small because positive and negative values cancel. At c = {top:g}, where the increase "
+        f"with all layers is only {whole[top]:.3f}, the shares are {at_top}."
     )
 
 
@@ -120,22 +134,37 @@ def masked(record: Record) -> str:
 
 
 def layers(record: Record) -> Figure:
-    """Draw accuracy against rho2, with a curve for each choice of the layer that the regulariser
-    may change. Each point of a curve belongs to one value of c.
+    """Draw two panels, rho2 and the accuracy against c, with a curve for each choice of the layer
+    that the regulariser may change. A dotted line marks the reference network.
     """
     cs = _cs(record)
-    curves = {
-        layer: figures.Curve(
-            [values(record, "rho2", layer=layer, c=c)[0] for c in cs],
-            [[values(record, "accuracy", layer=layer, c=c)[0] for c in cs]],
-            look,
-            tuple("" if layer.startswith("conv") else f"{c:g}" for c in cs),
+    panels = [
+        figures.Panel(
+            heading,
+            "c",
+            label,
+            {
+                layer: figures.Curve(
+                    cs,
+                    [list(seed) for seed in zip(*_each(record, name, layer), strict=True)],
+                    look,
+                )
+                for layer, look in LOOKS.items()
+            },
+            {"reference": mean(record, name, layer="reference")},
+            ticks=tuple(cs),
         )
-        for layer, look in LOOKS.items()
-    }
-    level = {"reference": values(record, "accuracy", layer="reference")[0]}
-    panel = figures.Panel(title(record, "lenet"), r"$\rho_2$", "accuracy (%)", curves, level)
-    return figures.lines([panel], columns=1, height=3.6)
+        for name, heading, label in (
+            ("rho2", rf"{title(record, 'lenet')}: $\rho_2$", r"$\rho_2$"),
+            ("accuracy", f"{title(record, 'lenet')}: accuracy", "accuracy (%)"),
+        )
+    ]
+    return figures.lines(panels, columns=1, height=2.9)
+
+
+def _each(record: Record, name: str, layer: str) -> list[list[float]]:
+    """Return the values of a quantity for each c, one number per seed."""
+    return [values(record, name, layer=layer, c=c) for c in _cs(record)]
 
 
 def layers_table(version: Version) -> Table:

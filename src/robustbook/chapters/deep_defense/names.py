@@ -17,6 +17,13 @@ METHODS: Mapping[str, str] = {
 """The methods in the rows of our Table 1, in their order."""
 
 TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet", "nin": "NIN"}
+IDS: Mapping[str, str] = {
+    "mlp": "mnist-mlp",
+    "lenet": "mnist-lenet",
+    "convnet": "cifar10-convnet",
+    "nin": "cifar10-nin",
+}
+"""The names of the networks in the ids of the paper's numbers."""
 NARROW = {"quick": ("lenet", "convnet", "nin"), "reduced": ("convnet", "nin")}
 """For each profile (a named size of the experiment), the networks that are narrower than the
 paper's.

@@ -8,22 +8,25 @@ from statistics import fmean
 from typing import Any
 
 from robustbook import ledger
-from robustbook.chapters.claims import COLUMNS, Finding, claims_table
+from robustbook.chapters.claims import COLUMNS, Finding, by_kind, claims_table
 from robustbook.chapters.published import (
+    benchmark,
     mean,
     printed,
     record_of,
     records_of,
     values,
 )
-from robustbook.chapters.wording import listed, minus, power
+from robustbook.chapters.wording import listed, minus, power, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from . import deepfool, figure2, figure3, figure4, names
+from .claims import in_short
 from .table1 import verdicts
 from .today import nearest_gain
 
+RIVAL = "adv-training-ii"
 METHODS = {
     "reference": "Reference",
     "adv-training-i": "Adv. I",
@@ -35,7 +38,8 @@ METHODS = {
 
 def answer(record: Record) -> str:
     """Return a sentence that states by which factor Deep Defense increases the median of the
-    smallest distance that any attack finds. The verdicts on Table 1 follow.
+    smallest distance that any attack finds, and whether adversarial training II increases it more.
+    The verdicts on Table 1 follow.
 
     ``record`` contains the stored results of Table 1. The distances come from the stored results of
     stronger attacks on the same networks.
@@ -43,40 +47,78 @@ def answer(record: Record) -> str:
     attacked, shown = _attacked(record)
     found = [nearest_gain(attacked, each) for each in shown]
     by_deepfool = [nearest_gain(attacked, each, attack="deepfool") for each in shown]
+    more = all(
+        nearest_gain(attacked, n, RIVAL) > ours for n, ours in zip(shown, found, strict=True)
+    )
     least = listed(
         f"{gain:.2f} ({names.title(record, n)})" for n, gain in zip(shown, found, strict=True)
     )
     return (
-        f"{'Yes' if min(*by_deepfool, *found) > 1 else 'Not always'}, on MNIST: Deep Defense "
-        "multiplies the median distance to the nearest adversarial image (all our attacks) by "
-        f"{least}. {verdicts()}"
+        f"{'Yes' if min(*by_deepfool, *found) > 1 else 'Not always'}, on MNIST: the median "
+        f"distance to the nearest adversarial image becomes {least} times as large, "
+        f"{'but' if more else 'and'} adversarial training with FGSM increases it "
+        f"{'more' if more else 'not more'}. Table 1: {verdicts()}"
     )
 
 
-def beside(record: Record) -> str:
-    """Return sentences that state by which factors Deep Defense increases three measures of
-    robustness, and on how many networks adversarial training II gives a larger rho2 than Deep
-    Defense. ``record`` contains the stored results of Table 1.
+def factors(record: Record) -> Table:
+    """Return a table that states by which factors Deep Defense and adversarial training II increase
+    three measures of the distance to adversarial images. ``record`` contains the stored results of
+    Table 1.
     """
     attacked, shown = _attacked(record)
-    rho, by_deepfool, by_any = (
-        listed(f"{gain:.2f}" for gain in gains)
-        for gains in (
-            [_times(record, n, "deep-defense", "reference") for n in shown],
-            [nearest_gain(attacked, n, attack="deepfool") for n in shown],
-            [nearest_gain(attacked, n) for n in shown],
-        )
+    rows = [
+        [
+            f"{names.title(record, network)}, {names.METHODS[method]}",
+            f"{_times(record, network, method, 'reference'):.2f}",
+            f"{nearest_gain(attacked, network, method, 'deepfool'):.2f}",
+            f"{nearest_gain(attacked, network, method):.2f}",
+        ]
+        for network in shown
+        for method in ("deep-defense", RIVAL)
+    ]
+    return table(
+        "By which factor three measures of the distance to adversarial images grow, compared "
+        "with the reference network (means over the seeds). *ρ₂*: the mean relative size of "
+        "DeepFool's perturbation. *DeepFool*: the median distance that DeepFool finds with "
+        "clipping to [0, 1]. *All attacks*: the median of the smallest distance that any of our "
+        "attacks finds. The medians are over the images that the networks of all methods "
+        "classify correctly.",
+        "tab-dd-overview-factors",
+        ["Network, method", "ρ₂", "DeepFool", "all attacks"],
+        rows,
     )
-    ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
+
+
+def cost() -> str:
+    """Return a sentence that states how long a training step takes with Deep Defense and with
+    adversarial training II, compared with a plain training step.
+    """
+    steps = {row["step"]: row["times_plain"] for row in benchmark("deep_defense")["rows"]}
+    (goodfellow,) = (
+        row["plain_steps"] * row["ratio"]
+        for row in benchmark("adversarial_training")["rows"]
+        if (row["network"], row["objective"]) == ("lenet", "Goodfellow")
+    )
     return (
-        "Three measures of the distance to adversarial images grow with Deep Defense "
-        f"({listed(names.title(record, n) for n in shown)}): $\\rho_2$, the mean relative size of "
-        f"DeepFool's perturbation, by the factors {rho}; the median distance that DeepFool finds "
-        f"with clipping to [0, 1] by {by_deepfool}; and the median of the smallest distance that "
-        f"any of our attacks finds by {by_any}. But on {names.counted(ahead)}, adversarial "
-        "training with FGSM increases $\\rho_2$ more than Deep Defense with the released "
-        f"c = {figure3.USUAL['c']:g}."
+        f"On LeNet, a training step of Deep Defense takes {steps['deep defense']:.1f} times as "
+        f"long as a plain one, and a step of adversarial training II {goodfellow:.1f} times "
+        "([benchmarks](../benchmarks.ipynb))."
     )
+
+
+def combined() -> str:
+    """Return a sentence that states the accuracies of the combination of Deep Defense with
+    adversarial training II on the narrow networks.
+    """
+    parts = [
+        f"{spread(ours, 1)} % on {names.with_article(record, network)} (reference network: "
+        f"{mean(record, 'accuracy', network=network, method='reference'):.1f} %)"
+        for record, network in _each("table-1")
+        if names.coloured(network)
+        and (ours := values(record, "accuracy", network=network, method="combination"))
+    ]
+    return f"On the narrow networks, the combination has an accuracy of {' and of '.join(parts)}."
 
 
 def _attacked(record: Record) -> tuple[Record, list[str]]:
@@ -106,15 +148,16 @@ def claims() -> Table:
 
 
 def _counted(lines: Sequence[ledger.Entry]) -> str:
-    """Return as text how many claims and numbers have each verdict. The text says how many of them
-    make the same comparison as another row of the overview's table.
+    """Return as text how many claims and numbers have each verdict, for each kind of comparison. "
+    "The
+    text says how many of them make the same comparison as another row of the overview's table.
     """
     here = {line.id for line in lines}
     repeated = [line for line in lines if line.same_as and line.same_as not in here]
     also = [replace(line, same_as="") for line in repeated]
     pages = {c.links for c in CLAIMS if any(c.decides(line.same_as) for line in repeated)}
     there = f" (including {ledger.counts(also)} that {listed(pages)} has too)"
-    return ledger.counts([*lines, *also]) + (there if also else "")
+    return by_kind([*lines, *also]) + (there if also else "")
 
 
 def asked() -> Table:
@@ -152,9 +195,10 @@ def against_adversarial_training() -> Table:
     return table(
         "Adversarial training II compared with Deep Defense (means over the seeds of Table 1): its "
         "ρ₂ divided by that of Deep Defense, and its clean accuracy minus that of Deep Defense, in "
-        "points.",
+        "points. The last two columns are the ρ₂ of the two methods, with the range over the "
+        "seeds.",
         "tab-dd-overview-rival",
-        ["Network", "ρ₂, ratio", "accuracy, difference"],
+        ["Network", "ρ₂, ratio", "accuracy, difference", "ρ₂, Adv. II", "ρ₂, Deep Defense"],
         [_against(record, network) for record, network in _each("table-1")],
     )
 
@@ -239,16 +283,13 @@ def _replicated() -> str:
     )
 
 
-def _noisy() -> str:
-    times = mean(record_of("deep_defense/claims"), "ratio", what="noise", network="mlp")
-    return (
-        f"to fool one MLP on half of the images, random noise has to be {times:.0f} times as "
-        "large as DeepFool's perturbation"
-    )
-
-
 CLAIMS = (
-    Finding("The method: differentiate through DeepFool", ("figure1",), "code-networks/.*", _exact),
+    Finding(
+        "The method: differentiate through DeepFool",
+        ("figure1", "claims"),
+        "code-networks/.*",
+        _exact,
+    ),
     Finding(
         "Deep Defense is more robust than the reference, adversarial training I and Parseval "
         "training, without loss of accuracy",
@@ -294,10 +335,10 @@ CLAIMS = (
         _replicated,
     ),
     Finding(
-        "Ten claims of the authors' post",
+        "Claims of the authors' post",
         ("claims",),
         r"claim-\d+/.*",
-        _noisy,
+        in_short,
     ),
 )
 
@@ -334,7 +375,12 @@ def _seeds(today: Record, network: str) -> int:
 def _against(record: Record, network: str) -> list[str]:
     rival, ours = (
         [mean(record, name, network=network, method=method) for name in ("rho2", "accuracy")]
-        for method in ("adv-training-ii", "deep-defense")
+        for method in (RIVAL, "deep-defense")
     )
     points = minus(f"{rival[1] - ours[1]:+.2f}")
-    return [names.title(record, network), f"{rival[0] / ours[0]:.2f}", points]
+    digits = 4 if names.coloured(network) else 3
+    each = (
+        spread(values(record, "rho2", network=network, method=method), digits)
+        for method in (RIVAL, "deep-defense")
+    )
+    return [names.title(record, network), f"{rival[0] / ours[0]:.2f}", points, *each]

@@ -9,8 +9,8 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, records_of, values
-from robustbook.chapters.wording import badge, listed, seeds_in_words, spread, spread_or
+from robustbook.chapters.published import Version, mean, record_of, records_of, values
+from robustbook.chapters.wording import badge, listed, minus, seeds_in_words, spread, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -41,22 +41,50 @@ BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD on the margin", "squ
 DRAWN = {"DeepFool": "deepfool", "DDN": "ddn"}
 RANKED = ("adv-training-i", "adv-training-ii", "deep-defense", "combination")
 """The defenses whose order by DeepFool is compared with their order by DDN."""
+FEW = 50
+"""A network decides nothing if its mean number of shared images is smaller. We chose this number
+after the runs.
+"""
+RIVAL = "adv-training-ii"
 LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-training-i"]}
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that says whether Deep Defense increases the smallest distance that any
-    attack finds. It states by which factor for the first network in ``record``. The "yes" or "no"
-    holds for the networks of all stored results.
+    """Return a sentence that says on which networks Deep Defense increases the smallest distance
+    that any attack finds, by which factor on the networks in ``record``, and which networks decide
+    nothing. The other parts hold for the networks of all stored results.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
-    further = {with_article(*each): _further(*each) for each in each_network([record, *others])}
-    network, answered = networks(record)[0], _yes_or_no(further)
+    shown = each_network([record, *others])
+    decided = {with_article(*each): _further(*each) for each in shown if not _few(*each)}
+    answered = f"yes on {listed(decided)}" if all(decided.values()) else _yes_or_no(decided)
+    gains = listed(f"{nearest_gain(record, n):.2f} ({title(record, n)})" for n in networks(record))
+    few = listed(with_article(*each) for each in shown if _few(*each))
     return (
-        f"{answered[0].upper()}{answered[1:]}: on {with_article(record, network)}, the median "
-        "distance to the nearest adversarial image becomes "
-        f"{nearest_gain(record, network):.2f} times as large. *Distances and accuracies*: "
-        f"{badge('no printed number')}"
+        f"{answered[0].upper()}{answered[1:]}: the median distance to the nearest adversarial "
+        f"image is multiplied by {gains}{f'; {few} decides nothing' if few else ''}. *Distances "
+        f"and accuracies*: {badge('no printed number')}"
+    )
+
+
+def undecided(records: Sequence[Record]) -> str:
+    """Return sentences that say which networks decide nothing, because few images are shared, with
+    their clean accuracy in Table 1 and that of the first network on colour images.
+    """
+    tables = {each.profile: each for each in records_of("deep_defense/table-1")}
+    clean = {
+        network: mean(tables[record.profile], "accuracy", network=network, method="reference")
+        for record, network in each_network(records)
+        if coloured(network)
+    }
+    return " ".join(
+        f"{with_article(record, network).capitalize().replace('nin', 'NIN')} decides nothing: on "
+        f"average only {fmean(values(record, 'shared images', network=network)):.0f} images are "
+        f"shared. Without any defense it classifies {clean[network]:.0f} % of the clean images "
+        f"correctly, fewer than the narrow ConvNet ({clean['convnet']:.0f} %). So it is "
+        "undertrained."
+        for record, network in each_network(records)
+        if _few(record, network)
     )
 
 
@@ -71,7 +99,7 @@ def overstated(record: Record) -> str:
     ]
     network = networks(record)[0]
     single, together = _single_and_all(record, network)
-    without, name = _reference(record, network), with_article(record, network)
+    without, name = _all_attacks(record, network, "reference"), with_article(record, network)
     return (
         "The median distance of the nearest adversarial "
         f"image that any attack finds is {' and '.join(gains)} as large as without Deep Defense. "
@@ -80,6 +108,76 @@ def overstated(record: Record) -> str:
         f"{together:.1f} % with Deep Defense and {without:.1f} % without. FGSM alone gives "
         f"{single:.1f} % with Deep Defense, which is "
         f"{'too high an' if _flattered(record, network) else 'a fair'} estimate of the robustness."
+    )
+
+
+def growth(record: Record) -> str:
+    """Return sentences that compare the growth of the distance by Deep Defense according to rho2,
+    according to the DeepFool of the training, and with all attacks. ``record`` contains the stored
+    results of the attacks.
+    """
+    table_1 = record_of("deep_defense/table-1")
+    shown = networks(record)
+    by_all, by_rho, by_free = [], [], []
+    for network in shown:
+        ours, start = (
+            mean(table_1, "rho2", network=network, method=m) for m in ("deep-defense", "reference")
+        )
+        by_rho.append(100 * (ours / start - 1))
+        by_all.append(100 * (nearest_gain(record, network) - 1))
+        by_free.append(100 * (nearest_gain(record, network, attack="deepfool free") - 1))
+    parts = listed(
+        f"{every:+.0f} % instead of {rho:+.0f} % on {with_article(record, n)}"
+        for n, every, rho in zip(shown, by_all, by_rho, strict=True)
+    )
+    free = listed(f"{each:+.0f} %" for each in by_free)
+    return minus(
+        "With all attacks, the distance grows less than $\\rho_2$, which DeepFool measures: "
+        f"{parts}. DeepFool without clipping, the attack of the training, says {free} on the "
+        "shared images."
+    )
+
+
+def rival_in_words(record: Record) -> str:
+    """Return sentences that compare Deep Defense with adversarial training II under all bounded
+    attacks, and by the median distance that DDN finds.
+    """
+    shown = networks(record)
+    sizes_there = {size_text(n, shown_size(record, n)) for n in shown}
+    rival, ours = (
+        [_all_attacks(record, n, method) for n in shown] for method in (RIVAL, "deep-defense")
+    )
+    accuracies = listed(
+        f"{a:.0f} instead of {b:.0f} % ({title(record, n)})"
+        for n, a, b in zip(shown, rival, ours, strict=True)
+    )
+    by_ddn = [
+        [fmean(_medians(record, n, method, "ddn", "shared median")) for n in shown]
+        for method in (RIVAL, "deep-defense")
+    ]
+    further = listed(f"{100 * (a / b - 1):.0f} %" for a, b in zip(*by_ddn, strict=True))
+    return minus(
+        f"Under all attacks at eps {listed(sorted(sizes_there))}, adversarial training II "
+        f"classifies more images correctly than Deep Defense: {accuracies}. By DDN, its "
+        f"adversarial images lie {further} further away, although Deep Defense is trained to "
+        "increase this $\\ell_2$ distance."
+    )
+
+
+def fgsm_in_words(record: Record) -> str:
+    """Return a sentence that states two accuracies of Deep Defense on each network: under FGSM
+    alone, and under all attacks.
+    """
+    shown = networks(record)
+    found = [_single_and_all(record, n) for n in shown]
+    single = listed(
+        f"{a:.0f} % ({title(record, n)})" for n, (a, _) in zip(shown, found, strict=True)
+    )
+    together = listed(f"{b:.0f} %" for _, b in found)
+    eps = size_text(shown[0], shown_size(record, shown[0]))
+    return (
+        f"At eps {eps}, the networks with Deep Defense have an accuracy of {single} under FGSM, "
+        f"and of {together} under all attacks together."
     )
 
 
@@ -117,22 +215,38 @@ def orders_in_words(records: Sequence[Record]) -> str:
 
 def masked(records: Sequence[Record]) -> str:
     """Return sentences that list where the accuracy of a defense under the single step of FGSM is
-    lower than under PGD, which is a sign of gradient masking.
+    lower than under PGD, and where the accuracy under all attacks together is less than half of
+    that under each kind of PGD. Both are signs that PGD is too weak there.
     """
-    found = []
+    found, weak = [], []
     for record, network in each_network(records):
         for method, eps in product(RANKED, sizes(record, network)):
-            single, many = (
-                fmean(_left(record, network, method, attack, eps)) for attack in ("fgsm", "pgd")
+            single, many, margin, together = (
+                fmean(_left(record, network, method, attack, eps))
+                for attack in ("fgsm", "pgd", "pgd margin", "worst")
             )
+            where = f"{title(record, network)} with {METHODS[method]} at eps "
+            where += size_text(network, eps)
             if single < many:
                 found.append(
-                    f"{title(record, network)} with {METHODS[method]} at eps "
-                    f"{size_text(network, eps)} ({single:.1f} and {many:.1f} % of the images, "
-                    f"means over {seeds_in_words(len(record.seeds))})"
+                    f"{where} ({single:.1f} and {many:.1f} % of the images, means over "
+                    f"{seeds_in_words(len(record.seeds))})"
                 )
-    where = f"in these cases: {'; '.join(found)}" if found else "in no case"
-    return f"The single step of FGSM leaves fewer images classified correctly than PGD {where}."
+            if min(many, margin) > 2 * together and min(many, margin) - together > 1:
+                weak.append(
+                    f"{where} (PGD {many:.1f} %, PGD on the margin {margin:.1f} %, all attacks "
+                    f"{together:.1f} %)"
+                )
+    text = (
+        "The single step of FGSM leaves fewer images classified correctly than PGD "
+        f"{f'in these cases: {listed(found)}' if found else 'in no case'}."
+    )
+    if weak:
+        text += (
+            " In the following cases PGD alone is not reliable, because all attacks together "
+            f"leave less than half as many images: {'; '.join(weak)}."
+        )
+    return text
 
 
 def attacked(records: Sequence[Record]) -> str:
@@ -149,26 +263,28 @@ def attacked(records: Sequence[Record]) -> str:
 
 def summary(records: Sequence[Record]) -> Table:
     """Return a table with a row for each network. It shows how Deep Defense changes the distance
-    that attacks find, and two accuracies under attacks: with Deep Defense, and of the reference
-    network.
+    that attacks find, and accuracies under attacks: with Deep Defense, of the reference network,
+    and with adversarial training II.
     """
     return table(
-        "One row for each network. *DeepFool*: the median distance that DeepFool finds with Deep "
-        "Defense, divided by the one that it finds on the reference network (shared images only). "
-        "*Nearest*: the same ratio for the smallest distance that any attack finds. *Larger*: with "
-        "how many seeds *nearest* is above 1. *FGSM* and *all attacks*: the accuracy of Deep "
-        "Defense under FGSM alone and under all attacks, at the given l-infinity radius eps. "
-        "*Reference, all*: the accuracy of the reference network under all attacks.",
+        "One row for each network; means over the seeds, and ranges in brackets. *Nearest*: the "
+        "median of the smallest distance that any attack finds with Deep Defense, divided by that "
+        "of the reference network (shared images only). *Larger*: with how many seeds *nearest* is "
+        "above 1. *DeepFool*: the same ratio for DeepFool's distance. The other columns are "
+        "accuracies at the given l-infinity radius eps, in per cent: under all attacks for Deep "
+        "Defense (*DD*), for the reference network and for adversarial training II, and under FGSM "
+        "alone for Deep Defense.",
         "tab-dd-today-summary",
         [
             "Network",
-            "DeepFool (times)",
             "nearest (times)",
             "larger",
+            "DeepFool (times)",
             "eps",
-            "FGSM (%)",
-            "all attacks (%)",
-            "reference, all (%)",
+            "DD, all attacks",
+            "reference, all",
+            "Adv. II, all",
+            "DD, FGSM",
         ],
         [_summary_row(*each) for each in each_network(records)],
     )
@@ -195,7 +311,8 @@ def nearest(version: Version) -> Table:
     """Return a table of the median size of the smallest perturbation that each attack finds."""
     return version.table(
         ". Median size of the smallest l2 perturbation found, mean over the seeds (range). "
-        "*Free*: images are not clipped; in the other columns they are clipped to [0, 1]. "
+        "*Free*: images are not clipped; in the other columns they are clipped to [0, 1]. DDN runs "
+        "with two losses, and *DDN, free* only with the cross entropy. "
         "*Nearest*: the smaller of the two perturbations of DeepFool and DDN. For an image that "
         "is misclassified before any attack, the size is 0. *Gain*: *nearest* divided by that of "
         "the reference network, only on the shared images, which the networks of all methods "
@@ -270,10 +387,16 @@ def _single_and_all(record: Record, network: str) -> tuple[float, float]:
     )
 
 
-def _reference(record: Record, network: str) -> float:
-    """Return the accuracy of the reference network under all attacks together."""
-    of = {"network": network, "method": "reference", "eps": shown_size(record, network)}
-    return mean(record, "accuracy", attack="worst", **of)
+def _all_attacks(record: Record, network: str, method: str) -> float:
+    """Return the accuracy under all attacks together, at the eps that the page's text uses."""
+    return fmean(_left(record, network, method, "worst", shown_size(record, network)))
+
+
+def _few(record: Record, network: str) -> bool:
+    """Return whether the networks of all methods classify so few images correctly that the results
+    on this network decide nothing.
+    """
+    return fmean(values(record, "shared images", network=network)) < FEW
 
 
 def _further(record: Record, network: str) -> bool:
@@ -303,19 +426,27 @@ def _yes_or_no(holds: Mapping[str, bool]) -> str:
 
 
 def _summary_row(record: Record, network: str) -> list[str]:
-    single, together = _single_and_all(record, network)
+    eps = shown_size(record, network)
     believed, found = (
         _gains(record, network, "deep-defense", attack) for attack in ("deepfool", "best")
     )
     gains = ["", "", ""]
     if found:  # at least one image is classified correctly by the networks of all methods
         larger = f"{sum(gain > 1 for gain in found)} of {len(found)}"
-        gains = [f"{fmean(believed):.2f}", f"{fmean(found):.2f}", larger]
+        gains = [spread(found, 2), larger, spread(believed, 2)]
     return [
         title(record, network),
         *gains,
-        size_text(network, shown_size(record, network)),
-        *(f"{each:.1f}" for each in (single, together, _reference(record, network))),
+        size_text(network, eps),
+        *(
+            spread(_left(record, network, method, attack, eps), 1)
+            for method, attack in (
+                ("deep-defense", "worst"),
+                ("reference", "worst"),
+                (RIVAL, "worst"),
+                ("deep-defense", "fgsm"),
+            )
+        ),
     ]
 
 

@@ -1,9 +1,12 @@
-"""Test each claim of the authors' blog post on Deep Defense (Intel, 2018) by a measurement.
+"""Test claims of the authors' blog post on Deep Defense (Intel, 2018) by measurements.
 
 Most claims of the post have no numbers, so we chose the thresholds that decide whether a claim
 holds. Claim 1, that perturbations are a thousand times smaller than the image, is about large
 images, so it is tested in the study on ImageNet (`imagenet`). Claims 5 to 7 are about Table 1: each
-compares two numbers of the MLP.
+compares two numbers of the MLP. Of claim 4 only a consequence is tested. Two statements have
+numbers but no test: statement 8, on very strong attacks against Parseval training, which five
+epochs of fine-tuning cannot decide, and statement 9, which says what the regulariser encourages but
+reports no result.
 """
 
 import copy
@@ -203,7 +206,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _verdicts(seed: int, of: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[Row]:
-    """Yield one row for each claim that is tested. All rows measure the same network, `MAIN`."""
+    """Yield one row for each claim with a measurement. All rows measure the same network, `MAIN`.
+    The rows of statements 8 and 9 do not say whether a claim holds.
+    """
 
     def row(claim: int, value: float, unit: str, holds: bool | None = None) -> Row:
         return Row(value, unit, f"{PAPER}/claim-{claim}/check", seed=seed, holds=holds)
@@ -214,16 +219,15 @@ def _verdicts(seed: int, of: Mapping[tuple[str, str], Mapping[str, Any]]) -> Ite
     longer = of["noise", "reference"]["ratio"]
     yield row(3, longer, "ratio", bool(longer >= LESS_HARM))
     steps = of["read", "reference"]["iterations"]
-    yield row(4, 1 / steps, "fraction", bool(steps < 3))
+    yield row(4, steps, "count", bool(steps < 3))
     yield row(5, rho["deep-defense"], "ratio")
     yield row(6, of["read", "deep-defense"]["accuracy"], "percent")
     yield row(7, rho["deep-defense"], "ratio")
     gain = {method: value - rho["reference"] for method, value in rho.items()}
     part = gain["par-networks"] / gain["deep-defense"] if gain["deep-defense"] else 1.0
-    yield row(8, part, "ratio", bool(gain["deep-defense"] > 0 and part < 0.5))
+    yield row(8, part, "ratio")
     before, after = of["sides", "reference"], of["sides", "deep-defense"]
-    both = after["correct"] > before["correct"] and after["wrong"] < before["wrong"]
-    yield row(9, after["correct"] / before["correct"], "ratio", bool(both))
+    yield row(9, after["correct"] / before["correct"], "ratio")
     error = of["exactness", "deep-defense"]["error"]
     alone = gain["clean"] < 0.1 * gain["deep-defense"]  # the gain of plain fine-tuning
     yield row(10, error, "fraction", bool(error < 1e-2 and alone))

@@ -109,17 +109,17 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
     """
     match layer:
         case nn.Linear():
-            return f"{layer.out_features} units", "transpose, no bias", "$W$"
+            return f"{layer.out_features} units", "transposed, no bias", "$W$"
         case nn.Conv2d(kernel_size=(height, width)):
             return f"{height} x {width} convolution", "transposed, no bias", "$W$"
         case nn.ReLU():
-            return "max(0, h)", "0 where it was 0", "mask"
+            return "max(0, h)", "times mask (h > 0)", "mask"
         case nn.MaxPool2d(kernel_size=int(size)):
-            return f"{size} x {size} maximum", "back to its place", "places"
+            return f"{size} x {size} maximum", "un-pool: to the maximum", "positions"
         case nn.AvgPool2d(kernel_size=int(size)):
-            return f"{size} x {size} mean", f"spread, 1/{size**2} each", ""
+            return f"{size} x {size} mean", f"1/{size**2} to each pixel", ""
         case nn.Dropout():
-            return f"drops {100 * layer.p:g} %", "the same units", "mask"
+            return f"drops {100 * layer.p:g} %", "times the same mask", "mask"
         case nn.Flatten():
-            return "into one row", "into maps again", ""
+            return "reshaped to one row", "reshaped to maps", ""
     raise ValueError(f"layer must be one of the chapter's networks, got a {type(layer).__name__}")

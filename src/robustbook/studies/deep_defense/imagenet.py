@@ -113,7 +113,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 for what, unit in (("iterations", "count"), ("unfooled", "percent")):
                     rows.append(Row(seen[what], unit, None, what, seed, setting=dict(labels)))
             eps = of[architecture, "deep-defense", seed, "scale"]["eps"]
-            rows.append(Row(eps, "none", f"{PAPER}/table-1/{name}/eps-ref", seed=seed))
+            rows.append(Row(eps, "linf", f"{PAPER}/table-1/{name}/eps-ref", seed=seed))
             before, after = (
                 of[architecture, m, seed, "read"]["rho"] for m in ("reference", "deep-defense")
             )

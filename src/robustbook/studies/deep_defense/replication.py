@@ -136,7 +136,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         most = max((theirs[name] - without[name]).abs().max().item() for name in theirs)
         rows.append(Row(most, "none", None, "difference", seed))
         eps = eps_ref(results[THEIRS, seed, "read"])
-        rows.append(Row(eps, "none", None, "eps_ref", seed))
+        rows.append(Row(eps, "linf", None, "eps_ref", seed))
     return p.record(PAPER, ITEM, rows, arrays)
 
 

@@ -101,4 +101,4 @@ def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> It
     for reading, eps in of["deep-defense", seed, "scale"].values.items():
         target = f"{PAPER}/{ITEM}/{name}/eps-ref" if reading == "eps" else ""
         setting = {**labels, "reading": reading}
-        yield Row(eps, "none", target or None, "eps_ref", seed, setting=setting)
+        yield Row(eps, "linf", target or None, "eps_ref", seed, setting=setting)
