@@ -22,7 +22,7 @@ from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, compared, records_of, version_of
 from robustbook.chapters.wording import whole_percent
 from robustbook.durations import duration
-from robustbook.figures import Table, style, table
+from robustbook.figures import Table, parts, style, table
 from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, check
 
@@ -30,7 +30,7 @@ OWN = {"seeds", "networks"}
 """The parameters whose default None stands for the value of the chosen profile (the size of the
 experiment).
 """
-HEADS = ("Quantity", "Paper", "Ours", "Verdict", "Interval", "Tolerance", "Seeds")
+HEADS = ("Quantity", "Verdict", "Paper", "Ours", "Interval", "Tolerance", "Seeds")
 """The columns of a table of verdicts. A phone shows only the first ones at once."""
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
@@ -175,7 +175,7 @@ class Page:
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
             [HEADS[k] for k in kept],
             [[row[k] for k in kept] for row in rows],
-            align="".join("lrrlrrr"[k] for k in kept),
+            align="".join("llrrrrr"[k] for k in kept),
         )
 
     def reasons(self) -> Markdown:
@@ -356,11 +356,15 @@ def say(text: str) -> Markdown:
 
 
 def svg(figure: Figure) -> SVG:
-    """Return a figure as SVG; two figures of the same numbers have the same bytes."""
+    """Return a figure as SVG; two figures of the same numbers have the same bytes.
+
+    The attribute ``data-parts`` says which parts of it the book shows below each other on a phone.
+    """
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return SVG(buffer.getvalue())
+        attribute = f'<svg data-parts="{parts(figure)}"'
+    return SVG(buffer.getvalue().replace("<svg", attribute, 1))
 
 
 def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) -> None:
@@ -389,9 +393,9 @@ def _verdict(entry: ledger.Entry) -> list[str]:
     ours, interval = ledger.outcome(entry)
     return [
         ledger.quantity(entry.target),
+        entry.verdict,
         ledger.stated(entry) + (" (derived)" if entry.target.kind == "derived" else ""),
         ours.removesuffix(" in our only run"),
-        entry.verdict,
         interval,
         "" if entry.tolerance is None else f"{entry.tolerance:g}",
         str(entry.judgement.seeds or ""),
