@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from robustbook import catalogue, ledger
 from robustbook.cli import commands, jobs, main
+from robustbook.ledger.build import KEYS
 from robustbook.ledger.targets import COLUMNS
 from robustbook.runs import Store, graph
 from robustbook.studies import items
@@ -518,7 +519,7 @@ def test_publish_writes_what_the_ledger_then_shows(cli: Cli, project: Path) -> N
     (shown, unrun) = json.loads(cli("ledger --json").stdout)
     assert shown["verdict"] == "reproduced" and shown["ours"] == pytest.approx(3.1)
     assert unrun["verdict"] == "not run"
-    assert tuple(shown) == ledger.KEYS
+    assert tuple(shown) == KEYS
     assert json.loads(cli(f"ledger {TINY} --json").stdout) == [shown]
     table = cli("ledger --item tiny").stdout
     assert "1 target numbers; 0 of them repeat a comparison." in table

@@ -19,7 +19,7 @@ NAMES = {
     "zero_gradients": "share of images whose input gradient is exactly zero",
     "random_signs": "accuracy after random signs of the size of one_step",
     "many_steps": "accuracy after many gradient steps, clipped to [0, 1]",
-    "repaired": "accuracy after many steps with a backward pass that cannot vanish",
+    "repaired": "accuracy after many steps with a repaired backward pass, see `softened`",
     "gradient_free": "accuracy under an attack without gradients, clipped to [0, 1]",
     "float64": "accuracy after one_step with gradients computed in float64",
     "rescaled": "accuracy after one_step on logits divided by a constant",
@@ -107,7 +107,7 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
             "Does repairing the gradient change anything?",
             e["repaired"] < e["many_steps"] - points,
             f"many steps leave an accuracy of {e['many_steps']:.1f} %, and {e['repaired']:.1f} % "
-            "if the gradient is repaired so that it cannot vanish",
+            "if the backward pass is repaired",
         )
     if _has(e, "one_step", "float64"):
         yield Finding(

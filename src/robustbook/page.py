@@ -9,7 +9,7 @@ the page show the record ``here.shown``.
 import ast
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -19,10 +19,11 @@ from matplotlib.figure import Figure
 
 from robustbook import catalogue, ledger
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import Version, compared, records_of, version_of
+from robustbook.chapters.published import Version, records_of, version_of
+from robustbook.chapters.verdicts import reasons_of, verdicts_of
 from robustbook.chapters.wording import whole_percent
 from robustbook.durations import duration
-from robustbook.figures import Table, parts, style, table
+from robustbook.figures import Table, parts, style
 from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, check
 
@@ -30,8 +31,6 @@ OWN = {"seeds", "networks"}
 """The parameters whose default None stands for the value of the chosen profile (the size of the
 experiment).
 """
-HEADS = ("Quantity", "Verdict", "Paper", "Ours", "Interval", "Tolerance", "Seeds")
-"""The columns of a table of verdicts. A phone shows only the first ones at once."""
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
 
@@ -160,69 +159,13 @@ class Page:
         """Return a table of the paper's numbers that we measured, beside ours; if there are none,
         return a sentence that says so. `reasons` returns the reasons for the verdicts.
         """
-        paper, item = self.item.split("/")
-        shown = [entry for entry in self._compared if entry.verdict != "not run"]
-        rest = len(self._compared) - len(shown)
-        if not shown:
-            return Markdown(
-                f"None of the {rest} target numbers of this page was measured in the paper's "
-                "setting. The [ledger](../../book/ledger.md) lists them."
-            )
-        rows = [_verdict(entry) for entry in shown]
-        kept = [k for k in range(len(HEADS)) if any(row[k] for row in rows)]
-        return table(
-            _caption(shown, rest),
-            f"tab-{paper}-{item}-ledger".replace("_", "-"),
-            [HEADS[k] for k in kept],
-            [[row[k] for k in kept] for row in rows],
-            align="".join("llrrrrr"[k] for k in kept),
-        )
+        return verdicts_of(self.item)
 
     def reasons(self) -> Markdown:
         """Return our explanation for each of the paper's numbers that was not reproduced, and why
         other verdicts are inconclusive.
         """
-        verdicts = [row.verdict for row in self._compared]
-        failed = self._listed("not reproduced", lambda row: row.reason)
-        unsure = self._listed("inconclusive", _unsure)
-        other = verdicts.count("other setting")
-        if not {"reproduced", "not reproduced", "inconclusive"} & set(verdicts):
-            return Markdown(
-                "None of these numbers has the verdict *reproduced* or *not reproduced*, because "
-                "such a verdict needs a run in the paper's setting."
-            )
-        head = "These target numbers were not reproduced. For each we give our best explanation:"
-        if not failed:
-            head = (
-                "None of the target numbers that we measured in the paper's setting has the "
-                "verdict *not reproduced*."
-            )
-            if other:
-                head += (
-                    f" {other} more were measured with a smaller experiment than the paper's, so "
-                    "they have the verdict *other setting*."
-                )
-        lines = [head, "", *failed]
-        if unsure:
-            lines += ["", "These comparisons are inconclusive:", "", *unsure]
-        return say("\n".join(lines).strip())
-
-    def _listed(self, verdict: str, why: Callable[[ledger.Entry], str]) -> list[str]:
-        """Return a markdown list of the numbers with this verdict, in which numbers with the same
-        explanation ``why`` stand together.
-        """
-        names: dict[str, list[str]] = {}
-        for row in self._compared:
-            if row.verdict == verdict:
-                names.setdefault(why(row), []).append(f"**{ledger.quantity(row.target)}**")
-        return [
-            f"- {'; '.join(rows)}: {reason[:1].upper()}{reason[1:]}."
-            for reason, rows in names.items()
-        ]
-
-    @cached_property
-    def _compared(self) -> list[ledger.Entry]:
-        return compared(self.item)
+        return say(reasons_of(self.item))
 
     def _origin(self, record: Record) -> str:
         words = [f"profile `{record.profile}`"]
@@ -384,69 +327,3 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
     """Show one table per record; ``make`` returns the table of a record."""
     for version in versions:
         display(make(version))
-
-
-def _verdict(entry: ledger.Entry) -> list[str]:
-    """Return the row of a paper's number in the table of verdicts, in which the column of seeds
-    says that a claim was tested in a single run.
-    """
-    ours, interval = ledger.outcome(entry)
-    return [
-        ledger.quantity(entry.target),
-        entry.verdict,
-        ledger.stated(entry) + (" (derived)" if entry.target.kind == "derived" else ""),
-        ours.removesuffix(" in our only run"),
-        interval,
-        "" if entry.tolerance is None else f"{entry.tolerance:g}",
-        str(entry.judgement.seeds or ""),
-    ]
-
-
-def _caption(shown: Sequence[ledger.Entry], rest: int) -> str:
-    """Return the caption of a table of verdicts, which explains only what the table contains.
-
-    ``rest``: how many numbers of the page were not measured.
-    """
-    orders = any(entry.judgement.difference is not None for entry in shown)
-    sentences = ["What the source states and what we measured."]
-    if orders:
-        sentences.append(
-            "*Order*: the claim is which of two numbers is larger; *difference*: the first number "
-            "minus the second, in our runs."
-        )
-    if any(entry.judgement.held and entry.target.printed is None for entry in shown):
-        sentences.append("*Pattern*: the claim stands in the first column.")
-    if any(ledger.outcome(entry)[1] for entry in shown):
-        order = "; for an order, the 95 % confidence interval of the difference" if orders else ""
-        sentences.append(f"*Interval*: the 95 % prediction interval for one more run{order}.")
-    sentences.append(
-        "The page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
-    )
-    if any(entry.target.kind == "derived" for entry in shown):
-        sentences.append("*Derived* numbers follow from numbers, formulas or data of the paper.")
-    if rest:
-        more = "number, which was" if rest == 1 else "numbers, which were"
-        sentences.append(f"The ledger lists {rest} more target {more} not measured.")
-    return " ".join(sentences)
-
-
-def _unsure(entry: ledger.Entry) -> str:
-    """Return why the verdict on a number of the paper is inconclusive, followed by our explanation
-    if there is one.
-    """
-    return replace(entry, note=_undecided(entry)).explanation
-
-
-def _undecided(entry: ledger.Entry) -> str:
-    """Return by which rule the verdict on a number of the paper is inconclusive."""
-    found = entry.judgement
-    if found.held:
-        return f"the claim {ledger.runs_in_words(*found.held)}"
-    if found.difference is not None:
-        return "the interval of the difference contains 0"
-    if found.seeds == 1:
-        return "the choice of our test images may explain the difference"
-    return (
-        "our mean differs by more than the tolerance, but the prediction interval contains the "
-        "printed number"
-    )

@@ -31,7 +31,7 @@ def test_the_picture_shows_both_images_and_both_answers() -> None:
     shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in data]
     assert (shown[0] == IMAGE).all() and (shown[2] == CHANGED).all()
     assert shown[1].max() == 255 and shown[1].min() == 128, "grey where nothing changes"
-    assert re.findall(r"answer: <b>(\d)</b>", html) == ["3", "8"]
+    assert re.findall(r"of a <b>(\d)</b>|answer: <b>(\d)</b>", html) == [("3", ""), ("", "8")]
     assert "times 2<" in html and "more than 20&nbsp;%" in html
     alts = re.findall(r'alt="([^"]+)"', html)
     assert len(set(alts)) == 3 and all(len(alt.split()) > 4 for alt in alts)
@@ -74,10 +74,7 @@ def test_each_claim_has_a_line_with_its_page_and_status(whole: ledger.Ledger) ->
     )
     table = front.claims_table(claims, whole.entries)
     _, _, _, first, _, second, _, third = table.splitlines()
-    one, none = (
-        "1\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}1",
-        "0\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}1",
-    )
+    one, none = "1\N{NO-BREAK SPACE}for", "1\N{NO-BREAK SPACE}not run"
     assert first == (
         "| [It holds](../notebooks/saturating/table1.ipynb) | "
         f'<span class="verdict-badge survives">survives</span> {one} |'
@@ -105,6 +102,20 @@ def test_the_comparisons_of_each_claim_are_listed(whole: ledger.Ledger) -> None:
     assert pattern[1:3] == ["pattern", "holds in 5 of 5 runs"]
     assert found["saturating/critique/transfer-fgsm"][1] == "order"
     assert found["saturating/table-1/cnn-saturated/clean-loss"][2] == "−0.05 (−0.20 to 0.09)"
+
+
+def test_summary_adds_up(whole: ledger.Ledger) -> None:
+    """Its sums agree with those of the text and of the list of pages: each comparison counts
+    once.
+    """
+    header, _, *rows = front.summary(whole).splitlines()
+    cells = [[int(cell) for cell in row.split("|")[3:-1]] for row in rows]
+    assert all(sum(row[:-1]) == row[-1] for row in cells)
+    assert [sum(column) for column in zip(*cells[:-1], strict=True)] == cells[-1]
+    assert cells[-1][-1] == len(whole.counted)
+    assert header.count("|") == len(ledger.VERDICTS) + 4
+    words = ledger.counts(whole.entries)
+    assert [int(n) for n in re.findall(r"\d+", words)] == [n for n in cells[-1][:-1] if n]
 
 
 def test_pages_are_listed_with_what_became_of_their_targets(

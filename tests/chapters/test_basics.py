@@ -102,7 +102,7 @@ def test_the_slider_starts_where_the_answer_changes(ran: Ran) -> None:
     assert said[2:4] == [first.eps, first.answer]
     right = ~fgsm(shown.net, shown.images, shown.labels, eps=0.1).found
     clean = shown.net(shown.images).argmax(1) == shown.labels
-    accuracies = [round(networks.accuracy(each)) for each in (clean, right)]
+    accuracies = [round(networks.accuracy(each), 1) for each in (clean, right)]
     assert numbers(one_gradient.answer(shown)) == accuracies and one_gradient.EPS == 0.1
     html = one_gradient.slides(shown).html
     assert html.count('<div class="frame"') == len(shown.sweep) == 16

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from robustbook.chapters import front
+from robustbook.chapters.published import record_of, values
 
 
 def test_findings_are_sentences_with_numbers() -> None:
@@ -31,7 +32,7 @@ def test_the_words_follow_the_numbers(
     made = {"cnn": {"saturated": {"float32": [90.0, 80.0], "pgd softened": [left]}}}
     monkeypatch.setattr(front, "accuracies", lambda record: made)
     text = front.saturating()
-    assert "still classifies 85 %" in text and words in text
+    assert "still classify 80 to 90 %" in text and words in text
     assert ("are not robust" in text) == (left < 42.5)
 
 
@@ -46,7 +47,9 @@ def test_a_rival_that_does_less_is_not_ahead(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_example_is_the_published_pair_that_changes_least() -> None:
     shown = front.example()
-    assert shown.answer != shown.wrong and 0 < shown.size < 0.25
+    assert shown.label != shown.answer and 0 < shown.size < 0.25
+    record = record_of("survey/szegedy")
+    assert values(record, "found", network=front.SHOWN, target="random") == [100]
     change = np.abs(shown.adversarial.astype(int) - shown.image.astype(int))
     assert change.max() / 255 == pytest.approx(shown.size)
     flat = shown.perturbation[change == 0]

@@ -13,7 +13,7 @@ from robustbook.attacks.goal import Goal
 from robustbook.attacks.losses import cross_entropy
 from robustbook.attacks.propagation import Propagation
 from robustbook.attacks.zoo import differences
-from robustbook.chapters.published import printed
+from robustbook.chapters.published import of_target, record_of
 from robustbook.defenses import deep_defense, sigmoid_penalty
 from robustbook.measures import (
     curvature,
@@ -46,11 +46,13 @@ def test_saturation(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_parameters_of_the_cnn() -> None:
-    """Layer by layer those of the package's network; without padding those of the ledger."""
+    """Layer by layer those of the package's network; without padding those of the record."""
     shown = idea("saturating/table2")
     own = [sum(w.numel() for w in layer.parameters()) for layer in CNN().children()]
     assert shown["parameters"](2) == own
-    assert sum(shown["parameters"](0)) == printed("saturating/table-2/cnn/parameters-valid-padding")
+    stored = record_of("saturating/table-2")
+    found = of_target(stored, "saturating/table-2/cnn/parameters-valid-padding")
+    assert found == [sum(shown["parameters"](0))]
 
 
 def test_the_excess_kurtosis() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from robustbook import catalogue, notebooks, page
-from robustbook.chapters.published import mean, record_of, records_of, version_of
+from robustbook.chapters.published import mean, record_of, records_of, values, version_of
 from robustbook.chapters.self_ensemble import (
     figure2,
     figure3,
@@ -714,21 +714,25 @@ RECORDS = [shown for item in ITEMS for shown in records_of(item)]
 
 
 def commands(shown: Record) -> Iterator[str]:
-    """Yield the commands that compute a record; one for each network if the record was merged from
-    runs with different defenses."""
-    parts = [group for part in shown.provenance.get("parts", []) for group in part["of"]]
-    ran = {
-        pair for group in parts for pair in zip(group["networks"], group["defenses"], strict=True)
-    }
+    """Yield the commands that compute a record; one for each network and each choice of seeds if
+    the record was merged from runs with different defenses."""
+    seeds: dict[tuple[str, str], set[int]] = {}
+    for group in (group for part in shown.provenance.get("parts", []) for group in part["of"]):
+        for pair in zip(group["networks"], group["defenses"], strict=True):
+            seeds.setdefault(pair, set()).update(group["seeds"])
     given = {k: v for k, v in shown.parameters.items() if k not in ("profile", "seeds")}
-    of = {
-        n: [d for d in given["defenses"] or () if (n, d) in ran]
-        for n in dict.fromkeys(network for network, _ in sorted(ran))
-    }
-    several = [{"networks": [n], **({"defenses": each} if each else {})} for n, each in of.items()]
-    for each in several or [given]:
-        item = f"{shown.paper}/{shown.item}"
-        (job,) = jobs([item], shown.profile, list(shown.seeds) or None, each)
+    several: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for network in dict.fromkeys(network for network, _ in sorted(seeds)):
+        for defense in given["defenses"] or [d for n, d in sorted(seeds) if n == network]:
+            if (network, defense) in seeds:
+                key = network, tuple(sorted(seeds[network, defense]))
+                several.setdefault(key, []).append(defense)
+    runs = [
+        (own, {"networks": [n], **({"defenses": each} if given["defenses"] else {})})
+        for (n, own), each in several.items()
+    ]
+    for own, each in runs or [(shown.seeds, given)]:
+        (job,) = jobs([f"{shown.paper}/{shown.item}"], shown.profile, list(own) or None, each)
         yield job.command("run")
 
 
@@ -751,8 +755,7 @@ def test_an_answer_has_about_sixty_words(name: str, root: Path) -> None:
 def test_networks_that_were_trained_again_are_compared_with_table_2() -> None:
     shown = record("today", "reduced", [])
     table_2 = record_of("self_ensemble/table-2")
-    theirs = names.at(table_2, "vgg16", "none", 0.0)
-    assert theirs is not None
+    theirs = values(table_2, "accuracy", network="vgg16", defense="none", c=0.0)[0]
     assert numbers(names.trained_again(shown, theirs - 5.5))[-2:] == [theirs - 5.5, theirs]
     assert "trained again" not in names.trained_again(shown, theirs)
     assert "trained again" not in names.trained_again(replace(shown, profile="quick"), 50.0)

@@ -6,7 +6,8 @@ import pytest
 from robustbook.figures import anneal, readings
 
 
-def test_readings_draws_every_seed_and_every_printed_value() -> None:
+@pytest.mark.parametrize("stacked", [False, True])
+def test_readings_draws_every_seed_and_every_printed_value(stacked: bool) -> None:
     """A missing dot, or one in another variant's row, would make the page's main figure wrong."""
     values = {
         "a": {"vanilla": {"one": [1.0, 2.0], "two": [30.0]}, "saturated": {"two": [40.0, 50.0]}},
@@ -17,18 +18,19 @@ def test_readings_draws_every_seed_and_every_printed_value() -> None:
         {"one": "One", "two": "Two"},
         {"a": "A", "b": "B"},
         {"a": {"saturated": 94.0}},
-        "one",
+        "Printed",
+        stacked=stacked,
     )
     left, right = figure.axes
     dots = np.concatenate([c.get_offsets() for c in left.collections])
     assert sorted(dots[:, 0]) == [1, 2, 30, 40, 50]
-    assert {round(float(y)) for x, y in dots if x in (1, 2)} == {0}
-    assert {round(float(y)) for x, y in dots if x in (30, 40, 50)} == {1}
+    assert {round(float(y)) for x, y in dots if x in (1, 2)} == {1}
+    assert {round(float(y)) for x, y in dots if x in (30, 40, 50)} == {2}
     (mark,) = left.lines
     assert mark.get_xdata() == [94.0]
     assert round(mark.get_ydata()[0]) == 0
     assert len(right.collections) == 1
-    assert [t.get_text() for t in left.get_yticklabels()] == ["One", "Two"]
+    assert [t.get_text() for t in left.get_yticklabels()] == ["Printed", "One", "Two"]
 
 
 def test_anneal_joins_the_means_and_marks_the_printed_value() -> None:

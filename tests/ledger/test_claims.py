@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from robustbook import catalogue, ledger
-from robustbook.ledger import Claim, read_claims, status
+from robustbook.ledger import Claim, read_claims, sides, status
 
 CLAIM = Claim("saturating", "It holds", "saturating/table1", ("a", "b"), ("no",), ("f64",))
 
@@ -70,3 +70,10 @@ def test_the_books_claims_name_targets_of_pages_that_exist(root: Path) -> None:
             assert (root / "notebooks" / f"{claim.page}.md").exists(), claim
         else:
             assert status(claim, verdicts) == "untested", claim
+
+
+def test_each_comparison_speaks_for_a_claim_or_against_it():
+    claim = Claim("survey", "It holds", "", ("a", "b", "c"), ("d", "e"), ("f", "g"))
+    verdicts = dict.fromkeys("ae", "reproduced") | dict.fromkeys("bd", "not reproduced")
+    verdicts |= {"c": "inconclusive", "f": "other setting"}
+    assert sides(claim, verdicts) == {"for": 2, "against": 2, "open": 1, "not run": 2}

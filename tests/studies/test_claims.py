@@ -98,12 +98,10 @@ def test_every_target_is_answered_in_its_unit(profile: str) -> None:
     answered = {row.target: row.unit for row in record.rows if row.target is not None}
     assert answered == {name: t.unit for name, t in wanted.items() if not t.context}
     judged = entries(TARGETS, [record], {}, chosen=[t for t in wanted.values() if not t.context])
-    verdicts = {entry.verdict for entry in judged}
-    assert verdicts <= (
-        {"reproduced", "not reproduced", "inconclusive"}
-        if profile == "paper"
-        else {"other setting"}
-    )
+    other = {entry.id for entry in judged if entry.verdict == "other setting"}
+    assert all(entry.verdict in ledger.VERDICTS[:4] for entry in judged)
+    failures = {"saturating/text-7/adam/saturated-failures"}  # too few steps of Adam
+    assert other == (failures if profile == "paper" else {entry.id for entry in judged})
 
 
 def test_a_record_survives_its_file(tmp_path: Path) -> None:
@@ -256,6 +254,12 @@ def test_the_claims_on_adam_count_both_sources() -> None:
     assert claimed()["saturated-3-to-7"] == 1 and claimed()["saturated-failures"] == 89
     found["descents", "vanilla", "least", "float32", 0.01, 1].values["found"][0] = False
     assert claimed()["vanilla-success"] == pytest.approx(179 / 180)
+    # Only failures may become successes with more steps.
+    differing = {row.target: row.differs for row in descents.rows(found, (1,), 0.01) if row.differs}
+    assert differing == {
+        "saturating/text-7/adam/saturated-failures": "at most 10,000 steps of Adam for each pair, "
+        "the paper up to 30,000,000"
+    }
 
 
 def test_longer_steps_are_fewer() -> None:

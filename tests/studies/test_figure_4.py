@@ -81,6 +81,7 @@ def test_every_target_is_answered_in_its_unit(profile: str, study: ModuleType) -
     answered = {row.target: row.unit for row in record.rows if row.target is not None}
     assert answered == {name: t.unit for name, t in wanted.items()}
     verdicts = {e.verdict for e in entries(TARGETS, [record], {}, chosen=wanted.values())}
+    verdicts.discard("no printed number")  # the grown singular values
     assert verdicts == ({"reproduced"} if profile == "paper" else {"other setting"})
 
 

@@ -53,7 +53,7 @@ def test_every_target_of_both_items_is_answered_in_its_unit(profile: str) -> Non
     assert answered == {name: t.unit for name, t in wanted.items() if not t.context}
     if profile == "paper":
         judged = entries(TARGETS, [record], {}, chosen=wanted.values())
-        failed = {e.id for e in judged if e.verdict != "reproduced"}
+        failed = {e.id for e in judged if e.verdict not in ("reproduced", "no printed number")}
         start = "saturating/text-8"  # even in the limit of many components
         assert failed == {f"{start}/pearson/gain", f"{start}/own-weights/gain"}
 
@@ -73,24 +73,24 @@ def test_the_gain_is_the_largest_over_layers_and_shapes() -> None:
     assert row.value == pytest.approx(100)
 
 
-def test_the_value_of_the_caption_is_sought_where_the_figure_ends() -> None:
-    """A ratio that is only reached at a larger kurtosis does not count."""
-    for ends, holds in ((figure_6.SHOWN, True), (figure_6.LIMIT, False)):
+def test_the_top_of_the_figure_is_the_largest_ratio_that_it_shows() -> None:
+    """A ratio at a larger kurtosis does not count, and no verdict compares it with the caption."""
+    for ends, top in ((figure_6.SHOWN, 1.36), (figure_6.LIMIT, 1.2)):
         curve = [1.36 if kurtosis >= ends else 1.2 for kurtosis in figure_6.KURTOSES]
         rows = figure_6._of_the_curve({"mean": curve, "median": curve}, seed=0)
         (row,) = (r for r in rows if str(r.target).endswith("y-example"))
-        assert (row.value, row.holds) == (1.36 if holds else 1.2, holds)
+        assert (row.value, row.holds) == (top, None)
 
 
 def test_the_pattern_of_the_curve() -> None:
-    """It rises, is concave, and goes from 1.11 to below 1.36; any violation is detected."""
+    """It rises from each kurtosis to the next; a single point that is too low or too high, or
+    equal to the one before, is detected.
+    """
     curve = {k: expected_ratio(k) for k in figure_6.KURTOSES}
-    assert figure_6.rising_and_concave(curve)
-    assert not figure_6.rising_and_concave({**curve, 10.0: 1.2})
-    assert not figure_6.rising_and_concave({**curve, 100.0: 1.4})
-    assert not figure_6.rising_and_concave({k: v + 0.1 for k, v in curve.items()})
-    convex = {0.0: 1.11, 50.0: 1.15, 100.0: 1.35}
-    assert not figure_6.rising_and_concave(convex)
+    assert figure_6.rising(curve)
+    assert not figure_6.rising({**curve, 10.0: 1.2})
+    assert not figure_6.rising({**curve, 10.0: 1.35})
+    assert not figure_6.rising({**curve, 10.0: curve[7.0]})
 
 
 def test_draws_are_those_of_the_seed_and_come_near_the_closed_form() -> None:

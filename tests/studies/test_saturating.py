@@ -204,7 +204,7 @@ def test_every_target_of_the_item_is_answered_in_its_unit(of: ModuleType, profil
         {"reproduced", "not reproduced", "inconclusive"}
         if profile == "paper"
         else {"other setting"}
-    ) | ({"reproduced"} if of is table_2 else set())
+    ) | ({"reproduced", "no printed number"} if of is table_2 else set())
 
 
 def test_the_derived_rows_of_table_1() -> None:
@@ -236,17 +236,16 @@ def test_the_published_evidence_and_its_verdicts() -> None:
         for network in table_1.NETWORKS
     }
     assert reds["cnn"] == [] and reds["sigmoid-mlp"] == reds["relu-mlp"]
-    assert len(reds["relu-mlp"]) == 5
+    assert len(reds["relu-mlp"]) == 6
     sigmoid = table1.evidence(record, "sigmoid-mlp")
     shown = {name: round(value, 1) for name, value in sigmoid.items()}
     assert shown == {
-        "one_step": 82.7,
-        "one_step_clipped": 79.5,
-        "random_signs": 91.0,
+        "one_step": 79.5,
+        "random_signs": 50.8,
         "many_steps": 54.3,
         "repaired": 1.8,
-        "float64": 59.5,
-        "rescaled": 56.8,
+        "float64": 48.4,
+        "rescaled": 46.2,
         "transfer": 7.9,
         "zero_gradients": 66.1,
     }
@@ -298,7 +297,10 @@ def test_table_2_reads_the_printed_numbers_from_the_module() -> None:
     rows = {row.target: row.value for row in record.rows}
     for target in rows:
         assert target is not None
-        assert rows[target] == TARGETS[target].printed, target
+        if not target.endswith("valid-padding"):  # a network that is not trained
+            assert rows[target] == TARGETS[target].printed, target
+    start = "saturating/table-2/cnn/parameters"
+    assert rows[f"{start}-valid-padding"] < rows[f"{start}-same-padding"]
     assert not table_2.calls(table_2.Parameters(profile="paper"))
 
 

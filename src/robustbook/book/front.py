@@ -27,16 +27,16 @@ SUBJECTS = {
 
 
 def example_html(example: front.Example) -> str:
-    """Return the landing page's picture of an attack: an image, a perturbation, the adversarial
-    image, and the predicted classes.
+    """Return the landing page's picture of an attack: an image and its label, a perturbation, and
+    the adversarial image with the predicted class.
 
     The picture is made of HTML, so that its words have the colours of the theme and the size of the
     page's text.
     """
-    a, b = example.answer, example.wrong
+    a, b = example.label, example.answer
     change = f"No pixel changes by more than {100 * example.size:.0f}&nbsp;% of its range"
     parts = (
-        (example.image, f"A handwritten {a}, white on black.", f"Image<br>answer: <b>{a}</b>"),
+        (example.image, f"A handwritten {a}, white on black.", f"Image<br>of a <b>{a}</b>"),
         (
             example.perturbation,
             "Faint speckles around the digit, black and white on grey, without any shape.",
@@ -50,9 +50,8 @@ def example_html(example: front.Example) -> str:
     )
     return (
         f"{addition(*parts)}"
-        f'<p class="example-words">A network without any defense predicts the digit {a} for the '
-        f"left image, and the digit {b} for the right image. {change}. (The picture is clipped to "
-        "the pixel range; the attack was not.)"
+        f'<p class="example-words">The left image shows the digit {a}. A network without any '
+        f"defense predicts the digit {b} for the right image. {change}."
         "</p>\n"
     )
 
@@ -85,7 +84,7 @@ def cards(whole: Ledger, root: Path) -> str:
 def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
     """Return a markdown table of the papers' claims. A row has the claim, which links to the page
     that tests it, its status, such as "survives", and how many of the comparisons that decide the
-    status were run.
+    status speak for it and against it.
     """
     found = {entry.id: entry for entry in entries}
     verdicts = {id_: entry.verdict for id_, entry in found.items()}
@@ -97,9 +96,10 @@ def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
             lines.append(f"| **{ledger.TITLES[paper]}** | |")
         linked = f"[{claim.words}](../notebooks/{claim.page}.ipynb)" if claim.page else claim.words
         status = ledger.status(claim, verdicts)
-        own = [found[each].verdict for each in claim.targets if each in found]
-        run = sum(verdict in ledger.VERDICTS[:3] for verdict in own)
-        words = [badge(status), f"{run} of {len(claim.targets)}".replace(" ", "\N{NO-BREAK SPACE}")]
+        counts = ledger.sides(claim, verdicts)
+        told = [f"{n}\N{NO-BREAK SPACE}{side}" for side, n in counts.items() if n]
+        words = [badge(status), ", ".join(told)]
+        own = [verdicts.get(each) for each in claim.targets]
         if status == "untested" and "other setting" in own:
             words.append("(only run at a smaller size)")
         lines.append(f"| {linked} | {' '.join(words)} |")
@@ -172,6 +172,27 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
         begun = re.search(r'page\.begin\("([^"]+)"', "".join(cell.source for cell in cells))
         found[name] = catalogue.judged(begun[1]) if begun else ()
     return found
+
+
+def summary(whole: Ledger) -> str:
+    """Return a markdown table of counts of verdicts, with one row for each paper and kind of
+    comparison, and one column for each verdict and for their sum.
+    """
+    lines = [
+        f"| | what is compared | {' | '.join(ledger.VERDICTS)} | sum |",
+        "| :-- | :-- |" + " --: |" * (len(ledger.VERDICTS) + 1),
+    ]
+    for paper, title in ledger.TITLES.items():
+        for kind, own in ledger.tallies(e for e in whole.entries if e.paper == paper).items():
+            lines.append(f"| {title} | {kind} | {_numbers(own)} |")
+            title = ""
+    return "\n".join([*lines, f"| **all** | | {_numbers(whole.counted)} |", ""])
+
+
+def _numbers(entries: tuple[Entry, ...]) -> str:
+    """Return as table cells how often each verdict occurs, and the sum."""
+    found = [entry.verdict for entry in entries]
+    return " | ".join(str(n) for n in [*map(found.count, ledger.VERDICTS), len(found)])
 
 
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:

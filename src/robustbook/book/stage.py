@@ -118,7 +118,7 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
         "claims.md": front.claims_table(claims, whole.entries),
         "deciding.md": front.deciding_table(claims, whole.entries),
         "unwritten.md": front.unwritten(whole, root),
-        "summary.md": ledger.summary(whole) + "\n",
+        "summary.md": front.summary(whole),
         "pages.md": front.pages_table(whole, judged),
         "ledger.html": ledger.page_html(whole, front.ledger_pages(judged)),
         "filters.json": front.filters(judged),

@@ -52,7 +52,7 @@ def kurtosis(
             axis.set_xlabel("excess kurtosis")
             axis.grid(True)
         axes[0].axhline(
-            example, color="black", lw=1, ls=":", label=f"{example:g} in the paper's caption"
+            example, color="black", lw=1, ls=":", label=f"{example:g}, an example in the caption"
         )
         axes[0].set_ylabel("scaled ratio")
         handles, labels = axes[0].get_legend_handles_labels()

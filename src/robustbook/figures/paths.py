@@ -31,8 +31,8 @@ def paths(
     methods: Sequence[str] = ("vanilla", "saturated"),
 ) -> Figure:
     """Draw three rows of panels for each training method, with the length element of the path, the
-    probabilities of the classes, and the singular values of the Jacobian. Each column shows one
-    pair of classes.
+    probabilities of the classes, and the two largest singular values of the Jacobian. Each column
+    shows one pair of classes.
 
     The panels of a row share one scale. The digit of a class whose probability becomes high on a
     path is written next to its curve.
@@ -50,8 +50,10 @@ def paths(
                 )
                 lengths.plot(t, length, color=LOOKS[method].color, lw=1.2)
                 _probabilities(probabilities, t, p, pair)
-                _singular(singular, t, values)
-            for row, label in enumerate(("length element", "probability", "singular values")):
+                _singular(singular, t, values[:2], length)
+            for row, label in enumerate(
+                ("length element", "probability", "two largest\nsingular values")
+            ):
                 _shared(list(grid[3 * i + row]), f"{method}\n{label}")
         for axis, (source, target) in zip(grid[0], pairs, strict=True):
             axis.set_title(f"{source} \u2192 {target}")
@@ -81,13 +83,28 @@ def _probabilities(
     axis.set(ylim=(-0.04, 1.3), yticks=[0, 0.5, 1])
 
 
-def _singular(axis: Axes, t: Float[np.ndarray, " t"], values: Float[np.ndarray, "m t"]) -> None:
-    """Draw the curves of the Jacobian's singular values, from dark for the largest to light for the
-    smallest. The axis is linear up to 1 and logarithmic above.
+def _singular(
+    axis: Axes,
+    t: Float[np.ndarray, " t"],
+    values: Float[np.ndarray, "m t"],
+    length: Float[np.ndarray, " t"],
+) -> None:
+    """Draw the largest singular value of the Jacobian as an area and the second largest as a line.
+    A triangle below the axis marks the point with the largest length element.
     """
-    for rank, curve in reversed(list(enumerate(values))):
-        axis.plot(t, curve, color=BRIGHT["purple"], alpha=1 - 0.085 * rank, lw=0.8)
-    axis.set_yscale("symlog", linthresh=1)
+    axis.fill_between(t, values[0], color=BRIGHT["purple"], alpha=0.45, lw=0)
+    axis.plot(t, values[0], color=BRIGHT["purple"], lw=0.6)
+    axis.plot(t, values[1], color="black", lw=0.9)
+    axis.plot(
+        t[length.argmax()],
+        0,
+        "^",
+        color="black",
+        ms=5,
+        clip_on=False,
+        transform=axis.get_xaxis_transform(),
+    )
+    axis.set_ylim(bottom=0)
 
 
 def _shared(row: Sequence[Axes], label: str) -> None:

@@ -23,43 +23,61 @@ def readings(
     names: Mapping[str, str],
     titles: Mapping[str, str],
     printed: Mapping[str, Mapping[str, float]],
-    main: str,
+    printed_name: str,
+    *,
+    stacked: bool = False,
 ) -> Figure:
     """Draw the accuracies ``values``, with a panel for each network, and in it a row for each
     attack.
 
-    ``names`` are the labels of the attacks, and ``titles`` those of the networks. Open markers show
-    ``printed[network][training]``, the accuracy that the paper states for the attack ``main``.
+    ``names`` are the labels of the attacks, and ``titles`` those of the networks. Open diamonds in
+    the first row show ``printed[network][training]``, the accuracies that the paper states, with
+    the label ``printed_name``. With ``stacked`` the panels stand below each other and have larger
+    symbols, so that a narrow screen shows them all.
     """
+    labels = [printed_name, *names.values()]
+    height = (0.34 if stacked else 0.21) * len(labels) + (0.35 if stacked else 0.9)
+    size = 34 if stacked else 12
     with style():
-        height = 0.9 + 0.21 * len(names)
-        figure, axes = panels(1, len(titles), width=WIDTH, height=height)
+        figure, axes = (
+            panels(len(titles), 1, width=0.72 * WIDTH, height=height * len(titles) + 0.5)
+            if stacked
+            else panels(1, len(titles), width=WIDTH, height=height)
+        )
         for axis, network in zip(axes, titles, strict=True):
             for shift, training in zip((-0.22, 0.0, 0.22), TRAININGS, strict=True):
                 look = LOOKS[training]
                 of = values[network].get(training, {})
-                spots = [(x, y + shift) for y, r in enumerate(names) for x in of.get(r, ())]
+                spots = [(x, y + shift) for y, r in enumerate(names, 1) for x in of.get(r, ())]
                 if spots:
                     x, y = np.array(spots).T
                     axis.scatter(
-                        x, y, s=12, c=look.color, marker=look.marker, linewidths=0, label=training
+                        *(x, y),
+                        s=size,
+                        c=look.color,
+                        marker=look.marker,
+                        linewidths=0,
+                        label=training,
+                        clip_on=False,
+                        zorder=3,
                     )
                 if training in printed.get(network, {}):
                     axis.plot(
                         printed[network][training],
-                        list(names).index(main) + shift,
+                        shift,
                         linestyle="none",
                         marker="D",
                         markersize=6,
                         markerfacecolor="none",
-                        markeredgecolor="black",
-                        label="the paper" if shift > 0 else None,
+                        markeredgecolor=look.color,
+                        clip_on=False,
                     )
-            axis.set(xlim=(-4, 104), ylim=(len(names) - 0.5, -0.5), title=titles[network])
-            axis.set_yticks(range(len(names)), list(names.values()) if axis is axes[0] else [])
+            axis.set(xlim=(-4, 104), ylim=(len(labels) - 0.5, -0.5), title=titles[network])
+            axis.set_yticks(range(len(labels)), labels if stacked or axis is axes[0] else [])
             axis.set_xticks([0, 25, 50, 75, 100])
             axis.grid(True)
-        axes[len(axes) // 2].set_xlabel("correctly classified (%)")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=4)
+        lowest = axes[-1] if stacked else axes[len(axes) // 2]
+        lowest.set_xlabel("correctly classified (%)")
+        handles, names_of = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names_of, loc="outside upper left", ncols=4)
     return figure

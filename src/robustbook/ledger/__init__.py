@@ -1,7 +1,7 @@
 """Compare the numbers of the papers with our measurements, and give a verdict on each number."""
 
-from .build import KEYS, Entry, Ledger, build, read_reasons
-from .claims import STATUSES, Claim, read_claims, status
+from .build import Entry, Ledger, build, read_reasons
+from .claims import STATUSES, Claim, read_claims, sides, status
 from .intervals import difference_interval, prediction_interval
 from .numerals import measured, runs_in_words
 from .records import (
@@ -15,14 +15,13 @@ from .records import (
     rounded,
     write_record,
 )
-from .tables import TITLES, counts, summary, tallies, text_table
+from .tables import TITLES, counts, tallies, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, WHOLE, Judgement, Measurement, judge
 from .webpage import page_html
 from .words import outcome, quantity, stated
 
 __all__ = [
-    "KEYS",
     "PAPERS",
     "PROFILES",
     "STATUSES",
@@ -58,8 +57,8 @@ __all__ = [
     "rounded",
     "runs_in_words",
     "stated",
+    "sides",
     "status",
-    "summary",
     "text_table",
     "write_record",
 ]

@@ -89,6 +89,23 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
     return "survives" if len(judged) >= half else "survives so far"
 
 
+def sides(claim: Claim, verdicts: Mapping[str, str]) -> dict[str, int]:
+    """Return how many comparisons speak for a claim, speak against it, leave it open, and were not
+    run with the paper's setting.
+    """
+    found = {"for": 0, "against": 0, "open": 0, "not run": 0}
+    words = {"reproduced": "for", "not reproduced": "against", "inconclusive": "open"}
+    turned = {"reproduced": "against", "not reproduced": "for", "inconclusive": "open"}
+    for ids, of in (
+        (claim.supported_by, words),
+        (claim.refuted_by, turned),
+        (claim.lost_in_float64, turned),
+    ):
+        for each in ids:
+            found[of.get(verdicts.get(each, ""), "not run")] += 1
+    return found
+
+
 def _judged(ids: Iterable[str], verdicts: Mapping[str, str]) -> list[str]:
     """Return the verdicts on those numbers that were measured with the paper's setting."""
     return [verdicts[each] for each in ids if verdicts.get(each) in JUDGED]

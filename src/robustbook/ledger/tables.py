@@ -1,4 +1,4 @@
-"""Show the ledger as text for a terminal, and as counts of verdicts for the landing page."""
+"""Show the ledger as text for a terminal, and count its verdicts."""
 
 import textwrap
 from collections import Counter
@@ -142,23 +142,3 @@ def _continued(command: str) -> list[str]:
 def _wrapped(reason: str) -> list[str]:
     indent = " " * 6
     return textwrap.wrap(reason, WIDTH, initial_indent=indent, subsequent_indent=indent)
-
-
-def summary(ledger: Ledger) -> str:
-    """Return a Markdown table of counts of verdicts, with one row for each paper and kind of
-    comparison, and one column for each verdict and for their sum.
-    """
-    lines = [
-        "| | what is compared | " + " | ".join(VERDICTS) + " | sum |",
-        "| :-- | :-- |" + " --: |" * (len(VERDICTS) + 1),
-    ]
-    for paper, title in TITLES.items():
-        for tally, own in tallies(e for e in ledger.entries if e.paper == paper).items():
-            lines.append(f"| {title} | {tally} | {_row([entry.verdict for entry in own])} |")
-            title = ""
-    lines.append(f"| **all** | | {_row([entry.verdict for entry in ledger.counted])} |")
-    return "\n".join(lines)
-
-
-def _row(verdicts: list[str]) -> str:
-    return " | ".join(str(n) for n in [*map(verdicts.count, VERDICTS), len(verdicts)])

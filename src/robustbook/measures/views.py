@@ -54,9 +54,11 @@ def softened(net: Model, softness: float) -> nn.Module:
 
     In the backward pass, a sigmoid has the derivative of sigmoid(h / softness) for the
     pre-activation h. A ReLU gets the derivative sigmoid(h / softness), which is the derivative of a
-    softplus and is never 0. The function replaces all `nn.Sigmoid` and `nn.ReLU` layers, and every
-    attribute ``activation`` that is `torch.sigmoid` or `torch.relu`. Nonlinearities that a
-    ``forward`` method calls directly keep their derivatives.
+    softplus. Float32 rounds these derivatives to 0 at inputs that are large compared with the
+    softness: for a sigmoid above 17 times the softness, for both far below zero. The function
+    replaces all `nn.Sigmoid` and `nn.ReLU` layers, and every attribute ``activation`` that is
+    `torch.sigmoid` or `torch.relu`. Nonlinearities that a ``forward`` method calls directly keep
+    their derivatives.
 
     The softer derivative is our interpretation of the "stabilised gradient" of Brendel & Bethge
     2017 (arXiv 1704.01547), whose formula we could not read. Raises ValueError if the network has
@@ -180,8 +182,8 @@ def bypassed(net: Model) -> nn.Module:
     """Return a network with the same outputs, whose backward pass omits the last nonlinearity.
 
     The backward pass treats the last hidden nonlinearity as the identity; all earlier layers keep
-    their derivatives. This backward pass is our interpretation of an attack "from the penultimate
-    pre-activations" (Brendel & Bethge 2017).
+    their derivatives. So a gradient does not vanish in the last hidden layer, but it can still
+    vanish in earlier ones.
 
     Raises ValueError if ``net`` is not an `nn.Module`, or if it has no method ``preactivations`` or
     no attribute ``activation``. The network's logits must be its last linear layer applied to

@@ -104,7 +104,7 @@ def answer(shown: Study) -> str:
     return (
         "**Answer.** A small change is enough: changing pixels by at most a tenth of their "
         "range, along the sign of the loss's gradient, lowers the accuracy from "
-        f"{clean:.0f} to {left:.0f} %."
+        f"{clean:.1f} to {left:.1f} %."
     )
 
 

@@ -15,19 +15,21 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states in how many layers the dissimilarity between classes is larger
-    in the saturated network than in the vanilla network, and whether images of one class lie close
-    together in the first layer. The verdicts of the page follow.
+    """Return a sentence that states in how many hidden layers the dissimilarity between classes is
+    larger in the saturated network than in the vanilla network, and whether images of one class lie
+    close together in the first layer. The verdicts of the page follow.
+
+    The last layer is left out, because the comparison there depends on the function that is applied
+    to the logits.
     """
-    vanilla, saturated = _between(record)
+    vanilla, saturated = (each[:-1] for each in _between(record))
     ahead = sum(ours > theirs for ours, theirs in zip(saturated, vanilla, strict=True))
     near = "" if _within(record) <= float(record.parameters["near_zero"]) else "not "
     badges = of_page("saturating/figure-3", PATTERNS)
     return (
-        f"Images of different classes lie further apart than in the vanilla network in {ahead} of "
-        f"{len(LAYERS)} layers, and images of one class are {near}close together in the "
-        f"first layer. "
-        f"{badges}"
+        f"Different classes lie further apart than in the vanilla network in {ahead} of "
+        f"{len(vanilla)} hidden layers, and images of one class are {near}close together in the "
+        f"first layer. {badges}"
     )
 
 

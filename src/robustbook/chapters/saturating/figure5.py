@@ -8,13 +8,18 @@ from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, record_of, settings
 from robustbook.ledger import Record
 
-from .lbfgs_pairs import PAIRS, count, found, unbroken, without_tolerances
+from .lbfgs_pairs import MAIN, PAIRS, count, found, unbroken, without_tolerances
 
 
 def answer(record: Record) -> str:
     """Return a sentence that states for how many of the 90 pairs (a source image and a target
-    class) L-BFGS succeeds on the saturated sigmoid network. The verdicts of the page follow.
+    class) L-BFGS succeeds on the saturated sigmoid network, and whether it fails for most pairs on
+    the saturated ReLU network too. The verdicts of the page follow.
     """
+    sigmoid = fmean(found(record))
+    relu_found = mean(record, "found", network="relu-mlp", method="saturated", reading=MAIN)
+    also = relu_found < PAIRS / 2
+    where = "every pair" if relu_found == PAIRS else f"{relu_found:.0f} pairs"
     badges = of_page(
         "saturating/figure-5",
         {
@@ -24,9 +29,9 @@ def answer(record: Record) -> str:
         },
     )
     return unbroken(
-        "Yes, but on the saturated sigmoid network L-BFGS succeeds for only "
-        f"{fmean(found(record)):.0f} of {PAIRS} pairs of a source image and a target class. "
-        f"{badges}"
+        f"{'Yes' if sigmoid < PAIRS / 2 else 'No'}, on the saturated sigmoid network, where it "
+        f"succeeds for {sigmoid:.0f} of {PAIRS} pairs, {'and' if also else 'but not'} on the "
+        f"saturated ReLU network, where it succeeds for {where}. {badges}"
     )
 
 

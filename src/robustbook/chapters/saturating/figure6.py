@@ -46,7 +46,8 @@ def answer(record: Record) -> str:
         "saturating/figure-6",
         {
             "increases that the text states": "/gain$|positive",
-            "curve of the figure": "pearson/(shape|y-example)",
+            "curve of the figure": "pearson/shape",
+            "": "y-example",
             "values of formulas": "l1-bounds|scaled-ratio|gamma-10|gain-",
         },
     )

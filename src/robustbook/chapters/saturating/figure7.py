@@ -18,12 +18,12 @@ def answer(record: Record) -> str:
     that within classes, is in the saturated network than in the vanilla network. The verdicts of
     the page follow.
     """
-    relative = from_to(
-        [1 / _ratio(record, "within over between", layer) for layer in LAYERS], ".2g"
-    )
+    times = [1 / _ratio(record, "within over between", layer) for layer in LAYERS]
+    how = "slightly closer together" if max(times) < 1 else "not much further apart"
     return (
-        "The dissimilarity between classes is larger than in the vanilla network, but divided by "
-        f"the dissimilarity within classes, it is only {relative} times as large. "
+        "Different classes lie further apart than in the vanilla network, but relative to images "
+        f"of one class {how}: this relative dissimilarity is {from_to(times, '.2g')} times as "
+        "large. "
         f"{of_page('saturating/figure-7', PATTERNS)}"
     )
 

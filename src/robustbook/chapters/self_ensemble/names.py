@@ -180,11 +180,13 @@ def ran(record: Record, network: str) -> str:
 def trained_again(record: Record, ours: float) -> str:
     """Return a sentence on whether the networks of a record are those of Table 2.
 
-    ``ours``: the clean accuracy of the record's first network without a defense, for one seed.
+    ``ours``: the clean accuracy of the record's network without a defense, for its first seed,
+        which is compared with that of Table 2.
     """
     table_2 = with_network(records_of("self_ensemble/table-2"), "vgg16")
-    theirs = ours if table_2 is None else at(table_2, "vgg16", "none", 0.0)
-    if theirs is None or theirs == ours or record.profile == "quick":
+    found = table_2 and values(table_2, "accuracy", network="vgg16", defense="none", c=0.0)
+    theirs = found[0] if found else ours
+    if theirs == ours or record.profile == "quick":
         return "The networks have the settings of [Table 2](./table2.ipynb)."
     return (
         "The networks have the layers, the data and the seeds of [Table 2](./table2.ipynb), but "

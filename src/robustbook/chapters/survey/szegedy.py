@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from statistics import fmean
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from robustbook import catalogue, figures, ledger
@@ -177,18 +177,19 @@ def gallery(record: Record) -> Figure:
     image is the target class of the attack.
     """
     labels, targets = (record.arrays[name] for name in ("labels", "targets"))
-    clean = zip(_images(record, "clean"), labels, strict=True)
+    clean = zip(pixels(record, "clean") / 255, labels, strict=True)
     rows = [("clean", [Picture(image, f"label {label}") for image, label in clean])]
     for name in COLUMNS:
-        attacked = zip(_images(record, name), targets, strict=True)
+        attacked = zip(pixels(record, name) / 255, targets, strict=True)
         shown = [Picture(image, f"as {target}", True) for image, target in attacked]
         rows.append((NETWORKS[name].replace(", ", ",\n"), shown))
     return figures.pictures(rows)
 
 
-def _images(record: Record, name: str) -> Float[np.ndarray, "n 28 28"]:
+def pixels(record: Record, name: str) -> UInt8[np.ndarray, "n 28 28"]:
+    """Return the images of the figure: the clean ones (``clean``) or those of a network."""
     raw = np.frombuffer(bytes.fromhex("".join(record.arrays[name])), np.uint8)
-    return raw.reshape(-1, 28, 28) / 255
+    return raw.reshape(-1, 28, 28)
 
 
 def table_1(version: Version) -> Table:

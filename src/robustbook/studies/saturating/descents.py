@@ -25,6 +25,7 @@ from .targeted import PRECISIONS, RULES, Precision, Rule, pairs, sources
 # Each factor gives one more variant in float32, with the step size multiplied and the number of
 # steps divided by it.
 FASTER = (3, 10)
+PRINTED = 30_000_000  # the largest number of Adam's steps in the paper
 
 
 @step(version=1)
@@ -136,7 +137,8 @@ def rows(
         }
         vanilla = [found["vanilla", rule, "float32", step_size] for rule in RULES]
         saturated = [found["saturated", rule, "float32", step_size] for rule in RULES]
-        yield from _claims(vanilla, saturated, seed)
+        main = results["descents", "saturated", RULES[0], "float32", step_size, seed]
+        yield from _claims(vanilla, saturated, seed, main.call.arguments["steps"])
         for method in COMPARED:
             for rule in RULES:
                 single, double = (found[method, rule, p, step_size]["found"] for p in PRECISIONS)
@@ -161,13 +163,15 @@ def rows(
 
 
 def _claims(
-    vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
+    vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int, most: int
 ) -> Iterator[Row]:
     """Yield the results that test the paper's claims about Adam, each for the least and the most
     confident source images together.
 
     The paper says that Adam fails on "either least or most" confident images. So on the saturated
-    network, we count the failures on the kind of source images where there are fewer.
+    network, we count the failures on the kind of source images where there are fewer. An attack
+    that fails within ``most`` steps may succeed within the paper's larger number of steps, so the
+    count is measured in another setting than the paper's.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]
@@ -179,7 +183,8 @@ def _claims(
     fooled = any(_fooled(values, 3, 7) for values in saturated)
     yield Row(int(fooled), "count", f"{target}/saturated-3-to-7", seed=seed)
     failures = min(90 - sum(values["found"]) for values in saturated)
-    yield Row(failures, "count", f"{target}/saturated-failures", seed=seed)
+    differs = f"at most {most:,} steps of Adam for each pair, the paper up to {PRINTED:,}"
+    yield Row(failures, "count", f"{target}/saturated-failures", seed=seed, differs=differs)
 
 
 def _steps(values: Mapping[str, Any]) -> list[int]:

@@ -183,6 +183,7 @@ SETTINGS: Mapping[str, Setting] = {
         100,
         {
             "rising 3000": _rising(3000),
+            "rising 6000": _rising(6000),
             "rising 1000": _rising(1000),
             "constant 1000": replace(_rising(1000), rise=0.0),
         },

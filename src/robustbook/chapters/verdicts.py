@@ -1,0 +1,144 @@
+"""Make the table of a page's verdicts, and the list of reasons for them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from IPython.display import Markdown
+
+from robustbook import ledger
+from robustbook.chapters.published import compared
+from robustbook.figures import Table, table
+from robustbook.ledger import Entry
+
+HEADS = ("Quantity", "Verdict", "Paper", "Ours", "Interval", "Tolerance", "Seeds")
+"""The columns of a table of verdicts. A phone shows only the first ones at once."""
+
+
+def verdicts_of(item: str) -> Table | Markdown:
+    """Return a table of the paper's numbers on the page of ``item`` that we measured, beside ours;
+    if there are none, return a sentence that says so.
+    """
+    lines = compared(item)
+    shown = [entry for entry in lines if entry.verdict != "not run"]
+    if not shown:
+        return Markdown(
+            f"None of the {len(lines)} target numbers of this page was measured in the paper's "
+            "setting. The [ledger](../../book/ledger.md) lists them."
+        )
+    rows = [_row(entry) for entry in shown]
+    kept = [k for k in range(len(HEADS)) if any(row[k] for row in rows)]
+    return table(
+        _caption(shown, len(lines) - len(shown)),
+        f"tab-{item}-ledger".replace("/", "-").replace("_", "-"),
+        [HEADS[k] for k in kept],
+        [[row[k] for k in kept] for row in rows],
+        align="".join("llrrrrr"[k] for k in kept),
+    )
+
+
+def reasons_of(item: str) -> str:
+    """Return our explanation for each of the paper's numbers on the page of ``item`` that was not
+    reproduced, and why other verdicts are inconclusive.
+    """
+    lines = compared(item)
+    verdicts = [entry.verdict for entry in lines]
+    if not set(ledger.VERDICTS[:3]) & set(verdicts):
+        return (
+            "None of these numbers has the verdict *reproduced* or *not reproduced*, because "
+            "such a verdict needs a run in the paper's setting."
+        )
+    failed = _listed(lines, "not reproduced", lambda entry: entry.reason)
+    unsure = _listed(lines, "inconclusive", _unsure)
+    other = verdicts.count("other setting")
+    head = "These target numbers were not reproduced. For each we give our best explanation:"
+    if not failed:
+        head = (
+            "Every comparison in the paper's setting is *reproduced*"
+            f"{' or *inconclusive*' if unsure else ''}."
+        )
+        if other:
+            head += (
+                f" {other} more were measured with a smaller experiment than the paper's, so "
+                "they have the verdict *other setting*."
+            )
+    told = [head, "", *failed]
+    if unsure:
+        told += ["", "These comparisons are inconclusive:", "", *unsure]
+    return "\n".join(told).strip()
+
+
+def _listed(lines: Sequence[Entry], verdict: str, why: Callable[[Entry], str]) -> list[str]:
+    """Return a markdown list of the numbers with this verdict, in which numbers with the same
+    explanation ``why`` stand together.
+    """
+    names: dict[str, list[str]] = {}
+    for entry in lines:
+        if entry.verdict == verdict:
+            names.setdefault(why(entry), []).append(f"**{ledger.quantity(entry.target)}**")
+    return [
+        f"- {'; '.join(each)}: {reason[:1].upper()}{reason[1:]}." for reason, each in names.items()
+    ]
+
+
+def _row(entry: Entry) -> list[str]:
+    """Return the row of a paper's number in the table of verdicts."""
+    ours, interval = ledger.outcome(entry)
+    return [
+        ledger.quantity(entry.target),
+        entry.verdict,
+        ledger.stated(entry) + (" (derived)" if entry.target.kind == "derived" else ""),
+        ours.removesuffix(" in our only run"),  # the column of seeds says so
+        interval,
+        "" if entry.tolerance is None else f"{entry.tolerance:g}",
+        str(entry.judgement.seeds or ""),
+    ]
+
+
+def _caption(shown: Sequence[Entry], rest: int) -> str:
+    """Return the caption of a table of verdicts, which explains only what the table contains.
+
+    ``rest``: how many numbers of the page were not measured.
+    """
+    orders = any(entry.judgement.difference is not None for entry in shown)
+    sentences = ["What the source states and what we measured."]
+    if orders:
+        sentences.append(
+            "*Order*: the claim is which of two numbers is larger; *difference*: the first number "
+            "minus the second, in our runs."
+        )
+    if any(entry.judgement.held and entry.target.printed is None for entry in shown):
+        sentences.append("*Pattern*: the claim stands in the first column.")
+    if any(ledger.outcome(entry)[1] for entry in shown):
+        order = "; for an order, the 95 % confidence interval of the difference" if orders else ""
+        sentences.append(f"*Interval*: the 95 % prediction interval for one more run{order}.")
+    sentences.append(
+        "The page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
+    )
+    if any(entry.target.kind == "derived" for entry in shown):
+        sentences.append("*Derived* numbers follow from numbers, formulas or data of the paper.")
+    if rest:
+        more = "number, which was" if rest == 1 else "numbers, which were"
+        sentences.append(f"The ledger lists {rest} more target {more} not measured.")
+    return " ".join(sentences)
+
+
+def _unsure(entry: Entry) -> str:
+    """Return why the verdict on a number of the paper is inconclusive, followed by our explanation
+    if there is one.
+    """
+    return replace(entry, note=_undecided(entry)).explanation
+
+
+def _undecided(entry: Entry) -> str:
+    """Return by which rule the verdict on a number of the paper is inconclusive."""
+    found = entry.judgement
+    if found.held:
+        return f"the claim {ledger.runs_in_words(*found.held)}"
+    if found.difference is not None:
+        return "the interval of the difference contains 0"
+    if found.seeds == 1:
+        return "the choice of our test images may explain the difference"
+    return (
+        "our mean differs by more than the tolerance, but the prediction interval contains the "
+        "printed number"
+    )
