@@ -88,6 +88,15 @@ def test_a_narrow_figure_is_shown_whole() -> None:
     assert [share for share, _ in numbers(parts(figure))][1] == 100.0
 
 
+def test_names_of_columns_keep_a_figure_together() -> None:
+    """Below each other, the lower panels would have no name."""
+    with style():
+        figure, axes = panels(2, 2, height=3.0)
+        assert parts(saved(figure))
+        axes[0].set_title("3 to 7")
+    assert parts(saved(figure)) == ""
+
+
 def test_a_colour_bar_keeps_a_figure_together() -> None:
     """It belongs to all panels."""
     with style():

@@ -43,14 +43,18 @@ def boxes(figure: Figure) -> tuple[list[list[Box]], list[list[Box]]]:
 
     A part of the second kind shows as many panels of a row as fit into a phone. A part is a list of
     boxes that are shown side by side: if the row names of its panels stand beside the first panel
-    of the row, they are the first box. Both lists are empty if a panel is outside the grid of
-    panels, such as a colour bar.
+    of the row, they are the first box. Both lists are empty if the figure must be shown as a
+    whole, because a panel is outside the grid of panels, such as a colour bar, or because the name
+    of a column stands only above its first panel.
     """
     canvas: Any = FigureCanvasAgg(figure)
     renderer = canvas.get_renderer()
     shown = [axis for axis in figure.axes if axis.axison or axis.has_data() or axis.child_axes]
     at = {axis: spec for axis in shown if (spec := axis.get_subplotspec())}
-    if len(at) < len(shown):
+    named = {spec.colspan.start for axis, spec in at.items() if axis.get_title()}
+    if len(at) < len(shown) or any(
+        spec.colspan.start in named and not axis.get_title() for axis, spec in at.items()
+    ):
         return [], []
     around = {axis: _extent(axis, renderer) for axis in shown}
     legends = [[each.get_window_extent(renderer)] for each in (*figure.texts, *figure.legends)]
