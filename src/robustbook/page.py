@@ -23,7 +23,7 @@ from robustbook.chapters.published import Version, records_of, version_of
 from robustbook.chapters.verdicts import reasons_of, verdicts_of
 from robustbook.chapters.wording import whole_percent
 from robustbook.durations import duration
-from robustbook.figures import Table, style
+from robustbook.figures import Table, parts, style
 from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, check
 
@@ -299,11 +299,15 @@ def say(text: str) -> Markdown:
 
 
 def svg(figure: Figure) -> SVG:
-    """Return a figure as SVG; two figures of the same numbers have the same bytes."""
+    """Return a figure as SVG; two figures of the same numbers have the same bytes.
+
+    The attribute ``data-parts`` says which parts of it the book shows below each other on a phone.
+    """
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return SVG(buffer.getvalue())
+        attribute = f'<svg data-parts="{parts(figure)}"'
+    return SVG(buffer.getvalue().replace("<svg", attribute, 1))
 
 
 def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) -> None:

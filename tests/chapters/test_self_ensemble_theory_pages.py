@@ -73,11 +73,11 @@ def test_the_page_knows_the_sizes_of_the_attacks() -> None:
 
 @pytest.mark.parametrize("version", versions("theory"), ids=lambda v: v.tag)
 def test_theory(version: Version) -> None:
-    """No point of the first panel lies below the diagonal."""
+    """No point of the figure of step 1 lies below the diagonal."""
     record = version.record
-    figure = theory.steps(record)
-    cloud = figure.axes[0].lines[0]
+    cloud = theory.jensen(record).axes[0].lines[0]
     assert all(y >= x - 1e-6 for x, y in zip(*cloud.get_data(), strict=True))
+    assert all(len(draw(record).axes) == 1 for draw in (theory.taylor, theory.lipschitz))
     first = networks(record)[0]
     ratio = mean(record, "gap over norm", network="digits", scale=theory.SMALL)
     assert f" and {ratio:.2f} (standard error " in theory.smooth_in_words(record)

@@ -51,7 +51,7 @@ def rows_of_szegedy(seeds: int = 2) -> Iterator[Row]:
 @pytest.fixture
 def first() -> Record:
     images = [bytes([40 * i] * 784).hex() for i in range(6)]
-    arrays = {name: images for name in ("clean", *szegedy.SHOWN)}
+    arrays = {name: images for name in ("clean", *szegedy.COLUMNS)}
     named = {"labels": [1, 2, 3, 4, 5, 6], "targets": [0, 0, 0, 0, 0, 0]}
     rows = tuple(rows_of_szegedy())
     return Record("survey", "szegedy", "quick", {}, (0, 1), rows, arrays | named)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from robustbook.figures import LOOKS, Curve, Panel, lines, strips
+from robustbook.figures.lines import PRINTED
 
 
 def test_a_curve_is_the_mean_and_its_band_the_range() -> None:
@@ -32,7 +33,7 @@ def test_the_papers_curves_are_behind_ours_and_have_one_name() -> None:
         [8, 2]
     )
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["RSE", "other", "the paper's points"]  # ours, only theirs, theirs together
+    assert texts == ["RSE", "other", PRINTED]  # ours, only theirs, theirs together
 
 
 def test_chosen_ticks_are_the_only_ones() -> None:
@@ -90,9 +91,34 @@ def test_an_axis_can_start_near_its_smallest_number() -> None:
 
 
 def test_the_legend_is_above_the_panels_at_the_left() -> None:
-    """A phone shows only the left part of a figure at first."""
+    """If panels stand side by side, it is narrower than they are together, to fit into a phone."""
     curves = {f"a long name {i}": Curve([1.0], [[1.0]], LOOKS["rse"]) for i in range(6)}
-    figure = lines([Panel("one", "x", "y", curves, {})])
+    panel = Panel("one", "x", "y", curves, {})
+    for shown, most in (([panel], 1.0), ([panel, panel], 0.7)):
+        figure = lines(shown)
+        figure.canvas.draw()
+        box, axis = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
+        assert box.y0 > axis.y1 and box.x1 < most * figure.bbox.width
+
+
+def test_a_thin_curve_is_thinner_and_has_no_band() -> None:
+    """The other curves stand out."""
+    curves = {
+        name: Curve([1.0, 2.0], [[0.0, 1.0], [1.0, 2.0]], LOOKS[name], thin=name == "adv")
+        for name in ("rse", "adv")
+    }
+    (axis,) = lines([Panel("", "x", "y", curves, {})]).axes
+    strong, thin = axis.lines
+    assert strong.get_linewidth() > thin.get_linewidth() and strong.zorder > thin.zorder
+    assert len(axis.collections) == 1
+
+
+def test_panels_with_their_own_rows_are_as_high_as_their_rows() -> None:
+    """Up to three stand below each other, so that no place is empty."""
+    rows = {"one": {"all": [1.0]}}
+    many = {str(i): {"all": [1.0]} for i in range(6)}
+    figure = strips({"": rows, "many": many}, {"all": LOOKS["rse"]}, "size", own_rows=True)
     figure.canvas.draw()
-    box, axis = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
-    assert box.y0 > axis.y1 and box.x1 < 0.6 * figure.bbox.width
+    first, second = (axis.get_window_extent() for axis in figure.axes)
+    assert second.y1 < first.y0 and second.height > 3 * first.height
+    assert [axis.get_xlabel() for axis in figure.axes] == ["", "size"]

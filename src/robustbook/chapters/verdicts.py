@@ -10,7 +10,7 @@ from robustbook.chapters.published import compared
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry
 
-HEADS = ("Quantity", "Paper", "Ours", "Verdict", "Interval", "Tolerance", "Seeds")
+HEADS = ("Quantity", "Verdict", "Paper", "Ours", "Interval", "Tolerance", "Seeds")
 """The columns of a table of verdicts. A phone shows only the first ones at once."""
 
 
@@ -32,7 +32,7 @@ def verdicts_of(item: str) -> Table | Markdown:
         f"tab-{item}-ledger".replace("/", "-").replace("_", "-"),
         [HEADS[k] for k in kept],
         [[row[k] for k in kept] for row in rows],
-        align="".join("lrrlrrr"[k] for k in kept),
+        align="".join("llrrrrr"[k] for k in kept),
     )
 
 
@@ -85,9 +85,9 @@ def _row(entry: Entry) -> list[str]:
     ours, interval = ledger.outcome(entry)
     return [
         ledger.quantity(entry.target),
+        entry.verdict,
         ledger.stated(entry) + (" (derived)" if entry.target.kind == "derived" else ""),
         ours.removesuffix(" in our only run"),  # the column of seeds says so
-        entry.verdict,
         interval,
         "" if entry.tolerance is None else f"{entry.tolerance:g}",
         str(entry.judgement.seeds or ""),

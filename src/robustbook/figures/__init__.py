@@ -4,7 +4,6 @@ from .anneal import anneal
 from .curves import curves
 from .descent import Trail, descent
 from .differences import differences
-from .gallery import gallery
 from .grid import grid
 from .heat import heat, surfaces
 from .histograms import Bars, histograms
@@ -14,6 +13,7 @@ from .lines import Curve, Panel, lines, strips
 from .maps import Map, maps
 from .matrices import matrices, unfold
 from .noise_layers import noise_layers
+from .parts import parts
 from .paths import paths
 from .pictures import Picture, pictures
 from .plane import Paths, Plane, plane
@@ -22,8 +22,10 @@ from .readings import readings
 from .recursive import Stage, recursive
 from .slider import Frame, Slider, slider
 from .style import (
+    BESIDE,
     BRIGHT,
     HALF,
+    HOLLOW,
     LOOKS,
     WIDTH,
     Look,
@@ -37,11 +39,13 @@ from .style import (
 from .tables import Table, table
 
 __all__ = [
+    "BESIDE",
     "BRIGHT",
     "Bars",
     "Curve",
     "Frame",
     "HALF",
+    "HOLLOW",
     "LOOKS",
     "Look",
     "Map",
@@ -65,7 +69,6 @@ __all__ = [
     "draw_intervals",
     "draw_printed",
     "draw_seeds",
-    "gallery",
     "drawing",
     "grid",
     "heat",
@@ -76,6 +79,7 @@ __all__ = [
     "matrices",
     "noise_layers",
     "panels",
+    "parts",
     "paths",
     "pictures",
     "plane",

@@ -11,19 +11,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from .style import WIDTH, Look, panels, style
+from .style import Look, panels, style, width_of
 
 
 @dataclass(frozen=True)
 class Curve:
     """A curve: ``x`` has the x coordinates of its points, and ``y`` the y coordinates for each
-    seed. The texts in ``labels`` are written beside the points of the first seed.
+    seed. The texts in ``labels`` are written beside the points of the first seed. A ``thin`` curve
+    is drawn thin and without a band, behind the others.
     """
 
     x: Sequence[float]
     y: Sequence[Sequence[float]]
     look: Look
     labels: Sequence[str] = ()
+    thin: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,10 @@ class Panel:
     limits: tuple[float, float] | None = None
 
 
-PRINTED = "the paper's points"
+PRINTED = "broad and pale: the paper's points"
 """The name in the legend that stands for all curves of the paper."""
 PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
+THIN: Mapping[str, Any] = {"linewidth": 1, "markersize": 3, "alpha": 0.9, "zorder": 1.5}
 
 
 def lines(
@@ -60,8 +63,9 @@ def lines(
     side by side have the same y axis.
     """
     with style():
+        columns = min(columns, len(shown))
         rows = -(-len(shown) // columns)
-        figure, axes = panels(rows, columns, width=WIDTH, height=height * rows + 0.4)
+        figure, axes = panels(rows, columns, width=width_of(columns), height=height * rows + 0.4)
         _spread(figure)
         named: dict[str, Artist] = {}
         behind: dict[str, Artist] = {}
@@ -80,9 +84,10 @@ def lines(
                     curve.look.dash,
                     marker=curve.look.marker,
                     color=curve.look.color,
+                    **(THIN if curve.thin else {}),
                 )
                 named.setdefault(name, line)
-                if len(y) > 1 and np.ndim(curve.x) == 1:
+                if len(y) > 1 and np.ndim(curve.x) == 1 and not curve.thin:
                     band: dict[str, Any] = {"color": curve.look.color, "alpha": 0.15, "lw": 0.8}
                     axis.fill_between(curve.x, y.min(0), y.max(0), **band)
                 for x, value, label in zip(curve.x, y[0], curve.labels, strict=False):
@@ -107,7 +112,7 @@ def lines(
         named = {**named, **{name: pale for name, pale in behind.items() if name not in named}}
         if behind:
             named[PRINTED] = Line2D([], [], color="0.5", **PALE)
-        _legend_above(figure, named)
+        _legend_above(figure, named, columns)
     return figure
 
 
@@ -131,15 +136,18 @@ def strips(
 
     Up to three panels are drawn side by side, more in rows of two. The colours and markers of the
     names in the legend are in ``looks``; those in ``hollow`` have hollow marks. With ``own_rows``,
-    the panels may have different rows, so each shows its row names, and they are drawn in two
-    columns. Without ``from_zero``, an axis starts near its smallest number.
+    the panels may have different rows, so each shows its row names; up to three of them are drawn
+    below each other. Without ``from_zero``, an axis starts near its smallest number.
     """
     with style():
-        most = max(len(rows) for rows in values.values())
-        columns = len(values) if len(values) < 4 and not own_rows else 2
-        deep = -(-len(values) // columns)
-        height = (0.32 * most + 0.8) * deep + 0.5
-        figure, axes = panels(deep, columns, width=WIDTH, height=height)
+        columns = 2 if len(values) > 3 else 1 if own_rows else len(values)
+        starts = range(0, len(values), columns)
+        counts = [len(rows) for rows in values.values()]
+        deep = [float(max(counts[start : start + columns])) for start in starts]
+        height = 0.32 * sum(deep) + 0.8 * len(deep) + 0.5
+        figure, axes = panels(
+            len(deep), columns, width=width_of(columns), height=height, heights=deep
+        )
         _spread(figure)
         named: dict[str, Artist] = {}
         for axis, (title, rows) in zip(axes, values.items(), strict=False):
@@ -175,7 +183,7 @@ def strips(
         for axis in below[1:2] if columns == 3 else below:  # one of three panels is too narrow
             axis.set_xlabel(x_label)  # a label of the figure would overlap the legend
         if len(named) > 1:
-            _legend_above(figure, named)
+            _legend_above(figure, named, columns)
     return figure
 
 
@@ -185,15 +193,16 @@ def _spread(figure: Figure) -> None:
     engine.set(w_pad=0.1, h_pad=0.08)  # inches
 
 
-def _legend_above(figure: Figure, named: Mapping[str, Any]) -> None:
-    """Draw one legend above all panels, at the left and at most 0.55 times as wide as the figure,
-    because a phone shows only this part of it at first.
+def _legend_above(figure: Figure, named: Mapping[str, Any], columns: int) -> None:
+    """Draw one legend above all panels, at the left. If there are several columns of panels, it is
+    at most 0.65 times as wide as the figure, so that it fits into a phone.
     """
     canvas: Any = FigureCanvasAgg(figure)
+    most = figure.bbox.width * (0.65 if columns > 1 else 1)
     for count in range(min(4, len(named)), 0, -1):
         legend = figure.legend(named.values(), named.keys(), loc="outside upper left", ncols=count)
         width = legend.get_window_extent(canvas.get_renderer()).width
-        if count == 1 or width <= 0.55 * figure.bbox.width:
+        if count == 1 or width <= most:
             lines_below_first = -(-len(named) // count) - 1
             figure.set_figheight(figure.get_figheight() + 0.2 * lines_below_first)
             return

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -20,7 +21,8 @@ class Map:
 
 def maps(rows: Sequence[tuple[str, Sequence[Map]]]) -> Figure:
     """Draw each row of images and maps, with the name of the row at the left. The feature maps of a
-    row share one colour scale, from the smallest to the largest value in the row.
+    row share one colour scale, from the smallest to the largest value in the row. A shorter row
+    ends earlier.
     """
     columns = max(len(row) for _, row in rows)
     with style():
@@ -29,14 +31,17 @@ def maps(rows: Sequence[tuple[str, Sequence[Map]]]) -> Figure:
         for i, (name, row) in enumerate(rows):
             own = axes[i * columns : (i + 1) * columns]
             of = [each.values for each in row if each.values.ndim == 2]
-            low, high = min(each.min() for each in of), max(each.max() for each in of)
+            low, high = (end([end(each) for each in of] or [0]) for end in (np.min, np.max))
             for axis, shown in zip(own, row, strict=False):
                 flat = shown.values.ndim == 2
-                ends = {"vmin": low, "vmax": high, "cmap": "viridis"} if flat else {}
+                ends: dict[str, Any] = (
+                    {"vmin": low, "vmax": high, "cmap": "viridis"} if flat else {}
+                )
                 axis.imshow(shown.values, **ends)
                 axis.set_title(shown.words, fontsize=9)
                 axis.set_xticks([])
                 axis.set_yticks([])
+                axis.spines[:].set(visible=True, color="0.7")
             own[0].set_ylabel(name)
             for axis in own[len(row) :]:
                 axis.set_axis_off()

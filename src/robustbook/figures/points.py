@@ -6,8 +6,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from .style import WIDTH, Look, legend_below, panels, style
+from .style import Look, legend_below, panels, style, width_of
 
+MANY = 100  # points; more of them get smaller markers
 Line = tuple[Sequence[float], Sequence[float]]
 """The x and y values of a line."""
 
@@ -46,8 +47,9 @@ def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6)
     All panels share one legend. On a logarithmic axis points at 0 or below are not drawn.
     """
     with style():
+        columns = min(columns, len(shown))
         rows = -(-len(shown) // columns)
-        figure, axes = panels(rows, columns, width=WIDTH, height=height * rows + 0.4)
+        figure, axes = panels(rows, columns, width=width_of(columns), height=height * rows + 0.4)
         named: dict[str, Any] = {}
         for axis, panel in zip(axes, shown, strict=False):
             axis.set(
@@ -62,6 +64,7 @@ def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6)
                     fmt=cloud.look.marker,
                     color=cloud.look.color,
                     markeredgewidth=0,
+                    markersize=3 if len(cloud.x) > MANY else None,
                     alpha=0.8,
                 )
                 named.setdefault(name, dots)

@@ -8,7 +8,7 @@ SRON/EPS/TN/09-002), which colour-blind readers can tell apart; curves also diff
 and dashes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 WIDTH = 7.0  # inches, a figure as wide as the text
 HALF = 3.4  # inches, one of two side by side
+SINGLE = 4.6  # inches, a figure of one column of panels, which a phone shows as a whole
 
 BRIGHT = {
     "blue": "#4477AA",
@@ -66,6 +67,10 @@ LOOKS = {
     "test only": Look(BRIGHT["grey"], "X", ":"),
 }
 
+# The looks of our numbers beside the paper's: blue discs, and open black diamonds.
+BESIDE = {"ours": Look(BRIGHT["blue"], "o", "-"), "printed": Look("black", "D", ":")}
+HOLLOW = ("printed",)
+
 _SETTINGS: dict[str, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
@@ -102,11 +107,23 @@ def style() -> AbstractContextManager[None]:
 
 
 def panels(
-    rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    width: float = WIDTH,
+    height: float,
+    heights: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `width` x `height` inches, and the axes of its panels row by row."""
+    """Return a figure of `width` x `height` inches, and the axes of its panels row by row. The rows
+    are as high as the numbers in `heights` are to each other, by default all equally high.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+    return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
+
+
+def width_of(columns: int) -> float:
+    """Return the width of a figure in inches, from the number of its columns of panels."""
+    return WIDTH if columns > 1 else SINGLE
 
 
 def legend_below(figure: Figure, named: Mapping[str, Any], columns: int = 4) -> None:

@@ -55,7 +55,6 @@ prints.
 SOURCE = "deep_defense/anchor-deepfool-"
 """The ids of all numbers of the DeepFool paper begin with this text."""
 RHO, GAIN = "table-1/{}/rho2", "text/{}/rho2-gain"
-LOOKS = {"ours": figures.LOOKS["reference"], "printed": figures.LOOKS["adversarial"]}
 
 
 def answer(record: Record) -> str:
@@ -185,7 +184,7 @@ def strips(record: Record) -> Figure:
         }
         for network in networks(record)
     }
-    return figures.strips(found, LOOKS, "test error (%)")
+    return figures.strips(found, figures.BESIDE, "test error (%)", hollow=figures.HOLLOW)
 
 
 def errors(version: Version) -> Table:

@@ -228,9 +228,10 @@ def curves(records: Sequence[Record]) -> Figure:
     """Draw the paper's six panels. The upper row of panels shows accuracy, the lower row shows
     distortion, and each network has one column.
 
-    Pale lines show the authors' own results. The authors' results are also drawn for a network that
-    we did not run. Records for profile ``quick`` are from other images than the authors', so only
-    their own networks and curves are drawn.
+    Pale lines show the authors' own results for RSE and no defense; the other defenses have thin
+    lines. The authors' results are also drawn for a network that we did not run. Records for
+    profile ``quick`` are from other images than the authors', so only their own networks and curves
+    are drawn.
     """
     panels = []
     quick = all(record.profile == "quick" for record in records)
@@ -251,6 +252,7 @@ def curves(records: Sequence[Record]) -> Figure:
                     name=name,
                     label=label,
                     theirs={} if quick else sweeps.printed_curves(network, quantity),
+                    thin=names.BASELINES,
                 )
             )
     return figures.lines(panels, columns=2 if len(shown) == 1 else len(shown), height=2.3)
@@ -258,13 +260,13 @@ def curves(records: Sequence[Record]) -> Figure:
 
 def equal_distortion(records: Sequence[Record]) -> Figure:
     """Draw accuracy against distortion, with a panel per network. Pale lines show the authors' own
-    results.
+    results for RSE and no defense; the other defenses have thin lines.
     """
     panels = []
     for network, plain in NETWORKS.items():
         record = names.with_network(records, network)
         ours = {} if record is None else dict(_by_distance(record, network))
-        theirs = {words: _their_distances(network, d) for d, words in DEFENSES.items()}
+        theirs = {DEFENSES[d]: _their_distances(network, d) for d in sweeps.STRONG}
         title = f"{plain}, not run" if record is None else names.title(record, network)
         label = sweeps.ACCURACY
         panels.append(figures.Panel(title, "distortion (l2)", label, ours, {}, theirs))
@@ -282,7 +284,8 @@ def _by_distance(record: Record, network: str) -> Iterator[tuple[str, Curve]]:
         y = [[start, *seed] for start, seed in zip(clean, right.y, strict=True)]
         kept = sorted((far, i) for i, far in enumerate(x) if far <= FAR)
         shown = [[seed[i] for _, i in kept] for seed in y]
-        yield DEFENSES[defense], Curve([far for far, _ in kept], shown, LOOKS[defense])
+        thin = defense in names.BASELINES
+        yield DEFENSES[defense], Curve([far for far, _ in kept], shown, LOOKS[defense], thin=thin)
 
 
 def _their_distances(network: str, defense: str) -> Curve:

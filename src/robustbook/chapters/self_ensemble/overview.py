@@ -185,7 +185,11 @@ def accuracies() -> Figure:
         record = names.with_network(records, network)
         title = f"{plain}, not run" if record is None else names.title(record, network)
         theirs = sweeps.printed_curves(network, 0)
-        panels.append(sweeps.panel(record, network, DEFENSES, title=title, theirs=theirs))
+        panels.append(
+            sweeps.panel(
+                record, network, DEFENSES, title=title, theirs=theirs, thin=names.BASELINES
+            )
+        )
     return figures.lines(panels, columns=3, height=2.8)
 
 

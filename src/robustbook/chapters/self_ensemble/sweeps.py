@@ -2,7 +2,8 @@
 of tables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from robustbook import figures
 from robustbook.chapters.published import values
@@ -15,6 +16,9 @@ from . import names
 
 C = "c"
 ACCURACY = "accuracy (%)"
+STRONG = ("rse", "none")
+"""The defenses that a figure with all defenses shows strongly, with the paper's points behind them.
+"""
 TICKS = (0.01, 0.1, 1.0, 10.0, 100.0)
 """The values of c with a label on the x axis."""
 
@@ -43,16 +47,22 @@ def panel(
     label: str = ACCURACY,
     looks: Mapping[str, Look] = LOOKS,
     theirs: Mapping[str, Curve] | None = None,
+    thin: Collection[str] = (),
 ) -> figures.Panel:
     """Return a panel of a figure. The panel has one curve for each of the ``shown`` defenses for
-    which results are stored.
+    which results are stored, and those in ``thin`` have thin curves.
     """
     found = {
         words: curve(record, network, defense, looks[defense], name)
         for defense, words in shown.items()
         if record is not None
     }
-    curves = {words: each for words, each in found.items() if each is not None}
+    faint = {shown[defense] for defense in thin}
+    curves = {
+        words: replace(each, thin=words in faint)
+        for words, each in found.items()
+        if each is not None
+    }
     at = ticks([*curves.values(), *(theirs or {}).values()])
     return figures.Panel(title, C, label, curves, {}, theirs or {}, log=True, ticks=at)
 
@@ -65,13 +75,13 @@ def ticks(curves: Sequence[Curve]) -> list[float]:
 
 def printed_curves(network: str, quantity: int) -> dict[str, Curve]:
     """Return the authors' own results of Figure 6: accuracy (``quantity`` 0) or distortion (1)
-    against c.
+    against c, for RSE and no defense.
     """
     found = {}
-    for defense, words in names.DEFENSES.items():
+    for defense in STRONG:
         points = {c: of for c, of in printed.points()[network, defense].items() if c}
         y = [of[quantity] for of in points.values()]
-        found[words] = Curve(list(points), [y], LOOKS[defense])
+        found[names.DEFENSES[defense]] = Curve(list(points), [y], LOOKS[defense])
     return found
 
 

@@ -19,7 +19,7 @@ from robustbook.chapters.published import (
     verdicts,
 )
 from robustbook.chapters.wording import badge, beside, listed, ranges, spread
-from robustbook.figures import Table
+from robustbook.figures import Map, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import binomial_tail
 from robustbook.studies.self_ensemble.sizes import TARGETED_STEPS
@@ -163,7 +163,7 @@ def main_network(record: Record) -> str:
 
 def gallery(record: Record) -> Figure:
     """Draw Figure 7: the image, and the perturbation for each combination of defense and target
-    class.
+    class. The target classes are divided into two blocks, each with a row for each defense.
 
     White means no change. The more the attack changes the red, green or blue value of a pixel, the
     smaller is this value in the picture. All pictures share one colour scale, which ends at the
@@ -172,12 +172,15 @@ def gallery(record: Record) -> Figure:
     network = main_network(record)
     added = {d: _added(record, network, d) for d in _defenses(record)}
     largest = max(int(np.abs(each).max()) for each in added.values())
-    rows = {
-        DEFENSES[d]: (255 - np.abs(each) * (255 / max(largest, 1))).round().astype(np.uint8)
-        for d, each in added.items()
-    }
-    image = _bytes(record.arrays[f"{network} image"])[0]
-    return figures.gallery(image, rows, _classes(record), "the image")
+    image = Map(_bytes(record.arrays[f"{network} image"])[0], "the image")
+    rows: dict[str, list[Map]] = {}
+    for d, each in added.items():
+        shown = (255 - np.abs(each) * (255 / max(largest, 1))).round().astype(np.uint8)
+        words = _classes(record)
+        rows[DEFENSES[d]] = [image, *map(Map, shown, words)]
+    half = (len(_classes(record)) + 2) // 2
+    blocks = (slice(half), slice(half, None))
+    return figures.maps([(name, row[block]) for block in blocks for name, row in rows.items()])
 
 
 def printed_beside(version: Version) -> Table:

@@ -195,13 +195,25 @@ def correlations_in_words(record: Record) -> str:
     )
 
 
-def steps(record: Record) -> Figure:
-    """Draw a panel for each of three steps of the theory: Jensen's bound, the Taylor expansion, and
-    the Lipschitz step. The Lipschitz step compares the trace of the Hessian with the gradient.
+def jensen(record: Record) -> Figure:
+    """Draw step 1 of the theory, Jensen's bound: for each image two losses over many noise draws,
+    the mean of the losses and the loss of the mean probability.
     """
-    network = networks(record)[0]
-    panels = [_bound(record, network), _taylor(record, network), _slopes(record, network)]
-    return figures.scatters(panels, columns=3, height=2.7)
+    return figures.scatters([_bound(record, networks(record)[0])], height=3.2)
+
+
+def taylor(record: Record) -> Figure:
+    """Draw step 2 of the theory, the Taylor expansion: the measured increase of the loss divided by
+    the predicted increase, against the scale of the noise, with bars of two standard errors.
+    """
+    return figures.scatters([_taylor(record, networks(record)[0])], height=3.2)
+
+
+def lipschitz(record: Record) -> Figure:
+    """Draw step 3 of the theory: for each image the trace of the Hessian divided by the squared
+    gradient norm, against the probability of the true class.
+    """
+    return figures.scatters([_slopes(record, networks(record)[0])], height=3.2)
 
 
 def bound_in_words(record: Record) -> str:
@@ -318,15 +330,13 @@ def _column(record: Record, network: str, defense: str, what: str, name: str) ->
 
 
 def _bound(record: Record, network: str) -> Scatter:
-    """Return the panel of Jensen's bound. For each image the panel shows two losses over many noise
-    draws: the mean of the losses, and the loss of the mean probability.
-    """
+    """Return the panel of Jensen's bound."""
     alone, together = (
         _column(record, network, "rse", "averaged", name)[-1] for name in ("mean", "together")
     )
     ends = [0.0, max(alone)]
     return Scatter(
-        f"Jensen, {title(record, network)}",
+        f"Step 1, {title(record, network)}",
         "loss of the mean probability",
         "mean loss over the draws",
         {"RSE": Points(together, alone, LOOKS["rse"])},
@@ -335,9 +345,7 @@ def _bound(record: Record, network: str) -> Scatter:
 
 
 def _taylor(record: Record, network: str) -> Scatter:
-    """Return the panel of the Taylor expansion: the measured increase of the loss divided by the
-    predicted increase, against the scale of the noise, with bars of two standard errors.
-    """
+    """Return the panel of the Taylor expansion."""
     shown = {}
     for words, of, name, look in (
         ("smooth network", "digits", "trace", LOOKS["adv"]),
@@ -349,9 +357,9 @@ def _taylor(record: Record, network: str) -> Scatter:
         shown[words] = Points(scales, list(y), look, [2 * error for error in errors])
     ends = [min(_scales(record, "digits")), 1.0]
     return Scatter(
-        "Taylor step",
+        f"Step 2, smooth network and {title(record, network)}",
         "size of the noise",
-        "loss gap over prediction",
+        "increase: measured / predicted",
         shown,
         [(ends, [1.0, 1.0])],
         log="x",
@@ -359,9 +367,7 @@ def _taylor(record: Record, network: str) -> Scatter:
 
 
 def _slopes(record: Record, network: str) -> Scatter:
-    """Return the panel of the Lipschitz step: the trace of the Hessian divided by the squared
-    gradient norm, against the probability of the true class.
-    """
+    """Return the panel of the Lipschitz step."""
     shown = {}
     for defense, look in (("none", LOOKS["none"]), ("rse", LOOKS["rse"])):
         loss, trace, slope = (
@@ -373,9 +379,9 @@ def _slopes(record: Record, network: str) -> Scatter:
     grid = [i / 100 for i in range(1, 100)]
     line = (grid, [p / (1 - p) for p in grid])
     return Scatter(
-        "Trace and gradient",
-        "true class: probability",
-        "trace / squared gradient",
+        f"Step 3, {title(record, network)}",
+        "probability of the true class",
+        "trace / squared gradient norm",
         shown,
         [line],
         log="y",

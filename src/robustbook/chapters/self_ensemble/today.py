@@ -34,16 +34,18 @@ ATTACKS = {
 BOUNDS = {
     "none": {"all": ("no defense, all attacks", figures.Look(figures.BRIGHT["blue"], "", "-"))},
     "rse": {
-        "paper": ("RSE, the paper's attack", figures.Look(figures.BRIGHT["yellow"], "", ":")),
-        "all": ("RSE, all attacks", figures.Look(figures.BRIGHT["green"], "", "-.")),
-        "certified": ("RSE, certified", figures.Look(figures.BRIGHT["purple"], "", "--")),
+        "paper": ("RSE, the paper's attack", figures.Look(figures.BRIGHT["green"], "", ":")),
+        "all": ("RSE, all attacks", figures.Look(figures.BRIGHT["green"], "", "-")),
+        "certified": ("RSE, certified", figures.Look(figures.BRIGHT["green"], "", "--")),
     },
     "rse paper 0.4": {
-        "all": ("RSE on the image, all attacks", figures.Look(figures.BRIGHT["red"], "", "-.")),
+        "all": ("RSE on the image, all attacks", figures.Look(figures.BRIGHT["red"], "", "-")),
         "certified": ("RSE on the image, certified", figures.Look(figures.BRIGHT["red"], "", "--")),
     },
 }
-"""The curves that the figure shows for each defense."""
+"""The curves that the figure shows for each defense: one colour for each network, solid for all
+attacks, dotted for the paper's attack, and dashed for certificates.
+"""
 
 
 def answer(record: Record) -> str:

@@ -109,7 +109,6 @@ PRINTED_PASSES = 100_000 * 50 * 41
 """The number of forward and backward passes in the paper's training: the product of the number of
 training steps, the number of images in a step, and one more than the number of PGD steps.
 """
-MARKS = {"printed": LOOKS["none"], "ours": LOOKS["adv"]}
 TRAININGS = {"natural": "on clean images", "fgsm": "with FGSM", "pgd": "with PGD"}
 
 
@@ -201,7 +200,9 @@ def attacks(record: Record) -> Figure:
         for attack, (words, _) in TESTS.items()
     }
     shown = {"trained with PGD": defended, "trained on clean images": natural}
-    figure = figures.strips(shown, MARKS, "accuracy (%)", own_rows=True)
+    figure = figures.strips(
+        shown, figures.BESIDE, "accuracy (%)", own_rows=True, hollow=figures.HOLLOW
+    )
     for axis in figure.axes:  # the same scale for both panels
         axis.set_xlim(-3, 103)
     return figure
@@ -212,8 +213,8 @@ def _marks(
 ) -> dict[str, Sequence[float]]:
     there = None if target is None else printed(target)
     return {
-        "printed": [] if there is None else [there],
         "ours": values(record, "accuracy", source=source, attack=attack),
+        "printed": [] if there is None else [there],
     }
 
 

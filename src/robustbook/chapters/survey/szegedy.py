@@ -39,9 +39,7 @@ NETWORKS: Mapping[str, str] = {
     "ae400-10": "AE400-10",
 }
 COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
-"""The networks whose columns in the paper's Table 2 are known to us."""
-SHOWN = {"fc10-1e-4": "FC10", "fc100-100-10": "FC100-100", "ae400-10": "AE400"}
-"""The networks that the figure shows, with short names."""
+"""The networks whose columns in the paper's Table 2 are known to us, which the figure shows."""
 SOURCES: Mapping[str, str] = {
     **NETWORKS,
     "gaussian-0.1": "Gaussian noise 0.1",
@@ -178,9 +176,10 @@ def gallery(record: Record) -> Figure:
     labels, targets = (record.arrays[name] for name in ("labels", "targets"))
     clean = zip(pixels(record, "clean") / 255, labels, strict=True)
     rows = [("clean", [Picture(image, f"label {label}") for image, label in clean])]
-    for name, words in SHOWN.items():
-        shown = zip(pixels(record, name) / 255, targets, strict=True)
-        rows.append((words, [Picture(image, f"as {target}", True) for image, target in shown]))
+    for name in COLUMNS:
+        attacked = zip(pixels(record, name) / 255, targets, strict=True)
+        shown = [Picture(image, f"as {target}", True) for image, target in attacked]
+        rows.append((NETWORKS[name].replace(", ", ",\n"), shown))
     return figures.pictures(rows)
 
 
