@@ -39,7 +39,7 @@ from robustbook.chapters.saturating import (
 )
 from robustbook.ledger import Record, Row
 from robustbook.networks import CNN
-from robustbook.studies.saturating import ablations, figure_6
+from robustbook.studies.saturating import ablations, figure_6, sizes
 from robustbook.studies.saturating import lbfgs_pairs as study
 from robustbook.studies.saturating import settings as own
 
@@ -163,12 +163,13 @@ def test_accuracies_in_two_groups() -> None:
 
 
 def test_the_trainings_are_those_of_the_study() -> None:
-    """Epochs are those of Figure 1's page; the last lambda is the number in the paper."""
+    """Epochs follow from the settings; the last lambda is the number in the paper."""
     rows = body(table1.trainings())
     for network, title in names.MLPS.items():
         (row,) = (row for row in rows if row[0] == title)
-        epochs = figure1.EPOCHS["paper"][network]
-        assert numbers(row[2]) == [epochs["vanilla"], epochs["vanilla"], epochs["saturated"]]
+        plain, _, rises, every = sizes.ANNEALS["paper"][network]
+        saturated = (plain + rises * every) / sizes.EPOCH["paper"]
+        assert numbers(row[2]) == [sizes.EPOCHS["paper"], sizes.EPOCHS["paper"], saturated]
     for row, short in zip(rows, ("sigmoid", "relu", "cnn"), strict=True):
         assert float(row[5]) == printed(f"saturating/text-4/settings/lambda-max-{short}")
         assert float(row[6]) == printed(f"saturating/text-4/settings/lambda-step-{short}")
