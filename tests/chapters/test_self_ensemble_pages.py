@@ -744,3 +744,13 @@ def test_networks_that_were_trained_again_are_compared_with_table_2() -> None:
     assert numbers(names.trained_again(shown, theirs - 5.5))[-2:] == [theirs - 5.5, theirs]
     assert "trained again" not in names.trained_again(shown, theirs)
     assert "trained again" not in names.trained_again(replace(shown, profile="quick"), 50.0)
+
+
+def test_table_2_names_the_defenses_with_one_seed() -> None:
+    shown = record_of("self_ensemble/table-2")
+    once = " Adv. retraining and Distillation were run with one seed only."
+    assert table2.ran(shown).endswith(once)
+    first = replace(
+        shown, seeds=(0,), rows=tuple(row for row in shown.rows if row.seed in (None, 0))
+    )
+    assert "one seed only" not in table2.ran(first)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from .style import LOOKS, WIDTH, panels, style
+from .style import LOOKS, WIDTH, panels, style, width_of
 
 Values = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 """Accuracies in percent by network, training method and attack; the innermost sequence has one
@@ -40,7 +40,7 @@ def readings(
     size = 34 if stacked else 12
     with style():
         figure, axes = (
-            panels(len(titles), 1, width=0.72 * WIDTH, height=height * len(titles) + 0.5)
+            panels(len(titles), 1, width=width_of(1), height=height * len(titles) + 0.5)
             if stacked
             else panels(1, len(titles), width=WIDTH, height=height)
         )

@@ -84,9 +84,19 @@ def _behind(record: Record) -> dict[str, float]:
 
 
 def ran(record: Record) -> str:
-    """Return a sentence that states which network and images the shown results are from."""
+    """Return sentences that state which network and images the shown results are from, and which
+    defenses were run with one seed only.
+    """
     shown = names.defenses(record, NETWORK, list(DEFENSES))
-    return f"{names.ran(record, NETWORK)} {names.comparison(shown)}"
+    text = f"{names.ran(record, NETWORK)} {names.comparison(shown)}"
+    once = [
+        DEFENSES[d]
+        for d in shown
+        if len(values(record, "accuracy", network=NETWORK, defense=d, c=0.0)) == 1
+    ]
+    if once and len(record.seeds) > 1:
+        text += f" {listed(once)} {'was' if len(once) == 1 else 'were'} run with one seed only."
+    return text
 
 
 def baselines(record: Record) -> str:
