@@ -194,9 +194,10 @@ def test_values_are_json_where_they_can_be() -> None:
             (
                 f"run {TINY} --seeds '{text}'",
                 "seeds must be whole numbers such as 3 or 0,2,5 or 0:5 (which is 0 to 4), at most "
-                f"1000 of them, got {text!r}",
+                f"1000 of them, each with at most 18 digits, got {text!r:.60}",
             )
             for text in ("", "5:5", "-1", "0:", "0..5", "1,", "one", "0:1001", f"0:{10**30}")
+            + ("9" * 5000,)
         ),
         ("run --set height", "set must be NAME=VALUE such as eps=0.1, got 'height'"),
         ("run --set seeds=[1]", "seeds must be given as --seeds, got --set seeds=[1]"),
@@ -216,11 +217,29 @@ def test_values_are_json_where_they_can_be() -> None:
             "ledger saturating/tyni",
             f"item 'saturating/tyni' has no number of a paper (did you mean {TINY}?)",
         ),
-        (f"ledger {TINY} --item tiny", f"paper and item must not be given with {TINY}"),
+        (
+            f"ledger {TINY} --item tiny",
+            f"paper and item must not be given with {TINY}, got --item tiny",
+        ),
+        (
+            "run --workers 2 --scheduler tcp://a:1",
+            "workers must not be given with a scheduler, which has its own, got 2",
+        ),
+        (
+            f"run {TINY} --seeds 0 1 2",
+            f"item '1' is not known, it must be like saturating/table-1; {THERE}; several seeds "
+            "are given as 0,1,2",
+        ),
+        (f"run {TINY} --set height={'[' * 100_000}", f"{TINY}: height must be "),
         (
             f"publish {TINY}",
-            f"{TINY} with profile paper lacks 4 results; compute them first: "
+            f"{TINY} with profile paper lacks 4 results; compute what is missing first: "
             f"robustbook run {TINY} --profile paper",
+        ),
+        (
+            f"publish {TINY} --store 'my store'",
+            f"{TINY} with profile paper lacks 4 results; compute what is missing first: "
+            f"robustbook run {TINY} --profile paper --store 'my store'",
         ),
     ],
 )
@@ -493,7 +512,7 @@ def test_status(cli: Cli, project: Path) -> None:
     for path in (project / "here").glob("??/*.json"):
         path.write_text("half")
     damaged = cli(f"status {TINY} --store {project / 'here'}").stdout
-    assert "\n2 results are damaged, and are computed again when needed\n" in damaged
+    assert "\n2 results damaged, to be computed again when needed\n" in damaged
 
 
 def test_stale_results_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,7 +522,7 @@ def test_stale_results_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("robustbook.runs.planning.fingerprint", lambda *_: "newer")
     assert cli(f"status {TINY}").stdout.splitlines()[1].split()[2:5] == ["0", "2", "0"]
     warned = cli(f"publish {TINY} --profile quick")
-    assert warned.stderr == f"robustbook: 2 results of {TINY} are from older source code\n"
+    assert warned.stderr == f"robustbook: 2 results of {TINY} from older source code\n"
     assert warned.exit_code == 0
 
 
@@ -539,7 +558,7 @@ def test_publish_refuses_what_is_incomplete(cli: Cli, project: Path) -> None:
     cli(f"run {TINY} --workers 0")
     result = cli(f"publish {TINY} --profile quick --seeds 0,4")
     assert result.stderr == (
-        f"robustbook: {TINY} with profile quick lacks 1 results; compute them first: "
+        f"robustbook: {TINY} with profile quick lacks 1 result; compute what is missing first: "
         f"robustbook run {TINY} --profile quick --seeds 0,4\n"
     )
     assert not (project / "book" / "records").exists()

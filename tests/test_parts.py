@@ -153,7 +153,7 @@ def test_nothing_of_this_store_is_replaced_but_damage(cli: Cli) -> None:
     path.write_text("half")
     result = cli("take there --store here")
     assert f"robustbook: {path.absolute()} is damaged: not JSON" in result.stderr
-    assert result.stdout.startswith("1 results taken")
+    assert result.stdout.startswith("1 result taken")
     done = Store("here").load(call)
     assert done is not None and done.values["height"] == 9
 
@@ -205,15 +205,12 @@ def test_a_folder_without_results_is_refused(cli: Cli, folder: str, words: str) 
 def test_giving_says_what_is_lacking(cli: Cli) -> None:
     compute("there", "0")
     result = cli(f"give parcel {TINY} --profile paper --store there")
-    assert result.stdout.splitlines()[1].startswith(
-        "4 other results that were asked for are not in "
-    )
+    there = Path("there").absolute()
+    assert result.stdout.splitlines()[1] == f"not in {there}: 4 results that were asked for"
     for path in Path("there").glob("??/*.json"):
         path.write_text("half")
     damaged = cli(f"give other {TINY} --profile paper --store there")
-    assert damaged.stderr.endswith(
-        f"is in the store {Path('there').absolute()}, and 2 are damaged\n"
-    )
+    assert damaged.stderr.endswith(f"is in the store {Path('there').absolute()}; damaged: 2\n")
     nothing = cli(f"give other {TINY} --seeds 7 --store there")
     assert nothing.exit_code == 2 and not Path("other").exists()
     assert nothing.stderr.startswith("robustbook: none of the 2 results that were asked for is in")

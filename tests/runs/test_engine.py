@@ -19,6 +19,7 @@ import torch
 
 from robustbook.runs import Call, Done, StepFailed, Store, WorkerLost, engine, run, runs_on
 from robustbook.runs.execute import default_workers, resolve_device
+from robustbook.runs.progress import progress_bar, say
 
 
 def here(calls: list[Call], store: Store) -> list[Done]:
@@ -236,8 +237,9 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path: Path, log: str) -> 
 
 
 def test_progress_is_shown_on_stderr_or_not_at_all(
-    tmp_path: Path, log: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, log: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     store = Store(tmp_path / "store")
     here([s.leaf(log, 0)], store)
     assert capfd.readouterr() == ("", "")
@@ -248,16 +250,33 @@ def test_progress_is_shown_on_stderr_or_not_at_all(
     assert capfd.readouterr() == ("", "")  # without work there is no output
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_without_a_terminal_progress_is_written_at_the_start_and_the_end(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    """Papermill keeps each update of the progress bar in the notebook."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with progress_bar(20) as bar:
+        for call in range(20):
+            say(bar, f"call {call}")
+            time.sleep(0.02)
+            bar.update()
+    updates = capfd.readouterr().err.strip("\r\n").split("\r")
+    assert "20/20" in updates[-1] and "call 19" in updates[-1]
+    assert len(updates) >= 4 if terminal else len(updates) == 2
+
+
 # The tests below use real worker processes. There are few, because each imports torch for seconds.
 
 
 @pytest.mark.slow
 def test_workers_are_single_threaded_and_failures_spare_the_others(
-    tmp_path: Path, log: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, log: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One graph has a failure while another step runs, a call that depends on it, and one that
     never starts.
     """
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # so that each progress is written
     store = Store(tmp_path / "store")
     beside, never = s.count(log, 20, 0.1), s.leaf(log, 5)
     calls = [s.where(), beside, s.total(log, (s.fail(log, 1),)), *(s.fail(log, i) for i in (2, 3))]

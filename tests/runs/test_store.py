@@ -80,6 +80,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "bit": flip_a_bit,
     "longer": lambda path: path.write_bytes(path.read_bytes() + b"\n{}"),
     "other JSON": lambda path: path.write_text("[1, 2]"),
+    "deep JSON": lambda path: path.write_text("[" * 100_000),
     "no hash": lambda path: path.write_text('{"values": {}}'),
 }
 
@@ -105,6 +106,17 @@ def test_a_damaged_file_is_set_aside_and_computed_again(
     with pytest.warns(DamagedResult):
         one(call, store)
     assert path.with_name(path.name + ".damaged-2").exists()
+
+
+def test_a_folder_in_place_of_a_result_is_set_aside(tmp_path: Path, log: str) -> None:
+    store = Store(tmp_path / "store")
+    call = s.leaf(log, 0)
+    path = files(store, call)[0]
+    path.mkdir(parents=True)
+    assert list(store.history()) == [] and store.damaged(call)
+    with pytest.warns(DamagedResult, match=f"{path} is damaged: it is a folder; .* again"):
+        one(call, store)
+    assert path.with_name(path.name + ".damaged-1").is_dir() and path.is_file()
 
 
 def test_damage_in_a_store_that_cannot_be_written_to_is_an_error_of_the_store(

@@ -1,9 +1,10 @@
 """A wrong parameter gives one sentence with the accepted values, before any computation."""
 
 import ast
+import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -24,6 +25,30 @@ def test_a_profile_brings_its_own_seeds_and_a_list_becomes_a_tuple() -> None:
     """A record contains the seeds that were really run."""
     assert check(TABLE_1, {"profile": "paper"}).seeds == (0, 1, 2, 3, 4)
     assert check(TABLE_1, {"profile": "quick", "seeds": [3, 4]}).seeds == (3, 4)
+
+
+def test_no_list_takes_a_value_twice_and_no_number_is_infinite() -> None:
+    """Each parameter of each study, whose type says whether it is a list or a number."""
+    firsts = {"networks": "vgg16 resnext model-a mlp lenet plain simple maxout", "sets": "mnist"}
+    firsts |= {"defenses": "none", "methods": "fgsm", "architectures": "alexnet"}
+    lists, numbers = set(), 0
+    for item in ITEMS:
+        parameters = study(item).Parameters
+        for name, kind in get_type_hints(parameters).items():
+            if name == "sigmas" or (name in firsts and "tuple" in str(kind)):
+                some = [0.25] if name == "sigmas" else firsts[name].split()
+                one = next(value for value in some if f"'{value}'" in str(kind) or value == 0.25)
+                with pytest.raises(
+                    BadParameter, match=f"^{name} .*; each value must be given once"
+                ):
+                    check(parameters, {name: [one, one]})
+                check(parameters, {name: [one]})
+                lists.add(name)
+            elif "float" in str(kind) and "tuple" not in str(kind):
+                numbers += 1
+                with pytest.raises(BadParameter, match=f"^{name} must be .*, got inf$"):
+                    check(parameters, {name: math.inf})
+    assert lists == {"sigmas", *firsts} and numbers > 20
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,10 @@ def run(
     # Dask would wait forever for any other address.
     if scheduler and not re.fullmatch(r"\w+://.+:\d+", scheduler):
         raise click.UsageError(f"scheduler must be like tcp://host:8786, got {scheduler!r}")
+    if workers is not None and scheduler:
+        raise click.UsageError(
+            f"workers must not be given with a scheduler, which has its own, got {workers}"
+        )
     if data_root and scheduler:
         raise click.UsageError(
             f"data-root must not be given with a scheduler, got {data_root}; set ROBUSTBOOK_DATA "
@@ -110,7 +114,7 @@ def run(
         click.echo(f"\n{title}: {took}; results are kept in {where.path}")
         # Only results of real data with the paper's parameters can become the book's record.
         if not changed and profile != "quick":
-            click.echo(f"To make this the book's record: {job.command('publish')}")
+            click.echo(f"To make this the book's record: {job.command('publish', store)}")
 
 
 @main.command()
@@ -192,10 +196,11 @@ def status(
     where = runs.Store(store)
     records = ledger.read_records(catalogue.BOOK / "records")
     published = {(f"{record.paper}/{record.item}", record.profile): record for record in records}
-    line = "{:<32}{:<9}{:>7}{:>7}{:>9}{:>13}  {}"
+    asked = jobs(items, profile, seeds, given)
+    line = f"{{:<{max(len(job.item) for job in asked)}}}  " + "{:<9}{:>7}{:>7}{:>9}{:>13}  {}"
     click.echo(line.format("item", "profile", "stored", "stale", "missing", "took", "published"))
     damaged = set()
-    for job in jobs(items, profile, seeds, given):
+    for job in asked:
         damaged |= {key for key, call in runs.graph(job.calls).items() if where.damaged(call)}
         steps = runs.plan(job.calls, where).steps
         stored, stale, missing = (
@@ -206,7 +211,7 @@ def status(
         date = record.provenance.get("date", "yes") if record else "-"
         click.echo(line.format(job.item, job.profile, stored, stale, missing, took, date))
     if damaged:
-        click.echo(f"\n{len(damaged)} results are damaged, and are computed again when needed")
+        click.echo(f"\n{options.results(len(damaged))} damaged, to be computed again when needed")
     click.echo(f"\nResults are kept in {where.path}")
 
 
@@ -255,13 +260,14 @@ def publish(
         found = runs.plan(job.calls, where)
         if found.missing:
             raise click.ClickException(
-                f"{job.item} with profile {profile} lacks {found.missing} results; compute them "
-                f"first: {job.command('run')}"
+                f"{job.item} with profile {profile} lacks {options.results(found.missing)}; "
+                f"compute what is missing first: {job.command('run', store)}"
             )
         stale = sum(step.stale for step in found.steps)
         if stale:
             click.echo(
-                f"robustbook: {stale} results of {job.item} are from older source code", err=True
+                f"robustbook: {options.results(stale)} of {job.item} from older source code",
+                err=True,
             )
         paper, _, name = job.item.partition("/")
         there = ledger.record_path(catalogue.BOOK / "records", paper, name, profile)
@@ -328,8 +334,8 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
         else:
             taken, there = taken + new, there + (not new)
     click.echo(
-        f"{taken} results taken, {there} were there already, {refused} refused; results are kept "
-        f"in {where.path}"
+        f"{options.results(taken)} taken, {there} were there already, {refused} refused; results "
+        f"are kept in {where.path}"
     )
     sys.exit(1 if refused else 0)
 
@@ -365,7 +371,7 @@ def give(
     calls = {call.key: call for job in jobs(items, profile, seeds, given) for call in job.calls}
     stored = [call for call in calls.values() if where.peek(call) is not None]
     damaged = sum(where.damaged(call) for call in calls.values())
-    words = f", and {damaged} are damaged" if damaged else ""
+    words = f"; damaged: {damaged}" if damaged else ""
     if not stored:
         raise click.ClickException(
             f"none of the {len(calls)} results that were asked for is in the store {where.path}"
@@ -374,10 +380,12 @@ def give(
     other.check_writable()
     copied = [where.give(call, other) for call in stored]
     size, new = sum(size for size, _ in copied), sum(new for _, new in copied)
-    click.echo(f"{len(stored)} results, {size / 1e6:.1f} MB, in {other.path}; {new} of them new")
+    click.echo(
+        f"{options.results(len(stored))}, {size / 1e6:.1f} MB, in {other.path}; {new} of them new"
+    )
     if len(stored) < len(calls):
         missing = len(calls) - len(stored) - damaged
-        click.echo(f"{missing} other results that were asked for are not in {where.path}{words}")
+        click.echo(f"not in {where.path}: {options.results(missing)} that were asked for{words}")
 
 
 @main.command("ledger")
@@ -405,7 +413,8 @@ def show_ledger(
         from .jobs import ledger_items
 
         if paper or item:
-            raise click.UsageError(f"paper and item must not be given with {name}")
+            word = f"--paper {paper}" if paper else f"--item {item}"
+            raise click.UsageError(f"paper and item must not be given with {name}, got {word}")
         chosen = [*ledger_items(name)]
     parts = [
         catalogue.whole_ledger(PROJECT / "book", paper=paper, item=item, profile=profile)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -49,16 +50,16 @@ class Job:
         """
         return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
-    def command(self, name: str) -> str:
+    def command(self, name: str, store: Path | None = None) -> str:
         """Return a command line that runs the command `name` for this job, with its profile, seeds
-        and selected parts.
+        and selected parts, and with the store if the user has given one.
         """
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
             words += ["--seeds", ",".join(map(str, self.parameters.seeds))]
         for key, value in self.selected.items():
             words += ["--set", f"{key}={json.dumps(value)}"]
-        return shlex.join(words)
+        return shlex.join([*words, "--store", str(store)] if store else words)
 
     @property
     def _given(self) -> dict[str, Any]:
@@ -116,7 +117,9 @@ def study(item: str) -> ModuleType:
     targets = ledger.read_targets(catalogue.BOOK / "targets").values()
     if any(item == f"{target.paper}/{target.item}" for target in targets):
         raise click.UsageError(f"{item} has no study yet; {there}")
-    raise click.UsageError(f"item {item!r} is not known{_nearest(item, catalogue.ITEMS)}; {there}")
+    hint = "; several seeds are given as 0,1,2" if item.isdigit() else ""
+    near = _nearest(item, catalogue.ITEMS)
+    raise click.UsageError(f"item {item!r} is not known{near}; {there}{hint}")
 
 
 def _nearest(item: str, known: Iterable[str]) -> str:

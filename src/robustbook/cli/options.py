@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-_MOST_SEEDS = 1000
+_MOST_SEEDS, _MOST_DIGITS = 1000, 18
 _SEEDS = re.compile(r"\d+(:\d+)?(,\d+(:\d+)?)*")
 
 
@@ -58,7 +58,7 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
     if text is None:
         return None
     numbers: list[int] = []
-    if _SEEDS.fullmatch(text):
+    if _SEEDS.fullmatch(text) and len(max(re.split("[:,]", text), key=len)) <= _MOST_DIGITS:
         for part in text.split(","):
             first, colon, end = part.partition(":")
             start = int(first)
@@ -67,7 +67,7 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
     if not 0 < len(numbers) <= _MOST_SEEDS:
         raise click.UsageError(
             "seeds must be whole numbers such as 3 or 0,2,5 or 0:5 (which is 0 to 4), at most "
-            f"{_MOST_SEEDS} of them, got {text!r}"
+            f"{_MOST_SEEDS} of them, each with at most {_MOST_DIGITS} digits, got {text!r:.60}"
         )
     return numbers
 
@@ -87,9 +87,14 @@ def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) ->
             raise click.UsageError(f"{name} must be set once, got --set {text} as well")
         try:
             found[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name] = value
     return found
+
+
+def results(number: int) -> str:
+    """Return "1 result", "2 results" and so on."""
+    return f"{number} result{'' if number == 1 else 's'}"
 
 
 items = click.argument("items", metavar="[PAPER/ITEM]...", nargs=-1)

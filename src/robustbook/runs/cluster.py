@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from .calls import Call, digest
 from .execute import WorkerLost, execute, raise_first, status_line
+from .progress import Bar, say
 from .store import Store
 
 
 def run_on_cluster(
-    missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
+    missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: Bar
 ) -> None:
     """Run the function calls in ``missing`` on the workers of a dask scheduler; each call must come
     after the calls on which it depends.
@@ -62,7 +61,7 @@ def run_on_cluster(
             if future.status == "finished":
                 _check_shared(call, store)
                 bar.update()
-                bar.set_postfix_str(status_line(call, None))
+                say(bar, status_line(call, None))
             elif future.status == "error":
                 failure = future.exception()
                 if isinstance(failure, KilledWorker):

@@ -8,7 +8,6 @@ computations since the last checkpoint are lost. To resume, call `run` again.
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -18,8 +17,6 @@ from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-
-from tqdm import tqdm
 
 from .calls import Call
 from .execute import (
@@ -33,10 +30,11 @@ from .execute import (
     status_line,
 )
 from .planning import estimates
+from .progress import Bar, progress_bar, say
 from .store import Done, Store
 
 _SINGLE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_LOOK_EVERY = 0.5  # seconds between two updates of the progress bar
+_LOOK_EVERY = 0.5  # seconds between two looks at the workers
 
 
 def run(
@@ -80,7 +78,7 @@ def run(
     missing = _missing(calls, store, done)
     if missing:
         store.check_writable()
-        with tqdm(total=len(missing), unit="step", file=sys.stderr, disable=not progress) as bar:
+        with progress_bar(len(missing), shown=progress) as bar:
             if scheduler:
                 from .cluster import run_on_cluster
 
@@ -119,9 +117,9 @@ def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict
     return missing
 
 
-def _run_here(missing: dict[str, Call], store: Store, device: str, bar: "tqdm[None]") -> None:
+def _run_here(missing: dict[str, Call], store: Store, device: str, bar: Bar) -> None:
     def show(call: Call, at: int, total: int) -> None:
-        bar.set_postfix_str(status_line(call, at / total if total else None))
+        say(bar, status_line(call, at / total if total else None))
 
     left = dict(missing)
     while left:
@@ -129,13 +127,13 @@ def _run_here(missing: dict[str, Call], store: Store, device: str, bar: "tqdm[No
         # Calls that another process is computing come last, because they may be stored by then.
         call = next((c for c in ready if not store.busy(c)), ready[0])
         del left[call.key]
-        bar.set_postfix_str(status_line(call, None))
+        say(bar, status_line(call, None))
         execute(call, store, device, show)
         bar.update()
 
 
 def _run_in_pool(
-    missing: dict[str, Call], store: Store, device: str, workers: int, bar: "tqdm[None]"
+    missing: dict[str, Call], store: Store, device: str, workers: int, bar: Bar
 ) -> None:
     expected = estimates(list(missing.values()), store, device=runs_on(device))
     waiting = {
@@ -173,7 +171,7 @@ def _run_in_pool(
                         before.discard(call.key)
                 if not bar.disable:
                     shares = [status_line(c, progress_of(c, store)) for c in running.values()]
-                    bar.set_postfix_str(", ".join(shares))
+                    say(bar, ", ".join(shares))
     except BrokenProcessPool as error:
         worked = len(waiting) + len(running) < len(missing)
         raise _lost(list(running.values()), [w.exitcode for w in workers_seen], worked) from error

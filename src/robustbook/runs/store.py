@@ -272,7 +272,7 @@ class Store:
                 meta = json.loads(path.read_bytes())
                 found = {name: meta[name] for name in _OF_A_NOTE}
                 found["seconds"] = float(found["seconds"])
-            except (ValueError, TypeError, KeyError, FileNotFoundError):
+            except (ValueError, RecursionError, TypeError, KeyError, OSError):
                 continue
             yield found
 
@@ -368,9 +368,11 @@ def _checked(path: Path) -> dict[str, Any] | None:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except IsADirectoryError:
+        raise _Damage(path, "is damaged: it is a folder") from None
     try:
         meta = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _Damage(path, f"is damaged: not JSON ({error})") from None
     if not isinstance(meta, dict) or "sha256" not in meta:
         raise _Damage(path, "is no stored result")

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from robustbook.ledger import Record, Row
 
 T = TypeVar("T", bound="Parameters")
-STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class BadParameter(ValueError):
@@ -30,26 +30,28 @@ class BadParameter(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
-AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-"""A validator that converts lists to tuples, because notebooks and papermill pass lists."""
+def _as_tuple(values: Any) -> Any:
+    """Convert a list of distinct values to a tuple, because notebooks and papermill pass lists."""
+    if not isinstance(values, list | tuple):
+        return values
+    if any(value in values[:at] for at, value in enumerate(values)):
+        raise ValueError(_REPEATED)
+    return tuple(values)
 
 
-def _listed(seeds: Any) -> Any:
-    """Convert a list of seeds to a tuple, and None to the empty tuple."""
+AS_TUPLE = BeforeValidator(_as_tuple)
+_REPEATED = "each value must be given once"
+
+
+def _seeds(seeds: Any) -> Any:
+    """Convert None to the empty tuple, and refuse an empty list."""
     if seeds == []:
         raise ValueError("empty")
-    return () if seeds is None else tuple(seeds) if isinstance(seeds, list) else seeds
+    return () if seeds is None else seeds
 
 
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("repeated")
-    return seeds
-
-
-Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), AfterValidator(_distinct)
-]
+# pydantic calls the last validator first.
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AS_TUPLE, BeforeValidator(_seeds)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -134,6 +136,8 @@ def check(parameters: type[T], values: Mapping[str, Any]) -> T:
         first = error.errors()[0]
         name = str(first["loc"][0])
         text = f"{name} must be {known[name]}, got {values[name]!r}"
+        if _REPEATED in first["msg"]:
+            text += f"; {_REPEATED}"
         names = re.findall("'([^']+)'", first.get("ctx", {}).get("expected", ""))
         if any(each not in known[name] for each in names):  # the description lists only some
             text += f"; the names are {', '.join(names)}"

@@ -65,20 +65,15 @@ class Parameters(parameters.Parameters):
         ),
         AS_TUPLE,
     ] = None
-    lam: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="a weight of the regulariser, above 0")
-    ] = 15.0
+    lam: Annotated[float, Field(gt=0, description="a weight of the regulariser, above 0")] = 15.0
     c: Annotated[
         float | None,
         Field(
             gt=0,
-            allow_inf_nan=False,
             description="a scale for correct images, above 0, or None for the network's own",
         ),
     ] = None
-    d: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="a scale for wrong images, above 0")
-    ] = 5.0
+    d: Annotated[float, Field(gt=0, description="a scale for wrong images, above 0")] = 5.0
 
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Return the networks that the reader chose, by default those of the profile."""

@@ -10,7 +10,7 @@ EPOCHS: Mapping[tuple[str, str], int] = {
     ("quick", "resnext"): 4,
     ("reduced", "vgg16"): 6,
     ("reduced", "resnext"): 8,
-    ("paper", "vgg16"): 24,
+    ("paper", "vgg16"): 12,
     ("paper", "resnext"): 24,
     ("paper", "model-a"): 24,
 }

@@ -114,7 +114,7 @@ class Parameters(settings.Parameters):
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0,), "paper": (0,)}
     selects: ClassVar = ("sigmas",)
     sigmas: Annotated[
-        tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None,
+        tuple[Annotated[float, Field(gt=0)], ...] | None,
         Field(
             min_length=1,
             description="a list of standard deviations above 0, or None for the profile's own",
