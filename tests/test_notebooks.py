@@ -20,6 +20,7 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from tqdm import tqdm
+from zmq import ZMQError
 
 from robustbook import notebooks
 
@@ -345,6 +346,26 @@ def test_execution_injects_parameters_and_goes_on_after_a_failure(tmp_path: Path
     tags = [cell["metadata"].get("tags") for cell in done["cells"]]
     assert tags == [["parameters"], ["injected-parameters", "hide-input"], None]
     assert done["cells"][2]["outputs"][0]["text"] == ["quick\n"]
+
+
+def test_a_kernel_that_cannot_start_spares_the_other_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For example, another program has taken one of its ports."""
+
+    def execute(notebook: NotebookNode, output: Path, *_: Any) -> None:
+        if output.stem == "two":
+            raise ZMQError(98, "Address already in use")
+        output.write_text("executed")
+
+    (tmp_path / "a").mkdir()
+    monkeypatch.setattr(notebooks, "execute", execute)
+    times, failures = notebooks.execute_each(
+        dict.fromkeys(("a/one", "a/two", "a/three"), new_notebook()), tmp_path
+    )
+    assert set(times) == {"a/one", "a/two", "a/three"}
+    assert failures == {"a/two": "ZMQError: Address already in use"}
+    assert (tmp_path / "a" / "three.ipynb").read_text() == "executed"
 
 
 def test_pages_of_different_papers_alternate() -> None:

@@ -286,6 +286,8 @@ def _page(
             message = "DeadKernelError: the kernel died, perhaps because memory ran out"
         except CellTimeoutError:
             message = "CellTimeoutError: a cell ran longer than allowed"
+        except Exception as error:  # for example, another program took a port of the kernel
+            message = f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - start
     click.echo(f"{place}: {'FAILED, ' if message else ''}{seconds:.1f} s", err=True)
     return name, {"profile": parameters.get("profile", ""), "seconds": round(seconds, 1)}, message
