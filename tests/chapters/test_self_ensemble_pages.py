@@ -251,6 +251,13 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
         "In the stored results, the attack takes 300 steps:\n\n- *Model A on STL-"
     )
     assert "2 seeds): 3 values of $c$, from 0.01 to 1. We compare RSE with a network without" in ran
+    told = figure6.counted_trainings([paper])
+    assert "Our trainings of Model A have 24 epochs" in told
+    assert told.endswith(" This holds for all of them.")
+    far = record("figure-6", "paper", cells("model-a", above))
+    told = figure6.counted_trainings([far])
+    assert told.endswith(" This excludes RSE (99.5 %, theirs 66.6 %).")
+    assert figure6.counted_trainings([record("figure-6", "reduced", cells("vgg16", SMALL))]) == ""
     gaps = figure6.distortion_gaps([paper])
     assert "Model A on STL-10" in gaps and "RSE" in gaps
     reduced = record("figure-6", "reduced", cells("vgg16", SMALL))

@@ -22,7 +22,8 @@ FIXED = {
     "random-self-ensemble-figure6.csv": "991597370d55a9372340dd7733e2586e",
     # After the runs: the partner of eot-lowers-rse was Table 2's number for one draw, which comes
     # from another training here. Now it is the number of the same run, in the new row one-draw-rse.
-    "random-self-ensemble-targets.csv": "3596505112b362003dbaca43cd91b4ed",
+    # Later, the tolerances of accuracies in Table 2 and Figure 6 were lowered to 5 points or less.
+    "random-self-ensemble-targets.csv": "2d162d881341c5094c498f01ba85774d",
     "same.csv": "0dea655d31ee5a30205184674cb9838a",
     # After the runs: five rows were reworded because they asked for something that the paper does
     # not state. Four of them are now shown without a comparison, and Figure 6's shape only has to

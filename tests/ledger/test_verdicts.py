@@ -100,7 +100,10 @@ def test_a_printed_number_that_only_a_wide_interval_contains(target, measured):
     asked = target(compare="equal", printed=94.43, tolerance=3.0)
     judged = judge(asked, measured(94, 95, 92, 66, 66))
     assert judged.verdict == UNSURE
-    assert judged.note == "our mean differs by more than the tolerance, but the interval agrees"
+    assert judged.note == (
+        "our mean differs by more than the tolerance, but the interval, widened by the tolerance, "
+        "contains the paper's number"
+    )
 
 
 @pytest.mark.parametrize(

@@ -52,14 +52,12 @@ def reasons_of(item: str) -> str:
     other = verdicts.count("other setting")
     head = "These target numbers were not reproduced. For each we give our best explanation:"
     if not failed:
-        head = (
-            "Every comparison in the paper's setting is *reproduced*"
-            f"{' or *inconclusive*' if unsure else ''}."
-        )
+        agree = verdicts.count("reproduced")
+        head = f"Comparisons in the paper's setting: {agree} *reproduced*, none *not reproduced*."
         if other:
             head += (
-                f" {other} more were measured with a smaller experiment than the paper's, so "
-                "they have the verdict *other setting*."
+                f" {other} more have the verdict *other setting*, because our experiment differs "
+                "from the paper's."
             )
     told = [head, "", *failed]
     if unsure:
@@ -137,8 +135,11 @@ def _undecided(entry: Entry) -> str:
     if found.difference is not None:
         return "the interval of the difference contains 0"
     if found.seeds == 1:
-        return "the choice of our test images may explain the difference"
+        return (
+            "the difference exceeds the tolerance, but by less than the sampling error of our test "
+            "images"
+        )
     return (
-        "our mean differs by more than the tolerance, but the prediction interval contains the "
-        "printed number"
+        "our mean differs by more than the tolerance, but the prediction interval, widened by the "
+        "tolerance, contains the printed number"
     )

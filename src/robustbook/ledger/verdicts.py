@@ -36,7 +36,7 @@ its rows may say in what they differ (`Row.differs`). Its verdict is then *other
 
 A single run does not show how much runs vary, so it has no prediction interval, and only the
 tolerance applies. But a share of fewer than 10,000 test images also depends on the choice of these
-images. If this may explain why a number differs by more than the tolerance, the verdict is
+images. If this may explain the part of the difference that exceeds the tolerance, the verdict is
 *inconclusive*. For an ordering, the error from this choice gives an interval for the difference;
 the ordering is *reproduced* if the whole interval lies on the claimed side of 0 and the difference
 exceeds the tolerance.
@@ -260,10 +260,13 @@ def _bound(
         )
         verdict = "not reproduced"
         if n == 1 and gap <= _of_choice(target, measured):
-            notes.append(f"the choice of our {images} test images may explain this")
+            notes.append(f"the choice of our {images} test images may explain the part beyond it")
             verdict = "inconclusive"
     elif _beyond(target, ours, ours):
-        notes.append("our mean differs by more than the tolerance, but the interval agrees")
+        notes.append(
+            "our mean differs by more than the tolerance, but the interval, widened by the "
+            "tolerance, contains the paper's number"
+        )
         verdict = "inconclusive"
     return verdict, "; ".join(notes)
 

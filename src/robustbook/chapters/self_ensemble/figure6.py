@@ -13,7 +13,8 @@ from robustbook.chapters.wording import badge, beside, bullets, listed, ranges, 
 from robustbook.figures import LOOKS, Curve, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above, clearly_ordered
-from robustbook.studies.self_ensemble.printed import points
+from robustbook.studies.self_ensemble.printed import CLEAN, points, shorter
+from robustbook.studies.self_ensemble.sizes import EPOCHS
 
 from . import names, sweeps
 from .names import DEFENSES, NETWORKS
@@ -387,6 +388,28 @@ def _counts(orders: Sequence[str]) -> str:
         return f"{words[orders[0]]} at {'any' if orders[0] == OPEN else 'each'} of them"
     found = {word: orders.count(word) for word in words if word in orders}
     return listed(f"{words[word]} at {count} of {len(orders)}" for word, count in found.items())
+
+
+def counted_trainings(records: Sequence[Record]) -> str:
+    """Return sentences that say which trainings at the paper's width count as the paper's."""
+    told = []
+    for record in records:
+        if record.profile != "paper":
+            continue
+        for network in names.networks(record):
+            clean = {d: names.at(record, network, d, 0.0) for d in DEFENSES}
+            far = [
+                f"{DEFENSES[d]} ({ours:.1f} %, theirs {points()[network, d][0.0][0]:.1f} %)"
+                for d, ours in clean.items()
+                if ours is not None and shorter(network, d, ours)
+            ]
+            told.append(
+                f"Our trainings of {NETWORKS[network]} have {EPOCHS['paper', network]} epochs, the "
+                "authors' 200 or 300. We count a training as the paper's if the accuracy on clean "
+                f"images is within {CLEAN:g} points of the authors'. "
+                + (f"This excludes {listed(far)}." if far else "This holds for all of them.")
+            )
+    return " ".join(told)
 
 
 def baselines(records: Sequence[Record]) -> str:

@@ -137,11 +137,15 @@ def attacked(
 
 @dataclass(frozen=True)
 class Swept:
-    """The results of the paper's attack on all images, for one network and one value of c."""
+    """The results of the paper's attack on all images, for one network and one value of c.
+
+    ``differs``: in what the network's training differs from the paper's (see `Row.differs`).
+    """
 
     right: Tensor
     single: Tensor
     distance: Tensor
+    differs: str = ""
 
     @property
     def accuracy(self) -> float:

@@ -7,7 +7,6 @@ in the released code over all images, including those that are misclassified wit
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -27,14 +26,6 @@ DISTORTION_AT = (0.1, 1.0, 100.0)
 EQUAL = (0.1, 0.21, 0.3)
 """The distortions at which the accuracies are compared with those that we read from the paper's
 figure.
-"""
-UNDERTRAINED = {
-    ("paper", "model-a", "adv"): (
-        "our adversarial retraining has 24 epochs, the authors' 300, and does not reach the "
-        "paper's accuracy on clean images"
-    )
-}
-"""By profile, network and defense: in what a training that is too short differs from the paper's.
 """
 Parameters = settings.OfImages
 Curve = list[tuple[float, float]]
@@ -60,11 +51,9 @@ def condense(p: settings.OfImages, results: Mapping[tuple[Any, ...], Done]) -> R
     """
     rows: list[Row] = []
     for seed in p.seeds:
-        found = swept(results, seed)
+        found = swept(results, seed, paper=p.profile == "paper")
         for (network, defense, c), at in found.items():
-            own = cell(network, defense, c, seed, at, _targets(network, defense, c))
-            differs = UNDERTRAINED.get((p.profile, network, defense), "")
-            rows += (replace(row, differs=differs) for row in own)
+            rows += cell(network, defense, c, seed, at, _targets(network, defense, c))
         for network in dict.fromkeys(network for network, _, _ in found):
             of = {(d, c): at for (net, d, c), at in found.items() if net == network}
             rows += _compared(network, of, seed)
@@ -72,8 +61,7 @@ def condense(p: settings.OfImages, results: Mapping[tuple[Any, ...], Done]) -> R
                 d: sorted((at.distortion, at.accuracy) for (e, _), at in of.items() if e == d)
                 for d, _ in of
             }
-            images = {d: len(at.right) for (d, _), at in of.items()}
-            rows += _equal(network, curves, images, seed)
+            rows += _equal(network, curves, {d: at for (d, _), at in of.items()}, seed)
         rows += _size(found, seed)
         rows += _whole(found, seed)
     return p.record(PAPER, ITEM, rows)
@@ -95,20 +83,20 @@ def _compared(network: str, of: Mapping[tuple[str, float], Swept], seed: int) ->
     """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:
-        if other != "rse" and ("rse", 0.1) in of:
+        if other != "rse" and (at := of.get(("rse", 0.1))):
             target = f"{start}/rse-above-{other}/c-0.1"
-            yield share_row(of["rse", 0.1].right, target, seed=seed)
-        if other != "rse" and ("rse", 100.0) in of:
+            yield share_row(at.right, target, seed=seed, differs=at.differs)
+        if other != "rse" and (at := of.get(("rse", 100.0))):
             target = f"{start}/rse-distortion-above-{other}/c-100"
-            yield Row(of["rse", 100.0].distortion, "l2", target, seed=seed)
+            yield Row(at.distortion, "l2", target, seed=seed, differs=at.differs)
     side = {"model-a": "below", "resnext": "above"}.get(network)
-    if side and ("brelu", 0.1) in of:
+    if side and (at := of.get(("brelu", 0.1))):
         target = f"{start}/brelu-{side}-none"
-        yield share_row(of["brelu", 0.1].right, target, seed=seed)
-    if ("none", 0.0) in of and ("rse", 0.0) in of:
+        yield share_row(at.right, target, seed=seed, differs=at.differs)
+    if (plain := of.get(("none", 0.0))) and (rse := of.get(("rse", 0.0))):
         name = "clean-cost" if network == "vgg16" else f"clean-cost-{network}"
-        cost = of["none", 0.0].accuracy - of["rse", 0.0].accuracy
-        yield Row(cost, "percent", f"{TARGETS}/text-3/{name}", seed=seed)
+        cost, differs = plain.accuracy - rse.accuracy, plain.differs or rse.differs
+        yield Row(cost, "percent", f"{TARGETS}/text-3/{name}", seed=seed, differs=differs)
 
 
 def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
@@ -123,32 +111,33 @@ def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[
 
 
 def _equal(
-    network: str, curves: Mapping[str, Curve], images: Mapping[str, int], seed: int
+    network: str, curves: Mapping[str, Curve], of: Mapping[str, Swept], seed: int
 ) -> Iterator[Row]:
     """Yield the accuracies of the defenses at equal distortion, and also the distortion at which
     the curves of two defenses cross.
 
-    ``images``: the number of test images of each curve.
+    ``of``: for each curve, the results at any of its points.
     """
     start = f"{TARGETS}/{ITEM}/equal-distortion/{network}"
     for defense, curve in curves.items():
-        of: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
+        own: dict[str, Any] = {"images": len(of[defense].right), "differs": of[defense].differs}
+        labels: dict[str, Any] = {"network": network, "defense": defense}
         for d in EQUAL:
             value = interpolated(curve, d)
             if value is None:
                 continue
             target = f"{start}/{defense}/d-{d:g}" if defense in ("none", "brelu", "rse") else None
-            name, labels = "accuracy at distortion", {**of, "distortion": d}
-            n = images[defense]
-            yield Row(value, "percent", target, name, seed, n, setting=labels)
+            name, where = "accuracy at distortion", {**labels, "distortion": d}
+            yield Row(value, "percent", target, name, seed, setting=where, **own)
             if network == "vgg16" and d == 0.21 and defense in ("none", "rse"):
                 target = f"{TARGETS}/text-4.3/{defense}-success-at-0.21"
-                yield Row(100 - value, "percent", target, seed=seed, images=n)
+                yield Row(100 - value, "percent", target, seed=seed, **own)
     leader = {"model-a": "none", "resnext": "brelu"}.get(network, "")
     if leader in curves and "rse" in curves:
         crossing = crossover(curves[leader], curves["rse"])
         if crossing is not None:
-            yield Row(crossing, "l2", f"{start}/crossover", seed=seed)
+            differs = of[leader].differs or of["rse"].differs
+            yield Row(crossing, "l2", f"{start}/crossover", seed=seed, differs=differs)
 
 
 def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:

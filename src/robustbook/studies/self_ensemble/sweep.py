@@ -3,6 +3,7 @@ rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from robustbook.studies.rows import share_row
 
 from .attack import Swept, attacked, clean, joined
 from .networks import Noise
+from .printed import shorter
 from .settings import DRAWS, Names, Setting
 
 CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
@@ -54,16 +56,27 @@ def points(
 
 
 def swept(
-    results: Mapping[tuple[Any, ...], Done], seed: int
+    results: Mapping[tuple[Any, ...], Done], seed: int, *, paper: bool = False
 ) -> dict[tuple[str, str, float], Swept]:
     """Return the results of one seed, joined over the pieces of the test images, as a dict with one
     entry per tuple (network, defense, c).
+
+    ``paper``: whether the networks have the paper's size. Then `printed.shorter` decides from the
+        accuracy on clean images whether a training counts as the paper's.
     """
     pieces: dict[tuple[str, str, float], list[Done]] = {}
     for (network, defense, at, c, _), done in results.items():
         if at == seed:
             pieces.setdefault((network, defense, c), []).append(done)
-    return {key: joined(parts) for key, parts in pieces.items()}
+    found = {key: joined(parts) for key, parts in pieces.items()}
+    if not paper:
+        return found
+    return {
+        (network, defense, c): replace(
+            at, differs=shorter(network, defense, found[network, defense, 0.0].accuracy)
+        )
+        for (network, defense, c), at in found.items()
+    }
 
 
 def cell(
@@ -83,12 +96,12 @@ def cell(
     ``single``: whether the network was also evaluated on clean images with one noise draw.
     """
     labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
-    yield share_row(found.right, targets.get("accuracy"), "accuracy", seed, setting=labels)
+    of: dict[str, Any] = {"seed": seed, "setting": labels, "differs": found.differs}
+    yield share_row(found.right, targets.get("accuracy"), "accuracy", **of)
     if c or single:
-        yield share_row(found.single, None, "accuracy of one draw", seed, setting=labels)
+        yield share_row(found.single, None, "accuracy of one draw", **of)
     if c:
-        target = targets.get("distortion")
-        yield Row(found.distortion, "l2", target, "distortion", seed, setting=labels)
+        yield Row(found.distortion, "l2", targets.get("distortion"), "distortion", **of)
 
 
 def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None:

@@ -62,7 +62,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """
     rows: list[Row] = []
     for seed in p.seeds:
-        cells = swept(results, seed)
+        cells = swept(results, seed, paper=p.profile == "paper")
         for (network, defense, c), found in cells.items():
             rows += cell(network, defense, c, seed, found, _targets(network, defense, c))
         rows += _compared(cells, seed)
@@ -82,12 +82,12 @@ def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Itera
     of = {(defense, c): s for (net, defense, c), s in cells.items() if net == "vgg16"}
     for c in TABLE_2:
         if ("rse", c) in of:
-            yield share_row(of["rse", c].right, f"{TARGETS}/{ITEM}/rse-first/c-{c:g}", seed=seed)
+            yield _row(of["rse", c], f"{ITEM}/rse-first/c-{c:g}", seed)
     others = [d for d in DEFENSES if d != "rse"]
     if all((d, c) in of for d in DEFENSES for c in TABLE_2):
         low = [c for c in TABLE_2 if all(of[d, c].accuracy < 30 for d in others)]
         if low:
-            yield share_row(of["rse", low[0]].right, f"{TARGETS}/{ITEM}/caption-75", seed=seed)
+            yield _row(of["rse", low[0]], f"{ITEM}/caption-75", seed)
     told = {
         "vgg16-clean": ("none", 0.0),
         "no-defense-under-attack": ("none", 0.03),
@@ -97,4 +97,9 @@ def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Itera
     }
     for name, at in told.items():
         if at in of:
-            yield share_row(of[at].right, f"{TARGETS}/abstract/{name}", seed=seed)
+            yield _row(of[at], f"abstract/{name}", seed)
+
+
+def _row(at: Swept, target: str, seed: int) -> Row:
+    """Return the accuracy ``at`` as the measurement of a number of the paper."""
+    return share_row(at.right, f"{TARGETS}/{target}", seed=seed, differs=at.differs)
