@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from robustbook.studies.self_ensemble import (
     figure_5,
     figure_6,
     printed,
+    schedule,
     settings,
     table_1,
     table_2,
@@ -30,6 +32,7 @@ from robustbook.studies.self_ensemble import (
 from robustbook.studies.self_ensemble.attack import Swept, attacked, probabilities, test_images
 from robustbook.studies.self_ensemble.networks import built, inside, trained
 from robustbook.studies.self_ensemble.settings import CS, Setting
+from robustbook.studies.self_ensemble.sizes import EPOCHS
 from robustbook.studies.self_ensemble.targeted import targeted
 
 test_images.__test__ = False  # type: ignore[attr-defined]
@@ -158,6 +161,27 @@ def test_every_call_is_of_a_network_and_a_seed(item: str) -> None:
     cells = publishing._cells(ITEMS[item], p)
     assert {seed for seed, _ in cells} == {0, 1}
     assert {c for calls in cells.values() for c in calls} == set(ITEMS[item].calls(p).values())
+
+
+@pytest.mark.parametrize(("profile", "network"), [("reduced", "vgg16"), ("paper", "model-a")])
+def test_lengths_of_training_differ_in_nothing_else(profile: str, network: str) -> None:
+    """One of them is the training of Figure 6, and every row of the record says its length."""
+    p = check(schedule.Parameters, {"profile": profile, "networks": [network]})
+    calls = schedule.calls(p)
+    nets = {key[1:4]: call.arguments["network"] for key, call in calls.items()}
+    own = settings.setting(network, profile)  # type: ignore[arg-type]
+    for defense in ("rse", "none"):
+        trainings = {epochs: net for (of, _, epochs), net in nets.items() if of == defense}
+        assert trainings[EPOCHS[profile, network]] == own.network(defense, 0)
+        lengths = {net.arguments["recipe"].steps // epochs for epochs, net in trainings.items()}
+        assert len(lengths) == 1 and len(set(trainings.values())) == len(trainings) >= 3
+        same = {replace(net.arguments["recipe"], steps=1) for net in trainings.values()}
+        assert same == {replace(own.recipe, steps=1)}
+    rows = schedule.condense(p, answers(calls)).rows
+    assert {(row.setting["defense"], row.setting["epochs"]) for row in rows} == {
+        (defense, epochs) for defense, _, epochs in nets
+    }
+    assert {row.images for row in rows} == {1600}
 
 
 def test_the_regimes_of_figure_2() -> None:

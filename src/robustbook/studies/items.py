@@ -181,6 +181,9 @@ ITEMS: Mapping[str, Item] = {
         {"vgg16": 'networks=["vgg16"]', "resnext": 'networks=["resnext"]', **_OTHER_DEFENSES},
         judges=("figure-6", "text-3", "text-4.3"),
     ),
+    "self_ensemble/schedule": Item(
+        _ENSEMBLE + "schedule", "Is a short training enough?", _ALL, measures=()
+    ),
     "self_ensemble/table-1": Item(
         _ENSEMBLE + "table_1",
         "Table 1: settings",

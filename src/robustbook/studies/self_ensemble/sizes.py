@@ -15,6 +15,16 @@ EPOCHS: Mapping[tuple[str, str], int] = {
     ("paper", "model-a"): 24,
 }
 """The number of training epochs, for each profile and network."""
+LENGTHS: Mapping[tuple[str, str], tuple[int, ...]] = {
+    ("quick", "vgg16"): (2, 4),
+    ("quick", "resnext"): (2, 4),
+    ("reduced", "vgg16"): (6, 12, 24),
+    ("reduced", "resnext"): (8, 16),
+    ("paper", "vgg16"): (12, 24),
+    ("paper", "resnext"): (12, 24),
+    ("paper", "model-a"): (12, 24, 40),
+}
+"""The numbers of training epochs that are compared, for each profile and network."""
 STEPS = {"quick": 30, "reduced": 300, "paper": 300}
 """The number of steps of the paper's attack."""
 TARGETED_STEPS = {"quick": 40, "reduced": 1000, "paper": 1000}

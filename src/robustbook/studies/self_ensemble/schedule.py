@@ -1,0 +1,80 @@
+"""Compare lengths of training, which the paper does not do: the accuracy on clean images after a
+short and after a long training.
+
+The networks are trained with RSE and without a defense. All trainings have the recipe of the other
+studies, so only the number of epochs differs, and with it how slowly the learning rate falls.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any, ClassVar
+
+import torch
+from pydantic.dataclasses import dataclass
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+from robustbook.studies.parameters import STRICT
+from robustbook.studies.rows import share_row
+
+from . import settings
+from .attack import clean
+from .networks import Networks
+from .settings import PAPER, Names, Setting
+from .sizes import EPOCHS, LENGTHS
+
+ITEM = "schedule"
+DEFENSES: tuple[Names, ...] = ("rse", "none")
+IMAGES = {"quick": 12, "reduced": 1600, "paper": 1600}
+"""The number of test images; the paper evaluates on 1600."""
+PIECE = 400
+"""The number of test images that one job evaluates."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(settings.OfNetworks):
+    """The parameters that a reader of the book can set for the comparison of training lengths: the
+    networks, by default one that a CPU can train.
+    """
+
+    own_networks: ClassVar = {
+        "quick": ("vgg16",),
+        "reduced": ("vgg16",),
+        "paper": ("model-a",),
+    }
+    own_seeds: ClassVar = {"quick": (0,), "reduced": (0,), "paper": (0,)}
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
+    seed, number of epochs, index of the job's first test image).
+    """
+    found: dict[tuple[Any, ...], Call] = {}
+    for (network, own), defense, seed in product(p.chosen().items(), DEFENSES, p.seeds):
+        every = replace(own, images=IMAGES[p.profile], few=0, piece=PIECE)
+        for epochs in LENGTHS[p.profile, network]:
+            net = trained_for(own, network, p.profile, epochs).network(defense, seed)
+            for first, count in every.pieces(defense):
+                call = clean(net, first, count, (own.draws(defense),))
+                found[network, defense, seed, epochs, first] = call
+    return found
+
+
+def trained_for(own: Setting, network: Networks, profile: str, epochs: int) -> Setting:
+    """Return the settings of a network with another number of training epochs."""
+    steps = own.recipe.steps // EPOCHS[profile, network]
+    return replace(own, recipe=replace(own.recipe, steps=steps * epochs))
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the study's results: the accuracy of each network for each number of epochs."""
+    pieces: dict[tuple[Any, ...], list[Done]] = {}
+    for (*key, _), done in results.items():
+        pieces.setdefault(tuple(key), []).append(done)
+    rows: list[Row] = []
+    for (network, defense, seed, epochs), parts in pieces.items():
+        right = torch.cat([part.tensors["right"][0] for part in parts])
+        labels = {"network": network, "defense": defense, "epochs": epochs}
+        rows.append(share_row(right, None, "accuracy", seed, setting=labels))
+    return p.record(PAPER, ITEM, rows)
