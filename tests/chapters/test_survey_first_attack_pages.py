@@ -183,9 +183,15 @@ def words(text: str) -> str:
 
 
 def test_the_answer_on_pairing(whole: Record) -> None:
-    """It is from the best record with clean logit pairing, on the images of both attacks."""
+    """It is from the best record with clean logit pairing, on the images of both attacks. It names
+    only the penalties that fail: adversarial logit pairing, which uses an attack, is not one.
+    """
     found = words(pairing.answer([record("paper", ["plain"]), whole, record("quick", ["clp"])]))
-    assert found.startswith("They only make weak attacks fail: with clean logit pairing")
+    assert found.startswith(
+        "Clean logit pairing and logit squeezing only make weak attacks fail: the first has"
+    )
+    alone = words(pairing.answer([record("paper", ["clp"])]))
+    assert alone.startswith("Clean logit pairing only makes weak attacks fail: it has")
     assert numbers(found) == [79.5, 11.5, 62.4, 4.1]
     rows = [
         replace(row, value=70, images=1000) if row.setting.get("attack") == "baseline" else row
@@ -195,10 +201,15 @@ def test_the_answer_on_pairing(whole: Record) -> None:
     assert numbers(words(pairing.answer([more]))) == [79.5, 11.5, 62.4, 4.1]
     rows = [replace(row, value=1) if row.name == "fall" else row for row in whole.rows]
     low = replace(whole, rows=tuple(rows))
-    assert words(pairing.answer([low])).startswith("They do not make our networks robust: ")
-    strong = {"attack": "strongest", "network": "clp"}
-    rows = [replace(r, value=90) if r.setting == strong else r for r in whole.rows]
-    assert "more robust than guessing" in pairing.answer([replace(whole, rows=tuple(rows))])
+    text = words(pairing.answer([low]))
+    assert text.startswith("Clean logit pairing does not make our network robust: it has")
+    for method, text in (
+        ("clp", "Clean logit pairing makes our network more robust than guessing: it has"),
+        ("lsq", "Clean logit pairing only makes weak attacks fail: it has"),
+    ):
+        strong = {"attack": "strongest", "network": method}
+        rows = [replace(r, value=25) if r.setting == strong else r for r in whole.rows]
+        assert pairing.answer([replace(whole, rows=tuple(rows))]).startswith(text)
 
 
 def test_the_sentences_below_the_answer(whole: Record) -> None:
@@ -211,6 +222,8 @@ def test_the_sentences_below_the_answer(whole: Record) -> None:
     assert "on MNIST (2 trainings), under both attacks on the same 400 test images." in found
     assert "This is a network with a quarter of the paper's widths on MNIST (2 trainings)." in found
     assert found.endswith("So our networks do not decide whether only the penalties fail.")
+    text = words(pairing.others([whole]))  # made up; plain + ALP is the fourth network
+    assert "uses an attack in its penalty" in text and numbers(text)[-4:] == [77.5, 13.5, 96, 88.9]
     alone = pairing.others([record("quick", ["clp"])])
     assert "squeezing" not in alone and "embedded digits" in alone
 
@@ -247,7 +260,7 @@ def test_a_network_that_never_looked_robust_cannot_fall(whole: Record) -> None:
             value = 1
         rows.append(replace(row, value=value))
     text = words(pairing.others([replace(whole, rows=tuple(rows))]))
-    assert "10.0 % under PGD and 4.0 % under several stronger attacks" in text
+    assert "10.0 % under PGD and 4.0 % under stronger attacks" in text
     assert "This accuracy under PGD is not clearly better than guessing." in text
     assert "hardly falls" in text and "not clearly better" not in pairing.others([whole])
 

@@ -45,13 +45,32 @@ def record() -> Record:
 
 
 def test_madry_answer(record: Record) -> None:
-    """PGD is the second attack on A, and the worst one is behind AutoAttack and eight others."""
-    assert numbers(madry.answer(record))[:3] == [0.3, 88.5, 93.2]
+    """PGD is the second attack on A, and the worst one is behind AutoAttack and eight others. The
+    first schedule is that of A; a longer one of the same kind is in the answer.
+    """
+    assert numbers(madry.answer(record))[:2] == [88.5, 93.2]
+    for kind, steps, told in (("short", 2000, "twice"), ("short", 3000, "3"), ("rising", 2000, "")):
+        longer: dict[str, str | float | int | bool]
+        longer = {"schedule": kind, "steps": steps, "attack": "pgd-40"}
+        more = Row(91.0, "percent", None, "accuracy", 0, 400, setting=longer)
+        text = madry.answer(replace(record, rows=(*record.rows, more)))
+        assert (f"and 91.0 % with {told} " in text) == bool(told)
+        assert text.startswith("Trained far more briefly than in the paper, a narrow version")
     told = [88.5, 400, 40, 400, 80.5, 10.5, 400, 40, 0.3]
     assert numbers(madry.defended(record)) == told
     printed = replace(record, parameters={"schedule": "printed"})
     assert madry.effort(printed) == 1 and numbers(madry.defended(printed)) == told[:-1]
     assert madry.answer(printed).startswith("With the paper's training, ")
+    assert madry.later_standard(record) == "", "AutoAttack is among the made-up attacks"
+    rows = tuple(row for row in record.rows if row.setting["attack"] != "autoattack")
+    text = madry.later_standard(replace(record, rows=rows))
+    fast = record_of("survey/fast")
+    (value,) = (
+        row.value
+        for row in fast.rows
+        if (row.setting.get("method"), row.setting.get("attack")) == ("pgd", "autoattack")
+    )
+    assert "was not run on this network" in text and numbers(text) == [2020, round(value, 1)]
 
 
 def test_the_numbers_of_passes_are_those_of_the_study() -> None:
@@ -211,7 +230,12 @@ def test_the_table_of_claims_counts_as_many_verdicts_as_the_ledger(
 
 
 def test_overview_answer_and_figure() -> None:
-    """The sentences have the numbers of two records; each defense has a row with two marks."""
+    """The sentences have the numbers of two records; each defense has a row with two marks. One of
+    200 images is not rounded to 0 %.
+    """
+    assert numbers(overview.others())[-3:][:2] == [
+        round(end, 1) for end in (overview.kept()["jpeg"].weak, overview.kept()["jpeg"].strong)
+    ]
     text = overview.answer(record_of("survey/madry"))
     assert len(numbers(text)) == 4 and len(text.split()) <= 32
     kept = overview.kept()

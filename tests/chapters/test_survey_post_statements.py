@@ -26,10 +26,6 @@ def row(value: float, name: str = "accuracy", unit: str = "percent", **setting: 
 def made(monkeypatch: pytest.MonkeyPatch) -> Records:
     """Return made-up records; the functions of the page read them instead of the book's."""
     rows = {
-        "szegedy": [
-            row(3.0, "test error with a pool"),
-            row(2.0, "test error", network="fc100-100-10"),
-        ],
         "goodfellow": [
             row(value, "error", network=name, attack=attack)
             for name, attack, value in (
@@ -45,6 +41,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Records:
                 ("at50", "strongest", 60.0),
                 ("at50-alp", "clean", 90.0),
                 ("at50-alp", "strongest", 50.0),
+                ("at100", "clean", 96.0),
+                ("at100", "strongest", 70.0),
+                ("at100-alp", "clean", 80.0),
+                ("at100-alp", "strongest", 40.0),
             )
         ],
         "transformations": [
@@ -85,15 +85,19 @@ def test_every_statement_has_a_finding(made: Records) -> None:
         "holds",
         "holds",
         "holds in part",
-        "corrected",
+        "holds, with a detail missing",
         "holds",
         "holds",
     ]
     found = [numbers(line[2].replace("-101", "")) for line in table]
-    assert found[0] == [3, 15, 2, 30]
-    assert found[1:4] == [[90, 20, 80, 2015], [50, 90, 60, 95], [2, 1]]
+    assert found[0] == [2013, 2015]
+    assert found[1:4] == [
+        [90, 20, 80, 2015],
+        [50, 50, 60, 90, 95, 100, 40, 70, 80, 96],
+        [2, 1],
+    ]
     assert found[4:7] == [[8], [0.5, 1], [22, 26, 20, 4, 5]]
-    assert found[7:] == [[50.6], [20, 30], [70, 50]]
+    assert found[7:] == [[4, 50.6], [20, 30], [70, 50]]
     assert {line[3].rpartition("./")[2] for line in table} <= {
         f"{name.partition('/')[2]}.ipynb)" for name in notebooks.names() if "survey/" in name
     }
@@ -103,8 +107,15 @@ def test_results_follow_the_records(made: Records) -> None:
     """Of 400 images, 30 and 32 % cannot be told apart, and 20 and 80 % can."""
     changed(made, "goodfellow", 22.0, network="maxout 0.5", attack="pgd-40")
     assert post_statements.weighted_loss()[0] == "holds"
-    for value, result in ((80.0, "holds"), (61.0, "not decided")):
-        changed(made, "pairing", value, network="at50-alp", attack="strongest")
+    for half, whole, result in (
+        (80.0, 90.0, "holds"),
+        (80.0, 71.0, "holds in part"),
+        (61.0, 71.0, "not decided"),
+        (61.0, 42.0, "not confirmed"),
+        (80.0, 42.0, "not confirmed"),
+    ):
+        changed(made, "pairing", half, network="at50-alp", attack="strongest")
+        changed(made, "pairing", whole, network="at100-alp", attack="strongest")
         assert post_statements.logit_pairing()[0] == result
     changed(made, "transformations", 40.0, front="jpeg")
     assert post_statements.transformed()[0] == "not confirmed"

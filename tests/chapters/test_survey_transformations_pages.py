@@ -181,6 +181,20 @@ def test_the_answer_on_certificates(certificates: list[Record]) -> None:
     assert numbers(text) == [0.25, 48, 60, 0.25, 23, 43, 0.5]
 
 
+def test_rows_that_compare_code_with_a_formula_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No number that needs a trained network was measured in the paper's setting. If one were, the
+    page would show the reasons for the verdicts.
+    """
+    lines = certified.lines_of("survey/certified")
+    caps = [line for line in lines if "/radius-cap/" in line.id]
+    text = certified.what_is_reproduced()
+    assert numbers(text) == [len(caps), len(lines) - len(caps)] == [4, 31]
+    assert {line.verdict for line in lines if line not in caps} == {"other setting"}
+    failed = replace(lines[0], judgement=replace(lines[0].judgement, verdict="not reproduced"))
+    monkeypatch.setattr(certified, "lines_of", lambda item: [failed, *lines[1:]])
+    assert certified.what_is_reproduced() == certified.reasons_of("survey/certified")
+
+
 def test_the_tables_of_certificates(certificates: list[Record]) -> None:
     version = version_of(certificates[1])
     rows = body(certified.printed_beside(version))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from robustbook import catalogue
+from robustbook.chapters.published import record_of
 from robustbook.data import as_float, load
 from robustbook.defenses import Pooled
 from robustbook.ledger import read_targets
@@ -72,6 +73,26 @@ def test_every_target_has_a_row(profile: str, monkeypatch: pytest.MonkeyPatch) -
     assert judged == {name for name, target in targets.items() if target.item in items}
     assert all(row.unit == targets[row.target].unit for row in record.rows if row.target)
     assert len(record.arrays["clean"]) == len(record.arrays["targets"]) == szegedy.SHOWN
+
+
+def test_a_shorter_training_with_the_pool_is_another_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the paper's profile it has half the epochs of its control; the stored result says so."""
+    some = szegedy.some
+    monkeypatch.setattr(szegedy, "some", lambda data, *rest: some("digits", *rest))
+    target = "survey/szegedy/adversarial-pool/test-error"
+    for profile, shorter in (("quick", False), ("paper", True)):
+        p = check(szegedy.Parameters, {"profile": profile, "seeds": [0]})
+        record = szegedy.condense(p, answers(szegedy.calls(p)))
+        (text,) = {row.differs for row in record.rows if row.target == target}
+        own = szegedy.SETTINGS[profile]
+        assert bool(text) == shorter == (own.pooled.steps < own.deep.steps)
+        assert {row.differs for row in record.rows if row.target != target} == {""}
+    (line,) = (e for e in catalogue.whole_ledger(paper="survey").entries if e.id == target)
+    assert line.verdict == "other setting"
+    (stored,) = (r for r in record_of("survey/szegedy").rows if r.target == target)
+    assert stored.differs == szegedy.shortened("paper")
 
 
 def test_the_layers_are_those_of_the_names() -> None:

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, printed, settings, values
+from robustbook.chapters.published import compared as lines_of
+from robustbook.chapters.verdicts import reasons_of
 from robustbook.chapters.wording import beside, listed, ranges, spread
 from robustbook.figures import BRIGHT, Curve, Look, Panel, Table
 from robustbook.ledger import Record
@@ -63,6 +65,23 @@ def answer(records: Sequence[Record]) -> str:
     return (
         f"With noise of standard deviation {AT:g}, our {small}network has a certified accuracy of "
         f"{_with_printed(record, AT)} within an $\\ell_2$ radius of the same size. {badges}"
+    )
+
+
+def what_is_reproduced() -> str:
+    """Return sentences that say how many comparisons with a formula are reproduced, and how many
+    numbers that need a trained network were measured in another setting. If any comparison has
+    another verdict, return the reasons for the verdicts.
+    """
+    found = {entry.id: entry.verdict for entry in lines_of("survey/certified")}
+    formula = [verdict for id_, verdict in found.items() if "/cohen-theory/" in id_]
+    others = [verdict for id_, verdict in found.items() if "/cohen-theory/" not in id_]
+    if {*formula} != {"reproduced"} or {*others} != {"other setting"}:
+        return reasons_of("survey/certified")
+    return (
+        f"The {len(formula)} reproduced rows compare our code with a formula. All {len(others)} "
+        "numbers that need a trained network have the verdict *other setting*, because our "
+        "experiment is smaller than the paper's."
     )
 
 

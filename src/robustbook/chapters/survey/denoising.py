@@ -337,11 +337,8 @@ def printed_beside(version: Version) -> Table:
     """
     record = version.record
     rows = []
-    for attack, words in STEPS.items():
-        without, with_blocks = (
-            100 - float(printed(f"{IMAGENET}/{net}/{attack}-error") or 0)
-            for net in ("r152-baseline", "r152-denoise")
-        )
+    for attack, (without, with_blocks) in _on_imagenet().items():
+        words = STEPS[attack]
         rows.append(
             [
                 f"ImageNet, targeted PGD, {words}" if attack != "clean" else f"ImageNet, {words}",
@@ -415,6 +412,36 @@ def ledger_interval(record: Record) -> str:
         f"*{FILTERS[shown]}* minus no block is {low:.1f} to {high:.1f} points in the ledger, and "
         f"{bottom:.1f} to {top:.1f} points in the figure and in the other tables."
     )
+
+
+def precision(record: Record) -> str:
+    """Return sentences that compare the half-widths of our intervals with the largest gain that the
+    paper prints for networks with Gaussian blocks under attack, in percentage points.
+    """
+    gain = max(with_blocks - without for without, with_blocks in _on_imagenet().values())
+    shown = [name for name in variants(record) if name in FILTERS]
+    found = [difference(record, name, each) for name in shown for each in AGAINST]
+    halves = [(high - low) / 2 for _, low, high in found]
+    wide = sum(half >= gain for half in halves)
+    return (
+        f"The largest gain under attack that the paper prints for its blocks is {gain:.1f} points. "
+        f"The half-widths of our intervals for filters are {from_to(halves, '.1f')} points. So if "
+        f"all our differences were {gain:.1f} points, {wide} of {len(halves)} intervals would "
+        "still contain 0."
+    )
+
+
+def _on_imagenet() -> dict[str, tuple[float, float]]:
+    """Return for each number of steps of the attack the paper's accuracies in per cent, without and
+    with Gaussian blocks.
+    """
+    return {
+        attack: (
+            100 - float(printed(f"{IMAGENET}/r152-baseline/{attack}-error") or 0),
+            100 - float(printed(f"{IMAGENET}/r152-denoise/{attack}-error") or 0),
+        )
+        for attack in STEPS
+    }
 
 
 def _resolved(rows: Sequence[Sequence[str]]) -> str:
@@ -538,9 +565,9 @@ def noise(version: Version) -> Table:
 
 def quieter(record: Record) -> str:
     """Return sentences that state by how many per cent the blocks change the relative noise of the
-    feature maps, for each stage. The first word says whether every filter, no filter, or some of
-    the filters lower the noise by more than `NEAR` per cent. The last sentence compares blocks with
-    and without a filter.
+    feature maps, for each stage, as means over the seeds and for single networks. The first word
+    says whether every filter, no filter, or some of the filters lower the noise by more than `NEAR`
+    per cent. The last sentence compares blocks with and without a filter.
     """
     changes: dict[tuple[str, str], float] = {
         (name, stage): 100 * (fmean(values(record, "ratio", variant=name, stage=stage)) - 1)
@@ -563,9 +590,24 @@ def quieter(record: Record) -> str:
         if not said:
             text = text.replace(" it ", " the relative noise ", 1)
         said.append(f"Blocks {words} {text}.")
+    if len(record.seeds) > 1:
+        said[0] = f"On average over the seeds, {said[0][0].lower()}{said[0][1:]}"
+        said.append(_singly(record))
     lower = [change < -NEAR for (name, _), change in changes.items() if name in FILTERS]
     word = "Yes." if all(lower) else "In part." if any(lower) else "No."
     return minus(f"{word} {' '.join(said)} {_overlap(record)}")
+
+
+def _singly(record: Record) -> str:
+    """Return a sentence that states by how many per cent the blocks with a filter change the
+    relative noise in single networks, for each stage.
+    """
+    told = [
+        f"{from_to([float(round(100 * (factor - 1))) for factor in found], '+.0f')} % (stage "
+        f"{stage.removeprefix('stage')})"
+        for stage, found in noise_factors(record, FILTERS).items()
+    ]
+    return f"In single networks, the change by a block with a filter is {listed(told)}."
 
 
 def _changed(percents: list[float]) -> str:

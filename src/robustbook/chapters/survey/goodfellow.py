@@ -125,8 +125,9 @@ def lowered(record: Record) -> str:
 
 
 def sweep(record: Record) -> Figure:
-    """Draw the error against alpha, the weight of the clean loss, with a curve for each attack. The
-    legend has the number of test images in brackets.
+    """Draw the error against alpha, the weight of the clean loss, with a curve for each attack: the
+    mean over the seeds in a band of their range. The legend has the number of test images in
+    brackets.
     """
     alphas = sorted(
         float(network.split()[1])
@@ -135,7 +136,7 @@ def sweep(record: Record) -> Figure:
     )
     curves = {
         f"{SHORT.get(attack, words)} ({_images(record, attack):,})": Curve(
-            alphas, [_errors(record, alphas, attack)], LOOKS[look]
+            alphas, _errors(record, alphas, attack), LOOKS[look]
         )
         for attack, (words, look) in TESTS.items()
     }
@@ -154,13 +155,12 @@ def _images(record: Record, attack: str) -> int:
     return images_of(record, "error", network="maxout 0.5", attack=attack)
 
 
-def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
-    """Return the errors under an attack for several values of alpha, for the first seed. With the
-    other seeds, networks were not trained with every alpha.
-    """
-    return [
-        values(record, "error", network=f"maxout {alpha:g}", attack=attack)[0] for alpha in alphas
+def _errors(record: Record, alphas: list[float], attack: str) -> list[list[float]]:
+    """Return for each seed the errors under an attack, for several values of alpha."""
+    found = [
+        values(record, "error", network=f"maxout {alpha:g}", attack=attack) for alpha in alphas
     ]
+    return [list(each) for each in zip(*found, strict=True)]
 
 
 def printed_beside(version: Version) -> Table:
@@ -242,11 +242,9 @@ def alphas(version: Version) -> Table:
         for network in settings(record, "error", "network", attack="worst")
         if network.startswith("maxout ")
     )
-    first = " Networks for every alpha were trained only with the first seed."
-    first *= len(record.seeds) > 1
     return version.table(
         ": error in per cent of maxout networks by the weight alpha of the clean "
-        f"loss{ranges(record)}.{first}",
+        f"loss{ranges(record)}.",
         "survey-goodfellow-alpha",
         ["alpha", *(_heading(record, attack) for attack in TESTS)],
         [
@@ -282,14 +280,14 @@ def control(record: Record) -> str:
 
 
 def strongest(record: Record) -> str:
-    """Return sentences that state two errors: under FGSM alone, and under several strong attacks
-    together. Under several attacks, an image counts as an error if any attack succeeds. As the two
-    errors are measured on different numbers of images, the sentences also compare FGSM and PGD on
-    the same images, as far as the record allows it. They begin with "No" if PGD leads to a clearly
-    larger error for every seed.
+    """Return sentences that state two errors, as means over the seeds: under FGSM alone, and under
+    several strong attacks together. Under several attacks, an image counts as an error if any
+    attack succeeds. As the two errors are measured on different numbers of images, the sentences
+    also compare FGSM and PGD on the same images, as far as the record allows it. They begin with
+    "No" if PGD leads to a clearly larger error for every seed.
     """
     fgsm, worst, pgd = (
-        values(record, "error", network="maxout 0.5", attack=attack)[0]
+        mean(record, "error", network="maxout 0.5", attack=attack)
         for attack in ("fgsm", "worst", "pgd-40")
     )
     many, few = (
@@ -303,10 +301,10 @@ def strongest(record: Record) -> str:
     word = "No." if all(holds) else "Not for every seed." if any(holds) else "Yes, against PGD."
     return (
         f"{word} After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM on {many:,} "
-        f"test images. For {worst:.1f} % of the first {few:,} of these images, at least one of "
-        "three stronger attacks succeeds: PGD with restarts on the cross entropy, PGD on the "
-        f"margin, or the Square attack. On the same {few:,} images, the error under PGD with 40 "
-        f"steps is {pgd:.1f} %. The stored results do not contain the error under FGSM on these "
-        f"{few:,} images alone, but the error under PGD is {size} 10 percentage points "
-        f"larger{where}."
+        f"test images ({seeds_in_words(len(record.seeds))}). For {worst:.1f} % of the first "
+        f"{few:,} of these images, at least one of three stronger attacks succeeds: PGD with "
+        "restarts on the cross entropy, PGD on the margin, or the Square attack. On the same "
+        f"{few:,} images, the error under PGD with 40 steps is {pgd:.1f} %. The stored results do "
+        f"not contain the error under FGSM on these {few:,} images alone, but the error under PGD "
+        f"is {size} 10 percentage points larger{where}."
     )

@@ -16,6 +16,7 @@ from robustbook.chapters.published import (
     images_of,
     mean,
     printed,
+    record_of,
     settings,
     tolerance,
     values,
@@ -24,6 +25,8 @@ from robustbook.chapters.wording import beside, from_to, listed, ranges, spread_
 from robustbook.figures import LOOKS, Curve, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
+
+from . import fast
 
 TABLE = "survey/madry-table-1"
 ATTACKS: Mapping[str, str] = {
@@ -124,9 +127,9 @@ def network(record: Record) -> str:
 
 def answer(record: Record) -> str:
     """Return a sentence that states the accuracy of the adversarially trained network under PGD,
-    and which share of the paper's training it had. The verdicts of the page follow.
+    and that of the network with the longest training by the same schedule, if there is one. The
+    verdicts of the page follow.
     """
-    share = effort(record)
     there = printed(f"{TABLE}/white-box/pgd-40-1-accuracy")
     badges = of_page(
         "survey/madry",
@@ -135,12 +138,28 @@ def answer(record: Record) -> str:
             "trained on clean images": "/naturally-trained/",
         },
     )
+    lead = "With the paper's training"
+    if effort(record) < 1:
+        lead = "Trained far more briefly than in the paper"
     return (
-        f"{f'With about {100 * share:.1g} % of' if share < 1 else 'With'} the paper's training, "
-        f"{network(record)} has an accuracy of "
-        f"{mean(record, 'accuracy', source='white', attack='pgd-40'):.1f} % under PGD "
-        f"({there} % in the paper). {badges}"
+        f"{lead}, {network(record)} has an accuracy of "
+        f"{mean(record, 'accuracy', source='white', attack='pgd-40'):.1f} % under PGD"
+        f"{_longer(record)} ({there} % in the paper). {badges}"
     )
+
+
+def _longer(record: Record) -> str:
+    """Return words on the accuracy under PGD after the longest training by the schedule of network
+    A, or "" if no training is longer.
+    """
+    main, *_ = settings(record, "accuracy", "steps")
+    kind, *_ = settings(record, "accuracy", "schedule", steps=main)
+    most = max(settings(record, "accuracy", "steps", schedule=kind))
+    if most <= main:
+        return ""
+    times = "twice" if most == 2 * main else f"{most / main:.2g} times"
+    found = mean(record, "accuracy", schedule=kind, steps=most, attack="pgd-40")
+    return f", and {found:.1f} % with {times} as many steps"
 
 
 def defended(record: Record) -> str:
@@ -386,6 +405,21 @@ def shortest(record: Record) -> str:
         "We did not find how many steps are needed. After the longest of our schedules, "
         f"*{names[kind]}* with {steps:,} training steps, the accuracies are below the printed ones "
         f"by {told}."
+    )
+
+
+def later_standard(record: Record) -> str:
+    """Return sentences that say that AutoAttack was not run on network A, and what it leaves of
+    another network trained with PGD; "" if AutoAttack was run.
+    """
+    if values(record, "accuracy", source="white", attack="autoattack"):
+        return ""
+    other = record_of("survey/fast")
+    of = {"set": "mnist", "eps": fast.main_radius(other), "method": "pgd", "attack": "autoattack"}
+    return (
+        "AutoAttack, the usual test since 2020, was not run on this network. On the page [Fast "
+        f"training](./fast.ipynb), another network trained with PGD has an accuracy of "
+        f"{mean(other, 'accuracy', **of):.1f} % under AutoAttack."
     )
 
 

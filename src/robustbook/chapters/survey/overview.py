@@ -265,8 +265,8 @@ def others() -> str:
         f"are for {pgd.network}. With clean logit pairing, they are for {paired.network}. With "
         f"logit squeezing, the accuracy changes from {_fall(squeezing)}, {on}. "
         f"{_denoised(record_of('survey/denoising'))} With JPEG in front of {jpeg.network}, the "
-        f"accuracy is {jpeg.weak:.0f} % under DeepFool and {jpeg.strong:.0f} % under PGD if both "
-        f"attack the network alone, and {aware:.0f} % if PGD attacks the network with JPEG."
+        f"accuracy is {jpeg.weak:.1f} % under DeepFool and {jpeg.strong:.1f} % under PGD if both "
+        f"attack the network alone, and {aware:.1f} % if PGD attacks the network with JPEG."
     )
 
 

@@ -101,15 +101,19 @@ def heading(record: Record) -> str:
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return a sentence that states the accuracy with clean logit pairing under the baseline attack
-    and under the strongest attack, on the same images. The verdicts of the page follow.
+    """Return a sentence that names the penalties without an attack in training that only make weak
+    attacks fail. It states the accuracy with clean logit pairing under the baseline attack and
+    under the strongest attack, on the same images. The verdicts of the page follow.
     """
     record = first_with(records, ("clp",))
-    lead = "They do not make our networks robust"
+    weak = [m for m in FALLEN if m in methods(record) and only_looks_robust(record, m)]
+    lead = f"{FALLEN['clp']} does not make our network robust"
     if is_robust(record, "clp"):
-        lead = "They make our networks more robust than guessing"
-    elif looks_robust(record, "clp"):
-        lead = "They only make weak attacks fail"
+        lead = f"{FALLEN['clp']} makes our network more robust than guessing"
+    elif "clp" in weak:
+        lead = (
+            f"{listed(FALLEN[m] for m in weak)} only make{'s' * (len(weak) == 1)} weak attacks fail"
+        )
     badges = of_page(
         "survey/pairing",
         {
@@ -118,7 +122,8 @@ def answer(records: Sequence[Record]) -> str:
             "CIFAR-10": "cifar10",
         },
     )
-    return f"{lead}: with clean logit pairing, {_both(record, 'clp')}. {badges}"
+    it = "it" if len(weak) < 2 else "the first"
+    return f"{lead.capitalize()}: {it} has accuracies of {_both(record, 'clp')}. {badges}"
 
 
 def others(records: Sequence[Record]) -> str:
@@ -134,7 +139,7 @@ def others(records: Sequence[Record]) -> str:
         f"attacks on the same {images:,} test images."
     ]
     if "lsq" in methods(record):
-        told.append(f"With {FALLEN['lsq']}, {_both(record, 'lsq')}.")
+        told.append(f"With {FALLEN['lsq']}, the accuracies are {_both(record, 'lsq')}.")
         if record is not paired:
             told.append(f"This is {title(record)} ({_runs(record)}).")
         if not looks_robust(record, "lsq"):
@@ -158,10 +163,9 @@ def others(records: Sequence[Record]) -> str:
             f"network{'s' if len(trained) > 1 else ''}).{own}"
         )
         if "plain-alp" in methods(reference):
-            low, left = at_baseline(reference, "plain-alp"), at_strongest(reference, "plain-alp")
             told.append(
-                "With adversarial logit pairing added to plain training, the two accuracies are "
-                f"{low:.0f} and {left:.0f} %."
+                "Adversarial logit pairing uses an attack in its penalty. Added to plain training "
+                f"of such a network, it has accuracies of {_both(reference, 'plain-alp')}."
             )
     if inconclusive(record, reference):
         told.append("So our networks do not decide whether only the penalties fail.")
@@ -194,14 +198,14 @@ def inconclusive(record: Record, reference: Record) -> bool:
 
 
 def _both(record: Record, method: str) -> str:
-    """Return words on the accuracy of a method under the baseline and under the strongest attack,
-    on the same images, with the paper's numbers.
+    """Return the accuracies of a method under the baseline and under the strongest attack, on the
+    same images, with the paper's numbers.
     """
     before, after = at_baseline(record, method), at_strongest(record, method)
     there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
     return (
-        f"the accuracy is {before:.1f} % under PGD and {after:.1f} % under several stronger "
-        f"attacks ({there[0]} and {there[1]} % in the paper)"
+        f"{before:.1f} % under PGD and {after:.1f} % under stronger attacks "
+        f"({there[0]} and {there[1]} % in the paper)"
     )
 
 
@@ -229,6 +233,13 @@ def is_robust(record: Record, method: str) -> bool:
     guessing, by more than the binomial error.
     """
     return _above_guessing(record, method, at_strongest(record, method))
+
+
+def only_looks_robust(record: Record, method: str) -> bool:
+    """Return whether a method is better than guessing under the baseline attack, but not under the
+    strongest attack.
+    """
+    return looks_robust(record, method) and not is_robust(record, method)
 
 
 def _above_guessing(record: Record, method: str, accuracy: float) -> bool:

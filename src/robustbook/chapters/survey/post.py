@@ -257,8 +257,8 @@ def unseen(record: Record) -> str:
     if not clearly_differ(linf, l2, images):
         differ = "not larger"
         decided = (
-            ", so our run does not decide this statement. The table of verdicts counts it as not "
-            "holding, because it asks for a larger difference"
+            ", so our run does not decide this statement. Its row in the table of verdicts does "
+            "not hold, because it asks for a larger difference"
         )
     return (
         f"Under the l2 attack, the network trained with l-infinity attacks classifies {linf:.1f} % "

@@ -234,7 +234,9 @@ PRINTED = "fgsm-rs"
 
 
 def setting(profile: str, data: str) -> Setting:
-    """Return the settings for an image set. Raises BadParameter if the profile has none for it."""
+    """Return the settings for an image set. Raises BadParameter if the profile has no settings for
+    this image set.
+    """
     if (profile, data) not in SETTINGS:
         raise BadParameter(f"sets must be mnist for profile {profile}, got {data!r}")
     return SETTINGS[profile, data]

@@ -315,16 +315,14 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
             found[label, name, seed] = struck(net, kinds[name], images, seed, source)
 
     for seed in p.seeds:
-        first = seed == p.seeds[0]
         for name in p.parts()["networks"]:
             model = replace(own.model, network=name)
             nets = {
                 alpha: learn(model, Training(alpha), own.recipe, seed)
-                for alpha in (ALPHAS if first and name == "maxout" else (0.5, 1.0))
+                for alpha in (ALPHAS if name == "maxout" else (0.5, 1.0))
             }
             for alpha, net in nets.items():
-                chosen = ("clean", "fgsm", "pgd-40", *(STRONG if first else ()))
-                judge(f"{name} {alpha:g}", net, chosen, seed)
+                judge(f"{name} {alpha:g}", net, ("clean", "fgsm", "pgd-40", *STRONG), seed)
             if name == "maxout-large":
                 continue
             judge("original-to-adversarial", nets[0.5], ("fgsm",), seed, nets[1.0])
@@ -339,11 +337,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
             found["rubbish", "maxout-sigmoid", seed] = rubbish(sigmoid, True, 10_000)
             found["rubbish", "softmax-regression", seed] = rubbish(linear, False, 10_000)
             found["binary", "", seed] = binary(own.linear, _binary_recipe(own.recipe), seed)
-            if first:
-                members = tuple(
-                    learn(model, Training(), own.recipe, seed + i) for i in range(own.members)
-                )
-                found["ensemble", "", seed] = ensemble(members, own.images)
+            members = tuple(
+                learn(model, Training(), own.recipe, seed + i) for i in range(own.members)
+            )
+            found["ensemble", "", seed] = ensemble(members, own.images)
     return found
 
 
