@@ -200,7 +200,7 @@ def test_the_caption_of_table_2() -> None:
     low = {d: {c: (20.0 if c > 0.05 else 40.0) for c in table2.CS} for d in FIVE}
     shown = record("table-2", "paper", cells("vgg16", low, seeds=1))
     caption = spaced(table2.caption_claim(shown))
-    assert "from $c = 0.06$ on; at this $c$ that of RSE is 20.0 %." in caption
+    assert "from $c = 0.06$ on; at this $c$ RSE has 20.0 %." in caption
     high = record("table-2", "paper", cells("vgg16", TABLE))
     assert "at none of these $c$" in table2.caption_claim(high)
 
@@ -737,7 +737,7 @@ def test_the_caption_row_is_rse_where_the_means_of_all_others_are_low() -> None:
     )
     rows = of_target(shown, f"{PAPER.replace('_', '-')}/table-2/caption-75")
     assert rows == values(shown, "accuracy", defense="rse", c=c, **of)
-    assert f"from $c = {c:g}$ on; at this $c$ that of RSE is {fmean(rows):.1f} %" in spaced(
+    assert f"from $c = {c:g}$ on; at this $c$ RSE has {fmean(rows):.1f} %" in spaced(
         table2.caption_claim(shown)
     )
 

@@ -107,8 +107,7 @@ def test_the_answer_states_the_outcome_for_each_size_of_the_noise() -> None:
     )
     text = theory.answer(replace(shown, rows=shown.rows + more))
     assert (
-        "it fails with 0.01 times and cannot be judged with 0.001 times the noise of the training;"
-        in text
+        "it fails with 0.01 times and cannot be judged with 0.001 times the training noise;" in text
     )
 
 
@@ -150,7 +149,7 @@ def test_the_taylor_expansion_is_judged_by_its_standard_error(
     shown = theoretical(ratio, error, [0.4, 0.9, 0.5, 0.6])
     text = theory.answer(shown)
     assert "the Taylor expansion holds on a small smooth network; on RSE" in text
-    assert f"it {words} with 0.01 times the noise" in text
+    assert f"it {words} with 0.01 times the training noise" in text
     told = theory.taylor_in_words(shown)
     assert f"It {words} with 0.01 times the noise" in told
     assert minus(f"{ratio:.2f} times the predicted one (standard error {error:.2f}).") in told

@@ -46,8 +46,8 @@ def answer(record: Record) -> str:
     )
     return (
         f"Jensen's bound {bound}; the Taylor expansion {outcome(record, 'digits', SMALL)} on a "
-        f"small smooth network; on RSE, which is not twice differentiable, it {on_rse} the noise "
-        "of the training; the step to a Lipschitz constant does not follow."
+        f"small smooth network; on RSE (not twice differentiable) it {on_rse} the training noise; "
+        "the step to a Lipschitz constant does not follow."
     )
 
 
