@@ -164,6 +164,16 @@ def test_the_projection_is_the_packages(ran: Ran) -> None:
             torch.testing.assert_close(ours(moved, one, eps, norm), package)
 
 
+def test_a_permitted_image_is_nearer_than_the_l2_projection(ran: Ran) -> None:
+    """The image that the page names: scaling first and clipping then does not find it."""
+    page = ran("threat_models")
+    x, x_adv = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.4, 0.1, 1.4])
+    named = torch.tensor([0.141, 0.359, 1.0])
+    assert "(0.141, 0.359, 1)" in (notebooks.ROOT / "notebooks/basics/threat_models.md").read_text()
+    assert (named - x).norm() <= 0.2
+    assert (named - x_adv).norm() < (page["project"](x_adv, x, 0.2, 2) - x_adv).norm()
+
+
 class Sum(nn.Module):
     """A model of one pixel with logits x and 0.5: class 0 above one half."""
 

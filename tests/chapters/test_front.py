@@ -18,7 +18,10 @@ def test_findings_are_sentences_with_numbers() -> None:
 
 def test_the_finding_on_noise_names_what_was_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     text = front.self_ensemble()
-    assert "attack at c = 0.1, Model A on STL-10 has an accuracy" in text
+    record = record_of("self_ensemble/figure-6")
+    d, rse, none = front.figure6.at_equal_distance(record, "model-a") or (0.0, 0.0, 0.0)
+    assert f"distance {d:g}), Model A on STL-10 has an accuracy of {rse:.1f} %" in text
+    assert f"{none:.1f} % without noise: not distinguishable (200 images, one seed)" in text
     assert text.endswith("VGG16 and ResNeXt on CIFAR-10 were not yet attacked at full width.")
     monkeypatch.setattr(front.self_ensemble_overview, "under_pgd", lambda record: "it falls")
     monkeypatch.setattr(front.names, "NETWORKS", {"model-a": "Model A"})
@@ -29,10 +32,15 @@ def test_the_finding_on_noise_names_what_was_not_run(monkeypatch: pytest.MonkeyP
 def test_the_words_follow_the_numbers(
     left: float, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = {"cnn": {"saturated": {"float32": [90.0, 80.0], "pgd softened": [left]}}}
+    made = {
+        "cnn": {"saturated": {"float32": [90.0, 80.0], "pgd softened": [left - 1]}},
+        "relu-mlp": {"saturated": {"float32": [50.0, 60.0], "pgd softened": [left]}},
+    }
     monkeypatch.setattr(front, "accuracies", lambda record: made)
     text = front.saturating()
-    assert "still classify 80 to 90 %" in text and words in text
+    assert "of 2 kinds of network, the CNN, still classifies 80 to 90 %" in text and words in text
+    assert "(range over 2 seeds)" in text and text.endswith(f"{left:.0f} %.")
+    assert "accurate kind, the ReLU MLP, classifies" in text
     assert ("are not robust" in text) == (left < 42.5)
 
 

@@ -29,6 +29,12 @@ CLEAN = {
 }
 
 
+def test_the_page_states_the_draws_of_the_study() -> None:
+    for profile, size in study.SIZES.items():
+        shown = replace(made(), profile=profile)
+        assert f"over {size.averaged} draws of the noise" in controls.averaged(shown)
+
+
 def made(defenses: Sequence[str] = tuple(CLEAN), **clean: float) -> Record:
     """Return a record of 400 images. Under the attack 10 and 30 points are lost, under PGD 20 with
     the l2 norm and 40 with the l-infinity norm; no defense has 0 % under PGD.

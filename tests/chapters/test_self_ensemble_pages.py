@@ -4,14 +4,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import nbformat
 import numpy as np
 import pytest
 
-from robustbook import catalogue, notebooks, page
-from robustbook.chapters.published import mean, record_of, records_of, values, version_of
+from robustbook import catalogue, ledger, notebooks, page
+from robustbook.chapters.published import (
+    entries,
+    mean,
+    of_target,
+    record_of,
+    records_of,
+    values,
+    version_of,
+)
 from robustbook.chapters.self_ensemble import (
     figure2,
     figure3,
@@ -191,7 +200,7 @@ def test_the_caption_of_table_2() -> None:
     low = {d: {c: (20.0 if c > 0.05 else 40.0) for c in table2.CS} for d in FIVE}
     shown = record("table-2", "paper", cells("vgg16", low, seeds=1))
     caption = spaced(table2.caption_claim(shown))
-    assert "from $c = 0.06$ on; at this $c$ that of RSE is 20.0 %." in caption
+    assert "from $c = 0.06$ on; at this $c$ RSE has 20.0 %." in caption
     high = record("table-2", "paper", cells("vgg16", TABLE))
     assert "at none of these $c$" in table2.caption_claim(high)
 
@@ -624,9 +633,9 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert len(overview.accuracies().axes) == 3
     today = record_of(f"{PAPER}/today")
     assert overview.answer(today).startswith("Partly: under PGD within the l2 radius 0.5, the ")
-    assert "frozen at one draw. This part comes from the weights." in overview.answer(today)
+    assert "frozen at one draw. Neither part needs new noise" in overview.answer(today)
     off, frozen = (
-        today_page.shares(today, "vgg16", noise=way).weights for way in ("off", "frozen")
+        today_page.shares(today, "vgg16", noise=way).remains for way in ("off", "frozen")
     )
     assert f"{off:.0f} % remains if the noise is switched off" in overview.answer(today)
     assert f"{frozen:.0f} % if it is frozen" in overview.answer(today)
@@ -694,11 +703,60 @@ def test_the_overview_names_both_attacks_that_average() -> None:
 def test_each_claim_is_in_one_group() -> None:
     """A difference within two standard errors leaves a claim open."""
     lines = survivors.sorted_claims().splitlines()
+    lines, (differences, _) = lines[:-2], lines[-2:]
+    assert differences == "- *Differences between text and code*"
     heads = [line for line in lines if not line.startswith("  ")]
     assert set(heads) <= {f"- *{words}*" for words in survivors.GROUPS.values()}
     assert len(lines) - len(heads) == len(list(survivors._judged()))
     pairs = ((90.0, 10.0, True), (10.0, 90.0, False), (50.0, 48.0, None))
     assert all(survivors._compared(a, b, 100) is expected for a, b, expected in pairs)
+
+
+def test_where_the_released_code_places_the_strongest_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the record before the second convolution. If it were the first, as in the text, there
+    would be no difference to state."""
+    assert survivors.sorted_claims().endswith("released code places it before convolution 2.")
+    monkeypatch.setattr(survivors.table1, "sigmas", lambda record, network: [0.4, 0.1, 0.1])
+    assert "text and code" not in survivors.sorted_claims()
+
+
+@pytest.mark.parametrize(("ratio", "holds"), [(1.02, False), (0.5, True)])
+def test_the_mean_of_the_finite_differences_decides(
+    ratio: float, holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survivors, "of_target", lambda record, target: [ratio])
+    words, found = survivors._no_gradient()
+    assert found is holds and f"{ratio:.2f} times the derivative" in words
+    assert ("In the mean they do" in words) is not holds
+
+
+def test_the_caption_row_is_rse_where_the_means_of_all_others_are_low() -> None:
+    """The published rows for the caption of Table 2, and the sentence on its page."""
+    shown = record_of(f"{PAPER}/table-2")
+    others = [d for d in FIVE if d != "rse"]
+    of = {"network": "vgg16"}
+    c = min(
+        c
+        for c in table2.CS
+        if all(fmean(values(shown, "accuracy", defense=d, c=c, **of)) < 30 for d in others)
+    )
+    rows = of_target(shown, f"{PAPER.replace('_', '-')}/table-2/caption-75")
+    assert rows == values(shown, "accuracy", defense="rse", c=c, **of)
+    assert f"from $c = {c:g}$ on; at this $c$ RSE has {fmean(rows):.1f} %" in spaced(
+        table2.caption_claim(shown)
+    )
+
+
+def test_no_verdict_rests_on_a_number_that_was_only_remembered() -> None:
+    """Figure 4: we could not read by how much 50 draws are more accurate than one."""
+    (entry,) = (e for e in entries(PAPER) if e.id == "self-ensemble/figure-4/gain-weak-attack")
+    assert entry.verdict == "no printed number" and entry.ours is not None
+    claims = ledger.read_claims(
+        catalogue.BOOK / "claims.csv", ledger.read_targets(catalogue.BOOK / "targets")
+    )
+    assert all(entry.id not in claim.targets for claim in claims)
 
 
 ITEMS = [item for item in catalogue.ITEMS if item.startswith(f"{PAPER}/")]

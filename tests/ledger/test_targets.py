@@ -23,7 +23,8 @@ FIXED = {
     # After the runs: the partner of eot-lowers-rse was Table 2's number for one draw, which comes
     # from another training here. Now it is the number of the same run, in the new row one-draw-rse.
     # Later, the tolerances of accuracies in Table 2 and Figure 6 were lowered to 5 points or less.
-    "random-self-ensemble-targets.csv": "2d162d881341c5094c498f01ba85774d",
+    # The printed number of figure-4/gain-weak-attack was only remembered, so it is gone.
+    "random-self-ensemble-targets.csv": "38c0993b8aea54b73845cbaddf82453a",
     "same.csv": "0dea655d31ee5a30205184674cb9838a",
     # After the runs: five rows were reworded because they asked for something that the paper does
     # not state. Four of them are now shown without a comparison, and Figure 6's shape only has to

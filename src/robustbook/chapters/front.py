@@ -12,27 +12,34 @@ from jaxtyping import Int, UInt8
 from robustbook.chapters.deep_defense.names import TITLES, networks
 from robustbook.chapters.deep_defense.today import nearest_gain
 from robustbook.chapters.published import accuracies, record_of
+from robustbook.chapters.saturating.names import IN_SENTENCES
 from robustbook.chapters.self_ensemble import figure6, names
 from robustbook.chapters.self_ensemble import overview as self_ensemble_overview
-from robustbook.chapters.survey import overview, szegedy
-from robustbook.chapters.wording import listed
+from robustbook.chapters.survey import overview, szegedy, transformations
+from robustbook.chapters.wording import from_to, listed, seeds_in_words
 
 
 def saturating() -> str:
     """Return sentences that state the accuracies of the saturated networks under FGSM and under a
-    stronger attack, for the kind of network with the highest mean accuracy.
+    stronger attack. For each attack they are about the kind of network with the highest mean
+    accuracy under this attack.
     """
-    found = [each["saturated"] for each in accuracies(record_of("saturating/table-1")).values()]
-    kept, left = (
-        max((each[attack] for each in found if attack in each), key=fmean)
+    found = {
+        n: each["saturated"] for n, each in accuracies(record_of("saturating/table-1")).items()
+    }
+    (first, kept), (second, left) = (
+        max(((n, of[attack]) for n, of in found.items() if attack in of), key=lambda x: fmean(x[1]))
         for attack in ("float32", "pgd softened")
     )
     lost = fmean(left) < fmean(kept) / 2
     return (
-        f"The saturated networks are {'not' if lost else 'partly'} robust. After FGSM the networks "
-        f"of the best kind still classify {min(kept):.0f} to {max(kept):.0f} % of the images "
-        f"correctly. {'But after' if lost else 'After'} an attack with smoother gradients, the "
-        f"best kind classifies {'only ' if lost else ''}{min(left):.0f} to {max(left):.0f} %."
+        f"The saturated networks are {'not' if lost else 'partly'} robust. After FGSM the most "
+        f"accurate of {len(found)} kinds of network, the {IN_SENTENCES[first]}, still classifies "
+        f"{from_to(kept, '.0f')} % of the images correctly (range over "
+        f"{seeds_in_words(len(kept))}). {'But after' if lost else 'After'} an attack with smoother "
+        f"gradients, the most accurate kind, {'again ' * (first == second)}the "
+        f"{IN_SENTENCES[second]}, classifies "
+        f"{'only ' * lost}{from_to(left, '.0f')} %."
     )
 
 
@@ -60,14 +67,20 @@ def self_ensemble() -> str:
     noise, under the paper's attack and under PGD.
 
     The first sentence is about the first network in the stored results of the largest experiment.
-    The last one names the networks of the paper that this experiment lacks.
+    It compares the two where the attack changes the images equally, because at the same c it
+    changes them more on one network than on the other. The last sentence names the networks of the
+    paper that this experiment lacks.
     """
     record = record_of("self_ensemble/figure-6")
     first, *_ = there = names.networks(record)
-    rse, none = figure6.at_equal_c(record, first)
+    found = figure6.at_equal_distance(record, first)
+    assert found is not None  # the paper's profile attacks all networks up to these distortions
+    distance, rse, none = found
     text = (
-        f"Under the paper's attack at c = {figure6.AT:g}, {names.in_text(record, first)} has an "
-        f"accuracy of {rse:.0f} % with noise and {none:.0f} % without noise."
+        "If the paper's attack changes the images equally far (root mean square l2 distance "
+        f"{distance:g}), {names.in_text(record, first)} has an accuracy of {rse:.1f} % with RSE "
+        f"and {none:.1f} % without noise: {figure6.order(record, first, rse, none)} "
+        f"({names.size(record, first)})."
     )
     stronger = self_ensemble_overview.under_pgd(record_of("self_ensemble/today"))
     text += f" {stronger[:1].upper()}{stronger[1:]}."
@@ -78,10 +91,25 @@ def self_ensemble() -> str:
 
 
 def survey() -> str:
-    """Return a sentence that states how far the accuracies of three defenses fall if the papers'
-    attacks are replaced by stronger ones.
+    """Return sentences that state how far the accuracies with two defenses fall under stronger
+    attacks, and what JPEG leaves if PGD ignores it and if PGD attacks through it.
     """
-    return overview.finding()
+    found = overview.kept()
+    pgd, paired = (
+        f"{found[name].weak:.1f} to {found[name].strong:.1f} %" for name in ("pgd", "pairing")
+    )
+    text = (
+        f"If the attack becomes stronger, the accuracy falls from {pgd} after training with PGD, "
+        f"and from {paired} with clean logit pairing."
+    )
+    through = transformations.clearly_stronger(record_of("survey/transformations"))
+    if "jpeg" in through:
+        eps, blind, aware = through["jpeg"][-1]
+        text += (
+            f" With JPEG, PGD at radius {eps:g}/255 leaves {blind:.1f} % if it ignores JPEG and "
+            f"{aware:.1f} % if it attacks through it."
+        )
+    return f"{text} These numbers are for small networks or few images."
 
 
 RIVAL = "adv-training-ii"

@@ -134,14 +134,14 @@ def deep_defense(
     ``candidates``: the number of classes that DeepFool compares besides the source class: those
         with the highest logits at the clean image (9 in the paper of DeepFool). None means all
         classes, as in the released code where there are 10 classes.
-    ``slack``: a number that limits how many gradients the form "rows" computes; the released code
-        has no such limit. The boundary of a class can be the nearest only if the gradient norm of
-        this class is large enough. A class is skipped if the required norm is above a limit: at the
-        clean image, ``slack`` times the mean gradient norm of the five classes whose logits are
-        closest to the highest logit (see `_nearest`). With math.inf, and in the other forms, no
-        class is skipped. We checked the default with an MLP and LeNet, before and after training
-        with Deep Defense: the nearest class was found for all 25,000 training images of MNIST, and
-        would have been even with a slack of 1.65.
+    ``slack``: limits how many gradients the form "rows" computes: with a smaller number, more
+        classes are skipped. The released code skips none. The boundary of a class can be the
+        nearest only if the gradient norm of this class is large enough. A class is skipped if the
+        required norm is above a limit: at the clean image, ``slack`` times the mean gradient norm
+        of the five classes whose logits are closest to the highest logit (see `_nearest`). With
+        math.inf, and in the other forms, no class is skipped. We checked the default with an MLP
+        and LeNet, before and after training with Deep Defense: the nearest class was found for all
+        25,000 training images of MNIST, and would have been even with a slack of 1.65.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.
@@ -352,9 +352,9 @@ def _nearest(
     logits), through the existing autograd graph. If ``known`` is given, it takes their place: it is
     the gradient for the class with the smallest |f|. A further class can be nearest only if its
     gradient norm exceeds its |f| divided by the smallest distance so far. It is skipped if this
-    required norm is above ``slack`` times the mean gradient norm so far or, if ``known`` is given,
-    above twice ``slack`` times the norm of ``known``. The gradients of all other classes are
-    computed together in a second batch.
+    required norm is above a limit. Without ``known``, the limit is ``slack`` times the mean
+    gradient norm so far. With ``known``, it is twice ``slack`` times the norm of ``known``. The
+    gradients of all other classes are computed together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]

@@ -148,9 +148,8 @@ def claims() -> Table:
 
 
 def _counted(lines: Sequence[ledger.Entry]) -> str:
-    """Return as text how many claims and numbers have each verdict, for each kind of comparison. "
-    "The
-    text says how many of them make the same comparison as another row of the overview's table.
+    """Return as text how many claims and numbers have each verdict, for each kind of comparison.
+    The text says how many of them make the same comparison as another row of the overview's table.
     """
     here = {line.id for line in lines}
     repeated = [line for line in lines if line.same_as and line.same_as not in here]

@@ -14,6 +14,7 @@ from robustbook.chapters.wording import listed, ranges, spread_or
 from robustbook.figures import LOOKS, Look, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
+from robustbook.studies.self_ensemble.sizes import AVERAGED
 
 from . import names, sweeps
 
@@ -148,6 +149,11 @@ def distortions(version: Version) -> Table:
         ["Defense", *(f"c = {c:g}" for c in cs)],
         sweeps.rows(record, names.networks(record)[0], DEFENSES, cs, "distortion", 3),
     )
+
+
+def averaged(record: Record) -> str:
+    """Return a sentence that states over how many draws of the noise PGD averages its loss."""
+    return f"On RSE, PGD averages its loss over {AVERAGED[record.profile]} draws of the noise."
 
 
 def pgd_training(record: Record) -> str:

@@ -172,8 +172,8 @@ def gains(version: Version) -> Table:
 
 
 def turning(records: Sequence[Record]) -> str:
-    """Return sentences that state from which c on 50 noise draws are not more accurate than one
-    draw, and the accuracies with one draw below and from this c on.
+    """Return sentences that state for which c 50 noise draws are not more accurate than one draw.
+    They also state the accuracy of one draw at these c, and at all other c.
     """
     return " ".join(_turning(*each) for each in names.best(records))
 

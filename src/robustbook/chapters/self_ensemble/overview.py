@@ -43,8 +43,9 @@ def answer(record: Record) -> str:
     sure = clearly_above(found.rse, found.none, names.counted(record, network))
     return (
         f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. Of this gain "
-        f"{found.weights:.0f} % remains if the noise is switched off at test time, and "
-        f"{frozen.weights:.0f} % if it is frozen at one draw. This part comes from the weights."
+        f"{found.remains:.0f} % remains if the noise is switched off at test time, and "
+        f"{frozen.remains:.0f} % if it is frozen at one draw. Neither part needs new noise for "
+        "each prediction."
     )
 
 
@@ -82,10 +83,7 @@ def still_open(record: Record) -> str:
     best = names.best(records_of("self_ensemble/figure-6"))
     narrow = listed([NETWORKS[network] for each, network in best if each.profile != "paper"])
     ran = listed([names.in_text(record, network) for network in there])
-    text = (
-        "How much of the gain comes from the noise and how much from the weights was measured on "
-        f"{ran} only"
-    )
+    text = f"How much of the gain needs new noise for each prediction was measured on {ran} only"
     text += f"; the stronger attacks were not run on {rest}." if rest else "."
     if narrow:
         text += f" {narrow} were not run at the paper's width."

@@ -293,7 +293,7 @@ def caption_claim(record: Record) -> str:
     kept = _mean(record, "rse", low[0])
     return (
         "In our runs, the accuracies of all networks except RSE are below 30 % from "
-        f"$c = {low[0]:g}$ on; at this $c$ that of RSE is {kept:.1f} %."
+        f"$c = {low[0]:g}$ on; at this $c$ RSE has {kept:.1f} %."
     )
 
 

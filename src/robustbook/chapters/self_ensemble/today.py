@@ -86,7 +86,7 @@ class Shares:
     rse: float
 
     @property
-    def weights(self) -> float:
+    def remains(self) -> float:
         """Return which share of RSE's gain in accuracy remains if its noise is switched off or
         frozen, in percent.
         """
@@ -94,7 +94,7 @@ class Shares:
 
 
 def shares(record: Record, network: str, defense: str = "rse", noise: str = "off") -> Shares:
-    """Return the accuracies from which the share of the noise and that of the weights follow. If
+    """Return the accuracies that show which share of RSE's gain remains without new noise. If
     there is noise, PGD averages over as many draws of it as in any run.
 
     ``noise``: how the noise is removed, by switching it "off" or by keeping one draw ("frozen").
@@ -170,7 +170,7 @@ def networks_in_words(records: Sequence[Record]) -> str:
 
 def noise_in_words(records: Sequence[Record]) -> str:
     """Return a list with an entry for each network. An entry states which share of RSE's gain under
-    PGD remains without its noise, and so comes from the weights.
+    PGD remains without its noise.
     """
     return bullets([_noise_in_words(*each) for each in best(records)])
 
@@ -309,15 +309,15 @@ def _noise_in_words(record: Record, network: str) -> str:
         f"On {in_text(record, network)} under PGD within the l2 radius "
         f"{middle(record, network):g}, the accuracy is {rse.none:.1f} % without a defense, "
         f"{rse.off:.1f} % with RSE if the noise is switched off, and {rse.rse:.1f} % with RSE and "
-        f"its noise. So {rse.weights:.0f} % of the gain remains without the noise, and comes from "
-        f"the weights. The noise at test time adds about {rse.rse - rse.off:.0f} points under "
+        f"its noise. So {rse.remains:.0f} % of the gain remains without the noise. The noise at "
+        f"test time adds about {rse.rse - rse.off:.0f} points under "
         f"these attacks. {'Both parts exceed' if sure else 'At least one part does not exceed'} "
         "two standard errors."
     )
     for defense, other in found.items():
         text += (
             f" For {DEFENSES[defense]} the three accuracies are {other.none:.1f}, {other.off:.1f} "
-            f"and {other.rse:.1f} %, so {other.weights:.0f} % of the gain remains."
+            f"and {other.rse:.1f} %, so {other.remains:.0f} % of the gain remains."
         )
     return text
 
@@ -336,7 +336,7 @@ def _frozen_in_words(record: Record, network: str) -> str:
     moved = [accuracy(record, network, attack, 1, r) for attack in ("frozen", "off")]
     return (
         f"If the noise is frozen at one draw, the accuracy is {frozen.off:.1f} %, so only "
-        f"{frozen.weights:.0f} % of the gain remains. With new noise, RSE classifies "
+        f"{frozen.remains:.0f} % of the gain remains. With new noise, RSE classifies "
         f"{moved[0]:.1f} % of the images correctly that PGD made against frozen noise, and "
         f"{moved[1]:.1f} % of those that it made without noise."
     )

@@ -329,19 +329,6 @@ def on_transformations() -> str:
     )
 
 
-def finding() -> str:
-    """Return sentences for the landing page that state how far the accuracies with three defenses
-    fall under stronger attacks.
-    """
-    found = kept()
-    pgd, paired, jpeg = found["pgd"], found["pairing"], found["jpeg"]
-    return (
-        f"If the attack becomes stronger, the accuracy falls from {_fall(pgd)} after training with "
-        f"PGD, from {_fall(paired)} with clean logit pairing, and from {_fall(jpeg)} "
-        "with JPEG. These numbers are for small networks or few images."
-    )
-
-
 def accuracies() -> Figure:
     """Draw the accuracy under a weak attack and under the strongest attack, with one row for each
     defense. Each record on logit pairing has a panel, and the transformations have one.

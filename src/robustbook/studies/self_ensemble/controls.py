@@ -35,6 +35,7 @@ from .adaptive import Strike, struck
 from .attack import joined
 from .networks import Defense, Networks, Noise, step_times
 from .settings import PAPER, TABLE_2, TARGETS, Names, Setting
+from .sizes import AVERAGED
 from .sweep import cell, interpolated, points, swept
 
 ITEM = "controls"
@@ -77,7 +78,7 @@ class Size:
     linf: float = 8 / 255
     l2: float = 0.5
     climb: int = 20
-    averaged: int = 10
+    averaged: int = AVERAGED["paper"]
     draws: int = 50
     repeats: int = 3
     steps: int = 10
@@ -85,7 +86,7 @@ class Size:
 
 
 SIZES: Mapping[str, Size] = {
-    "quick": Size(12, 4 / 255, 0.25, 8, 4, 10, 2, steps=2, rounds=1),
+    "quick": Size(12, 4 / 255, 0.25, 8, AVERAGED["quick"], 10, 2, steps=2, rounds=1),
     "reduced": Size(100),
     "paper": Size(100),
 }

@@ -29,3 +29,7 @@ STEPS = {"quick": 30, "reduced": 300, "paper": 300}
 """The number of steps of the paper's attack."""
 TARGETED_STEPS = {"quick": 40, "reduced": 1000, "paper": 1000}
 """The number of steps of the targeted attack of Table 3."""
+AVERAGED = {"quick": 4, "reduced": 10, "paper": 10}
+"""The number of noise draws over which PGD averages its loss, on the page on other forms of the
+defenses.
+"""
