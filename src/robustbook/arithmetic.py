@@ -1,8 +1,8 @@
 """Set the precision and determinism of floating-point arithmetic, and the treatment of denormals.
 
 Everywhere in the book, networks are trained and attacked inside the context manager `arithmetic`.
-The default is float32 without TF32 and with cuDNN's deterministic algorithms; the recipe of a
-training with a lower precision says so.
+The default is float32 without TF32 and with cuDNN's deterministic algorithms. A training with a
+lower precision states it in its recipe (`robustbook.training.Recipe`).
 """
 
 import contextlib
@@ -30,8 +30,8 @@ def arithmetic(
     ``bfloat16``: torch's autocast to bfloat16. The weights, their gradients and the losses stay in
         float32.
     ``flush``: whether denormal numbers (with absolute values below 1.2e-38) are treated as zero.
-        This is possible only on a CPU, and with one thread, because torch's setting for denormals
-        acts on the calling thread only.
+        With ``flush`` True, torch uses only one thread, because its setting for denormals acts on
+        the calling thread only. On a GPU, ``flush`` must be False.
 
     cuDNN uses deterministic algorithms and does not choose algorithms by measured time, so repeated
     runs are bitwise equal. Raises ValueError for an unknown precision, and for ``flush`` on a GPU.
@@ -50,7 +50,7 @@ def arithmetic(
     products = (of.cuda.matmul, of.cudnn.conv, of.cudnn.rnn, of.mkldnn.matmul)
     precisions = [product.fp32_precision for product in products]
     legacy = None
-    with contextlib.suppress(RuntimeError):  # torch refuses if the caller mixed its two interfaces
+    with contextlib.suppress(RuntimeError):  # an error if the caller mixed torch's two interfaces
         legacy = torch.get_float32_matmul_precision()
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     rounded = precision == "tf32"
@@ -62,7 +62,8 @@ def arithmetic(
     if flush:
         torch.set_num_threads(1)
     try:
-        # Autocast's cache of cast weights would keep the weights from before an optimiser step.
+        # Autocast's cache is off, because it would keep converted weights from before an optimiser
+        # step.
         with torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False):
             yield
     finally:

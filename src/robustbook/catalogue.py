@@ -1,8 +1,8 @@
 """List the tables, figures and claims that can be run, and find the folder with the book's data.
 
-Each is called an item, with a name ``paper/name`` such as ``saturating/table-1``; the list is in
-`robustbook.studies.items`. This module imports neither torch nor any study, so that importing it is
-fast.
+Each of them is called an item. An item has a name ``paper/name`` such as ``saturating/table-1``;
+`robustbook.studies.items` lists all items. This module imports neither torch nor any study, so that
+importing it is fast.
 """
 
 from importlib import import_module
@@ -40,14 +40,15 @@ def study(item: str) -> ModuleType:
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the names ``paper/name`` of the tables and figures that the page of ``item`` compares
-    with our measurements.
+    """Return the names ``paper/name`` of the papers' tables and figures that the page of ``item``
+    compares with our measurements.
     """
     return items.judged(item)
 
 
 def whole_ledger(book: Path | None = None, **filters: str | None) -> Ledger:
-    """Return the ledger, a list that compares the papers' numbers with ours; each line has the
-    command that makes our measurement.
+    """Return the ledger, a list that compares the papers' numbers with ours. Each line contains the
+    command that makes our measurement. ``filters`` are the arguments of `ledger.build` that choose
+    lines.
     """
     return ledger.build(book or BOOK, command=items.command, **filters)

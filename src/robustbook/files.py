@@ -10,9 +10,9 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` atomically. A missing folder is created.
 
     The bytes are written to a hidden file in the same folder and flushed to the disk; then this
-    file is renamed to ``path``. Each call uses its own hidden file, so ``path`` is complete even if
-    several threads or processes write to it at the same time: it has the data of the write that
-    finishes last.
+    file is renamed to ``path``. Each call uses its own hidden file. So if several threads or
+    processes write to ``path`` at the same time, the file is complete: it has the data of the call
+    that finishes last.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

@@ -2,13 +2,13 @@
 as MyST Markdown.
 
 People edit and review the text (.md), and open the notebook (.ipynb) in Jupyter. The notebook is
-executed with the default values of its parameters. Progress bars, object addresses and all else
-that differs between runs of the same code are removed from the outputs, so that two runs give files
-with the same bytes.
+executed with the default values of its parameters. Whatever differs between runs of the same code,
+such as progress bars and object addresses, is removed from the outputs. So two runs give files with
+the same bytes.
 
-The two files of a notebook must have the same text and code, whatever their time stamps are. In a
-fresh git clone these are arbitrary, so ``jupytext --sync``, which keeps the newer file, could keep
-the wrong one.
+The two files of a notebook must have the same text and code; their time stamps are ignored. In a
+fresh git clone, time stamps are arbitrary, so ``jupytext --sync``, which keeps the newer file,
+could keep the wrong one.
 
 The shell command is ``python -m robustbook.notebooks``, followed by ``run``, ``pairs`` or
 ``check``.
@@ -162,17 +162,17 @@ def execute(
 ) -> None:
     """Run a notebook from top to bottom and write the cleaned result to ``output``.
 
-    The kernel's working directory is the folder of ``output``. What it writes to stderr, such as
-    progress bars, is copied to ``log``, or with None to the stderr of this process. If a cell
-    fails, or the kernel dies, all cells up to this one are written to ``output`` if they have
-    outputs, and the exception is raised.
-    Several runs with the same ``output`` first write to their own temporary files, so that in the
-    end it has the complete notebook of the run that ended last.
+    The kernel's working directory is the folder of ``output``. What the kernel writes to stderr,
+    such as progress bars, is copied to ``log``, or with None to the stderr of this process. If a
+    cell fails or the kernel dies, the notebook with the outputs so far is written to ``output``, if
+    there are outputs, and the exception is raised. Each run first writes to its own temporary file.
+    So if several runs have the same ``output``, it contains in the end the complete notebook of the
+    run that ended last.
     """
     # Use the kernel of this Python environment, not one that the user registered under the same
     # name.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    for name in FOLDERS:  # for the kernel, a relative path starts at its own folder
+    for name in FOLDERS:  # the kernel runs in another folder, so a relative path would be wrong
         if chosen := os.environ.get(name):
             os.environ[name] = str(Path(chosen).expanduser().absolute())
     output = output.resolve()
@@ -213,9 +213,9 @@ def execute_each(
     ``profile``; with None, the notebooks run with their default parameters.
 
     With several jobs, each notebook runs in its own process, because papermill changes the working
-    directory; the cores of the machine are divided among the jobs, and the stderr of a notebook is
-    written to ``folder``/name.log. All notebooks use the same store of results, whose locks ensure
-    that a network that several need is trained only once.
+    directory. The cores of the machine are divided among the jobs. The stderr of a notebook is
+    written to ``folder``/name.log. All notebooks use the same store of results. Its locks ensure
+    that a network that several notebooks need is trained only once.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -236,8 +236,8 @@ def _share_cores(workers: int) -> None:
     """Limit the numbers of worker processes and threads of the notebooks that this process runs,
     unless the user has set them in environment variables.
 
-    If two notebooks shared the same cores, their threads would wait for each other, and running
-    both at once would be much slower than one after the other.
+    If two notebooks used the same cores, their threads would wait for each other. Running both at
+    once would then be much slower than running one after the other.
     """
     os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
     os.environ.setdefault("OMP_NUM_THREADS", str(workers))
@@ -246,8 +246,8 @@ def _share_cores(workers: int) -> None:
 def in_turn(names: Iterable[str]) -> list[str]:
     """Return the names of notebooks in an order that alternates between folders.
 
-    Notebooks of one folder often need the same trained network; those from different folders rarely
-    wait for each other.
+    Notebooks of one folder often need the same trained network, so one would wait for the other.
+    Notebooks of different folders rarely wait for each other.
     """
     groups: dict[str, list[str]] = {}
     for name in names:

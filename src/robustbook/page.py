@@ -28,8 +28,8 @@ from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, check
 
 OWN = {"seeds", "networks"}
-"""The parameters whose default None stands for the value of the chosen profile (the size of the
-experiment).
+"""The names of parameters whose default is None; None means the value that the chosen profile (the
+size of the experiment) has for this parameter.
 """
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
@@ -40,8 +40,8 @@ class Page:
     """The page of one table, figure or claim of a paper; ``item`` is its name.
 
     ``published`` is the book's record of the largest experiment, or None if the book has no stored
-    results; ``others`` are its records for other profiles. ``fresh`` is the record of a run
-    that a reader starts on the page, and None before.
+    results. ``others`` are the book's records for other profiles. ``fresh`` is the record of a run
+    that a reader starts on the page; before such a run, it is None.
     """
 
     item: str
@@ -79,8 +79,8 @@ class Page:
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Return all parameters: the reader's values after a check, and the defaults of the
-        others.
+        """Return the values of all parameters: the reader's values, after a check, and default
+        values for all parameters that the reader did not set.
         """
         found: Parameters = check(self.study.Parameters, self.given)
         return found
@@ -107,15 +107,15 @@ class Page:
 
     @property
     def every(self) -> list[Version]:
-        """Return all records that the page can show, each with a heading: first those of the book,
-        then that of the page's own run.
+        """Return all records that the page can show, each with a heading: first the records of the
+        book, then the record of the page's own run.
         """
         return [*self._published, *self._fresh]
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
-        """Return two groups of records, each of which is drawn in one figure: those of the book,
-        and that of the page's own run. A group without records is left out.
+        """Return up to two groups of records, each of which is drawn in one figure: the records of
+        the book, and the record of the page's own run. A group without records is left out.
         """
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
@@ -138,7 +138,7 @@ class Page:
         kinds: Mapping[str, str] | None = None,
     ) -> Markdown:
         """Return the page's answer like `answer`, but compute its sentence from all records of the
-        book, a tuple with the best one first.
+        book: ``sentence`` gets a tuple of records, with the best one first.
         """
         return self.answer(lambda best: sentence((best, *self.others)), kinds)
 
@@ -148,7 +148,7 @@ class Page:
         """Return the page's answer: a sentence that is computed from the book's best record.
 
         ``kinds``: the kinds of comparisons for `of_page`, whose verdicts follow the sentence. By
-            default none follow, because most sentences contain their verdicts.
+            default no verdicts follow, because most sentences state the verdict themselves.
         """
         if self.published is None:
             return Markdown("**Answer.** The book has no stored results for this page yet.")
@@ -186,10 +186,10 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
     The parameters cell, and the cell that papermill inserts after it, may only set parameters of
     the study, to values of the right type and range. With profile ``published``, the page shows the
-    results that come with the book, so each value must be the default or that of the book's record.
-    For a wrong value, ``BadParameter`` is raised before any computation. Names in ``globals()``
-    that other cells have set are ignored, unless they are names of parameters. So a page can be
-    begun twice in one kernel if no later cell sets a parameter.
+    results that come with the book. So each value must be the default, or the value in the book's
+    record. For a wrong value, ``BadParameter`` is raised before any computation. Names in
+    ``globals()`` that other cells have set are ignored, unless they are names of parameters. So
+    `begin` can be called twice in one kernel, if no later cell has set a parameter.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -224,15 +224,15 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
     def same(name: str, value: Any) -> bool:
         if name == "profile":
             return bool(value == "published")
-        held = record.parameters.get(name, record)  # `record` equals no value
+        held = record.parameters.get(name, record)  # `record` stands for no value
         return (name in OWN and value is None) or _plain(value) == _plain(held)
 
     return all(same(name, value) for name, value in given.items())
 
 
 def _plain(value: Any) -> Any:
-    """Return the value in a form that makes values comparable: tuples become lists, as in JSON, and
-    a boolean becomes a pair (bool, value), because Python counts True and 1 as equal.
+    """Return the value in a form in which equal values compare as equal. Tuples become lists, as in
+    JSON. A boolean becomes a pair (bool, value), because Python counts True and 1 as equal.
     """
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
@@ -301,7 +301,8 @@ def say(text: str) -> Markdown:
 def svg(figure: Figure) -> SVG:
     """Return a figure as SVG; two figures of the same numbers have the same bytes.
 
-    The attribute ``data-parts`` says which parts of it the book shows below each other on a phone.
+    The attribute ``data-parts`` says which parts of the figure the book shows below each other on a
+    phone (see `robustbook.figures.parts`).
     """
     buffer = io.StringIO()
     with style():

@@ -1,9 +1,9 @@
 """Compute the expected robustness of a linear classifier with two random weight vectors.
 
 The robustness is the ratio of eps_min, the smallest eps of a successful l-infinity attack, to the
-intensity of the input. `measures.prototypes` measures it for random weight vectors; the closed form
-here holds in the limit of many dimensions. It is in a module of its own, because a page that shows
-stored results needs nothing else, and importing torch takes seconds.
+intensity of the input. `measures.prototypes` measures this ratio for random weight vectors; the
+closed form here holds in the limit of many dimensions. The closed form is in a module without
+torch, so that a page that only shows stored results need not import torch, which takes seconds.
 """
 
 import math
@@ -34,9 +34,9 @@ def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
     """Return the ratio eps_min / intensity in the limit of many dimensions, for weights from a
     Pearson VII distribution.
 
-    ``intensity``: whether eps_min is divided by the mean of |w1|, as in the paper, or by the
-        median. For independent weights x, x1 and x2, the limit is E[x^2] / (E|x1 - x2| E|x|), with
-        the median of |x| in place of E|x| in the second case.
+    ``intensity``: "mean" if eps_min is divided by the mean of |w1|, as in the paper, or "median"
+        for the median of |w1|. For independent weights x, x1 and x2, the limit is E[x^2] / (E|x1 -
+        x2| E|x|). For "median", the median of |x| replaces E|x|.
 
     Raises ValueError for a negative excess kurtosis, and for an unknown ``intensity``.
     """

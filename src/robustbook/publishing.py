@@ -53,27 +53,28 @@ def publishable(
 ) -> Record:
     """Return a new record for the book, made from a study's stored results; nothing is computed.
 
-    ``published`` is the record that is in the book now, or None. If it is None, the new record has
-    the results for `parameters`. Otherwise the new record must keep all its rows. There are three
-    cases.
+    ``published`` is the record that is in the book now (the old record), or None. If it is None,
+    the new record has the results for `parameters`. Otherwise the new record must keep all rows of
+    the old record. There are three cases.
 
     - If `parameters` include all seeds and all parts of the old record, the new record replaces it.
       A part is, for example, a network; the parameters that are named in ``selects`` choose the
       parts.
 
     - If seeds or parts of the old record are missing in `parameters`, but the store has the results
-      of both runs, the new record is made from these.
+      for these too, the new record is made from the stored results for both.
 
-    - In all other cases the rows of the two records are merged, which does not need the stored
-      results of the old one. A merge cannot recompute an array that depends on several rows, such
-      as means over seeds, so it is refused if the records have different arrays. It is also refused
-      if they differ in a parameter that the study lists in ``JOINT``: for example, a row that
-      compares all networks cannot come from a record with only some of them.
+    - In all other cases the rows of the two records are merged; for this, the stored results of the
+      old record are not needed. A merge cannot recompute an array that depends on several rows,
+      such as means over seeds. So the merge is refused if the records have different arrays. It is
+      also refused if the records differ in a parameter that the study lists in ``JOINT``. For
+      example, a row that compares all networks cannot come from a record with only some of them.
 
     If the results come from several devices or versions, the record's provenance has a list
-    ``parts`` with one entry for each: the device, the hardware, the versions, the date, and in
-    ``of`` the seeds and networks that were computed with them. Each pair of a seed and a network is
-    in only one entry, so the seed and the network of a row tell on which device it was computed.
+    ``parts`` with one entry for each. An entry contains the device, the hardware, the versions and
+    the date. The field ``of`` of an entry contains the seeds and networks that were computed on
+    this device with these versions. Each pair of a seed and a network is in only one entry. So the
+    seed and the network of a row tell on which device the row was computed.
 
     Raises Conflict if a value of the old record would be lost or changed, or if a stored result is
     damaged or missing; the message says what to do.
@@ -122,8 +123,8 @@ def publishable(
 def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
     """Return the record made from a study's stored results; nothing is computed.
 
-    It leaves out the run time of this process, so that the same results always give the same
-    record.
+    The record does not contain the run time of this process, so that the same results always give
+    the same record.
 
     Raises Conflict if a result is damaged or missing.
     """
@@ -180,9 +181,9 @@ parts, such as one network.
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """Return the function calls of the study by cell: a seed and a chosen part of the study, such
-    as a network. If a study runs one network with fewer seeds than the others, the missing pairs
-    have no cell.
+    """Return a dictionary from each cell (a seed and a chosen part of the study, such as a network)
+    to its function calls. If a study runs one network with fewer seeds than the others, the missing
+    pairs have no cell.
     """
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
@@ -204,7 +205,7 @@ def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> 
     """Return the cells of the book's record.
 
     A record that was made from several runs need not have the same cells as one run with all its
-    seeds; its provenance lists them.
+    seeds, so the provenance of such a record lists the cells.
     """
     if "parts" not in published.provenance:
         return list(_cells(of, earlier))

@@ -1,7 +1,8 @@
 """Make a separate random generator for each purpose of an experiment, such as initial weights.
 
-Its own seed is a hash of the experiment's seed and the purpose. The global random generators of
-torch and numpy are not used, except torch's in the training loop, which seeds it for each step.
+The seed of each generator is a hash of the experiment's seed and the purpose. The global random
+generators of torch and numpy are not used, with one exception: the training loop uses torch's, and
+seeds it for each step.
 """
 
 import hashlib
@@ -13,9 +14,9 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
     """Return a random generator on the CPU that depends only on ``seed`` and on what its random
     numbers are used for (``purpose``).
 
-    Generators for different purposes give independent random numbers; the same arguments give the
-    same ones on every machine. In the purpose, the number 3 and the word "3" count as equal. Raises
-    ValueError for a word with a slash, because the words are joined by slashes.
+    Generators for different purposes give independent random numbers. The same arguments give the
+    same random numbers on every machine. In the purpose, the number 3 and the word "3" count as
+    equal. Raises ValueError for a word with a slash, because the words are joined by slashes.
     """
     for word in purpose:
         if "/" in str(word):

@@ -173,6 +173,22 @@ def test_values_and_code_are_described_by_their_contents() -> None:
     assert plus[1:] != minus[1:]
 
 
+def test_a_docstring_is_no_part_of_a_description() -> None:
+    """A clearer docstring must not make an unfinished training start anew; a changed constant
+    must.
+    """
+
+    def make(body: str) -> Any:
+        found: dict[str, Any] = {}
+        exec(f"def objective(x):\n    {body}", found)
+        return described(found["objective"])
+
+    plain = make("return x + 1.5")
+    assert make("'What it does.'; return x + 1.5") == make("'Better.'; return x + 1.5") == plain
+    assert make("'What it does.'; return x + 2.5") != plain
+    assert make("return x + len('What it does.')") != make("return x + len('Better.')")
+
+
 def test_each_bit_of_a_set_counts() -> None:
     """Images, labels, their order, shape and dtype all count."""
     images, labels = data()

@@ -1,8 +1,8 @@
 """Run the Adam attack: minimise a loss over an image's pixels until the attack succeeds.
 
 The attack applies algorithm 1 of Kingma and Ba 2015, "Adam: a method for stochastic optimization"
-(arXiv 1412.6980), to the pixels of each image. With g the gradient of the loss, step t of the
-attack updates the moments m and v and each pixel x:
+(arXiv 1412.6980), to the pixels of each image. Let g be the gradient of the loss, a the step size,
+and b1 and b2 the decay rates. Step t of the attack updates the moments m and v and each pixel x:
 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
     x <- x - a (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
@@ -53,9 +53,9 @@ def adam(
     """Minimise the loss of each image until the attack succeeds or all steps are used.
 
     The attack neither bounds nor minimises the distance. It returns the first iterate on which it
-    succeeds, or else the last iterate, with `found` False in the result. So the l2 distance in the
-    result says only how far the attack moved the image; it does not measure the network's
-    robustness.
+    succeeds. If it never succeeds, it returns the last iterate, and `found` is False in the result.
+    So the l2 distance in the result says only how far the attack moved the image; this distance
+    does not measure the network's robustness.
 
     ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
@@ -68,9 +68,9 @@ def adam(
     ``betas``: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), as proposed by
         Adam's authors.
     ``epsilon``: the number that is added to the square root of the second moment; default 1e-8, as
-        proposed by Adam's authors. If the gradient is far smaller, as it can be in a saturated
-        network, a pixel moves by only step_size * gradient / epsilon, so the attack hardly changes
-        the image.
+        proposed by Adam's authors. In a saturated network, the gradient can be far smaller than
+        epsilon. Then a pixel moves by only step_size * gradient / epsilon, and the attack hardly
+        changes the image.
     ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged. Each step uses new draws, which also decide whether the attack has succeeded.
@@ -81,13 +81,13 @@ def adam(
         (see `fgsm`).
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    If the goal is already reached on the clean image, the attack returns this image after 0 steps.
-    Each step costs a forward and a backward pass of all images on which the attack has not
-    succeeded yet. Success is checked only in the next step, so if the attack succeeds after k
-    steps, and k is below `steps`, the image costs k + 1 forward and backward passes. The final
-    evaluation costs a forward pass of all images. On a GPU, finished images are removed only every
-    10 steps, because each removal makes the CPU wait. Raises ValueError for an invalid argument, or
-    a model that returns NaN.
+    If the attack already succeeds on the clean image, it returns this image after 0 steps. Each
+    step costs a forward and a backward pass of all images on which the attack has not succeeded
+    yet. Success is checked at the start of the next step. So if the attack succeeds after k steps,
+    and k is below `steps`, the image costs k + 1 forward and backward passes. The final evaluation
+    costs a forward pass of all images. On a GPU, images on which the attack has succeeded are
+    removed only every 10 steps, because each removal makes the CPU wait for the GPU. Raises
+    ValueError for an invalid argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

@@ -1,22 +1,22 @@
 """Run Auto-PGD (APGD): PGD with momentum, whose step size is halved when progress stops.
 
 APGD is algorithm 1 of Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an
-ensemble of diverse parameter-free attacks" (arXiv 2003.01690). With the projection P onto the ball
-and [0, 1], the steepest direction d of the norm, and momentum a = 0.75 (a = 1 in the first step),
-each step computes
+ensemble of diverse parameter-free attacks" (arXiv 2003.01690). Let P be the projection onto the
+ball and [0, 1], and d the steepest direction of the norm. With momentum a = 0.75 (a = 1 in the
+first step), each step computes
 
     z = P(x_t + s d(grad L(x_t))),
     x_(t+1) = P(x_t + a (z - x_t) + (1 - a) (x_t - x_(t-1))).
 
-The step size s begins at 2 eps. At each of a few checkpoints, it is halved for an image if one of
-two conditions holds: the loss increased in too few of the steps since the last checkpoint, or
-neither s nor the highest loss has changed since then. After a halving, the attack continues from
-the iterate of highest loss.
+The step size s begins at 2 eps. It can be halved only at a few steps, the checkpoints. It is halved
+for an image if one of two conditions holds. The first is that the loss increased in too few of the
+steps since the last checkpoint. The second is that neither s nor the highest loss has changed since
+the last checkpoint. After a halving, the attack continues from the iterate of highest loss.
 
 The two versions in AutoAttack use the losses "cross_entropy" and the targeted `targeted_dlr` (the
-argument `rank`). As in the released code, the first condition holds if the loss increased in at
-most (paper: in fewer than) rho of the steps. Unlike in the released code, an image is left out as
-soon as an iterate is misclassified.
+argument `rank`). The first condition holds if the loss increased in at most a fraction rho of the
+steps, as in the released code; the paper says in fewer. Unlike in the released code, the attack on
+an image stops as soon as an iterate is misclassified.
 """
 
 import math
@@ -117,8 +117,8 @@ def apgd(
     ``norm``: the norm of the ball, math.inf (default) or 2.
     ``restarts``: maximum number of runs, each from a new random starting point; default 1, as in
         AutoAttack.
-    ``rho``: the step size is halved if the loss increased in at most this fraction of the steps
-        since the last checkpoint; in (0, 1], default 0.75, as in the paper.
+    ``rho``: a fraction in (0, 1]; default 0.75, as in the paper. The step size is halved if the
+        loss increased in at most this fraction of the steps since the last checkpoint.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``loss``: the loss, as a name or a function (see `fgsm`); default "cross_entropy". The paper
         also proposes "dlr".
@@ -128,9 +128,10 @@ def apgd(
         ``targets`` and ``loss``.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged; each step uses new draws. A `Drawing` is attacked for all steps, because a single
-        draw may misclassify any image. The attack then returns the iterate of highest loss among
-        the misclassified ones or, if there are none, among all.
+        averaged; each step uses new draws. The attack on a `Drawing` uses all steps even if an
+        iterate is misclassified, because a single draw can misclassify an image by chance. It
+        returns the misclassified iterate of highest loss or, if no iterate is misclassified, the
+        iterate of highest loss.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.
@@ -138,11 +139,11 @@ def apgd(
         `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
-    Each run starts at a random point of the ball's surface, and then costs `steps` + 1 forward
-    passes and `steps` backward passes of the images that are still classified correctly. With
-    `rank`, one more forward pass finds the classes. On a GPU, images are removed every 10 steps,
-    because each removal makes the CPU wait. Raises ValueError for an invalid argument, or a model
-    that returns NaN.
+    Each run starts at a random point of the ball's surface. It costs `steps` + 1 forward passes and
+    `steps` backward passes of the images that are still classified correctly. With `rank`, one more
+    forward pass ranks the wrong classes. On a GPU, misclassified images are removed only every 10
+    steps, because each removal makes the CPU wait for the GPU. Raises ValueError for an invalid
+    argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -229,7 +230,7 @@ def _climb(
     whether the model misclassifies it, and the number of gradients.
 
     ``first``: the number of the first step, which selects the noise draws.
-    ``stop``: whether an image is left out once an iterate is misclassified.
+    ``stop``: whether the attack on an image stops once an iterate is misclassified.
     """
     every, checks = LOOK_EVERY.get(start.device.type, 10), checkpoints(steps)
     found, top = start.clone(), start.new_zeros(len(start))
@@ -270,7 +271,7 @@ def _climb(
         now = goal.reached(logits)
         better = (now & ~reached) | ((now == reached) & (gain >= shown_gain))
         if stop:
-            better &= ~reached  # an image that waits to be left out keeps its first success
+            better &= ~reached  # until it is removed, an image keeps its first success
         shown = torch.where(per_image(better, x), x, shown)
         shown_gain, reached = torch.where(better, gain, shown_gain), reached | now
 

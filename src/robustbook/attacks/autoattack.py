@@ -1,11 +1,12 @@
-"""Run AutoAttack's standard version: four attacks, each on the images that the others left correct.
+"""Run the standard version of AutoAttack: four attacks, each on the images that are still correct.
 
 AutoAttack is from Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an
 ensemble of diverse parameter-free attacks" (arXiv 2003.01690). The standard version of the released
-code runs, in this order: APGD on the cross entropy; APGD on the targeted difference of logits
-ratio, towards each of the nine highest wrong classes; FAB towards each of these classes; Square
-with 5,000 queries. Here only l-infinity is included, because `square` has no l2 form. Unlike in the
-released code, the random numbers of an image do not depend on the batch.
+code first runs APGD on the cross entropy. Then it runs APGD on the targeted difference of logits
+ratio, towards each of the nine wrong classes with the highest logits. FAB towards each of these
+classes follows, and last Square with 5,000 queries. Here only l-infinity is included, because
+`square` has no l2 form. Unlike in the released code, the random numbers of an image do not depend
+on the batch.
 """
 
 import math
@@ -57,9 +58,9 @@ def autoattack(
     ``keys``: one number for each image, which determines the image's random numbers (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
-    The field `steps` of the result counts the steps and queries of all attacks. An image that the
-    model misclassifies without any attack is returned unchanged, after 0 steps. Raises ValueError
-    for an invalid argument, or a model that returns NaN.
+    The field `steps` of the result is the sum of all steps and queries. An image that the model
+    misclassifies without any attack is returned unchanged, after 0 steps. Raises ValueError for an
+    invalid argument, or a model that returns NaN.
     """
     steps, queries = check_count("steps", steps), check_count("queries", queries)
     propagation, goal, images = prepare(
@@ -99,7 +100,7 @@ def autoattack(
             made = fab(*given, steps=steps, rank=rank, **common)
         else:
             made = square(*given, eps=bound, queries=queries, **common)
-        # A pixel near 1 rounds eps by up to the machine epsilon.
+        # Near 1, rounding can change a distance by up to the machine epsilon.
         tiny = torch.finfo(images.dtype).eps
         won = made.found & (made.distance <= bound * (1 + 1e-6) + tiny)
         adversarial[rows[won]] = made.images[won]

@@ -17,8 +17,8 @@ def unchanged(*models: object) -> Iterator[None]:
     random state.
 
     A batch norm in training mode updates its running statistics, and dropout draws from torch's
-    global generator. In this context, each model uses a copy of its buffers, and torch's random
-    state is restored at the end, so two measurements in a row use the same dropout masks.
+    global generator. In this context, each model uses a copy of its buffers. At the end, torch's
+    random state is restored, so two measurements in a row use the same dropout masks.
     """
     started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = [torch.cuda.current_device()] if started else []
@@ -52,8 +52,8 @@ def batch_statistics(model: object) -> Iterator[None]:
 
 
 def updates_buffers(model: object) -> bool:
-    """Return whether a forward pass may change buffers: whether a module in training mode has
-    any.
+    """Return whether a forward pass may change buffers of the model: whether any of its modules has
+    buffers and is in training mode.
     """
     return any(part.training and any(True for _ in part.buffers(False)) for part in _modules(model))
 

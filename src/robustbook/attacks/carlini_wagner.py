@@ -8,24 +8,25 @@ over w the sum of the squared distance and c times a hinge:
 
 With a target t the hinge is max(max_(i != t) Z_i - Z_t + kappa, 0). Since x(w) lies in [0, 1] for
 every w, no clipping is needed, but a pixel of exactly 0 or 1 has no finite w. The original code
-therefore multiplies 2 x0 - 1 by 0.999999, so that such pixels can change; this code clips it to
-[-0.999999, 0.999999] instead, so that all other pixels keep their exact w. With `clip` False, the
+therefore multiplies 2 x0 - 1 by 0.999999, so that such pixels can change. This code instead clips 2
+x0 - 1 to [-0.999999, 0.999999], so that all other pixels keep their exact w. With `clip` False, the
 attack minimises over the image x instead of w, and pixels may leave [0, 1].
 
 Carlini and Wagner search for the smallest c with which the attack succeeds (argument `searches`);
-with `searches` = 1, c is fixed. Since c may have one number for each image, one call can attack an
-image with several values of c, if the batch contains several copies of it.
+with `searches` = 1, c is fixed. To attack an image with several values of c in one call, put
+several copies of the image into the batch, and give each copy its own c.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
 nearest adversarial image. Their released code, which the preset `RANDOM_SELF_ENSEMBLE` follows,
 also replaces the label's logit Z_y by max(Z_y, 0), and never changes pixels of exactly 0 or 1.
 Their program for Table 3 (`gallery.py`) minimises over the pixels instead of w.
 
-The gradient of the distance has a closed form, and that of the hinge is zero where the hinge is 0.
-So on a CPU the backward pass leaves out all images whose hinge is 0; on a GPU it includes all
-images, because selecting them would make the CPU wait for the GPU. If the model is deterministic
-and the first step changes no pixel of an image, no later step changes one. So such an image, for
-example one that the model misclassifies, leaves the batch after the first step.
+Only the gradient of the hinge needs a backward pass, because the gradient of the distance has a
+closed form. If the hinge is 0, its gradient is 0 too. So on a CPU the backward pass leaves out all
+images whose hinge is 0. On a GPU it includes all images, because selecting some would make the CPU
+wait for the GPU. If the model is deterministic and the first step changes no pixel of an image,
+later steps change none either. So such an image, for example one that the model misclassifies, is
+removed from the batch after the first step.
 """
 
 import math
@@ -116,14 +117,14 @@ def carlini_wagner(
     ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False: 1e-3 in Random
         Self-Ensemble, 1e-2 in the original code.
     ``searches``: how many values of c are tried for each image, each time from the clean image.
-        Until the attack succeeds, c is multiplied by 10, up to 1e10; then a binary search finds
-        the smallest successful c. The original code tries 9 values, from 1e-3.
-    ``abandon``: whether the attack on an image stops early, as in the original code: after every
-        tenth of the steps, it stops if the loss has fallen by less than 0.01 % since the previous
-        check.
-    ``kappa``: by how much the highest logit of a wrong class must exceed the label's logit for the
-        attack to succeed on an iterate, 0 or above. With targets, the target's logit must exceed
-        all others by kappa. The final evaluation ignores kappa.
+        Until the attack succeeds, c is multiplied by 10, up to 1e10; then a binary search finds the
+        smallest successful c. The original code tries 9 values, and the first is 1e-3.
+    ``abandon``: whether the attack on an image can stop early, as in the original code. If True,
+        the loss is checked after every tenth of the steps. The attack stops if the loss has fallen
+        by less than 0.01 % since the previous check.
+    ``kappa``: a margin, 0 or above. The attack succeeds on an iterate only if the highest logit of
+        a wrong class exceeds the label's logit by kappa or more. With targets, the target's logit
+        must exceed all others by kappa. The final evaluation ignores kappa.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``preset``: the version of the attack, which determines the hinge, the returned iterate and the
         pixels that can change (see `CarliniWagner`).
@@ -142,13 +143,16 @@ def carlini_wagner(
     of c, and its distance.
 
     Each step costs a forward pass of all images and, on a CPU, a backward pass of the images whose
-    hinge is positive; an image whose hinge becomes positive in a step needs a second forward pass.
-    For each value of c, one more forward pass evaluates the last iterate, and the final evaluation
-    costs another one. A model that is not a `Drawing` counts as deterministic; then an image that
-    the first step does not change costs only this step for each value of c. On a GPU each step
-    makes a backward pass of all images. For each value of c, the CPU waits for the GPU once after
-    the first step if the model is deterministic, and ten times with `abandon`. Raises ValueError
-    for an invalid argument, or a model that returns NaN.
+    hinge is positive. If the hinge of an image becomes positive in a step, this image needs a
+    second forward pass. For each value of c, one more forward pass evaluates the last iterate. The
+    final evaluation costs one forward pass of all images. A model that is not a `Drawing` counts as
+    deterministic. With such a model, an image that the first step does not change costs only one
+    step for each value of c.
+
+    On a GPU, each step makes a backward pass of all images. The CPU waits for the GPU whenever
+    images are removed from the batch. With a deterministic model, this happens after the first step
+    for each value of c. With `abandon`, it happens at each check of the loss. Raises ValueError for
+    an invalid argument, or a model that returns NaN.
     """
     if not isinstance(preset, CarliniWagner):
         raise ValueError(f"preset must be a CarliniWagner, got {described(preset)}")
@@ -242,8 +246,8 @@ def _search(
     spent = torch.full_like(goal.labels, steps)
 
     def note(rows: Tensor, point: Tensor, reached: Tensor) -> Tensor:
-        """Return the distance of each iterate in ``point`` from its clean image, and store the
-        iterates that are adversarial and nearer than the nearest adversarial image so far.
+        """Return the distance of each iterate in ``point`` from its clean image. Store the iterates
+        that are adversarial and nearer than the nearest adversarial image so far.
         """
         distance = size(point - images[rows], 2.0)
         best[rows], nearest[rows] = nearer(best[rows], nearest[rows], point, distance, reached)

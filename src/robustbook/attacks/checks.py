@@ -41,8 +41,8 @@ def prepare(
     judge: Any = 1,
     generator: Any = None,
 ) -> tuple[Propagation, Goal, Tensor]:
-    """Check the arguments that all attacks share, and return a `Propagation` that counts the
-    model's passes, the `Goal` of the attack (labels, targets and loss), and the images.
+    """Check the arguments that all attacks share. Return three results: a `Propagation` that counts
+    the model's passes, the `Goal` of the attack (labels, targets and loss), and the images.
 
     If `box` is False, pixels may have any finite value. The returned images are detached from the
     autograd graph. Without `keys`, the key of an image is its row number.
@@ -127,8 +127,9 @@ def check_range(low: float, high: float, box: bool) -> None:
 
 
 def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
-    """Return eps if it is valid; raise ValueError otherwise. It must be a finite number above 0, in
-    l-infinity also at most 1, or a tensor with one such number for each image.
+    """Return eps if it is valid; raise ValueError otherwise. A valid eps is a finite number above
+    0, or a tensor with one such number for each image. For l-infinity, the numbers must be at most
+    1.
     """
     eps = check_positive("eps", eps, images)
     if norm == math.inf:
@@ -154,8 +155,8 @@ def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
 
 
 def pick(value: float | Tensor, rows: Tensor) -> Any:
-    """Return a single number unchanged; of a tensor with one number per image, return the entries
-    for the images with the indices ``rows``.
+    """Return a single number unchanged. From a tensor with one number per image, return the entries
+    of the images with the indices ``rows``.
     """
     return value[rows] if isinstance(value, Tensor) else value
 
@@ -263,7 +264,7 @@ def check_integers(name: str, given: Any, images: Tensor) -> None:
 
 
 def described(given: Any) -> str:
-    """Return what was given, in words for an error message."""
+    """Return a short description of a value for an error message."""
     if isinstance(given, Tensor):
         return f"a tensor of {given.dtype} of shape {tuple(given.shape)}"
     return f"{type(given).__name__} {' '.join(repr(given).split()):.60}"

@@ -8,10 +8,10 @@ at x + d, each step updates the perturbation d and the radius r:
     d <- r d / ||d||.
 
 The step length a follows a cosine schedule down to a hundredth of its first value, as in the
-authors' code. DDN returns the nearest misclassified iterate. In table 1 of the paper, its
-perturbations are about as small as those of Carlini and Wagner's attack, at a fiftieth of the cost.
-Unlike DeepFool, it does not assume a flat class boundary. The paper rounds images to 256 grey
-levels; this code does not.
+authors' code. DDN returns the nearest misclassified iterate. In table 1 of the paper, the
+perturbations of DDN are about as small as those of Carlini and Wagner's attack, at a fiftieth of
+the cost. Unlike DeepFool, it does not assume a flat class boundary. The paper rounds images to 256
+grey levels; this code does not.
 """
 
 import math
@@ -28,8 +28,8 @@ from .result import Adversarial, judged, nearer
 
 
 def length(step: int, steps: int) -> float:
-    """Return the length of step number `step` (counted from 0) divided by that of the first step, a
-    number that falls from 1 to about 0.01.
+    """Return the length of step number `step` (counted from 0), divided by the length of the first
+    step. The result falls from 1 to about 0.01 in the course of the attack.
     """
     return 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
 
@@ -65,9 +65,9 @@ def ddn(
     ``scale``: the initial radius, which is also the initial step length: one number, or one for
         each image. In the paper, ``scale`` is 1 for pixels in [0, 1].
     ``loss``: the loss, as a name or a function (see `fgsm`); the default is the cross entropy, as
-        in the paper. If its gradient at the clean image is exactly 0, the attack does not change
-        the image, while the authors' code takes a step in a random direction. The gradient of the
-        loss "margin" does not vanish if the softmax saturates.
+        in the paper. If the gradient of the loss at the clean image is exactly 0, this attack does
+        not change the image; the authors' code takes a step in a random direction. The gradient of
+        the loss "margin" does not vanish if the softmax saturates.
     ``clip``: whether iterates are clipped to [0, 1]; default True.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged. Each step uses new draws, which also decide whether the iterate is misclassified.

@@ -23,21 +23,22 @@ of them:
     torchattacks         left      all     a step  the iterate    yes      none            50 kept
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
-"Wrong images" are those that the model misclassifies without any attack: they are left unchanged,
-or attacked too and moved away from the predicted class. "Others" is the number of classes that are
-considered besides the source class, those with the highest logits. After a failure, "clean" means
-that the attack returns the clean image and the distance infinity, as most minimal-norm attacks of
-this package do; "kept" means that it returns the last iterate, as the original implementation does.
+"Wrong images" are images that the model misclassifies without any attack. They are left unchanged,
+or they are attacked too and moved away from the predicted class. "Others" is the number of classes
+that are considered besides the source class: the classes with the highest logits. After a failure,
+"clean" means that the attack returns the clean image and the distance infinity, as most
+minimal-norm attacks of this package do. "Kept" means that it returns the last iterate, as the
+original implementation does.
 
 Clipping cuts off a part of each step, so the iterate approaches the boundary slowly. On MNIST,
-where most pixels are at 0 or 1, it cuts off most of each step. Two options of a `Variant` help.
-Without a `distance_offset` of 1e-4, a third to a half of MNIST's images are still classified
-correctly after 50 steps. With `free`, only pixels that can move within [0, 1] are changed; DeepFool
+where most pixels are at 0 or 1, clipping cuts off most of each step. Two options of a `Variant`
+help. Without a `distance_offset` of 1e-4, a third to a half of MNIST's images are still classified
+correctly after 50 steps. With `free`, only pixels that can move within [0, 1] are changed. DeepFool
 then needs two to four steps instead of seven to ten, but its distances are two to eight per cent
 larger.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
-draws, so the class boundary is where the prediction from the mean probability changes.
+draws. So at the class boundary, the class with the highest mean probability changes.
 """
 
 import math
@@ -83,7 +84,7 @@ class Variant:
     ``beyond``: whether the next gradient is computed at the image with (True) or without (False)
         the overshoot.
     ``ask_beyond``: whether success is checked at the image with (True) or without (False) the
-        overshoot, which the returned image always has.
+        overshoot. The returned image always includes the overshoot.
     ``clip``: whether images are clipped to [0, 1].
     ``forget``: whether the part of a step that clipping cuts off is discarded. If not, it remains
         in the perturbation r, so it still counts when later steps are added.
@@ -145,9 +146,9 @@ class Variant:
         times smaller.
 
         Distances are then `unit` times smaller and gradients `unit` times larger, so the offsets
-        change too. For example, with f the model, g(x) = f(unit x) the same model for the smaller
-        pixel values, and e the offset of each gradient component, |g| / ||grad g + unit e|| = |f| /
-        ||grad f + e|| / unit.
+        change too. For example, let f be the model, g(x) = f(unit x) the same model for the smaller
+        pixel values, and e the offset of each gradient component. Then |g| / ||grad g + unit e|| =
+        |f| / ||grad f + e|| / unit.
         """
         return replace(
             self,
@@ -165,10 +166,10 @@ FREE = replace(OURS, free=True)
 MATLAB = Variant(
     steps=100, candidates=9, beyond=False, clip=False, attack_wrong=True, keep_failures=True
 )
-# ZiangYan/deepdefense.pytorch, deepdefense.py: 5e-6 on MNIST (1e-5 on CIFAR-10) in the network's
-# input units, grey levels of 0..255 minus the mean. For images in [0, 1], which the network
-# multiplies by 255, the same offset is exactly 255 times as large. Subtracting the mean does not
-# change it.
+# ZiangYan/deepdefense.pytorch, deepdefense.py. The offset there is 5e-6 on MNIST (1e-5 on
+# CIFAR-10), for inputs in grey levels of 0..255 minus the mean. For images in [0, 1], gradients are
+# 255 times as large, so the same offset is 255 times as large. Subtracting the mean changes no
+# gradient.
 AUTHORS = replace(MATLAB, steps=5, component_offset=5e-6).scaled(255.0)
 # LTS4/DeepFool, Python/deepfool.py.
 PYTHON = replace(MATLAB, steps=50, beyond=True, distance_offset=1e-4)
@@ -236,15 +237,15 @@ def deepfool(
     ``steps``: the maximum number of updates of an image; by default the number in the preset.
     ``candidates``: how many classes are considered besides the source class: those with the highest
         logits at the clean image. The default is the number in the preset; "ours" considers all
-        classes. With 3 candidates the attack takes two thirds of the time, but if the nearest
-        boundary belongs to another class, the distance that it finds is too large: on MNIST by 0.1
-        to 0.5 per cent in the mean.
+        classes. With 3 candidates, the attack takes two thirds of the time. But if the nearest
+        boundary belongs to another class, the attack finds a distance that is too large: on MNIST
+        by 0.1 to 0.5 per cent in the mean.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, each step goes to the boundary between the target and the class that is predicted
         at the current point.
     ``draws``: for a randomised model, the number of noise draws for each step. Each step uses new
-        draws, which also decide whether the previous step succeeded, and keeps the autograd graphs
-        of all its draws in memory.
+        draws, which also decide whether the previous step succeeded. A step keeps the autograd
+        graphs of all its draws in memory.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``keys``: for a randomised model, one number for each image, which determines the image's
         noise (see `fgsm`).
@@ -252,11 +253,11 @@ def deepfool(
 
     An image on which the attack has succeeded is removed from the batch. With the default preset, a
     clean image that the model already misclassifies has distance 0. Each step costs one backward
-    pass for each class that is considered, and one or two forward passes: one for the gradients
-    and, in some steps, a second one that checks whether the attack has succeeded. The final
-    evaluation costs one forward pass for each of its `judge` noise draws. On a GPU, the CPU waits
-    for the GPU once in each step and, with a finite slack, once for each class that is considered.
-    Raises ValueError for an invalid argument, or a model that returns NaN.
+    pass for each class that is considered, and one forward pass for the gradients. In some steps, a
+    second forward pass checks whether the attack has succeeded. The final evaluation costs one
+    forward pass for each of its `judge` noise draws. On a GPU, the CPU waits for the GPU once in
+    each step and, with a finite slack, once for each class that is considered. Raises ValueError
+    for an invalid argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -314,8 +315,9 @@ def deepfool(
             r[rows] = (x[rows] + r[rows]).clamp(0, 1) - x[rows]
         spent[rows] += 1
 
-        # The next forward pass for gradients can also check for success. Gradients of images that
-        # have succeeded are then wasted, which is worth it while there are few of them.
+        # The next forward pass for gradients can also check for success. Then the gradients of
+        # images on which the attack has already succeeded are wasted. This costs less than a
+        # separate forward pass if there are few such images.
         asked = not (together and step < variant.steps and share < 1 / (1 + others.shape[1]))
         if asked and len(rows):
             image = _beyond(x[rows], r[rows], variant) if variant.ask_beyond else x[rows] + r[rows]
@@ -366,8 +368,8 @@ def _nearest(
     norm: float,
     variant: Variant,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float64[Tensor, "n m"]]:
-    """Return for each image the gradient w and the margin |f| of the class whose linearised
-    boundary is nearest, and the latest gradient norm of each class.
+    """Return three results for each image: the gradient w and the margin |f| of the class whose
+    linearised boundary is nearest, and the latest gradient norm of each class.
 
     Classes are tried in the order of their estimated distances, which use the gradient norms of
     earlier steps. With a finite slack, the search ends at a class whose estimated distance is at

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 class Drawing(Protocol):
     """A randomised model whose noise depends only on the image's key and the draw number.
 
-    So an attack on one image does not depend on the other images of the batch, and two forward
-    passes of an image with the same draw number use the same noise.
+    So an attack on one image does not depend on the other images of the batch. Two forward passes
+    of an image with the same draw number use the same noise.
     """
 
     def at(
@@ -25,8 +25,8 @@ class Drawing(Protocol):
 
         ``keys``: a number that identifies the image of each row, such as its index in the data set.
         ``draw``: the number that selects the noise draw, from 0 to 2**63 - 1: one number for all
-            rows, or one for each row. Attacks without a generator use the numbers from 0 on; those
-            from `FRESH` on are new to them.
+            rows, or one for each row. Attacks without a generator use draw numbers from 0 on, and
+            never numbers from `FRESH` on.
         """
         ...
 
@@ -43,8 +43,8 @@ def nested(kind: type[nn.Module], net: nn.Module) -> tuple[int, ...]:
     """Return () if the network has no module of this kind inside, and the number of these modules
     otherwise.
 
-    The number is a part of the purpose of an outer module's random numbers, so that they differ
-    from those of inner modules with the same seed.
+    The caller adds the result to the purpose of its random numbers (see `robustbook.randomness`).
+    So an outer module and an inner module with the same seed use different random numbers.
     """
     depth = sum(isinstance(part, kind) for part in net.modules())
     return (depth,) if depth else ()

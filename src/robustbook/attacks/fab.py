@@ -58,7 +58,7 @@ def fab(
         the clean image, but any misclassification counts as success. Without ``rank`` and
         ``targets``, each step goes to the nearest linearised boundary.
     ``alpha_max``: the largest weight of the clean image in a step, in (0, 1]; default 0.1.
-    ``overshoot``: the factor by which displacements are longer than to the plane; default 1.05.
+    ``overshoot``: the factor by which each displacement to the plane is multiplied; default 1.05.
     ``backward``: after a success, the perturbation is multiplied by this number in (0, 1];
         default 0.9.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
@@ -131,9 +131,9 @@ def _plane(
     """Return for each image the gradient w of a difference f of two logits, and f itself. The
     attack succeeds where f is positive.
 
-    Without targets, f is the logit of a wrong class minus that of the label, for the class in
-    ``aims`` whose linearised boundary is nearest. With targets, f is the logit of the target minus
-    the highest other logit.
+    Without targets, f is the logit of a wrong class minus the logit of the label. The wrong class
+    is the class in ``aims`` whose linearised boundary is nearest. With targets, f is the logit of
+    the target minus the highest other logit.
     """
     if goal.targets is not None:
         other = rivals(logits, goal.targets, 1).squeeze(1)
@@ -173,10 +173,10 @@ def displacement(
     ``points``: in [0, 1].
     ``norm``: the norm of the displacement, 2 or math.inf.
 
-    Each component of d grows with one number, lambda, until the pixel is at 0 or 1: abs(d_i) is the
-    smaller of lambda (l-infinity) or lambda abs(w_i) (l2) and the room of the pixel. So the change
-    of <w, d> is piecewise linear in lambda, and sorting the ends of its pieces gives lambda
-    (Croce and Hein 2020, section 2.2).
+    The components of d depend on one number, lambda (Croce and Hein 2020, section 2.2). Let room_i
+    be the distance by which pixel i can move before it reaches 0 or 1. Then abs(d_i) is min(lambda,
+    room_i) for l-infinity, and min(lambda abs(w_i), room_i) for l2. So <w, d> is piecewise linear
+    in lambda, and lambda is found by sorting the ends of the pieces.
     """
     shape, points = points.shape, points.flatten(1)
     # Divide by the largest entry of w, because products of small float32 gradients round to 0.

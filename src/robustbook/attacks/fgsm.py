@@ -43,10 +43,11 @@ def fgsm(
     model already misclassifies.
 
     ``model``: a function from images to logits. The model gets a copy of the images, so it may
-        change them in place. A network must already be in the mode in which it is attacked, so
-        usually in evaluation mode. In training mode, batch norm layers use the statistics of the
-        batch, and keep their running statistics. The attack on a randomised model is reproducible
-        if the model is a `Drawing`. A logit of minus infinity masks a class.
+        change them in place. The attack does not change the mode of a network, so set it to
+        evaluation mode first. In training mode, batch norm layers use the statistics of the batch,
+        and do not update their running statistics. The attack on a randomised model is reproducible
+        if the model is a `Drawing`. A class whose logit is minus infinity is masked: it is never
+        predicted.
     ``images``: the clean images, in [0, 1], in float32, or in float64 for a float64 model.
     ``labels``: the true classes.
     ``eps``: in (0, 1], the largest change of a pixel: one number, or one for each image.
@@ -58,10 +59,10 @@ def fgsm(
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged; default 1. For a deterministic model, more than one draw only costs time.
     ``average``: what is averaged over several noise draws. With "loss" (default), the attack
-        increases the mean of their losses; with "probability", minus the logarithm of the label's
-        mean probability, and the loss must be the cross entropy.
+        increases the mean loss over the draws. With "probability", it increases minus the logarithm
+        of the label's mean probability, and the loss must be the cross entropy.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation;
-        default 1. The predicted class is that of highest mean probability over these draws.
+        default 1. The predicted class is the class of highest mean probability over these draws.
     ``keys``: for a randomised model, one number for each image, which determines the image's noise;
         by default the row number. If the keys are indices into the data set, the result for an
         image does not depend on the batch.

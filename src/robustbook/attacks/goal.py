@@ -103,7 +103,7 @@ def ranked(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], rank: int) -
     rank 1 is the highest. Raise ValueError if there are fewer wrong classes.
 
     A masked class, whose logit is minus infinity, has no rank. If an image has fewer unmasked wrong
-    classes than ``rank``, return the lowest of them.
+    classes than ``rank``, return the unmasked wrong class with the lowest logit.
     """
     if rank > logits.shape[1] - 1:
         raise ValueError(

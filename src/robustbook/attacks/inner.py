@@ -1,8 +1,9 @@
 """Compute the adversarial images of adversarial training by PGD, inside the training loss.
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
-`pgd`, with three changes for use inside the training loss: the attack returns the last iterate, not
-the iterate of highest loss; arguments are not validated; and the CPU never waits for the GPU.
+`pgd`. Three things are different, because the attack runs inside the training loss. It returns the
+last iterate, not the iterate of highest loss. Arguments are not validated. The CPU never waits for
+the GPU.
 """
 
 import math

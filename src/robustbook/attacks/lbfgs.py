@@ -16,8 +16,8 @@ pass evaluates the next trial point of every image in the batch.
 
 The line search finds a step that satisfies the weak Wolfe conditions by bisection and doubling
 (Lewis and Overton 2013). With clipping, the search direction excludes pixels at 0 or 1 that the
-negative gradient pushes out of [0, 1] (Bertsekas 1982), and the step is shortened along the path of
-clipped images until the loss has decreased enough (Armijo's condition).
+negative gradient pushes out of [0, 1] (Bertsekas 1982). The step is then shortened along the path
+of clipped images until the loss has decreased enough (Armijo's condition).
 
 For a randomised model, the attack uses the same noise draws in every pass, because L-BFGS needs
 differences of losses and gradients between iterates, which new noise would dominate. So it
@@ -62,11 +62,14 @@ def lbfgs(
     used.
 
     The attack neither bounds nor minimises the distance. It returns the first iterate on which it
-    succeeds, or else the accepted iterate of lowest loss, with `found` False in the result. So the
-    l2 distance in the result says only how far the attack moved the image; it does not measure the
-    network's robustness. `steps` counts accepted iterates. An attack that fails after fewer than
-    `steps` iterates has stalled: it met a stopping tolerance, or its line search found no step. It
-    stops after 0 steps if no gradient component at the clean image exceeds gtol.
+    succeeds. If it never succeeds, it returns the accepted iterate of lowest loss, and `found` is
+    False in the result. So the l2 distance in the result says only how far the attack moved the
+    image; this distance does not measure the network's robustness.
+
+    The number `steps` counts accepted iterates. If the attack fails after fewer than `steps`
+    iterates, it has stalled: it met a stopping tolerance, or its line search found no step. The
+    attack stops after 0 steps if no gradient component at the clean image exceeds gtol in absolute
+    value.
 
     ``model``: a function from images to logits (see `fgsm`).
     ``images``: the clean images, in [0, 1].
@@ -227,8 +230,8 @@ class Searches:
         self.alpha = torch.where(new, 1.0, alpha)
         self.low, self.high = torch.where(new, 0.0, low), torch.where(new, torch.inf, high)
         self.tries.masked_fill_(new, 0)
-        # A finished image stays where it is until it is removed; smaller and smaller steps would
-        # end in 0/0.
+        # The iterate of a finished image does not change until the image is removed, because
+        # smaller and smaller steps would end in 0 / 0.
         self.alpha.masked_fill_(self.done, 0)
 
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:

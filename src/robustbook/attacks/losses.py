@@ -1,8 +1,8 @@
 """Losses that attacks increase or decrease: functions from logits and classes to one number per
 image.
 
-No loss is averaged over the batch, so the gradient of an image does not depend on the other images,
-and none changes if a constant is added to all logits of an image.
+No loss is averaged over the batch, so the gradient of an image does not depend on the other images.
+A loss does not change if a constant is added to all logits of an image.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def clipped_probabilities(
     """Return the cross entropy of softmax probabilities clipped to [clip, 1 - clip].
 
     Keras does the same, by default with clip 1e-7. If the probability of the label lies outside
-    [clip, 1 - clip], the gradient is exactly zero, so a confident network seems robust to an attack
+    [clip, 1 - clip], the gradient is exactly zero. So a confident network seems robust to an attack
     that increases this loss. For another value of clip, pass, for example,
     `functools.partial(clipped_probabilities, clip=1e-10)` to the attack.
     """
@@ -52,8 +52,8 @@ def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Ten
 def hinge(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Return the smaller of the `margin` and 0.
 
-    Its gradient is 0 for a misclassified image, so an attack stops moving an image as soon as the
-    network misclassifies it.
+    The gradient of this loss is 0 for a misclassified image. So an attack stops moving an image as
+    soon as the network misclassifies the image.
     """
     return margin(logits, labels).clamp(max=0)
 
@@ -86,8 +86,8 @@ def targeted_dlr(
 
 
 def _ratio(lead: Float[Tensor, " n"], scale: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Return lead / scale, and the lead itself if a masked class makes one of the two infinite: the
-    quotient and its gradient would be 0 or NaN.
+    """Return lead / scale. If a masked class makes one of the two infinite, return the lead itself,
+    because the quotient and its gradient would be 0 or NaN.
     """
     masked = lead.isinf() | scale.isinf()
     return torch.where(masked, lead, lead.masked_fill(masked, 0) / scale.masked_fill(masked, 1))

@@ -2,14 +2,14 @@
 
 A key is a number that identifies an image. Random number j of an image is a hash of (seed, key,
 stream, j), where the caller chooses the number of the stream. So the random numbers of an image
-depend neither on the other images of the batch nor on their order, and a CPU and a GPU give the
-same numbers up to rounding. `uniform` and `in_ball` use splitmix64 (Steele, Lea and Flood 2014,
-"Fast splittable pseudorandom number generators"), which multiplies a counter by an odd constant and
+depend neither on the other images of the batch nor on their order. A CPU and a GPU give the same
+numbers up to rounding. `uniform` and `in_ball` use splitmix64 (Steele, Lea and Flood 2014, "Fast
+splittable pseudorandom number generators"), which multiplies a counter by an odd constant and
 applies a mixing function. Each image has its own sequence, whose start depends on its key.
 
-The function `normal` draws the noise of a randomised model (`robustbook.defenses.smoothed`) in
-every forward pass, so it must be fast. Its sequence also starts with a hash of the image's key, but
-then it uses one 32-bit hash for every two numbers.
+The function `normal` must be fast, because it draws the noise of a randomised model
+(`robustbook.defenses.smoothed`) in every forward pass. Its sequence for an image also starts with a
+hash of the image's key. After that, `normal` computes only one 32-bit hash for every two numbers.
 """
 
 import math
@@ -30,7 +30,7 @@ _MIX_2 = 0x94D049BB133111EB - 2**64
 _MIX32_1 = 0x85EBCA6B - 2**32
 _MIX32_2 = 0xC2B2AE35 - 2**32
 _ANGLE = 0x9E3779B1 - 2**32
-_PAIRS_AT_ONCE = 2**17  # pairs at once on a CPU, to fit into its cache
+_PAIRS_AT_ONCE = 2**17  # pairs that a CPU computes at a time, to fit its cache
 
 
 def seed_from(generator: torch.Generator | None) -> int:
@@ -53,7 +53,8 @@ def uniform(
     """Return `count` uniform numbers in [0, 1) for each key. The argument `stream` is one number
     for all keys, or one number for each key.
 
-    Float64 numbers have 53 random bits; numbers of other dtypes use the first 24 of these bits.
+    Float64 numbers have 53 random bits. Numbers of other dtypes use only the first 24 of the 53
+    bits.
     """
     start = starts(seed, keys, stream)
     counter = torch.arange(1, count + 1, device=keys.device)
@@ -93,12 +94,12 @@ def normal(
 
     The numbers are computed in pairs. The hash of (seed, key, draw) has 64 bits, which are split
     into two 32-bit words a and b. For the pair with index j, the finaliser of MurmurHash3, without
-    its last xor-shift, mixes a + j into a hash h; b is added before its second multiplication. The
-    method of Box and Muller (1958) turns h into a radius and an angle: the radius is sqrt(-2 log
-    u), where the lower 31 bits of h give u in (0, 1), and the angle is pi / 2^31 times the 32-bit
-    product of h and an odd number. The radius times the cosine of the angle goes to the first half
-    of the array, the radius times the sine to the second half. No number has an absolute value
-    above 6.7.
+    its last xor-shift, mixes a + j into a hash h. The word b is added before the second
+    multiplication of the finaliser. The method of Box and Muller (1958) turns h into a radius and
+    an angle. The radius is sqrt(-2 log u), where the lower 31 bits of h give u in (0, 1). The angle
+    is pi / 2^31 times the 32-bit product of h and an odd number. The radius times the cosine of the
+    angle goes to the first half of the array, the radius times the sine to the second half. No
+    number has an absolute value above 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2

@@ -7,9 +7,9 @@ the perturbation r:
     c |r|^2 + l(f(x + r), t),   x + r in [0, 1],
 
 Here l is the cross entropy and t the target class. A line search chooses c. The paper asks for the
-smallest c > 0 with which the attack succeeds; since a smaller c gives a larger perturbation, this
-code searches for the largest. The paper does not say whether the norm is squared. This code squares
-it, because the squared norm has a gradient at r = 0.
+smallest c > 0 with which the attack succeeds. But a smaller c gives a larger perturbation, so this
+code searches for the largest c with which it succeeds. The paper does not say whether the norm is
+squared. This code squares it, because the squared norm has a gradient at r = 0.
 """
 
 import math
@@ -97,7 +97,7 @@ def penalised_lbfgs(
     with which it succeeds or, if it fails with every value of c, the clean image and the distance
     infinity. A clean image that the model already misclassifies has distance 0. The field `steps`
     of the result counts the computed gradients: for each value of c, one at the clean image and one
-    for each trial step of L-BFGS. Each of them costs a forward and a backward pass. Raises
+    for each trial step of L-BFGS. Each gradient costs a forward and a backward pass. Raises
     ValueError for an invalid argument, or a model that returns NaN.
     """
     searches, steps = check_count("searches", searches), check_count("steps", steps)

@@ -9,9 +9,9 @@ the ball of radius eps around x. With step size a, each step computes the next i
 
 Here d is the steepest direction of the norm (the sign of the gradient, or for l2 the normalised
 gradient), and P projects a point onto the ball and then clips it to [0, 1]. The attack may run
-several times with new starting points (`restarts`). This code differs from the paper in two ways:
-it returns the iterate of highest loss (with targets: of lowest loss), not the last one, and an
-image on which one run has succeeded is left out of all later runs.
+several times with new starting points (`restarts`). This code differs from the paper in two ways.
+It returns the iterate of highest loss (with targets: of lowest loss), not the last iterate. And
+once a run has succeeded on an image, all later runs leave this image out.
 """
 
 import math
@@ -166,9 +166,9 @@ def _climb(
     clip: bool,
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Run PGD once, and return for each image the iterate of highest objective (the loss, or minus
-    the loss if the attack has targets), this objective, and whether the model misclassifies the
-    iterate.
+    """Run PGD once. Return for each image the iterate of highest objective, this objective, and
+    whether the attack succeeds on this iterate. The objective is the loss or, if the attack has
+    targets, minus the loss.
 
     If two iterates have the same loss, the later one is kept, because a confident network's loss
     can round to 0 although its gradient does not.
@@ -196,8 +196,9 @@ def _higher(
     gain: Float[Tensor, " n"],
     logits: Float[Tensor, "n k"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-    """Return for each image the new iterate or the best iterate so far, whichever has the higher
-    objective (the new one if both are equal), with its objective and its logits.
+    """Return for each image the better of two iterates, the best so far and a new one, with its
+    objective and its logits. The better iterate has the higher objective; the new one counts as
+    better if both objectives are equal.
     """
     higher = gain >= best_gain
     return (

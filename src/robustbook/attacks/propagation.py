@@ -28,16 +28,17 @@ LOOK_EVERY = {"cpu": 1, "cuda": 10}
 for the GPU.
 """
 AT_ONCE = {"cpu": 128, "cuda": 4096}
-"""Maximum number of images per pass when several noise draws of a batch share one pass."""
+"""Maximum number of rows (image and noise draw) in a pass that computes several noise draws."""
 JUDGE = 2**40
 """The offset of the draw numbers of the final evaluation from the attack's first draw number. It is
 larger than the number of draws of all steps, so the final evaluation uses new noise.
 """
 FRESH = 2**41
-"""A draw number beyond those of all attacks without a generator, which begin at 0 and at `JUDGE`.
+"""A draw number that no attack without a generator uses. Such attacks use draw numbers from 0 on
+and from `JUDGE` on, and never reach `FRESH`.
 
-Evaluate a randomised model on adversarial images with the draws from this number on. With the draws
-from 0 on, the attack has seen the noise, and the accuracy is too low.
+Evaluate a randomised model on adversarial images with the draws from `FRESH` on. The attack has
+used the draws from 0 on, so with these the measured accuracy would be too low.
 """
 
 
@@ -46,10 +47,11 @@ class Propagation:
     passes.
 
     Only the gradient with respect to the images is computed, so the model's parameters and their
-    `.grad` do not change; nor does its mode (training or evaluation). A batch norm layer in
-    training mode uses the statistics of the batch, but keeps its running statistics. Losses are
-    summed over the batch before differentiation, not averaged, so an image's gradient does not
-    depend on the batch size. The model gets a copy of the images, which it may change in place.
+    `.grad` do not change. The mode of the model (training or evaluation) does not change either. A
+    batch norm layer in training mode uses the statistics of the batch, but keeps its running
+    statistics. Losses are summed over the batch before differentiation, not averaged, so an image's
+    gradient does not depend on the batch size. The model gets a copy of the images, which it may
+    change in place.
 
     Each step uses new noise draws of a randomised model (`Drawing`). The draw numbers of a step
     begin at `first + step * draws`, where the number `first` is computed from the attack's seed. A
@@ -112,8 +114,9 @@ class Propagation:
         answer, gain, gradient = self._evaluated(images, goal, step, slope=True)
         assert gradient is not None
         # The sign of NaN is 0, so an image with such a gradient would not move and would appear
-        # robust. The sum is NaN or infinite if any entry is, and computing the sum does not make
-        # the CPU wait.
+        # robust. Therefore all gradients are added up, and `ensure_finite` checks the sum at the
+        # end. The sum is NaN or infinite if any entry is, and computing it does not make the CPU
+        # wait.
         self._add(gradient)
         return answer, gain, gradient
 
@@ -127,9 +130,9 @@ class Propagation:
     def slopes(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
-        """Return the logits, and a function that computes gradients of logit differences: for a
-        source class and a target class of each image, it returns the gradient of the target's logit
-        minus the source's logit with respect to the image.
+        """Return the logits, and a function that computes gradients of logit differences. This
+        function gets a source class and a target class for each image. It returns the gradient of
+        the target's logit minus the source's logit, with respect to the image.
 
         Calling `slopes` costs one forward pass, and each call of the returned function costs one
         backward pass. On a CPU, one call per class is two to three times as fast as one backward
@@ -223,8 +226,8 @@ class Propagation:
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the same three results as `_evaluated` for a group of noise draws. The objective
-        and its gradient are summed over the draws of the group, not averaged; with several draws,
-        the logarithm of the summed probabilities replaces the logits.
+        and its gradient are summed over the draws of the group, not averaged. If the attack uses
+        several draws, the logarithm of the summed probabilities replaces the logits.
         """
         gradient = None
         with torch.set_grad_enabled(slope):
@@ -242,8 +245,9 @@ class Propagation:
         return logits.to(images.dtype), gain.detach().to(images.dtype), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Return the attack's objective for several noise draws: the sum of their objectives if
-        ``average`` is "loss", the objective of their summed probabilities if it is "probability".
+        """Return the attack's objective for several noise draws. If ``average`` is "loss", it is
+        the sum of the objectives of the draws. If ``average`` is "probability", it is the objective
+        of the summed probabilities.
         """
         if self._average == "loss":
             return gains.sum(0)
@@ -257,8 +261,8 @@ class Propagation:
         draws: int,
         slope: bool = False,
     ) -> Graph:
-        """Return the logits for one noise draw, or the logarithm of the mean probabilities for
-        several draws, and the list of the image copies that the model received.
+        """Return two results: the logits for one noise draw, or the logarithm of the mean
+        probabilities for several draws; and the list of the image copies that the model received.
         """
         if draws == 1:
             logits, leaf = self._forward(images, goal, first, 1, slope)

@@ -19,10 +19,10 @@ class Adversarial:
     ``images``: the adversarial images, detached, with the device and dtype of the clean images.
         Their pixels lie in [0, 1] if the attack clips, which is the default. An attack with a fixed
         eps (FGSM, PGD) returns its perturbed image even if the model classifies it correctly.
-    ``found``: whether the attack succeeded on the returned image, which the model classifies once
-        more: whether the predicted class differs from the label or, with targets, is the target.
-        For a randomised model, the predicted class is that of highest mean probability over `judge`
-        new noise draws.
+    ``found``: whether the attack succeeded: whether the predicted class of the returned image
+        differs from the label or, with targets, is the target. To find out, the model classifies
+        the returned image once more. For a randomised model, the predicted class is the class of
+        highest mean probability over `judge` new noise draws.
     ``distance``: distance of each adversarial image to its clean image, in the attack's norm. If a
         minimal-norm attack fails on an image, it returns the clean image and the distance infinity.
     ``steps``: the number of updates computed for each image, over all restarts.
@@ -77,14 +77,15 @@ def judged(
         distance infinity if it fails.
     ``known``: the logits that the attack itself computed for the adversarial images. If the logits
         of the final evaluation differ from `known` only by rounding, the success of the attack is
-        computed from `known`, because rounding depends on the batch and may change the predicted
-        class of an image at the class boundary. Of a randomised model, only new noise draws count.
+        computed from `known`. The reason is that rounding depends on the batch, and may change the
+        predicted class of an image at the class boundary. For a randomised model, `known` is not
+        used, because only new noise draws count.
     """
     logits = propagation.verdict(adversarial, goal)
     if known is not None and not propagation.randomised:
         largest = known.masked_fill(known.isneginf(), 0).abs().amax(1)
         slack = torch.finfo(known.dtype).eps ** 0.5 * largest
-        gaps = (logits - known).masked_fill(logits == known, 0)  # of two masked classes it is NaN
+        gaps = (logits - known).masked_fill(logits == known, 0)  # -inf minus -inf is NaN
         rounded = gaps.abs().amax(1) <= slack
         logits = torch.where(rounded[:, None], known, logits)
     propagation.ensure_finite(logits)

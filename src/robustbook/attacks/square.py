@@ -11,10 +11,10 @@ the fraction of the h x w pixels that a proposal changes:
 
 A proposal is accepted if it increases the margin or makes the attack succeed. The fraction p starts
 at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in
-AutoAttack. Three details differ from the released programs. The key of an image determines its
-windows and signs, which all images of a batch share in AutoAttack. A window that would change
-nothing is kept, while the authors' code draws a new one. And a window may cover the last row and
-column of the image, which it never does there.
+AutoAttack. Three details differ from the released programs. In AutoAttack, all images of a batch
+share their windows and signs; here, the key of an image determines them. If a window would change
+nothing, the authors' code draws a new one; this code keeps the window. In the released programs, a
+window never covers the last row or column of the image; in this code, it may.
 """
 
 import math
@@ -32,7 +32,7 @@ from .propagation import Model
 from .result import Adversarial, judged
 
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-_LEAVE_EVERY = 10  # queries between two removals of finished images, when the CPU waits
+_LEAVE_EVERY = 10  # queries between two removals of finished images
 
 
 def side(iteration: int, height: int, width: int, p_init: float = 0.8) -> int:

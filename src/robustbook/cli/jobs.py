@@ -51,8 +51,8 @@ class Job:
         return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
     def command(self, name: str, store: Path | None = None) -> str:
-        """Return a command line that runs the command `name` for this job, with its profile, seeds
-        and selected parts, and with the store if the user has given one.
+        """Return a command line that runs the command `name` for this job, with the job's profile,
+        seeds and selected parts, and with the store if the user has given one.
         """
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
@@ -82,8 +82,8 @@ def jobs(
     parameters. ``profile`` is the size of the experiments: "quick", "reduced" or "paper".
 
     Without ``items``, there is a job for every table, figure and claim that can be computed with
-    the profile; with the profile None, for each size. Raises UsageError with a message of one
-    sentence for an unknown item, profile, seed or parameter.
+    the profile. If the profile is None, there is a job for each profile of an item. Raises
+    UsageError with a message of one sentence for an unknown item, profile, seed or parameter.
     """
     every = {item: study(item) for item in items or catalogue.ITEMS}
     if not items:
@@ -128,8 +128,8 @@ def _nearest(item: str, known: Iterable[str]) -> str:
 
 
 def ledger_items(item: str) -> list[tuple[str, str]]:
-    """Return the papers' tables, figures or claims that the page of ``item`` compares with ours, as
-    pairs of a paper and a name. Raise UsageError if there is none.
+    """Return the papers' tables, figures or claims whose numbers the page of ``item`` compares with
+    our measurements, as pairs of a paper and a name. Raise UsageError if there are none.
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets").values()
     known = dict.fromkeys((target.paper, target.item) for target in targets)
@@ -163,8 +163,8 @@ def device_named(device: str, known: Iterable[str]) -> str:
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
     """Return as text a table that compares the numbers in ``record`` with those in the paper.
 
-    `other_setting`: true if the parameters differ from the paper's, so that each verdict is "other
-    setting".
+    `other_setting`: whether the parameters differ from the paper's. If True, each verdict on a
+    measured number is "other setting".
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     item = f"{record.paper}/{record.item}"

@@ -2,17 +2,17 @@
 
 The 1,797 digits are from Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI
 Machine Learning Repository, 1998. They have 8 x 8 pixels with grey values in 0..16. The conversion
-to MNIST's format follows its authors (LeCun, Bottou, Bengio, Haffner 1998, section III.A): each
+to MNIST's format follows MNIST's authors (LeCun, Bottou, Bengio, Haffner 1998, section III.A). Each
 digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to the middle of 28 x 28
-pixels. The enlarged digits are blurred, while MNIST's are nearly black and white, so their contrast
-is doubled: each grey value moves to twice its distance from the middle grey. The converted digits
-have a mean pixel value of 0.154 (MNIST: 0.131), a standard deviation of 0.323 (0.308), and a
-fraction of fully white pixels of 0.076 (0.074).
+pixels. The enlarged digits are blurred, while MNIST's digits are nearly black and white. So the
+contrast of the enlarged digits is doubled: each grey value moves to twice its distance from the
+middle grey. The converted digits have a mean pixel value of 0.154 (MNIST: 0.131), a standard
+deviation of 0.323 (0.308), and a fraction of fully white pixels of 0.076 (0.074).
 
-The conversion uses only integers, so that the images are the same bytes on every machine. The split
-is fixed and stratified: the test set has 40 images of each class. Unlike in MNIST, digits of one
-writer can be in both the training and the test set, so the test accuracy does not show whether a
-network generalises to new writers.
+The conversion uses only integers, so that the images have the same bytes on every machine. The
+split into training and test set is fixed, and the test set has 40 images of each class. Unlike in
+MNIST, digits of one writer can be in both the training and the test set. So the test accuracy does
+not show whether a network generalises to new writers.
 """
 
 import hashlib
@@ -86,16 +86,16 @@ def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _shuffled(indices: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
-    """Return the indices in a pseudorandom order: sorted by their hashes. So the order is the same
-    for every library version.
+    """Return the indices in a pseudorandom order, which does not depend on library versions: they
+    are sorted by their hashes.
     """
     hashed = [hashlib.sha256(f"digits {purpose} {i}".encode()).digest() for i in indices]
     return indices[sorted(range(len(indices)), key=hashed.__getitem__)]
 
 
 def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Enlarge digits (n, 8, 8) to 20 x 20 pixels, double their contrast, and centre each digit in
-    28 x 28 pixels.
+    """Enlarge digits of shape (n, 8, 8) to 20 x 20 pixels, double their contrast, and centre each
+    digit in 28 x 28 pixels.
 
     After this conversion the centre of mass of each digit is in the middle of the image, rounded to
     whole pixels.
@@ -114,8 +114,9 @@ def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def _bilinear(n: int, m: int) -> NDArray[np.int64]:
-    """Return the matrix (m, n) that enlarges n pixels to m pixels by bilinear interpolation, as
-    whole numbers in units of 1/(2m).
+    """Return the matrix of shape (m, n) that enlarges n pixels to m pixels by linear interpolation,
+    as whole numbers in units of 1/(2m). Applied to rows and to columns, it gives bilinear
+    interpolation.
 
     The centre of output pixel i is at position (i + 1/2) n / m - 1/2 of the input. Beyond the edge,
     the value of the pixel at the edge is used.
@@ -129,9 +130,9 @@ def _bilinear(n: int, m: int) -> NDArray[np.int64]:
 
 
 def _start(mass: NDArray[np.int64]) -> int:
-    """Return the first row or column of a 20 x 20 digit in the image of 28 x 28 pixels, so that the
-    digit's centre of mass is in the middle. The array ``mass`` contains the sum of the grey values
-    in each row or column of the digit.
+    """Return the first row or column that a 20 x 20 digit covers in the image of 28 x 28 pixels.
+    The digit's centre of mass is then in the middle of the image. The array ``mass`` contains the
+    sum of the grey values in each row or column of the digit.
 
     The middle of 28 pixels, counted from 0, is at position 13.5. The position is rounded half up,
     and limited so that the digit is not cut off.

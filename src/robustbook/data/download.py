@@ -31,10 +31,10 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
     The bytes are first written to a file with the name of `path` and the suffix `.part`. The
     caller's function `check` gets the path of the downloaded file, and must raise ValueError if the
     bytes are wrong. After a successful check the file is renamed to `path`, so a file at `path` is
-    always complete. Each address is tried twice: the second attempt resumes the first if it was
-    interrupted, and starts again if its bytes were wrong. If the process is interrupted, a later
-    call resumes the download. If two processes need the same file, one downloads it and the other
-    waits. Raises DownloadError if every address fails.
+    always complete. Each address is tried twice. If the first attempt was interrupted, the second
+    resumes it; if its bytes were wrong, the second starts again. If the process is interrupted, a
+    later call resumes the download. If two processes need the same file, one downloads it and the
+    other waits. Raises DownloadError if every address fails.
     """
     part = path.with_name(path.name + ".part")
     reasons: dict[str, str] = {}  # the latest error of each address

@@ -1,9 +1,9 @@
 """Load Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747): ten kinds of clothing, in
 MNIST's format.
 
-Its four files have the same names and sizes as those of MNIST. To avoid reading MNIST by mistake,
-this module looks for them only in the folders `FashionMNIST/raw` (torchvision's) and
-`fashion-mnist` below the root folder.
+The four files of Fashion-MNIST have the same names and sizes as the files of MNIST. To avoid
+reading MNIST by mistake, this module looks for them only in the folders `FashionMNIST/raw`
+(torchvision's) and `fashion-mnist` below the root folder.
 """
 
 from collections.abc import Sequence

@@ -29,12 +29,12 @@ class FolderSet:
     a square of ``crop`` pixels is cut from the centre. With ``crop`` 224 the shorter side has 256
     pixels, as in the standard evaluation of torchvision's networks.
 
-    Every image is converted to three channels of 8 bits, as in torchvision: a grey image is
-    repeated in three channels, and an image with a palette or in CMYK is converted to RGB.
-    Transparency and the camera's orientation (EXIF) are ignored. For images with 16 bits per
-    channel, this class uses the upper 8 bits, whereas torchvision turns grey values above 255 into
-    white. Images with 32 bits per channel raise an error, because their range is unknown. Raises
-    DataError for a folder, a class or an image that cannot be used.
+    Every image is converted to three channels of 8 bits, as in torchvision. A grey image is
+    repeated in three channels. An image with a palette or in CMYK is converted to RGB. Transparency
+    and the camera's orientation (EXIF) are ignored. For images with 16 bits per channel, this class
+    uses the upper 8 bits, whereas torchvision turns grey values above 255 into white. Images with
+    32 bits per channel raise an error, because their range is unknown. Raises DataError for a
+    folder, a class or an image that cannot be used.
     """
 
     labels: Int[Tensor, " n"]

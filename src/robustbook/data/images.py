@@ -49,9 +49,11 @@ class ImageSet:
         return len(self.images)
 
     def subset(self, which: Rows | None) -> "ImageSet":
-        """Return a subset: the first `which` images if `which` is a whole number in 1..n, else the
-        images that it selects, in order, as a list, array or tensor of indices in 0..n-1, or as a
-        mask of n bools. If `which` is None, return the whole set.
+        """Return a subset of the n images.
+
+        If `which` is a whole number k in 1..n, the subset contains the first k images. If `which`
+        is a list, array or tensor, it selects images by indices in 0..n-1, in the given order, or
+        by a mask of n bools. If `which` is None, return the whole set.
 
         Raises ValueError for any other value of `which`, and if no image is selected.
         """
@@ -87,8 +89,8 @@ def as_float(
 
 
 def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
-    """Return the indices of the images that `which` selects among n images by indices, or by one
-    bool for each image.
+    """Return the indices of the images that `which` selects among n images. The selection `which`
+    consists of indices, or of one bool for each image.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
     in 0..n-1, a mask whose length is not n, or an array with more than one axis. The error message

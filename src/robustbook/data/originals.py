@@ -24,7 +24,7 @@ REPLACE = "put the original file in its place, or delete it to have it downloade
 class DataError(ValueError):
     """The error for a data file that is missing or damaged, or that could not be downloaded."""
 
-    explains_itself = True  # the message needs neither the class nor the function call beside it
+    explains_itself = True  # a failed run shows this message alone
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Original:
 def data_root(root: str | Path | None = None) -> Path:
     """Return the absolute path of the folder for data files.
 
-    It is `root` if given, else the value of the environment variable `ROBUSTBOOK_DATA`, else `data`
-    in the user's cache folder for `robustbook` (on Linux `~/.cache/robustbook/data`), which all
-    copies of the project on a machine share. `~` stands for the home folder. The path is made
-    absolute, so that it does not depend on the working directory. Raises DataError if `root` or
-    `ROBUSTBOOK_DATA` names a folder that does not exist.
+    The folder is `root` if given, else the value of the environment variable `ROBUSTBOOK_DATA`. If
+    neither is given, it is `data` in the user's cache folder for `robustbook` (on Linux
+    `~/.cache/robustbook/data`), which all copies of the project on a machine share. `~` stands for
+    the home folder. The path is made absolute, so that it does not depend on the working directory.
+    Raises DataError if `root` or `ROBUSTBOOK_DATA` names a folder that does not exist.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
     if not chosen:
@@ -73,11 +73,11 @@ def read_original(
     mirror (download server) that works.
 
     The file, unpacked or compressed (`.gz`), is looked for in each of the `subfolders` of `root`,
-    in order. A download is stored compressed, in the first of them. The function `mirrors`, which
-    is called only if no local file is found, returns the web addresses (ending in `/`) of the
-    folders from which to download, in the order in which they are tried; without it nothing is
-    downloaded. Raises DataError if the file cannot be read; the message names the file, what was
-    expected and what to do.
+    in order. If no local file is found, the function `mirrors` is called. It returns the web
+    addresses (ending in `/`) of the folders from which to download, in the order in which they are
+    tried. The downloaded file is stored compressed, in the first of the `subfolders`. If `mirrors`
+    is None, nothing is downloaded. Raises DataError if the file cannot be read; the message names
+    the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):
@@ -110,8 +110,8 @@ def read_original(
 def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
     """Return the uncompressed contents of the file at `path`.
 
-    Raises DataError if the contents differ from those of `original`. The error message ends with
-    `remedy`, a text that says what to do.
+    Raises DataError if the file cannot be read, or does not have the size and the hash of
+    `original`. The error message ends with `remedy`, a text that says what to do.
     """
     try:
         with path.open("rb") as raw:

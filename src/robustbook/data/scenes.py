@@ -3,29 +3,29 @@ a download.
 
 The handwritten digits come from `digits` (1,397 for training, 400 for testing). The photographs are
 the two in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0).
-Each photograph is reduced to half its size and half its contrast. Crops of training images come
-from its left 70 %, those of test images from its right 30 %. A digit is drawn on a crop of 32 x 32
-pixels, at most one pixel off its centre, in a random colour with an opacity of 7/8. The 2,794
-training images contain each digit twice, on two crops and in two colours.
+Each photograph is reduced to half its size and half its contrast. Crops for training images come
+from the left 70 % of a photograph, crops for test images from the right 30 %. A digit is drawn on a
+crop of 32 x 32 pixels, at most one pixel off its centre, in a random colour with an opacity of 7/8.
+The 2,794 training images contain each digit twice, on two crops and in two colours.
 
 The images are not trivial to classify: a nearest-neighbour classifier on pixels is correct for 39 %
-of the test images. But a small network learns the classes within seconds: Deep Defense's ConvNet
-with half as many filters classifies 83 to 86 % of the whitened test images correctly (three seeds),
-after training for seven seconds on a CPU core (12 epochs of Adam with batches of 100 images, and a
-learning rate that falls from 0.003 to 0).
+of the test images. But a small network learns the classes within seconds. We trained Deep Defense's
+ConvNet with half as many filters on whitened images for seven seconds on a CPU core: 12 epochs of
+Adam with batches of 100 images, and a learning rate that falls from 0.003 to 0. It classifies 83 to
+86 % of the whitened test images correctly (three seeds).
 
 Networks with batch norm can also be trained on these images, because the statistics of a shuffled
-batch resemble those of the whole set. A shuffled batch of 100 images has every class, and the mean
-of a colour channel over it differs by about 0.01 from the mean over the whole set; for comparison,
-the standard deviation of a colour channel over images and pixels is 0.15 to 0.18. Trained like the
-ConvNet, a network of three convolutions with batch norm and a linear layer classifies 87 to 91 % of
-the test images correctly, or 88 to 92 % if its batch norms use the statistics of a batch of test
-images instead of running statistics (two seeds).
+batch resemble those of the whole set. A shuffled batch of 100 images has every class. The mean of a
+colour channel over such a batch differs by about 0.01 from the mean over the whole set. For
+comparison, the standard deviation of a colour channel over images and pixels is 0.15 to 0.18. We
+trained a network of three convolutions with batch norm and a linear layer like the ConvNet. It
+classifies 87 to 91 % of the test images correctly (two seeds). If its batch norms use the
+statistics of a batch of test images instead of running statistics, it classifies 88 to 92 %.
 
 After the photographs are decoded, all images are computed with integers. Different JPEG decoders
-give slightly different pixels, mostly because they enlarge reduced colour planes in different ways;
-those of the two photographs have full size and need not be enlarged. The decoded pixels are checked
-by hash, so that the images are the same bytes on every machine.
+give slightly different pixels, mostly because they enlarge reduced colour planes in different ways.
+The colour planes of the two photographs have full size and need not be enlarged. The decoded pixels
+are checked by hash, so that the images have the same bytes on every machine.
 """
 
 import hashlib
@@ -73,7 +73,9 @@ def scenes(split: str) -> ImageSet:
 
 
 def _image(mask: NDArray[np.int64], pieces: NDArray[np.int64], purpose: str) -> NDArray[np.uint8]:
-    """Return a digit (28 x 28, 0..255) on a crop of one of two photographs (height, width, 3)."""
+    """Return an image of 32 x 32 pixels, with the digit ``mask`` (28 x 28, 0..255) on a random crop
+    of one of the photographs ``pieces`` (number, height, width, 3).
+    """
     # The numbers are drawn by hash, so that they do not depend on library versions.
     draws = np.frombuffer(hashlib.sha256(f"scenes {purpose}".encode()).digest(), ">u2")
     rows, columns = (side - _SIDE + 1 for side in pieces.shape[1:3])

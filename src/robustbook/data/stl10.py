@@ -131,8 +131,8 @@ def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[by
 
 
 def _fetch(split: str, root: Path, download: bool) -> None:
-    """Extract the missing files of a split from the archive in the root folder or, if it is not
-    there, while it is downloaded.
+    """Extract the missing files of a split from the archive in the root folder. If the archive is
+    not there, extract the files from its download stream.
 
     If two processes need the same files, one extracts them and the other waits.
     """

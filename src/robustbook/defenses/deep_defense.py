@@ -7,40 +7,40 @@ relative norm of the perturbation. The loss of a batch of n images is the sum of
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
-This is equation 6 of the paper, except that the paper sums over the training set, while the
+This is equation 6 of the paper, with one difference: the paper sums over the training set, but the
 released code and this code take the mean over the batch. The set T contains the images that the
 network currently classifies correctly; DeepFool perturbs them until they are misclassified. The set
-F contains the misclassified images; DeepFool perturbs them until they are classified correctly, and
-each of its steps moves from the class that is predicted at the current point towards the label. Its
-number of steps, overshoot and offset are as in the released code and in the preset "authors" of
-`deepfool`.
+F contains the misclassified images; DeepFool perturbs them until they are classified correctly. For
+an image in F, each step moves from the class that is predicted at the current point towards the
+label. The number of steps, the overshoot and the offset of DeepFool are as in the released code and
+in the preset "authors" of `deepfool`.
 
 The gradient of the loss flows through the logits, the gradients of the logits, and the iterates of
 DeepFool. Three things are treated as constants: the norm ||x||, the choice of the nearest class,
 and the set of finished images. An image is finished once its perturbation has changed the predicted
 class as intended. The authors' code builds a second network that computes the gradients of the
-first, and differentiates it. This code differentiates the first network twice, which gives the same
-derivative for piecewise linear networks. An image with ||x|| = 0 has no rho and is excluded from
-both DeepFool terms; the paper does not mention this case.
+network, and differentiates this second network. This code instead differentiates the network twice,
+which gives the same derivative for piecewise linear networks. An image with ||x|| = 0 has no rho
+and is excluded from both DeepFool terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
 - The form "rows" is for a CPU. Finished images are removed from the batch, and gradients are
   computed only for classes whose boundary can be the nearest (see `_nearest`). On an H200 GPU, a
   training step in this form took as long as 40 to 92 training steps with the cross entropy alone.
-  One reason is that the CPU waits for the GPU whenever images or classes are selected; another is
-  probably that cuDNN selects its algorithms again for each new batch size.
+  One reason is that the CPU waits for the GPU whenever images or classes are selected. Another
+  reason is probably that cuDNN selects its algorithms again for each new batch size.
 
 - The form "padded" is for a GPU. One batched backward pass gives the gradients of the logits of all
   classes. The batch shrinks as images are finished, but its size stays a multiple of an eighth of
-  the full size, so that few sizes occur. Some finished images stay in it to fill it up; they are
-  not changed. The CPU waits for the GPU once per DeepFool step, to read the number of unfinished
-  images.
+  the full size, so that few sizes occur. Some finished images stay in the batch to fill it up, but
+  are not changed. The CPU waits for the GPU once per DeepFool step, to read the number of
+  unfinished images.
 
 - The form "fixed" is for a training step that is recorded as a CUDA graph. The batch keeps its
   size, so no tensor shape depends on the data, and the CPU never waits for the GPU. But all five
-  DeepFool steps are computed for every image, while few images need more than three; the form
-  "padded" computes fewer.
+  DeepFool steps are computed for every image, although few images need more than three. The form
+  "padded" computes fewer steps.
 
 In all forms, the cross entropy is computed from DeepFool's first forward pass. The gradients of all
 classes decide which class is nearest, but only the gradient of the nearest class is differentiated
@@ -75,9 +75,10 @@ from .freezing import Frozen
 from .inner_attacks import entropy
 
 FIRST = 5
-"""The number of classes whose gradients the form "rows" computes first, at the clean image. It then
-decides which of the remaining classes could have a nearer boundary. At later iterates it first
-computes only one gradient, and doubles ``slack``.
+"""In the form "rows", the number of classes whose gradients are computed first, at the clean image.
+From these gradients, `_nearest` decides which of the other classes could have a nearer boundary. At
+later iterates, only one gradient is computed first, and the limit for the other classes is twice
+``slack``.
 """
 
 PIECES = 8
@@ -113,13 +114,13 @@ def deep_defense(
     generator: torch.Generator | None = None,
     form: Form = "auto",
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return three weighted loss terms; training minimises their sum. The terms are the mean cross
+    """Return three weighted loss terms, whose sum is to be minimised. The terms are the mean cross
     entropy (``cross_entropy``), the DeepFool term of the correctly classified images (``correct``),
     and the DeepFool term of the misclassified images (``wrong``).
 
     ``net``: the network. If it is a `Prepared` network, perturbations and norms are measured after
         its preprocessing. While the loss is computed, the network is a fixed function of each image
-        (see `Frozen`): batch norm layers use their running statistics, and an image keeps its
+        (see `Frozen`). Batch norm layers use their running statistics, and an image keeps its
         dropout masks in all DeepFool steps. A network compiled by `torch.compile` runs uncompiled,
         because compiled code cannot be differentiated twice.
     ``images``: in [0, 1].
@@ -134,14 +135,14 @@ def deep_defense(
     ``candidates``: the number of classes that DeepFool compares besides the source class: those
         with the highest logits at the clean image (9 in the paper of DeepFool). None means all
         classes, as in the released code where there are 10 classes.
-    ``slack``: limits how many gradients the form "rows" computes: with a smaller number, more
-        classes are skipped. The released code skips none. The boundary of a class can be the
-        nearest only if the gradient norm of this class is large enough. A class is skipped if the
-        required norm is above a limit: at the clean image, ``slack`` times the mean gradient norm
-        of the five classes whose logits are closest to the highest logit (see `_nearest`). With
-        math.inf, and in the other forms, no class is skipped. We checked the default with an MLP
-        and LeNet, before and after training with Deep Defense: the nearest class was found for all
-        25,000 training images of MNIST, and would have been even with a slack of 1.65.
+    ``slack``: a number above 0 that limits how many gradients the form "rows" computes; the
+        released code has no such limit. The boundary of a class can be the nearest only if the
+        gradient norm of this class is large enough. A class is skipped if it would need a norm
+        above a limit. At the clean image, the limit is ``slack`` times the mean gradient norm of
+        the five classes whose logits are closest to the highest logit (see `_nearest`). With
+        math.inf, and in the other forms, no class is skipped. We checked the default on 25,000
+        training images of MNIST, with an MLP and LeNet, before and after training with Deep
+        Defense. The nearest class was always found, even with a slack of 1.65.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.
@@ -203,7 +204,7 @@ def _masked_total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) ->
 
 def _uncompiled() -> contextlib.AbstractContextManager[object]:
     """Disable `torch.compile`, because compiled code cannot be differentiated twice."""
-    if "torch._dynamo" not in sys.modules:  # nothing is compiled; importing it takes seconds
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import is slow
         return contextlib.nullcontext()
     stance: contextlib.AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
     return stance
@@ -347,14 +348,19 @@ def _nearest(
     ``away``: for each image, whether the clean image is classified correctly, so that DeepFool
         moves the image away from its label. For misclassified images the result is not used,
         because DeepFool moves these images towards their label.
+    ``known``: the gradient for the class with the smallest |f|, if it has been computed already.
 
-    First, gradients are computed for the ``FIRST`` classes with the smallest |f| (difference of
-    logits), through the existing autograd graph. If ``known`` is given, it takes their place: it is
-    the gradient for the class with the smallest |f|. A further class can be nearest only if its
-    gradient norm exceeds its |f| divided by the smallest distance so far. It is skipped if this
-    required norm is above a limit. Without ``known``, the limit is ``slack`` times the mean
-    gradient norm so far. With ``known``, it is twice ``slack`` times the norm of ``known``. The
-    gradients of all other classes are computed together in a second batch.
+    First, the gradients of the ``FIRST`` classes with the smallest |f| (difference of logits) are
+    computed, through the existing autograd graph. If ``known`` is given, only this gradient is used
+    in their place.
+
+    The distance to the boundary of a class is |f| divided by the class's gradient norm. So another
+    class can be nearest only if its gradient norm exceeds |f| divided by the smallest distance so
+    far. If this norm is above a limit, the class is skipped. The limit is ``slack`` times the mean
+    of the gradient norms so far. If ``known`` is given, it is twice ``slack`` times the norm of
+    ``known``.
+
+    The gradients of the classes that are not skipped are computed together, in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]

@@ -5,9 +5,10 @@ denoising block filters feature maps x and adds the result to x:
 
 .. math:: y = x + \mathrm{BN}_{\gamma=0}(W D(x))
 
-D is a filter, W is a 1 x 1 convolution without bias, and BN is a batch norm whose scale is 0 before
-training, so a new block returns its input. No ReLU follows the sum. The filter averages x itself,
-without a learned projection of x. The paper places blocks after stages of a ResNet.
+D is a filter, W is a 1 x 1 convolution without bias, and BN is a batch norm. The scale of the batch
+norm is 0 before training, so a new block returns its input. No ReLU follows the sum. The filter
+averages x itself, without a learned projection of x. The paper places blocks after stages of a
+ResNet.
 """
 
 import copy
@@ -110,7 +111,7 @@ class Median(nn.Module):
             here = free & (near == median)
             found = found + torch.where(here, near, 0)
             free = free & ~here
-        return torch.where(free, median, found)  # NaN, which is equal to no value
+        return torch.where(free, median, found)  # no value equals NaN
 
 
 _EXCHANGES = (
@@ -127,9 +128,9 @@ class Denoising(nn.Module):
     """A denoising block for feature maps of ``channels`` channels.
 
     ``kind``: the name of the filter; `Kind` lists all names.
-    ``generator``: the generator that draws the initial weights from normal distributions: the
-        standard deviation is 0.01 for theta and phi, and the variance is 2 / channels for the 1 x 1
-        convolution after the filter.
+    ``generator``: the generator that draws the initial weights from normal distributions. For theta
+        and phi, the standard deviation is 0.01. For the 1 x 1 convolution after the filter, the
+        variance is 2 / channels.
     ``convolution``: whether a 1 x 1 convolution follows the filter.
     ``residual``: whether the block adds its input to the filtered features. If ``residual`` is
         False, the initial scale of the batch norm is 1, because with the scale 0 the block would

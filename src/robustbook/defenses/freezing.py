@@ -1,9 +1,9 @@
 """Keep a network fixed while a loss passes the same images through the network several times.
 
-Some losses need several passes through the network, such as the iterations of an attack. In
-training mode the network would change between passes: batch norm depends on the other images of the
-batch, and dropout draws a new mask at every call. In a frozen network, batch norm layers use their
-running statistics, and each image keeps its dropout masks.
+Some losses need several passes through the network, for example for the iterations of an attack. In
+training mode, the passes would not agree: batch norm depends on the other images of the batch, and
+dropout draws a new mask at every call. In a frozen network, batch norm layers use their running
+statistics, and each image keeps its dropout masks.
 """
 
 from collections import Counter
@@ -36,8 +36,8 @@ class Frozen:
 
     Inside the context, every layer is in evaluation mode, but dropout layers of `torch.nn` that
     were in training mode multiply their input by stored masks. The first pass draws these masks,
-    one for each image and each call of a dropout layer: a layer that is called twice has two masks
-    for each image.
+    one for each image and each call of a dropout layer. So a layer that is called twice in a pass
+    has two masks for each image.
 
     ``generator``: the generator that draws the dropout masks, on the generator's device. None on a
         GPU means torch's default generator, which a CUDA graph can record.
@@ -104,8 +104,8 @@ class Frozen:
             module.training = training
 
     def _drop(self, layer: Any, inputs: Any, output: Tensor) -> Tensor:
-        """Multiply the output of a dropout layer, which is in evaluation mode and itself changes
-        nothing, by the stored masks of the images.
+        """Multiply the output of a dropout layer by the stored masks of the images. The layer
+        itself is in evaluation mode, so it changes nothing.
         """
         place = (layer, self._calls[layer])
         self._calls[layer] += 1
@@ -123,7 +123,7 @@ class Frozen:
             dtype=output.dtype,
             device=output.device if self.generator is None else self.generator.device,
         )
-        keep: Tensor = (draw >= layer.p).to(output) / (1 - layer.p or 1)  # with p 1 all are 0
+        keep: Tensor = (draw >= layer.p).to(output) / (1 - layer.p or 1)  # no 0 / 0 if p is 1
         return keep.reshape(keep.shape + (1,) * (output.ndim - keep.ndim))
 
 

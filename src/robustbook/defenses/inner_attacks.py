@@ -50,9 +50,9 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def entropy(logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
-    """Return torch's cross entropy, which here leaves out no image: by default, torch leaves out
-    those with the label -100. Raises ValueError for probabilities whose shape is not that of the
-    logits and, on a CPU, for labels that are no classes.
+    """Return torch's cross entropy of all images. (By default, torch would leave out images with
+    the label -100.) Raises ValueError if ``labels`` are probabilities in another shape than the
+    logits and, on a CPU, if a label is not a class of the logits.
     """
     if labels.ndim == 2 and labels.shape != logits.shape:
         raise ValueError(
@@ -77,7 +77,7 @@ class SignedSteps:
     """An inner attack whose steps add ``step_size`` times the sign of the loss gradient.
 
     ``eps``: l-infinity radius, above 0. If ``clip`` is True, pixels lie in [0, 1], so the radius is
-        at most 1; otherwise they may have a different range, such as that of grey levels.
+        at most 1. Otherwise pixels may have another range, for example grey levels in 0..255.
     ``steps``: the number of steps.
     ``step_size``: the size of one step.
     ``start``: the starting point: ``image`` (the image itself), ``uniform`` or ``gaussian``. A
@@ -86,8 +86,8 @@ class SignedSteps:
     ``width``: half the side of the cube from which a ``uniform`` start is drawn, divided by eps.
     ``project``: whether the starting point and the iterates are projected onto the l-infinity ball
         of radius eps around the image.
-    ``clip``: whether iterates are clipped to [0, 1], in which the images must lie then. This is
-        checked on a CPU only.
+    ``clip``: whether iterates are clipped to [0, 1]. If True, the images must lie in [0, 1] too,
+        which is checked on a CPU only.
     ``clip_start``: whether the starting point is also clipped to [0, 1]; ignored if ``clip`` is
         False.
     ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
@@ -97,9 +97,9 @@ class SignedSteps:
         TRADES.
 
     Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
-    (seed, step). An attack of k steps costs k forward and k backward passes, none of them at the
-    last iterate, where no gradient is needed. So the attack and the training loss can share only
-    the pass at the starting point (see `gradient_at_image`).
+    (seed, step). An attack of k steps costs k forward and k backward passes. It does not evaluate
+    the last iterate, whose gradient is not needed. So the training loss can reuse only the attack's
+    forward pass at the starting point (see `gradient_at_image`).
     """
 
     eps: float
@@ -135,7 +135,7 @@ class SignedSteps:
         self, net: Network, images: Tensor, labels: Tensor, gradient: Tensor | None = None
     ) -> Tensor:
         """Return the adversarial images. The argument ``gradient`` is the gradient of the loss at
-        the starting point, if the caller already knows it.
+        the starting point, if the caller has already computed it.
         """
         if self.clip and images.device.type == "cpu" and images.numel():
             low, high = images.aminmax()
@@ -216,9 +216,9 @@ def inner_n_fgsm(
     k: float = 2.0,
     statistics: str = "running",
 ) -> SignedSteps:
-    """Return N-FGSM (de Jorge et al. 2022, arXiv 2202.01181) as an inner attack. It adds uniform
-    noise of half-width k eps to the image, and then makes one step of size ``step_size`` (None
-    means eps) without projection.
+    """Return N-FGSM (de Jorge et al. 2022, arXiv 2202.01181) as an inner attack. N-FGSM adds
+    uniform noise of half-width k eps to the image, and then makes one step of size ``step_size``
+    (None means eps) without projection.
 
     The adversarial images may lie outside the ball of radius eps: their l-infinity distance from
     the clean images is at most k eps + step_size.
@@ -231,8 +231,8 @@ def inner_trades(
     eps: float, steps: int, step_size: float, *, statistics: str = "running"
 ) -> SignedSteps:
     """Return the inner attack of TRADES (Zhang et al. 2019, arXiv 1901.08573), which `trades`
-    needs. It starts at the image plus normal noise of standard deviation 0.001, and increases the
-    Kullback-Leibler divergence from the clean image's probabilities.
+    needs. The attack starts at the image plus normal noise of standard deviation 0.001, and
+    increases the Kullback-Leibler divergence from the clean image's probabilities.
     """
     return SignedSteps(
         eps,

@@ -43,7 +43,8 @@ class Weights:
     ``clean``: weight of the cross entropy on clean images.
     ``adversarial``: weight of the cross entropy on adversarial images.
     ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018), the mean squared
-        difference between clean and adversarial logits. Its gradient flows through both.
+        difference between clean and adversarial logits. The gradient of this term flows through
+        both.
     ``clean_pairing``: weight of clean logit pairing (CLP), the mean squared difference between the
         clean logits of the two halves of the batch.
     ``squeezing``: weight of logit squeezing (LSQ), the mean l2 norm of the clean logits.
@@ -109,7 +110,7 @@ def weighted_training(
     noise: float = 0.0,
     smoothing: float = 0.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted loss terms; training minimises their sum. Terms of weight 0 are not
+    """Return the weighted loss terms, whose sum is to be minimised. Terms of weight 0 are not
     computed.
 
     ``labels``: the true classes, or the probabilities of the classes.
@@ -123,11 +124,11 @@ def weighted_training(
     batch separately. They update their running statistics first with the clean batch, then with the
     adversarial batch. For a batch of odd size, CLP leaves out the last image.
 
-    The attack and the loss share the forward pass of the clean images if the attack is a
-    `SignedSteps` attack that starts at the clean image, no ``noise`` is added, and both have the
-    same logits: no batch norm or dropout layer is in training mode, and no layer is random. The
-    attack makes no pass at its last iterate, so the adversarial images always need a forward pass
-    for the loss.
+    The attack and the loss share one forward pass of the clean images if three conditions hold.
+    First, the attack is a `SignedSteps` attack that starts at the clean image. Second, ``noise`` is
+    0. Third, no batch norm or dropout layer is in training mode and no layer is random, so that
+    attack and loss need the same logits. The adversarial images always need a forward pass for the
+    loss, because the attack does not evaluate its last iterate.
     """
     if not isinstance(weights, Weights):
         raise ValueError(f"weights must be a Weights, got {weights!r}")
@@ -202,13 +203,13 @@ def trades(
 
     ``attack``: the inner attack, from `inner_trades`, which increases the divergence from the clean
         image's probabilities.
-    ``beta``: weight of the divergence, a number above 0. Its gradient flows through the clean and
-        the adversarial probabilities.
+    ``beta``: weight of the divergence, a number above 0. The gradient of the divergence flows
+        through the clean and the adversarial probabilities.
 
-    The attack needs the logits of the clean images. It uses those of the loss if the network gives
-    the same logits in attack and loss, or if the attack uses batch statistics. Otherwise an
-    additional forward pass with running statistics computes them. The released code computes them
-    in evaluation mode in each step of the attack.
+    The attack needs the logits of the clean images. If the network gives the same logits in attack
+    and loss, or if the attack uses batch statistics, the attack uses the logits of the loss.
+    Otherwise, one more forward pass, with running statistics, computes logits for the attack. The
+    released code computes these logits again in each step of the attack, in evaluation mode.
     """
     check_positive("beta", beta)
     if not isinstance(attack, SignedSteps):
@@ -226,7 +227,7 @@ def trades(
         with running_statistics(net), torch.no_grad():
             goal = net(images.clone()).log_softmax(1)
         adversarial = attack(net, images, goal)
-        # After the attack, as this pass updates the running statistics.
+        # This pass comes after the attack, because it updates the running statistics.
         clean = net(images.clone())
     apart = divergence(net(adversarial), clean.log_softmax(1)).mean()
     return {"clean": entropy(clean, labels), "divergence": beta * apart}

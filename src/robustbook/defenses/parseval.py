@@ -10,15 +10,15 @@ moved towards such a matrix:
 Here S is a random subset of the rows of W, and W_S consists of these rows. This update, from
 Algorithm 1 of Cisse et al., is one step of gradient descent on
 :math:`\frac\beta4\|W_S W_S^\top - I\|^2`. The paper of Deep Defense (Yan et al. 2018) updates 30 %
-"of the columns" in each step: in a layer that computes x W for an input x, a column of W contains
-the weights of a unit. A matrix with more rows than columns cannot have orthonormal rows, but if
-every step updates all its rows, its singular values still converge to 1.
+"of the columns" in each step. These columns are our rows: in a layer that computes x W for an input
+x, a column of W contains the weights of a unit. A matrix with more rows than columns cannot have
+orthonormal rows, but if every step updates all its rows, its singular values still converge to 1.
 
 The weight matrix of a convolution has one row for each output channel: the flattened kernel
 (channel, height, width). Cisse et al. divide the output of a convolution by the square root of the
 kernel size, because the kernel is applied to overlapping patches. This code does not, so that
-Parseval training uses the same network as the other defenses. It also omits the convex combinations
-by which they replace the sums of skip connections.
+Parseval training uses the same network as the other defenses. Cisse et al. also replace the sums of
+skip connections by convex combinations; this code does not.
 """
 
 from collections.abc import Mapping

@@ -69,9 +69,9 @@ def pool_training(
     replaced: int = 10,
     share: float = 0.5,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return two weighted loss terms, ``clean`` and ``pool``; training minimises the sum of both
-    terms. ``clean`` is the cross entropy on the batch. ``pool`` is the cross entropy on images
-    drawn from the pool.
+    """Return two weighted loss terms, ``clean`` and ``pool``, whose sum is to be minimised.
+    ``clean`` is the cross entropy on the batch. ``pool`` is the cross entropy on images drawn from
+    the pool.
 
     ``attack``: the inner attack that makes the images for the pool; L-BFGS in the paper.
     ``replaced``: number of images of the batch that each step attacks; the adversarial images are

@@ -7,8 +7,8 @@ nonlinearity (eq. 7): max(0, z) for a ReLU with pre-activation z. A sigmoid has 
 the paper penalises its derivative, sigma(z)(1 - sigma(z)). As a "stronger penalty" on the last
 layer of the CNN, the paper uses the pre-activation z.
 
-The paper does not say how the penalties of a batch are combined; this code sums the penalty over
-units and takes the mean over the images of the batch.
+The paper does not say how the penalties of a batch are combined. This code sums the penalty over
+units, and takes the mean over the images of the batch.
 """
 
 from collections.abc import Callable

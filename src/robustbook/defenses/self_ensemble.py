@@ -4,7 +4,8 @@ A noise layer adds normal noise with mean 0 and a fixed standard deviation to th
 convolution. Each image gets new noise in each forward pass, in training and at test time. The
 network predicts the class whose softmax probability, summed over several noise draws, is largest
 (the paper's Algorithm 1). By default, the noise on the image has the standard deviation ``init``,
-and that in front of all other convolutions ``inner``. Linear layers get no noise.
+and the noise in front of all other convolutions has the standard deviation ``inner``. Linear layers
+get no noise.
 """
 
 import contextlib
@@ -115,7 +116,7 @@ class Noisy(nn.Module):
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number that selects the noise draw: one number for all images, or one for each
-            image. Numbers from `robustbook.attacks.FRESH` on are new to attacks.
+            image. Attacks without a generator never use numbers from `robustbook.attacks.FRESH` on.
 
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
         number, not on the other images, their order or the device.
@@ -152,12 +153,12 @@ def noisy(
     ``init``, ``inner``: standard deviations of the noise, 0 or more: ``init`` for the noise layer
         that ``placement`` selects, ``inner`` for all others. The default values are those of VGG16
         and Model A in Table 1 of the first version of the paper.
-    ``placement``: the convolution whose noise has standard deviation ``init``, counted in the order
-        in which the network registers its layers. ``paper``: the first, so the noise is on the
-        image (Figure 1). ``code``: the second, as in the released code for VGG16, because an index
-        in this code is off by one; for all other networks, the released code places the noise as
-        with ``paper``. ``2018``: the first, as in the authors' later release, which does so for
-        VGG16 too.
+    ``placement``: the convolution in front of which the noise has standard deviation ``init``,
+        counted in the order in which the network registers its layers. With ``paper``, it is the
+        first convolution, so this noise is on the image (Figure 1). With ``code``, it is the
+        second, as in the released code for VGG16, where an index is off by one. For all other
+        networks, the released code places the noise as with ``paper``. With ``2018``, it is the
+        first, as in the authors' later release for all networks.
     ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training
         mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
     ``seed``: seed of the noise that `Noisy.at` draws.
@@ -192,9 +193,9 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
     paper's method, the prototype adds noise only in training mode.
 
     The default branch of the released repository contains this prototype, which adds noise after
-    every convolution and in front of the linear layers. Li et al. 2019 (NATTACK) attacked it
-    (standard deviation 0.3), which is deterministic at test time, and treated it as Random
-    Self-Ensemble.
+    every convolution and in front of the linear layers. Li et al. 2019 (NATTACK) attacked this
+    prototype, with standard deviation 0.3, and treated it as Random Self-Ensemble, although it is
+    deterministic at test time.
     """
     check_network(net)
     check_tolerance("sigma", sigma)
@@ -211,7 +212,7 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
 
 
 def _add_noise(layer: nn.Module, sigma: float, source: _Source) -> None:
-    """Give a layer a noise layer that is in the same mode (training or evaluation)."""
+    """Add a noise layer to a layer, in the same mode (training or evaluation) as the layer."""
     layer.add_module("noise", Noise(sigma, source).train(layer.training))
 
 
@@ -240,15 +241,15 @@ def ensemble(
         number.
     ``draws``: number of noise draws, 1 or more; the default is 50, as in the paper.
     ``start``: the draw number of the first noise draw; a different ``start`` gives different noise.
-        For adversarial images, use `robustbook.attacks.FRESH`: without a generator, attacks use the
-        draws from 0 on, so from the default on the attack has seen the noise.
+        For adversarial images, use `robustbook.attacks.FRESH`. Attacks without a generator use the
+        draws from 0 on, so with the default the attack would already have used this noise.
     ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
         noise draws are computed at a time; the result is the same up to rounding.
     ``box``: whether pixels must lie in [0, 1]. With False, they may have any finite value, such as
         those of an attack that does not clip.
 
-    Each row of a batch is one image with one noise draw; the batch size is chosen for speed on the
-    CPU or GPU, and halved if the GPU's memory does not suffice. Raises ValueError for an invalid
+    Each row of a batch is one image with one noise draw. The batch size is chosen for speed on the
+    CPU or GPU. It is halved if the GPU's memory does not suffice. Raises ValueError for an invalid
     argument, or logits that are not finite.
     """
     if not isinstance(net, Drawing):

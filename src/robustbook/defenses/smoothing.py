@@ -2,7 +2,7 @@
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
 randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model,
-`robustbook.measures.votes` counts how often it predicts each class, and
+`robustbook.measures.votes` counts how often this model predicts each class, and
 `robustbook.measures.certified` computes certified l2 radii from these counts.
 """
 
@@ -22,8 +22,8 @@ from robustbook.randomness import generator
 class Smoothed(nn.Module):
     """A network with normal noise on the image, as returned by `smoothed`: a randomised model.
 
-    Each call draws new noise from torch's global generator, in training and in evaluation mode, so
-    training it trains the network on noisy images.
+    Each call draws new noise from torch's global generator, in training and in evaluation mode. So
+    training the whole model trains the network on noisy images.
     """
 
     def __init__(self, net: nn.Module, sigma: float, seed: int) -> None:
@@ -47,10 +47,11 @@ class Smoothed(nn.Module):
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number that selects the noise draw: one number for all images, or one for each
-            image. Numbers from `robustbook.attacks.FRESH` on are new to attacks.
+            image. Attacks without a generator never use numbers from `robustbook.attacks.FRESH` on.
 
-        The noise of an image depends only on the ``seed``, the image's key and the draw number, and
-        on how many smoothed networks are inside: the noises of nested ones are independent.
+        The noise of an image depends only on the ``seed``, the image's key, the draw number, and
+        the number of smoothed networks inside this one. Because of this number, nested smoothed
+        networks draw independent noise.
         """
 
         net = with_draw(self.net, keys, draw)

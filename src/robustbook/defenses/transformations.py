@@ -7,10 +7,10 @@ Zhang, Ren and Yuille 2018, "Mitigating adversarial effects through randomizatio
 Chau 2017, "Keeping the bad guys out" (arXiv 1705.02900).
 
 An oblivious attack attacks the network without its transformation (`ResizedPadded.net` or
-`Compressed.net`), an adaptive attack both together. Against random resizing, the latter averages
-the gradient over random sizes and positions (the argument ``draws`` of the attacks). The JPEG codec
-is not differentiable, so the backward pass of `Compressed` treats it as the identity (BPDA of
-Athalye, Carlini and Wagner 2018, arXiv 1802.00420).
+`Compressed.net`), and an adaptive attack attacks both together. Against random resizing, an
+adaptive attack averages the gradient over random sizes and positions (the argument ``draws`` of the
+attacks). The JPEG codec is not differentiable, so the backward pass of `Compressed` treats it as
+the identity (BPDA of Athalye, Carlini and Wagner 2018, arXiv 1802.00420).
 """
 
 import io
@@ -61,11 +61,12 @@ class ResizedPadded(nn.Module):
 
         ``keys``: a number that identifies each image, such as its index in the data set.
         ``draw``: the number that selects the random draw: one number for all images, or one for
-            each image. Numbers from `robustbook.attacks.FRESH` on are new to attacks.
+            each image. Attacks without a generator never use numbers from
+            `robustbook.attacks.FRESH` on.
 
-        The size and the position of an image depend only on the ``seed``, the image's key and the
-        draw number, and on how many networks with random resizing are inside: the sizes of nested
-        ones are independent.
+        The size and the position of an image depend only on the ``seed``, the image's key, the draw
+        number, and the number of networks with random resizing inside this one. Because of this
+        number, nested networks draw independent sizes and positions.
         """
         net, numbers = with_draw(self.net, keys, draw), self._numbers(keys, draw)
 
@@ -155,8 +156,8 @@ def resized_padded(
     ``size``: the number of pixels per side of the square on which the image is placed.
 
     Resizing from h to ``side`` pixels copies pixel floor(i h / side) of the original row to pixel i
-    of the resized row. The result is that of `torch.nn.functional.interpolate` with mode nearest,
-    except for sizes where torch rounds the factor between them.
+    of the resized row. The result equals that of `torch.nn.functional.interpolate` with mode
+    nearest, except for sizes whose ratio torch rounds.
     """
     channels, height, width = images.shape[1:]
     place = torch.arange(size, device=images.device)
@@ -204,7 +205,7 @@ class Compressed(nn.Module):
 
 
 class RandomCompressed(Compressed):
-    """A randomised model with JPEG compression of its input: a randomised model too."""
+    """A randomised model with JPEG compression of its input; the result is randomised too."""
 
     def at(
         self, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]
@@ -243,7 +244,7 @@ def compressed(
 
     ``images``: gray or RGB images in [0, 1]; values outside [0, 1] are clipped.
     ``quality``: the JPEG quality on the scale of libjpeg, from 1 to 100.
-    ``subsampling``: the resolution of the colour differences: 4:2:0, 4:2:2 or 4:4:4 (see `jpeg`).
+    ``subsampling``: the resolution of the chroma channels: 4:2:0, 4:2:2 or 4:4:4 (see `jpeg`).
 
     The codec is libjpeg in Pillow. Images on a GPU are copied to the CPU and back.
     """

@@ -1,5 +1,5 @@
 """Draw how the accuracy under attack depends on the number of optimiser steps between two increases
-of the penalty weight lambda, with one curve for each way of computing the attack's gradient.
+of the penalty weight lambda. There is one curve for each way of computing the attack's gradient.
 """
 
 from collections.abc import Mapping, Sequence

@@ -30,8 +30,12 @@ def curves(
     """Draw the accuracies ``values`` against the attack radii ``sizes``. A line shows the mean over
     seeds, and a band reaches from the lowest to the highest accuracy.
 
-    At the radius ``at``, a dot for each seed shows the accuracies in ``single``, and open diamonds
-    in the colour of the training method show the paper's numbers in ``printed``.
+    At the radius ``at``, dots show the accuracies in ``single``, one for each seed, and open
+    diamonds show the paper's numbers in ``printed``. Dots and diamonds have the colour of the
+    training method.
+
+    The first keys of ``values``, ``single`` and ``printed`` are networks, and ``titles`` contains
+    the title of each network's panel.
     """
     with style():
         figure, axes = panels(1, len(titles), width=WIDTH, height=3.1)
@@ -49,7 +53,8 @@ def curves(
                     axis.lines[-1].set_markeredgecolor(look.color)
             axis.set(xlim=(0, max(sizes)), ylim=(-3, 103), title=titles[network])
             axis.set_yticks([0, 25, 50, 75, 100])
-            # Without pruning, the last label would touch the next panel's first label.
+            # Omit the last label of the x axis, because it would touch the next panel's first
+            # label.
             axis.locator_params(axis="x", prune="upper")
             if axis is not axes[0]:
                 axis.tick_params(labelleft=False)

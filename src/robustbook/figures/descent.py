@@ -1,9 +1,9 @@
 """Draw how an iterative attack moves an image towards a target class: the distance and the
 probability of the target class.
 
-The figure has a column for each source image. Its curves show the attacks on this image, iteration
-by iteration, on logarithmic axes, because the images change less and less. Below them are the
-source image and the last image of each attack.
+The figure has a column for each source image. The curves of a column show the attacks on this image
+at each measured iteration. The axes are logarithmic, because the images change less and less. Below
+the curves are the source image and the last image of each attack.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ from .style import BRIGHT, WIDTH, panels, style
 
 @dataclass(frozen=True, eq=False)
 class Trail:
-    """The course of one attack on an image, which we call a descent.
+    """The measurements of one attack on an image, which we call a descent.
 
-    ``iterations``: the iterations at which the attack was measured. At each of them, ``moved`` is
-        the mean absolute change of a pixel, and ``loss`` the cross entropy for the target class, in
-        nats.
+    ``iterations``: the iterations at which the attack was measured. At each of these iterations,
+        ``moved`` is the mean absolute change of a pixel, and ``loss`` is the cross entropy for the
+        target class, in nats.
 
     ``image``: the last image of the descent.
     ``reached``: whether the network predicts the target class for the last image.

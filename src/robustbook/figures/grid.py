@@ -20,8 +20,8 @@ def grid(
     """Draw square grids of images side by side, labelled with the letters A, B and so on. Frames
     mark the images on the diagonal, where the source class equals the target class.
 
-    ``squares``: for each grid, by its title, the images and a boolean array that is False where an
-        image is missing.
+    ``squares``: a dictionary from the title of each grid to its images (source class, target class,
+        height, width) and a boolean array that is False where an image is missing.
 
     Raises ValueError for images that are not bytes, because images in [0, 1] would all be black.
     """

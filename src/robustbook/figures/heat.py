@@ -18,9 +18,10 @@ def heat(
     column_label: str,
     scale: str,
 ) -> Figure:
-    """Draw tables of percentages side by side as heat maps with labelled rows and columns, and the
-    number in each cell. All tables share one colour scale from 0 to 100, whose bar has the label
-    ``scale``. A missing number (NaN) leaves its cell white.
+    """Draw tables of percentages side by side as heat maps, with labelled rows and columns, and
+    with the number in each cell. ``shown`` maps the title of each table to its numbers. All tables
+    share one colour scale from 0 to 100, and the label of its bar is ``scale``. The cell of a
+    missing number (NaN) is white.
     """
     with style():
         figure, axes = panels(1, len(shown), width=WIDTH, height=0.9 + 0.36 * len(rows))
@@ -46,11 +47,11 @@ def heat(
 def surfaces(
     shown: Mapping[str, Float[np.ndarray, "side side"]], radius: float, x_label: str, y_label: str
 ) -> Figure:
-    """Draw loss surfaces side by side; both coordinates of a surface range from -radius to radius.
+    """Draw loss surfaces side by side; ``shown`` maps the title of each surface to its values.
 
-    The row index of an array determines the x coordinate, and the column index the y coordinate.
-    Each panel has contour lines and its own colour scale, whose lowest and highest value are
-    written above it.
+    Both coordinates of a surface range from -radius to radius. The row index of an array determines
+    the x coordinate, and the column index the y coordinate. Each panel has contour lines and its
+    own colour scale, whose lowest and highest value are written above it.
     """
     with style():
         height = WIDTH / len(shown) + 0.5

@@ -34,10 +34,10 @@ def histograms(
 ) -> Figure:
     """Draw the histograms ``rows[label][layer][training]`` with logarithmic vertical axes.
 
-    On these axes, even a tail of only a few of 100,000 weights is visible. In the panels of the row
-    ``label``, the range between the two values of ``bands[label]``, which may be infinite, is
-    shaded. With ``normal``, the density of a standard Gaussian is added as a dotted line. The title
-    of the first panel of a row starts with the label.
+    On logarithmic axes, even a tail of only a few of 100,000 weights is visible. In the panels of
+    the row ``label``, the range between the two numbers ``bands[label]`` is shaded; the numbers may
+    be infinite. With ``normal``, the density of a standard Gaussian is added as a dotted line. The
+    title of the first panel of a row starts with the label.
     """
     columns = len(next(iter(rows.values())))
     with style():

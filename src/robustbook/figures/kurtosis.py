@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from .style import BRIGHT, WIDTH, panels, style
 
 Measured = Mapping[float, Sequence[float]]
-"""For each excess kurtosis, a list of scaled ratios, one for each seed. The Gaussian has excess
-kurtosis 0.
+"""A dictionary from each excess kurtosis to scaled ratios, one for each seed. The Gaussian has
+excess kurtosis 0.
 """
 
 

@@ -117,8 +117,8 @@ def lines(
 
 
 Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""Numbers by panel, row of the panel, and name in the legend; the innermost sequence has one number
-for each seed.
+"""Numbers, one for each seed, by three keys: the panel, the row of the panel, and the name in the
+legend.
 """
 
 
@@ -131,13 +131,14 @@ def strips(
     from_zero: bool = True,
     hollow: Collection[str] = (),
 ) -> Figure:
-    """Draw one panel for each key of ``values``, with one row for each method, and in it one dot
+    """Draw one panel for each key of ``values``, with one row for each method. A row has one dot
     for each pair of a seed and a name in the legend.
 
-    Up to three panels are drawn side by side, more in rows of two. The colours and markers of the
-    names in the legend are in ``looks``; those in ``hollow`` have hollow marks. With ``own_rows``,
-    the panels may have different rows, so each shows its row names; up to three of them are drawn
-    below each other. Without ``from_zero``, an axis starts near its smallest number.
+    Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks``
+    contains the colour and the marker of each name in the legend, and the markers of the names in
+    ``hollow`` are hollow. With ``own_rows``, the panels may have different rows, so each panel
+    shows its row names, and up to three panels are drawn below each other. With ``from_zero``
+    False, an axis starts near its smallest number.
     """
     with style():
         columns = 2 if len(values) > 3 else 1 if own_rows else len(values)
@@ -180,7 +181,7 @@ def strips(
         for axis in axes[len(values) :]:
             axis.set_axis_off()
         below = axes[max(len(values) - columns, 0) : len(values)]  # no panel below them
-        for axis in below[1:2] if columns == 3 else below:  # one of three panels is too narrow
+        for axis in below[1:2] if columns == 3 else below:  # one of three is too narrow for a label
             axis.set_xlabel(x_label)  # a label of the figure would overlap the legend
         if len(named) > 1:
             _legend_above(figure, named, columns)
@@ -194,8 +195,8 @@ def _spread(figure: Figure) -> None:
 
 
 def _legend_above(figure: Figure, named: Mapping[str, Any], columns: int) -> None:
-    """Draw one legend above all panels, at the left. If there are several columns of panels, it is
-    at most 0.65 times as wide as the figure, so that it fits into a phone.
+    """Draw one legend above all panels, at the left. If there are several columns of panels, the
+    legend is at most 0.65 times as wide as the figure, so that it fits the screen of a phone.
     """
     canvas: Any = FigureCanvasAgg(figure)
     most = figure.bbox.width * (0.65 if columns > 1 else 1)

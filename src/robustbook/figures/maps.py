@@ -21,8 +21,8 @@ class Map:
 
 def maps(rows: Sequence[tuple[str, Sequence[Map]]]) -> Figure:
     """Draw each row of images and maps, with the name of the row at the left. The feature maps of a
-    row share one colour scale, from the smallest to the largest value in the row. A shorter row
-    ends earlier.
+    row share one colour scale, from the smallest to the largest value in the row. Rows may have
+    different lengths.
     """
     columns = max(len(row) for _, row in rows)
     with style():

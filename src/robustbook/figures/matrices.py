@@ -34,13 +34,13 @@ def matrices(
     decades: int | None = None,
 ) -> Figure:
     """Draw the square matrices ``rows[network][layer]``, whose rows and columns stand for images.
-    These are sorted by class, with equally many of each of the ``classes``.
+    The images are sorted by class, and each of the ``classes`` has equally many images.
 
     If ``shared``, all panels have one colour scale, from 0 to the largest value of all panels, and
     a colour bar with the label ``scale``. Otherwise the scale of each panel ends at its own largest
-    value, which is written above it. With ``decades`` the shared scale is logarithmic, from
-    10^-decades times the largest value to the largest value; smaller values have the colour of its
-    lower end.
+    value, which is written above it. With ``decades``, the shared scale is logarithmic, from
+    10^-decades times the largest value to the largest value. Smaller values have the colour of the
+    lower end of the scale.
     """
     columns = len(next(iter(rows.values())))
     top = max(float(m.max()) for row in rows.values() for m in row.values())

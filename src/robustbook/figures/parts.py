@@ -18,11 +18,12 @@ EDGE = 2.0  # points around each part
 
 
 def parts(figure: Figure) -> str:
-    """Return the parts of a figure as text: for each part of `boxes` its width on a phone, in per
-    cent of the text's width, and the numbers of its boxes. There are blanks between numbers, commas
-    between the boxes of a part, and semicolons between parts.
+    """Return the parts of a figure as text. The text is "" if the figure has no parts with panels,
+    or if one of them is too wide for a phone.
 
-    All panels have the same scale.
+    Semicolons separate the parts. The text of a part is its width on a phone, in per cent of the
+    text's width, and then its boxes, each after a comma. A box is four numbers with blanks between
+    them (see `Box`). All panels are enlarged by the same factor.
     """
     legends, panels_ = boxes(figure)
     widths = [sum(box[2] for box in part) for part in panels_]
@@ -39,13 +40,17 @@ def parts(figure: Figure) -> str:
 
 
 def boxes(figure: Figure) -> tuple[list[list[Box]], list[list[Box]]]:
-    """Return the parts of a figure that was drawn or saved: its legends and texts, and its panels.
+    """Return two lists of the parts of a figure that was drawn or saved: its legends and texts, and
+    its panels.
 
-    A part of the second kind shows as many panels of a row as fit into a phone. A part is a list of
-    boxes that are shown side by side: if the row names of its panels stand beside the first panel
-    of the row, they are the first box. Both lists are empty if the figure must be shown as a
-    whole, because a panel is outside the grid of panels, such as a colour bar, or because the name
-    of a column stands only above its first panel.
+    A part is a list of boxes that a phone shows side by side. A part of the second list shows as
+    many neighbouring panels of a row as fit the width of a phone. If the first panel of a row has
+    row names, but the first panel of a part has none, the first box of this part shows the row
+    names.
+
+    Both lists are empty if the figure must be shown as a whole. This is the case if one of its
+    axes, such as a colour bar, is outside the grid of panels. It is also the case if some panels of
+    a column have a title and others have none.
     """
     canvas: Any = FigureCanvasAgg(figure)
     renderer = canvas.get_renderer()
@@ -65,7 +70,8 @@ def boxes(figure: Figure) -> tuple[list[list[Box]], list[list[Box]]]:
         rows.setdefault(spec.rowspan.start, []).append(axis)
         columns.setdefault(spec.colspan.start, []).append(around[axis])
     for row in rows.values():
-        # All parts of a column are equally wide, so on the phone they have the same scale.
+        # The panels of a column get boxes of the same width, so a phone shows them at the same
+        # scale.
         wide = [Bbox.union(columns[at[axis].colspan.start]) for axis in row]
         found += _in_row(row, around, wide, renderer)
     first, second = (
@@ -77,13 +83,17 @@ def boxes(figure: Figure) -> tuple[list[list[Box]], list[list[Box]]]:
 def _in_row(
     row: Sequence[Axes], around: Mapping[Axes, Bbox], wide: Sequence[Bbox], renderer: Any
 ) -> list[list[Bbox]]:
-    """Return the parts of one row of panels. ``around`` has the rectangle of each panel with its
-    texts, and ``wide`` that of its column.
+    """Return the parts of one row of panels.
+
+    ``around``: for each panel, the rectangle that encloses it with its title, labels and numbers.
+    ``wide``: for each panel of the row, the rectangle that encloses all panels of its column, with
+        their texts.
     """
     point = renderer.dpi / 72  # in pixels
     high = Bbox.union([around[axis] for axis in row])
     first = row[0]
-    # The row names end above the numbers of the first panel, and left of its edge.
+    # The box of the row names ends above the numbers on the x axis of the first panel, and to the
+    # left of this panel's edge.
     low = Bbox.union([first.bbox, *_written(renderer, first.yaxis.label)]).y0
     beside = Bbox.from_extents(wide[0].x0, low, first.bbox.x0 - 2 * EDGE * point, high.y1)
     found: list[list[Bbox]] = []
@@ -103,7 +113,8 @@ def _in_row(
 def _extent(axis: Axes, renderer: Any) -> Bbox:
     """Return the rectangle of a panel with its title, its labels and its numbers.
 
-    Matplotlib ignores how long the labels of the axes are, because its layouts do.
+    Matplotlib's tight rectangle of a panel ignores the length of the axis labels, so the rectangles
+    of the labels are added.
     """
     without = axis.get_tightbbox(renderer) or axis.bbox  # also moves the labels to their places
     labels = _written(renderer, axis.xaxis.label, axis.yaxis.label)
@@ -116,7 +127,7 @@ def _written(renderer: Any, *labels: Text) -> list[Bbox]:
 
 
 def _has_row_names(axis: Axes) -> bool:
-    """Return whether something is written at the left of a panel."""
+    """Return whether a panel has visible texts on its left side: numbers, row names or a label."""
     labels = [*axis.get_yticklabels(), axis.yaxis.label]
     return any(label.get_visible() and label.get_text() for label in labels)
 

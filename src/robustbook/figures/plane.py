@@ -32,8 +32,8 @@ class Plane:
 
 @dataclass(frozen=True)
 class Paths:
-    """The paths of one attack as sequences of points, and its l-infinity radius eps, or 0 if it has
-    no limit.
+    """The paths of one attack as sequences of points, and the attack's l-infinity radius eps. The
+    radius is 0 if the attack has no limit.
     """
 
     ways: Sequence[Float[np.ndarray, "_ 2"]]
@@ -43,12 +43,12 @@ class Paths:
 def plane(
     shown: Plane, panels_of: Mapping[str, Paths], centre: tuple[float, float], half: float
 ) -> Figure:
-    """Draw one panel for each attack, with the decision regions, its paths, and its l-infinity
-    ball.
+    """Draw one panel for each attack, with the decision regions, the paths of the attack, and its
+    l-infinity ball.
 
     ``centre``: the attacked point, shown as a large dot.
-    ``half``: half the side length of the shown square, which is centred at the attacked point, or
-        moved if it would leave the unit square.
+    ``half``: half the side length of the shown square. The square is centred at the attacked point;
+        if it would leave the unit square, it is moved inside.
 
     Each point of a path has a small mark, and the last point has a cross.
     """

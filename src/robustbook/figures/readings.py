@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from .style import LOOKS, WIDTH, panels, style, width_of
 
 Values = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""Accuracies in percent by network, training method and attack; the innermost sequence has one
-accuracy for each seed.
+"""Accuracies in percent, one for each seed, by three keys: the network, the training method and the
+attack.
 """
 
 
@@ -30,10 +30,10 @@ def readings(
     """Draw the accuracies ``values``, with a panel for each network, and in it a row for each
     attack.
 
-    ``names`` are the labels of the attacks, and ``titles`` those of the networks. Open diamonds in
-    the first row show ``printed[network][training]``, the accuracies that the paper states, with
-    the label ``printed_name``. With ``stacked`` the panels stand below each other and have larger
-    symbols, so that a narrow screen shows them all.
+    ``names`` are the labels of the attacks, and ``titles`` are the labels of the networks. Open
+    diamonds in the first row show ``printed[network][training]``, the accuracies that the paper
+    states, with the label ``printed_name``. With ``stacked`` the panels stand below each other and
+    have larger symbols, so that a narrow screen shows them all.
     """
     labels = [printed_name, *names.values()]
     height = (0.34 if stacked else 0.21) * len(labels) + (0.35 if stacked else 0.9)

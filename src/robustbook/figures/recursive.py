@@ -1,9 +1,9 @@
 """Draw Figure 1 of Deep Defense, a network and its reverse network, from a list of layers.
 
 The left column shows the network, and the middle one the reverse network, which has the same
-weights and computes from bottom to top. The right column shows DeepFool's step, from which an arrow
-across the top leads back to the image, the ratio rho of the norms of perturbation and image, and
-the loss.
+weights and computes from bottom to top. The right column shows DeepFool's step, the ratio rho of
+the norms of perturbation and image, and the loss. An arrow across the top leads from DeepFool's
+step back to the image.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Make a slider that switches between prepared pictures, as HTML with a few lines of JavaScript.
 
-It is an ordinary range input, so the arrow keys move it. Without JavaScript there is no slider, and
-all pictures are visible, one below the other.
+The slider is an ordinary range input, so the arrow keys move it. Without JavaScript there is no
+slider, and all pictures are visible, one below the other.
 """
 
 import re

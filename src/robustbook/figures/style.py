@@ -22,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 WIDTH = 7.0  # inches, a figure as wide as the text
-HALF = 3.4  # inches, one of two side by side
+HALF = 3.4  # inches, one of two figures side by side
 SINGLE = 4.6  # inches, a figure of one column of panels, which a phone shows as a whole
 
 BRIGHT = {
@@ -45,8 +45,8 @@ class Look:
     dash: str
 
 
-# One entry per training method of the whole book; two share a colour only if no figure shows both.
-# Red crosses are failures, and open black markers the papers' numbers.
+# One entry per training method of the whole book. Two methods share a colour only if no figure
+# shows both. Red crosses mark failures, and open black markers mark the papers' numbers.
 LOOKS = {
     "vanilla": Look(BRIGHT["blue"], "o", "-"),
     "adversarial": Look(BRIGHT["red"], "s", "--"),
@@ -114,8 +114,8 @@ def panels(
     height: float,
     heights: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `width` x `height` inches, and the axes of its panels row by row. The rows
-    are as high as the numbers in `heights` are to each other, by default all equally high.
+    """Return a figure of `width` x `height` inches, and the axes of its panels row by row. The
+    heights of the rows are proportional to `heights`; by default, all rows are equally high.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
@@ -127,8 +127,8 @@ def width_of(columns: int) -> float:
 
 
 def legend_below(figure: Figure, named: Mapping[str, Any], columns: int = 4) -> None:
-    """Draw one legend below all panels, with at most ``columns`` columns, or fewer if it would be
-    wider than the figure.
+    """Draw one legend below all panels. It has at most ``columns`` columns, and fewer if the legend
+    would otherwise be wider than the figure.
     """
     canvas: Any = FigureCanvasAgg(figure)
     for count in range(min(columns, len(named)), 0, -1):

@@ -1,8 +1,8 @@
 """Write numbered tables as the output of a notebook cell.
 
-Of a cell's outputs, Jupyter Book numbers figures but not tables. It does number MyST `table`
-directives in a Markdown output, so this module writes such directives. The caller passes numbers as
-text, so that 0.10 is not shortened to 0.1.
+Jupyter Book numbers the figures among a cell's outputs, but not the tables. It does number MyST
+`table` directives in a Markdown output, so this module writes such directives. The caller passes
+numbers as text, so that 0.10 is not shortened to 0.1.
 """
 
 import re
@@ -37,7 +37,7 @@ def table(
     Caption, headers and cells may contain inline MyST. `align` has one letter per column: `l` for
     left, `c` for centred, or `r` for right; by default the first column is aligned left, and the
     others, which contain numbers, right. Raises ValueError for a caption or cell of several lines,
-    an invalid name, or a row whose length differs from that of the headers.
+    an invalid name, a wrong `align`, or a row that does not have one cell for each header.
     """
     align = "l" + "r" * (len(headers) - 1) if align is None else align
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):

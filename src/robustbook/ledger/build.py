@@ -19,9 +19,10 @@ Command = Callable[[str, str, str, str], tuple[str, str]]
 """A function that returns the command line that measures a number of a paper, and a note on what
 this command needs.
 
-Its four arguments are the id of the paper's number, the paper, the profile ("quick", "reduced" or
-"paper"), and the table or figure whose run measured the number, as ``paper/item`` or "". The
-command line is "" if no study measures the number.
+The function has four arguments: the id of the paper's number, the paper, the profile ("quick",
+"reduced" or "paper"), and the table or figure whose run measured the number, as ``paper/item``. The
+fourth argument is "" if the number was not measured. The returned command line is "" if no study
+measures the number.
 """
 
 
@@ -80,7 +81,7 @@ class Entry:
     @property
     def tolerance(self) -> float | None:
         """Return the largest difference between the paper's number and our mean that counts as
-        agreement, in the number's unit, or None if the paper prints no number.
+        agreement, in the unit of the number. Return None if the paper prints no number.
         """
         return None if self.target.printed is None else self.target.tolerance
 
@@ -181,7 +182,8 @@ def entries(
         judgement = judge(target, found, partner)
         unexplained = judgement.verdict == "not reproduced"
         unrun = judgement.verdict == "not run"
-        # If only the other number of an ordering is not measured, the command measures that one.
+        # If the first number of an ordering is measured and the second is not, show the command
+        # that measures the second.
         lacking = found and target.partner and target.partner not in measured
         asked = targets[target.partner] if lacking and target.partner else target
         item = f"{target.paper}/{found.item}" if found and not unrun else ""
@@ -209,11 +211,11 @@ Measured = Mapping[str, Mapping[str, Measurement]]
 
 
 def _pair(target: Target, measured: Measured) -> tuple[Measurement | None, Measurement | None]:
-    """Return our best measurement of one of the papers' numbers, and None; for an ordering, return
-    the measurements of both numbers with the best profile that has both.
+    """Return our best measurement of one of the papers' numbers, and None. For an ordering, return
+    our measurements of both numbers, from the best profile in which both were measured.
 
     Measurements with different profiles cannot be compared, because the experiments differ in size
-    as well. If no profile has both numbers, the second measurement is None.
+    as well. If no profile has measurements of both numbers, the second result is None.
     """
     ours = measured.get(target.id, {})
     theirs = measured.get(target.partner or "", {})
@@ -224,8 +226,9 @@ def _pair(target: Target, measured: Measured) -> tuple[Measurement | None, Measu
 
 
 def _values(target: Target, found: Measurement | None) -> Hashable:
-    """Return a key that two of the papers' numbers share if our measured values are equal. An error
-    counts as 100 minus the accuracy. The key of a number without measured values is its id.
+    """Return a key for one of the papers' numbers. Two numbers have the same key if our measured
+    values are equal; for this, an error of e % counts as an accuracy of 100 - e %. The key of a
+    number without measured values is its id.
     """
     if found is None:
         return target.id.replace("error", "accuracy")
@@ -246,10 +249,10 @@ def _earlier(
     """Return the id of the first number in the ledger that makes the same comparison as ``target``,
     or "" if no earlier one does.
 
-    Two orderings make the same comparison if each is the partner of the other (a > b and b < a), or
-    if they are from different tables or figures of one paper and order the same measurements. An
-    error and an accuracy do if they add up to 100 %, both in the paper and in our measurement for
-    each seed.
+    Two orderings make the same comparison if each is the partner of the other (a > b and b < a).
+    They also do if they are from different tables or figures of one paper and order the same
+    measurements. An error and an accuracy make the same comparison if they add up to 100 %, both in
+    the paper and in our measurement for each seed.
     """
     found, other = _pair(target, measured)
     if target.partner is not None:
@@ -261,7 +264,7 @@ def _earlier(
         if target.compare == "greater_than":
             pair = pair[1], pair[0]
         earlier = first.setdefault((target.paper, target.no_loss, pair), target.id)
-        if targets[earlier].item == target.item:  # equal by chance, as it is no mirror pair
+        if targets[earlier].item == target.item:  # no mirror pair, so equal by chance
             earlier = target.id
         first[mirror] = earlier
         return "" if earlier == target.id else earlier
@@ -281,8 +284,8 @@ def measurements(
     "reduced" or "quick").
 
     All measurements of a number with one profile are taken from the same record (file of results).
-    The record of one table or figure may also contain measurements for another; if several records
-    measure a number, that of its own table or figure is used.
+    The record of one table or figure may also contain measurements for another. If several records
+    measure a number, the record of the number's own table or figure is used.
     """
     found: dict[str, dict[str, Measurement]] = {}
     for record in records:

@@ -1,11 +1,11 @@
 """List the claims of the papers in plain words, and compute from the verdicts whether each
 survives.
 
-A claim is a hand-written row of `book/claims.csv`, with the paper, the claim in words, and the page
-that tests it ("" if there is no page yet). Three further columns contain ids of the paper's
-numbers, separated by spaces: numbers that support the claim, that refute it, and that show that it
-holds only in float32. From the verdicts on these numbers, `status` computes whether the
-claim survives:
+A claim is a hand-written row of `book/claims.csv`. It contains the paper, the claim in words, and
+the page that tests the claim ("" if there is no page yet). Three further columns contain ids of the
+paper's numbers, separated by spaces: numbers that support the claim, numbers that refute it, and
+numbers that show that it holds only in float32. From the verdicts on these numbers, `status`
+computes whether the claim survives:
 
     fails            a supporting number was not reproduced, or a refuting number was reproduced
     only in float32  the claim does not fail, but a number was reproduced that shows that the
@@ -90,8 +90,8 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
 
 
 def sides(claim: Claim, verdicts: Mapping[str, str]) -> dict[str, int]:
-    """Return how many comparisons speak for a claim, speak against it, leave it open, and were not
-    run with the paper's setting.
+    """Return how many comparisons speak for a claim ("for"), speak against it ("against"), leave it
+    open ("open"), and were not run with the paper's setting ("not run").
     """
     found = {"for": 0, "against": 0, "open": 0, "not run": 0}
     words = {"reproduced": "for", "not reproduced": "against", "inconclusive": "open"}

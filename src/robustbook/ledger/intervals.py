@@ -1,10 +1,10 @@
 """Compute prediction intervals for a further run of an experiment, and confidence intervals for
 differences of means.
 
-A paper reports a single run, so its number is compared with a *prediction* interval, which is
-computed from our runs and is likely to contain the result of another run. A confidence interval for
-our mean would not show whether the paper's number agrees with ours: with more and more seeds it
-would become arbitrarily narrow, but the result of a single run would vary as much as with few
+A paper reports a single run, so its number is compared with a *prediction* interval. This interval
+is computed from our runs, and is likely to contain the result of another run. A confidence interval
+for our mean would not show whether the paper's number agrees with ours. With more and more seeds,
+it would become arbitrarily narrow, but the result of a single run would vary as much as with few
 seeds.
 """
 
@@ -33,12 +33,16 @@ def prediction_interval(
 
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
     `unit`). Then b = p (1 - p) / k, where p is the mean share, because our k test images are a
-    sample; for other values b = 0. The factor of b is 1.96, because b is not estimated from the n
-    runs. If the paper used the same test images as we did, the interval is wider than necessary. If
-    it used other images, and few of them, the interval is too narrow, because their choice adds its
-    own error. The interval of a share is clipped to its range, and that of a count or an l-infinity
-    norm to 0 and above. With a single run, both ends are the value itself, because one run does not
-    show how much runs vary.
+    sample; for other values b = 0. The factor of b is 1.96 instead of t, because b is not estimated
+    from the n runs.
+
+    If the paper used the same test images as we did, the interval is wider than necessary. If the
+    paper used other images, and few of them, the interval is too narrow, because the choice of
+    those images adds its own error.
+
+    The interval of a share is clipped to the range of shares, and the interval of a count or an
+    l-infinity norm is clipped to 0 and above. With a single run, both ends are the value itself,
+    because one run does not show how much runs vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")
@@ -60,8 +64,8 @@ def prediction_interval(
 
 def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
     """Return how much the choice of test images contributes to the half-width of the 95 %
-    prediction interval of n runs; 0 for a single run, and for values that are not shares of test
-    images.
+    prediction interval of n runs. Return 0 for a single run, and for values that are not shares of
+    test images.
     """
     if images is None or n < 2:
         return 0.0
@@ -71,9 +75,9 @@ def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
 
 def sampling_error(value: float, unit: str, images: int | None) -> float:
     """Return the half-width of the 95 % interval of a single run, if only the choice of test images
-    is random; 0 for a value that is not a share of test images.
+    is random. Return 0 for a value that is not a share of test images.
 
-    The interval is that of Agresti and Coull 1998, which adds two successes and two failures to the
+    The interval is from Agresti and Coull 1998. It adds two successes and two failures to the
     counts, so that the half-width is not 0 for a share of 0 or 1.
     """
     if images is None:
@@ -121,8 +125,8 @@ def share_difference(
     ``images``: the number of test images of the first share.
     ``of_second``: the number of test images of the second share; by default equal to ``images``.
 
-    The interval is that of Agresti and Caffo 2000, which adds one success and one failure to each
-    count, so that its width is not 0 for shares of 0 or 100 %. The two sets of images count as
+    The interval is from Agresti and Caffo 2000. It adds one success and one failure to each count,
+    so that its width is not 0 for shares of 0 or 100 %. The two sets of images count as
     independent. If both shares come from the same images, the interval is usually too wide, so some
     real differences are missed.
     """

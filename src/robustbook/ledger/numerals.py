@@ -5,17 +5,19 @@ from decimal import ROUND_HALF_UP, Decimal
 
 
 def runs_in_words(agree: int, runs: int) -> str:
-    """Return in how many runs a claim holds."""
+    """Return a text such as "holds in 4 of 5 runs", for a claim that holds in ``agree`` runs."""
     if runs == 1:
         return "holds in our only run" if agree else "does not hold in our only run"
     return f"holds in {agree} of {runs} runs"
 
 
 def measured(value: float | int | None, tolerance: float | None) -> str:
-    """Return a measured number as text, or "" for None: with one decimal more than the tolerance,
-    but at most four significant digits; without a tolerance, with three significant digits or, if
-    it is whole or from 1,000 on, without decimals. A number that is not whole has at least one
-    decimal below 1,000 if there is a tolerance. From 10,000 on, no number has decimals.
+    """Return a measured number as text, or "" for None.
+
+    With a tolerance, the text has one decimal more than the tolerance, but at most four significant
+    digits; below 1,000, a number that is not whole has at least one decimal. Without a tolerance,
+    or with the tolerance 0, the text has three significant digits; a whole number, and any number
+    from 1,000 on, has no decimals. From 10,000 on, no number has decimals.
     """
     if value is None:
         return ""

@@ -13,7 +13,7 @@ from .intervals import quantile
 
 
 def packed(each: ArrayLike) -> str:
-    """Return as text, in base64, one bit per image: whether it counts in the share."""
+    """Return a text in base64 with one bit per image: whether the image counts in the share."""
     return b64encode(np.packbits(np.asarray(each, dtype=bool)).tobytes()).decode()
 
 
@@ -35,8 +35,8 @@ def paired_error(first: Sequence[ArrayLike], second: Sequence[ArrayLike]) -> flo
     ``first``, ``second``: for each run, which of the same test images count. The mean over the runs
         is taken for each image.
 
-    For single runs, the interval is that of Agresti and Min 2005. It adds half an image to each of
-    the four combinations of two outcomes, so its width is not 0 if all outcomes agree.
+    For single runs, the interval is from Agresti and Min 2005. It adds half an image to each of the
+    four combinations of two outcomes, so its width is not 0 if all outcomes agree.
     """
     change = np.mean(np.asarray(first, float), 0) - np.mean(np.asarray(second, float), 0)
     n = len(change) + 2

@@ -40,16 +40,17 @@ class Row:
     ``name``: what was measured, in words; it may be empty if ``target`` is given.
     ``seed``: the seed of the run; None if the measurement is not random, such as a number of
         parameters.
-    ``images``: the number of test images, if the value is a share of them; None otherwise. With it,
-        the prediction interval includes the binomial error of the share.
+    ``images``: the number of test images, if the value is a share of them; None otherwise. For a
+        share, the prediction interval includes the binomial error.
     ``holds``: for a pattern (``compare`` is `shape`), whether it holds in the run with this seed;
         None for a number.
     ``setting``: labels of the measured number, such as the network, the training and the attack.
-    ``differs``: in what the experiment differs from the paper's, in words, if this may change the
-        number: for example a training that is too short to reach the paper's clean accuracy. The
+    ``differs``: in words, how the experiment differs from the paper's, if this may change the
+        number. An example is a training that is too short to reach the paper's clean accuracy. The
         verdict on the number is then `other setting`.
-    ``outcomes``: for a share of test images, which of them count, one bit per image (see
-        `outcomes.packed`), or "". With it, two shares of the same images are compared in pairs.
+    ``outcomes``: for a share of test images, which of the images count, one bit per image (see
+        `outcomes.packed`), or "". With outcomes, two shares of the same images are compared image
+        by image.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -88,7 +89,7 @@ class Row:
     @property
     def each(self) -> NDArray[np.bool_]:
         """Return for each test image whether it counts in the share. Raises ValueError if the row
-        does not contain the outcomes, or not for each of its images.
+        does not have one outcome for each of its images.
         """
         return unpacked(self.outcomes, self.images or 0)
 
@@ -100,8 +101,8 @@ class Record:
     `paper` and `item` (a table, figure or claim) have the same names as in the files of
     `book/targets`. The `profile` is the size of the experiment: "paper", "reduced" or "quick". The
     values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and strings,
-    where NaN stands for a value that does not exist. Those of `parameters` and `provenance` are
-    anything that JSON can hold.
+    where NaN stands for a value that does not exist. The values of `parameters` and `provenance`
+    are anything that JSON can store.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -176,14 +177,14 @@ def read_record(path: Path) -> Record:
 
 @cache
 def _adapter() -> Any:
-    """Return the pydantic object that reads records, built only once, because this takes as long as
-    reading a small record.
+    """Return the pydantic object that reads records. It is built only once, because building it
+    takes as long as reading a small record.
     """
     return TypeAdapter(Record)
 
 
 def read_records(folder: Path) -> tuple[Record, ...]:
-    """Return all records in `folder` (book/records), sorted by path; none if it does not exist."""
+    """Return all records in `folder` (book/records), sorted by path; () if there is no folder."""
     return tuple(read_record(path) for path in sorted(folder.glob("*/*.json")))
 
 
@@ -194,8 +195,8 @@ class Conflict(ValueError):
 def compare(published: Record, new: Record) -> list[Row]:
     """Return the rows of the old record `published` that the record `new` lacks.
 
-    Raises Conflict if a row has different values in the two records, which count as equal if they
-    agree to 6 digits. Outcomes that only one of the two rows has are no difference.
+    Raises Conflict if a row has different values in the two records. Values count as equal if they
+    agree to 6 digits. If only one of the two rows has outcomes, this is no difference.
     """
     held = {_key(row): row for row in new.rows}
     for row in published.rows:
@@ -214,8 +215,10 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
 
     The merged rows have the order in which one study of all seeds would have written them. Two rows
     are of the same kind if they measure the same number for different seeds. Each row of the record
-    with fewer seeds is inserted into the other record, after the rows of the next smaller seed that
-    a row of the same kind has; without one, after the row that precedes it in its own record.
+    with fewer seeds is inserted into the other record, at the position that `_place` returns. If
+    the other record has no row of the same kind, the row is inserted after the row that precedes it
+    in its own record.
+
     Of two rows for the same number and seed, the one with outcomes is kept. Arrays of the same name
     must be equal: they cannot be merged, because they may be means over seeds.
 
@@ -265,8 +268,9 @@ def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> i
 
     ``like``: the seeds and positions of the rows of the same kind as the inserted row.
 
-    The new row is placed after all neighbouring rows with the largest seed in ``like`` that is not
-    above ``seed``. If all are above, it is placed before the rows with the smallest one.
+    The new row is placed after the neighbouring rows with the largest seed in ``like`` that is not
+    above ``seed``. If all seeds in ``like`` are above ``seed``, it is placed before the
+    neighbouring rows with the smallest seed in ``like``.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)

@@ -21,7 +21,7 @@ TITLES = {
 
 def number(value: float | int | None, digits: int = 6) -> str:
     """Return a number as text, and a dash for None. A whole number is written with all its digits,
-    any other with at most `digits` digits and at most NUMBER characters.
+    any other number with at most `digits` significant digits and at most NUMBER characters.
     """
     if value is None:
         return "-"
@@ -104,8 +104,9 @@ def _columns(printed: str, ours: str, spread: str, n: str, profile: str, verdict
 
 
 def _lines(entry: Entry, previous: str) -> list[str]:
-    """Return the lines of a number. If the setting differs from the paper's, the explanation may
-    begin with the difference, which is left out if the ``previous`` explanation states it too.
+    """Return the lines of text for one number. If our setting differs from the paper's, the
+    explanation may begin with this difference. The difference is left out if ``previous``, the
+    explanation of the number above, begins with it too.
     """
     name = "  " + entry.id.split("/", 1)[1].removeprefix(entry.item + "/")
     values = _columns(

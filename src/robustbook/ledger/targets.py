@@ -44,7 +44,7 @@ SETTING = re.compile(
     r"|^saturating/text-8/pearson/gain-(recomputed|median-scaling)$|^self-ensemble/claim-jensen"
 )
 
-# Seven orderings claim "no loss" instead of a gain, as their notes say: their tolerance is the loss
+# Seven orderings claim "no loss" instead of a gain, as their notes say. Their tolerance is the loss
 # that is allowed. All other orderings are strict.
 NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
 
@@ -114,10 +114,10 @@ class Target:
 
 def read_targets(folder: Path) -> dict[str, Target]:
     """Return all targets in the files of a folder, by id and sorted by paper. The file same.csv, if
-    there is one, lists those that repeat another target.
+    there is one, lists the targets that repeat another target.
 
-    Raises ValueError for an invalid row: with unknown columns, paper, unit, kind, comparison or
-    partner, with a bound that has no number, or with the id of another row.
+    Raises ValueError for an unknown column, paper, unit, kind, comparison or partner, for a bound
+    without a number, and for an id that two rows have.
     """
     targets: dict[str, Target] = {}
     for file in sorted(folder.glob("*-targets.csv")):
@@ -143,8 +143,8 @@ def read_targets(folder: Path) -> dict[str, Target]:
 def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the rows of a CSV file, each with the name of the file and the number of the line.
 
-    Raises ValueError if the columns of the file are not ``columns``, or if a row has too few or too
-    many fields, for example because a text with a comma is not quoted.
+    Raises ValueError if the columns of the file are not ``columns``. Raises ValueError too if a row
+    has too few or too many fields, for example because a text with a comma is not quoted.
     """
     with file.open(encoding="utf-8", newline="") as handle:
         reader = csv.DictReader(handle)

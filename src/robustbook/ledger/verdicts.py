@@ -9,7 +9,7 @@ the tolerance, contains the paper's number, the verdict is *inconclusive*. Other
 reproduced*.
 
 at_most, at_least. For an upper or lower bound, the rule of `equal` is applied with only one end of
-the prediction interval, the one on the allowed side of the bound.
+the prediction interval: the end on the allowed side of the bound.
 
 shape, and whole numbers with tolerance 0 and at least two runs. Such a number is a count, or an
 answer (1 for yes, 0 for no). Each run (one per seed) either agrees with the paper's claim or
@@ -20,25 +20,26 @@ least so many is at most 5 %. With five seeds, one contradicting run makes the v
 and two refute the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
-difference of the means decides. It is paired by seed, over the seeds with which both numbers were
-measured; if there is no such seed, it is Welch's. For shares of fewer than 10,000 test images, it
-also contains the error from the choice of these images, because all seeds use the same ones. If the
-rows say which images count (`Row.outcomes`), and both numbers are from equally many images, this
-error is computed from pairs: both numbers are from the first images of the same test set. The
-ordering is *reproduced* if the whole interval lies on the claimed side of 0, and *inconclusive* if
-the interval contains 0 but reaches beyond the tolerance on the claimed side. Otherwise it is *not
-reproduced*: no difference in the interval exceeds the tolerance on the claimed side. A few
-orderings only claim that the first number is not worse than the second; for these, the rule of
-`at_least` is applied to the difference of the means, with the bound 0.
+difference of the means decides. The interval is paired by seed, over the seeds with which both
+numbers were measured. If there is no such seed, it is Welch's interval. For shares of fewer than
+10,000 test images, the interval also contains the error from the choice of these images, because
+all seeds use the same images. If the rows say which images count (`Row.outcomes`), and both numbers
+are from equally many images, this error is computed image by image. Both numbers are then from the
+same images: the first images of the test set. The ordering is *reproduced* if the whole interval
+lies on the claimed side of 0. It is *inconclusive* if the interval contains 0 but reaches beyond
+the tolerance on the claimed side. Otherwise it is *not reproduced*: no difference in the interval
+exceeds the tolerance on the claimed side. A few orderings only claim that the first number is not
+worse than the second. For these, the rule of `at_least` is applied to the difference of the means,
+with the bound 0.
 
 An experiment may differ from the paper's in more than its seeds: its profile may not be `paper`, or
-its rows may say in what they differ (`Row.differs`). Its verdict is then *other setting*.
+its rows may say how it differs (`Row.differs`). The verdict is then *other setting*.
 
 A single run does not show how much runs vary, so it has no prediction interval, and only the
 tolerance applies. But a share of fewer than 10,000 test images also depends on the choice of these
 images. If this may explain the part of the difference that exceeds the tolerance, the verdict is
-*inconclusive*. For an ordering, the error from this choice gives an interval for the difference;
-the ordering is *reproduced* if the whole interval lies on the claimed side of 0 and the difference
+*inconclusive*. For an ordering, the error from this choice gives an interval for the difference.
+The ordering is *reproduced* if the whole interval lies on the claimed side of 0 and the difference
 exceeds the tolerance.
 
 If ``compare`` is `shape` but no run says whether the pattern holds, the verdict is `no printed
@@ -72,7 +73,8 @@ VERDICTS = (
     "not run",
 )
 WHOLE = 10_000
-"""MNIST and CIFAR-10 have 10,000 test images. A run on a whole test set did not choose its images.
+"""The number of test images of MNIST and CIFAR-10. A run on a whole test set has no error from the
+choice of images.
 """
 EXCEPTIONS = 0.05
 """The assumed probability that a run contradicts a true claim: one in twenty."""
@@ -103,7 +105,7 @@ class Measurement:
 
     @property
     def differs(self) -> str:
-        """Return in what the experiment differs from the paper's, or "" (see `Row.differs`)."""
+        """Return in words how the experiment differs from the paper's, or "" (see `Row`)."""
         return next((row.differs for row in self.rows if row.differs), "")
 
 
@@ -118,8 +120,8 @@ class Judgement:
     ``difference``: for an ordering of two numbers, the difference of the means and its confidence
         interval, which decide the verdict.
     ``note``: a short explanation of the verdict.
-    ``held``: for a verdict by the number of runs that agree with the paper, this number and that of
-        all runs.
+    ``held``: if the number of runs that agree with the paper decides the verdict, this number and
+        the number of all runs; otherwise None.
     """
 
     verdict: str
@@ -134,9 +136,9 @@ class Judgement:
     @property
     def span(self) -> tuple[float, float] | None:
         """Return the ends of the interval that a table shows: the prediction interval or, for an
-        ordering of two numbers, the interval of the difference of their means. Return None if there
-        is none: for a number with fewer than two seeds, and for the difference of two single runs
-        that do not depend on the choice of test images.
+        ordering of two numbers, the interval of the difference of their means. Return None for a
+        number with fewer than two seeds, and for the difference of two single runs that do not
+        depend on the choice of test images.
         """
         if self.difference is not None:
             _, low, high = self.difference
@@ -272,8 +274,8 @@ def _bound(
 
 
 def _of_choice(target: Target, measured: Measurement) -> float:
-    """Return the error of a single run that comes from the choice of test images; 0 for a whole
-    test set.
+    """Return the part of the error of a single run that comes from the choice of test images.
+    Return 0 for a whole test set.
     """
     if measured.images is not None and measured.images >= WHOLE:
         return 0.0
@@ -281,9 +283,9 @@ def _of_choice(target: Target, measured: Measurement) -> float:
 
 
 def _paired_choice(measured: Measurement, partner: Measurement) -> float | None:
-    """Return the error of the difference of two shares of the same test images that comes from the
-    choice of these images; None if the rows do not say which images count, or have different
-    numbers of images.
+    """Return the part of the error of a difference that comes from the choice of test images, for
+    two shares of the same images. Return None if the rows do not say which images count, or have
+    different numbers of images.
     """
     rows = (*measured.rows, *partner.rows)
     if not all(row.outcomes for row in rows) or len({row.images for row in rows}) > 1:
@@ -310,7 +312,7 @@ def _ordering(
         error = math.hypot(_of_choice(target, measured), _of_choice(target, partner))
     half = error if single else math.hypot((high - low) / 2, error)
     low, high = mean - half, mean + half
-    # In binary, 99.4 - 99.3 exceeds 0.1.
+    # Without rounding, 99.4 - 99.3 would exceed 0.1.
     mean, low, high = (float(rounded(x)) for x in (mean, low, high))
     bottom, top = sorted((sign * low, sign * high))  # the claim is a difference above 0
     if target.no_loss:

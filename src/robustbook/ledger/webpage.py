@@ -1,7 +1,7 @@
 """Show the ledger as one HTML table with filters, for a page of the book.
 
-It needs only the files `book/_static/ledger.js` and `ledger.css`, neither a server nor an internet
-connection. Without JavaScript the whole table is shown.
+The table needs only the files `book/_static/ledger.js` and `ledger.css`, but no server and no
+internet connection. Without JavaScript the whole table is shown.
 """
 
 from collections.abc import Iterable, Mapping

@@ -35,8 +35,8 @@ def stated(entry: Entry) -> str:
 
 
 def ours(entry: Entry) -> str:
-    """Return our mean or, for an ordering, the difference of our two means; "" without a
-    measurement.
+    """Return as text our mean or, for an ordering, the difference of our two means. Return "" if we
+    have no measurement.
     """
     if entry.judgement.difference is None:
         return measured(entry.ours, entry.tolerance)
@@ -44,16 +44,17 @@ def ours(entry: Entry) -> str:
 
 
 def interval(entry: Entry, form: str = "{} to {}") -> str:
-    """Return the interval of a ledger line (`Judgement.span`), whose two ends are inserted into
-    ``form``; "" if there is none.
+    """Return the interval of a ledger line (`Judgement.span`) as text, with its two ends inserted
+    into ``form``; return "" if the line has no interval.
     """
     span = entry.judgement.span
     return form.format(*(measured(end, entry.tolerance) for end in span)) if span else ""
 
 
 def outcome(entry: Entry) -> tuple[str, str]:
-    """Return our result that decides the verdict, and its interval. If the number of runs that
-    agree with the paper decides, the result contains this number and has no interval.
+    """Return two texts: our result that decides the verdict, and its interval. If the verdict
+    depends on how many runs agree with the paper, the result states this number and the interval is
+    "".
     """
     if entry.judgement.held is None:
         return ours(entry), interval(entry)

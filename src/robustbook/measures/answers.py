@@ -34,11 +34,11 @@ def logits_of(
     ``keys``: for a randomised model, one number for each image, which determines the image's noise
         (see `Drawing`). By default, the key of an image is its row number.
     ``draw``: for a randomised model, the number that selects the noise draw. For adversarial
-        images, use `robustbook.attacks.FRESH`: without a generator, attacks use the draws from 0
-        on.
+        images, use `robustbook.attacks.FRESH`. Attacks without a generator use the draws from 0 on,
+        so with the default the attack would already have used this noise.
 
-    Raises ValueError if the model does not return two or more finite logits per image. A logit of
-    minus infinity masks a class.
+    Raises ValueError if the model does not return two or more finite logits per image. A class
+    whose logit is minus infinity is masked: it is never predicted.
     """
     check_count("batch_size", batch_size)
     keys = rows_of(images) if keys is None else keys
@@ -64,11 +64,12 @@ def predict(
     ``keys``: for a randomised model, one number for each image, which determines the image's noise.
         By default, the key of an image is its row number.
     ``draw``: for a randomised model, the number that selects the noise draw. For adversarial
-        images, use `robustbook.attacks.FRESH`: without a generator, attacks use the draws from 0
-        on, so the noise would be noise that the attack has seen.
+        images, use `robustbook.attacks.FRESH`. Attacks without a generator use the draws from 0 on,
+        so with the default the attack would already have used this noise.
 
     Raises ValueError unless the model returns two or more finite logits per image. Without this
-    check, argmax would return a class even for NaN. A logit of minus infinity masks a class.
+    check, argmax would return a class even for NaN. A class whose logit is minus infinity is
+    masked: it is never predicted.
     """
     return logits_of(model, images, batch_size, keys=keys, draw=draw).argmax(1)
 
@@ -78,8 +79,8 @@ def gradients(
 ) -> Float[Tensor, "n *shape"]:
     """Return the gradient of each image's cross entropy with respect to that image.
 
-    It also works inside `torch.no_grad` and `torch.inference_mode`. Raises ValueError if the model
-    is not differentiable or a gradient is not finite.
+    The function also works inside `torch.no_grad` and `torch.inference_mode`. Raises ValueError if
+    the model is not differentiable or a gradient is not finite.
     """
     check_set(images, labels)
     found: list[Tensor] = []
@@ -146,7 +147,7 @@ def rows_of(images: Float[Tensor, "n *shape"]) -> Int[Tensor, " n"]:
 
 
 def check_set(images: Tensor, labels: Any) -> None:
-    """Raise ValueError if there are no images, or if `check_labels` does."""
+    """Raise ValueError if there are no images, or if the labels are wrong (see `check_labels`)."""
     if not len(images):
         raise ValueError(
             "images must be one or more, got none: an accuracy needs at least one image"
@@ -177,8 +178,8 @@ def check_classes(labels: Int[Tensor, " n"], logits: Float[Tensor, "m k"]) -> No
 
 
 def check_logits(logits: Float[Tensor, "n k"]) -> None:
-    """Raise ValueError for NaN or infinity, and for an image all of whose classes are masked by
-    minus infinity. Some masked classes are valid.
+    """Raise ValueError if a logit is NaN or infinite. Minus infinity is valid: it masks a class.
+    But at least one class of each image must not be masked.
     """
     masked = logits.isneginf()
     masked &= ~masked.all(1, keepdim=True)

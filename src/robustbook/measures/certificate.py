@@ -5,14 +5,15 @@ randomized smoothing" (arXiv 1902.02918), section 3. For each draw of the noise,
 predicts one class; the smoothed classifier predicts the most frequent class. Let the noise on the
 image be N(0, sigma^2 I), and let the base classifier predict one class with probability p > 1/2.
 Then the smoothed classifier predicts this class for every image whose l2 distance from the given
-one is below R:
+image is below R:
 
     R = sigma Phi^-1(p),
 
 Here Phi is the distribution function of the standard normal. The base classifier may also add noise
 in its layers, because the theorem also holds for classifiers that return a probability of each
-class. The probability p is estimated from counts, by the exact lower limit of Clopper and Pearson
-(1934), so the certified radius R of an image is too large with probability at most alpha.
+class. The probability p is replaced by the exact lower limit of Clopper and Pearson (1934), which
+is computed from counts. So the certified radius R of an image is too large with probability at most
+alpha.
 """
 
 import torch
@@ -46,13 +47,12 @@ def votes(
     start: int = 0,
     box: bool = True,
 ) -> Int[Tensor, "n k"]:
-    """Return for each image how often the model predicts each class over ``draws`` noise draws. The
-    draw numbers begin at ``start``.
+    """Return for each image how often the model predicts each class over ``draws`` noise draws.
 
-    ``images``: in [0, 1], the scale of the noise's standard deviation.
+    ``images``: in [0, 1]; the standard deviation of the noise refers to this range.
     ``keys``: one number for each image, which determines the image's noise.
     ``start``: the draw number of the first noise draw. For adversarial images, use
-        `robustbook.attacks.FRESH`, as for `robustbook.defenses.ensemble`.
+        `robustbook.attacks.FRESH`, so that the attack has not used this noise.
     ``box``: whether pixels must lie in [0, 1]. With False, they may have any finite value.
 
     Raises ValueError if the model is not randomised, for invalid images, keys or numbers, if there
@@ -111,15 +111,15 @@ def certified(
     3.2.2).
 
     ``choice``: how often the model predicts each class for each image, over a first set of noise
-        draws; the class that was predicted most often is to be certified.
+        draws. The class that was predicted most often is the one to certify.
     ``counts``: the same for a second set of noise draws, all different from the first. The lower
-        limit of the certified class's probability is computed from them.
+        limit of the class's probability is computed from these counts.
     ``sigma``: standard deviation of the noise on the image, above 0.
 
-    Row i of ``choice`` and of ``counts`` must belong to the same image. If this lower limit is not
-    above 1/2, the class is `ABSTAIN` and the radius 0. Raises ValueError for an invalid ``sigma``
-    or ``alpha``, if the two tensors have different shapes, or if ``counts`` has different numbers
-    of noise draws for different images.
+    Row i of ``choice`` and of ``counts`` must belong to the same image. If the lower limit of the
+    probability is not above 1/2, the returned class is `ABSTAIN` and the radius is 0. Raises
+    ValueError for an invalid ``sigma`` or ``alpha``, if the two tensors have different shapes, or
+    if ``counts`` has different numbers of noise draws for different images.
     """
     sigma = check_positive("sigma", sigma)
     for name, given in (("choice", choice), ("counts", counts)):

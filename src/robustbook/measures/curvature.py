@@ -6,7 +6,7 @@ whose entries are independent with mean 0 and variance 1:
 
     E[v' H v] = tr(H).
 
-If the entries of v are random signs, the variance of v' H v is 2 (||H||_F^2 - sum_i H_ii^2), so the
+If the entries of v are random signs, the variance of v' H v is 2 (||H||_F^2 - sum_i H_ii^2). So the
 estimated trace of a diagonal H is exact. The products H v also give an estimate of the Frobenius
 norm of H, because E ||H v||^2 = ||H||_F^2. A product with a Hessian costs two backward passes; the
 Hessian itself is never computed.

@@ -26,7 +26,7 @@ from .robustness import Attack, check_attack, strike, survival
 
 
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
-    """Return a dictionary of the attacks that `evidence` runs at l-infinity radius ``eps``. Its
+    """Return a dictionary of the attacks that `evidence` runs at l-infinity radius ``eps``. The
     keys are the attacks' names in `robustbook.diagnosis.NAMES`.
 
     Each returned attack clips its adversarial images to [0, 1]. PGD takes 20 steps of eps / 4; the
@@ -138,7 +138,7 @@ def _allowed(
         except ValueError:
             del left[name]
     if double:
-        left.pop("float64", None)  # it would equal one_step
+        left.pop("float64", None)  # the same attack as one_step
     return left
 
 

@@ -55,8 +55,9 @@ def feature_noise(
     ``perturbed``: the perturbed images.
     ``layers``: names of submodules.
 
-    Raises ValueError for a submodule that ``net`` does not have or does not call, if ``images`` and
-    ``perturbed`` differ in shape, or if the output of a layer is 0 everywhere for a clean image.
+    Raises ValueError for a submodule that ``net`` does not have or does not call, and if ``images``
+    and ``perturbed`` differ in shape. Raises ValueError too if the output of a layer is 0
+    everywhere for a clean image.
     """
     if perturbed.shape != images.shape:
         raise ValueError(

@@ -7,12 +7,13 @@ length element dl:
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
-The length l of the path measures how much the probabilities change along it. There dx = (x_T - x_S)
-dt, so with v = J (x_T - x_S) the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2),
-the standard deviation of v under p. It is 0 if all v_k are equal, because adding a number to all
-logits changes no probability. According to the paper, multiplying all logits by the same number
-does not change the length of a path. In fact it does; adding the same number to all logits does
-not.
+The length l of the path measures how much the probabilities change along the path. On the path, dx
+= (x_T - x_S) dt. So with v = J (x_T - x_S), the length element dl/dt is the standard deviation of v
+under p: sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2). It is 0 if all v_k are equal, because adding a
+number to all logits changes no probability.
+
+The paper says that multiplying all logits by the same number does not change the length of a path.
+In fact it changes the length; adding the same number to all logits does not.
 """
 
 from collections.abc import Callable
@@ -141,12 +142,13 @@ def resolve(
 def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
     """Return the Fisher distance of two distributions, 2 arccos(sum_k sqrt(p_k q_k)).
 
-    It is the length of the shortest path between the two distributions, and pi if no class has a
-    positive probability in both. So if the network assigns two images to different classes with
-    probabilities near 1, every path between the two images has a length of at least about pi.
+    The Fisher distance is the length of the shortest path between the two distributions. It is pi
+    if no class has a positive probability in both distributions. So if the network assigns two
+    images to different classes with probabilities near 1, every path between the two images has a
+    length of at least about pi.
 
-    The distance is computed as 4 arcsin(||sqrt(p) - sqrt(q)|| / 2), which is the same number,
-    because the arccosine would lose half of the digits for two almost equal distributions.
+    The distance is computed as 4 arcsin(||sqrt(p) - sqrt(q)|| / 2), which is the same number. The
+    arccosine would lose half of the digits for two almost equal distributions.
     """
     chord: Tensor = torch.linalg.vector_norm(p.sqrt() - q.sqrt(), dim=-1)
     return 4 * (chord / 2).clamp(max=0.5**0.5).arcsin()

@@ -3,8 +3,8 @@
 The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps, so one
 measurement gives the whole curve of accuracy against eps. Each attack gives an upper bound on the
 size of the smallest adversarial perturbation, and the minimum over several attacks is a tighter
-one. Take this minimum for each image, before averaging over images (Carlini et al. 2019, arXiv
-1902.06705, section 5).
+upper bound. Take this minimum for each image, before averaging over images (Carlini et al. 2019,
+arXiv 1902.06705, section 5).
 """
 
 import math

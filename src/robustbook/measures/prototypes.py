@@ -12,10 +12,10 @@ nonzero component of w1". For the same weights, the ratio eps_min / intensity is
 intensity is the median of |w1| instead of the mean.
 
 Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
-paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). Its formula is missing in the copies of the
-paper that we could read, so we reconstructed it from the constant c that the paper prints. The
-distribution is Student's t with nu = 4 + 6/g degrees of freedom, scaled by sqrt((nu - 2) / nu); for
-g = 0 it is the Gaussian.
+paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). The formula of the density is missing in
+the copies of the paper that we could read, so we reconstructed it from the constant c that the
+paper prints. The distribution is Student's t with nu = 4 + 6/g degrees of freedom, scaled by
+sqrt((nu - 2) / nu); for g = 0 it is the Gaussian.
 """
 
 import math
@@ -29,7 +29,7 @@ from robustbook.pearson import Intensity, check_intensity, degrees
 
 def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[Tensor, "*s"]:
     """Return eps_min (equation 14) for each pair of prototypes."""
-    largest = _largest(w1)  # the square of a very small or large number is 0 or infinite
+    largest = _largest(w1)  # avoids squares that round to 0 or infinity
     relative = ((w1 / largest) ** 2).sum(-1) / ((w2 - w1) / largest).abs().sum(-1)
     return relative * largest.squeeze(-1)
 
@@ -37,8 +37,8 @@ def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[T
 def scaled_ratio(
     w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"], intensity: Intensity = "mean"
 ) -> Float[Tensor, "*s"]:
-    """Return eps_min divided by the mean of |w1| over the nonzero components of w1, which the paper
-    calls the intensity, or by their median if ``intensity`` is "median".
+    """Return eps_min divided by the intensity of w1: the mean of |w1| over the nonzero components
+    of w1, as in the paper, or their median if ``intensity`` is "median".
 
     The ratio does not change if both prototypes are multiplied by the same number. For an even
     number of components, the median is the smaller of the two middle components. Raises ValueError
@@ -56,9 +56,9 @@ def pearson_vii(
 ) -> Float[Tensor, "..."]:
     """Return random numbers with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
-    They are drawn by Bailey's polar method (Mathematics of Computation 62, 1994) or, if
-    ``kurtosis`` is 0 (Gaussian), by the Box-Muller method. From the same state of the generator,
-    both methods use the same uniform random numbers for every kurtosis.
+    The numbers are drawn by Bailey's polar method (Mathematics of Computation 62, 1994). If
+    ``kurtosis`` is 0 (Gaussian), they are drawn by the Box-Muller method. From the same state of
+    the generator, both methods use the same uniform random numbers for every kurtosis.
     """
     nu = degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)

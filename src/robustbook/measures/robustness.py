@@ -50,7 +50,7 @@ FUNCTIONS: Mapping[Kind, tuple[Callable[..., Adversarial], tuple[str, ...]]] = {
     "square": (square, ("eps", "queries")),
     "autoattack": (autoattack, ("eps", "steps", "queries")),
 }
-"""For each kind of attack, its function and the fields of `Attack` that the function takes."""
+"""For each kind of attack, its function and the fields of `Attack` that are passed to it."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ class Survival:
     ``correct``: for each image, whether the network still classifies it correctly.
     ``still``: for each image, whether the adversarial image equals the clean image. Without
         clipping, a gradient attack leaves an image unchanged only if the gradient of its loss is
-        zero; with clipping, also if the gradient points out of [0, 1] in every pixel.
+        zero. With clipping, it also leaves an image unchanged if the gradient points out of [0, 1]
+        in every pixel.
     """
 
     correct: Tensor
@@ -271,9 +272,9 @@ def _launch(
 
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
-    """Return the median over all images of the absolute value of the lead: the label's logit minus
-    the highest logit of all wrong classes, which is negative for a misclassified image. The result
-    is at least 1e-6, because the caller divides logits by it.
+    """Return the median over all images of the absolute value of the lead. The lead is the label's
+    logit minus the highest logit of all wrong classes; it is negative for a misclassified image.
+    The result is at least 1e-6, because callers divide logits by the result.
     """
     check_set(images, labels)
     logits = logits_of(net, images)

@@ -1,10 +1,10 @@
 """Measure the accuracy as a function of eps, when each image is moved by eps times a fixed
 direction. In FGSM the direction is the sign of the gradient.
 
-The sign does not depend on eps, so one gradient is enough for the whole curve of accuracy against
-eps, each point of which costs only one forward pass. Bisection finds the eps at which the network
-has a given accuracy. The images may have any scale: they may contain pixels, or the output of a
-network's preprocessing.
+The sign does not depend on eps, so the gradient of each image is computed only once. After that,
+each point of the curve of accuracy against eps costs one forward pass. Bisection finds the eps at
+which the network has a given accuracy. The images may have any scale: they may contain pixels, or
+the output of a network's preprocessing.
 """
 
 import torch
@@ -71,12 +71,15 @@ def eps_leaving(
 ) -> float:
     """Return the eps at which the accuracy falls to ``accuracy`` percent or below.
 
-    The eps is found by doubling from ``start`` and then by bisection, with a relative error of at
-    most ``tolerance`` or, if that is smaller, with the precision of float64. If the accuracy does
-    not always decrease with eps, it may cross ``accuracy`` at several values of eps; one of these
-    values is returned. Raises ValueError if ``start`` or ``tolerance`` is not a finite number above
-    0, if ``accuracy`` is not a finite number, 0 or above, and if the accuracy is at most
-    ``accuracy`` already on clean images, or still above it at every eps that was tried.
+    The eps is found by doubling ``start`` and then by bisection. Its relative error is at most
+    ``tolerance``, as far as the precision of float64 allows. If the accuracy does not always
+    decrease with eps, it may cross ``accuracy`` at several values of eps; one of these values is
+    returned.
+
+    Raises ValueError if ``start`` or ``tolerance`` is not a finite number above 0, or if
+    ``accuracy`` is not a finite number, 0 or above. Raises ValueError too if the accuracy on clean
+    images is at most ``accuracy``, or if the accuracy is above ``accuracy`` at every eps that was
+    tried.
     """
     start, tolerance = check_positive("start", start), check_positive("tolerance", tolerance)
     check_tolerance("accuracy", accuracy)

@@ -54,8 +54,8 @@ def softened(net: Model, softness: float) -> nn.Module:
 
     In the backward pass, a sigmoid has the derivative of sigmoid(h / softness) for the
     pre-activation h. A ReLU gets the derivative sigmoid(h / softness), which is the derivative of a
-    softplus. Float32 rounds these derivatives to 0 at inputs that are large compared with the
-    softness: for a sigmoid above 17 times the softness, for both far below zero. The function
+    softplus. In float32, these derivatives still round to 0 far from zero: for a sigmoid, at inputs
+    above 17 times the softness; for sigmoid and ReLU, at inputs far below zero. The function
     replaces all `nn.Sigmoid` and `nn.ReLU` layers, and every attribute ``activation`` that is
     `torch.sigmoid` or `torch.relu`. Nonlinearities that a ``forward`` method calls directly keep
     their derivatives.
@@ -186,9 +186,9 @@ def bypassed(net: Model) -> nn.Module:
     vanish in earlier ones.
 
     Raises ValueError if ``net`` is not an `nn.Module`, or if it has no method ``preactivations`` or
-    no attribute ``activation``. The network's logits must be its last linear layer applied to
-    activation(h), where h are the last hidden pre-activations. For any other network, the first
-    forward pass raises ValueError.
+    no attribute ``activation``. The network must compute its logits by applying its last linear
+    layer to activation(h), where h are the pre-activations of its last hidden layer. For any other
+    network, the first forward pass raises ValueError.
     """
     shown = hasattr(net, "preactivations") and hasattr(net, "activation")
     if not (isinstance(net, nn.Module) and shown):

@@ -16,8 +16,8 @@ def build(name: Name, width: int = 0) -> CNN | nn.Module:
     """Return the network called ``name``, whose weights must still be drawn (see `initialise`).
 
     ``width`` is the number of units in each hidden layer of an MLP, or in the last hidden layer of
-    the CNN. With 0, an MLP gets 200, the smallest width that the paper names, and the CNN the
-    paper's 1024.
+    the CNN. With 0, the width is 200 for an MLP, the smallest width that the paper states, and 1024
+    for the CNN, as in the paper.
     """
     if name == "sigmoid-mlp":
         return sigmoid_mlp(width or 200)

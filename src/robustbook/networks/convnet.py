@@ -2,9 +2,9 @@
 code.
 
 The ConvNet is like MatConvNet's network for CIFAR-10, but its pooling layers use windows of 2 x 2
-instead of 3 x 3 pixels, with stride 2. The first of them comes before the first ReLU. The initial
-weights are drawn as in MatConvNet: normal with standard deviation 0.01 in the first layer and 0.05
-in all other layers; biases are 0.
+instead of 3 x 3 pixels, with stride 2. The first pooling layer comes before the first ReLU. The
+initial weights are drawn as in MatConvNet: normal with standard deviation 0.01 in the first layer
+and 0.05 in all other layers; biases are 0.
 """
 
 from collections import OrderedDict

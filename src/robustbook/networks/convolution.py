@@ -18,12 +18,12 @@ class PatchConv2d(nn.Conv2d):
     as long for the input gradient as for the convolution. `PatchConv2d` needs less than half of
     torch's time: it multiplies the gradient of its output by the kernels and adds up the products
     patch by patch. Attacks such as DeepFool need the input gradient for every class at every step;
-    ordinary training does not need it. Torch's own convolution is used on a GPU, and for a layer
-    with a stride above 1, dilation, groups, padding that is given as a word, or padding with other
-    values than zeros.
+    ordinary training does not need it. Torch's own convolution is used on a GPU. On a CPU, it is
+    used for layers with a stride above 1, dilation, groups, padding that is given as a word, or
+    padding with other values than zeros.
 
-    The gradient with respect to the weights treats the images as constants, so it cannot be
-    differentiated again with respect to them.
+    The gradient with respect to the weights treats the images as constants, so this gradient cannot
+    be differentiated with respect to the images.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:

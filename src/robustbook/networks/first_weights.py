@@ -1,9 +1,9 @@
 """Draw initial weights as in the released code of Random Self-Ensemble, or as in torch.
 
-They are drawn with the generator that the caller passes. A batch norm follows every convolution of
+The caller passes the generator that draws the weights. A batch norm follows every convolution of
 the Random Self-Ensemble networks, so the scale of a convolution's weights does not change the
-network's output. It only affects the speed of training: a gradient step turns a small weight vector
-more than a large one.
+network's output. The scale only affects the speed of training: a gradient step changes the
+direction of a small weight vector more than that of a large one.
 """
 
 import math

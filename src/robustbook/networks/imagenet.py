@@ -2,11 +2,11 @@
 
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
 is not released. According to the paper, its AlexNet is Caffe's, which has grouped convolutions and
-60,965,224 parameters, and whose inputs are pixel values in 0..255 minus a mean. That of torchvision
-has no grouped convolutions and 61,100,840 parameters. In this code, norms of perturbations are
-measured after the normalisation of the images. Since the standard deviations of the red, green and
-blue channels differ by only two per cent, dividing by them changes the ratio of perturbation norm
-to image norm by at most two per cent.
+60,965,224 parameters, and whose inputs are pixel values in 0..255 minus a mean. The AlexNet of
+torchvision has no grouped convolutions and 61,100,840 parameters. In this code, norms of
+perturbations are measured after the normalisation of the images. The standard deviations of the
+red, green and blue channels differ by only two per cent. So dividing by them changes the ratio of
+perturbation norm to image norm by at most two per cent.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ torchvision.
 
 class Normalised(nn.Module):
     """Normalise images in [0, 1]: subtract the mean of each channel, and divide by the channel's
-    standard deviation. The default values are those of ImageNet.
+    standard deviation. The default means and deviations are for ImageNet.
     """
 
     mean: Tensor
@@ -61,14 +61,15 @@ def imagenet_network(
     """Return a network from colour images to logits.
 
     The batch norm layers of ResNet-18 are frozen, as in the fine-tuning by the released code of
-    Deep Defense: they use their running statistics, and their scale and shift are buffers, not
+    Deep Defense. They use their running statistics, and their scale and shift are buffers, not
     parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm but
     not the running statistics.
 
-    ``weights``: the name of trained weights in torchvision, which are downloaded at first use, the
-        path of a state dict (a .safetensors file or a file of `torch.save`), or "random". Random
-        weights are drawn with ``generator`` from the normal distribution of He et al.; biases are
-        then 0, and batch norm layers are initially the identity.
+    ``weights``: the name of trained weights in torchvision, the path of a state dict (a
+        .safetensors file or a file of `torch.save`), or "random". Torchvision's weights are
+        downloaded at first use. Random weights are drawn with ``generator`` from the normal
+        distribution of He et al.; biases are then 0, and batch norm layers are initially the
+        identity.
     ``classes``: number of logits; 1000 with torchvision's weights.
 
     Raises ValueError if the weights belong to a different architecture or to a different number of

@@ -45,8 +45,8 @@ def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) ->
 def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
     """Return an MLP from 28 x 28 gray images to 10 logits, with 469,160 parameters.
 
-    It has hidden layers of 500 and 150 ReLU units. MatConvNet has no such MLP, so the initial
-    weights are drawn like those of LeNet.
+    The MLP has hidden layers of 500 and 150 ReLU units. MatConvNet has no such MLP, so the initial
+    weights are drawn as in `lenet`.
     """
     body = MLP((784, 500, 150, 10), torch.relu)
     draw_normal(body, generator, (0.01,) * 3)
@@ -57,7 +57,7 @@ def fc500_150_10_bn(preprocess: nn.Module, generator: torch.Generator) -> Prepar
     """Return the MLP of `fc500_150_10` with a batch norm before each ReLU; it has 470,460
     parameters.
 
-    It was added to the released code of Deep Defense later.
+    This network was added later to the released code of Deep Defense.
     """
     body = nn.Sequential(
         OrderedDict[str, nn.Module](

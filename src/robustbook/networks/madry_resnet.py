@@ -62,8 +62,8 @@ def madry_resnet(generator: torch.Generator, narrow: int = 1, wide: int = 1) -> 
 
 
 class PerImage(nn.Module):
-    """Subtract the mean of each image and divide by its standard deviation, but by at least 1 /
-    sqrt(n) for an image of n numbers, as TensorFlow does.
+    """Subtract the mean of each image, and divide by the standard deviation of the image. The
+    divisor is at least 1 / sqrt(n) for an image of n numbers, as in TensorFlow.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

@@ -2,7 +2,7 @@
 
 A maxout unit returns the largest of several linear functions of its inputs (Goodfellow et al. 2013,
 arXiv 1302.4389). Dropout is applied to the input of the network and to the hidden units.
-Goodfellow, Shlens and Szegedy 2015 state only the number of units of their maxout networks; the
+Goodfellow, Shlens and Szegedy 2015 state only the number of units of their maxout networks. The
 remaining choices follow the maxout paper for MNIST: two layers, five linear functions (called
 pieces) per unit, and the dropout rates.
 """

@@ -1,10 +1,10 @@
 """Define fully connected networks from images in [0, 1] to logits, with hidden layers of equal
 width.
 
-As in Nayebi & Ganguli 2017, Section 2, h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the
-logits are h^D. D is the number of weight matrices. So the paper's "3 layer" networks have three
-weight matrices here. The paper says that the hidden width is 200 to 2000 "for best performance",
-but does not state the width of each network.
+As in Nayebi & Ganguli 2017, Section 2, the pre-activations of layer l are h^l = W^l x^(l-1) + b^l,
+and its output is x^l = phi(h^l) for l < D. The logits are h^D, and D is the number of weight
+matrices. So the paper's "3 layer" networks have three weight matrices here. The paper says that the
+hidden width is 200 to 2000 "for best performance", but does not state the width of each network.
 """
 
 from collections.abc import Callable

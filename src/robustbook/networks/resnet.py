@@ -39,7 +39,7 @@ def resnet110(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     parameters in three stages of 16, 32 and 64 channels.
 
     Images are normalised with the mean and the standard deviation of each channel; the standard
-    deviations are those of the released code. The network needs 253 million multiply-adds per
+    deviations are taken from the released code. The network needs 253 million multiply-adds per
     image. For this network ``narrow`` must be 1 or 2, because torch's convolutions with 4 channels
     can crash on a CPU.
     """
@@ -149,8 +149,8 @@ def _stages(
     """Return the stages of a network, with ``depth`` blocks each. Every stage except the first
     starts with stride 2.
 
-    ``convolved``: whether the first block of the first stage has a convolution in its shortcut;
-        that of every later stage always has one.
+    ``convolved``: whether the first block of the first stage has a convolution in its shortcut. The
+        first block of every later stage always has one.
     """
     check_narrow(narrow)
     stages: dict[str, nn.Module] = {}
@@ -171,8 +171,8 @@ def _network(
     layer.
 
     The initial weights of convolutions are normal with variance 2 / (output channels x kernel
-    size), as in the released code of all papers except Mosbach et al., which uses the number of
-    input channels instead. The linear layer is drawn from torch's default distribution.
+    size), as in the released code of most papers. Only the code of Mosbach et al. uses the number
+    of input channels instead. The linear layer is drawn from torch's default distribution.
     """
     net = nn.Sequential(
         OrderedDict[str, nn.Module](

@@ -1,10 +1,10 @@
 """Define ResNeXt29 2x64d for CIFAR-10 (Xie et al. 2017) as used by Random Self-Ensemble.
 
 The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018. The first convolution is 1
-x 1 instead of 3 x 3. Each 3 x 3 convolution has two groups (the cardinality) of 64 channels in the
-first stage, and this number doubles from stage to stage; the expansion is 2. Convolutions have no
-bias, and a batch norm follows each of them. The network takes images in [0, 1] and does not
-normalise them.
+x 1 instead of 3 x 3. Each 3 x 3 convolution has two groups (the cardinality). A group has 64
+channels in the first stage, and twice as many in each further stage. The output of a block has
+twice as many channels as its 3 x 3 convolution (the expansion is 2). Convolutions have no bias, and
+a batch norm follows each of them. The network takes images in [0, 1] and does not normalise them.
 """
 
 from collections import OrderedDict
@@ -20,13 +20,13 @@ from .first_weights import check_narrow, draw_first_weights
 def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits, with 9,128,778 parameters.
 
-    It needs 1,409 million multiply-adds per image.
+    The network needs 1,409 million multiply-adds per image.
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64 to 1024 of the hidden layers are
         divided by this number.
-    ``start``: "torch" for torch's default initial weights, or "released" for those of the released
-        code (see `draw_first_weights`).
+    ``start``: "torch" for torch's default initial weights, or "released" for the initial weights of
+        the released code (see `draw_first_weights`).
     """
     check_narrow(narrow)
     width = before = 64 // narrow

@@ -1,8 +1,8 @@
 """Define architecture B of Tramèr et al. 2018 (arXiv 1705.07204), a small network for MNIST.
 
-Madry, Makelov, Schmidt, Tsipras and Vladu 2018 use it as the source of a transfer attack. Tramèr et
-al. do not state the strides and the padding, so we use those of the basic network in the library
-CleverHans, which has the same layers.
+Madry, Makelov, Schmidt, Tsipras and Vladu 2018 use this network as the source of a transfer attack.
+Tramèr et al. do not state the strides and the padding. We use the strides and the padding of the
+basic network in the library CleverHans, which has the same layers.
 """
 
 from collections import OrderedDict

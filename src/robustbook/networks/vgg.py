@@ -22,13 +22,13 @@ _MODEL_A = (32, 0, 64, 0, 128, 0, 128, 0, 256, 256, 0)
 def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits, with 14,728,266 parameters.
 
-    It needs 313 million multiply-adds per image.
+    The network needs 313 million multiply-adds per image.
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: 1 (as in the paper), 2, 4 or 8; the widths 64 to 512 of the hidden layers are
         divided by this number.
-    ``start``: "torch" for torch's default initial weights, or "released" for those of the released
-        code (see `draw_first_weights`).
+    ``start``: "torch" for torch's default initial weights, or "released" for the initial weights of
+        the released code (see `draw_first_weights`).
     """
     return _network(_VGG16, generator, narrow, start)
 
@@ -36,10 +36,10 @@ def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> 
 def model_a(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 96 x 96 colour images to 10 logits, with 1,128,650 parameters.
 
-    It needs 121 million multiply-adds per image. Its batch norm layers have no trained scale and
-    shift. Its last two convolutions have no padding, so that feature maps of 6 x 6 become 2 x 2
-    before the last pooling. The argument ``narrow`` divides the widths 32 to 256 of the hidden
-    layers; all arguments are explained in `vgg16`.
+    The network needs 121 million multiply-adds per image. The batch norm layers have no trained
+    scale and shift. The last two convolutions have no padding, so that feature maps of 6 x 6 become
+    2 x 2 before the last pooling. The argument ``narrow`` divides the widths 32 to 256 of the
+    hidden layers; all arguments are explained in `vgg16`.
     """
     return _network(_MODEL_A, generator, narrow, start, affine=False, unpadded=2)
 

@@ -4,20 +4,20 @@ The preprocessing of grey levels in 0..255 has three steps.
 
 First, the mean image of the training set is subtracted from each image.
 
-Second, the contrast of each image is equalised: the mean of the image's own pixels is subtracted
-from them; then the image is divided by its standard deviation, or by 40 if 40 is larger, and
+Second, the contrast of each image is equalised. The mean of the image's own pixels is subtracted
+from them. Then the image is divided by its standard deviation, or by 40 if 40 is larger, and
 multiplied by the mean of the standard deviations of all images.
 
 Third, images are whitened (ZCA). Let d be the eigenvalues and V the eigenvectors of the matrix of
 second moments of the training images, and s^2 the mean of d. Each image is multiplied by the matrix
 V diag(s / max(sqrt(d), 10)) V', which roughly keeps its norm (V' is the transpose of V).
 
-MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10;
-this code uses that of the training set, 53.1056, so that nothing depends on the test set. To get
-the second moments, MatConvNet sums over the 50,000 training images but divides by 60,000, the
-number of all images. This makes the eigenvalues d smaller, so that more values of sqrt(d) are below
-10 and replaced by it. To get the same result, this code divides the sum over the training images by
-6/5 of their number.
+MatConvNet computes the mean standard deviation over training and test set, which is 53.0990 for
+CIFAR-10. This code uses the mean over the training set, 53.1056, so that nothing depends on the
+test set. To get the second moments, MatConvNet sums over the 50,000 training images but divides by
+60,000, the number of all images. This makes the eigenvalues d smaller, so that more values of
+sqrt(d) are below 10 and are replaced by 10. To get the same result, this code divides the sum over
+the training images by 6/5 of their number.
 """
 
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from .prepared import mean_image, refuse_other_images, refuse_other_than_bytes
 
-DEVIATION_FLOOR = 40.0  # grey levels; images with a smaller standard deviation are divided by this
+DEVIATION_FLOOR = 40.0  # grey levels, the smallest divisor of an image
 SPECTRUM_FLOOR = 10.0  # the smallest sqrt(d), in grey levels
-ALL_BY_TRAIN = 6 / 5  # the divisor that MatConvNet uses, per training image
+ALL_BY_TRAIN = 6 / 5  # CIFAR-10: number of all images / number of training images
 BATCH = 1000  # images at a time
 
 
@@ -39,8 +39,9 @@ class Whitened(nn.Module):
 
     The output has no fixed range: for CIFAR-10 its values have standard deviation 35, and the l2
     norm of a preprocessed image is about 1,870. The module is differentiable, so an attack can
-    follow gradients through it to the image. Its buffers, which are computed from the training
-    images, take 38 MB for 3 x 32 x 32 pixels, so they are not saved in a network's ``state_dict``.
+    follow gradients through it to the image. The buffers of the module are computed from the
+    training images. For 3 x 32 x 32 pixels they take 38 MB, so they are not saved in a network's
+    ``state_dict``.
     """
 
     mean: Tensor
@@ -82,8 +83,8 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
     The second moments of each batch of images are computed in float32, their sum and the
     eigenvalues in float64. For CIFAR-10 this takes half a minute on one core. If there are fewer
     images than values in an image, the eigenvalues are computed from the matrix of the images'
-    inner products, which is smaller and has the same nonzero eigenvalues as the matrix of second
-    moments. With 1,400 images, this takes two seconds.
+    inner products. This matrix is smaller and has the same nonzero eigenvalues as the matrix of
+    second moments. With 1,400 images, this takes two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:
@@ -126,7 +127,7 @@ def preprocessed(
 
 
 def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Float[Tensor, "n d"]:
-    """Return grey levels minus the mean image, and then minus each image's own mean."""
+    """Subtract the mean image, then subtract each image's own mean, and return flattened images."""
     x = (grey - mean).flatten(1)
     return x - x.mean(1, keepdim=True)
 
@@ -134,7 +135,7 @@ def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Fl
 def _equal_contrast(x: Float[Tensor, "n d"], deviation: float) -> Float[Tensor, "n d"]:
     """Scale each centred image so that its standard deviation becomes ``deviation``.
 
-    A variance below the minimum is replaced by the minimum before the square root is taken, so that
-    the gradient exists even for an image with only one grey level.
+    A variance below the minimum is replaced by the minimum before the square root is taken. So the
+    gradient exists even for an image with only one grey level.
     """
     return x * (deviation / x.var(1, keepdim=True).clamp(min=DEVIATION_FLOOR**2).sqrt())

@@ -1,9 +1,10 @@
-"""Describe function calls that are run later: a step is a function, and a call is a step with its
+"""Describe function calls that are run later. A step is a function, and a call is a step with its
 arguments.
 
 A *step* is a pure function of plain arguments. Calling it only builds a `Call`, which is run later.
 A call may be an argument of another call, so calls form a graph. The `key` of a call is a hash of
-the step's name, version and arguments; its result is stored in a file with the key as its name.
+the step's name, version and arguments. The result of the call is stored in a file with the key as
+its name.
 """
 
 import difflib
@@ -29,8 +30,9 @@ _ACCEPTED = (
 class Call:
     """A function (step) with its arguments, to be run later. Calling a step creates a `Call`.
 
-    Two calls are equal if their keys are equal. `arguments` has all arguments, including defaults.
-    `unnamed` has the names of the arguments that are not part of the key (see `step`).
+    Two calls are equal if their keys are equal. `arguments` contains all arguments, including
+    defaults. `unnamed` contains the names of the arguments that are not part of the key (see
+    `later` in `step`).
     """
 
     module: str
@@ -138,8 +140,8 @@ class Step:
         except TypeError as error:
             raise TypeError(f"step {self.__name__}: {error}; {takes}") from None
         bound.apply_defaults()
-        # Annotations are resolved here and not at import, because they may refer to later
-        # definitions.
+        # Annotations are resolved here and not at import, because they may refer to names that are
+        # defined later in the module.
         hints = typing.get_type_hints(self.function)
         arguments = {
             name: _accepted(value, hints.get(name, Any), f"step {self.__name__}: argument {name}")
@@ -166,26 +168,26 @@ def step(
 
     ``version``: a number that is part of the key. Increase the version when a change of the code
         changes the results.
-    ``later``: the parameters that were added to the function when some of its results were already
-        stored. Such a parameter is not part of the key while it has its default value, so that
-        those results are still found.
+    ``later``: the names of parameters that were added to the function when results of it were
+        already stored. Such a parameter is part of the key only if its value is not the default, so
+        that the older results are still found.
     """
     return lambda function: Step(function, version, later)
 
 
 def later(default: Any) -> Any:
-    """Return a dataclass field with a default value, for a field that was added to the dataclass
-    when results of calls with this dataclass were already stored.
+    """Return a dataclass field with a default value. Use it for a field that is added to a
+    dataclass when results of calls with this dataclass are already stored.
 
-    While the field has its default value, it is not part of a call's key, so that those results are
-    still found.
+    The field is part of a call's key only if its value is not the default, so that the older
+    results are still found.
     """
     return field(default=default, metadata={"later": True})
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return the function calls and all calls on which they depend, as a dict from keys to calls,
-    in which each call comes after the calls on which it depends.
+    """Return the function calls and all calls on which they depend, as a dict from keys to calls.
+    In the dict, each call comes after the calls on which it depends.
     """
     found: dict[str, Call] = {}
 

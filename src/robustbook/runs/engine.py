@@ -50,10 +50,10 @@ def run(
     computed.
 
     ``store``: the folder with stored results; default `Store()`.
-    ``workers``: the number of worker processes; by default the value of the environment variable
-        ROBUSTBOOK_WORKERS or, if it is not set, one per core (on a GPU, one in total). With
-        ``workers`` = 0 or ROBUSTBOOK_WORKERS = 1, the calls run in this process, one after the
-        other.
+    ``workers``: the number of worker processes. The default is the value of the environment
+        variable ROBUSTBOOK_WORKERS. If it is not set, the default is one per core or, on a GPU, one
+        in total. With ``workers`` = 0 or ROBUSTBOOK_WORKERS = 1, the calls run in this process, one
+        after the other.
     ``scheduler``: the address of a dask.distributed scheduler, such as "tcp://host:port". The calls
         then run on its workers, which must find the store under the same path.
     ``device``: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
@@ -91,9 +91,9 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return the function calls that must be run, as a dict from keys to calls, in which each call
-    comes after the calls on which it depends. Results of `calls` that are already stored are put
-    into `done`.
+    """Return the function calls that must be run, as a dict from keys to calls. In the dict, each
+    call comes after the calls on which it depends. Results of `calls` that are already stored are
+    put into `done`.
     """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
@@ -209,8 +209,8 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Block Ctrl-C in this context, so that workers that are started in it ignore Ctrl-C while they
-    import modules, and print no traceback.
+    """Block Ctrl-C in this context. Workers that are started in the context then ignore Ctrl-C
+    while they import modules, and print no traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -235,10 +235,11 @@ def _work(call: Call, path: Path, device: str) -> None:
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Return an error that explains, by the exit codes of all workers, why a worker ended. If a
-    signal ended a worker, its exit code is minus the signal's number. SIGTERM is ignored, because
-    the pool ends the remaining workers with it when one worker ends. `worked`: whether a worker had
-    already finished a function call.
+    """Return an error that explains why a worker ended, as far as the exit codes of all workers
+    show it. If a signal ended a worker, its exit code is minus the signal's number. Exit codes of
+    SIGTERM are ignored: when one worker ends, the pool itself ends the others by SIGTERM.
+
+    `worked`: whether a worker had already finished a function call.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}

@@ -40,9 +40,9 @@ class RunFailed(RuntimeError):
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """Show only the error message in a notebook, without a traceback. A traceback would not
-        help if, for example, a training diverges with a reader's parameters. ROBUSTBOOK_TRACEBACK=1
-        shows the full traceback.
+        """Return the lines that a notebook shows for this error: only the error message. A
+        traceback would not help if, for example, a training diverges with a reader's parameters.
+        With ROBUSTBOOK_TRACEBACK=1, return the full traceback.
         """
         if os.environ.get("ROBUSTBOOK_TRACEBACK"):
             return traceback.format_exception(self)
@@ -99,7 +99,7 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
             except Exception as error:
                 # The message starts with the error, because the text of the call may be long.
                 words = f"{type(error).__name__}: {error} (in {call!r:.500})"
-                plain = getattr(error, "explains_itself", False)  # such as an error of the data
+                plain = getattr(error, "explains_itself", False)  # for example for DataError
                 raise StepFailed(str(error) if plain else words) from error
             done = store.load(call)
     if done is None:
@@ -134,9 +134,9 @@ def runs_on(device: str) -> str:
 
 def default_workers(device: str) -> int:
     """Return the default number of worker processes: the value of the environment variable
-    ROBUSTBOOK_WORKERS if it is set, else one per available core or, on a GPU, one in total. With
-    ROBUSTBOOK_WORKERS = 1 the result is 0: there are no worker processes, and this process runs the
-    function calls itself.
+    ROBUSTBOOK_WORKERS. If it is not set, return one per available core or, on a GPU, one in total.
+    With ROBUSTBOOK_WORKERS = 1 the result is 0: there are no worker processes, and this process
+    runs the function calls itself.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:
@@ -205,8 +205,8 @@ def _one_thread() -> Iterator[None]:
 def _keep_freed_memory() -> None:
     """Make this process reuse freed memory instead of returning it to the operating system.
 
-    With glibc's defaults, the operating system fills new memory with zeros for each large tensor,
-    which takes 28 % of the time of a training step of Model A on STL-10.
+    With glibc's defaults, the operating system fills new memory with zeros for each large tensor.
+    In a training step of Model A on STL-10, this takes 28 % of the time.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc: nothing to do
         mallopt = ctypes.CDLL(None).mallopt
@@ -266,7 +266,7 @@ def _reporter(
 
 def _state(folder: Path) -> dict[str, Any]:
     """Return the progress, the seconds and the fingerprint of a running or interrupted attempt,
-    from a file in the folder of its checkpoints; return an empty dict if there is no valid file.
+    from a file in the folder of its checkpoints. Return an empty dict if there is no valid file.
     """
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())
@@ -302,8 +302,8 @@ def _processor() -> str:
 
 
 def raise_first(failures: Sequence[BaseException]) -> None:
-    """Raise the first failure; other messages of the other failures are added to this exception as
-    notes. Do nothing if there is no failure.
+    """Raise the first failure, and add the messages of the other failures to this exception as
+    notes, each message once. Do nothing if there is no failure.
     """
     if failures:
         for other in list(dict.fromkeys(map(str, failures)))[1:]:

@@ -23,13 +23,12 @@ class StepPlan:
     """The numbers of stored and missing results of one function (step), and the run times of its
     calls.
 
-    ``stale``: the number of results that were computed by older source code, while the version
-        number of the function is still the same. They are still used, and are not counted in
-        `stored`.
+    ``stale``: the number of stored results that were computed by older source code with the same
+        version number of the function. These results are still used; `stored` does not count them.
     ``missing``: the number of function calls that must be run.
     ``spent``: the seconds that it took to compute the stored results.
-    ``left``: the estimated seconds of the missing function calls in total; calls without an
-        estimate are left out.
+    ``left``: the estimated seconds of all missing function calls together, without the calls that
+        have no estimate.
     ``unknown``: the number of missing function calls without an estimate.
     """
 
@@ -122,15 +121,16 @@ def estimates(
     take. Calls without an estimate are omitted.
 
     An estimate is the mean run time of stored calls on the same device that differ from the call
-    only in the seed. If the store has no such run time, the estimate is the entry in
-    `known_seconds` or, without one, is scaled from stored calls with another amount of work. The
-    amount of work is the product of the arguments to which the run time is proportional, as far as
-    the call has them: number of images, number of epochs, number of optimiser steps, batch size.
-    Seeds and the settings of the optimiser, such as the learning rate, may differ too; stored calls
-    with other differences, such as another network, are ignored.
+    only in the seed. If there are none, the estimate is the entry in `known_seconds`. If there is
+    no entry either, the run time of stored calls with another amount of work is scaled.
 
-    ``known_seconds``: a dict with the run times of function calls on this device in seconds, for
-        example from the book's records. Its keys are the calls' `Call.kind`.
+    The amount of work is the product of those arguments to which the run time is proportional: the
+    numbers of images, epochs and optimiser steps, and the batch size. For scaling, the stored calls
+    may also differ in the seed and in settings of the optimiser, such as the learning rate. Calls
+    that differ in anything else, such as the network, are not used.
+
+    ``known_seconds``: a dict from the calls' `Call.kind` to their run times on this device in
+        seconds, for example from the book's records.
     ``device``: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
@@ -179,8 +179,8 @@ def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each value in the arguments of a function call, together with its path: the names of
     the arguments and fields that contain it. Seeds are left out.
 
-    If an argument is a call itself, it is yielded as one value, because its own amount of work does
-    not count.
+    An argument that is a call itself is yielded as one value, because the work of that call is not
+    a part of this call's work.
     """
     if isinstance(arguments, dict) and "arguments" in arguments:
         yield path, {"step": arguments["step"], "of": [*_leaves(arguments["arguments"], "call")]}
@@ -246,7 +246,7 @@ def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
     """Return for each function call whether its result is stored, stale or missing, and its run
-    time in seconds, which is 0 if it is missing.
+    time in seconds (0 if the result is missing).
     """
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():
@@ -277,8 +277,9 @@ def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> s
 def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
-    """Return a lower bound on the wall time in seconds: the time of the longest chain of dependent
-    function calls, or the total time divided by the number of workers, whichever is larger.
+    """Return a lower bound on the wall time in seconds. It is the larger of two times: the time of
+    the longest chain of dependent function calls, and the total time divided by the number of
+    workers.
     """
     ends: dict[str, float] = {}
     for key, call in every.items():

@@ -1,7 +1,8 @@
 """Show on stderr how many function calls of a run are done.
 
-Without a terminal, the progress bar is written every 30 seconds only. Papermill keeps each update
-of a bar in the notebook, so a long run would otherwise add thousands of outputs to it.
+If stderr is not a terminal, the progress bar is written only every 30 seconds. Papermill keeps each
+update of a bar in the notebook, so a long run would otherwise add thousands of outputs to the
+notebook.
 """
 
 import sys

@@ -1,11 +1,11 @@
 """Compute a hash (fingerprint) of the source code that a function uses, to detect stored results of
 older code.
 
-The hash covers the code of the function and of everything in the same top-level package, but
-outside `robustbook.runs`, that this code uses directly or indirectly. Comments, docstrings and
+The hash covers the code of the function, and all code of the same top-level package that this
+function uses directly or indirectly, except the code of `robustbook.runs`. Comments, docstrings and
 layout do not change it. Names that the code computes at run time, for example for getattr, are not
-found, so the fingerprint only hints at whether stored results are stale (computed by older code).
-They are used until the version number of the function is increased by hand.
+found. So the fingerprint is only a hint that stored results are stale (computed by older code).
+Stale results are used until the version number of the function is increased by hand.
 """
 
 import ast
@@ -89,7 +89,7 @@ def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
 
 
 def _submodule(module: str, name: str, statement: ast.stmt) -> list[str]:
-    """Return the module to which an imported name refers, in a list, which is empty if the name
+    """Return a list with the module to which an imported name refers. The list is empty if the name
     does not refer to a module.
     """
     if not isinstance(statement, ast.Import | ast.ImportFrom):

@@ -2,16 +2,16 @@
 
 The result of a function call with key `abc...` has two files in the folder `ab`. The file
 `abc....safetensors` has the tensors, if there are any, and is written first. Then comes
-`abc....json`, with the function call, the values of the result that are not tensors, the run time
-in seconds, the hashes of both files, and the provenance (versions, device and date). A result
+`abc....json`. It contains the function call, the values of the result that are not tensors, the run
+time in seconds, the hashes of both files, and the provenance (versions, device and date). A result
 counts as stored if its JSON file exists. Each file is written under a temporary name, flushed to
 disk and renamed, so an interruption never leaves an incomplete file. A damaged file is renamed when
 its result is loaded.
 
 The files can be copied between machines, because the key of a function call depends neither on the
-machine nor on the device. A result may be copied without those on which it depends; for each of
-these, the file `abc....elsewhere` in its place states the seconds and the provenance (see
-`Store.give`).
+machine nor on the device. A result may be copied without the results on which it depends. For each
+result that was not copied, a file `abc....elsewhere`, called a note, states the seconds and the
+provenance (see `Store.give`).
 """
 
 import hashlib
@@ -46,10 +46,10 @@ _FIELDS = {"call", "kind", "values", "tensors", "seconds", "provenance"}
 def store_path(path: Path | str | None = None) -> Path:
     """Return the absolute path of the folder in which results are stored.
 
-    It is `path` if given, else the value of the environment variable `ROBUSTBOOK_STORE`, else the
-    folder `.robustbook` in the project's checkout or, without a checkout, in the folder where this
-    process started. A relative path in the variable is relative to the folder where this process
-    started. In `path` and in the variable, `~` stands for the home folder.
+    The folder is `path` if given, else the value of the environment variable `ROBUSTBOOK_STORE`. If
+    neither is given, it is `.robustbook` in the project's checkout or, without a checkout, in the
+    folder where this process started. A relative path in the variable is relative to the folder
+    where this process started. In `path` and in the variable, `~` stands for the home folder.
     """
     if path:
         return Path(path).expanduser().absolute()
@@ -137,9 +137,9 @@ class Store:
         return None
 
     def peek(self, call: Call) -> dict[str, Any] | None:
-        """Return the content of the JSON file of the function call, or None if there is no valid
-        one or the file of the tensors is missing. Unlike `load`, this method reads no tensors and
-        renames no damaged file.
+        """Return the content of the JSON file of the function call. Return None if there is no
+        valid JSON file, or if the file of the tensors is missing. Unlike `load`, this method reads
+        no tensors and renames no damaged file.
         """
         try:
             meta = self._meta(call)
@@ -217,8 +217,8 @@ class Store:
                 write_whole(path, _signed(note))
 
     def give(self, call: Call, other: "Store") -> tuple[int, bool]:
-        """Copy the result of the function call to another store. Return its size in bytes, and
-        whether the other store did not have it yet.
+        """Copy the result of the function call to another store. Return the size of the result in
+        bytes, and whether it is new in the other store.
 
         The results on which it depends are not copied. For each of these, the other store gets a
         note with the seconds and the provenance. So a record that is made from the other store can
@@ -281,8 +281,8 @@ class Store:
         return {ran_on(done["provenance"]) for done in self.history()}
 
     def check_writable(self) -> None:
-        """Raise OSError if the folder is not writable. This check before a long run avoids a
-        failure at its end.
+        """Raise OSError if the folder is not writable. A check before a long run avoids a failure
+        at the end of the run.
         """
         probe = self.path / f"probe.{uuid.uuid4().hex}.tmp"
         try:
@@ -314,8 +314,8 @@ class Store:
         return Done(call, meta["values"], tensors, meta["seconds"], meta["provenance"])
 
     def _copy(self, file: Path) -> tuple[int, bool]:
-        """Copy a result from another store into this store. Return its size in bytes, and whether
-        this store did not have it yet.
+        """Copy a result from another store into this store. Return the size of the result in bytes,
+        and whether it is new in this store.
         """
         key, text, data = _to_copy(file)
         try:

@@ -1,8 +1,8 @@
 """Mirror and shift training images at random before the loss is computed.
 
 A hash of (seed, epoch, index of the image) from `robustbook.attacks.noise` determines the
-augmentation of an image. So it depends neither on the batch that contains the image nor on the
-device, and is the same after an interruption.
+augmentation of an image. So the augmentation depends neither on the device nor on the batch that
+contains the image, and a run that resumes after an interruption repeats it exactly.
 """
 
 import operator
@@ -21,9 +21,9 @@ from robustbook.randomness import generator
 @dataclass(frozen=True)
 class Augmentation:
     """``mirror``: whether images are mirrored left to right with probability 1/2.
-    ``padding``: the number of rows or columns of zeros that are added on each side of an image,
-        which is then cropped to the original size at a random position. Images are mirrored after
-        cropping.
+    ``padding``: the number of rows or columns of zeros that are added on each side of an image. The
+        padded image is then cropped to the original size at a random position. Images are mirrored
+        after cropping.
     """
 
     mirror: bool = False
@@ -37,13 +37,14 @@ class Augmentation:
             raise ValueError(f"padding must be a whole number, 0 or more, got {self.padding!r}")
         object.__setattr__(
             self, "padding", operator.index(self.padding)
-        )  # a whole number of numpy, too
+        )  # an int, also for a whole number of numpy
 
     def drawn(
         self, seed: int, epoch: int, count: int, device: torch.device
     ) -> Int[Tensor, "{count} 3"]:
-        """Return three numbers for each of ``count`` images: 1 if the image is mirrored and 0
-        otherwise, and the first row and the first column of the crop in the padded image.
+        """Return three numbers for each of ``count`` images. The first is 1 if the image is
+        mirrored and 0 otherwise. The others are the first row and the first column of the crop in
+        the padded image.
         """
         stream = generator(seed, "augmentation").initial_seed()
         keys = torch.arange(count, device=device)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 
 def fingerprint(images: Any, labels: Tensor) -> str:
-    """Return the SHA-256 of images and labels. The hash also covers shapes and dtypes; hashing
-    takes about a second per gigabyte.
+    """Return the SHA-256 of images and labels, including their shapes and dtypes. Computing the
+    hash takes about a second per gigabyte.
 
     For an image set that is read batch by batch, the hash covers the labels, the number of images,
     and the first, the middle and the last image.
@@ -46,13 +46,15 @@ def described(thing: object, inside: tuple[int, ...] = (), module: str = "") -> 
     """Return a JSON description of a function or value. Two training objectives count as different
     if their descriptions differ.
 
-    The description of a function contains its name, code, closure, defaults, partial arguments and
-    the global variables that it uses. Functions and classes of other modules that are reached
-    through a global variable are described by their names, and classes of the function's own module
-    by their attributes and methods. Plain data is returned unchanged. Tensors and arrays are
-    described by a hash, networks by their layers, parameters and buffers, loggers by their name,
-    and other objects by their type and attributes, also the attributes and methods of their class
-    if it is in the function's own module.
+    The description of a function contains its name, code (without the docstring), closure, defaults,
+    partial arguments and the global variables that it uses. If one of these variables contains a
+    function or a class of another module, the description has only its name. A class of the
+    function's own module is described by its attributes and methods.
+
+    Plain data is returned unchanged. Tensors and arrays are described by a hash, networks by their
+    layers, parameters and buffers, and loggers by their name. Any other object is described by its
+    type and attributes. If its class is in the function's own module, the attributes and methods of
+    the class are described too.
 
     ``inside``: the ids of the objects of which ``thing`` is a part.
     ``module``: the module of the function of which ``thing`` is a part.
@@ -89,7 +91,13 @@ def described(thing: object, inside: tuple[int, ...] = (), module: str = "") -> 
     if isinstance(thing, FunctionType):
         around = [_content(cell) for cell in thing.__closure__ or ()]
         defaults = [thing.__defaults__, thing.__kwdefaults__]
-        return [name, of(thing.__code__), of(around), of(defaults), of(_used_globals(thing))]
+        return [
+            name,
+            of(_without_docstring(thing)),
+            of(around),
+            of(defaults),
+            of(_used_globals(thing)),
+        ]
     if is_dataclass(thing) and not isinstance(thing, type):
         values = {field.name: of(getattr(thing, field.name)) for field in fields(thing)}
         return [type(thing).__qualname__, values]
@@ -102,7 +110,7 @@ def described(thing: object, inside: tuple[int, ...] = (), module: str = "") -> 
         return [repr(thing), digest(dict(tensors)), of(plain)]
     if isinstance(thing, type) and thing.__module__ == module:
         return [name, of(_attributes(thing))]
-    if hasattr(thing, "__qualname__"):  # another class, or a function of another language
+    if hasattr(thing, "__qualname__"):  # a class of another module, or a function in C
         return name
     if isinstance(thing, logging.Logger):  # its attributes change while it is used
         return thing.name
@@ -112,9 +120,18 @@ def described(thing: object, inside: tuple[int, ...] = (), module: str = "") -> 
     return [kind, of(vars(thing))]
 
 
+def _without_docstring(function: FunctionType) -> CodeType:
+    """Return the code of a function, in which None stands in place of the docstring."""
+    code = function.__code__
+    if function.__doc__ is None or code.co_consts[:1] != (function.__doc__,):
+        return code
+    return code.replace(co_consts=(None, *code.co_consts[1:]))
+
+
 def _used_globals(function: FunctionType) -> dict[str, object]:
-    """Return the global variables that a function uses, by name, except modules. For a function or
-    class of another module, return its name, or nothing if the variable has the same name.
+    """Return the global variables that a function uses, by name, except modules. A function or
+    class of another module is replaced by its name; it is left out if the variable has the same
+    name.
     """
     codes, names = [function.__code__], set()
     while codes:

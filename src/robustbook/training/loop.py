@@ -6,9 +6,9 @@ annealed penalty weight.
 
 Each epoch goes through the training set in a random order that depends only on (seed, epoch), or in
 the original order. The augmentation of an image depends only on (seed, epoch, image), and the
-random numbers of a training step only on (seed, step). So weights, buffers, optimiser state and
-step number describe the state of a run completely: a run that is interrupted at any time resumes
-from its last checkpoint and gives bitwise the same result.
+random numbers of a training step depend only on (seed, step). So the weights, the buffers, the
+optimiser's state and the step number are the complete state of a run. A run that is interrupted
+resumes from its last checkpoint and gives bitwise the same result.
 
 On a GPU a static training step is recorded once as a CUDA graph, which is run for every batch. The
 CPU waits for the GPU only when losses are checked (every 50 steps), and when ``each_epoch`` or a
@@ -82,7 +82,7 @@ def fit(
     ``rates``: a dictionary from parameter names to the factors by which their learning rates are
         multiplied; all other parameters have the factor 1.
     ``retract``: a function that is called after each step with a dictionary from parameter names to
-        weights, which it changes in place, for example to project them onto a set.
+        weights. It changes the weights in place, for example to project them onto a set.
     ``each_epoch``: a function that is called after each complete epoch with the number of completed
         epochs and the ``state_dict`` (weights and buffers). Copy the tensors that you want to keep,
         because training changes them in place. A resumed run calls ``each_epoch`` again for an
@@ -93,30 +93,31 @@ def fit(
         numbers drawn on ``device``. Such a step is captured as a CUDA graph on a GPU. Use False if
         the operations of the objective depend on the data, or if it draws random numbers on the
         CPU.
-    ``checkpoint``: the file to which the state is written about every ``every`` seconds; if it
-        exists, the run resumes from it. An error is raised if it belongs to a different run, one
-        that differs in the network, its initial weights, the recipe, ``seed``, ``shuffle``,
-        ``rates``, the objective, ``coefficient``, ``retract`` or the data set. A damaged checkpoint
-        is renamed, and a warning is given.
-    ``identity``: a description of the objective, which is stored in the checkpoint; by default the
-        one that `described` makes from its code and its closure.
+    ``checkpoint``: the file to which the state is written about every ``every`` seconds. If the
+        file exists, the run resumes from it. Raises ValueError if the file is from a run with
+        another network, other initial weights, or another recipe, ``seed``, ``shuffle``, ``rates``,
+        objective, ``coefficient``, ``retract`` or data set. A damaged checkpoint is renamed, and a
+        warning is given.
+    ``identity``: a description of the objective, which is stored in the checkpoint; by default,
+        `described` makes it from the code and the closure of the objective.
     ``progress``: a function that is called about once a second with the number of completed steps
         and the number of all steps.
 
     Before each step, torch's global generators are seeded by (seed, step), because dropout layers
-    draw from them; their state is restored at the end of training.
+    draw random numbers from them. At the end of training, the generators get back their earlier
+    state.
 
     Raises ``Diverged`` if a loss term, a weight or a buffer becomes NaN or infinite. On a GPU, the
     error message gives the step at which the divergence was detected, which can be later than the
     divergence.
 
-    On a CPU, numbers below 1.2e-38 are flushed to zero during training, because saturated networks
-    have such gradients, with which arithmetic takes up to four times as long as with ordinary
-    numbers. This works in one thread only, so training on a CPU uses one thread (see `arithmetic`).
-    All arithmetic settings are restored at the end of training.
+    On a CPU, numbers with absolute values below 1.2e-38 are flushed to zero during training.
+    Saturated networks have such gradients, and arithmetic with these numbers takes up to four times
+    as long. Flushing works in one thread only, so training on a CPU uses one thread (see
+    `arithmetic`). All arithmetic settings are restored at the end of training.
 
-    After training, the network is in evaluation mode. If training stops with an error, each of its
-    modules has the mode that it had before.
+    After training, the network is in evaluation mode. If training stops with an error, each module
+    of the network gets back its earlier mode (training or evaluation).
     """
     check_data(images, labels)
     if len(images) < recipe.batch_size:
@@ -152,7 +153,7 @@ def fit(
             "initial weights": [_weights(net)],
         }
     else:
-        names = {}  # only a checkpoint needs them
+        names = {}  # only a checkpoint contains these descriptions
     net.to(device)
     if isinstance(images, Tensor):
         images = images.to(device)
@@ -262,8 +263,8 @@ def _weights(net: nn.Module) -> str:
 
 def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
     """Make one training step and return its loss terms. If `Diverged` is raised, add the step
-    number to the error message. Raise ValueError if torch's cross entropy says that a label is too
-    large; on a GPU, it does not say so.
+    number to the error message. Raise ValueError if torch's cross entropy reports that a label is
+    too large, which it does only on a CPU.
     """
     try:
         return compute(*arguments)

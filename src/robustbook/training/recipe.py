@@ -1,6 +1,6 @@
 """Store the hyperparameters of a training run as plain data.
 
-They are a part of the key under which the result of a training run is stored.
+The hyperparameters are a part of the key under which the result of a training run is stored.
 """
 
 import itertools
@@ -24,21 +24,22 @@ class Recipe:
     at the end of an epoch is dropped.
 
     ``schedule``: the schedule of the learning rate: constant, linear from ``lr`` to 0, or piecewise
-        constant, given as pairs (step, factor): from this step on, the learning rate is ``lr``
-        times this factor. Before the step of the first pair, it is ``lr``.
+        constant. A piecewise constant schedule is given as pairs (step, factor). From this step on,
+        the learning rate is ``lr`` times this factor. Before the step of the first pair, the
+        learning rate is ``lr``.
     ``warmup``: the fraction of the steps, in [0, 1), in which the learning rate increases linearly
         up to the schedule's value. With r warm-up steps, the first step uses 1/(r + 1) of the
         schedule's value. A linear schedule decreases the learning rate over the steps after the
         warm-up.
     ``nesterov``: whether SGD uses Nesterov's momentum.
-    ``decay``: the parameters to which ``weight_decay`` applies: "all", or "weights" for the tensors
-        with two or more axes, which excludes biases and the scales of batch norm.
+    ``decay``: the parameters to which ``weight_decay`` applies. With "all", it applies to all
+        parameters. With "weights", it applies only to tensors with two or more axes, so not to
+        biases and the scales of batch norm.
     ``precision``: the floating-point format of the computations, such as bfloat16; see
         `robustbook.arithmetic`. With bfloat16, weights, their gradients and the optimiser's state
         stay in float32.
     ``channels_last``: whether images and kernels use the channels-last memory format in training.
-        The result is the same up to rounding, and training is faster on a CPU, and also in
-        bfloat16.
+        The result is the same up to rounding. Training is faster on a CPU, and in bfloat16.
     ``augmentation``: the augmentation of the training images; with None, images are not augmented.
     ``epsilon``: the constant that Adam adds to the square root of the second moment.
     """
@@ -108,8 +109,8 @@ class Recipe:
 
 
 def _stairs(schedule: Any) -> bool:
-    """Return whether the schedule is a tuple of valid pairs (step, factor): steps are whole numbers
-    that increase from pair to pair, from 0 up, and factors are finite and not negative.
+    """Return whether the schedule is a tuple of valid pairs (step, factor). Steps must be whole
+    numbers, 0 or above, that increase from pair to pair. Factors must be finite and not negative.
     """
     if not isinstance(schedule, tuple) or not schedule:
         return False

@@ -91,9 +91,9 @@ def graphed(objective: Objective, state: State, x: Tensor, y: Tensor) -> Step:
     """Return a function that makes one optimiser step by running a captured CUDA graph, which
     launches the GPU's kernels in much less time.
 
-    The warm-up before the capture makes real optimiser steps, so weights, buffers and optimiser are
-    restored after it. The graph draws its random numbers from torch's generator of the device,
-    which is seeded before each run of the graph.
+    Before the graph is captured, three warm-up steps change the weights, the buffers and the
+    optimiser's state; all of these are restored afterwards. The graph draws its random numbers from
+    torch's global generator of the device, which is seeded before each run of the graph.
     """
     compute = _update(objective, state)
     x, y = x.clone(), y.clone()
