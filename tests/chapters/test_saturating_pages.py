@@ -584,7 +584,34 @@ def test_the_relu_network_is_judged_by_the_two_patterns_of_figure_4() -> None:
     text = figure4.relu(Record("saturating", "figure-4-relu", "paper", {}, (0,), tuple(rows)))
     assert "one network for each" in text and "60 % of a path" in text
     assert "30 %" in text
-    assert "So only the first pattern holds." in text
+    assert "So the first pattern holds. Not fewer singular values" in text
+    assert "only one is large on just 0 of 1 paths" in text
+    text = figure4.relu(record("figure-4-relu"))
+    assert "Fewer singular values are large" in text and "just 1 of 4 paths" in text
+
+
+def test_the_computed_peak_can_miss_the_jump_of_the_probabilities() -> None:
+    """A peak without a change of class is not where the class changes."""
+    t = [[0.0, 0.1, 0.2, 0.3, 0.4]]
+    arrays = {
+        "saturated/t": t,
+        "saturated/length": [[0.0, 0.0, 0.0, 0.0, 9.0]],
+        "saturated/probabilities": [[[1.0, 1.0, 0.0, 0.0, 0.01], [0.0, 0.0, 1.0, 1.0, 0.99]]],
+    }
+    made = Record("saturating", "figure-4", "quick", {}, (0,), (), arrays)
+    assert figure4.jumps_apart(made) == [pytest.approx(0.2)]
+    near = arrays | {"saturated/length": [[0.0, 9.0, 0.0, 0.0, 0.0]]}
+    assert figure4.jumps_apart(replace(made, arrays=near)) == [0]
+    shown = record("figure-4")
+    apart = figure4.jumps_apart(shown)
+    assert [each > 0.05 for each in apart] == [True, False, True, False]
+    text = figure4.missed_jumps(shown)
+    assert "2 of 4 paths, 0.10 to 0.24" in text and "one on 20 of 20 paths" in text
+
+
+def test_no_verdict_rests_on_two_norms_of_one_derivative() -> None:
+    found = [e for e in entries("saturating", "figure-4") if "length-follows" in e.id]
+    assert len(found) == 4 and {e.verdict for e in found} == {"no printed number"}
 
 
 def test_growth_of_singular_values_is_that_of_the_verdict() -> None:

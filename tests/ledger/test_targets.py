@@ -26,8 +26,9 @@ FIXED = {
     "same.csv": "0dea655d31ee5a30205184674cb9838a",
     # After the runs: five rows were reworded because they asked for something that the paper does
     # not state. Four of them are now shown without a comparison, and Figure 6's shape only has to
-    # rise. The changelog lists the verdicts.
-    "saturating-networks-targets.csv": "c34f2f878edce0e332c0e19e30f5a5d4",
+    # rise. Later, the four rows length-follows-transition lost their verdict, because they compared
+    # two norms of one derivative. The changelog lists the verdicts.
+    "saturating-networks-targets.csv": "0c617772362ed15e630b4005234cb2e4",
 }
 
 GOOD = {
