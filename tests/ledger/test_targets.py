@@ -27,8 +27,9 @@ FIXED = {
     # After the runs: five rows were reworded because they asked for something that the paper does
     # not state. Four of them are now shown without a comparison, and Figure 6's shape only has to
     # rise. Later, the four rows length-follows-transition lost their verdict, because they compared
-    # two norms of one derivative. The changelog lists the verdicts.
-    "saturating-networks-targets.csv": "0c617772362ed15e630b4005234cb2e4",
+    # two norms of one derivative, and the row vanilla-row of Figure 2 went, which asked for nothing
+    # that can be measured. The changelog lists the verdicts.
+    "saturating-networks-targets.csv": "a4f20f107aa73c1a62233af93063c015",
 }
 
 GOOD = {
@@ -70,7 +71,7 @@ def test_committed_targets_are_whole(book):
     """Rows that are lost, added or moved between papers would change all counts of the book."""
     targets = read_targets(book / "targets").values()
     counts = Counter(target.paper for target in targets)
-    assert counts == {"saturating": 145, "deep_defense": 200, "self_ensemble": 313, "survey": 525}
+    assert counts == {"saturating": 144, "deep_defense": 200, "self_ensemble": 313, "survey": 525}
     context = Counter(target.paper for target in targets if target.context)
     assert context == {"saturating": 3, "survey": 213}
 

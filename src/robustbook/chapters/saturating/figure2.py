@@ -39,11 +39,7 @@ def answer(record: Record) -> str:
     yes = fewer and min(saturated) > max(vanilla)
     badges = of_page(
         "saturating/figure-2",
-        {
-            "sigmoid MLP": "sigmoid/",
-            "ReLU MLP": "relu/",
-            "kind of the paper's vanilla MLP": "vanilla-row",
-        },
+        {"sigmoid MLP": "sigmoid/", "ReLU MLP": "relu/"},
     )
     return (
         f"{'Yes' if yes else 'No'}: at least {min(saturated):.1f} % of the pre-activations in each "
