@@ -146,9 +146,9 @@ def carlini_wagner(
     For each value of c, one more forward pass evaluates the last iterate, and the final evaluation
     costs another one. A model that is not a `Drawing` counts as deterministic; then an image that
     the first step does not change costs only this step for each value of c. On a GPU each step
-    makes a backward pass of all images. For each value of c, the CPU waits for the GPU once after
-    the first step if the model is deterministic, and ten times with `abandon`. Raises ValueError
-    for an invalid argument, or a model that returns NaN.
+    makes a backward pass of all images. The CPU waits for the GPU once for each value of c, after
+    the first step, if the model is deterministic. With `abandon` it waits ten times more for each
+    value of c. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     if not isinstance(preset, CarliniWagner):
         raise ValueError(f"preset must be a CarliniWagner, got {described(preset)}")

@@ -111,7 +111,7 @@ threshold.
 
 def answer(record: Record) -> str:
     """Return a sentence that states how many long runs of Adam change a 3 into a 7, and after how
-    many steps. The verdicts of the page follow; they judge the shorter runs in ``record``.
+    many steps. It ends with the page's verdicts; they judge the shorter runs in ``record``.
     """
     runs, reached = _long_runs(record_of("saturating/long-descent"))
     steps = f", after {from_to(reached, ',.0f')} steps" if reached else ""

@@ -25,7 +25,7 @@ MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
 
 def answer(record: Record) -> str:
     """Return a sentence that states in how many layers the weights have a larger kurtosis in the
-    saturated network than in the vanilla network. The verdicts of the page follow.
+    saturated network than in the vanilla network. It ends with the page's verdicts.
 
     A layer is counted only if the kurtosis is larger in the saturated network with every seed.
     """

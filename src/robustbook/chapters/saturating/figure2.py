@@ -31,7 +31,7 @@ its title, and how the saturated network should differ from the vanilla one.
 
 def answer(record: Record) -> str:
     """Return a sentence that states how many pre-activations of the saturated and of the vanilla
-    sigmoid network are large. The verdicts of the page follow.
+    sigmoid network are large. It ends with the page's verdicts.
     """
     vanilla, saturated = _large(record)
     active = _active(record)

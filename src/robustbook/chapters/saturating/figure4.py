@@ -31,7 +31,7 @@ and LARGE a share of the largest singular value.
 def answer(record: Record) -> str:
     """Return a sentence that states on which share of a path the class probabilities of the
     saturated network hardly change, and how many singular values of the Jacobian are large where
-    they change fastest. The verdicts of the page follow.
+    they change fastest. It ends with the page's verdicts.
 
     The first word is "Yes" if both patterns of the paper hold with every seed on every path, and
     "Mostly yes" if they hold on average.

@@ -38,7 +38,7 @@ ratio that Section 8 of the paper states.
 
 def answer(record: Record) -> str:
     """Return a sentence that states by how much a high kurtosis of the weights increases the scaled
-    ratio, the paper's measure of robustness. The verdicts of the page follow.
+    ratio, the paper's measure of robustness. It ends with the page's verdicts.
     """
     ours, theirs = fmean(of_target(record, GAIN)), printed(GAIN)
     assert theirs is not None

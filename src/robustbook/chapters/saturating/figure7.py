@@ -15,8 +15,8 @@ LAYERS = ("1", "2", "3")
 
 def answer(record: Record) -> str:
     """Return a sentence that states how much larger the dissimilarity between classes, relative to
-    that within classes, is in the saturated network than in the vanilla network. The verdicts of
-    the page follow.
+    that within classes, is in the saturated network than in the vanilla network. It ends with
+    the page's verdicts.
     """
     times = [1 / _ratio(record, "within over between", layer) for layer in LAYERS]
     smaller = [100 * (1 - each) for each in times]

@@ -93,7 +93,7 @@ PAPER_ROW = "FGSM, the paper"
 
 def answer(record: Record) -> str:
     """Return a sentence that states the accuracy of the saturated networks under the strongest
-    attack. The first word is "No" if this accuracy is below 50 %. The verdicts of the page follow.
+    attack. The first word is "No" if this accuracy is below 50 %. It ends with the page's verdicts.
     """
     left = _softened(record)
     return (
