@@ -375,14 +375,14 @@ def test_all_attacks_together_leave_least() -> None:
             )
     assert len(body(today.free_attacks(version("critique")))) == len(today.FREE)
     text = today.answer(shown)
-    assert text.startswith("Not robust: under all attacks together, the networks classify none of")
+    assert text.startswith("Not robust: all attacks together leave no attacked image")
     some = [
         replace(row, value=0.4)
         if row.setting.get("reading") == "worst" and row.setting["method"] == "saturated"
         else row
         for row in shown.rows
     ]
-    assert "classify at most 0.4 % of" in today.answer(replace(shown, rows=tuple(some)))
+    assert "leave at most 0.4 % of" in today.answer(replace(shown, rows=tuple(some)))
     assert "on the ReLU MLP, but only partly on the sigmoid MLP." in text
 
 

@@ -133,7 +133,7 @@ DEEP_DEFENSE: dict[str, Check] = {
     ),
     "ex-dd-own-c": lambda s: all(c == approx(1 / rho, abs=0.06) for rho, c in s["best"].items()),
     "ex-dd-seeds": lambda s: (
-        s["largest"] == approx(4.303 * np.std(s["seeds"], ddof=1) * 2**0.5, rel=1e-3)
+        s["largest"] == approx(4.303 * np.std(s["three"], ddof=1) * 2**0.5, rel=1e-3)
         and (abs(s["steps"][:3]) > s["largest"]).all()
         and (abs(s["steps"][3:]) < s["largest"]).all()
     ),

@@ -100,15 +100,15 @@ def answer(record: Record) -> str:
         },
     )
     return (
-        f"{'Robust' if stands else 'Not robust'}: under all attacks together, the networks "
-        f"classify {_at_most(max(worst))} correctly, and vanishing gradients explain "
+        f"{'Robust' if stands else 'Not robust'}: all attacks together leave "
+        f"{_at_most(max(worst))} correctly classified, and vanishing gradients explain "
         f"FGSM's failure {explained['relu-mlp']}, but {explained['sigmoid-mlp']}. {badges}"
     )
 
 
 def _at_most(accuracy: float) -> str:
     """Return the highest accuracy of several networks as text."""
-    return f"at most {accuracy:.1f} % of the images" if accuracy else "none of the attacked images"
+    return f"at most {accuracy:.1f} % of images" if accuracy else "no attacked image"
 
 
 def each_network(record: Record) -> str:
