@@ -28,8 +28,10 @@ FIXED = {
     "same.csv": "0dea655d31ee5a30205184674cb9838a",
     # After the runs: five rows were reworded because they asked for something that the paper does
     # not state. Four of them are now shown without a comparison, and Figure 6's shape only has to
-    # rise. The changelog lists the verdicts.
-    "saturating-networks-targets.csv": "c34f2f878edce0e332c0e19e30f5a5d4",
+    # rise. Later, the four rows length-follows-transition lost their verdict, because they compared
+    # two norms of one derivative, and the row vanilla-row of Figure 2 went, which asked for nothing
+    # that can be measured. The changelog lists the verdicts.
+    "saturating-networks-targets.csv": "a4f20f107aa73c1a62233af93063c015",
 }
 
 GOOD = {
@@ -71,7 +73,7 @@ def test_committed_targets_are_whole(book):
     """Rows that are lost, added or moved between papers would change all counts of the book."""
     targets = read_targets(book / "targets").values()
     counts = Counter(target.paper for target in targets)
-    assert counts == {"saturating": 145, "deep_defense": 200, "self_ensemble": 313, "survey": 525}
+    assert counts == {"saturating": 144, "deep_defense": 200, "self_ensemble": 313, "survey": 525}
     context = Counter(target.paper for target in targets if target.context)
     assert context == {"saturating": 3, "survey": 213}
 

@@ -75,7 +75,7 @@ def descent(
                         markeredgecolor=color if trail.reached else BRIGHT["red"],
                     )
             far.set(title=source, xscale="log", yscale="log")
-            likely.set(xscale="log", xlabel="iterations")
+            likely.set(xscale="log", xlabel="steps")
             far.grid(True)
             likely.grid(True)
             shown = {"start": starts[source]} | {k: t.image for k, t in trails.items()}

@@ -46,10 +46,10 @@ def described(thing: object, inside: tuple[int, ...] = (), module: str = "") -> 
     """Return a JSON description of a function or value. Two training objectives count as different
     if their descriptions differ.
 
-    The description of a function contains its name, code (without the docstring), closure, defaults,
-    partial arguments and the global variables that it uses. If one of these variables contains a
-    function or a class of another module, the description has only its name. A class of the
-    function's own module is described by its attributes and methods.
+    The description of a function contains its name, code (without the docstring), closure,
+    defaults, partial arguments and the global variables that it uses. If one of these variables
+    contains a function or a class of another module, the description has only its name. A class of
+    the function's own module is described by its attributes and methods.
 
     Plain data is returned unchanged. Tensors and arrays are described by a hash, networks by their
     layers, parameters and buffers, and loggers by their name. Any other object is described by its

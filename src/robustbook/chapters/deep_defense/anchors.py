@@ -59,7 +59,7 @@ RHO, GAIN = "table-1/{}/rho2", "text/{}/rho2-gain"
 
 def answer(record: Record) -> str:
     """Return a sentence that says whether our reference networks have the rho2 that the DeepFool
-    paper prints, and states the largest difference. The verdicts of the page follow.
+    paper prints, and states the largest difference. It ends with the page's verdicts.
     """
     shown = networks(record)
     judged = {entry.id: entry.verdict for entry in entries("deep_defense")}
@@ -156,9 +156,11 @@ def gain(record: Record) -> str:
         for network in gains
     )
     outside = [
-        f"On {with_article(record, network)} the increase is below the tolerance with "
+        f"On {with_article(record, network)} the increase is below {there - allowed:g} % (the "
+        "printed number minus the tolerance) with "
         f"{counted([gain < there - allowed for gain in each], 'seeds')}; only the wide interval "
-        "for one more run, widened by the tolerance, contains the printed number."
+        f"for one more run, widened by {allowed:g} points on each side, contains the printed "
+        "number."
         for network, each in gains.items()
         if fmean(each) < there - allowed
     ]

@@ -106,8 +106,8 @@ def attacked(record: Record) -> str:
 
 
 def failures(record: Record) -> str:
-    """Return a sentence with the lowest success rate of an implementation, and the lowest of the
-    others.
+    """Return a sentence for each network that names the implementation with the lowest success
+    rate. The sentence states this rate and the second lowest one.
     """
     parts = []
     for network in networks(record):

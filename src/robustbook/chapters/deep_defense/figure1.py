@@ -12,8 +12,8 @@ from .names import TITLES, coloured
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states how training makes the perturbation larger. The verdicts of the
-    page follow.
+    """Return a sentence that states how training makes the perturbation larger. It ends with the
+    page's verdicts.
     """
     return (
         "By gradient descent on a loss that contains the size of this perturbation, because this "

@@ -91,19 +91,22 @@ def factors(record: Record) -> Table:
 
 
 def cost() -> str:
-    """Return a sentence that states how long a training step takes with Deep Defense and with
-    adversarial training II, compared with a plain training step.
+    """Return sentences that state how long a training step takes with Deep Defense and with
+    adversarial training II, compared with a plain training step, and on which processors both were
+    measured.
     """
-    steps = {row["step"]: row["times_plain"] for row in benchmark("deep_defense")["rows"]}
+    ours, theirs = benchmark("deep_defense"), benchmark("adversarial_training")
+    steps = {row["step"]: row["times_plain"] for row in ours["rows"]}
     (goodfellow,) = (
         row["plain_steps"] * row["ratio"]
-        for row in benchmark("adversarial_training")["rows"]
+        for row in theirs["rows"]
         if (row["network"], row["objective"]) == ("lenet", "Goodfellow")
     )
     return (
         f"On LeNet, a training step of Deep Defense takes {steps['deep defense']:.1f} times as "
-        f"long as a plain one, and a step of adversarial training II {goodfellow:.1f} times "
-        "([benchmarks](../benchmarks.ipynb))."
+        f"long as a plain one ([benchmarks](../benchmarks.ipynb), {ours['processor']}). A step of "
+        f"adversarial training II takes {goodfellow:.1f} times as long, but on another processor "
+        f"({theirs['processor'].replace('(R)', '')})."
     )
 
 

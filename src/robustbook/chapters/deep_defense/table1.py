@@ -117,7 +117,7 @@ def changes(record: Record) -> str:
 
 def under_fgs(records: Sequence[Record]) -> str:
     """Return sentences that compare accuracies under FGS. Deep Defense is compared with adversarial
-    training II at eps_ref, and on the narrow networks with the reference network at every eps.
+    training II at every eps, and on the narrow networks with the reference network.
     """
     ahead = [
         f"{fmean(_over(record, n, RIVAL, 'deep-defense', SHARES[-1])):.0f} points on "
@@ -127,11 +127,22 @@ def under_fgs(records: Sequence[Record]) -> str:
     ]
     text = (
         f"At {EPS_REF}, the accuracy under FGS is higher with adversarial training II than with "
-        f"Deep Defense, by {' and by '.join(ahead)}."
+        f"Deep Defense, by {' and by '.join(ahead)}. With smaller steps the difference is "
+        + " and ".join(
+            listed(
+                f"{fmean(_over(record, n, RIVAL, 'deep-defense', share)):+.1f} points at "
+                f"{_size(share)}"
+                for share in SHARES[:-1]
+            )
+            + f" on {with_article(record, n)}"
+            for record, n in each_network(records)
+            if not coloured(n)
+        )
+        + "."
     )
     narrow = [each for each in each_network(records) if coloured(each[1])]
     if not narrow:
-        return text
+        return minus(text)
     tried = [(record, n, share) for record, n in narrow for share in SHARES]
     clear = []
     for record, n, share in tried:

@@ -25,9 +25,11 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import from_to, listed, seeds_in_words, spread, spread_or
+from robustbook.chapters.wording import from_to, listed, power, seeds_in_words, spread, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record, counts
+
+from .names import NETWORKS, fgsm_target
 
 ERROR, CLAIM, ADAM = (
     "saturating/text-1/error-range",
@@ -109,7 +111,7 @@ threshold.
 
 def answer(record: Record) -> str:
     """Return a sentence that states how many long runs of Adam change a 3 into a 7, and after how
-    many steps. The verdicts of the page follow; they judge the shorter runs in ``record``.
+    many steps. It ends with the page's verdicts; they judge the shorter runs in ``record``.
     """
     runs, reached = _long_runs(record_of("saturating/long-descent"))
     steps = f", after {from_to(reached, ',.0f')} steps" if reached else ""
@@ -179,11 +181,21 @@ def _ours(entry: Entry) -> str:
 
 
 def error_range(record: Record) -> str:
-    """Return a sentence with the smallest and the largest FGSM error of the saturated networks."""
+    """Return sentences with the smallest and the largest FGSM error of the saturated networks, in
+    our runs and in the paper's own table.
+    """
     low, high = (spread(of_target(record, f"{ERROR}/{end}")) for end in ("low", "high"))
+    least, most = (f"{printed(f'{ERROR}/{end}'):g}" for end in ("low", "high"))
+    table_1 = [
+        100 - accuracy
+        for network in NETWORKS
+        if (accuracy := printed(fgsm_target(network, "saturated"))) is not None
+    ]
     return (
         "*Error rates under FGSM.* The smallest FGSM error of the three saturated networks of "
-        f"[Table 1](./table1.ipynb) is {low} %, and the largest {high} %. That page explains them."
+        f"[Table 1](./table1.ipynb) is {low} %, and the largest {high} %. That page explains them. "
+        f"The paper's own Table 1 gives errors of {from_to(table_1, '.2f')} %, and not "
+        f"{least} to {most} %."
     )
 
 
@@ -285,7 +297,7 @@ def adam(version: Version) -> Table:
         "size. *Failed*: the number of pairs (of 90) on which Adam fails. *3 to 7*: the number of "
         "seeds with which Adam changes a 3 into a 7. *Steps*: the median number of steps of "
         "successful attacks. *Change*: the median of the mean absolute change of a pixel. Mean "
-        "(range) over the seeds.",
+        f"(range) over the seeds. The largest number of steps is {_largest_steps(version.record)}.",
         "claims-adam",
         [
             *("Network", "Source", "Precision", "Step size"),
@@ -296,13 +308,27 @@ def adam(version: Version) -> Table:
     )
 
 
+def _steps_at(record: Record, size: float) -> int:
+    """Return the largest number of steps of Adam with the step size ``size``. If the step size is
+    multiplied, the number of steps is divided.
+    """
+    steps, step_size = (record.parameters[name] for name in ("steps", "step_size"))
+    return int(steps) // round(size / float(step_size))
+
+
+def _largest_steps(record: Record) -> str:
+    """Return as text the largest number of steps of Adam for each step size."""
+    sizes = sorted(settings(record, "failures", "step_size"))
+    return listed(f"{_steps_at(record, size):,} for the step size {size:g}" for size in sizes)
+
+
 def adam_in_words(record: Record) -> str:
     """Return paragraphs which show that Adam's failures depend on the step size and on rounding
-    errors. The last paragraph shows that Adam does not fail because the target class is too far
-    away.
+    errors. The last paragraph says with which step size the failed attacks changed the image by
+    more than the distance to an image of the target class.
     """
     main = {"precision": "float32", "step_size": record.parameters["step_size"]}
-    size = max(row.setting.get("step_size", 0) for row in record.rows)
+    size = float(max(settings(record, "failures", "step_size")))
     longest = {"precision": "float32", "step_size": size}
 
     def both(name: str, method: str, unit: str = "", /, **setting: Any) -> str:
@@ -334,7 +360,8 @@ def adam_in_words(record: Record) -> str:
             f"our choice: {_with_seeds(threes)}. With the other seeds it fails, as on the network "
             "in the paper.",
             f"*Failures depend on the step size.* With a step size of {size:g} instead of "
-            f"{main['step_size']:g}, and with fewer steps, Adam fails for "
+            f"{main['step_size']:g}, and with {_steps_at(record, size):,} instead of "
+            f"{record.parameters['steps']:,} steps, Adam fails for "
             f"{both('failures', 'saturated', of, **longest)} on the saturated network (in the same "
             "order). So a failure may be due to the attack and not to the network.",
             "*Failures depend on the arithmetic.* For "
@@ -344,13 +371,14 @@ def adam_in_words(record: Record) -> str:
             "Adam amplify rounding errors. Even the batch size, which changes the order of sums, "
             "can decide whether Adam succeeds on a pair. So the counts are more reliable than the "
             "result of a single pair such as 3 and 7.",
-            "*A large distance is not the reason why Adam fails.* The attack may change the image "
-            "by any amount, so it would always succeed if it replaced the image by the source "
-            "image of the target class. This would change a pixel by "
-            f"{both('moved, swapped', 'saturated')} (mean absolute change, median over pairs; "
-            "again from the least and from the most confident images). The failed attacks with "
-            "the largest step size changed a pixel by "
-            f"{both('moved, failed', 'saturated', **longest)}.",
+            "*Are the failed attacks too short?* The attack may change the image by any amount, so "
+            "it would always succeed if it replaced the image by the source image of the target "
+            f"class. This would change a pixel by {both('moved, swapped', 'saturated')} (mean "
+            "absolute change, median over pairs; again from the least and from the most confident "
+            f"images). With the step size {main['step_size']:g}, which decides the verdicts, the "
+            f"failed attacks changed a pixel by {both('moved, failed', 'saturated', **main)}, so "
+            f"they may have stopped too early. With the step size {size:g} they changed it by "
+            f"{both('moved, failed', 'saturated', **longest)} and failed all the same.",
         ]
     )
 
@@ -384,6 +412,43 @@ def long_ends(record: Record) -> Table:
         list(_ends(record)),
         align="lrlrrrr",
     )
+
+
+def plateaus(record: Record) -> str:
+    """Return sentences on why the probability of the target class stays nearly constant in the long
+    runs of Adam. They separate the runs whose first step changes a pixel by about the step size
+    from those whose gradient is far below the epsilon in Adam's divisor.
+    """
+    first, ends = {}, {}
+    for row in (row for row in record.rows if row.name == "iterations"):
+        rule, precision = map(str, _of(row.setting))
+        first[f"{SOURCES[rule]}, {precision}"] = array(record, f"{rule} {precision} moved")[1]
+        ends[f"{SOURCES[rule]}, {precision}"] = float(row.value)
+    moved = [ends[name] for name in first if first[name] > 1e-4]
+    tiny = [name for name in first if first[name] <= 1e-4]
+    words = [
+        "*A long attack may still succeed.* In the long runs of Adam, the probability of the "
+        "target class stays nearly constant for thousands of steps and then rises abruptly "
+        "({numref}`fig-claims-long-descent`). We did not test why."
+    ]
+    if moved:
+        words.append(
+            f"For the {len(moved)} runs that end after {from_to(moved, ',.0f')} steps, a likely "
+            "cause is that Adam divides the gradient by the square root of a running mean of "
+            "squared gradients. One large gradient at the start keeps this mean large for "
+            "thousands of steps."
+        )
+    words += [
+        f"In the run from the {name}, the gradient is far smaller than "
+        r"$\varepsilon = 10^{-8}$: the first step changes a pixel by only "
+        f"{power(first[name])}."
+        for name in tiny
+    ]
+    words.append(
+        "So attacks that we stopped and counted as failed might have succeeded later, and the "
+        "number of failed attacks depends on where we stop."
+    )
+    return " ".join(words)
 
 
 def long_in_words(record: Record) -> str:
@@ -498,10 +563,14 @@ def _exceeding(numbers: Sequence[float]) -> str:
     ``POINTS``.
     """
     counts = [sum(number > points for number in numbers) for points in POINTS]
-    some = "thresholds ({:g}, {:g} and {:g} points)".format(*POINTS)
+    low, used, high = (f"{points:g}" for points in POINTS)
+    exceeds = f"This difference exceeds the verdict's threshold of {used} percentage point with"
     if min(counts) == len(numbers):
-        return f"With every seed this difference exceeds all three {some}."
-    return f"This difference exceeds our {some} with {listed(counts)} of {len(numbers)} seeds."
+        return f"{exceeds} every seed; with {low} or {high} points it would do so too."
+    return (
+        f"{exceeds} {counts[1]} of {len(numbers)} seeds; it exceeds {low} points with {counts[0]} "
+        f"and {high} points with {counts[2]} of them."
+    )
 
 
 def _descents(record: Record) -> Iterator[list[str]]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import minus, seeds_in_words, spread
+from robustbook.chapters.wording import from_to, minus, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.studies.saturating.sizes import ANNEALS, EPOCH, EPOCHS, LONGEST
@@ -25,7 +25,7 @@ MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
 
 def answer(record: Record) -> str:
     """Return a sentence that states in how many layers the weights have a larger kurtosis in the
-    saturated network than in the vanilla network. The verdicts of the page follow.
+    saturated network than in the vanilla network. It ends with the page's verdicts.
 
     A layer is counted only if the kurtosis is larger in the saturated network with every seed.
     """
@@ -52,6 +52,20 @@ def largest_gain(record: Record) -> str:
         f"{saturated:.1f} in the saturated and {vanilla:.1f} in the vanilla network (means over "
         "the seeds)."
     )
+
+
+def negative(record: Record) -> str:
+    """Return sentences that name the layers in which the kurtosis of the saturated network is
+    negative with every seed, or "" if there are none.
+    """
+    found = [
+        f"In layer {layer} of the {IN_SENTENCES[network]} the excess kurtosis of the saturated "
+        f"network is negative with every seed ({minus(from_to(kurtosis, '.1f'))}). So the paper's "
+        "claim of a large positive kurtosis fails there."
+        for network, layer in _EACH
+        if max(kurtosis := _kurtosis(record, network, "saturated", layer)) < 0
+    ]
+    return " ".join(found)
 
 
 def controls(record: Record) -> str:

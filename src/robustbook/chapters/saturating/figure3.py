@@ -17,7 +17,7 @@ LAYERS = ("1", "2", "3")
 def answer(record: Record) -> str:
     """Return a sentence that states in how many hidden layers the dissimilarity between classes is
     larger in the saturated network than in the vanilla network, and whether images of one class lie
-    close together in the first layer. The verdicts of the page follow.
+    close together in the first layer. It ends with the page's verdicts.
 
     The last layer is left out, because the comparison there depends on the function that is applied
     to the logits.

@@ -14,7 +14,7 @@ from .lbfgs_pairs import MAIN, PAIRS, count, found, unbroken, without_tolerances
 def answer(record: Record) -> str:
     """Return a sentence that states for how many of the 90 pairs (a source image and a target
     class) L-BFGS succeeds on the saturated sigmoid network, and whether it fails for most pairs on
-    the saturated ReLU network too. The verdicts of the page follow.
+    the saturated ReLU network too. It ends with the page's verdicts.
     """
     sigmoid = fmean(found(record))
     relu_found = mean(record, "found", network="relu-mlp", method="saturated", reading=MAIN)

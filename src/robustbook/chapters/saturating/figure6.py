@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import array, of_target, printed, values
+from robustbook.chapters.published import array, mean, of_target, printed, values
 from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -38,7 +38,7 @@ ratio that Section 8 of the paper states.
 
 def answer(record: Record) -> str:
     """Return a sentence that states by how much a high kurtosis of the weights increases the scaled
-    ratio, the paper's measure of robustness. The verdicts of the page follow.
+    ratio, the paper's measure of robustness. It ends with the page's verdicts.
     """
     ours, theirs = fmean(of_target(record, GAIN)), printed(GAIN)
     assert theirs is not None
@@ -143,6 +143,32 @@ def largest_gain(record: Record) -> str:
         f"{best('mean')} % larger for the saturated network than for the vanilla network; the "
         f"paper says as much as {printed(OWN_GAIN):.0f} %. With the median instead of the mean as "
         f"the intensity, the largest increase is {best('median')} %."
+    )
+
+
+def not_orthogonal(record: Record) -> str:
+    """Return a sentence that names the layer whose prototypes have the largest cosine, and by how
+    much equation (20) of the page, which assumes a cosine of 0, then overstates the smallest eps.
+
+    The exact smallest eps for prototypes of equal length is 1 minus the cosine times this formula.
+    """
+    cosines = {
+        (title, layer): mean(
+            record,
+            "own weights",
+            method="saturated",
+            measure="cosine",
+            network=network,
+            layer=layer,
+        )
+        for network, title in MLPS.items()
+        for layer in (1, 2, 3)
+    }
+    (title, layer), cosine = max(cosines.items(), key=lambda each: each[1])
+    return (
+        f"In layer {layer} of the {title} the prototypes are not orthogonal (cosine "
+        f"{cosine:.2f}), so {{eq}}`eq-eps-min` overstates the smallest eps by "
+        f"{100 * cosine / (1 - cosine):.0f} %, and the gain there means little."
     )
 
 

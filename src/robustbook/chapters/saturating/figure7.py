@@ -15,15 +15,19 @@ LAYERS = ("1", "2", "3")
 
 def answer(record: Record) -> str:
     """Return a sentence that states how much larger the dissimilarity between classes, relative to
-    that within classes, is in the saturated network than in the vanilla network. The verdicts of
-    the page follow.
+    that within classes, is in the saturated network than in the vanilla network. It ends with
+    the page's verdicts.
     """
     times = [1 / _ratio(record, "within over between", layer) for layer in LAYERS]
-    how = "slightly closer together" if max(times) < 1 else "not much further apart"
+    smaller = [100 * (1 - each) for each in times]
+    relative = (
+        f"is {from_to(smaller, '.0f')} % smaller"
+        if min(smaller) > 0
+        else f"is {from_to(times, '.2g')} times as large"
+    )
     return (
-        "Different classes lie further apart than in the vanilla network, but relative to images "
-        f"of one class {how}: this relative dissimilarity is {from_to(times, '.2g')} times as "
-        "large. "
+        "Different classes lie further apart than in the vanilla network, but so do images of one "
+        f"class: relative to these, the dissimilarity between classes {relative}. "
         f"{of_page('saturating/figure-7', PATTERNS)}"
     )
 

@@ -19,7 +19,7 @@ The braces stand for the name of the figure.
 
 def answer(record: Record) -> str:
     """Return a sentence that compares how often L-BFGS succeeds on two sets of source images: with
-    the highest confidence, and with the lowest confidence. The verdicts of the page follow.
+    the highest confidence, and with the lowest confidence. It ends with the page's verdicts.
     """
     least, most = map(fmean, _successes(record))
     badges = of_page(

@@ -20,6 +20,7 @@ from robustbook.chapters.published import (
     of_target,
     printed,
     record_of,
+    rows_of,
     settings,
     values,
 )
@@ -92,7 +93,7 @@ PAPER_ROW = "FGSM, the paper"
 
 def answer(record: Record) -> str:
     """Return a sentence that states the accuracy of the saturated networks under the strongest
-    attack. The first word is "No" if this accuracy is below 50 %. The verdicts of the page follow.
+    attack. The first word is "No" if this accuracy is below 50 %. It ends with the page's verdicts.
     """
     left = _softened(record)
     return (
@@ -123,7 +124,8 @@ def after_fgsm(record: Record) -> str:
 
 def two_groups(record: Record) -> str:
     """Return sentences that state the FGSM accuracies of the saturated sigmoid networks in two
-    groups, which are separated by the largest gap between two seeds.
+    groups, which are separated by the largest gap between two seeds, and whether these groups have
+    different signs of the logits.
     """
     high, low = in_two_groups(of_target(record, fgsm_target("sigmoid-mlp", "saturated")))
     return (
@@ -132,6 +134,40 @@ def two_groups(record: Record) -> str:
         f"the other {len(low)} they are {from_to(low, '.1f')} %. So their mean describes none of "
         "the networks. The prediction interval assumes a normal distribution, and is therefore "
         "wide. The verdict *inconclusive* rests on this wide interval."
+        f"{_signs_of_groups(record, low)}"
+    )
+
+
+def _signs_of_groups(record: Record, low: Sequence[float]) -> str:
+    """Return sentences that state which saturated sigmoid networks have only positive logits, and
+    how often their gradients are zero, or "" unless these are the networks with the FGSM accuracies
+    ``low``.
+    """
+    of = {"network": "sigmoid-mlp", "method": "saturated"}
+    positive = {
+        row.seed: row.value
+        for row in rows_of(record_of("saturating/figure-2"), "active", layer=3, **of)
+    }
+    found = {
+        row.seed: row.value
+        for row in record.rows
+        if row.target == fgsm_target("sigmoid-mlp", "saturated")
+    }
+    zero = {row.seed: row.value for row in rows_of(record, "unmoved", reading="float32", **of)}
+    if record.profile != "paper" or not found.keys() == positive.keys() == zero.keys():
+        return ""
+    ten = {seed for seed, share in positive.items() if share > 99}
+    if ten != {seed for seed, accuracy in found.items() if accuracy in low}:
+        return ""
+    many, few = (
+        [float(zero[seed]) for seed in zero if (seed in ten) == each] for each in (False, True)
+    )
+    return (
+        "\n\nThe networks with the lower accuracy are those in which all ten logits are positive "
+        "for nearly every image; in the others about one of ten is ([Figure 3](./figure3.ipynb) "
+        "shows the same two kinds). Their float32 gradients are zero for "
+        f"{from_to(few, '.0f')} % of the images, and for {from_to(many, '.0f')} % in the others. "
+        f"With {len(found)} networks we cannot say that the logits are the cause."
     )
 
 
@@ -397,21 +433,35 @@ def _longest_sigmoid(tried: Record) -> str:
 def overfitted(record: Record, ending: str = "") -> str:
     """Return sentences that show that the adversarially trained networks resist one step of FGSM
     but not PGD. The first sentence counts the networks on which even random signs succeed more
-    often. With ``ending`` ", clipped" the images of FGSM are clipped to [0, 1].
+    often. With ``ending`` ", clipped" the images are clipped to [0, 1], and a sentence names the
+    networks on which this changes the order.
     """
     found = {network: each["adversarial"] for network, each in accuracies(record).items()}
     ahead = {network: _above_signs(each, ending) for network, each in found.items()}
     network = max(ahead, key=lambda each: ahead[each])
     single, signs = (fmean(found[network][f"{name}{ending}"]) for name in ("float32", "signs"))
     left = max(fmean(each["pgd"]) for each in found.values())
-    clipped = " (both clipped to [0, 1])" if ending else ""
+    clipped = " (both clipped to [0, 1])" if ending else " (both not clipped)"
     return (
         f"On {sum(more > 0 for more in ahead.values())} of the {len(ahead)} networks that were "
         "trained on FGSM images, one FGSM step succeeds less often than random signs of the "
         f"same size. The adversarially trained {IN_SENTENCES[network]} classifies {single:.1f} % "
         f"of {record.parameters['controls']:,} test images correctly after FGSM, and {signs:.1f} % "
-        f"after random signs{clipped}. After 20 steps of PGD in float32 no network that was "
-        f"trained in this way has a mean accuracy above {left:.1f} %."
+        f"after random signs{clipped}.{_reversed(found, ending)} After 20 steps of PGD in float32 "
+        f"no network that was trained in this way has a mean accuracy above {left:.1f} %."
+    )
+
+
+def _reversed(found: Mapping[str, dict[str, list[float]]], ending: str) -> str:
+    """Return a sentence for each network on which FGSM succeeds less often than random signs
+    without clipping, but more often if both are clipped, or "" if ``ending`` is "".
+    """
+    return "".join(
+        f" On the {IN_SENTENCES[network]} clipping reverses the order: "
+        f"{fmean(each[f'float32{ending}']):.1f} % after FGSM, and "
+        f"{fmean(each[f'signs{ending}']):.1f} % after random signs."
+        for network, each in found.items()
+        if _above_signs(each, "") > 0 > _above_signs(each, ending)
     )
 
 

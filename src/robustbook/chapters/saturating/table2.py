@@ -37,7 +37,7 @@ LOOKS = {
 
 def answer(record: Record) -> str:
     """Return a sentence that states how many of the numbers in the paper's table are the same for
-    our network. The verdicts of the page follow.
+    our network. It ends with the page's verdicts.
     """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]

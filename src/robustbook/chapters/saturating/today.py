@@ -94,16 +94,21 @@ def answer(record: Record) -> str:
     badges = of_page(
         "saturating/critique",
         {
-            "our predictions that other attacks succeed more often than FGSM": "-fgsm|-pgd",
+            "our predictions against robustness": "-fgsm|-pgd",
             "random signs succeed hardly more often": "random-sign",
             "share of zero gradients": "zero-gradient",
         },
     )
     return (
-        f"{'Robust' if stands else 'Not robust'}: all attacks together leave at most "
-        f"{max(worst):.1f} % of images correctly classified, and vanishing gradients explain "
+        f"{'Robust' if stands else 'Not robust'}: all attacks together leave "
+        f"{_at_most(max(worst))} correctly classified, and vanishing gradients explain "
         f"FGSM's failure {explained['relu-mlp']}, but {explained['sigmoid-mlp']}. {badges}"
     )
+
+
+def _at_most(accuracy: float) -> str:
+    """Return the highest accuracy of several networks as text."""
+    return f"at most {accuracy:.1f} % of images" if accuracy else "no attacked image"
 
 
 def each_network(record: Record) -> str:

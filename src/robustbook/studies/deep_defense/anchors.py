@@ -1,10 +1,10 @@
 """Compare our networks with the numbers that the DeepFool paper prints for the same architectures.
 
 Deep Defense uses the architectures of the DeepFool paper (Moosavi-Dezfooli, Fawzi and
-Frossard 2016) and measures the robustness rho_2 in the same way. So that paper's numbers are a
-check of our reference networks and of our implementation of DeepFool: its Table 1 reports the test
-error and rho_2 of several networks, Table 3 how fine-tuning on perturbed images changes the test
-error, and the text how it changes rho_2.
+Frossard 2016) and measures the robustness rho_2 in the same way. Therefore the numbers of the
+DeepFool paper are a check of our reference networks and of our implementation of DeepFool. Its
+Table 1 reports the test error and rho_2 of several networks. Its Table 3 reports how fine-tuning on
+perturbed images changes the test error, and its text how fine-tuning changes rho_2.
 """
 
 from collections.abc import Iterator, Mapping

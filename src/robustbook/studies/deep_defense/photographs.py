@@ -202,8 +202,9 @@ def batches(
 def under(
     model: Model, net: Prepared, images: int | None, sizes: Sequence[float], context: Context
 ) -> list[float]:
-    """Return the accuracy in percent under FGS at each eps in ``sizes``. One gradient per image is
-    enough for all of them, so each image is read only once.
+    """Return the accuracy in percent under FGS at each eps in ``sizes``. The
+    direction of the step does not depend on eps, so each image is read, and its gradient computed,
+    only once.
     """
     seen, right = 0, [0] * len(sizes)
     for x, y in batches(model, net, images, context):

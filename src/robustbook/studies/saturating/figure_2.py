@@ -105,8 +105,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             [results[network, method, seed].values for method in COMPARED] for network in MLPS
         )
         rows += [_larger(seed, *sigmoid), _lower(seed, *relu)]
-        drawn = sum(len(of["min"]) for of in (sigmoid[0], relu[0]))
-        rows.append(Row(drawn, "none", f"{PAPER}/{ITEM}/vanilla-row", seed=seed))
     return p.record(PAPER, ITEM, rows, arrays)
 
 

@@ -43,7 +43,6 @@ FLAT, FLAT_OURS = (0.1, 0.01, 0.001), 0.01
 # Thresholds as fractions of the largest singular value, and the one for the comparison.
 LARGE, LARGE_OURS = (0.5, 0.1), 0.5
 Labels = dict[str, str | float | int | bool]
-APART = 0.05  # places at most this fraction of the path apart count as "precisely" equal
 DRAWN = 400  # at most so many points of each path are stored
 
 
@@ -180,7 +179,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                         curves.setdefault(f"{method}/{name}", []).append(curve)
             if pair in PAIRS:
                 target, far = f"{_name(pair)}/length-follows-transition", max(apart)
-                rows.append(Row(far, "fraction", target, seed=seed, holds=far <= APART))
+                rows.append(Row(far, "fraction", target, seed=seed))
         if p.pairs == PAIRS:
             for method in COMPARED:
                 target = f"{PAPER}/{ITEM}/grown-singular-values-{method}"
@@ -259,6 +258,9 @@ def grown(found: Mapping[str, Tensor]) -> int:
 def _apart(found: Mapping[str, Tensor]) -> float:
     """Return how far the peak of the length element is from the point where the class probabilities
     change most steeply, as a fraction of the path.
+
+    Both are norms of the same derivative, so a small number says little: between two points, the
+    probabilities may change more than at any point.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()
