@@ -164,12 +164,13 @@ def test_values_are_json_where_they_can_be() -> None:
         ("run saturating/later", f"saturating/later has no study yet; {THERE}"),
         (
             f"run {TINY} --profile published",
-            f"profile of {TINY} must be quick or paper (published computes nothing), "
+            f"profile of {TINY} must be quick or paper (the profile published computes nothing), "
             "got 'published'",
         ),
         (
             "plan --profile papr",
-            f"profile of {TINY} must be quick or paper (published computes nothing), got 'papr'",
+            f"profile of {TINY} must be quick or paper (the profile published computes nothing), "
+            "got 'papr'",
         ),
         (
             f"run {TINY} --set heigth=2",

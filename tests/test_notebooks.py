@@ -318,7 +318,7 @@ def test_leftovers_of_a_run_and_warnings_are_found(pair: Path) -> None:
     notebook.cells[0].execution_count = 3
     notebooks.write(notebook, page)
     unclean, warning = notebooks.faults("paper/page", pair)
-    assert "holds more than content" in unclean
+    assert "has outputs or metadata that are not stored" in unclean
     assert "UserWarning: beware" in warning
 
 

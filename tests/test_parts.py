@@ -182,7 +182,7 @@ def test_what_is_damaged_or_foreign_is_named_and_the_rest_taken(cli: Cli) -> Non
         tensors[1]: "damaged: missing",
         measured[0]: "damaged: altered, it does not match its own hash",
         Path("there/notes.json"): "no stored result",
-        measured[1].with_name("0" * 64 + ".json"): "damaged: it holds another call's result",
+        measured[1].with_name("0" * 64 + ".json"): "damaged: it has the result of another call",
     }.items():
         assert f"robustbook: {file} is {words}" in said
     assert len(list(Path("here").glob("??/*.json"))) == 4

@@ -314,7 +314,9 @@ def faults(name: str, root: Path = ROOT) -> list[str]:
             "`make pairs FROM=ipynb` the notebook"
         )
     elif clean(notebook) != notebook:
-        found.append(f"{name}.ipynb holds more than content: `make pairs` cleans it")
+        found.append(
+            f"{name}.ipynb has outputs or metadata that are not stored: `make pairs` removes them"
+        )
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error" or output.get("name") == "stderr":

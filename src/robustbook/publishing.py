@@ -99,11 +99,13 @@ def publishable(
     new = _condensed(of, parameters, store)
     for name in getattr(of, "JOINT", ()):
         if parameters.parts()[name] != earlier.parts()[name]:
-            raise Conflict(f"rows of this item compare all {name}, which are not all stored here")
+            raise Conflict(
+                f"rows of this item compare all {name}, but results of some are not in the store"
+            )
     rows, arrays = merge(published, new)
     if mine.keys() <= set(theirs):
         if len(rows) > len(published.rows):
-            raise Conflict("these seeds are published with fewer rows")
+            raise Conflict("the published record has fewer rows for these seeds")
         return published
     added = {cell: calls for cell, calls in mine.items() if cell not in theirs}
     alone = {"of": _rectangles(theirs, parameters), **published.provenance}
@@ -153,7 +155,9 @@ def _published_parameters(of: ModuleType, asked: Parameters, published: Record) 
     try:
         found: Parameters = check(of.Parameters, published.parameters)
     except BadParameter as error:
-        raise Conflict(f"it is published with a parameter of an older study: {error}") from error
+        raise Conflict(
+            f"the published record has a parameter that is no longer valid: {error}"
+        ) from error
     for name, value in asked.plain().items():
         held = getattr(found, name)
         parts = name == "seeds" or (name in asked.selects and isinstance(value, tuple | None))

@@ -119,7 +119,10 @@ def test_what_it_costs(make_curved: Make, make_images: Make, counting: type) -> 
     [
         ({"c": 0.0}, "c must be a finite number above 0, got 0.0"),
         ({"h": 0}, "h must be a finite number above 0, got 0"),
-        ({"h": 1e-17}, "h must be above 5.55e-17, or 1 - h is 1 in torch.float64, got 1e-17"),
+        (
+            {"h": 1e-17},
+            "h must be above 5.55e-17, because 1 - h is rounded to 1 in torch.float64, got 1e-17",
+        ),
         ({"coordinates": 0}, "coordinates must be a whole number, 1 or more, got 0"),
         ({"kappa": -1.0}, "kappa must be a finite number, 0 or above, got -1.0"),
     ],

@@ -129,7 +129,9 @@ def test_packs_have_the_first_test_images_and_say_so(
     lay_packs(small_stl, tmp_path)
     assert len(load("stl10", "test", root=tmp_path, download=False, at_least=100)) == 100
     text = message(tmp_path, "test", needed=101)
-    assert text.startswith(f"test_X.bin is not in {tmp_path} (the packs there hold the first 100 ")
+    assert text.startswith(
+        f"test_X.bin is not in {tmp_path} (the packed files there have only the first 100 "
+    )
     with pytest.raises(ValueError, match=r"which must be in 1\.\.100 \(stl10 test\), got 200"):
         load("stl10", "test", root=tmp_path, download=False).subset(200)
     lay_files(small_stl, tmp_path)
@@ -265,7 +267,7 @@ def test_a_missing_set_is_named_with_where_to_put_it(
     small_stl: dict[str, Batch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = message(tmp_path)
-    assert text.startswith(f"train_X.bin is not in {tmp_path} and was not to be downloaded: ")
+    assert text.startswith(f"train_X.bin is not in {tmp_path} and downloads are off: ")
     assert "ROBUSTBOOK_DATA" in text and "stl10_binary" in text
     monkeypatch.setattr(stl10, "_address", lambda: "http://127.0.0.1:9/c")
     text = message(tmp_path, download=True)
@@ -306,7 +308,7 @@ def test_the_real_set(split: str, count: int, digest: str) -> None:
     try:
         data = load("stl10", split, download=False)
     except DataError as error:
-        if "was not to be downloaded" not in str(error):
+        if "downloads are off" not in str(error):
             raise
         pytest.skip("ROBUSTBOOK_DATA has MNIST but not STL-10")
     assert len(data) in (count, 8000)

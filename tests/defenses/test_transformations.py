@@ -421,7 +421,7 @@ def test_a_network_that_is_not_nested_keeps_its_noise() -> None:
 def test_a_randomised_part_of_a_network_is_refused(wrap: Any) -> None:
     """The draw of the part could not be fixed."""
     net = nn.Sequential(smoothed(nn.Flatten(), 0.1))
-    with pytest.raises(ValueError, match="which has one inside"):
+    with pytest.raises(ValueError, match="which contains one"):
         wrap(net)
 
 

@@ -272,7 +272,7 @@ def test_filters_that_nothing_carries_are_refused(mine, filters, message):
 def test_a_record_that_answers_nothing_known_is_refused(mine):
     """Otherwise a number with a misspelt id would never be shown."""
     publish(mine, row(1.0, ACCURACY.replace("vanilla", "vanila")))
-    with pytest.raises(ValueError, match=f"no target of saturating .nearest: {ACCURACY}."):
+    with pytest.raises(ValueError, match=f"is no target of saturating .nearest: {ACCURACY}."):
         build(mine)
 
 
@@ -284,8 +284,8 @@ def test_a_record_that_answers_nothing_known_is_refused(mine):
         (f"ids,reason\n{ACCURACY},  \n", "has an empty reason"),
         (f"ids,reason\n{ACCURACY}\n", "reasons.csv, line 2: a row must have 2 fields"),
         (f"ids,reason\n{ACCURACY},few, as we think\n", "line 2: a row must have 2 fields"),
-        (f"ids,reason\n{ACCURACY},a\n{ACCURACY},b\n", "stands there twice"),
-        (f"ids,reason\n{ACCURACY} {ACCURACY},a\n", "stands there twice"),
+        (f"ids,reason\n{ACCURACY},a\n{ACCURACY},b\n", "is listed twice"),
+        (f"ids,reason\n{ACCURACY} {ACCURACY},a\n", "is listed twice"),
         ("ids,reason\n ,a\n", "line 2: the row has no id"),
     ],
 )

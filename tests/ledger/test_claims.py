@@ -55,7 +55,7 @@ def test_a_claim_stands_once(tmp_path: Path) -> None:
     row = "saturating,x,,saturating/table-1/sigmoid-vanilla/accuracy,,\n"
     path = tmp_path / "claims.csv"
     path.write_text(f"paper,claim,page,supported_by,refuted_by,lost_in_float64\n{row}{row}")
-    with pytest.raises(ValueError, match="stands there twice"):
+    with pytest.raises(ValueError, match="is listed twice"):
         read_claims(path, ledger.read_targets(catalogue.BOOK / "targets"))
 
 

@@ -136,7 +136,7 @@ def test_a_row_that_cannot_be_judged_is_refused(tmp_path, change, message):
 def test_an_id_twice_is_refused_also_across_files(tmp_path):
     write(tmp_path, {})
     shutil.copy(tmp_path / "x-targets.csv", tmp_path / "y-targets.csv")
-    with pytest.raises(ValueError, match="y-targets.csv: the id saturating/t/a stands there twice"):
+    with pytest.raises(ValueError, match="y-targets.csv: the id saturating/t/a is listed twice"):
         read_targets(tmp_path)
 
 

@@ -303,7 +303,7 @@ def test_nothing_measured_is_not_run(target):
 
 def test_another_unit_is_refused(target, measured):
     """0.97 as a fraction must never be compared with 97 percent."""
-    with pytest.raises(ValueError, match="asked for in percent, got fraction"):
+    with pytest.raises(ValueError, match="must be measured in percent, got fraction"):
         judge(target(compare="equal", printed=97.0), measured(0.97, unit="fraction"))
 
 

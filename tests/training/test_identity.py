@@ -402,7 +402,9 @@ def test_another_object_in_a_global_variable_is_another_run(
         monkeypatch.setitem(names, "ANY", value)
         run(file, objective=with_any)
     monkeypatch.setitem(names, "ANY", make(1))
-    with pytest.raises(ValueError, match=r"of another .* objective: objective; move it away"):
+    with pytest.raises(
+        ValueError, match=r"of another .* objective: objective; move or delete the file"
+    ):
         run(file, objective=with_any)
 
 

@@ -56,8 +56,8 @@ def check_draws(net: nn.Module) -> None:
     """
     if not isinstance(net, Drawing) and any(isinstance(part, Drawing) for part in net.modules()):
         raise ValueError(
-            "net must be a randomised model as a whole or have none inside, got "
-            f"{type(net).__name__}, which has one inside"
+            "net must be a randomised model or contain none, got "
+            f"{type(net).__name__}, which contains one"
         )
 
 

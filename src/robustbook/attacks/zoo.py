@@ -106,7 +106,8 @@ def zoo(
     limit = torch.finfo(images.dtype).eps / 4
     if half <= limit:
         raise ValueError(
-            f"h must be above {limit:.3g}, or 1 - h is 1 in {images.dtype}, got {half!r}"
+            f"h must be above {limit:.3g}, because 1 - h is rounded to 1 in {images.dtype}, got "
+            f"{half!r}"
         )
     weight = check_positive("c", c, images)
     weight = torch.as_tensor(weight, dtype=images.dtype, device=images.device).expand(len(images))

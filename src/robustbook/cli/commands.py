@@ -252,7 +252,7 @@ def publish(
     records = []
     for job in asked:  # check everything before the first record is written
         for name in job.changed:
-            parts = ", ".join(job.parameters.selects) or "none here"
+            parts = ", ".join(job.parameters.selects) or "none"
             raise click.UsageError(
                 f"{name} must have the value in the book's record of {job.item}; parameters "
                 f"that choose parts: {parts}"

@@ -94,7 +94,8 @@ def jobs(
         profiles = tuple(of.Parameters.own_seeds)
         if profile not in (None, *profiles):
             raise click.UsageError(
-                f"profile of {item} must be {' or '.join(profiles)} (published computes nothing), "
+                f"profile of {item} must be {' or '.join(profiles)} (the profile published "
+                "computes nothing), "
                 f"got {profile!r}"
             )
         for name in [profile] if profile else profiles:
@@ -154,7 +155,7 @@ def device_named(device: str, known: Iterable[str]) -> str:
     if len(found) != 1:
         there = ", ".join(names) or "none"
         raise click.UsageError(
-            f'device must be "auto", "cpu", "cuda", "cuda:N" or a GPU of which times are known '
+            f'device must be "auto", "cpu", "cuda", "cuda:N" or a GPU whose times are known '
             f"({there}), got {device!r}"
         )
     return found[0]

@@ -93,7 +93,7 @@ def _archive(missing: Original, root: Path, download: bool) -> Path:
         f"unpacks to, {FOLDER}"
     )
     if not download:
-        raise DataError(f"{missing.name} is not in {root} and was not to be downloaded: {advice}")
+        raise DataError(f"{missing.name} is not in {root} and downloads are off: {advice}")
     everything = [batch for batches in BATCHES.values() for batch in batches]
     try:
         fetch(_addresses(), path, check=lambda part: _from_archive(part, everything))

@@ -91,7 +91,7 @@ def read_original(
         f"{f' ({also}in its subfolder {where})' if where else ''}"
     )
     if mirrors is None:
-        raise DataError(f"{original.name} is not in {root} and was not to be downloaded: {advice}")
+        raise DataError(f"{original.name} is not in {root} and downloads are off: {advice}")
     path = root / subfolders[0] / f"{original.name}.gz"
     try:
         fetch(

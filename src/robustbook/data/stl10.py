@@ -139,13 +139,13 @@ def _fetch(split: str, root: Path, download: bool) -> None:
     path, missing = root / ARCHIVE, f"{_missing(split, root)[0].name} is not in {root}"
     names, _, labels = PACKED[split]
     if all((root / PACKS / name).is_file() for name in names):
-        missing += f" (the packs there hold the first {labels.size} images)"
+        missing += f" (the packed files there have only the first {labels.size} images)"
     advice = (
         f"with --data-root or ROBUSTBOOK_DATA name a folder that holds {ARCHIVE} or what it "
         f"unpacks to, {FOLDER}"
     )
     if not path.is_file() and not download:
-        raise DataError(f"{missing} and was not to be downloaded: {advice}")
+        raise DataError(f"{missing} and downloads are off: {advice}")
     try:
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
         with FileLock(root / f"{FOLDER}.lock"):

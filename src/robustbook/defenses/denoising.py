@@ -243,7 +243,9 @@ def _filter(kind: str, channels: int, generator: torch.Generator) -> nn.Module:
 def _embeddings(channels: int, generator: torch.Generator) -> tuple[nn.Conv2d, nn.Conv2d]:
     """Return the 1 x 1 convolutions theta and phi, which halve the number of channels."""
     if channels % 2:
-        raise ValueError(f"channels must be even to embed them in half as many, got {channels}")
+        raise ValueError(
+            f"channels must be even, because the embedding has half as many, got {channels}"
+        )
     theta = _pointwise(channels, channels // 2, 0.01, generator)
     return theta, _pointwise(channels, channels // 2, 0.01, generator)
 

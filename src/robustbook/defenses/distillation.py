@@ -40,7 +40,7 @@ def distillation(
     """
     check_positive("temperature", temperature)
     if not targets.is_floating_point():
-        raise ValueError(f"targets must be probabilities in floats, got {targets.dtype}")
+        raise ValueError(f"targets must be floating-point probabilities, got {targets.dtype}")
     return {"cross_entropy": F.cross_entropy(net(images.clone()) / temperature, targets)}
 
 

@@ -272,8 +272,8 @@ def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
     given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
     if given.get("targets") is not None:
         raise ValueError(
-            "inner attack must be untargeted, because the training objective is: it maximises the "
-            "loss of the true label over the perturbation; got an attack with targets"
+            "inner attack must be untargeted, because the training objective maximises the loss of "
+            "the true label over the perturbation; got an attack with targets"
         )
     norm = given.get("norm", math.inf)
     check_choice("norm", norm, (2, math.inf))

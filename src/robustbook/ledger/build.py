@@ -298,7 +298,7 @@ def measurements(
             target = targets.get(id_)
             if target is None or target.paper != record.paper:
                 hint = _nearest(id_, targets)
-                raise ValueError(f"{where} answers {id_}, no target of {record.paper}{hint}")
+                raise ValueError(f"{where} names {id_}, which is no target of {record.paper}{hint}")
             new = Measurement(record.item, record.profile, tuple(own))
             held = found.setdefault(id_, {})
             held[record.profile] = min(
@@ -327,7 +327,7 @@ def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
             if id_ not in targets:
                 raise ValueError(f"{where}: no target has the id {id_!r}{_nearest(id_, targets)}")
             if id_ in reasons or not reason:
-                fault = "stands there twice" if id_ in reasons else "has an empty reason"
+                fault = "is listed twice" if id_ in reasons else "has an empty reason"
                 raise ValueError(f"{where}: {id_} {fault}")
             reasons[id_] = reason
     return reasons

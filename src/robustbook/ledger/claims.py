@@ -60,7 +60,7 @@ def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
         if claim.paper not in PAPERS:
             raise ValueError(f"{where}: paper must be one of {PAPERS}, got {claim.paper!r}")
         if claim.words in claims:
-            raise ValueError(f"{where}: the claim {claim.words!r} stands there twice")
+            raise ValueError(f"{where}: the claim {claim.words!r} is listed twice")
         if not (claim.supported_by or claim.refuted_by):
             raise ValueError(f"{where}: no target supports or refutes {claim.words!r}")
         for target in claim.targets:

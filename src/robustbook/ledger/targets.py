@@ -124,7 +124,7 @@ def read_targets(folder: Path) -> dict[str, Target]:
         for where, row in read_rows(file, COLUMNS):
             target = _target(row, where)
             if target.id in targets:
-                raise ValueError(f"{file.name}: the id {target.id} stands there twice")
+                raise ValueError(f"{file.name}: the id {target.id} is listed twice")
             targets[target.id] = target
     if not targets:
         raise ValueError(f"no *-targets.csv found in {folder}")

@@ -162,7 +162,7 @@ def judge(
         return Judgement("not run")
     for row in measured.rows:
         if row.unit != target.unit:
-            raise ValueError(f"{target.id} is asked for in {target.unit}, got {row.unit}")
+            raise ValueError(f"{target.id} must be measured in {target.unit}, got {row.unit}")
     images = measured.images
     interval = prediction_interval(measured.values, unit=target.unit, images=images)
     # The verdict is based on the rounded numbers, because these are shown.

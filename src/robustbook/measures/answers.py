@@ -192,5 +192,5 @@ def refuse_not_finite(what: str, values: Tensor) -> None:
     if bool(rows.any()):
         raise ValueError(
             f"model must give finite {what}, got NaN or infinity for {int(rows.sum())} of "
-            f"{len(values)} images: an accuracy would be meaningless"
+            f"{len(values)} images"
         )

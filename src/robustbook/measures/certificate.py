@@ -75,7 +75,7 @@ def votes(
         for row, number in zip(torch.split(rows, size), torch.split(numbers, size), strict=True):
             logits = model.at(keys[row], number)(images[row])
             if bool(logits.isnan().any()):
-                raise ValueError("model must give finite logits, got NaN: a vote means nothing")
+                raise ValueError("model must give finite logits, got NaN")
             found.append(torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]))
     return torch.cat(found).view(len(images), draws, -1).sum(1)
 

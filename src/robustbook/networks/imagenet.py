@@ -81,7 +81,7 @@ def imagenet_network(
         known = " or ".join(get_args(Architecture))
         raise ValueError(f"architecture must be {known}, got {architecture!r}")
     if (weights == "random") != (generator is not None):
-        raise ValueError(f"generator must be given with random weights alone, got {weights!r}")
+        raise ValueError(f"generator must be given only with random weights, got {weights!r}")
     extra = {"norm_layer": ops.FrozenBatchNorm2d} if architecture == "resnet18" else {}
     with torch.random.fork_rng(devices=()):  # the weights that torchvision draws are replaced
         body = models.get_model(architecture, weights=None, num_classes=classes, **extra)
@@ -122,7 +122,7 @@ def _state(weights: str, architecture: str, body: nn.Module) -> dict[str, Tensor
                 f"{asked}, {name} of shape {tuple(value.shape)}, got {weights}: {given}"
             )
     if found:
-        raise ValueError(f"{asked}, got {weights} with {min(found)} besides")
+        raise ValueError(f"{asked}, got {weights} which also has {min(found)}")
     return state
 
 
@@ -135,4 +135,4 @@ def _read(path: Path) -> dict[str, Tensor]:
             return state
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError):
         pass  # torch's messages are long and advise loading untrusted files
-    raise ValueError(f"weights must be a state dict, whole and of tensors alone, got {path}")
+    raise ValueError(f"weights must be a complete file with a state dict of tensors, got {path}")

@@ -246,7 +246,7 @@ def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> W
     if codes and not signals and not worked:
         return WorkerLost(
             "the worker processes could not start: each imports the script that calls this, so "
-            'what the script runs must stand under `if __name__ == "__main__":`; or pass '
+            'the calls in the script must stand under `if __name__ == "__main__":`; or pass '
             "workers=0, which uses this process alone"
         )
     how = "ended"

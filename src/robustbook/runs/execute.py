@@ -103,7 +103,7 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
                 raise StepFailed(str(error) if plain else words) from error
             done = store.load(call)
     if done is None:
-        raise StepFailed(f"{call!r} was stored in {store.path} and is gone again")
+        raise StepFailed(f"{call!r} was stored in {store.path}, but its result is missing now")
     return done
 
 
@@ -307,5 +307,5 @@ def raise_first(failures: Sequence[BaseException]) -> None:
     """
     if failures:
         for other in list(dict.fromkeys(map(str, failures)))[1:]:
-            failures[0].add_note(f"Beside it, {other}")
+            failures[0].add_note(f"Another call failed too: {other}")
         raise failures[0]

@@ -302,7 +302,7 @@ class Store:
         path = self._json_path(call.key)
         meta = _checked(path)
         if meta is not None and canonical(meta["call"]) != canonical(call.content):
-            raise _Damage(path, "is damaged: it holds another call's result")
+            raise _Damage(path, "is damaged: it has the result of another call")
         return meta
 
     def _read(self, call: Call) -> Done | None:
@@ -335,7 +335,7 @@ class Store:
             if _whole(path) is not None:
                 return False
         except _Damage as damage:
-            _set_aside(path, damage, "the one that is taken is in its place")
+            _set_aside(path, damage, "the copied result replaces it")
         path.parent.mkdir(parents=True, exist_ok=True)
         if data:
             write_whole(_tensor_path(path), data)
@@ -379,7 +379,7 @@ def _checked(path: Path) -> dict[str, Any] | None:
     if meta.pop("sha256") != digest(meta):
         raise _Damage(path, "is damaged: altered, it does not match its own hash")
     if not _FIELDS <= meta.keys():
-        raise _Damage(path, "is damaged: it is no result of a step")
+        raise _Damage(path, "is damaged: it lacks fields of a result")
     return meta
 
 
@@ -406,7 +406,7 @@ def _whole(path: Path) -> tuple[str, bytes, bytes] | None:
         return None
     key = digest(meta["call"])
     if path.stem != key:
-        raise _Damage(path, "is damaged: it holds another call's result")
+        raise _Damage(path, "is damaged: it has the result of another call")
     return key, path.read_bytes(), _tensors(path, meta)
 
 

@@ -148,7 +148,7 @@ class State:
         if found := differences(json.loads(meta["identity"]), here):
             raise ValueError(
                 f"checkpoint {path} is of another network or recipe, other seeds, data or "
-                f"objective: {', '.join(found[:3])}; move it away"
+                f"objective: {', '.join(found[:3])}; move or delete the file"
             )
         self._restore(tensors)
         run = json.loads(meta["run"])
