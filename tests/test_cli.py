@@ -460,7 +460,7 @@ def test_plan_says_for_which_device_it_is(cli: Cli, project: Path) -> None:
     assert "  Times are those of NVIDIA H200.\n" in there
     refused = cli(f"{line} --device h100")
     assert refused.stderr == (
-        'robustbook: device must be "auto", "cpu", "cuda", "cuda:N" or a GPU of which times are '
+        'robustbook: device must be "auto", "cpu", "cuda", "cuda:N" or a GPU whose times are '
         "known (NVIDIA H200), got 'h100'\n"
     )
 

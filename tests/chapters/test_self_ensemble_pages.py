@@ -155,7 +155,7 @@ def test_table_2() -> None:
     assert "by 3.1 points with RSE and by 26.5 points without a defense" in text
     assert "accuracies with Robust Opt. + BReLU are further below" in text
     assert "do not rank" in table2.answer(shown)
-    assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran(shown)
+    assert "400 images, 2 seeds) with 5 values of $c$, from 0.01 to 0.2" in table2.ran([shown])
     low = spaced(table2.baselines(shown))
     assert "our networks are 3.1 to 39.8 points less accurate than the authors'" in low
     assert "narrow and were trained for 6 epochs instead of 200 or more" in low
@@ -170,6 +170,10 @@ def test_table_2() -> None:
     assert "do not rank" not in table2.answer(few) and table2.baselines(few) == ""
     assert spaced(body(table2.printed_beside(version_of(few)))[1][2]) == "27.00 / -"
     assert len(body(table2.distortions(version_of(shown)))) == 5
+    large = record("table-2", "paper", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
+    both = [large, shown]  # the largest run has fewer defenses
+    assert table2.widest(both) is shown and table2.widest([large]) is large
+    assert table2.ran(both).split("\n\n") == [table2.ran([large]), table2.ran([shown])]
 
 
 def test_the_nearest_placement() -> None:
@@ -814,8 +818,8 @@ def test_networks_that_were_trained_again_are_compared_with_table_2() -> None:
 def test_table_2_names_the_defenses_with_one_seed() -> None:
     shown = record_of("self_ensemble/table-2")
     once = " Adv. retraining and Distillation were run with one seed only."
-    assert table2.ran(shown).endswith(once)
+    assert table2.ran([shown]).endswith(once)
     first = replace(
         shown, seeds=(0,), rows=tuple(row for row in shown.rows if row.seed in (None, 0))
     )
-    assert "one seed only" not in table2.ran(first)
+    assert "one seed only" not in table2.ran([first])

@@ -286,7 +286,7 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         denoised(net, "mean", g, after=("stage1", "stage1"))
     with pytest.raises(ValueError, match="after must name submodules of Linear, got None"):
         denoised(nn.Linear(2, 2), "mean", g)
-    with pytest.raises(ValueError, match="channels must be even .* got 3"):
+    with pytest.raises(ValueError, match="channels must be even, .* got 3"):
         Denoising(3, "gaussian", g)
     with pytest.raises(ValueError, match="feature maps must have 4 channels, got 3 in a denoising"):
         Denoising(4, "mean", g)(torch.zeros(1, 3, 4, 4))

@@ -33,5 +33,8 @@ def test_an_interval_has_its_ends() -> None:
         pytest.approx([-1.0, 2.5]),
         pytest.approx([-0.5, 0.5]),
     ]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["mean", "median"]
+    assert [text.get_text() for text in axis.texts] == ["mean", "median"]
+    assert all(
+        text.get_position()[1] < bar[0, 1] for text, bar in zip(axis.texts, bars, strict=True)
+    )
     assert [bar[0, 1] for bar in bars] == [0, 1]

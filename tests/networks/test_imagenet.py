@@ -100,12 +100,15 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"fc\.weight of shape \(10, 512\), .*: \(1000, 512\)$"):
         imagenet_network("resnet18", weights=file, classes=10)
     torch.save({**state, "extra": torch.zeros(1)}, tmp_path / "more.pth")
-    with pytest.raises(ValueError, match=r"got .*more\.pth which also has extra$"):
+    with pytest.raises(ValueError, match=r"got .*more\.pth, which also has extra$"):
         imagenet_network("resnet18", weights=str(tmp_path / "more.pth"))
     (tmp_path / "text.pth").write_text("weights")
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "run.pth")
     for name in ("text.pth", "run.pth"):
-        with pytest.raises(ValueError, match=rf"^weights must be a state dict, .*{name}$"):
+        with pytest.raises(
+            ValueError,
+            match=rf"^weights must be a complete file .*, got .*{name}$",
+        ):
             imagenet_network("resnet18", weights=str(tmp_path / name))
     with pytest.raises(ValueError, match="weights must be IMAGENET1K_V1, random or the path of a"):
         imagenet_network("resnet18", weights="IMAGENET")

@@ -126,7 +126,7 @@ def test_another_runs_checkpoint_is_refused(
     run(file, **there)
     kept = file.read_bytes()
     with pytest.raises(
-        ValueError, match=rf"a\.safetensors is of another .*{message}.*move it away"
+        ValueError, match=rf"a\.safetensors is of another .*{message}.*move or delete the file"
     ):
         run(file, **here)
     assert file.read_bytes() == kept

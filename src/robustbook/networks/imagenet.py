@@ -122,7 +122,7 @@ def _state(weights: str, architecture: str, body: nn.Module) -> dict[str, Tensor
                 f"{asked}, {name} of shape {tuple(value.shape)}, got {weights}: {given}"
             )
     if found:
-        raise ValueError(f"{asked}, got {weights} which also has {min(found)}")
+        raise ValueError(f"{asked}, got {weights}, which also has {min(found)}")
     return state
 
 

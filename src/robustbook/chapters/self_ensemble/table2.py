@@ -24,6 +24,7 @@ CLOSE = 5
 """By how many percentage points our accuracy may be below the authors' and still count as near to
 it.
 """
+SHOWN = [*DEFENSES, *PLACES]
 AT = 0.03
 """The value of c at which the abstract states accuracies."""
 
@@ -83,10 +84,21 @@ def _behind(record: Record) -> dict[str, float]:
     }
 
 
-def ran(record: Record) -> str:
-    """Return sentences that state which network and images the shown results are from, and which
-    defenses were run with one seed only.
+def widest(records: Sequence[Record]) -> Record:
+    """Return the record with the most defenses and placements of noise; of equals, the record of
+    the largest run.
     """
+    return max(records, key=lambda record: len(names.defenses(record, NETWORK, SHOWN)))
+
+
+def ran(records: Sequence[Record]) -> str:
+    """Return a paragraph for each record. It states which network and images the results are from,
+    and which defenses were run with one seed only.
+    """
+    return "\n\n".join(map(_ran, records))
+
+
+def _ran(record: Record) -> str:
     shown = names.defenses(record, NETWORK, list(DEFENSES))
     text = f"{names.ran(record, NETWORK)} {names.comparison(shown)}"
     once = [
