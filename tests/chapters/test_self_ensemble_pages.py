@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+import torch
 
 from robustbook import catalogue, ledger, notebooks, page
 from robustbook.chapters.published import (
@@ -29,6 +30,7 @@ from robustbook.chapters.self_ensemble import (
     figure6,
     names,
     overview,
+    schedule,
     survivors,
     sweeps,
     table1,
@@ -40,6 +42,7 @@ from robustbook.chapters.wording import beside, listed
 from robustbook.cli.jobs import jobs
 from robustbook.figures import LOOKS
 from robustbook.ledger import Record, Row
+from robustbook.studies.rows import share_row
 from robustbook.studies.self_ensemble import settings, sweep
 from robustbook.studies.self_ensemble import table_2 as study
 
@@ -83,6 +86,36 @@ def falling(start: float, cs: tuple[float, ...]) -> dict[float, float]:
 
 TABLE = {d: falling(85 - 5 * i, table2.CS) for i, d in enumerate(FIVE)}
 SMALL = {d: falling(70, (0.01, 0.1, 1.0)) for d in ("rse", "none")}
+
+
+def trained(none: tuple[int, int], rse: tuple[int, int], same: bool = True) -> Record:
+    """A record of Model A with 12, 24 and 40 epochs: how many of the first of 100 images are
+    classified correctly after 24 and 40 epochs. If not ``same``, other images are after 40.
+    """
+    rows = []
+    for defense, (short, long) in (("none", none), ("rse", rse)):
+        for epochs, right in ((12, 10), (24, short), (40, long)):
+            each = torch.arange(100) < right
+            if epochs == 40 and not same:
+                each = each.flip(0)
+            of = {"network": "model-a", "defense": defense, "epochs": epochs}
+            rows.append(share_row(each, None, "accuracy", 0, setting=of))
+    return record("schedule", "paper", rows)
+
+
+def test_a_longer_training_is_compared_image_by_image() -> None:
+    """A gain of 6 of 100 images is clear if no image is lost, and is not if 35 others are."""
+    text = schedule.longer(trained((60, 66), (60, 61)), "model-a")
+    assert text.startswith("With 40 instead of 24 epochs, the accuracy on 100 clean images is 66.0")
+    assert "66.0 instead of 60.0 % without a defense and 61.0 instead of 60.0 % with RSE." in text
+    assert "clearly raises the accuracy without a defense. The gain without a defense is" in text
+    text = schedule.longer(trained((60, 66), (60, 61), same=False), "model-a")
+    assert text.endswith("Neither difference is clear, so our training is long enough.")
+    text = schedule.longer(trained((60, 66), (60, 69)), "model-a")
+    assert text.endswith("clearly raises the accuracy without a defense and with RSE.")
+    rows = body(schedule.lengths(trained((60, 66), (60, 61))))
+    assert [row[0] for row in rows] == ["Model A on STL-10, No defense", "Model A on STL-10, RSE"]
+    assert numbers(" ".join(rows[0][1:])) == [10, 60, 66, 74.2]
 
 
 def test_names_are_those_of_the_study() -> None:
