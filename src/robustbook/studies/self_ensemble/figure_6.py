@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 from robustbook.studies.rows import share_row
@@ -17,7 +19,7 @@ from robustbook.studies.rows import share_row
 from . import printed, settings
 from .attack import Swept
 from .settings import DEFENSES, PAPER, TARGETS
-from .sweep import cell, interpolated, points, swept
+from .sweep import between, cell, interpolated, points, swept
 
 ITEM = "figure-6"
 JUDGES = ("figure-6", "text-3", "text-4.3")
@@ -163,12 +165,7 @@ def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
     """Return the smallest distortion beyond which the second curve is nowhere below the first,
     compared at ``grid`` + 1 equally spaced distortions.
     """
-    end = min(first[-1][0], second[-1][0])
-    last = None
-    for i in range(grid, -1, -1):
-        d = end * i / grid
-        one, two = interpolated(first, d), interpolated(second, d)
-        if one is None or two is None or two < one:
-            break
-        last = d
-    return last
+    ds = np.linspace(0.0, min(first[-1][0], second[-1][0]), grid + 1)
+    below = np.flatnonzero(~(between(second, ds) >= between(first, ds)))
+    start = below[-1] + 1 if below.size else 0
+    return float(ds[start]) if start < len(ds) else None

@@ -2,10 +2,12 @@
 rows.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from robustbook.ledger import Row
 from robustbook.runs import Call, Done
@@ -108,8 +110,13 @@ def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None
     """Return the accuracy at distortion ``d`` by linear interpolation between the points of the
     curve, or None if ``d`` is outside their range.
     """
-    for (before, high), (after, low) in pairwise(curve):
-        if before <= d <= after:
-            share = (d - before) / (after - before) if after > before else 0.0
-            return high + share * (low - high)
-    return None
+    value = float(between(curve, d))
+    return None if math.isnan(value) else value
+
+
+def between(curve: Sequence[tuple[float, float]], d: Any) -> Any:
+    """Return the accuracies at the distortions ``d`` as in `interpolated`, with NaN outside the
+    range of the curve.
+    """
+    at, accuracy = zip(*curve, strict=True)
+    return np.interp(d, at, accuracy, left=math.nan, right=math.nan)
