@@ -49,6 +49,10 @@ def test_each_written_paper_has_a_card_that_sums_to_its_lines(
         numbers = re.findall(r"(\d+) (?:reproduced|not|inconclusive|other|no printed)", card)
         own = [entry for entry in whole.counted if entry.paper == paper]
         assert sum(map(int, numbers)) == len(own) > 0
+        judged = [e for e in own if e.verdict in ledger.VERDICTS[:3]]
+        (line,) = re.findall(r"^- Results in the paper's setting: (.*)$", card, re.MULTILINE)
+        results = [e for e in judged if e.target.tally != "setting"]
+        assert line == ledger.counts(results)  # a copied setting is no result
 
 
 def test_every_paper_is_written_or_listed_as_missing(whole: ledger.Ledger, root: Path) -> None:

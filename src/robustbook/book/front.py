@@ -4,7 +4,7 @@ counts of verdicts.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -58,12 +58,10 @@ def example_html(example: front.Example) -> str:
 
 def cards(whole: Ledger, root: Path) -> str:
     """Return a card for each paper that has a chapter. It says what the paper proposes and what we
-    found, and counts the verdicts, each kind of comparison apart.
+    found, and counts the verdicts.
     """
     blocks = []
     for paper in written(root):
-        kinds = ledger.tallies(entry for entry in whole.entries if entry.paper == paper)
-        tallies = [f"- {ledger.TALLIES[kind]}: {ledger.counts(own)}" for kind, own in kinds.items()]
         blocks += [
             f"::::{{grid-item-card}} {ledger.TITLES[paper]}",
             SUBJECTS[paper],
@@ -73,12 +71,25 @@ def cards(whole: Ledger, root: Path) -> str:
             f"[Read the chapter](../notebooks/{paper}/overview.ipynb)",
             "",
             ":::{card-footer}",
-            *tallies,
+            *_counts([entry for entry in whole.entries if entry.paper == paper]),
             ":::",
             "::::",
             "",
         ]
     return "\n".join([":::::{grid} 1 1 2 2", ":gutter: 3", "", *blocks, ":::::", ""])
+
+
+def _counts(entries: Sequence[Entry]) -> list[str]:
+    """Return as a list how many comparisons have each verdict: results that were run in the paper's
+    setting, all other results, and settings.
+    """
+    judged = [entry for entry in entries if entry.verdict in ledger.VERDICTS[:3]]
+    groups = {
+        "Results in the paper's setting": [e for e in judged if e.target.tally != "setting"],
+        "Other results": [e for e in entries if e not in judged and e.target.tally != "setting"],
+        "Settings": [e for e in entries if e.target.tally == "setting"],
+    }
+    return [f"- {words}: {ledger.counts(own)}" for words, own in groups.items() if own]
 
 
 def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
