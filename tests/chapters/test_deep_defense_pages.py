@@ -428,6 +428,9 @@ def test_the_answer_and_the_figure_of_the_claims() -> None:
     assert right > 2 > wrong > 1
     axes = claims.strips(record("claims")).axes
     assert len(axes) == 2 and all(axis.get_xlim()[0] > 0 for axis in axes)
+    rows = tuple(row for row in record("claims").rows if row.setting.get("network") == "lenet")
+    axes = claims.strips(replace(record("claims"), rows=rows)).axes
+    assert axes[1].get_title() == "misclassified, MLP not run"
 
 
 def test_claims_in_words() -> None:
