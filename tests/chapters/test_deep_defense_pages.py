@@ -454,6 +454,8 @@ def test_figure_1_draws_each_layer() -> None:
     *rows, last = body(figure1.layers(shown))
     counts = [int(row[4].replace(",", "")) for row in rows]
     assert sum(counts) == int(last[4].replace(",", ""))
+    fresh = Version(shown.record, "This run (quick)", fresh=True)
+    assert " This run (quick): the layers of the network" in figure1.layers(fresh).markdown
     assert figure1.network_and_reverse(shown.record).axes
     assert "All 5 of our networks have as many parameters" in figure1.differentiable(shown.record)
     assert "code)*: 5 " + badge("reproduced") in figure1.answer(shown.record)
