@@ -485,6 +485,11 @@ def test_the_answer_of_figure_1() -> None:
     assert len(rows) == 6 and all(ordered(cell) for row in rows for cell in row[2:4])
     whole = [row for row in rows if row[4] == "5 of 5 seeds"]
     assert rows[-1] not in whole
+    first = tuple(row for row in record("figure-1").rows if row.seed in (0, None))
+    one = replace(record("figure-1"), rows=first, seeds=(0,))
+    assert {row[4].partition(" of ")[2] for row in body(figure1.orders(version_of(one)))} == {
+        "1 seed"
+    }
     text = figure1.answer(record("figure-1"))
     assert text.startswith(f"Yes, in {len(whole)} of 6 layers")
     saturated, vanilla = numbers(figure1.largest_gain(record("figure-1")))[-2:]

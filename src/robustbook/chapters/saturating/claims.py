@@ -25,7 +25,15 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import from_to, listed, power, seeds_in_words, spread, spread_or
+from robustbook.chapters.wording import (
+    from_to,
+    listed,
+    number_of,
+    power,
+    seeds_in_words,
+    spread,
+    spread_or,
+)
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record, counts
 from robustbook.studies.saturating.sizes import ADAM_STEPS
@@ -387,7 +395,7 @@ def adam_in_words(record: Record) -> str:
 
 def _with_seeds(marks: Sequence[float]) -> str:
     """Return as text in how many runs, one per seed, a mark is not 0."""
-    return f"{sum(map(bool, marks))} of {len(marks)} seeds"
+    return f"{sum(map(bool, marks))} of {number_of('seed', len(marks))}"
 
 
 def long_figure(record: Record) -> Figure:

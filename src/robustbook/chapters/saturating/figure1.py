@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import from_to, minus, ranges, seeds_in_words, spread
+from robustbook.chapters.wording import from_to, minus, number_of, ranges, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.studies.saturating.sizes import ANNEALS, EPOCH, EPOCHS, LONGEST
@@ -123,7 +123,7 @@ def orders(version: Version) -> Table:
                 f"{MLPS[network]}, layer {layer}",
                 "larger",
                 *(minus(spread(_kurtosis(record, network, method, layer))) for method in COMPARED),
-                f"{sum(won := _ahead(record, network, layer))} of {len(won)} seeds",
+                f"{sum(won := _ahead(record, network, layer))} of {number_of('seed', len(won))}",
             ]
             for network, layer in _EACH
         ],
