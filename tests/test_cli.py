@@ -124,6 +124,14 @@ def test_an_item_without_a_study_is_told_from_a_misspelt_one() -> None:
         jobs.study("survey/nattack")
 
 
+def test_without_a_profile_the_profiles_that_have_the_parameters_count() -> None:
+    """With none of them, the first profile's sentence is the error."""
+    (job,) = jobs.jobs(["self_ensemble/table-2"], None, given={"networks": ["model-a"]})
+    assert job.profile == "paper"
+    with pytest.raises(click.UsageError, match=r"^self_ensemble/table-2: images must be .* got 0$"):
+        jobs.jobs(["self_ensemble/table-2"], None, given={"images": 0})
+
+
 @pytest.mark.parametrize(
     ("text", "seeds"),
     [("3", [3]), ("0:5", [0, 1, 2, 3, 4]), ("0,2,5", [0, 2, 5]), ("7,0:2", [7, 0, 1])],

@@ -198,7 +198,7 @@ def test_an_unknown_item_is_refused() -> None:
     ("given", "sentence"),
     [
         ({"eps": 0.1}, "eps must be 0.25 with profile published, .*, got 0.1; .*: quick, paper$"),
-        ({"seeds": [0]}, r"seeds must be \(0, 1\) with profile published, .*, got \(0,\)"),
+        ({"seeds": [0]}, r"seeds must be \[0, 1\] with profile published, .*, got \[0\]"),
         ({"controls": 10}, rf"controls must be {CONTROLS} with profile published, .*, got 10"),
     ],
 )

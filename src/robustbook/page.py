@@ -208,8 +208,9 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
             held = tuple(held) if isinstance(held, list) else held
             if value not in (defaults[name], held):
                 raise BadParameter(
-                    f"{name} must be {held} with profile published, which shows stored results, "
-                    f"got {value}; profiles that compute it: {', '.join(of.Parameters.own_seeds)}"
+                    f"{name} must be {_plain(held)} with profile published, which shows stored "
+                    f"results, got {_plain(value)}; profiles that compute it: "
+                    f"{', '.join(of.Parameters.own_seeds)}"
                 )
     return page
 

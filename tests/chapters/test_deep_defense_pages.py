@@ -428,6 +428,9 @@ def test_the_answer_and_the_figure_of_the_claims() -> None:
     assert right > 2 > wrong > 1
     axes = claims.strips(record("claims")).axes
     assert len(axes) == 2 and all(axis.get_xlim()[0] > 0 for axis in axes)
+    rows = tuple(row for row in record("claims").rows if row.setting.get("network") == "lenet")
+    axes = claims.strips(replace(record("claims"), rows=rows)).axes
+    assert axes[1].get_title() == "misclassified, MLP not run"
 
 
 def test_claims_in_words() -> None:
@@ -451,6 +454,8 @@ def test_figure_1_draws_each_layer() -> None:
     *rows, last = body(figure1.layers(shown))
     counts = [int(row[4].replace(",", "")) for row in rows]
     assert sum(counts) == int(last[4].replace(",", ""))
+    fresh = Version(shown.record, "This run (quick)", fresh=True)
+    assert " This run (quick): the layers of the network" in figure1.layers(fresh).markdown
     assert figure1.network_and_reverse(shown.record).axes
     assert "All 5 of our networks have as many parameters" in figure1.differentiable(shown.record)
     assert "code)*: 5 " + badge("reproduced") in figure1.answer(shown.record)

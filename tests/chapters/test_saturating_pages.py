@@ -88,6 +88,16 @@ def test_table_1_has_both_numbers_in_every_cell() -> None:
             assert ordered(ours)
 
 
+def test_table_1_with_another_eps_or_one_seed_says_so() -> None:
+    """The paper's numbers beside ours have eps 0.25, and one seed has no range."""
+    shown = record("table-1")
+    assert "(range over the seeds)." in table1.accuracy_table(version_of(shown)).markdown
+    rows = tuple(row for row in shown.rows if row.seed == 0)
+    one = replace(shown, rows=rows, seeds=(0,), parameters={**shown.parameters, "eps": 0.1})
+    text = table1.accuracy_table(version_of(one)).markdown
+    assert "**ours**. FGSM has eps 0.1, and 0.25 in the paper." in text
+
+
 def test_the_attacks_of_table_1() -> None:
     """A row per network and attack; random signs do less harm than the strongest attack."""
     shown = record("table-1")
@@ -305,6 +315,9 @@ def test_a_larger_step_size_has_fewer_steps() -> None:
         assert claims._steps_at(shown, each) == most
         assert f"{most:,} for the step size {each:g}" in claims.adam(version("claims")).markdown
     assert "with 1,000 instead of 10,000 steps" in claims.adam_in_words(shown)
+    for steps, profile, most in ((10_000, "quick", [300, 100]), (1, "paper", [1, 1])):
+        few = replace(shown, profile=profile, parameters={**shown.parameters, "steps": steps})
+        assert [claims._steps_at(few, times * size) for times in (1, 3)] == most
 
 
 def test_why_the_long_descents_wait() -> None:
@@ -366,6 +379,7 @@ def test_all_attacks_together_leave_least() -> None:
     """Per image the worst case: no attack inside the range of pixels leaves less."""
     shown = record("critique")
     rows = body(today.clipped_attacks(version("critique")))
+    assert [today._on(count) for count in (1.0, 30.0)] == ["1 image", "30 images"]
     assert [row[0] for row in rows] == list(today.CLIPPED.values())
     together = numbers(" ".join(rows[-1][1:]))
     for row in rows[:-1]:
@@ -471,6 +485,11 @@ def test_the_answer_of_figure_1() -> None:
     assert len(rows) == 6 and all(ordered(cell) for row in rows for cell in row[2:4])
     whole = [row for row in rows if row[4] == "5 of 5 seeds"]
     assert rows[-1] not in whole
+    first = tuple(row for row in record("figure-1").rows if row.seed in (0, None))
+    one = replace(record("figure-1"), rows=first, seeds=(0,))
+    assert {row[4].partition(" of ")[2] for row in body(figure1.orders(version_of(one)))} == {
+        "1 seed"
+    }
     text = figure1.answer(record("figure-1"))
     assert text.startswith(f"Yes, in {len(whole)} of 6 layers")
     saturated, vanilla = numbers(figure1.largest_gain(record("figure-1")))[-2:]

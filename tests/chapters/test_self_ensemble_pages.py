@@ -632,6 +632,26 @@ def test_figure_7_draws_the_size_of_the_change() -> None:
     assert none[0, 0].tolist() == [128, 255, 255]  # no defense moves it half as far
 
 
+def test_figure_7_without_rse_still_has_every_target_class() -> None:
+    shown = targeted()
+    rows = tuple(row for row in shown.rows if row.setting["defense"] == "none")
+    axes = [axis for axis in table3.gallery(replace(shown, rows=rows)).axes if axis.images]
+    assert [axis.get_title() for axis in axes] == ["the image", "bird", "car"]
+
+
+def test_table_2_without_vgg16_says_so() -> None:
+    other = record("table-2", "quick", cells("resnext", TABLE))
+    (axis,) = table2.accuracies([other]).axes
+    assert axis.get_title() == "VGG16, not run" and not axis.lines
+
+
+def test_one_image_is_no_plural() -> None:
+    for count, words in ((1, "1 test image"), (1600, "1,600 test images")):
+        given = cells("vgg16", SMALL)
+        rows = [replace(row, images=count) for row in given if row.unit == "percent"]
+        assert names.images(record("table-2", "quick", rows), "vgg16") == words
+
+
 def test_table_1_from_its_record() -> None:
     """Nothing is trained, so the record has the paper's setting."""
     shown = record_of(f"{PAPER}/table-1")

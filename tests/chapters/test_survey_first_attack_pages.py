@@ -337,6 +337,12 @@ def test_the_figures_of_pairing(whole: Record) -> None:
     shown = pairing.accuracies([paper, whole])
     assert [axis.get_title() for axis in shown.axes] == ["MNIST", "MNIST, narrow"]
     assert len(pairing.accuracies([paper]).axes) == 1
+    for networks, drawn in (
+        (["lsq-short"], ["LSQ, short training"]),
+        (["lsq", "lsq-short"], ["LSQ"]),
+    ):
+        (axis,) = pairing.accuracies([record("paper", networks)]).axes
+        assert [label.get_text() for label in axis.get_yticklabels()] == drawn
     maps = pairing.heat_map(whole).axes
     assert [axis.get_title() for axis in maps[:2]] == ["CLP", "100 % AT"]
     values = np.asarray(maps[0].images[0].get_array())

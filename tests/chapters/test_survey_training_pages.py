@@ -49,6 +49,19 @@ def mixed() -> Record:
     return Record("survey", "goodfellow", "reduced", {}, (0, 1), tuple(rows_of_goodfellow()))
 
 
+def test_goodfellow_draws_the_large_network_alone(mixed: Record) -> None:
+    """A reader can choose it without the other one."""
+    (axis,) = goodfellow.sweep(mixed).axes
+    assert axis.get_title() == "" and axis.lines[0].get_xdata().tolist() == [0, 0.5, 1]
+    rows = tuple(
+        replace(row, setting={**row.setting, "network": network.replace("maxout", "maxout-large")})
+        for row in mixed.rows
+        if (network := str(row.setting.get("network"))) in ("maxout 0.5", "maxout 1")
+    )
+    (axis,) = goodfellow.sweep(replace(mixed, rows=rows)).axes
+    assert axis.get_title() == "large maxout" and axis.lines[0].get_xdata().tolist() == [0.5, 1]
+
+
 def test_goodfellow_answer(mixed: Record) -> None:
     assert numbers(goodfellow.answer(mixed))[:3] == [30.5, 17.9, 40.5]
     assert numbers(goodfellow.lowered(mixed)) == [

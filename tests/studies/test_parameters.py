@@ -126,6 +126,26 @@ def test_every_item_has_words_for_each_parameter() -> None:
         assert all(text and text != "None" for text in words.values())
 
 
+@pytest.mark.parametrize(
+    ("item", "name", "values", "known"),
+    [
+        ("self_ensemble/table-2", "networks", ["vgg16", "model-a"], "vgg16 or resnext"),
+        ("survey/pairing", "networks", ["plain", "cifar10:plain"], "plain, .* or at100"),
+        ("survey/fast", "sets", ["mnist", "cifar10"], "mnist"),
+        ("survey/fast", "methods", ["fgsm-rs", "fgsm-rs-2"], "fgsm, fgsm-rs, n-fgsm or pgd"),
+    ],
+)
+def test_a_value_for_which_a_profile_has_no_settings_is_refused(
+    item: str, name: str, values: list[str], known: str
+) -> None:
+    """Otherwise a part that the reader chose would be left out, without a word."""
+    of = study(item)
+    sentence = f"^{name} must be {known} for profile quick, got '{values[1]}'$"
+    with pytest.raises(BadParameter, match=sentence):
+        of.calls(check(of.Parameters, {"profile": "quick", name: values}))
+    of.calls(check(of.Parameters, {"profile": "quick", name: values[:1]}))
+
+
 @pytest.mark.parametrize("item", ITEMS)
 def test_a_profile_that_is_accepted_can_be_run(item: str) -> None:
     """Otherwise a page would fail in the middle, because its study has no such setting."""

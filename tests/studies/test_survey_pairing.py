@@ -118,7 +118,8 @@ def test_only_known_networks() -> None:
     with pytest.raises(BadParameter, match="networks must be a list of names"):
         check(pairing.Parameters, {"profile": "paper", "networks": ["other"]})
     p = check(pairing.Parameters, {"profile": "quick", "networks": ["cifar10:clp"]})
-    assert not p.chosen()
+    with pytest.raises(BadParameter, match=r"or at100 for profile quick, got 'cifar10:clp'$"):
+        p.chosen()
 
 
 def test_the_page_knows_the_rules_of_the_study() -> None:

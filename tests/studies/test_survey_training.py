@@ -142,18 +142,6 @@ def test_the_radius_rises_in_training(tmp_path: Path) -> None:
     assert float((ends["constant"] - ends["clean"]).abs().max()) > 1e-3
 
 
-def test_a_run_without_any_method_is_refused() -> None:
-    p = check(fast.Parameters, {"profile": "quick", "methods": ["fgsm-rs-2"]})
-    with pytest.raises(BadParameter, match="that profile quick runs on mnist, got fgsm-rs-2"):
-        fast.condense(p, answers(fast.calls(p)))
-
-
-def test_an_image_set_without_settings_is_refused() -> None:
-    p = check(fast.Parameters, {"profile": "quick", "sets": ["cifar10"]})
-    with pytest.raises(BadParameter, match="sets must be mnist for profile quick, got 'cifar10'"):
-        fast.calls(p)
-
-
 def test_the_printed_settings() -> None:
     """The facts of Goodfellow et al., and of the released code of Wong et al."""
     own = fast.SETTINGS["paper", "mnist"]

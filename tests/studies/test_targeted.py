@@ -150,6 +150,19 @@ def test_given_sources_are_used_or_refused(network: tuple[Done, Context]) -> Non
         attack.function(done, "least", wrong, (Search(),), 1, 400, context=context)
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([*range(1, 10), 0], "sources must have the classes 0 to 9 in turn, got images of .*"),
+        ([*range(9), 9000], "sources must be below 400, the number of test images, got .*, 9000.*"),
+    ],
+)
+def test_wrong_sources_are_refused_before_any_training(given: list[int], sentence: str) -> None:
+    p = check(figure_5.Parameters, {"profile": "quick", "sources": given})
+    with pytest.raises(BadParameter, match=f"^{sentence}$"):
+        figure_5.calls(p)
+
+
 def by_hand(call: Call) -> Done:
     """Return a result: attacks always succeed on the vanilla network, in 20 (or 7) pairs
     otherwise.

@@ -82,8 +82,9 @@ def jobs(
     parameters. ``profile`` is the size of the experiments: "quick", "reduced" or "paper".
 
     Without ``items``, there is a job for every table, figure and claim that can be computed with
-    the profile. If the profile is None, there is a job for each profile of an item. Raises
-    UsageError with a message of one sentence for an unknown item, profile, seed or parameter.
+    the profile. If the profile is None, there is a job for each profile of an item that has
+    settings for the parameters. Raises UsageError with a message of one sentence for an unknown
+    item, profile, seed or parameter.
     """
     every = {item: study(item) for item in items or catalogue.ITEMS}
     if not items:
@@ -98,13 +99,18 @@ def jobs(
                 "computes nothing), "
                 f"got {profile!r}"
             )
+        own: list[Job] = []
+        refused: list[BadParameter] = []
         for name in [profile] if profile else profiles:
             values = {**(given or {}), "profile": name, "seeds": seeds and tuple(seeds)}
             try:
                 parameters = check(of.Parameters, values)
+                own.append(Job(item, of, parameters, list(of.calls(parameters).values())))
             except BadParameter as error:
-                raise click.UsageError(f"{item}: {error}") from error
-            found.append(Job(item, of, parameters, list(of.calls(parameters).values())))
+                refused.append(error)
+        if not own:
+            raise click.UsageError(f"{item}: {refused[0]}") from refused[0]
+        found += own
     return found
 
 

@@ -110,6 +110,18 @@ class Parameters:
         return Record(paper, item, self.profile, self.plain(), self.seeds, tuple(rows), arrays)
 
 
+def require(name: str, values: Iterable[str], there: Iterable[str], profile: str) -> None:
+    """Raise BadParameter if one of the ``values`` of a parameter is not in ``there``, the values
+    for which the profile has settings.
+    """
+    known = list(there)
+    for value in values:
+        if value not in known:
+            *others, last = known
+            words = f"{', '.join(others)} or {last}" if others else last
+            raise BadParameter(f"{name} must be {words} for profile {profile}, got {value!r}")
+
+
 def accepted(parameters: type[Parameters]) -> dict[str, str]:
     """Return the description of valid values for each parameter."""
     return {

@@ -189,15 +189,16 @@ def _verdicts() -> list[str]:
 def strips(record: Record) -> Figure:
     """Draw the mean relative size of DeepFool's perturbations after each training method. One panel
     is for correctly classified images, the other for misclassified images. Each mark is the result
-    of training with one seed.
+    of training with one seed. Only the MLP is measured. If it was not run, the titles say so.
     """
-    panels = {"correct": "classified correctly", "wrong": "misclassified"}
+    end = "" if "mlp" in networks(record) else ", MLP not run"
+    panels = {"correct": f"classified correctly{end}", "wrong": f"misclassified{end}"}
     found = {
-        title: {
+        words: {
             fill(name, 18): {_drawn(method): _got(record, side, "sides", method)}
             for method, name in SIDES.items()
         }
-        for side, title in panels.items()
+        for side, words in panels.items()
     }
     return figures.strips(found, LOOKS, "relative size (axis not from 0)", from_zero=False)
 

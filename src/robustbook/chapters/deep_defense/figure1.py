@@ -51,8 +51,9 @@ def layers(version: Version) -> Table:
     """
     network = str(version.record.parameters["network"])
     found = stages(version.record, network)
+    start = f"{version.heading}: the" if version.fresh else "The"
     return table(
-        f"The layers of the network in the figure ({TITLES[network]}): the operation of each "
+        f"{start} layers of the network in the figure ({TITLES[network]}): the operation of each "
         "layer in the forward pass and in the reverse network, the shape of its output for one "
         "image, and its number of trainable parameters.",
         f"tab-deep-defense-layers-{version.tag}",

@@ -25,9 +25,18 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import from_to, listed, power, seeds_in_words, spread, spread_or
+from robustbook.chapters.wording import (
+    from_to,
+    listed,
+    number_of,
+    power,
+    seeds_in_words,
+    spread,
+    spread_or,
+)
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record, counts
+from robustbook.studies.saturating.sizes import ADAM_STEPS
 
 from .names import NETWORKS, fgsm_target
 
@@ -310,10 +319,11 @@ def adam(version: Version) -> Table:
 
 def _steps_at(record: Record, size: float) -> int:
     """Return the largest number of steps of Adam with the step size ``size``. If the step size is
-    multiplied, the number of steps is divided.
+    multiplied, the number of steps is divided. It is limited by the profile.
     """
     steps, step_size = (record.parameters[name] for name in ("steps", "step_size"))
-    return int(steps) // round(size / float(step_size))
+    most = min(int(steps), ADAM_STEPS[record.profile])
+    return max(1, most // round(size / float(step_size)))
 
 
 def _largest_steps(record: Record) -> str:
@@ -385,7 +395,7 @@ def adam_in_words(record: Record) -> str:
 
 def _with_seeds(marks: Sequence[float]) -> str:
     """Return as text in how many runs, one per seed, a mark is not 0."""
-    return f"{sum(map(bool, marks))} of {len(marks)} seeds"
+    return f"{sum(map(bool, marks))} of {number_of('seed', len(marks))}"
 
 
 def long_figure(record: Record) -> Figure:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import minus
+from robustbook.chapters.wording import minus, ranges
 from robustbook.figures import Table, table
 from robustbook.ledger import Record, Row
 
@@ -69,7 +69,7 @@ def orders(version: Version) -> Table:
     """
     record = version.record
     return version.table(
-        ": mean dissimilarity of two images of different classes, mean (range over the seeds). "
+        f": mean dissimilarity of two images of different classes, mean{ranges(record)}. "
         "The paper shows colours and states no numbers.",
         record.item,
         ["Layer", "The paper", "Vanilla", "Saturated"],

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import from_to, minus, seeds_in_words, spread
+from robustbook.chapters.wording import from_to, minus, number_of, ranges, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.studies.saturating.sizes import ANNEALS, EPOCH, EPOCHS, LONGEST
@@ -114,7 +114,7 @@ def orders(version: Version) -> Table:
     """
     record = version.record
     return version.table(
-        ": excess kurtosis of the weights, mean (range over the seeds). The paper says that the "
+        f": excess kurtosis of the weights, mean{ranges(record)}. The paper says that the "
         "kurtosis is larger in the saturated network; we could not read its numbers.",
         "figure-1",
         ["Layer", "The paper", "Vanilla", "Saturated", "Larger with"],
@@ -123,7 +123,7 @@ def orders(version: Version) -> Table:
                 f"{MLPS[network]}, layer {layer}",
                 "larger",
                 *(minus(spread(_kurtosis(record, network, method, layer))) for method in COMPARED),
-                f"{sum(won := _ahead(record, network, layer))} of {len(won)} seeds",
+                f"{sum(won := _ahead(record, network, layer))} of {number_of('seed', len(won))}",
             ]
             for network, layer in _EACH
         ],

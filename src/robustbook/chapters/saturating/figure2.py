@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import ranges, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -97,7 +97,7 @@ def orders(version: Version) -> Table:
     differs from the vanilla one.
     """
     return version.table(
-        ": pre-activations of all units for all test images, mean (range over the seeds). The "
+        f": pre-activations of all units for all test images, mean{ranges(version.record)}. The "
         "paper shows histograms and states no numbers.",
         "figure-2",
         ["Measure", "The paper", "Vanilla", "Saturated"],

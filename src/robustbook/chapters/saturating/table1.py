@@ -25,7 +25,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.survey import fast
-from robustbook.chapters.wording import beside, from_to, listed, minus, spread, spread_or
+from robustbook.chapters.wording import beside, from_to, listed, minus, ranges, spread, spread_or
 from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -89,6 +89,8 @@ IMAGES = 60_000
 """The number of training images of MNIST."""
 PAPER_ROW = "FGSM, the paper"
 """The label of the row of figures that shows the accuracies in the paper."""
+EPS = 0.25
+"""The size of FGSM in the paper."""
 
 
 def answer(record: Record) -> str:
@@ -231,8 +233,10 @@ def accuracy_table(version: Version) -> Table:
     stands before our accuracy.
     """
     columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
+    eps = version.record.parameters["eps"]
+    other = "" if eps == EPS else f" FGSM has eps {eps:g}, and {EPS:g} in the paper."
     return version.table(
-        ": accuracy in per cent, paper / **ours** (range over the seeds).",
+        f": accuracy in per cent, paper / **ours**{ranges(version.record)}.{other}",
         "table-1",
         ["Training", *(f"{name}, {m}" for name in NETWORKS.values() for m in ("clean", "FGSM"))],
         [

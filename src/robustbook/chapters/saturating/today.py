@@ -172,6 +172,10 @@ def _fewest_images(record: Record) -> float:
     return float(min(row.value for row in record.rows if row.name == "images"))
 
 
+def _on(images: float) -> str:
+    return f"{images:g} image{'' if images == 1 else 's'}"
+
+
 def free_attacks(version: Version) -> Table:
     """Return a table of each network's accuracy under each attack whose images are not clipped."""
     return version.table(
@@ -191,8 +195,8 @@ def clipped_attacks(version: Version) -> Table:
         f", attacks whose images are clipped to [0, 1]: {_caption(record)}. PGD takes 20 steps. "
         "In the last row an image counts as misclassified if any attack in the figure of curves "
         "succeeds on it. For the CNN, the last row and the attacks that are not on the page of "
-        f"Table 1 rest on {_fewest_images(record):g} images; all other numbers rest on "
-        f"{_most_images(record):g} images.",
+        f"Table 1 rest on {_on(_fewest_images(record))}; all other numbers rest on "
+        f"{_on(_most_images(record))}.",
         "critique-boxed",
         ["Attack", *COLUMNS],
         list(_attack_rows(record, CLIPPED)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from robustbook.chapters.published import images_of, records_of, values, without_quick
-from robustbook.chapters.wording import listed, seeds_in_words
+from robustbook.chapters.wording import listed, number_of, seeds_in_words
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.sizes import EPOCHS, STEPS
@@ -116,7 +116,7 @@ def images(record: Record, network: str) -> str:
     """Return, as text, the number of test images from which a network's accuracies were
     computed.
     """
-    return f"{images_of(record, 'accuracy', network=network):,} test images"
+    return number_of("test image", images_of(record, "accuracy", network=network))
 
 
 def size(record: Record, network: str) -> str:

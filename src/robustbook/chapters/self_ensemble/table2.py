@@ -162,9 +162,13 @@ def _from(cs: Sequence[float]) -> str:
 def accuracies(records: Sequence[Record]) -> Figure:
     """Draw accuracy against c, with a curve per defense. Pale lines show the printed numbers, but
     not behind a record for profile ``quick``, which is from other images. If RSE was run with its
-    strongest noise in several places, a second panel has a curve for each place.
+    strongest noise in several places, a second panel has a curve for each place. Table 2 is about
+    VGG16; without results for it, the panel is empty and its title says so.
     """
-    record = next(record for record, network in names.best(records) if network == NETWORK)
+    record = names.with_network(records, NETWORK)
+    if record is None:
+        title = f"{names.NETWORKS[NETWORK]}, not run"
+        return figures.lines([sweeps.panel(None, NETWORK, DEFENSES, title=title)], height=3.4)
     title = names.title(record, NETWORK)
     theirs = {
         words: Curve(CS, [[float(printed(target(d, c)) or 0) for c in CS]], LOOKS[d])

@@ -257,7 +257,7 @@ def _defenses(record: Record, network: str | None = None) -> list[str]:
 
 
 def _classes(record: Record) -> list[str]:
-    found = settings(record, SQUARED, "class", network=main_network(record), defense="rse")
+    found = settings(record, SQUARED, "class", network=main_network(record))
     return [str(name) for name in found]
 
 

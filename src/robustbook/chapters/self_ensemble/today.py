@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, settings, values
-from robustbook.chapters.wording import bullets, listed, ranges, spread
+from robustbook.chapters.wording import bullets, listed, number_of, ranges, spread
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -349,7 +349,8 @@ def _images(record: Record) -> Iterator[str]:
             for row in record.rows
             if row.name == "accuracy" and row.setting.get("network") == network
         }
-        yield f"{max(filter(None, counts)):,} test images ({title(record, network)})"
+        most = number_of("test image", max(filter(None, counts)))
+        yield f"{most} ({title(record, network)})"
 
 
 def _attack_rows(record: Record) -> Iterator[list[str]]:

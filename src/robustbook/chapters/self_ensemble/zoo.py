@@ -186,10 +186,10 @@ def numbers(version: Version) -> Table:
     counts = sorted({int(n) for n in settings(version.record, "variance over prediction", "draws")})
     return version.table(
         ". *Variance*: variance of the estimate divided by Var(g) / (2 h² n), if each value of "
-        "the loss is a mean over n draws. *Mean*, *Error*: mean of the estimates divided by the "
-        "derivative, and the standard error of this mean. *Gradient*, *Pixel*: the number of "
-        "draws at which the standard error of one estimate equals the derivative, in the "
-        "direction of the gradient and of a single pixel.",
+        f"the loss is a mean over n draws{ranges(version.record)}. *Mean*, *Error*: mean of the "
+        "estimates divided by the derivative, and the standard error of this mean. *Gradient*, "
+        "*Pixel*: the number of draws at which the standard error of one estimate equals the "
+        "derivative, in the direction of the gradient and of a single pixel.",
         "rse-zoo-numbers",
         ["h", *(f"Variance, n = {n}" for n in counts), "Mean", "Error", "Gradient", "Pixel"],
         list(_number_rows(version.record, counts)),
@@ -240,12 +240,14 @@ def _number_rows(record: Record, counts: list[int]) -> Iterator[list[str]]:
                 _power(mean(record, f"draws along {name}", **of))
                 for name in ("the gradient", "a pixel")
             ]
-            error = mean(record, "standard error", **of)
+            ratio, error = (
+                mean(record, name, **of) for name in ("mean over derivative", "standard error")
+            )
             digits = 2 if error < 1 else 0
             yield [
                 f"{h:g}",
                 *(spread(found, 2) if found else "" for found in variances),
-                minus(f"{mean(record, 'mean over derivative', **of):.{digits}f}"),
+                minus(f"{round(ratio, digits) + 0.0:.{digits}f}"),  # -0.0 becomes 0.0
                 f"{error:.{digits}f}",
                 *needed,
             ]

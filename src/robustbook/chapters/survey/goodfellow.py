@@ -127,20 +127,24 @@ def lowered(record: Record) -> str:
 def sweep(record: Record) -> Figure:
     """Draw the error against alpha, the weight of the clean loss, with a curve for each attack: the
     mean over the seeds in a band of their range. The legend has the number of test images in
-    brackets.
+    brackets. Without results for the maxout network, the large one is drawn.
     """
-    alphas = sorted(
-        float(network.split()[1])
-        for network in settings(record, "error", "network", attack="worst")
-        if network.startswith("maxout ")
-    )
+    there = settings(record, "error", "network", attack="worst")
+    name = "maxout" if "maxout 0.5" in there else "maxout-large"
+    alphas = sorted(float(network.split()[1]) for network in there if network.split()[0] == name)
     curves = {
-        f"{SHORT.get(attack, words)} ({_images(record, attack):,})": Curve(
-            alphas, _errors(record, alphas, attack), LOOKS[look]
+        f"{SHORT.get(attack, words)} ({_images(record, attack, name):,})": Curve(
+            alphas, _errors(record, alphas, attack, name), LOOKS[look]
         )
         for attack, (words, look) in TESTS.items()
     }
-    panel = Panel("", "alpha, the weight of the clean loss", "error (%)", curves, {})
+    panel = Panel(
+        "" if name == "maxout" else "large maxout",
+        "alpha, the weight of the clean loss",
+        "error (%)",
+        curves,
+        {},
+    )
     return figures.lines([panel], columns=1, height=3.2)
 
 
@@ -150,15 +154,15 @@ def _heading(record: Record, attack: str) -> str:
     return with_images(words.removesuffix(" images"), _images(record, attack))
 
 
-def _images(record: Record, attack: str) -> int:
+def _images(record: Record, attack: str, name: str = "maxout") -> int:
     """Return the number of test images of the maxout networks under an attack."""
-    return images_of(record, "error", network="maxout 0.5", attack=attack)
+    return images_of(record, "error", network=f"{name} 0.5", attack=attack)
 
 
-def _errors(record: Record, alphas: list[float], attack: str) -> list[list[float]]:
+def _errors(record: Record, alphas: list[float], attack: str, name: str) -> list[list[float]]:
     """Return for each seed the errors under an attack, for several values of alpha."""
     found = [
-        values(record, "error", network=f"maxout {alpha:g}", attack=attack) for alpha in alphas
+        values(record, "error", network=f"{name} {alpha:g}", attack=attack) for alpha in alphas
     ]
     return [list(each) for each in zip(*found, strict=True)]
 

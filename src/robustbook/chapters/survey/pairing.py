@@ -2,7 +2,7 @@
 baseline attack and under stronger attacks.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import log
 from statistics import fmean
 
@@ -268,13 +268,23 @@ def at(record: Record, method: str, attack: str) -> float:
 
 def accuracies(records: Sequence[Record]) -> Figure:
     """Draw three accuracies of the network trained by each method: on clean images, under the
-    baseline attack, and under the strongest attack. Both attacks are drawn for the same images.
+    baseline attack, and under the strongest attack. Both attacks are drawn for the same images. A
+    short training is drawn only if a record lacks the whole one.
     """
     shown = {
-        heading(record): {METHODS[m]: marks(record, m) for m in methods(record)}
+        heading(record): {words: marks(record, name) for name, words in _drawn(record)}
         for record in without_quick(records)
     }
     return figures.strips(shown, LOOK, "accuracy (%)", own_rows=len(shown) > 1)
+
+
+def _drawn(record: Record) -> Iterator[tuple[str, str]]:
+    there = settings(record, "accuracy", "network")
+    for name, words in METHODS.items():
+        if name in there:
+            yield name, words
+        elif f"{name}{SHORT}" in there:
+            yield f"{name}{SHORT}", f"{words}, short training"
 
 
 def marks(record: Record, method: str) -> dict[str, list[float]]:

@@ -18,11 +18,11 @@ from robustbook.studies.items import judged
 from robustbook.studies.parameters import STRICT
 
 from . import ablations, descents, printed_settings
+from .sizes import ADAM_STEPS
 
 PAPER, ITEM = "saturating", "claims"
 JUDGES = tuple(item.partition("/")[2] for item in judged(f"{PAPER}/{ITEM}"))
 EVERY = {"quick": 1, "paper": 937}  # the largest value of ``every``
-STEPS = {"quick": 300, "paper": 1_000_000}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -52,7 +52,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     return {
         **printed_settings.calls(p.profile, p.seeds),
         **ablations.calls(p.profile, p.seeds, _every(p)),
-        **descents.calls(p.profile, p.seeds, p.step_size, min(p.steps, STEPS[p.profile])),
+        **descents.calls(p.profile, p.seeds, p.step_size, min(p.steps, ADAM_STEPS[p.profile])),
     }
 
 

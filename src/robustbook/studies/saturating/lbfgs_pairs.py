@@ -27,7 +27,7 @@ from robustbook.attacks import lbfgs
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
-from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.studies.parameters import AS_TUPLE, STRICT, BadParameter
 
 from .networks import test_images, train, trained
 from .settings import COMPARED, TEST, mlps
@@ -156,6 +156,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
     """
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
     networks = mlps(p.profile)
+    if p.sources is not None:
+        _check_classes(p.sources, networks["sigmoid-mlp", "vanilla"].data, TEST[p.profile])
     searches = {"sigmoid-mlp": tuple(READINGS.values()), "relu-mlp": (READINGS[MAIN],)}
     return {
         (network, method, seed): attack(
@@ -165,6 +167,19 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
         for method in COMPARED
         for seed in p.seeds
     }
+
+
+def _check_classes(given: tuple[int, ...], data: str, images: int) -> None:
+    """Raise BadParameter unless the reader's ``sources`` are the row numbers of test images of the
+    classes 0 to 9 in turn, because the trainings before the attack take a while.
+    """
+    if max(given) >= images:
+        raise BadParameter(
+            f"sources must be below {images}, the number of test images, got {given}"
+        )
+    classes = test_images(data, images, "cpu")[1][list(given)].tolist()
+    if classes != list(range(CLASSES)):
+        raise BadParameter(f"sources must have the classes 0 to 9 in turn, got images of {classes}")
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:

@@ -1,4 +1,4 @@
-"""Define how long the fully connected networks are trained, by profile.
+"""Define how long the fully connected networks are trained, and attacked by Adam, by profile.
 
 The book's pages state these numbers too, so this module does not import torch.
 """
@@ -17,3 +17,5 @@ ANNEALS: Mapping[str, Mapping[str, tuple[int, float, int, int]]] = {
     "paper": {"sigmoid-mlp": (5 * 937, 0.001, 1740, 937), "relu-mlp": (5 * 937, 1e-10, 399, 937)},
 }
 """How the weight lambda of the saturated networks' penalty rises: the four fields of `Anneal`."""
+ADAM_STEPS = {"quick": 300, "paper": 1_000_000}
+"""The largest number of steps that Adam takes; a reader can choose fewer."""

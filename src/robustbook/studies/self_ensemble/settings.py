@@ -330,14 +330,17 @@ class OfNetworks(parameters.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the names of the chosen networks for which this profile has settings."""
+        """Return the names of the chosen networks."""
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Networks, Setting]:
-        """Return the settings of those chosen networks for which this profile has settings."""
+        """Return the settings of the chosen networks. Raises BadParameter if the profile has no
+        settings for one of them.
+        """
         there = _SETTINGS[self.profile]
         names = self.networks or self.own_networks[self.profile]
-        return {name: there[name] for name in names if name in there}
+        parameters.require("networks", names, there, self.profile)
+        return {name: there[name] for name in names}
 
 
 @checked(frozen=True, config=STRICT)

@@ -34,7 +34,7 @@ from robustbook.ledger import Record, Row
 from robustbook.measures import Attack, survival
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.fitting import fitted, weights
-from robustbook.studies.parameters import AS_TUPLE, STRICT, BadParameter
+from robustbook.studies.parameters import AS_TUPLE, STRICT, require
 from robustbook.studies.rows import percent, share_row
 from robustbook.training import Augmentation, Recipe
 
@@ -237,8 +237,7 @@ def setting(profile: str, data: str) -> Setting:
     """Return the settings for an image set. Raises BadParameter if the profile has no settings for
     this image set.
     """
-    if (profile, data) not in SETTINGS:
-        raise BadParameter(f"sets must be mnist for profile {profile}, got {data!r}")
+    require("sets", [data], [of for name, of in SETTINGS if name == profile], profile)
     return SETTINGS[profile, data]
 
 
@@ -347,6 +346,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     method, radius, part, seed). The part is ``training`` or the name of an attack.
     """
     found: dict[tuple[Any, ...], Call] = {}
+    left_out = [setting(p.profile, data).left_out for data in p.parts()["sets"]]
+    there = [m for m in METHODS if any(m not in each for each in left_out)]
+    require("methods", p.methods or (), there, p.profile)
     for data in p.parts()["sets"]:
         own = setting(p.profile, data)
         for seed in p.seeds:
@@ -386,11 +388,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: the accuracies of all networks, and the curves over the
     epochs.
     """
-    if not results:
-        raise BadParameter(
-            f"methods must have one that profile {p.profile} runs on {', '.join(p.parts()['sets'])}"
-            f", got {', '.join(p.parts()['methods'])}"
-        )
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
     for (data, method, radius, part, seed), done in results.items():

@@ -19,7 +19,7 @@ the number and the size of PGD's steps. The study also computes loss surfaces as
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -33,7 +33,7 @@ from robustbook.measures import Attack, logits_of
 from robustbook.measures.answers import gradients
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
-from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.studies.parameters import AS_TUPLE, STRICT, require
 from robustbook.studies.rows import percent, share_row
 from robustbook.training import Augmentation, Recipe
 
@@ -336,20 +336,22 @@ class Parameters(settings.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Network, ...]]:
-        """Return the names of those chosen networks for which the profile has settings."""
+        """Return the names of the chosen networks."""
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Network, tuple[Setting, str]]:
-        """Return the settings and the training method of each chosen network for which the profile
-        has settings.
+        """Return the settings and the training method of each chosen network. Raises BadParameter
+        if the profile has no settings for one of them.
         """
-        there = SETTINGS[self.profile]
-        found: dict[Network, tuple[Setting, str]] = {}
-        for network in self.networks or OWN[self.profile]:
+        own = SETTINGS[self.profile]
+        there: dict[Network, tuple[Setting, str]] = {}
+        for network in get_args(Network):
             first, _, method = network.rpartition(":")
-            if (first or "mnist") in there:
-                found[network] = there[first or "mnist"], method
-        return found
+            if (first or "mnist") in own:
+                there[network] = own[first or "mnist"], method
+        names = self.networks or OWN[self.profile]
+        require("networks", names, there, self.profile)
+        return {name: there[name] for name in names}
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
