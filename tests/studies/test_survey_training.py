@@ -87,6 +87,17 @@ def test_small_runs_answer_the_targets_of_mnist(profile: str) -> None:
     }
 
 
+def test_a_method_of_another_image_set_alone_is_refused() -> None:
+    """The published record was merged from parts, and some of them have no calls."""
+    given = {"profile": "reduced", "sets": ["cifar10"], "methods": ["pgd-constant"]}
+    p = check(fast.Parameters, given)
+    assert fast.calls(p) == {}
+    with pytest.raises(BadParameter, match="methods must have one that profile reduced runs on ci"):
+        fast.condense(p, {})
+    with pytest.raises(BadParameter, match="methods must be .* for profile paper"):
+        fast.calls(check(fast.Parameters, {**given, "profile": "paper"}))
+
+
 @pytest.mark.parametrize("method", [m for m in fast.METHODS if m not in fast.CONTROLS])
 def test_one_method_alone_gives_its_own_rows(method: str) -> None:
     """With the same calls as all methods together, and without a comparison of two methods."""

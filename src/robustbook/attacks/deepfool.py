@@ -74,10 +74,11 @@ class Variant:
         logits at the clean image; None means all. On MNIST, choosing them again at each step gives
         the same distances.
     ``slack``: a factor, 1 or more, that decides which gradients are computed after the first step.
-        The distance to the boundary of each class is estimated from the last computed gradient norm
-        of this class. A class is skipped if this estimate is at least `slack` times the smallest
-        distance found so far. With math.inf no class is skipped. On MNIST, the slack 2 of the
-        preset "ours" saves two thirds of the gradients and never changes which class is nearest.
+        The distance to the boundary of each class is estimated as the logit difference divided by
+        the gradient norm that was last computed for this class. A class is skipped if this estimate
+        is at least `slack` times the smallest distance found so far. With math.inf no class is
+        skipped. On MNIST, the slack 2 of the preset "ours" saves two thirds of the gradients and
+        never changes which class is nearest.
     ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
     ``each_step``: whether the overshoot extends each step (True), or only the sum of all steps at
         the end of the attack (False).

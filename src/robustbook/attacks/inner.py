@@ -52,7 +52,7 @@ def climb(
         computed it.
 
     Each update costs one forward and one backward pass of all images. The last iterate itself is
-    not evaluated. With ``gradient``, the first update costs no pass.
+    not evaluated. If ``gradient`` is given, the first update uses it and costs no pass.
     """
     lossy, norm = named_loss(loss), float(norm)
     eps, step_size = _each(eps, images), _each(step_size, images)

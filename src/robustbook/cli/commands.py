@@ -236,7 +236,7 @@ def publish(
 
     The records are made from stored results; nothing is computed. A record is always computed with
     the parameters of its profile. Only parameters that choose parts of an item, such as networks,
-    may be set. Seeds and parts that the book's record lacks are added to the record. The command
+    may be set. Stored seeds and parts that the book's record lacks are added to it. The command
     refuses to delete a row of the book's record or to change its value.
 
     \b

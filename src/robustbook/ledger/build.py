@@ -131,8 +131,8 @@ def build(
     ``paper``, ``item``: if given, only the numbers of this paper, or of this table or figure, are
         included.
     ``profile``: if given, only measurements with this profile ("paper", "reduced" or "quick") are
-        used, and a number without one gets the verdict `not run`. With None, the largest experiment
-        that measured a number is used: paper, else reduced, else quick.
+        used, and a number without one gets the verdict `not run`. With None, each number is taken
+        from the largest profile that measured it: paper, else reduced, else quick.
     ``command``: a function that returns the command line that measures a number (see `Command`).
 
     Raises ValueError for an unknown ``paper``, ``item`` or ``profile``, and for invalid files.

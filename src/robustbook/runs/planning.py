@@ -29,7 +29,7 @@ class StepPlan:
     ``spent``: the seconds that it took to compute the stored results.
     ``left``: the estimated seconds of all missing function calls together, without the calls that
         have no estimate.
-    ``unknown``: the number of missing function calls without an estimate.
+    ``unknown``: the number of missing function calls whose run time has no estimate.
     """
 
     step: str

@@ -204,7 +204,7 @@ def strips(record: Record) -> Figure:
 
 
 def _drawn(method: str) -> str:
-    """Return the name of a method's marks in the legend."""
+    """Return the legend entry of a method's points."""
     whole, part, others = LOOKS
     return whole if method == "deep-defense" else part if method in ("correct", "wrong") else others
 

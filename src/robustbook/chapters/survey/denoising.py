@@ -132,8 +132,8 @@ def _over_images(record: Record, variant: str, against: str) -> float:
 
     The record contains the half-width for some pairs of networks, from the predictions of both
     networks for each test image. For the other pairs, the half-width is computed for two
-    independent samples of test images. Both networks see the same images, so this half-width is
-    usually too large.
+    independent samples of test images. In fact both classify the same
+    images and their errors are usually correlated, so this half-width is usually too large.
     """
     found = values(record, "half width", variant=variant, against=against)
     if found:

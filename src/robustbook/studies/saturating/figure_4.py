@@ -200,8 +200,9 @@ def path(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield all measurements on one path: among them the height of the peak and, for each
-    threshold, the flat fraction or the number of large singular values.
+    """Yield all measurements on one path: among them the peak of the length element, the flat
+    fraction for each threshold in `FLAT`, and the number of large singular values for each in
+    `LARGE`.
     """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]
@@ -248,8 +249,8 @@ def large(found: Mapping[str, Tensor], threshold: float) -> int:
 
 
 def grown(found: Mapping[str, Tensor]) -> int:
-    """Return how many singular values are, at the peak of the length element, more than twice as
-    large as their median along the path.
+    """Return how many singular values are more than twice as large, at the peak of the length
+    element, as their own medians along the path.
     """
     values = found["singular_values"]
     return int((values[found["length"].argmax()] > 2 * values.median(0).values).sum())

@@ -118,7 +118,7 @@ class Setting:
     ``recipe``: the recipe with which every network is trained.
     ``images``: the number of test images that are attacked; they are the first images of the test
         set.
-    ``few``: if above 0, the number of images for the defenses in `BASELINES`.
+    ``few``: the number of test images for the defenses in `BASELINES`; 0 stands for ``images``.
     ``piece``: the number of test images that one job attacks, chosen so that it takes a few
         minutes.
     ``steps``: the number of steps of the attack.

@@ -57,7 +57,8 @@ class Size:
     ``images``: the number of test images that the functions `averaged` and `steep` use.
     ``bent``: the number of test images that the function of the same name uses.
     ``draws``: the numbers of noise draws and of random vectors for the Hessian per image in `bent`.
-    ``probes``: the number of random vectors for the Hessian per image in `steep`.
+    ``probes``: the number of random vectors for each image with which `steep` estimates the trace
+        and the norm of the Hessian.
     """
 
     images: int

@@ -355,7 +355,7 @@ def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, l
     """Return two curves of the accuracy in percent at each l2 radius: one under the paper's attack,
     and one under all l2 attacks together.
 
-    An attack with a large radius may also use the images of an attack with a smaller radius. So the
+    Adversarial images within a smaller radius also lie within a larger one. So the
     value at each radius is the lowest accuracy at this or any smaller radius.
     """
     clean, elsewhere = found["clean", 1, 0.0], ("clean", "pgd linf", "square")

@@ -34,7 +34,7 @@ from robustbook.ledger import Record, Row
 from robustbook.measures import Attack, survival
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.fitting import fitted, weights
-from robustbook.studies.parameters import AS_TUPLE, STRICT, require
+from robustbook.studies.parameters import AS_TUPLE, STRICT, BadParameter, require
 from robustbook.studies.rows import percent, share_row
 from robustbook.training import Augmentation, Recipe
 
@@ -346,7 +346,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     method, radius, part, seed). The part is ``training`` or the name of an attack.
     """
     found: dict[tuple[Any, ...], Call] = {}
-    left_out = [setting(p.profile, data).left_out for data in p.parts()["sets"]]
+    left_out = [own.left_out for (profile, _), own in SETTINGS.items() if profile == p.profile]
     there = [m for m in METHODS if any(m not in each for each in left_out)]
     require("methods", p.methods or (), there, p.profile)
     for data in p.parts()["sets"]:
@@ -388,6 +388,11 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the study's results: the accuracies of all networks, and the curves over the
     epochs.
     """
+    if not results:  # a method of another image set is no mistake if other methods are run too
+        raise BadParameter(
+            f"methods must have one that profile {p.profile} runs on {', '.join(p.parts()['sets'])}"
+            f", got {', '.join(p.parts()['methods'])}"
+        )
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
     for (data, method, radius, part, seed), done in results.items():

@@ -8,7 +8,8 @@ each of its steps averages the gradient over random draws of the transformation;
 backward pass treats the compression as the identity (BPDA).
 
 With random resizing, the predicted class is the one with the largest mean probability over several
-draws. The study also evaluates rounding to 8 bits alone, which every image file does.
+draws. The study also evaluates rounding to 8 bits as the only transformation, because common
+image files store 8 bits.
 """
 
 from collections.abc import Mapping
