@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 FLOORS = [
-    {"arithmetic", "diagnosis", "durations", "files", "pearson", "randomness"},
+    {"arithmetic", "counting", "diagnosis", "durations", "files", "pearson", "randomness"},
     {"data", "networks", "attacks", "runs", "figures", "ledger"},
     {"training", "defenses", "measures"},
     {"studies"},

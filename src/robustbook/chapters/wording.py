@@ -49,11 +49,6 @@ def seeds_in_words(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def number_of(noun: str, count: int) -> str:
-    """Return a number of things as text, such as "1 test image" or "200 test images"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def ranges(record: Record) -> str:
     """Return the words with which a caption explains a range, or "" if the record has one seed and
     so no range.

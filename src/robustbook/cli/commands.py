@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from robustbook.counting import number_of
 from robustbook.studies.items import ITEMS
 
 from . import options
@@ -211,7 +212,9 @@ def status(
         date = record.provenance.get("date", "yes") if record else "-"
         click.echo(line.format(job.item, job.profile, stored, stale, missing, took, date))
     if damaged:
-        click.echo(f"\n{options.results(len(damaged))} damaged, to be computed again when needed")
+        click.echo(
+            f"\n{number_of('result', len(damaged))} damaged, to be computed again when needed"
+        )
     click.echo(f"\nResults are kept in {where.path}")
 
 
@@ -260,13 +263,13 @@ def publish(
         found = runs.plan(job.calls, where)
         if found.missing:
             raise click.ClickException(
-                f"{job.item} with profile {profile} lacks {options.results(found.missing)}; "
+                f"{job.item} with profile {profile} lacks {number_of('result', found.missing)}; "
                 f"compute what is missing first: {job.command('run', store)}"
             )
         stale = sum(step.stale for step in found.steps)
         if stale:
             click.echo(
-                f"robustbook: {options.results(stale)} of {job.item} from older source code",
+                f"robustbook: {number_of('result', stale)} of {job.item} from older source code",
                 err=True,
             )
         paper, _, name = job.item.partition("/")
@@ -334,8 +337,8 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
         else:
             taken, there = taken + new, there + (not new)
     click.echo(
-        f"{options.results(taken)} taken, {there} were there already, {refused} refused; results "
-        f"are kept in {where.path}"
+        f"{number_of('result', taken)} taken, {there} were there already, {refused} refused; "
+        f"results are kept in {where.path}"
     )
     sys.exit(1 if refused else 0)
 
@@ -381,11 +384,14 @@ def give(
     copied = [where.give(call, other) for call in stored]
     size, new = sum(size for size, _ in copied), sum(new for _, new in copied)
     click.echo(
-        f"{options.results(len(stored))}, {size / 1e6:.1f} MB, in {other.path}; {new} of them new"
+        f"{number_of('result', len(stored))}, {size / 1e6:.1f} MB, in {other.path}; {new} of them "
+        "new"
     )
     if len(stored) < len(calls):
         missing = len(calls) - len(stored) - damaged
-        click.echo(f"not in {where.path}: {options.results(missing)} that were asked for{words}")
+        click.echo(
+            f"not in {where.path}: {number_of('result', missing)} that were asked for{words}"
+        )
 
 
 @main.command("ledger")

@@ -92,11 +92,6 @@ def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) ->
     return found
 
 
-def results(number: int) -> str:
-    """Return "1 result", "2 results" and so on."""
-    return f"{number} result{'' if number == 1 else 's'}"
-
-
 items = click.argument("items", metavar="[PAPER/ITEM]...", nargs=-1)
 seeds = click.option(
     "--seeds",

@@ -7,6 +7,8 @@ internet connection. Without JavaScript the whole table is shown.
 from collections.abc import Iterable, Mapping
 from html import escape
 
+from robustbook.counting import number_of
+
 from .build import Entry, Ledger
 from .tables import TITLES
 from .targets import TALLIES
@@ -82,7 +84,7 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
     result = f"{ours(entry)} {unit}" if entry.ours is not None else ""
     allowed = f"± {entry.tolerance:g}" if entry.tolerance else ""
     n = entry.judgement.seeds
-    seeds = f"{n} seed{'s' * (n > 1)}, " if n else ""
+    seeds = f"{number_of('seed', n)}, " if n else ""
     behind = [interval(entry, "[{}, {}]"), f"{seeds}{entry.profile}" if entry.profile else ""]
     known = [escape(_sentence(entry.explanation))]
     if entry.verdict == "not run" and entry.command:

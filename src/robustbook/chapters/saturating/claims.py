@@ -28,12 +28,12 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import (
     from_to,
     listed,
-    number_of,
     power,
     seeds_in_words,
     spread,
     spread_or,
 )
+from robustbook.counting import number_of
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record, counts
 from robustbook.studies.saturating.sizes import ADAM_STEPS

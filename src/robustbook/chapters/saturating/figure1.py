@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import from_to, minus, number_of, ranges, seeds_in_words, spread
+from robustbook.chapters.wording import from_to, minus, ranges, seeds_in_words, spread
+from robustbook.counting import number_of
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 from robustbook.studies.saturating.sizes import ANNEALS, EPOCH, EPOCHS, LONGEST

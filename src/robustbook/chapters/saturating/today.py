@@ -13,6 +13,7 @@ from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
 from robustbook.chapters.wording import beside, from_to, seeds_in_words, spread
+from robustbook.counting import number_of
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -160,20 +161,16 @@ def summary(version: Version) -> Table:
     )
 
 
-def _most_images(record: Record) -> float:
+def _most_images(record: Record) -> int:
     """Return the number of test images for attacks on the MLPs. It is smaller for the CNN."""
-    return float(max(row.value for row in record.rows if row.name == "images"))
+    return int(max(row.value for row in record.rows if row.name == "images"))
 
 
-def _fewest_images(record: Record) -> float:
+def _fewest_images(record: Record) -> int:
     """Return the number of test images for those attacks on the CNN that are not on the page of
     Table 1.
     """
-    return float(min(row.value for row in record.rows if row.name == "images"))
-
-
-def _on(images: float) -> str:
-    return f"{images:g} image{'' if images == 1 else 's'}"
+    return int(min(row.value for row in record.rows if row.name == "images"))
 
 
 def free_attacks(version: Version) -> Table:
@@ -195,8 +192,8 @@ def clipped_attacks(version: Version) -> Table:
         f", attacks whose images are clipped to [0, 1]: {_caption(record)}. PGD takes 20 steps. "
         "In the last row an image counts as misclassified if any attack in the figure of curves "
         "succeeds on it. For the CNN, the last row and the attacks that are not on the page of "
-        f"Table 1 rest on {_on(_fewest_images(record))}; all other numbers rest on "
-        f"{_on(_most_images(record))}.",
+        f"Table 1 rest on {number_of('image', _fewest_images(record))}; all other numbers rest on "
+        f"{number_of('image', _most_images(record))}.",
         "critique-boxed",
         ["Attack", *COLUMNS],
         list(_attack_rows(record, CLIPPED)),

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from robustbook.chapters.published import images_of, records_of, values, without_quick
-from robustbook.chapters.wording import listed, number_of, seeds_in_words
+from robustbook.chapters.wording import listed, seeds_in_words
+from robustbook.counting import number_of
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.sizes import EPOCHS, STEPS

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, settings, values
-from robustbook.chapters.wording import bullets, listed, number_of, ranges, spread
+from robustbook.chapters.wording import bullets, listed, ranges, spread
+from robustbook.counting import number_of
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
