@@ -42,7 +42,7 @@ def maps(rows: Sequence[tuple[str, Sequence[Map]]]) -> Figure:
                 axis.set_xticks([])
                 axis.set_yticks([])
                 axis.spines[:].set(visible=True, color="0.7")
-            own[0].set_ylabel(name)
+            own[0].set_ylabel(name, fontsize=9)
             for axis in own[len(row) :]:
                 axis.set_axis_off()
     return figure
