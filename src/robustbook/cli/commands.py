@@ -96,7 +96,8 @@ def run(
     ledger.read_targets(catalogue.BOOK / "targets")  # reports faults before any work
     for job in asked:
         changed = job.changed
-        words = [f"{name} {value}" for name, value in {**changed, **job.selected}.items()]
+        every = {**changed, **job.selected}
+        words = [f"{name} {json.dumps(value)}" for name, value in every.items()]
         title = ", ".join([f"{job.item} with profile {profile}", *words])
         click.echo(title, err=True)
         try:

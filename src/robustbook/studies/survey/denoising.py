@@ -11,6 +11,7 @@ the settings of each profile.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ ABLATED = {"no-1x1": "no-1x1-hurts", "no-residual": "no-residual-fails"}
 """For each ablation (a block without one of its parts), the last part of the id of the paper's
 claim about it.
 """
+IMAGES = "our networks classify CIFAR-10, the paper's classify ImageNet"
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
@@ -78,7 +80,7 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
         rows += _accuracies(of, seed)
         rows += _differences(of, seed)
         rows += _noise(SETTINGS[p.profile], of, seed)
-        rows += _claims(of, seed)
+        rows += [replace(row, differs=IMAGES) for row in _claims(of, seed)]
     return p.record(PAPER, ITEM, rows)
 
 
