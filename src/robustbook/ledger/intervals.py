@@ -62,6 +62,11 @@ def prediction_interval(
     return max(mean - half, 0.0), min(mean + half, FULL[unit])
 
 
+def mean_error(values: Sequence[float | int]) -> float:
+    """Return half the width of the 95 % confidence interval of the mean of two or more runs."""
+    return quantile(len(values) - 1) * math.sqrt(variance(values) / len(values))
+
+
 def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
     """Return how much the choice of test images contributes to the half-width of the 95 %
     prediction interval of n runs. Return 0 for a single run, and for values that are not shares of
@@ -104,10 +109,7 @@ def difference_interval(
     if min(len(ours), len(partners)) < 2:
         return difference, difference
     if paired:
-        n = len(ours)
-        half = quantile(n - 1) * math.sqrt(
-            variance([a - b for a, b in zip(ours, partners, strict=True)]) / n
-        )
+        half = mean_error([a - b for a, b in zip(ours, partners, strict=True)])
         return difference - half, difference + half
     a, b = variance(ours) / len(ours), variance(partners) / len(partners)
     if a + b == 0:

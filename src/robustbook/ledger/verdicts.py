@@ -4,12 +4,14 @@ The rules are the same for all papers, and the tests check every rule. Whenever 
 the changelog lists the verdicts that changed with it.
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
-tolerance. If it differs by more, but the prediction interval for another run of ours, widened by
-the tolerance, contains the paper's number, the verdict is *inconclusive*. Otherwise it is *not
-reproduced*.
+tolerance, and if the error of our mean is at most the tolerance too. This error is half the width
+of the 95 % confidence interval of the mean. The verdict is *inconclusive* if the error is larger,
+or if the mean differs by more than the tolerance, but the prediction interval for another run of
+ours, widened by the tolerance, contains the paper's number. Otherwise it is *not reproduced*.
 
 at_most, at_least. For an upper or lower bound, the rule of `equal` is applied with only one end of
-the prediction interval: the end on the allowed side of the bound.
+the prediction interval: the end on the allowed side of the bound. The error of our mean counts only
+if it may carry the mean across the bound.
 
 shape, and whole numbers with tolerance 0 and at least two runs. Such a number is a count, or an
 answer (1 for yes, 0 for no). Each run (one per seed) either agrees with the paper's claim or
@@ -35,10 +37,10 @@ with the bound 0.
 An experiment may differ from the paper's in more than its seeds: its profile may not be `paper`, or
 its rows may say how it differs (`Row.differs`). The verdict is then *other setting*.
 
-A single run does not show how much runs vary, so it has no prediction interval, and only the
-tolerance applies. But a share of fewer than 10,000 test images also depends on the choice of these
-images. If this may explain the part of the difference that exceeds the tolerance, the verdict is
-*inconclusive*. For an ordering, the error from this choice gives an interval for the difference.
+A single run does not show how much runs vary, so it has no prediction interval. But a share of
+fewer than 10,000 test images also depends on the choice of these images, and this error counts as
+the error of our mean. If it may explain the part of the difference that exceeds the tolerance, the
+verdict is *inconclusive*. For an ordering, the error from this choice gives an interval for the difference.
 The ordering is *reproduced* if the whole interval lies on the claimed side of 0 and the difference
 exceeds the tolerance.
 
@@ -55,6 +57,7 @@ from .intervals import (
     FULL,
     binomial_tail,
     difference_interval,
+    mean_error,
     prediction_interval,
     sampling_error,
 )
@@ -251,11 +254,11 @@ def _bound(
     notes = [bound[target.compare]] if target.compare in bound else []
     n, images = len(measured.rows), measured.images
     gap, verdict = _beyond(target, low, high), "reproduced"
+    unit = " percentage points" if target.unit == "percent" else ""
     if gap:
         assert target.printed is not None
         side = "above" if ours > target.printed else "below"
         distance = "the difference" if n == 1 else "the distance of our interval from it"
-        unit = " percentage points" if target.unit == "percent" else ""
         notes.append(
             f"our result is {side} the paper's number, and {distance} exceeds the tolerance by "
             f"{shown(gap, None)}{unit}"
@@ -270,7 +273,23 @@ def _bound(
             "tolerance, contains the paper's number"
         )
         verdict = "inconclusive"
+    elif (error := _of_mean(target, measured)) > target.tolerance and _beyond(
+        target, ours + error, ours - error
+    ):
+        notes.append(
+            f"the error of our mean (± {shown(error, None)}{unit}) is larger than the tolerance"
+        )
+        verdict = "inconclusive"
     return verdict, "; ".join(notes)
+
+
+def _of_mean(target: Target, measured: Measurement) -> float:
+    """Return half the width of the 95 % confidence interval of our mean. For a single run, only the
+    choice of test images counts.
+    """
+    if len(measured.rows) == 1:
+        return _of_choice(target, measured)
+    return mean_error(measured.values)
 
 
 def _of_choice(target: Target, measured: Measurement) -> float:
