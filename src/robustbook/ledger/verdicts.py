@@ -40,9 +40,9 @@ its rows may say how it differs (`Row.differs`). The verdict is then *other sett
 A single run does not show how much runs vary, so it has no prediction interval. But a share of
 fewer than 10,000 test images also depends on the choice of these images, and this error counts as
 the error of our mean. If it may explain the part of the difference that exceeds the tolerance, the
-verdict is *inconclusive*. For an ordering, the error from this choice gives an interval for the difference.
-The ordering is *reproduced* if the whole interval lies on the claimed side of 0 and the difference
-exceeds the tolerance.
+verdict is *inconclusive*. For an ordering, the error from this choice gives an interval for the
+difference. The ordering is *reproduced* if the whole interval lies on the claimed side of 0 and the
+difference exceeds the tolerance.
 
 If ``compare`` is `shape` but no run says whether the pattern holds, the verdict is `no printed
 number`: the ledger shows our number without a comparison.
