@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustbook.attacks import clipped_probabilities, cross_entropy, margin, squared_error
+from robustbook.attacks import (
+    clipped_probabilities,
+    cross_entropy,
+    margin,
+    pgd,
+    squared_error,
+)
 from robustbook.attacks.losses import LOSSES, Loss, hinge
 
 LOGITS = torch.tensor([[0.0, math.log(3), 0.0], [2.0, -1.0, 1.5]], dtype=torch.float64)
@@ -74,3 +80,14 @@ def test_float32_cross_entropy_of_a_sure_network_loses_its_gradient() -> None:
 
     assert not bool(gradient(torch.float32).any())
     assert float(gradient(torch.float64)[0, 0]) == pytest.approx(math.exp(-120))
+
+
+def test_targets_refuse_the_hinge_whose_gradient_is_zero_until_success() -> None:
+    """With `margin` the same attack reaches every target."""
+    net = torch.nn.Linear(4, 3)
+    torch.nn.init.eye_(net.weight)
+    x, y = torch.full((3, 4), 0.5), torch.tensor([0, 1, 2])
+    asked = {"eps": 0.4, "steps": 4, "step_size": 0.2, "targets": (y + 1) % 3}
+    with pytest.raises(ValueError, match="loss must not be 'hinge' with targets, because"):
+        pgd(net, x, y, loss="hinge", **asked)
+    assert bool(pgd(net, x, y, loss="margin", **asked).found.all())

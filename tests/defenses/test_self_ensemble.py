@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from robustbook.attacks.noise import in_ball
 from robustbook.defenses import (
     Noise,
     Noisy,
@@ -22,6 +24,7 @@ from robustbook.defenses import (
     smoothed,
     trades,
 )
+from robustbook.defenses.normals import streams
 from robustbook.networks import model_a, resnext29, vgg16
 from robustbook.randomness import generator
 
@@ -384,3 +387,13 @@ def test_a_network_with_noise_layers_can_be_trained_adversarially(
     terms = objective(net, x, y, **given)
     sum(terms.values()).backward()
     assert all(bool(p.grad.isfinite().all()) for p in net.parameters() if p.grad is not None)
+
+
+def test_the_default_noise_is_independent_of_a_random_start() -> None:
+    """An attack without a generator draws its start from seed 0."""
+    keys = torch.arange(100)
+    start = in_ball(0, keys, 0, torch.zeros(100, 50), math.inf)
+    for seed, same in ((0, True), (noisy(plain()).seed, False)):
+        drawn = streams(seed, keys, 0).normal(200, torch.float32)[:, 3::4]
+        together = torch.corrcoef(torch.stack([start.flatten(), drawn.flatten()]))[0, 1]
+        assert bool(together.abs() > 0.9) is same and bool(together.abs() < 0.1) is not same

@@ -27,6 +27,8 @@ def test_the_binomial_error_is_added():
     assert prediction_interval([0.9] * 3, unit="fraction", images=1600) == pytest.approx(expected)
     percent = prediction_interval([90.0] * 3, unit="percent", images=1600)
     assert percent == pytest.approx(tuple(100 * end for end in expected))
+    # The images of a whole test set are not chosen.
+    assert prediction_interval([0.9] * 3, unit="fraction", images=10_000) == (0.9, 0.9)
 
 
 def test_shares_stay_in_their_range():

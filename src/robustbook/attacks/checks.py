@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .drawing import Drawing
 from .goal import Goal, named_loss
-from .losses import cross_entropy
+from .losses import cross_entropy, hinge
 from .propagation import Propagation
 
 Number = SupportsFloat
@@ -72,6 +72,11 @@ def prepare(
         raise ValueError(
             "average must be 'loss' with a loss other than cross_entropy, got 'probability', "
             "which is minus the logarithm of the mean probability"
+        )
+    if targets is not None and chosen is hinge:
+        raise ValueError(
+            "loss must not be 'hinge' with targets, because its gradient is 0 until the attack "
+            "succeeds; use 'margin'"
         )
     draws, judge = check_count("draws", draws), check_count("judge", judge)
     check_generator(generator)
@@ -183,8 +188,8 @@ def _per_row(name: str, value: Tensor, images: Tensor) -> Tensor:
 
 def _number(value: Any) -> Any:
     """Return the value as a Python number, or None if it is not a number."""
-    if isinstance(value, Tensor) and not value.ndim and value.is_floating_point():
-        return float(value)
+    if isinstance(value, Tensor) and not value.ndim and value.dtype is not torch.bool:
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     return value if isinstance(value, int | float) else float(value)

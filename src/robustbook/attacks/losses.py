@@ -53,7 +53,8 @@ def hinge(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tens
     """Return the smaller of the `margin` and 0.
 
     The gradient of this loss is 0 for a misclassified image. So an attack stops moving an image as
-    soon as the network misclassifies the image.
+    soon as the network misclassifies the image. Attacks with targets refuse this loss, because its
+    gradient is 0 until they succeed.
     """
     return margin(logits, labels).clamp(max=0)
 

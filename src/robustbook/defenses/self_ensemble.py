@@ -146,7 +146,7 @@ def noisy(
     inner: float = 0.1,
     placement: str = "paper",
     when: str = "always",
-    seed: int = 0,
+    seed: int = 1,
 ) -> Noisy:
     """Return a copy of ``net`` with a noise layer in front of every convolution.
 
@@ -161,7 +161,8 @@ def noisy(
         first, as in the authors' later release for all networks.
     ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training
         mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
-    ``seed``: seed of the noise that `Noisy.at` draws.
+    ``seed``: seed of the noise that `Noisy.at` draws. With seed 0, the noise would not be
+        independent of the random start of an attack without a generator, which has seed 0 too.
 
     The names of the weights stay the same, so ``noisy(net).net`` can load the ``state_dict`` of
     ``net``. Raises ValueError for a network that has no convolutions, or that has noise layers

@@ -2,7 +2,7 @@
 
 from .build import Entry, Ledger, build, read_reasons
 from .claims import STATUSES, Claim, read_claims, sides, status
-from .intervals import difference_interval, prediction_interval
+from .intervals import WHOLE, difference_interval, prediction_interval
 from .numerals import measured, runs_in_words
 from .records import (
     PROFILES,
@@ -17,7 +17,7 @@ from .records import (
 )
 from .tables import TITLES, counts, tallies, text_table
 from .targets import PAPERS, TALLIES, Target, read_targets
-from .verdicts import VERDICTS, WHOLE, Judgement, Measurement, judge
+from .verdicts import VERDICTS, Judgement, Measurement, judge
 from .webpage import page_html
 from .words import outcome, quantity, stated
 

@@ -16,6 +16,10 @@ from statistics import fmean, variance
 from scipy.special import bdtrc, stdtrit
 
 FULL = {"percent": 100.0, "fraction": 1.0}
+WHOLE = 10_000
+"""The number of test images of MNIST and CIFAR-10. A run on a whole test set has no error from the
+choice of images.
+"""
 
 
 def quantile(df: float | int) -> float:
@@ -32,9 +36,9 @@ def prediction_interval(
         mean +- sqrt(t(0.975, n - 1)^2 s^2 (1 + 1/n) + 1.96^2 b)
 
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
-    `unit`). Then b = p (1 - p) / k, where p is the mean share, because our k test images are a
-    sample; for other values b = 0. The factor of b is 1.96 instead of t, because b is not estimated
-    from the n runs.
+    `unit`). If k is less than `WHOLE`, b = p (1 - p) / k, where p is the mean share, because our k
+    test images are a sample; otherwise b = 0. The factor of b is 1.96 instead of t, because b is
+    not estimated from the n runs.
 
     If the paper used the same test images as we did, the interval is wider than necessary. If the
     paper used other images, and few of them, the interval is too narrow, because the choice of
@@ -69,10 +73,10 @@ def mean_error(values: Sequence[float | int]) -> float:
 
 def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
     """Return how much the choice of test images contributes to the half-width of the 95 %
-    prediction interval of n runs. Return 0 for a single run, and for values that are not shares of
-    test images.
+    prediction interval of n runs. Return 0 for a single run, for a whole test set, and for values
+    that are not shares of test images.
     """
-    if images is None or n < 2:
+    if images is None or images >= WHOLE or n < 2:
         return 0.0
     share = mean / FULL[unit]
     return FULL[unit] * quantile(math.inf) * math.sqrt(share * (1 - share) / images)

@@ -55,6 +55,7 @@ from statistics import fmean
 
 from .intervals import (
     FULL,
+    WHOLE,
     binomial_tail,
     difference_interval,
     mean_error,
@@ -75,10 +76,6 @@ VERDICTS = (
     "no printed number",
     "not run",
 )
-WHOLE = 10_000
-"""The number of test images of MNIST and CIFAR-10. A run on a whole test set has no error from the
-choice of images.
-"""
 EXCEPTIONS = 0.05
 """The assumed probability that a run contradicts a true claim: one in twenty."""
 

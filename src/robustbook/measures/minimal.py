@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustbook.attacks.checks import check_count, described
+from robustbook.attacks.propagation import FRESH
 
 from .answers import Model, check_classes, check_labels, logits_of, predict, rows_of
 
@@ -60,7 +61,7 @@ def smallest(
     check_count("halvings", halvings, 0)
     keys = rows_of(images) if keys is None else keys
     found = images.new_zeros(len(images))
-    logits = logits_of(model, images, keys=keys)
+    logits = logits_of(model, images, keys=keys, draw=FRESH)
     check_classes(labels, logits)
     found[logits.argmax(1) == labels] = math.inf
     for eps in grid:
@@ -76,7 +77,7 @@ def smallest(
                 f"got {described(made)}"
             )
         delta = made.detach().to(x.dtype) - x
-        wrong = predict(model, x + delta, keys=keys[rows]) != y
+        wrong = predict(model, x + delta, keys=keys[rows], draw=FRESH) != y
         found[rows[wrong]] = _shortened(
             model, x[wrong], y[wrong], keys[rows[wrong]], delta[wrong], halvings
         )
@@ -99,7 +100,7 @@ def _shortened(
         for _ in range(halvings):
             middle = (low + high) / 2
             part = middle.reshape(-1, *[1] * (images.ndim - 1)) * delta
-            wrong = predict(model, images + part, keys=keys) != labels
+            wrong = predict(model, images + part, keys=keys, draw=FRESH) != labels
             low, high = torch.where(wrong, low, middle), torch.where(wrong, middle, high)
     return high * delta.flatten(1).abs().amax(1)
 

@@ -180,7 +180,8 @@ def strike(
     ``batch_size``: how many images are attacked together; the result does not depend on the batch
         size.
 
-    A randomised model is evaluated with a noise draw that no attack uses. The model is not changed.
+    A randomised model is evaluated with a noise draw that no step of the attack uses. The model is
+    not changed.
     If the attack's ``precision`` differs from the dtype of the images, the attack uses a copy of
     the model in this precision. Raises ValueError for an invalid argument, for ``flush`` on a GPU,
     for an option that the model does not support, and for logits that are not finite.

@@ -94,67 +94,37 @@ class _Softened(nn.Module):
         self.function, self.softness = _SOFT[kind], softness
 
     def forward(self, h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        out: Tensor = self.function.apply(h, self.softness)  # type: ignore[no-untyped-call]
-        return out
+        return _with_gradient_of(*self.function(h, self.softness))
 
     def extra_repr(self) -> str:
-        return f"{self.function.__name__.removeprefix('_Soft')}, softness={self.softness:g}"
+        return f"{self.function.__name__.removeprefix('_')}, softness={self.softness:g}"
 
 
-class _SoftSigmoid(torch.autograd.Function):
-    """Compute sigmoid(h); the backward pass uses the derivative of sigmoid(h / softness)."""
-
-    @staticmethod
-    def forward(ctx, h, softness):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(h)
-        ctx.softness = softness
-        return torch.sigmoid(h)
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        (h,) = ctx.saved_tensors
-        s = torch.sigmoid(h / ctx.softness)
-        return gradient * s * (1 - s) / ctx.softness, None
+def _sigmoid(h: Tensor, softness: float) -> tuple[Tensor, Tensor]:
+    return torch.sigmoid(h), torch.sigmoid(h / softness)
 
 
-class _SoftReLU(torch.autograd.Function):
-    """Compute max(0, h); the backward pass uses sigmoid(h / softness), the derivative of a
-    softplus.
-    """
-
-    @staticmethod
-    def forward(ctx, h, softness):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(h)
-        ctx.softness = softness
-        return torch.relu(h)
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        (h,) = ctx.saved_tensors
-        return gradient * torch.sigmoid(h / ctx.softness), None
+def _relu(h: Tensor, softness: float) -> tuple[Tensor, Tensor]:
+    """Return ReLU, and a softplus whose derivative is sigmoid(h / softness)."""
+    return torch.relu(h), softness * F.softplus(h / softness)
 
 
-_SOFT: dict[object, type[torch.autograd.Function]] = {
-    torch.sigmoid: _SoftSigmoid,
-    nn.Sigmoid: _SoftSigmoid,
-    torch.relu: _SoftReLU,
-    F.relu: _SoftReLU,
-    nn.ReLU: _SoftReLU,
+_SOFT: dict[object, Callable[[Tensor, float], tuple[Tensor, Tensor]]] = {
+    torch.sigmoid: _sigmoid,
+    nn.Sigmoid: _sigmoid,
+    torch.relu: _relu,
+    F.relu: _relu,
+    nn.ReLU: _relu,
 }
 
 
-class _StraightThrough(torch.autograd.Function):
-    """Apply a function in the forward pass, and treat the function as the identity in the backward
-    pass.
+def _with_gradient_of(
+    values: Float[Tensor, "*shape"], other: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
+    """Return ``values``; the backward pass treats them as ``other``. With the input of a function
+    as ``other``, this is the straight-through estimator.
     """
-
-    @staticmethod
-    def forward(ctx, h, function):  # type: ignore[no-untyped-def]
-        return function(h)
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        return gradient, None
+    return values.detach() + (other - other.detach())
 
 
 class _Bypassed(nn.Module):
@@ -166,7 +136,7 @@ class _Bypassed(nn.Module):
 
     def forward(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
         *_, h, out = self.net.preactivations(images)  # type: ignore[operator]
-        x = _StraightThrough.apply(h, self.net.activation)  # type: ignore[no-untyped-call]
+        x = _with_gradient_of(self.net.activation(h), h)  # type: ignore[operator]
         logits: Tensor = self.readout(x)
         if not self.checked:
             if logits.shape != out.shape or not torch.equal(logits, out):

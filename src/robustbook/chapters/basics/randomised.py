@@ -26,8 +26,8 @@ JUDGES = 20
 correctly.
 """
 FRESH = 2**40
-"""Noise draws are numbered. Evaluations use draws from this number on, and no attack uses such a
-draw.
+"""Noise draws are numbered. Evaluations use draws from this number on. The attacks use smaller
+numbers, and also this draw, but only for their own verdict, which we do not use.
 """
 FGSM, PGD, OFF = "FGSM", f"PGD, {STEPS} steps", "PGD, gradient without noise"
 LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--")}

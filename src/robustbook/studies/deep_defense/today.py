@@ -79,7 +79,8 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     data = model_of(network).data
     if data not in COLOURED:
         inside, numbers = net.body, net.preprocess(x)
-        own = deepfool(inside, numbers, y, preset=released(data)).distance / 255
+        made = deepfool(inside, numbers, y, preset=released(data))
+        own = (made.distance / 255).masked_fill(~made.found, torch.inf)
         wrong = predict(inside, numbers) != y
         found["deepfool free"] = own.masked_fill(wrong, 0.0)
         found["ddn free"] = ddn(net, x, y, steps=steps, clip=False).distance

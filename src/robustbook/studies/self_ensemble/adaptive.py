@@ -28,7 +28,8 @@ from .networks import Noise, trained
 SELECT, JUDGED, FROZEN = FRESH + 2**30, FRESH + 2**31, FRESH + 2**32
 """Noise draws are numbered: from SELECT, those that decide within an attack whether it succeeds;
 from JUDGED, those of the final evaluation; FROZEN is the draw of the frozen noise. The draws in the
-steps of attacks have numbers far below or slightly above FRESH.
+steps of attacks have other numbers: below or slightly above FRESH or, in attacks with a generator,
+far above FROZEN.
 """
 APART = 10_000
 """The distance between the first draws of two evaluations, so that they share no draw."""

@@ -21,8 +21,8 @@ from robustbook.studies.rows import percent
 from .networks import Noise, model_of, trained
 
 FRESH = 2**40
-"""Noise draws are numbered; this is the number of the first draw for evaluation, far above those of
-attacks.
+"""Noise draws are numbered; this is the number of the first draw for evaluation. The paper's attack
+uses smaller numbers, and also this draw, but only for its own verdict, which we do not use.
 """
 
 

@@ -56,8 +56,8 @@ TARGET: Mapping[tuple[str, str], str] = {
 RADII = (2 / 255, 4 / 255)
 """Smaller radii, at which FGSM and PGD are also run."""
 FRESH = 2**41
-"""Random draws are numbered; this is the first for evaluation. Attacks use smaller numbers, and
-check their success with draws from 2**40.
+"""Random draws are numbered; this is the first for evaluation. The attacks have generators, so the
+numbers of their draws are far larger.
 """
 Parameters = settings.Parameters
 
