@@ -140,7 +140,7 @@ def test_one_text_is_no_list() -> None:
 def test_words_around_numbers() -> None:
     """It tests text without line breaks, and links by a page's short name."""
     assert minus("-0.10") == "\u22120.10"
-    assert power(2.9e-5) == "3e\u201105"
+    assert power(2.9e-5) == "3·10⁻⁵"
     assert spread_or([], missing="none") == "none" and spread_or([1.0]) == "1.0"
     assert page_link("table1") == "[Table\N{NO-BREAK SPACE}1](./table1.ipynb)"
     assert page_link("today") == "[Stronger attacks](./today.ipynb)"

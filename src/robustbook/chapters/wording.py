@@ -87,11 +87,13 @@ def minus(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def power(value: float) -> str:
-    """Return the number as text with one digit and a power of ten, such as 3e-05. A non-breaking
-    hyphen prevents a line break within the number.
-    """
-    return f"{value:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}")
+    """Return the number as text with one digit and a power of ten, such as 3·10⁻⁵."""
+    digit, exponent = f"{value:.0e}".split("e")
+    return f"{digit}·10{str(int(exponent)).translate(_RAISED)}"
 
 
 def whole_percent(text: str) -> str:

@@ -19,8 +19,8 @@ _STYLE = (
     ".frames-control{display:flex;gap:.6em;align-items:center;justify-content:center}"
     ".frames-control[hidden]{display:none}.frames-control input{flex:0 1 16em}"
     ".frames-control output{min-width:5em}"
-    "@media(max-width:30em){.frames .example{flex-direction:column;gap:.2em}"
-    ".frames .example figure{flex:none;width:9em}}</style>"
+    "@media(max-width:30em){.frames .example{gap:.2em}"
+    ".frames .example figure{flex:1 1 0}}</style>"
 )
 _SCRIPT = """<script>(() => {
   const box = document.getElementById("NAME");

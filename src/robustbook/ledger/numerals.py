@@ -24,7 +24,7 @@ def measured(value: float | int | None, tolerance: float | None) -> str:
     if abs(value) >= 10_000 or not tolerance and (value == int(value) or abs(value) >= 1000):
         text = f"{value:,.0f}"
     elif not tolerance:
-        text = f"{value:.3g}"
+        text = f"{value:#.3g}".rstrip(".")
     else:
         decimals = max(0 if value == int(value) else 1, 1 - math.floor(math.log10(tolerance)))
         most = 3 - math.floor(math.log10(abs(value))) if value else min(decimals, 3)

@@ -258,7 +258,7 @@ def _bound(
         distance = "the difference" if n == 1 else "the distance of our interval from it"
         notes.append(
             f"our result is {side} the paper's number, and {distance} exceeds the tolerance by "
-            f"{shown(gap, None)}{unit}"
+            f"{shown(rounded(gap), None)}{unit}"
         )
         verdict = "not reproduced"
         if n == 1 and gap <= _of_choice(target, measured):
@@ -274,7 +274,8 @@ def _bound(
         target, ours + error, ours - error
     ):
         notes.append(
-            f"the error of our mean (± {shown(error, None)}{unit}) is larger than the tolerance"
+            f"the error of our mean (± {shown(rounded(error), None)}{unit}) is larger than the "
+            "tolerance"
         )
         verdict = "inconclusive"
     return verdict, "; ".join(notes)
