@@ -354,8 +354,8 @@ def summary(records: Sequence[Record]) -> Table:
         "that of the reference network (shared images only). *Larger*: with how many seeds this "
         "ratio is above 1. *DeepFool*: the same ratio for DeepFool's distance. The other columns "
         "are accuracies at the given l-infinity radius eps, in per cent: under all attacks for "
-        "Deep Defense (*DD*), for the reference network and for adversarial training II, and under FGSM "
-        "alone for Deep Defense.",
+        "Deep Defense (*DD*), for the reference network and for adversarial training II, and under "
+        "FGSM alone for Deep Defense.",
         "tab-dd-today-summary",
         [
             "Network",
