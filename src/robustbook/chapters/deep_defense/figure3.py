@@ -4,6 +4,7 @@ c, lambda and d.
 
 from collections.abc import Mapping
 from itertools import pairwise
+from math import exp
 
 from matplotlib.figure import Figure
 
@@ -147,6 +148,35 @@ def d_in_words(record: Record) -> str:
     return minus(
         f"For d from {tried[0]:g} to {tried[-1]:g} the accuracy differs from that of the reference "
         f"network by {low:+.2f} to {high:+.2f} points, and $\\rho_2$ is {rho}."
+    )
+
+
+def typical_in_words() -> str:
+    """Return a sentence that states the relative size rho of the perturbation for a typical
+    misclassified image, and the exponential of d times rho for the d at which training diverged.
+    """
+    rho = mean(record_of("deep_defense/claims"), "wrong", what="sides", method="reference")
+    return (
+        "Misclassified test images of the MLP have a mean $\\rho$ of "
+        f"{rho:.3f} ({page_link('claims')}), for which $e^{{{DIVERGES:g} \\rho}}$ is only "
+        f"{exp(DIVERGES * rho):.1f}."
+    )
+
+
+def falls_in_words(record: Record) -> str:
+    """Return a sentence that states in how many of all steps to the next larger c rho2 falls, over
+    all values of lambda.
+    """
+    lams, cs = _tried(record, "lam"), _tried(record, "c")
+    steps = [
+        mean(record, "rho2", c=b, lam=lam, d=USUAL["d"])
+        - mean(record, "rho2", c=a, lam=lam, d=USUAL["d"])
+        for lam in lams
+        for a, b in pairwise(cs)
+    ]
+    return (
+        "From each c to the next larger one, at the same λ, $\\rho_2$ falls in "
+        f"{sum(step < 0 for step in steps)} of {len(steps)} steps."
     )
 
 

@@ -29,6 +29,11 @@ NARROW = {"quick": ("lenet", "convnet", "nin"), "reduced": ("convnet", "nin")}
 paper's.
 """
 
+NARROWED = {"convnet": (4, 20_000, 30, 10), "nin": (8, 10_000, 60, 5)}
+"""For each narrow network of profile ``reduced``: the number by which its width is divided, the
+number of training images, and the epochs of training and of fine-tuning.
+"""
+
 
 def networks(record: Record) -> list[str]:
     """Return the names of the networks for which a record (the stored results of a run) has
@@ -62,6 +67,19 @@ def counted(holds: Sequence[bool], noun: str = "networks") -> str:
     if all(holds):
         return f"both {noun}" if of == 2 else f"all {of} {noun}"
     return f"{sum(holds)} of {of} {noun}" if any(holds) else f"none of the {of} {noun}"
+
+
+def narrowed() -> str:
+    """Return a sentence that states the width of the narrow networks for CIFAR-10, how many
+    training images they have, and how long they are trained.
+    """
+    parts = (
+        f"the narrow {TITLES[network]} has 1/{factor} of the paper's width, {images:,} training "
+        f"images, and {epochs} + {tuned} epochs"
+        for network, (factor, images, epochs, tuned) in NARROWED.items()
+    )
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]} (training + fine-tuning)."
 
 
 def with_article(record: Record, network: str) -> str:

@@ -24,7 +24,7 @@ from robustbook.ledger import Record
 from . import deepfool, figure2, figure3, figure4, names
 from .claims import in_short
 from .table1 import verdicts
-from .today import nearest_gain
+from .today import NEAREST, nearest_gain
 
 RIVAL = "adv-training-ii"
 METHODS = {
@@ -37,9 +37,9 @@ METHODS = {
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states by which factor Deep Defense increases the median of the
-    smallest distance that any attack finds, and whether adversarial training II increases it more.
-    The verdicts on Table 1 follow.
+    """Return a sentence that states by which factor Deep Defense increases the median distance that
+    DeepFool or DDN find, and whether adversarial training II increases it more. The verdicts on
+    Table 1 follow.
 
     ``record`` contains the stored results of Table 1. The distances come from the stored results of
     stronger attacks on the same networks.
@@ -55,7 +55,7 @@ def answer(record: Record) -> str:
     )
     return (
         f"{'Yes' if min(*by_deepfool, *found) > 1 else 'Not always'}, on MNIST: the median "
-        f"distance to the nearest adversarial image becomes {least} times as large, "
+        f"distance found by DeepFool or DDN becomes {least} times as large, "
         f"{'but' if more else 'and'} adversarial training with FGSM increases it "
         f"{'more' if more else 'not more'}. Table 1: {verdicts()}"
     )
@@ -63,29 +63,28 @@ def answer(record: Record) -> str:
 
 def factors(record: Record) -> Table:
     """Return a table that states by which factors Deep Defense and adversarial training II increase
-    three measures of the distance to adversarial images. ``record`` contains the stored results of
-    Table 1.
+    several measures of the distance to adversarial images. ``record`` contains the stored results
+    of Table 1.
     """
     attacked, shown = _attacked(record)
     rows = [
         [
             f"{names.title(record, network)}, {names.METHODS[method]}",
             f"{_times(record, network, method, 'reference'):.2f}",
-            f"{nearest_gain(attacked, network, method, 'deepfool'):.2f}",
-            f"{nearest_gain(attacked, network, method):.2f}",
+            *(f"{nearest_gain(attacked, network, method, each):.2f}" for each in NEAREST),
         ]
         for network in shown
         for method in ("deep-defense", RIVAL)
     ]
     return table(
-        "By which factor three measures of the distance to adversarial images grow, compared "
-        "with the reference network (means over the seeds). *ρ₂*: the mean relative size of "
-        "DeepFool's perturbation. *DeepFool*: the median distance that DeepFool finds with "
-        "clipping to [0, 1]. *All attacks*: the median of the smallest distance that any of our "
-        "attacks finds. The medians are over the images that the networks of all methods "
-        "classify correctly.",
+        "By which factor measures of the distance to adversarial images grow, compared with the "
+        "reference network (means over the seeds). *ρ₂*: the mean relative size of DeepFool's "
+        "perturbation, over all images. The other columns are median distances over the images "
+        "that the networks of all methods classify correctly. *Free*: without clipping, as in ρ₂; "
+        "the others are clipped to [0, 1]. *Smaller of both*: the smaller distance of DeepFool and "
+        "DDN on each image.",
         "tab-dd-overview-factors",
-        ["Network, method", "ρ₂", "DeepFool", "all attacks"],
+        ["Network, method", "ρ₂", *NEAREST.values()],
         rows,
     )
 
@@ -263,15 +262,15 @@ def _anchored() -> str:
 
 
 def _further() -> str:
-    """Return text that states by which factor Deep Defense increases the median of the smallest
-    distance that any attack finds.
+    """Return text that states by which factor Deep Defense increases the median distance that
+    DeepFool or DDN find.
     """
     record = record_of("deep_defense/today")
     gains = (
         f"{nearest_gain(record, n):.2f} times ({names.title(record, n)})"
         for n in names.networks(record)
     )
-    return f"median distance to the nearest adversarial image: {', '.join(gains)}"
+    return f"median distance found by DeepFool or DDN: {', '.join(gains)}"
 
 
 def _replicated() -> str:
@@ -293,8 +292,7 @@ CLAIMS = (
         _exact,
     ),
     Finding(
-        "Deep Defense is more robust than the reference, adversarial training I and Parseval "
-        "training, without loss of accuracy",
+        "Deep Defense is more robust than the reference network, without loss of accuracy",
         ("table1",),
         "(table-1|supplement|text-results)/.*",
         _compared,
@@ -312,7 +310,7 @@ CLAIMS = (
         figure3.spanned,
     ),
     Finding(
-        "*Which layer gives the most robustness if Deep Defense changes only this layer?*",
+        "*Which layer gives the most robustness if the regulariser may change only this layer?*",
         ("figure4",),
         "figure-layer-masking/.*",
         _masked,

@@ -34,6 +34,8 @@ RIVAL = "adv-training-ii"
 SHARES = (0.2, 0.5, 1.0)
 EPS_REF = r"$\epsilon_\mathrm{ref}$"
 """The symbol of the reference size."""
+RIVAL_EPS = {"mlp": 25.5, "lenet": 25.5, "convnet": 2.0, "nin": 2.0}
+"""The eps of adversarial training II, in the units of eps_ref."""
 LOSS = 0.2
 """A decrease of the accuracy by at most this many percentage points does not count as a loss. The
 list of the paper's numbers states the same limit.
@@ -55,33 +57,34 @@ LOOKS = {
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that says whether Deep Defense has a larger rho2 than the methods that we
-    remember in the paper's table, and than adversarial training II. The verdicts follow.
+    """Return a sentence that says by which factor Deep Defense increases rho2, and whether
+    adversarial training II increases it more and where it lowers the accuracy. The verdicts follow.
     """
     shown = networks(record)
-    leads = all(_leads(record, n, PRINTED) for n in shown)
+    more = all(_rho(record, n, "deep-defense") > _rho(record, n, "reference") for n in shown)
     rival = all(_rho(record, n, RIVAL) > _rho(record, n, "deep-defense") for n in shown)
+    lost = listed(with_article(record, n) for n in shown if _gained(record, n, RIVAL) < -LOSS)
+    price = f", but it lowers the clean accuracy on {lost}" if lost else ""
     ratios = " and ".join(
         f"{_rho(record, n, 'deep-defense') / _rho(record, n, 'reference'):.2f} ({title(record, n)})"
         for n in shown
     )
     return (
-        f"{'Partly' if leads and rival else 'Yes' if leads else 'No'}, on MNIST: Deep Defense "
-        f"multiplies $\\rho_2$ by {ratios}, {'more' if leads else 'not more'} than Parseval "
-        "training and adversarial training I; adversarial training with new FGSM images "
-        f"multiplies it {'more' if rival else 'less'}. {verdicts()}"
+        f"{'Partly' if more and rival else 'Yes' if more else 'No'}, on MNIST: Deep Defense "
+        f"multiplies $\\rho_2$ by {ratios}; adversarial training with new FGSM images multiplies "
+        f"it {'more' if rival else 'less'}{price}. {verdicts()}"
     )
 
 
 def verdicts() -> str:
-    """Return the verdicts on the orders of Table 1, and on the claim about the adversarial training
-    that the authors' post cites.
+    """Return the verdicts on Table 1, which compare Deep Defense with the reference network, and on
+    the claim about the adversarial training that the authors' post cites.
     """
     kinds = {
-        "MNIST, orders of ρ₂": "/table-1/mnist-.*/rho2",
+        "MNIST, ρ₂ above the reference network": "/table-1/mnist-.*/(reference|deep-defense)/rho2",
         "MNIST, accuracy": "/table-1/mnist-.*/deep-defense/accuracy",
-        "CIFAR-10": "/table-1/cifar10-.*/(rho2|deep-defense/accuracy)",
-        "": "",  # accuracies under FGS, numbers that we only remember, and ImageNet
+        "CIFAR-10": "/table-1/cifar10-.*/((reference|deep-defense)/rho2|deep-defense/accuracy)",
+        "": "",  # numbers and orders without a statement that we could read, and ImageNet
     }
     label = "against adversarial training with FGSM (authors' post)"
     rival = of_page("deep_defense/claims", {label: "/claim-7/check", "": ""})
@@ -101,18 +104,58 @@ def all_counts() -> str:
 
 
 def changes(record: Record) -> str:
-    """Return sentences that state how Deep Defense changes the accuracy, and on how many networks
-    adversarial training II has a larger rho2 than Deep Defense.
+    """Return sentences that state by how much the rho2 of Deep Defense exceeds that of adversarial
+    training I, how it changes the accuracy, and on how many networks adversarial training II has a
+    larger rho2.
     """
     shown = networks(record)
+    margins = listed(
+        f"{100 * (_rho(record, n, 'deep-defense') / _rho(record, n, 'adv-training-i') - 1):.0f} % "
+        f"on {with_article(record, n)}"
+        for n in shown
+    )
     leads = counted([_leads(record, n, PRINTED) for n in shown], "networks on MNIST")
     rival = counted([not _leads(record, n, (RIVAL,)) for n in shown], "networks on MNIST")
     return (
         "Of the methods that we remember in the paper's table, Deep Defense has the largest "
-        f"$\\rho_2$ on {leads}. The accuracy changes by {_costs(record, 2)}. But with the released "
+        f"$\\rho_2$ on {leads}. It exceeds that of adversarial training I by {margins}. The "
+        f"accuracy changes by {_costs(record, 2)}. But with the released "
         f"c = {figure3.USUAL['c']:g}, adversarial training II has a larger $\\rho_2$ than Deep "
         f"Defense on {rival} ({page_link('figure3')} varies c)."
     )
+
+
+def rival_cost(record: Record) -> str:
+    """Return a sentence that states how adversarial training II and Deep Defense change the clean
+    accuracy of each network.
+    """
+    parts = "; ".join(
+        f"on {with_article(record, n)} by {round(_gained(record, n, RIVAL), 2) + 0.0:+.2f} and "
+        f"{_gained(record, n):+.2f} points"
+        for n in networks(record)
+    )
+    return minus(
+        f"Adversarial training II and Deep Defense change the clean accuracy {parts}, compared "
+        "with the reference network."
+    )
+
+
+def rival_eps(records: Sequence[Record]) -> str:
+    """Return sentences that state the eps of adversarial training II divided by eps_ref for each
+    network, and what a much larger eps means for the comparison.
+    """
+    found = {
+        title(record, n): RIVAL_EPS[n] / mean(record, "eps_ref", network=n, reading="eps")
+        for record, n in each_network(records)
+    }
+    parts = listed(f"{ratio:.1f} ({name})" for name, ratio in found.items())
+    large = listed(f"the {name}" for name, ratio in found.items() if ratio > 2)
+    end = (
+        f" On {large} it is so large that the comparison with this method says little."
+        if large
+        else ""
+    )
+    return f"The eps of adversarial training II, divided by {EPS_REF}, is {parts}.{end}"
 
 
 def under_fgs(records: Sequence[Record]) -> str:
@@ -162,11 +205,11 @@ def under_fgs(records: Sequence[Record]) -> str:
 
 
 def parseval(record: Record) -> str:
-    """Return sentences that compare Parseval training with the reference network under FGS: at half
-    the reference size, and at the two other sizes.
+    """Return sentences that compare Parseval training with clean fine-tuning under FGS: at half the
+    reference size, and at the two other sizes.
     """
     gains = {
-        (n, share): fmean(_over(record, n, "par-networks", "reference", share))
+        (n, share): fmean(_over(record, n, "par-networks", "clean", share))
         for n in networks(record)
         for share in SHARES
     }
@@ -175,9 +218,9 @@ def parseval(record: Record) -> str:
     )
     others = max(abs(gain) for (_, share), gain in gains.items() if share != 0.5)
     return (
-        f"At half of {EPS_REF}, its networks are more accurate under FGS than the reference "
-        f"networks, {half}. At {_size(0.2)} and at {EPS_REF} the accuracies differ by at most "
-        f"{others:.1f} points."
+        f"At half of {EPS_REF}, its networks are more accurate under FGS than after clean "
+        f"fine-tuning, {half}. At {_size(0.2)} and at {EPS_REF} the accuracies differ by at most "
+        f"{others:.1f} points. We do not know why."
     )
 
 
@@ -307,9 +350,8 @@ def gains(versions: Sequence[Version]) -> str:
 
 
 def methods_table(version: Version) -> Table:
-    """Return a table with the columns that we remember in the paper's Table 1, and one row for "
-    "each combination of
-    network and method.
+    """Return a table with the columns that we remember in the paper's Table 1, and one row for each
+    combination of network and method.
     """
     sizes = "; ".join(
         f"{_title(version.record, network)} "
@@ -379,12 +421,12 @@ def _rho(record: Record, network: str, method: str) -> float:
     return mean(record, "rho2", network=network, method=method)
 
 
-def _gained(record: Record, network: str) -> float:
-    """Return the clean accuracy of Deep Defense minus that of the reference network, in percentage
+def _gained(record: Record, network: str, method: str = "deep-defense") -> float:
+    """Return the clean accuracy of a method minus that of the reference network, in percentage
     points.
     """
     ours, start = (
-        mean(record, "accuracy", network=network, method=m) for m in ("deep-defense", "reference")
+        mean(record, "accuracy", network=network, method=m) for m in (method, "reference")
     )
     return ours - start
 

@@ -9,15 +9,25 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, record_of, records_of, values
+from robustbook.chapters.published import (
+    Version,
+    images_of,
+    mean,
+    record_of,
+    records_of,
+    values,
+)
 from robustbook.chapters.wording import badge, listed, minus, seeds_in_words, spread, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from .names import (
     METHODS,
+    TITLES,
     coloured,
+    counted,
     each_network,
+    narrowed,
     networks,
     shown_size,
     size_text,
@@ -31,7 +41,7 @@ NEAREST = {
     "ddn free": "DDN, free",
     "deepfool": "DeepFool",
     "ddn": "DDN",
-    "best": "nearest",
+    "best": "smaller of both",
 }
 """Attacks that look for the smallest l2 perturbation. If the name of an attack contains "free", the
 attack does not clip images.
@@ -41,29 +51,23 @@ BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD on the margin", "squ
 DRAWN = {"DeepFool": "deepfool", "DDN": "ddn"}
 RANKED = ("adv-training-i", "adv-training-ii", "deep-defense", "combination")
 """The defenses whose order by DeepFool is compared with their order by DDN."""
-FEW = 50
-"""A network decides nothing if its mean number of shared images is smaller. We chose this number
-after the runs.
-"""
-RIVAL = "adv-training-ii"
+OURS, RIVAL = "deep-defense", "adv-training-ii"
 LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-training-i"]}
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that says on which networks Deep Defense increases the smallest distance
-    that any attack finds, by which factor on the networks in ``record``, and which networks decide
-    nothing. The other parts hold for the networks of all stored results.
+    """Return a sentence that says on which networks Deep Defense, with every seed, increases the
+    median distance that DeepFool or DDN find, and by which factor on the networks in ``record``.
+    The first part holds for the networks of all stored results.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
-    shown = each_network([record, *others])
-    decided = {with_article(*each): _further(*each) for each in shown if not _few(*each)}
-    answered = f"yes on {listed(decided)}" if all(decided.values()) else _yes_or_no(decided)
+    found = {with_article(*each): _further(*each) for each in each_network([record, *others])}
+    answered = _yes_or_no(found)
     gains = listed(f"{nearest_gain(record, n):.2f} ({title(record, n)})" for n in networks(record))
-    few = listed(with_article(*each) for each in shown if _few(*each))
     return (
-        f"{answered[0].upper()}{answered[1:]}: the median distance to the nearest adversarial "
-        f"image is multiplied by {gains}{f'; {few} decides nothing' if few else ''}. *Distances "
-        f"and accuracies*: {badge('no printed number')}"
+        f"{answered[0].upper()}{answered[1:]}: the median distance found by DeepFool or DDN "
+        f"becomes {gains} times as large. *Distances and accuracies*: "
+        f"{badge('no printed number')}"
     )
 
 
@@ -85,13 +89,14 @@ def over_all_images(records: Sequence[Record]) -> str:
     return (
         "We decided to count only the shared images after we had seen the numbers for CIFAR-10. "
         "Over all images, these defenses would look less robust than the reference network, by the "
-        f"median distance of the nearest adversarial image: {'; '.join(found)}."
+        f"median distance that DeepFool or DDN find: {'; '.join(found)}."
     )
 
 
 def undecided(records: Sequence[Record]) -> str:
-    """Return sentences that say which networks decide nothing, because few images are shared, with
-    their clean accuracy in Table 1 and that of the first network on colour images.
+    """Return sentences that say on which networks Deep Defense does not help with every seed, by
+    the distance that DeepFool or DDN find, on how many images, and how accurate the narrow networks
+    for CIFAR-10 are without any defense.
     """
     tables = {each.profile: each for each in records_of("deep_defense/table-1")}
     clean = {
@@ -99,20 +104,35 @@ def undecided(records: Sequence[Record]) -> str:
         for record, network in each_network(records)
         if coloured(network)
     }
+    without = listed(f"{each:.0f} % (narrow {TITLES[n]})" for n, each in clean.items())
     return " ".join(
-        f"{with_article(record, network).capitalize().replace('nin', 'NIN')} decides nothing: on "
-        f"average only {fmean(values(record, 'shared images', network=network)):.0f} images are "
-        f"shared. Without any defense it classifies {clean[network]:.0f} % of the clean images "
-        f"correctly, fewer than the narrow ConvNet ({clean['convnet']:.0f} %). So it is "
-        "undertrained."
+        f"On {with_article(record, network)} Deep Defense does not help: the distance that "
+        f"DeepFool or DDN find is {spread(found, 2)} times as large, and larger with "
+        f"{counted([gain > 1 for gain in found], 'seeds')}. This says little, because on average "
+        f"only {fmean(values(record, 'shared images', network=network)):.0f} images are shared. "
+        f"Without any defense, the accuracy on clean images is {without}. {narrowed()}"
         for record, network in each_network(records)
-        if _few(record, network)
+        if not _further(record, network)
+        and (found := _gains(record, network, "deep-defense", "best"))
     )
 
 
+def few_images(records: Sequence[Record]) -> str:
+    """Return a sentence that states how many test images were attacked on the networks with fewer
+    images than the network with most.
+    """
+    images = {
+        with_article(record, network): images_of(record, "accuracy", network=network)
+        for record, network in each_network(records)
+    }
+    most = max(images.values())
+    fewer = listed(f"{count} on {name}" for name, count in images.items() if count < most)
+    return f"Only few images were attacked: {fewer}."
+
+
 def overstated(record: Record) -> str:
-    """Return sentences that state by which factor Deep Defense increases the smallest distance that
-    any attack finds, and whether the accuracy under FGSM overstates the robustness.
+    """Return sentences that state by which factor Deep Defense increases the distance that DeepFool
+    or DDN find, and whether the accuracy under FGSM overstates the robustness.
     """
     gains = [
         f"{fmean(found):.2f} times ({title(record, network)})"
@@ -123,8 +143,8 @@ def overstated(record: Record) -> str:
     single, together = _single_and_all(record, network)
     without, name = _all_attacks(record, network, "reference"), with_article(record, network)
     return (
-        "The median distance of the nearest adversarial "
-        f"image that any attack finds is {' and '.join(gains)} as large as without Deep Defense. "
+        f"The median distance that DeepFool or DDN find is {' and '.join(gains)} as large as "
+        "without Deep Defense. "
         "Under all attacks with l\N{NON-BREAKING HYPHEN}infinity perturbations of eps "
         f"{size_text(network, shown_size(record, network))}, the accuracy of {name} is "
         f"{together:.1f} % with Deep Defense and {without:.1f} % without. FGSM alone gives "
@@ -134,30 +154,63 @@ def overstated(record: Record) -> str:
 
 
 def growth(record: Record) -> str:
-    """Return sentences that compare the growth of the distance by Deep Defense according to rho2,
-    according to the DeepFool of the training, and with all attacks. ``record`` contains the stored
-    results of the attacks.
+    """Return sentences that state by how many per cent Deep Defense increases the median distance:
+    by DeepFool and DDN, both with and without clipping. The growth of rho2 follows. ``record``
+    contains the stored results of the attacks.
     """
     table_1 = record_of("deep_defense/table-1")
     shown = networks(record)
-    by_all, by_rho, by_free = [], [], []
+    parts, by_rho = [], []
     for network in shown:
         ours, start = (
             mean(table_1, "rho2", network=network, method=m) for m in ("deep-defense", "reference")
         )
-        by_rho.append(100 * (ours / start - 1))
-        by_all.append(100 * (nearest_gain(record, network) - 1))
-        by_free.append(100 * (nearest_gain(record, network, attack="deepfool free") - 1))
-    parts = listed(
-        f"{every:+.0f} % instead of {rho:+.0f} % on {with_article(record, n)}"
-        for n, every, rho in zip(shown, by_all, by_rho, strict=True)
-    )
-    free = listed(f"{each:+.0f} %" for each in by_free)
+        by_rho.append(f"{100 * (ours / start - 1):.0f} %")
+        free, free_ddn, deepfool, ddn = (
+            f"{100 * (nearest_gain(record, network, attack=attack) - 1):.0f} %"
+            for attack in list(NEAREST)[:4]
+        )
+        parts.append(
+            f"On {with_article(record, network)}, it grows by {free} (DeepFool) and {free_ddn} "
+            f"(DDN) without clipping, and by {deepfool} and {ddn} with clipping to [0, 1]."
+        )
     return minus(
-        "With all attacks, the distance grows less than $\\rho_2$, which DeepFool measures: "
-        f"{parts}. DeepFool without clipping, the attack of the training, says {free} on the "
-        "shared images."
+        "We compare how much Deep Defense increases the median distance on the shared images. "
+        f"{' '.join(parts)} The mean $\\rho_2$ over all images, by DeepFool without clipping, "
+        f"grows by {listed(by_rho)}."
     )
+
+
+def nearer(record: Record, method: str, clip: bool) -> list[float]:
+    """Return for each network by how many per cent DDN's median distance is smaller than
+    DeepFool's, both with or both without clipping.
+    """
+    end, found = "" if clip else " free", []
+    for network in networks(record):
+        by_deepfool, by_ddn = (
+            fmean(_medians(record, network, method, attack + end, "shared median"))
+            for attack in ("deepfool", "ddn")
+        )
+        found.append(100 * (1 - by_ddn / by_deepfool))
+    return found
+
+
+def nearer_in_words(record: Record) -> str:
+    """Return sentences that state by how much DDN's median distance is smaller than DeepFool's: for
+    the reference networks and after Deep Defense, with and without clipping.
+    """
+    parts = []
+    for words, method in (
+        ("for the reference networks", "reference"),
+        ("after Deep Defense", OURS),
+    ):
+        clipped, free = (
+            listed(f"{each:.0f} %" for each in nearer(record, method, clip))
+            for clip in (True, False)
+        )
+        parts.append(f"{words}, by {clipped} with clipping and by {free} without")
+    names_there = listed(title(record, network) for network in networks(record))
+    return f"DDN finds nearer adversarial images than DeepFool ({names_there}): {'; '.join(parts)}."
 
 
 def rival_in_words(record: Record) -> str:
@@ -269,7 +322,8 @@ def masked(records: Sequence[Record]) -> str:
     if weak:
         text += (
             " In the following cases PGD alone is not reliable, because all attacks together "
-            "leave less than half as many images, and differ by more than one point: "
+            "leave less than half as many images as each of the two kinds of PGD, and differ by "
+            "more than one point: "
             f"{'; '.join(weak)}."
         )
     if few:
@@ -295,17 +349,17 @@ def summary(records: Sequence[Record]) -> Table:
     and with adversarial training II.
     """
     return table(
-        "One row for each network; means over the seeds, and ranges in brackets. *Nearest*: the "
-        "median of the smallest distance that any attack finds with Deep Defense, divided by that "
-        "of the reference network (shared images only). *Larger*: with how many seeds *nearest* is "
-        "above 1. *DeepFool*: the same ratio for DeepFool's distance. The other columns are "
-        "accuracies at the given l-infinity radius eps, in per cent: under all attacks for Deep "
-        "Defense (*DD*), for the reference network and for adversarial training II, and under FGSM "
-        "alone for Deep Defense.",
+        "One row for each network; means over the seeds, and ranges in brackets. *DeepFool or "
+        "DDN*: the median of the smaller distance of the two attacks with Deep Defense, divided by "
+        "that of the reference network (shared images only). *Larger*: with how many seeds this "
+        "ratio is above 1. *DeepFool*: the same ratio for DeepFool's distance. The other columns "
+        "are accuracies at the given l-infinity radius eps, in per cent: under all attacks for "
+        "Deep Defense (*DD*), for the reference network and for adversarial training II, and under "
+        "FGSM alone for Deep Defense.",
         "tab-dd-today-summary",
         [
             "Network",
-            "nearest (times)",
+            "DeepFool or DDN (times)",
             "larger",
             "DeepFool (times)",
             "eps",
@@ -341,9 +395,9 @@ def nearest(version: Version) -> Table:
         ". Median size of the smallest l2 perturbation found, mean over the seeds (range). "
         "*Free*: images are not clipped; in the other columns they are clipped to [0, 1]. DDN runs "
         "with two losses, and *DDN, free* only with the cross entropy. "
-        "*Nearest*: the smaller of the two perturbations of DeepFool and DDN. For an image that "
-        "is misclassified before any attack, the size is 0. *Gain*: *nearest* divided by that of "
-        "the reference network, only on the shared images, which the networks of all methods "
+        "*Smaller of both*: the smaller of the two perturbations of DeepFool and DDN. For an image "
+        "that is misclassified before any attack, the size is 0. *Gain*: this size divided by that "
+        "of the reference network, only on the shared images, which the networks of all methods "
         "classify correctly. The other columns are over all test images, so their ratios can "
         f"differ from the gain. Test images: {'; '.join(_images(version.record))}.",
         "dd-today-nearest",
@@ -371,7 +425,7 @@ def nearest_gain(
 ) -> float:
     """Return by which factor a training method increases the median distance that an attack finds,
     compared with the reference network. The factor is a mean over the seeds. By default, the
-    distance is the smallest one that any attack finds.
+    distance is the smaller one of DeepFool and DDN.
     """
     return fmean(_gains(record, network, method, attack))
 
@@ -420,16 +474,9 @@ def _all_attacks(record: Record, network: str, method: str) -> float:
     return fmean(_left(record, network, method, "worst", shown_size(record, network)))
 
 
-def _few(record: Record, network: str) -> bool:
-    """Return whether the networks of all methods classify so few images correctly that the results
-    on this network decide nothing.
-    """
-    return fmean(values(record, "shared images", network=network)) < FEW
-
-
 def _further(record: Record, network: str) -> bool:
-    """Return whether Deep Defense, with every seed, increases the median distance to the nearest
-    adversarial images.
+    """Return whether Deep Defense, with every seed, increases the median distance that DeepFool or
+    DDN find.
     """
     found = _gains(record, network, "deep-defense", "best")
     return bool(found) and min(found) > 1
