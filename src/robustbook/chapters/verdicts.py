@@ -98,7 +98,9 @@ def _caption(shown: Sequence[Entry], rest: int) -> str:
     ``rest``: how many numbers of the page were not measured.
     """
     orders = any(entry.judgement.difference is not None for entry in shown)
-    sentences = ["What the source states and what we measured."]
+    told = any(ledger.stated(entry) for entry in shown)
+    lead = "What the source states and what we measured." if told else "What we measured."
+    sentences = [lead]
     if orders:
         sentences.append(
             "*Order*: the claim is which of two numbers is larger; *difference*: the first number "

@@ -390,19 +390,27 @@ def distances(records: Sequence[Record]) -> Figure:
 
 
 def nearest(version: Version) -> Table:
-    """Return a table of the median size of the smallest perturbation that each attack finds."""
-    return version.table(
-        ". Median size of the smallest l2 perturbation found, mean over the seeds (range). "
+    """Return a table of the median size of the smallest perturbation that each attack finds. Only
+    the attacks that were run have columns.
+    """
+    record = version.record
+    shown = [a for a in NEAREST if values(record, "median", attack=a)]
+    free = (
         "*Free*: images are not clipped; in the other columns they are clipped to [0, 1]. DDN runs "
         "with two losses, and *DDN, free* only with the cross entropy. "
+        if len(shown) == len(NEAREST)
+        else "Images are clipped to [0, 1]. DDN runs with two losses. "
+    )
+    return version.table(
+        f". Median size of the smallest l2 perturbation found, mean over the seeds (range). {free}"
         "*Smaller of both*: the smaller of the two perturbations of DeepFool and DDN. For an image "
         "that is misclassified before any attack, the size is 0. *Gain*: this size divided by that "
         "of the reference network, only on the shared images, which the networks of all methods "
         "classify correctly. The other columns are over all test images, so their ratios can "
-        f"differ from the gain. Test images: {'; '.join(_images(version.record))}.",
+        f"differ from the gain. Test images: {'; '.join(_images(record))}.",
         "dd-today-nearest",
-        ["Network, method", *NEAREST.values(), "gain"],
-        list(_nearest_rows(version.record)),
+        ["Network, method", *(NEAREST[a] for a in shown), "gain"],
+        list(_nearest_rows(record, shown)),
     )
 
 
@@ -535,15 +543,15 @@ def _images(record: Record) -> Iterator[str]:
         yield f"{title(record, str(network))}: {count:,} attacked, {shared} of them shared"
 
 
-def _nearest_rows(record: Record) -> Iterator[list[str]]:
+def _nearest_rows(record: Record, shown: Sequence[str]) -> Iterator[list[str]]:
     for network in networks(record):
-        yield [f"**{title(record, network)}**", *[""] * (len(NEAREST) + 1)]
+        yield [f"**{title(record, network)}**", *[""] * (len(shown) + 1)]
         digits = 3 if coloured(network) else 2
         for method, name in METHODS.items():
             times = _gains(record, network, method, "best")
             yield [
                 name,
-                *(spread_or(_medians(record, network, method, a), digits) for a in NEAREST),
+                *(spread_or(_medians(record, network, method, a), digits) for a in shown),
                 f"{fmean(times):.2f}" if times else "",
             ]
 
