@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from robustbook import catalogue, figures
 from robustbook.chapters.published import record_of, version_of
 from robustbook.chapters.survey import pairing, szegedy
 from robustbook.ledger import Record, Row, read_targets
+from robustbook.ledger.outcomes import paired_error
+from robustbook.studies.rows import share_row
 from robustbook.studies.survey import pairing as pairing_study
 
 from .reading import body, numbers
@@ -365,6 +368,62 @@ def test_the_best_single_attack(whole: Record) -> None:
     """Made up: the only single attack leaves 50.5 % of the images of each network."""
     assert numbers(pairing.alone(whole)) == [50.5, 11.5, 50.5, 12.5]
     assert pairing.alone(record("paper", ["plain"])) == ""
+
+
+def test_the_fall_is_computed_image_by_image() -> None:
+    """Made up: of eight images, the baseline attack leaves four, of which two other attacks leave
+    one; one attack fails on an image on which the baseline attack succeeds.
+    """
+    left = {
+        "clean": [1] * 8,
+        "baseline": [1, 1, 1, 1, 0, 0, 0, 0, 1, 1],
+        "entropy 0.01": [1, 1, 0, 0, 1, 0, 0, 0],
+        "square": [1, 0, 0, 1, 0, 0, 0, 0],
+        "strongest": [1, 0, 0, 0, 0, 0, 0, 0],
+    }
+    rows = tuple(
+        share_row(
+            torch.tensor(each, dtype=torch.bool),
+            None,
+            "accuracy",
+            0,
+            setting={"network": "clp", "attack": attack},
+        )
+        for attack, each in left.items()
+    )
+    made = Record("survey", "pairing", "paper", {}, (0,), rows)
+    before, after = (np.array(each, bool) for each in (left["baseline"][:8], left["strongest"]))
+    error = paired_error([before], [after])
+    text = pairing.halved(made)
+    assert "falls by 37.5 percentage points with CLP (from 50.0 % of 8 images" in text
+    assert f"interval {37.5 - error:.1f} to {37.5 + error:.1f})" in text
+    assert pairing.halved(record("paper", ["clp", "lsq"])) == ""
+
+
+def test_the_verdict_on_the_fall_is_that_of_the_stored_outcomes() -> None:
+    stored, words = record_of("survey/pairing"), ("from", "interval")
+    for method in pairing.FALLEN:
+        (row,) = (r for r in stored.rows if r.target == f"{pairing.TARGETS}/claim/{method}-falls")
+        shown = pairing._fall(stored, method)
+        assert shown.startswith(f"{row.value:.1f} percentage points")
+        before, low = (float(re.findall(f"{word} ([0-9.]+)", shown)[0]) for word in words)
+        assert row.holds == (low >= before / 2)
+
+
+def test_how_far_the_accuracies_are_from_the_papers(whole: Record) -> None:
+    """62.4 and 70.6 % are printed; made up are 79.5 and 78.5 %, so LSQ is nearer."""
+    text = pairing._below_the_paper(whole)
+    assert numbers(text) == [400, 8, 17] and "above the paper's" in text
+    rows = [
+        replace(r, value=50) if r.setting.get("attack") == "baseline" else r for r in whole.rows
+    ]
+    text = pairing._below_the_paper(replace(whole, rows=tuple(rows)))
+    assert numbers(text) == [400, 12, 21] and "below the paper's" in text
+
+
+def test_the_size_of_the_steps(whole: Record) -> None:
+    """Made up: after 20 steps of either size, CLP has 21 %; no other penalty has a heat map."""
+    assert numbers(pairing.larger_steps(whole)) == [20, 0.01, 0.1, 21, 21]
 
 
 def test_the_figures_of_pairing(whole: Record) -> None:
