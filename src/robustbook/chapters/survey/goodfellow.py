@@ -107,7 +107,7 @@ def answer(record: Record) -> str:
     return (
         f"A maxout network trained in this way has an error of {fgsm:.1f} % under FGSM "
         f"({there} % in the paper, for a larger network) and of {pgd:.1f} % under PGD. {badges}; "
-        f"*our own claim that PGD leads to a larger error*: {_held(record)}"
+        f"*larger error under PGD (our own claim)*: {_held(record)}"
     )
 
 
