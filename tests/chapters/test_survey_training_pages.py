@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from robustbook.chapters.published import version_of
+from robustbook.chapters.published import record_of, version_of
 from robustbook.chapters.survey import fast, goodfellow
 from robustbook.defenses import goodfellow as weights_of
 from robustbook.defenses import inner_fgsm, inner_fgsm_rs, inner_n_fgsm, weighted_training
 from robustbook.ledger import Record, Row
+from robustbook.ledger.outcomes import paired_error
 from robustbook.randomness import generator
+from robustbook.studies.rows import share_row
+from robustbook.studies.survey import goodfellow as study
 
 from .reading import body, numbers
 from .test_ideas import idea
@@ -63,7 +66,9 @@ def test_goodfellow_draws_the_large_network_alone(mixed: Record) -> None:
 
 
 def test_goodfellow_answer(mixed: Record) -> None:
-    assert numbers(goodfellow.answer(mixed))[:3] == [30.5, 17.9, 40.5]
+    text = goodfellow.answer(mixed)
+    assert numbers(text)[:3] == [30.5, 17.9, 40.5]
+    assert text.endswith("; *larger error under PGD (our own claim)*: holds in 1 of 2 runs")
     assert numbers(goodfellow.lowered(mixed)) == [
         *(10_000, 50.5, 89.4, 30.5, 17.9, 40, 40.5, 300, 10_000, 2)
     ]
@@ -99,10 +104,44 @@ def test_goodfellow_sentences_and_figure(mixed: Record) -> None:
     assert goodfellow.control(mixed).startswith("No.")
     told = goodfellow.strongest(mixed)
     assert told.startswith("Not for every seed.")
-    assert numbers(told) == [0.5, 30.5, 10_000, 2, 50.5, 300, 300, 40, 40.5, 300, 10, 1, 2]
+    assert numbers(told) == [0.5, 30.5, 10_000, 2, 50.5, 300, 300, 40, 40.5, 10, 1, 2]
     (axis,) = goodfellow.sweep(mixed).axes
     assert [list(line.get_ydata()) for line in axis.lines][0] == [0.5, 20.5, 40.5]
     assert len(axis.lines) == len(axis.collections) == 4, "each curve has a band over the seeds"
+
+
+def test_the_clean_error_at_the_papers_alpha_and_at_the_best_other_one(mixed: Record) -> None:
+    """Made up: 0.5 % at alpha 0, 20.5 % at 0.5 and 40.5 % at 1; then 0.5 has the largest error."""
+    text = goodfellow.clean(mixed)
+    assert text.startswith("Yes, at the paper's alpha of 0.5")
+    assert numbers(text) == [0.5, 20.5, 40.5, 0.84, 0.94, 2, 2, 0, 0.5, 2, 2]
+    rows = [
+        replace(row, value=90)
+        if row.setting == {"network": "maxout 0.5", "attack": "clean"}
+        else row
+        for row in mixed.rows
+    ]
+    text = goodfellow.clean(replace(mixed, rows=tuple(rows)))
+    assert text.startswith("No,") and "lower for 0 of 2 seeds. At alpha 0 it is" in text
+    stored = goodfellow.clean(record_of("survey/goodfellow"))
+    assert "At alpha 0.75" in stored and stored.startswith("No,")
+
+
+def test_fgsm_and_pgd_are_compared_on_the_same_images(mixed: Record) -> None:
+    """Made up: of eight images, FGSM changes the class of two and PGD of five."""
+    each = {goodfellow.SAME: torch.arange(8) < 2, "pgd-40": torch.arange(8) < 5}
+    rows = [
+        share_row(right, None, "error", 1, setting={"network": "maxout 0.5", "attack": attack})
+        for attack, right in each.items()
+    ]
+    left = [r for r in mixed.rows if (r.seed, r.setting) != (1, rows[1].setting)]
+    text = goodfellow.strongest(replace(mixed, rows=(*left, *rows)))
+    error = paired_error([each["pgd-40"].numpy()], [each[goodfellow.SAME].numpy()])
+    assert numbers(text)[-4:] == [1, 2, 37.5, round(error, 1)]
+    assert study.SAME == goodfellow.SAME
+    stored = record_of("survey/goodfellow")
+    found = {r.seed: r for r in stored.rows if r.setting.get("attack") == study.SAME}
+    assert sorted(found) == [1, 2] and all(row.images == 1000 for row in found.values())
 
 
 def rows_of_fast() -> Iterator[Row]:

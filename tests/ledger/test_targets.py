@@ -19,8 +19,12 @@ FIXED = {
     # The metric of the four rows cohen-theory/radius-cap/ was changed from "ratio" to "setting",
     # after the runs: we derived the printed number from the formula that our code computes, so the
     # rows count as settings and not as measured numbers. No verdict depends on the metric. Later,
-    # five tolerances as large as the printed number were made smaller, and a note says more.
-    "feature-denoising-targets.csv": "bc3827ae2c63d9835d872187827cb898",
+    # five tolerances as large as the printed number were made smaller, and a note says more. Then
+    # the errors of Szegedy et al. got narrower tolerances by one rule, and the training images and
+    # the training half that two public summaries name. Accuracies of Mosbach et al. under the
+    # baseline attack got a tolerance of 5 instead of 15, and the claim on the fall under other
+    # attacks leaves out the baseline attack and asks for at least a half.
+    "feature-denoising-targets.csv": "9fde56ce4cc633deeda91f0bde8b8000",
     "random-self-ensemble-figure6.csv": "991597370d55a9372340dd7733e2586e",
     # After the runs: the partner of eot-lowers-rse was Table 2's number for one draw, which comes
     # from another training here. Now it is the number of the same run, in the new row one-draw-rse.

@@ -11,7 +11,7 @@ from robustbook import catalogue
 from robustbook.chapters.survey import pairing as page
 from robustbook.data import as_float, load
 from robustbook.defenses import Weights
-from robustbook.ledger import Row, read_targets
+from robustbook.ledger import read_targets
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.items import WITHOUT_STUDY
 from robustbook.studies.parameters import BadParameter, check
@@ -126,11 +126,35 @@ def test_the_page_knows_the_rules_of_the_study() -> None:
     assert (page.ROUGHER, page.GUESSING) == (pairing.ROUGHER, pairing.GUESSING)
 
 
-def test_an_accuracy_falls_only_from_above_guessing() -> None:
-    """20 of 100 images differ from guessing by more than the binomial error, and 15 do not."""
-    for before, rows in ((20.0, 1), (15.0, 0)):
-        row = Row(0.0, "percent", None, "accuracy", 0, 100)
-        assert len(list(pairing._claims({"clp": row}, {"clp": before}, {}, 0))) == rows
+def test_an_accuracy_halves_only_from_above_guessing() -> None:
+    """20 of 100 images differ from guessing by more than the binomial error, and 15 do not. Of 20
+    images, 10 are too few to be sure of a half, and none is enough. Images that only the baseline
+    attack changes count against the fall.
+    """
+    images = torch.arange(100)
+    for before, left, holds in (
+        (images < 15, images < 0, []),
+        (images < 20, images < 10, [False]),
+        (images < 20, images < 0, [True]),
+        (images < 20, images >= 80, [False]),
+    ):
+        rows = list(pairing._halved(before, left, "target", 0))
+        assert [row.holds for row in rows] == holds
+    assert rows[0].value == 0
+
+
+def test_the_fall_leaves_out_the_baseline_attack() -> None:
+    """Made up: it succeeds on 20 images, and all other attacks on 10 of them."""
+    p = check(pairing.Parameters, {"profile": "reduced", "seeds": [0], "networks": ["clp"]})
+    found = answers(pairing.calls(p))
+    for key, done in found.items():
+        if key[0] == "attacked":
+            n = len(done.tensors["right"])
+            wrong = torch.arange(n) < (20 if key[3] == "baseline" else 10)
+            found[key] = Done(done.call, {}, {"right": ~wrong}, 1.0, {})
+    record = pairing.condense(p, found)
+    (row,) = (r for r in record.rows if r.target and "claim" in r.target)
+    assert row.value == pytest.approx(-10.0) and row.holds is False
 
 
 def test_roughness_by_hand() -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from robustbook import catalogue
 from robustbook.chapters.published import record_of
+from robustbook.chapters.survey import szegedy as page
 from robustbook.data import as_float, load
 from robustbook.defenses import Pooled
 from robustbook.ledger import read_targets
@@ -73,6 +74,10 @@ def test_every_target_has_a_row(profile: str, monkeypatch: pytest.MonkeyPatch) -
     assert judged == {name for name, target in targets.items() if target.item in items}
     assert all(row.unit == targets[row.target].unit for row in record.rows if row.target)
     assert len(record.arrays["clean"]) == len(record.arrays["targets"]) == szegedy.SHOWN
+
+
+def test_the_page_names_noise_on_training_images_as_the_study_does() -> None:
+    assert page.TRAINING == szegedy.TRAINING
 
 
 def test_a_shorter_training_with_the_pool_is_another_setting(

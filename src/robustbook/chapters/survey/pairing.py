@@ -20,14 +20,24 @@ from robustbook.chapters.published import (
     mean,
     of_target,
     printed,
+    rows_of,
     settings,
     values,
     without_quick,
 )
-from robustbook.chapters.wording import beside, listed, ranges, spread, spread_or, with_images
+from robustbook.chapters.wording import (
+    beside,
+    from_to,
+    listed,
+    ranges,
+    spread,
+    spread_or,
+    with_images,
+)
 from robustbook.figures import LOOKS, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ, sampling_error
+from robustbook.ledger.outcomes import paired_error
 from robustbook.studies.survey.sizes import SURFACES
 
 TARGETS = "survey/mosbach-mnist"
@@ -142,6 +152,7 @@ def others(records: Sequence[Record]) -> str:
         told.append(f"With {FALLEN['lsq']}, the accuracies are {_both(record, 'lsq')}.")
         if record is not paired:
             told.append(f"This is {title(record)} ({_runs(record)}).")
+        told.append(_below_the_paper(record))
         if not looks_robust(record, "lsq"):
             told.append("This accuracy under PGD is not clearly better than guessing.")
     trained = [method for method in ADVERSARIAL if method in methods(reference)]
@@ -169,7 +180,26 @@ def others(records: Sequence[Record]) -> str:
             )
     if inconclusive(record, reference):
         told.append("So our networks do not decide whether only the penalties fail.")
-    return " ".join(told)
+    return " ".join(filter(None, told))
+
+
+def _below_the_paper(record: Record) -> str:
+    """Return a sentence that compares the accuracies of CLP and LSQ under the baseline attack with
+    the paper's, on all images of this attack.
+    """
+    less = []
+    for method in FALLEN:
+        there = printed(f"{TARGETS}/{method}/{_IDS['baseline']}")
+        assert there is not None
+        less.append(there - at(record, method, "baseline"))
+    images = images_of(record, "accuracy", attack="baseline")
+    side = "below" if min(less) > 0 else "above" if max(less) < 0 else ""
+    if not side:
+        return ""
+    return (
+        f"Under PGD on {images:,} images, our accuracies are {from_to([*map(abs, less)], '.0f')} "
+        f"percentage points {side} the paper's."
+    )
 
 
 def first_with(records: Sequence[Record], wanted: Collection[str]) -> Record:
@@ -412,6 +442,22 @@ def more_steps(record: Record) -> str:
     )
 
 
+def larger_steps(record: Record) -> str:
+    """Return sentences that state, for CLP and LSQ, the accuracy under PGD with the largest number
+    of steps, for every step size.
+    """
+    steps, sizes = settings(record, "heat", "steps"), settings(record, "heat", "step size")
+    told = [
+        f"{listed(f'{value:.0f}' for value in grid[-1])} % ({METHODS[m]})"
+        for m, grid in _grids(record).items()
+        if m in FALLEN
+    ]
+    return (
+        f"The size of the steps matters too. With {steps[-1]} steps of size "
+        f"{listed(f'{size:g}' for size in sizes)}, the accuracies are {listed(told)}."
+    )
+
+
 def loss_surfaces(record: Record) -> Figure:
     """Draw the loss on a plane through the first test image, with one panel for each training
     method.
@@ -530,6 +576,37 @@ def longer(record: Record) -> str:
         "for 10 instead of 100 epochs, and with Adam's epsilon 1e-8 instead of 1e-6. "
         f"{found} We changed both settings together, so we do not know how much each of them "
         "matters."
+    )
+
+
+def halved(record: Record) -> str:
+    """Return sentences that state for CLP and LSQ how far the accuracy falls from the baseline
+    attack to all other attacks together. Both are compared image by image, so the record must say
+    which images count; otherwise the text is empty.
+    """
+    told = [found for m in FALLEN if m in methods(record) if (found := _fall(record, m))]
+    if not told:
+        return ""
+    return (
+        "From the baseline attack to all other attacks together, the accuracy on the same images "
+        f"falls by {listed(told)}. The intervals are computed image by image. In the table of "
+        "verdicts, the other attacks at least halve the accuracy only if the lower end of the "
+        "interval is at least half of the accuracy under the baseline attack."
+    )
+
+
+def _fall(record: Record, method: str) -> str:
+    baseline = rows_of(record, "accuracy", network=method, attack="baseline")
+    others = [rows_of(record, "accuracy", network=method, attack=kind) for kind in _strong(record)]
+    if not all(row.outcomes for rows in (baseline, *others) for row in rows):
+        return ""
+    left = [np.all([row.each for row in rows], 0) for rows in zip(*others, strict=True)]
+    images = len(left[0])
+    before = [row.each[:images] for row in baseline]
+    fall, error = 100 * (np.mean(before) - np.mean(left)), paired_error(before, left)
+    return (
+        f"{fall:.1f} percentage points with {METHODS[method]} (from {100 * np.mean(before):.1f} % "
+        f"of {images} images; interval {fall - error:.1f} to {fall + error:.1f})"
     )
 
 

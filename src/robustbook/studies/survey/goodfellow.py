@@ -153,6 +153,8 @@ FEW = ("pgd-40", *STRONG)
 """The attacks that are run on only ``strong`` test images (see `Setting`), because they take longer
 than FGSM.
 """
+SAME = "fgsm on the images of pgd-40"
+"""The name of FGSM if only the images count that PGD attacks too."""
 NOISES: tuple[Literal["sign", "uniform"], ...] = ("sign", "uniform")
 
 
@@ -431,7 +433,9 @@ def _rows(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
             yield _error(right, seed, _target(f"claim/{claim}"), claim=claim)
     if ("maxout 0.5", "pgd-40") in of:
         right = of["maxout 0.5", "pgd-40"].tensors["right"]
-        fgsm = percent(of["maxout 0.5", "fgsm"].tensors["right"][: len(right)])
+        same = of["maxout 0.5", "fgsm"].tensors["right"][: len(right)]
+        yield _error(same, seed, None, network="maxout 0.5", attack=SAME)
+        fgsm = percent(same)
         target = _target("claim/fgsm-training-not-pgd-robust")
         yield share_row(right, target, "accuracy", seed, holds=percent(right) <= fgsm - 10)
 

@@ -53,3 +53,10 @@ with a pool of adversarial images.
 """
 RADIUS = 8
 """For input transformations, the l-infinity radius of FGSM and PGD, in units of 1/255."""
+PRINTED_HALVES: Mapping[str, str] = {
+    "fc100-100-10 other half": "fc100-100-10-other-half",
+    "fc123-456-10 first half": "fc123-456-10",
+}
+"""For Szegedy et al., the networks with a printed error on adversarial images of FC100-100-10, and
+their names in the ids of these numbers. FC123-456-10 and FC100-100-10 share their training half.
+"""

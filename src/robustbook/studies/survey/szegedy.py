@@ -6,7 +6,7 @@ and Table 2 the error rates of all networks on adversarial images computed on ea
 and 4 list error rates on adversarial images for networks that were trained on disjoint halves of
 the training set.
 
-We could not read the paper's tables themselves, only a transcription that others made of them. The
+We could not read the paper's tables themselves, only transcriptions that others made of them. The
 paper does not name the optimiser. As weight decay, we add decay/2 times the sum of the squared
 weights to the loss; with this form, the exact solution of FC10's convex training problem has the
 error rates that the paper prints.
@@ -24,7 +24,7 @@ from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 from robustbook.studies import parameters
 from robustbook.studies.rows import share_row
-from robustbook.studies.survey.sizes import DEEP_EPOCHS, POOLED_EPOCHS
+from robustbook.studies.survey.sizes import DEEP_EPOCHS, POOLED_EPOCHS, PRINTED_HALVES
 from robustbook.studies.survey.szegedy_networks import (
     Classifier,
     attacked,
@@ -55,6 +55,8 @@ COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
 POOLED = "fc100-100-10"
 """The network that is also trained with a pool of adversarial images."""
 STDS = (0.1, 0.3)
+TRAINING = " on training images"
+"""The end of the name of images with noise that are training images."""
 AMPLIFIED = 0.1
 Labels = dict[str, str | float | int | bool]
 SHOWN = 6
@@ -223,9 +225,10 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
         right = results["fed", seed, source].tensors["right"]
         yield from _fed(source, tuple(NETWORKS), right, seed, COLUMNS)
     for std in STDS:
-        for split, columns in (("test", COLUMNS), ("train", ())):
+        # The paper's Table 2 is on training images.
+        for split, columns in (("test", ()), ("train", COLUMNS)):
             right = results["noisy", seed, split, std].tensors["right"]
-            named = f"gaussian-{std:g}" + ("" if split == "test" else " on training images")
+            named = f"gaussian-{std:g}" + ("" if split == "test" else TRAINING)
             yield from _fed(named, tuple(NETWORKS), right, seed, columns)
     error = results["trained with pool", seed].values["error"]
     target = f"{PAPER}/szegedy/adversarial-pool/test-error"
@@ -250,11 +253,9 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
         for words, correct in zip(HALVES, results[key].tensors["right"], strict=True):
             of = {"source": source, "network": words}
             target = None
-            if words.endswith("other half") and source != "noise":
-                network = HALVES[words][0]
-                name = network if network != "fc100-100-10" else f"{network}-other-half"
+            if words in PRINTED_HALVES and source != "noise":
                 end = "-amplified" if source == "amplified" else ""
-                target = f"{PAPER}/szegedy-tables-3-4/{name}{end}/error"
+                target = f"{PAPER}/szegedy-tables-3-4/{PRINTED_HALVES[words]}{end}/error"
             yield share_row(~correct, target, "error across halves", seed, setting=of)
 
 
@@ -283,7 +284,8 @@ def _fed(
     for name, correct in zip(networks, right, strict=True):
         target = None
         if name in columns and source != "ae400-10":
-            target = f"{PAPER}/szegedy-table-2/{source}-on-{name}/error"
+            there = source.removesuffix(TRAINING)
+            target = f"{PAPER}/szegedy-table-2/{there}-on-{name}/error"
         of: Labels = {"source": source, "network": name}
         yield share_row(~correct, target, "transfer error", seed, setting=of)
 
