@@ -48,8 +48,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Records:
             )
         ],
         "transformations": [
-            row(value, front=front, attack="pgd aware", averaged=draws, eps=8)
-            for front, draws, value in (("resize-pad", 10, 2.0), ("jpeg", 1, 1.0))
+            row(value, front=front, attack=attack, averaged=draws, eps=eps)
+            for eps, front, attack, draws, value in (
+                (8, "resize-pad", "pgd aware", 10, 2.0),
+                (8, "jpeg", "pgd aware", 1, 1.0),
+                (2, "resize-pad", "pgd aware", 10, 20.0),
+                (2, "jpeg", "pgd aware", 1, 30.0),
+                (2, "none", "pgd", 1, 10.0),
+            )
         ],
     }
     found = {
@@ -81,7 +87,7 @@ def test_every_statement_has_a_finding(made: Records) -> None:
         "holds",
         "holds for FGSM alone",
         "not confirmed",
-        "does not hold",
+        "does not hold at 8/255",
         "holds",
         "holds",
         "holds in part",
@@ -94,7 +100,7 @@ def test_every_statement_has_a_finding(made: Records) -> None:
     assert found[1:4] == [
         [90, 20, 80, 2015],
         [50, 50, 60, 90, 95, 100, 40, 70, 80, 96],
-        [2, 1],
+        [2, 1, 8, 255, 20, 30, 2, 255, 10],
     ]
     assert found[4:7] == [[8], [0.5, 1], [22, 26, 20, 4, 5]]
     assert found[7:] == [[4, 50.6], [20, 30], [70, 50]]

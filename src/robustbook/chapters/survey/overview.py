@@ -110,15 +110,6 @@ def _denoising(record: Record) -> str:
     )
 
 
-def _transformations(record: Record) -> str:
-    resized = transformations.aware(record, "resize-pad", transformations.draws(record)[-1])
-    jpeg = transformations.aware(record, "jpeg", 1)
-    return (
-        f"Accuracy under adaptive PGD of {resized:.0f} % with random resizing and {jpeg:.0f} % "
-        "with JPEG"
-    )
-
-
 def _certified(records: list[Record]) -> str:
     record = certified.measured(records)
     share = 100 * certified.certified(record, certified.AT, 0.25)
@@ -180,7 +171,7 @@ CLAIMS = (
         "Random resizing and JPEG remove perturbations (Xie et al. 2018, Das et al. 2017)",
         ("transformations",),
         "transform-cifar/.*",
-        of_best(_transformations, "survey/transformations"),
+        of_best(transformations.adaptive_in_words, "survey/transformations"),
         "Input transformations",
     ),
     Finding(
