@@ -275,9 +275,12 @@ def test_means_over_seeds_are_called_means() -> None:
 
 
 def test_the_intervals_are_compared_with_the_paper_s_gain() -> None:
-    """Made up: 2.5 points to each side with one seed. The paper's largest gain is 3.8 points."""
+    """Made up: 2.5 points to each side with one seed. The largest printed gain is 3.8 points under
+    white-box PGD, and 6.4 points under black-box attacks (43.1 and 49.5 %).
+    """
     own = record("denoising")
-    assert numbers(denoising.precision(own)) == [3.8, 2.5, 3.8, 0, 10, 0]
+    assert numbers(denoising.precision(own)) == [3.8, 6.4, 2.5, 3.8, 0, 10, 0]
+    assert numbers(denoising.printed_gains()) == [3.2, 6.4]
     rows = [
         replace(r, value=4.0)
         if r.name == "half width" and r.setting["variant"] in ("mean", "median")
@@ -285,7 +288,7 @@ def test_the_intervals_are_compared_with_the_paper_s_gain() -> None:
         for r in own.rows
     ]
     text = denoising.precision(replace(own, rows=tuple(rows)))
-    assert numbers(text) == [3.8, 2.5, 4, 3.8, 4, 10, 0]
+    assert numbers(text) == [3.8, 6.4, 2.5, 4, 3.8, 4, 10, 0]
 
 
 def test_a_block_that_changes_little_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

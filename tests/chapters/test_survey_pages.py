@@ -272,7 +272,8 @@ def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
     for left, words in ((1.0, "PGD needs no knowledge"), (40.0, "PGD needs knowledge")):
         monkeypatch.setattr(overview.transformations, "accuracy", lambda *_, left=left: left)
         assert words in overview.on_transformations()
-        assert "Knowledge helps at 2/255 (37.0 against 29.5 %) and 4/255 (" in overview.on_transformations()
+        told = overview.on_transformations()
+        assert "Knowledge helps at 2/255 (37.0 against 29.5 %) and 4/255 (" in told
     monkeypatch.setattr(overview.transformations, "clearly_stronger", lambda _: {})
     assert "Knowledge" not in overview.on_transformations()
 

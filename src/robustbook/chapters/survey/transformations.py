@@ -209,9 +209,7 @@ def adaptive_in_words(record: Record) -> str:
     eps = min(_radii(record))
     if eps == RADIUS:
         return text
-    resized, jpeg = (
-        fmean(found(record, name, AWARE, k, eps)) for name, k in _strongest(record)
-    )
+    resized, jpeg = (fmean(found(record, name, AWARE, k, eps)) for name, k in _strongest(record))
     bare = fmean(found(record, "none", "pgd", eps=eps))
     return f"{text}, and {resized:.0f} and {jpeg:.0f} % at {eps}/255 ({bare:.0f} % without them)"
 
