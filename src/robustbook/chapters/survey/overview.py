@@ -3,6 +3,7 @@ each defense slows down training.
 """
 
 from dataclasses import dataclass
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -59,9 +60,10 @@ def _madry(record: Record) -> str:
     network = madry.network(record)
     share = madry.effort(record)
     shorter = f"with {100 * share:.1g} % of the paper's training, " if share < 1 else ""
+    pgd = fmean(madry.on_first(record, images, "pgd-40"))
     text = (
-        f"{shorter}{network} classifies {worst:.0f} % of {images} images correctly under all "
-        "strong attacks"
+        f"{shorter}{network} has {worst:.0f} % under all strong attacks, and {pgd:.0f} % under "
+        f"PGD, on {images} images"
     )
     return f"{text[0].upper()}{text[1:]}"
 
