@@ -278,6 +278,7 @@ def test_overview_answer_and_figure() -> None:
     assert numbers(text)[:2] == [round(kept["pgd"].weak, 1), round(kept["pgd"].strong, 1)]
     rest = overview.others().replace("\N{NO-BREAK SPACE}", " ")
     assert all(each.network in rest for each in kept.values())
+    assert kept["pgd"].network == kept["pairing"].network == kept["squeezing"].network
     drawn = overview.accuracies()
     *training, changed = [axis for axis in drawn.axes if axis.axison]
     assert len(training) == 2 and all(len(axis.collections) >= 4 for axis in (*training, changed))
@@ -299,12 +300,15 @@ def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
     """The words follow the comparison of the page on logit pairing, and PGD's accuracy."""
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: True)
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: method == "at50")
-    assert numbers(overview.on_training()) == [1, 4]
+    monkeypatch.setattr(overview, "single_step_accuracies", lambda: [0.0, 7.5, 60.0])
+    assert numbers(overview.on_training()) == [1, 4, 3, 2, 0, 7.5]
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: False)
-    assert overview.on_training().endswith("Plain, CLP, LSQ and Plain + ALP are not.")
+    assert "Plain, CLP, LSQ and Plain + ALP are not. The pages" in overview.on_training()
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: "alp" in method)
     text = overview.on_training()
-    assert "So is Plain + ALP" in text and text.endswith("Plain, CLP and LSQ are not.")
+    assert "So is Plain + ALP" in text and "Plain, CLP and LSQ are not. The pages" in text
+    monkeypatch.setattr(overview, "single_step_accuracies", lambda: [60.0])
+    assert overview.on_training().endswith("0 of them are below guessing.")
     for left, words in ((1.0, "PGD needs no knowledge"), (40.0, "PGD needs knowledge")):
         monkeypatch.setattr(overview.transformations, "accuracy", lambda *_, left=left: left)
         assert words in overview.on_transformations()
@@ -335,17 +339,34 @@ def test_overview_costs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_overview_has_the_numbers_of_the_page_on_logit_pairing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Both attacks on the images of the strongest one, of the largest experiment."""
+    """Both attacks are on the images of the strongest one. All three methods of the answer are from
+    the experiment with most methods, and the largest one is told beside it.
+    """
     records = [of_pairing("paper", ["clp", "lsq"]), of_pairing("reduced", ["at100", "clp", "lsq"])]
     assert numbers(overview._pairing(records)) == [10.5, 11.5]
     rows = [
         replace(row, value=70, images=1000) if row.setting.get("attack") == "baseline" else row
-        for row in records[0].rows
+        for row in records[1].rows
     ]
-    records[0] = replace(records[0], rows=tuple(rows))
+    records[1] = replace(records[1], rows=tuple(rows))
     monkeypatch.setattr(overview, "records_of", lambda _: records)
     found = overview.kept()
-    assert (found["pairing"].weak, found["pairing"].strong) == (80.5, 10.5)
-    assert numbers(found["pairing"].network) == [400]
     assert (found["pgd"].weak, found["pgd"].strong) == (80.5, 10.5)
-    assert "in the same setting" in overview.others()
+    assert (found["pairing"].weak, found["pairing"].strong) == (79.5, 11.5)
+    assert numbers(found["pairing"].network) == [400]
+    text = overview.others()
+    assert "from 78.5 to 12.5 % in the same setting" in text
+    assert (
+        "For the paper's network on MNIST (400 test images), the accuracy falls from 80.5" in text
+    )
+    assert "other kinds of adversarial training" not in text
+
+
+def test_training_with_one_step_is_not_always_robust() -> None:
+    """In the stored results, every network of Goodfellow's loss is below guessing under all attacks
+    together, and FGSM with a random start is not.
+    """
+    found = overview.single_step_accuracies()
+    assert len(found) == 4 + len(overview.SINGLE_STEP)
+    assert max(found[:4]) < 10 and max(found[4:]) > 60
+    assert min(found) == 0

@@ -428,8 +428,8 @@ def precision(record: Record) -> str:
         "The largest gain under white-box PGD that the authors print for four Gaussian blocks is "
         f"{gain:.1f} points. Under black-box attacks, with blocks everywhere, it is "
         f"{_black_box_gain():.1f} points. The half-widths of our intervals for filters are "
-        f"{from_to(halves, '.1f')} points. So if all our differences were {gain:.1f} points, {wide} "
-        f"of {len(halves)} intervals would still contain 0."
+        f"{from_to(halves, '.1f')} points. So if all our differences were {gain:.1f} points, "
+        f"{wide} of {len(halves)} intervals would still contain 0."
     )
 
 

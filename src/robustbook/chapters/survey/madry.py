@@ -191,8 +191,9 @@ def defended(record: Record) -> str:
     return (
         f"After adversarial training, {network(record)} classifies {trained:.1f} % of {many:,} "
         f"test images correctly under PGD with 40 steps. On {first} it is {under_pgd}"
-        f"{worst:.1f} % under all of our strong attacks. After training on clean images instead, the network classifies "
-        f"{natural:.1f} % of the {many:,} images correctly under PGD with 40 steps.{shorter}"
+        f"{worst:.1f} % under all of our strong attacks. After training on clean images "
+        f"instead, the network classifies {natural:.1f} % of the {many:,} images correctly under "
+        f"PGD with 40 steps.{shorter}"
     )
 
 
