@@ -263,18 +263,26 @@ def size_in_words(record: Record) -> str:
     """Return sentences that state the size of the networks, of their training and of their test.
     The last sentence states the accuracy of the network without blocks on clean images.
     """
+    return (
+        f"The networks of the stored results have {training_in_words(record)}. They were tested on "
+        f"{_images(record):,} images, or on {_images(record, 'worst'):,} of them under the "
+        f"stronger attacks. The network without blocks classifies "
+        f"{accuracy(record, 'baseline', 'clean'):.1f} % of the clean images correctly."
+    )
+
+
+def training_in_words(record: Record) -> str:
+    """Return words on the width and the training of the networks."""
     own = DENOISING[record.profile]
     images = "all images" if own.images is None else f"the first {own.images:,} training images"
     width = "the width" if own.narrow == 1 else f"1/{own.narrow} of the channels"
     passes = (
         "" if own.images is None else f" (about {own.steps * own.batch / own.images:.0f} epochs)"
     )
+    inner = "one attack step" if own.inner == 1 else f"{own.inner} attack steps"
     return (
-        f"The networks of the stored results have {width} of ResNet-18. They were trained for "
-        f"{own.steps:,} steps of {own.batch} images{passes} on {images}, and tested on "
-        f"{_images(record):,} images, or on {_images(record, 'worst'):,} of them under the "
-        f"stronger attacks. The network without blocks classifies "
-        f"{accuracy(record, 'baseline', 'clean'):.1f} % of the clean images correctly."
+        f"{width} of ResNet-18, and were trained for {own.steps:,} steps of {own.batch} images"
+        f"{passes} on {images}. Adversarial training uses {inner} in each training step"
     )
 
 

@@ -92,14 +92,6 @@ def _pairing(records: list[Record]) -> str:
     )
 
 
-def _post(record: Record) -> str:
-    start, end = (post.noise(record, "standard", layer) for layer in ("images", "stage4"))
-    return (
-        f"The attack's relative change is {end / start:.0f} times as large in the last feature "
-        "maps as in the image"
-    )
-
-
 def _filters(record: Record) -> tuple[list[str], int]:
     """Return the filters of a record, and how many of them clearly change the accuracy under PGD,
     compared with the network without blocks.
@@ -165,7 +157,7 @@ CLAIMS = (
         "A perturbation grows through the layers of a network",
         ("post",),
         "blog/.*",
-        of_best(_post, "survey/post"),
+        of_best(post.growing_in_words, "survey/post"),
         "The post",
     ),
     Finding(
