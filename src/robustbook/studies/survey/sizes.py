@@ -47,6 +47,14 @@ INNER: Mapping[tuple[str, str], int] = {
     ("paper", "cifar10"): 7,
 }
 """For fast training, the number of PGD steps in a training step, by profile and data set."""
+RESTARTS: Mapping[tuple[str, str], int] = {
+    ("quick", "mnist"): 2,
+    ("reduced", "mnist"): 5,
+    ("reduced", "cifar10"): 5,
+    ("paper", "mnist"): 10,
+    ("paper", "cifar10"): 10,
+}
+"""For fast training, the number of random starts of PGD with restarts, by profile and data set."""
 SURFACES = {"quick": 4, "reduced": 20, "paper": 20}
 """For logit pairing, the number of test images for which a loss surface is computed."""
 DEEP_EPOCHS, POOLED_EPOCHS = {"quick": 8, "paper": 30}, {"quick": 8, "paper": 15}
