@@ -48,9 +48,9 @@ MARKS: Mapping[str, Look] = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the highest accuracy under PGD through a transformation, at the
-    main radius and at the smallest radius at which a transformation may protect the network. The
-    verdicts of the page follow.
+    """Return a sentence that states the highest accuracy under PGD through a transformation, at the
+    main radius and, if a transformation may protect the network there, at the smallest radius. The
+    page's question names both radii. The verdicts of the page follow.
     """
     badges = of_page(
         "survey/transformations",
@@ -62,16 +62,16 @@ def answer(record: Record) -> str:
     )
     one, other = adaptive(record)
     text = (
-        f"{'Not' if _broken(record) else 'In part'} at radius {RADIUS}/255: under PGD through "
-        f"either transformation, the accuracy is {'at most ' * (one != other)}"
-        f"{max(one, other):.1f} %."
+        f"{'Not' if _broken(record) else 'In part'} at the larger radius: under PGD through either "
+        f"transformation, the accuracy is {'at most ' * (one != other)}{max(one, other):.1f} %"
     )
-    for eps, accuracies in list(protected(record).items())[:1]:
+    shares = protected(record).get(min(_radii(record)))
+    if shares:
         text += (
-            f" At {eps}/255 it is up to {max(accuracies.values()):.1f} %, clearly more than under "
-            "PGD without a transformation."
+            f"; at the smaller one up to {max(shares.values()):.1f} %, clearly more than under PGD "
+            "without them"
         )
-    return f"{text} {badges}"
+    return f"{text}. {badges}"
 
 
 def adaptive(record: Record) -> tuple[float, float]:
