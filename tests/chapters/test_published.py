@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,50 @@ from robustbook.chapters.wording import (
     spread,
     spread_or,
 )
-from robustbook.ledger import Record, Row
+from robustbook.ledger import Record, Row, read_record
+
+TOGETHER = ("worst", "strongest", "all")
+"""The labels of rows for several attacks together."""
+LOWER_BOUND = "certified"
+"""The label of an accuracy that is proved and not measured under an attack."""
+
+
+def parts(record: Record, row: Row) -> list[Row]:
+    """Return the rows for single attacks on the network and the images of ``row``."""
+
+    def rest(each: Row) -> dict[str, Any]:
+        return {k: v for k, v in each.setting.items() if k not in ("attack", "reading")}
+
+    def attack(each: Row) -> Any:
+        return each.setting.get("attack", each.setting.get("reading"))
+
+    same = [
+        each
+        for each in record.rows
+        if (each.name, each.seed, each.images) == (row.name, row.seed, row.images)
+        and rest(each) == rest(row)
+    ]
+    return [each for each in same if attack(each) not in (None, *TOGETHER, LOWER_BOUND)]
+
+
+def test_no_network_is_better_under_all_attacks_than_under_one() -> None:
+    """An image counts under several attacks together only if it counts under each of them. So the
+    accuracy is at most that under one attack on the same images, and the error is at least as high.
+    """
+    compared = 0
+    for path in sorted((catalogue.BOOK / "records").glob("*/*.json")):
+        record = read_record(path)
+        for row in record.rows:
+            if not {row.setting.get("attack"), row.setting.get("reading")} & {*TOGETHER}:
+                continue
+            for part in parts(record, row):
+                more = float(row.value) - float(part.value)
+                where = (path.name, row.setting, row.seed, part.setting)
+                assert (-more if row.name == "error" else more) <= 1e-9, where
+                if row.name == "accuracy" and row.outcomes and part.outcomes:
+                    assert not (row.each & ~part.each).any(), where
+                compared += 1
+    assert compared > 3000
 
 
 def test_values_are_those_of_one_name_and_setting() -> None:

@@ -197,6 +197,9 @@ def test_incomplete_blocks_are_compared_with_the_whole_block() -> None:
 def test_the_sizes_in_words() -> None:
     text = denoising.size_in_words(record("denoising")).replace("1/8", "").replace("ResNet-18", "")
     assert numbers(text) == [312, 64, 2, 10_000, 400, 100, 40]
+    assert "uses one attack step in each" in text and text.count("1/8") == 0
+    sizes = post.sizes(record("post"))
+    assert numbers(sizes.replace("1/8", "").replace("ResNet-18", "")) == [312, 64, 2, 10_000]
 
 
 def test_the_tables_of_denoising() -> None:
@@ -275,9 +278,12 @@ def test_means_over_seeds_are_called_means() -> None:
 
 
 def test_the_intervals_are_compared_with_the_paper_s_gain() -> None:
-    """Made up: 2.5 points to each side with one seed. The paper's largest gain is 3.8 points."""
+    """Made up: 2.5 points to each side with one seed. The largest printed gain is 3.8 points under
+    white-box PGD, and 6.4 points under black-box attacks (43.1 and 49.5 %).
+    """
     own = record("denoising")
-    assert numbers(denoising.precision(own)) == [3.8, 2.5, 3.8, 0, 10, 0]
+    assert numbers(denoising.precision(own)) == [3.8, 6.4, 2.5, 3.8, 0, 10, 0]
+    assert numbers(denoising.printed_gains()) == [3.2, 6.4]
     rows = [
         replace(r, value=4.0)
         if r.name == "half width" and r.setting["variant"] in ("mean", "median")
@@ -285,7 +291,7 @@ def test_the_intervals_are_compared_with_the_paper_s_gain() -> None:
         for r in own.rows
     ]
     text = denoising.precision(replace(own, rows=tuple(rows)))
-    assert numbers(text) == [3.8, 2.5, 4, 3.8, 4, 10, 0]
+    assert numbers(text) == [3.8, 6.4, 2.5, 4, 3.8, 4, 10, 0]
 
 
 def test_a_block_that_changes_little_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,6 +370,44 @@ def test_the_figures_draw_every_variant_and_stage() -> None:
     assert block[:3] == ["attacked: automobile", "before the block", "after the block"]
 
 
+def test_the_growth_does_not_depend_on_the_norm_of_a_layer() -> None:
+    """A constant that is added to the features of a stage divides the noise of both perturbations
+    by the same number.
+    """
+    own = record("post")
+    smaller = [
+        replace(r, value=r.value / 10) if r.setting.get("layer") == "stage4" else r
+        for r in own.rows
+    ]
+    moved = replace(own, rows=tuple(smaller))
+    assert post.noise(moved, "standard", "stage4") == approx(0.08)
+    assert post.through_layers(moved) == approx(post.through_layers(own))
+    assert post.growing_in_words(moved) == post.growing_in_words(own)
+    assert numbers(post.growing_in_words(own)) == [4, 4]
+
+
+def test_an_attack_weaker_than_that_of_training_tests_nothing() -> None:
+    """Of 400 images, 20 % are left under l2 and 25 % under the attack of training; then 28 %."""
+    own = record("post")
+    text = post.unseen(own).replace("l2", "")
+    assert not post.unseen_is_weaker(own) and numbers(text) == [25, 400, 20, 15, 30]
+    assert text.count("network not trained with it is clearly worse") == 2
+    easy = [
+        replace(r, value=28.0) if r.setting == {"training": "adversarial", "attack": "l2"} else r
+        for r in own.rows
+    ]
+    weak = replace(own, rows=tuple(easy))
+    text = post.unseen(weak)
+    assert post.unseen_is_weaker(weak) and "cannot test the statement" in text
+    assert text.count("clearly worse") == 1, "the other direction is tested"
+    near = [
+        replace(r, value=24.0) if r.setting == {"training": "l2", "attack": "linf"} else r
+        for r in own.rows
+    ]
+    text = post.unseen(replace(own, rows=tuple(near)))
+    assert text.endswith("Under the l-infinity attack, the two networks cannot be told apart.")
+
+
 def test_the_sentences_of_the_post() -> None:
     own = record("post")
     assert numbers(post.answer(own))[:2] == [4, 4] and "see no reduction." in post.answer(own)
@@ -374,19 +418,11 @@ def test_the_sentences_of_the_post() -> None:
         for r in own.rows
     ]
     assert "see a reduction." in post.answer(replace(own, rows=tuple(fewer)))
-    assert numbers(post.grew(own)) == [8, 4] and "falls at stage 4." in post.grew(own)
+    text = post.grew(own)
+    assert numbers(text) == [4, 4, 4, 4, 4, 1, 4, 1, 2, 3, 4, 8, 4]
+    assert "4: it does not grow at stage 1, 2, 3 and 4." in text and text.endswith("stage 4.")
     text = post.random_against_attack(own).replace("ResNet-18", "").replace("CIFAR-10", "")
     assert numbers(text) == [80, 20, 40, 10, 4, 4] and "one network for each training" in text
-    text = post.unseen(own).replace("l2", "")
-    assert numbers(text) == [20, 400, 30, 400] and text.endswith(
-        "is larger than the binomial error of 400 images."
-    )
-    near = [
-        replace(r, value=28.0) if r.setting == {"training": "adversarial", "attack": "l2"} else r
-        for r in own.rows
-    ]
-    text = post.unseen(replace(own, rows=tuple(near)))
-    assert "is not larger than" in text and "in the table of verdicts does not hold" in text
     assert numbers(post.clean_drop(own)) == [70, 50, 20, 400]
     assert "20.0 percentage points less" in post.clean_drop(own)
     assert numbers(post.measured(own)) == [8, 40, 80]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+import torch
 
 from robustbook import catalogue
 from robustbook.chapters.published import entries, record_of, version_of
@@ -13,6 +14,7 @@ from robustbook.chapters.self_ensemble import overview as self_ensemble_overview
 from robustbook.chapters.survey import madry, overview
 from robustbook.figures import Table
 from robustbook.ledger import Record, Row
+from robustbook.studies.rows import share_row
 from robustbook.studies.survey import madry as study
 
 from .reading import body, numbers
@@ -56,7 +58,7 @@ def test_madry_answer(record: Record) -> None:
         text = madry.answer(replace(record, rows=(*record.rows, more)))
         assert (f"and 91.0 % with {told} " in text) == bool(told)
         assert text.startswith("Trained far more briefly than in the paper, a narrow version")
-    told = [88.5, 400, 40, 400, 80.5, 10.5, 400, 40, 0.3]
+    told = [88.5, 400, 40, 400, 88.5, 40, 80.5, 10.5, 400, 40, 0.3]
     assert numbers(madry.defended(record)) == told
     printed = replace(record, parameters={"schedule": "printed"})
     assert madry.effort(printed) == 1 and numbers(madry.defended(printed)) == told[:-1]
@@ -73,6 +75,40 @@ def test_madry_answer(record: Record) -> None:
     assert "was not run on this network" in text and numbers(text) == [2020, round(value, 1)]
 
 
+def test_attacks_are_compared_on_the_images_of_the_strong_ones(record: Record) -> None:
+    """Made up: of 40 images, PGD leaves the first 9 and 20 others. All strong attacks together are
+    run on the first 10, and leave 8. So on the same images, PGD leaves 90 % and not 72.5 %.
+    """
+    of_pgd = torch.tensor([i < 9 or i >= 20 for i in range(40)])
+    few = torch.tensor([i < 8 for i in range(10)])
+
+    def row(each: torch.Tensor, source: str, attack: str) -> Row:
+        setting = {"source": source, "attack": attack}
+        return share_row(each, None, "accuracy", 0, setting=setting)
+
+    rest = [
+        each
+        for each in record.rows
+        if each.seed == 0
+        and each.setting.get("source") not in ("natural",)
+        and (each.setting.get("source"), each.setting.get("attack"))
+        not in (("white", "pgd-40"), ("white", "worst"))
+    ]
+    rows = [
+        row(of_pgd, "white", "pgd-40"),
+        row(few, "white", "worst"),
+        row(of_pgd, "natural", "pgd-40"),
+    ]
+    own = replace(record, rows=(*rows, *rest), seeds=(0,))
+    text = madry.defended(own)
+    assert numbers(text)[:6] == [72.5, 40, 40, 10, 90, 40] and numbers(text)[6] == 80
+    assert "which are easier" in text
+    assert numbers(overview._madry(own)) == [0.3, 80, 90, 10]
+    table = body(madry.printed_beside(version_of(own)))
+    assert numbers(table[2][-2].replace("**", "")) == [93.2, 72.5] and table[2][-1] == "90.0"
+    assert table[1][-1] == "-", "the row does not say which images count"
+
+
 def test_the_numbers_of_passes_are_those_of_the_study() -> None:
     """For network A, whose schedule is the first, and for the paper's training."""
     for profile, own in study.SETTINGS.items():
@@ -87,8 +123,8 @@ def test_madry_table(record: Record) -> None:
     """Every printed number of the table stands beside ours."""
     table = body(madry.printed_beside(version_of(record)))
     assert len(table) == 1 + 8 + 5 + 3 + 2
-    assert [numbers(cell)[0] for *_, cell in table][:3] == [98.8, 95.6, 93.2]
-    assert all("**" in cell for *_, cell in table)
+    assert [numbers(cell)[0] for *_, cell, _ in table][:3] == [98.8, 95.6, 93.2]
+    assert all("**" in cell for *_, cell, _ in table)
     found = body(madry.natural(version_of(record)))
     assert [numbers(cell)[0] for _, cell in found[:2]] == [99.2, 6.4]
 
@@ -242,6 +278,7 @@ def test_overview_answer_and_figure() -> None:
     assert numbers(text)[:2] == [round(kept["pgd"].weak, 1), round(kept["pgd"].strong, 1)]
     rest = overview.others().replace("\N{NO-BREAK SPACE}", " ")
     assert all(each.network in rest for each in kept.values())
+    assert kept["pgd"].network == kept["pairing"].network == kept["squeezing"].network
     drawn = overview.accuracies()
     *training, changed = [axis for axis in drawn.axes if axis.axison]
     assert len(training) == 2 and all(len(axis.collections) >= 4 for axis in (*training, changed))
@@ -254,7 +291,7 @@ def test_a_shorter_training_is_named_in_the_overview(record: Record) -> None:
     """Made up: 1,000 steps of 100 images and 5 PGD steps are 0.3 % of the paper's passes."""
     text = overview._madry(record)
     assert text.startswith("With 0.3 % of the paper's training, a narrow")
-    assert numbers(text) == [0.3, 80, 400]
+    assert numbers(text) == [0.3, 80, 88, 400]
     same = replace(record, parameters={"schedule": "printed"})
     assert overview._madry(same).startswith("A narrow version of Madry's network")
 
@@ -263,16 +300,20 @@ def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
     """The words follow the comparison of the page on logit pairing, and PGD's accuracy."""
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: True)
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: method == "at50")
-    assert numbers(overview.on_training()) == [1, 4]
+    monkeypatch.setattr(overview, "single_step_accuracies", lambda: [0.0, 7.5, 60.0])
+    assert numbers(overview.on_training()) == [1, 4, 3, 2, 0, 7.5]
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: False)
-    assert overview.on_training().endswith("Plain, CLP, LSQ and Plain + ALP are not.")
+    assert "Plain, CLP, LSQ and Plain + ALP are not. The pages" in overview.on_training()
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: "alp" in method)
     text = overview.on_training()
-    assert "So is Plain + ALP" in text and text.endswith("Plain, CLP and LSQ are not.")
+    assert "So is Plain + ALP" in text and "Plain, CLP and LSQ are not. The pages" in text
+    monkeypatch.setattr(overview, "single_step_accuracies", lambda: [60.0])
+    assert overview.on_training().endswith("0 of them are below guessing.")
     for left, words in ((1.0, "PGD needs no knowledge"), (40.0, "PGD needs knowledge")):
         monkeypatch.setattr(overview.transformations, "accuracy", lambda *_, left=left: left)
         assert words in overview.on_transformations()
-        assert "Knowledge helps at 4/255 (" in overview.on_transformations()
+        told = overview.on_transformations()
+        assert "Knowledge helps at 2/255 (37.0 against 29.5 %) and 4/255 (" in told
     monkeypatch.setattr(overview.transformations, "clearly_stronger", lambda _: {})
     assert "Knowledge" not in overview.on_transformations()
 
@@ -298,17 +339,34 @@ def test_overview_costs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_overview_has_the_numbers_of_the_page_on_logit_pairing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Both attacks on the images of the strongest one, of the largest experiment."""
+    """Both attacks are on the images of the strongest one. All three methods of the answer are from
+    the experiment with most methods, and the largest one is told beside it.
+    """
     records = [of_pairing("paper", ["clp", "lsq"]), of_pairing("reduced", ["at100", "clp", "lsq"])]
     assert numbers(overview._pairing(records)) == [10.5, 11.5]
     rows = [
         replace(row, value=70, images=1000) if row.setting.get("attack") == "baseline" else row
-        for row in records[0].rows
+        for row in records[1].rows
     ]
-    records[0] = replace(records[0], rows=tuple(rows))
+    records[1] = replace(records[1], rows=tuple(rows))
     monkeypatch.setattr(overview, "records_of", lambda _: records)
     found = overview.kept()
-    assert (found["pairing"].weak, found["pairing"].strong) == (80.5, 10.5)
-    assert numbers(found["pairing"].network) == [400]
     assert (found["pgd"].weak, found["pgd"].strong) == (80.5, 10.5)
-    assert "in the same setting" in overview.others()
+    assert (found["pairing"].weak, found["pairing"].strong) == (79.5, 11.5)
+    assert numbers(found["pairing"].network) == [400]
+    text = overview.others()
+    assert "from 78.5 to 12.5 % in the same setting" in text
+    assert (
+        "For the paper's network on MNIST (400 test images), the accuracy falls from 80.5" in text
+    )
+    assert "other kinds of adversarial training" not in text
+
+
+def test_training_with_one_step_is_not_always_robust() -> None:
+    """In the stored results, every network of Goodfellow's loss is below guessing under all attacks
+    together, and FGSM with a random start is not.
+    """
+    found = overview.single_step_accuracies()
+    assert len(found) == 4 + len(overview.SINGLE_STEP)
+    assert max(found[:4]) < 10 and max(found[4:]) > 60
+    assert min(found) == 0

@@ -48,8 +48,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Records:
             )
         ],
         "transformations": [
-            row(value, front=front, attack="pgd aware", averaged=draws, eps=8)
-            for front, draws, value in (("resize-pad", 10, 2.0), ("jpeg", 1, 1.0))
+            row(value, front=front, attack=attack, averaged=draws, eps=eps)
+            for eps, front, attack, draws, value in (
+                (8, "resize-pad", "pgd aware", 10, 2.0),
+                (8, "jpeg", "pgd aware", 1, 1.0),
+                (2, "resize-pad", "pgd aware", 10, 20.0),
+                (2, "jpeg", "pgd aware", 1, 30.0),
+                (2, "none", "pgd", 1, 10.0),
+            )
         ],
     }
     found = {
@@ -81,8 +87,8 @@ def test_every_statement_has_a_finding(made: Records) -> None:
         "holds",
         "holds for FGSM alone",
         "not confirmed",
+        "does not hold at 8/255",
         "does not hold",
-        "holds",
         "holds",
         "holds in part",
         "holds, with a detail missing",
@@ -94,10 +100,10 @@ def test_every_statement_has_a_finding(made: Records) -> None:
     assert found[1:4] == [
         [90, 20, 80, 2015],
         [50, 50, 60, 90, 95, 100, 40, 70, 80, 96],
-        [2, 1],
+        [2, 1, 8, 255, 20, 30, 2, 255, 10],
     ]
-    assert found[4:7] == [[8], [0.5, 1], [22, 26, 20, 4, 5]]
-    assert found[7:] == [[4, 50.6], [20, 30], [70, 50]]
+    assert found[4:7] == [[4, 4], [0.5, 1], [22, 26, 20, 4, 5]]
+    assert found[7:] == [[4, 50.6], [20, 30, 25, 15], [60, 40]]
     assert {line[3].rpartition("./")[2] for line in table} <= {
         f"{name.partition('/')[2]}.ipynb)" for name in notebooks.names() if "survey/" in name
     }
@@ -119,9 +125,14 @@ def test_results_follow_the_records(made: Records) -> None:
         assert post_statements.logit_pairing()[0] == result
     changed(made, "transformations", 40.0, front="jpeg")
     assert post_statements.transformed()[0] == "not confirmed"
-    changed(made, "post", 0.01, training="standard", layer="stage4")
-    assert post_statements.growing()[0] == "does not hold"
-    for value, result in ((32.0, "not decided"), (80.0, "does not hold")):
+    for i, layer in enumerate(post.LAYERS):
+        noise = {"training": "standard", "layer": layer}
+        changed(made, "post", 0.1 * (i + 1), perturbation="attack", **noise)
+        changed(made, "post", 0.1, perturbation="random", **noise)
+    assert post_statements.growing()[0] == "holds"
+    changed(made, "post", 0.2, perturbation="random", training="standard", layer="stage4")
+    assert post_statements.growing()[0] == "does not hold", "5 / 2 is less than 4"
+    for value, result in ((24.0, "not decided"), (25.0, "not tested")):
         changed(made, "post", value, training="adversarial", attack="l2")
         assert post_statements.other_attacks()[0] == result
     changed(made, "denoising", 1.2, variant="mean", stage="stage4")

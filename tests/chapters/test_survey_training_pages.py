@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from robustbook import notebooks
 from robustbook.chapters.published import record_of, version_of
 from robustbook.chapters.survey import fast, goodfellow
 from robustbook.defenses import goodfellow as weights_of
@@ -15,6 +16,7 @@ from robustbook.ledger import Record, Row
 from robustbook.ledger.outcomes import paired_error
 from robustbook.randomness import generator
 from robustbook.studies.rows import share_row
+from robustbook.studies.survey import fast as fast_study
 from robustbook.studies.survey import goodfellow as study
 
 from .reading import body, numbers
@@ -269,6 +271,40 @@ def test_the_second_data_set_of_a_record(single: Record) -> None:
     alone = replace(both, rows=rows)
     assert fast.collapse(alone).startswith("Yes, at radius 8/255: from epoch 2 to epoch")
     assert "radius 8/255" in fast.epochs(both, "cifar10").axes[0].get_title()
+
+
+def test_few_images_cannot_decide_on_one_per_cent(single: Record) -> None:
+    """Made up: 1 of 200 images is 0.5 %, with an error of 1.4 points; 0 of 2,000 is decided."""
+
+    def made(value: float, images: int) -> Record:
+        of = {"set": "cifar10", "eps": 8.0, "method": "fgsm-rs-2"}
+        rows = [
+            Row(value, "percent", None, "accuracy", 0, images, setting={**of, "attack": attack})
+            for attack in ("pgd-50", "pgd-50-10")
+        ]
+        return replace(single, profile="reduced", rows=tuple(rows), seeds=(0,))
+
+    told = fast.long_step([single, made(0.5, 200)])
+    assert "cannot decide" in told
+    restarts = fast_study.SETTINGS["reduced", "cifar10"].restarts
+    assert numbers(told)[4:] == [0.5, 200, restarts, 0.5, 200, 1] and restarts == 5
+    assert "This decides whether at most 1 %" in fast.long_step([made(0.0, 2000)])
+    assert fast.long_step([single]) == ""
+
+
+def test_the_page_states_steps_and_restarts_of_the_study() -> None:
+    text = notebooks.stored("survey/fast", ".md").cells
+    (table,) = (cell.source for cell in text if "PGD steps in a training step" in cell.source)
+    rows = [line.split("|") for line in table.splitlines() if "`, `" not in line and "`" in line]
+    told = {
+        (profile.strip(" `"), name.strip().lower().replace("-", "")): (int(row[5]), int(row[6]))
+        for row in rows
+        if len(row) == 8
+        for name, profile in [row[1].split(",")]
+    }
+    assert told == {
+        of: (own.inner, own.restarts) for of, own in fast_study.SETTINGS.items() if of[0] != "quick"
+    }
 
 
 def test_a_constant_is_compared_with_a_rising_radius(single: Record) -> None:

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import torch
 
-from robustbook import catalogue
-from robustbook.chapters.published import record_of, version_of
+from robustbook import catalogue, notebooks
+from robustbook.chapters.published import record_of, settings, version_of
 from robustbook.chapters.survey import certified, transformations
 from robustbook.ledger import Record, Row, read_targets
+from robustbook.ledger.intervals import clearly_above
 from robustbook.page import Page
+from robustbook.studies.rows import share_row
 from robustbook.studies.survey import certified as certified_study
 from robustbook.studies.survey import transformations as transformations_study
 
@@ -39,36 +42,95 @@ def transformed() -> Record:
     return Record("survey", "transformations", "reduced", {}, (0, 1), rows)
 
 
-def test_knowledge_counts_where_the_difference_exceeds_its_error(transformed: Record) -> None:
-    """On 200 images, 40 and 30 % differ clearly, 40 and 35 % do not."""
-    rows = [
-        Row(value, "percent", None, "accuracy", 0, 200, setting=labels)
-        for front, eps, attack, averaged, value in (
-            ("resize-pad", 2, "pgd", 1, 40),
-            ("resize-pad", 2, "pgd aware", 10, 30),
-            ("jpeg", 2, "pgd", 1, 40),
-            ("jpeg", 2, "pgd aware", 1, 35),
-            ("resize-pad", 8, "pgd", 1, 0),
-            ("resize-pad", 8, "pgd aware", 10, 0),
-            ("jpeg", 8, "pgd", 1, 0),
-            ("jpeg", 8, "pgd aware", 1, 0),
+def attacked(right: dict[tuple[str, int, str], set[int]], images: int = 200) -> tuple[Row, ...]:
+    """Return rows for sets of correctly classified images; the random transformation has 10 draws
+    in an attack that knows it.
+    """
+    return tuple(
+        share_row(
+            torch.tensor([i in chosen for i in range(images)]),
+            None,
+            "accuracy",
+            0,
+            setting={
+                "front": front,
+                "eps": eps,
+                "attack": attack,
+                "averaged": 10 if (front, attack) == ("resize-pad", "pgd aware") else 1,
+            },
         )
-        for labels in [{"front": front, "eps": eps, "attack": attack, "averaged": averaged}]
-    ]
-    record = replace(transformed, rows=tuple(rows))
+        for (front, eps, attack), chosen in right.items()
+    )
+
+
+def of_images(first: int, last: int) -> set[int]:
+    return set(range(first, last))
+
+
+def test_two_attacks_are_compared_image_by_image(transformed: Record) -> None:
+    """Of 200 images, 70 and 60 are left. As two independent samples the difference would not be
+    clear. It is clear if the 60 are among the 70, and not if the sets overlap little.
+    """
+    right = {
+        ("resize-pad", 2, "pgd"): of_images(0, 70),
+        ("resize-pad", 2, "pgd aware"): of_images(0, 60),
+        ("jpeg", 2, "pgd"): of_images(0, 70),
+        ("jpeg", 2, "pgd aware"): of_images(40, 100),
+        ("resize-pad", 8, "pgd"): set[int](),
+        ("resize-pad", 8, "pgd aware"): set[int](),
+        ("jpeg", 8, "pgd"): set[int](),
+        ("jpeg", 8, "pgd aware"): set[int](),
+    }
+    record = replace(transformed, rows=attacked(right))
+    assert not clearly_above(35, 30, 200)
+    assert transformations.clearly_stronger(record) == {"resize-pad": [(2, 35, 30)]}
     told = transformations.radii_in_words(record)
-    assert numbers(told) == [2, 255, 40, 30]
+    assert numbers(told) == [2, 255, 35, 30]
     assert "clearly stronger on random resizing at 2/255 (" in told
-    lower = [replace(row, value=10.0) if row.value == 35 else row for row in rows]
-    told = transformations.radii_in_words(replace(record, rows=tuple(lower)))
-    assert told.endswith(", and on JPEG at 2/255 (40.0 against 10.0 %).")
-    weak = [replace(row, value=0) for row in rows]
-    never = transformations.radii_in_words(replace(record, rows=tuple(weak)))
-    assert never.endswith(
+    lower = record.rows[:3] + attacked({("jpeg", 2, "pgd aware"): set()}) + record.rows[4:]
+    told = transformations.radii_in_words(replace(record, rows=lower))
+    assert told.endswith(", and on JPEG at 2/255 (35.0 against 0.0 %).")
+    weak = replace(record, rows=attacked({key: set() for key in right}))
+    assert transformations.radii_in_words(weak).endswith(
         "At no radius is PGD clearly stronger with knowledge of the transformation."
     )
     table = body(transformations.radii(version_of(record)))
     assert ["random resizing: PGD through", "30.0", "0.0"] in table and len(table) == 4
+
+
+def test_a_transformation_protects_only_if_more_images_survive_than_without(
+    transformed: Record,
+) -> None:
+    """At the main radius nothing survives, which hides any protection. At 2/255, 20 of 200 images
+    survive without a transformation, the same and 20 more with JPEG, and the same and one more with
+    random resizing.
+    """
+    right = {
+        (front, 8, attack): set[int]()
+        for front, attack in (
+            ("none", "pgd"),
+            ("resize-pad", "pgd"),
+            ("jpeg", "pgd"),
+            ("resize-pad", "pgd aware"),
+            ("jpeg", "pgd aware"),
+        )
+    }
+    right |= {
+        ("none", 2, "pgd"): of_images(0, 20),
+        ("jpeg", 2, "pgd aware"): of_images(0, 40),
+        ("resize-pad", 2, "pgd aware"): of_images(0, 21),
+    }
+    record = replace(transformed, rows=attacked(right))
+    assert transformations.protected(record) == {2: {"jpeg": 20}}
+    told = transformations.protected_in_words(record)
+    assert numbers(told) == [2, 255, 20, 10] and "too weak" in told
+    text = transformations.answer(record)
+    assert text.startswith("Not at ") and numbers(text)[:2] == [0, 20] and "smaller one" in text
+    right["jpeg", 2, "pgd aware"] = of_images(0, 21)
+    record = replace(transformed, rows=attacked(right))
+    assert transformations.protected(record) == {}
+    assert transformations.protected_in_words(record).startswith("At no radius does PGD")
+    assert "smaller" not in transformations.answer(record)
 
 
 def test_names_are_those_of_the_studies() -> None:
@@ -83,7 +145,7 @@ def test_names_are_those_of_the_studies() -> None:
 def test_the_answer_on_transformations(transformed: Record) -> None:
     """The strongest PGD through each transformation; PGD on the network alone can decide too."""
     text = transformations.answer(transformed)
-    assert text.startswith("No: ") and numbers(text)[:2] == [1, 2]
+    assert text.startswith("Not at ") and numbers(text)[0] == 2 and "at most" in text
     assert "DeepFool misleads" in transformations.rounding_in_words(transformed)
 
     def with_all(value: float) -> Record:
@@ -94,14 +156,14 @@ def test_the_answer_on_transformations(transformed: Record) -> None:
         ]
         return Record("survey", "transformations", "reduced", {}, (0,), tuple(rows))
 
-    assert transformations.answer(with_all(50)).startswith("In part: ")
-    assert transformations.answer(with_all(5)).startswith("No: ")
+    assert transformations.answer(with_all(50)).startswith("In part at ")
+    assert transformations.answer(with_all(5)).startswith("Not at ")
     alone = [
         replace(row, value=50.0) if row.setting["attack"] == "pgd aware" else row
         for row in with_all(5).rows
     ]
     weaker = replace(transformed, rows=tuple(alone), seeds=(0,))
-    assert transformations.answer(weaker).startswith("No: ")
+    assert transformations.answer(weaker).startswith("Not at ")
     assert "without knowing them" in transformations.pgd_in_words(with_all(5))
     assert "depends on whether" in transformations.pgd_in_words(transformed)
 
@@ -115,7 +177,7 @@ def test_the_table_of_transformations(transformed: Record) -> None:
 
 def test_the_sentences_on_transformations(transformed: Record) -> None:
     text = transformations.rounding_in_words(transformed).replace("ell_2", "")
-    assert numbers(text) == [60.5, 20.5, 0.15, 30.5, 8, 40.5, 50.5]
+    assert numbers(text) == [60.5, 20.5, 0.15, 30.5, 8, 40.5, 50.5, 8, 255]
     for value in (5, 50):  # DeepFool shows it too; nothing breaks
         rows = [replace(row, value=value) for row in transformed.rows]
         same = replace(transformed, rows=tuple(rows))
@@ -266,4 +328,11 @@ def test_the_published_record_has_what_the_page_shows(item: str) -> None:
         assert record.profile == "paper" and {row.name for row in record.rows} >= {"cap"}
     else:
         assert len(body(transformations.accuracies(version_of(record)))) >= 6
-        assert transformations.answer(record).startswith("No: ")
+        assert transformations.answer(record).startswith("Not at ")
+        (cell,) = (
+            cell.source
+            for cell in notebooks.stored("survey/transformations", ".md").cells
+            if cell.source.startswith("**Question.**")
+        )
+        radii = settings(record, "accuracy", "eps")
+        assert numbers(cell) == [max(radii), 255, min(radii), 255], "the answer names neither"

@@ -29,8 +29,8 @@ from robustbook.chapters.wording import (
 )
 from robustbook.figures import LOOKS, Curve, Panel, Table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_differ
-from robustbook.studies.survey.sizes import FOLLOWED, INNER
+from robustbook.ledger.intervals import clearly_differ, sampling_error
+from robustbook.studies.survey.sizes import FOLLOWED, INNER, RESTARTS
 
 METHODS: Mapping[str, tuple[str, str]] = {
     "fgsm": ("FGSM", "adv"),
@@ -74,6 +74,12 @@ MEASURED_BY = {"mnist": "the authors of AutoAttack", "cifar10": "RobustBench"}
 FALL = 20.0
 """By how many percentage points the accuracy under PGD must fall from its highest value to count as
 catastrophic overfitting. The binomial error of an accuracy on 200 images is at most 7 points.
+"""
+
+
+LOST = 1.0
+"""The accuracy in per cent up to which a network counts as having lost its robustness, as in the
+ledger's claims about catastrophic overfitting.
 """
 
 
@@ -212,6 +218,33 @@ def cifar10(records: Sequence[Record]) -> str:
         f"accuracies under PGD with 50 steps at radius {eps:g}/255, by training method: "
         f"{listed(at_main)}. At radius {large:g}/255 they are {listed(at_large)}. All are measured "
         f"on {images:,} images."
+    )
+
+
+def long_step(records: Sequence[Record]) -> str:
+    """Return sentences that state the accuracies on CIFAR-10 after training on FGSM with a random
+    start and steps of twice the radius, and whether they decide the claim that at most `LOST` per
+    cent is left. Return "" if no record has this training.
+    """
+    of = {"set": "cifar10", "method": "fgsm-rs-2"}
+    record = first(records, "accuracy", **of)
+    if record is None:
+        return ""
+    eps = main_radius(record, "cifar10")
+    left, one = (
+        mean(record, "accuracy", eps=eps, attack=attack, **of) for attack in ("pgd-50-10", "pgd-50")
+    )
+    few, many = (
+        images_of(record, "accuracy", eps=eps, attack=attack, **of)
+        for attack in ("pgd-50-10", "pgd-50")
+    )
+    error = sampling_error(left, "percent", few)
+    decided = "This decides" if abs(left - LOST) > error else "So few images cannot decide"
+    return (
+        f"With steps of {2 * eps:g}/255 at radius {eps:g}/255, training on FGSM with a random "
+        f"start leaves {left:.1f} % of {few:,} images under PGD with "
+        f"{RESTARTS[record.profile, 'cifar10']} restarts, and {one:.1f} % of {many:,} images under "
+        f"PGD with one start. {decided} whether at most {LOST:g} % are left."
     )
 
 

@@ -3,6 +3,7 @@ each defense slows down training.
 """
 
 from dataclasses import dataclass
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -14,6 +15,8 @@ from robustbook.chapters.published import (
     mean,
     record_of,
     records_of,
+    settings,
+    values,
     without_quick,
 )
 from robustbook.chapters.wording import from_to, listed
@@ -33,6 +36,10 @@ from . import (
 )
 
 WEAK, STRONG = "weaker attack", "stronger attack"
+TRAINED = "at100"
+"""The kind of adversarial training that the page's answer names: on adversarial images alone."""
+SINGLE_STEP = ("fgsm", "fgsm-rs", "fgsm-rs-2", "n-fgsm")
+"""The methods of fast training that have a single attack step and a constant radius."""
 LOOK = {WEAK: LOOKS["none"], STRONG: LOOKS["adv"]}
 
 
@@ -59,9 +66,10 @@ def _madry(record: Record) -> str:
     network = madry.network(record)
     share = madry.effort(record)
     shorter = f"with {100 * share:.1g} % of the paper's training, " if share < 1 else ""
+    pgd = fmean(madry.on_first(record, images, "pgd-40"))
     text = (
-        f"{shorter}{network} classifies {worst:.0f} % of {images} images correctly under all "
-        "strong attacks"
+        f"{shorter}{network} has {worst:.0f} % under all strong attacks, and {pgd:.0f} % under "
+        f"PGD, on {images} images"
     )
     return f"{text[0].upper()}{text[1:]}"
 
@@ -84,14 +92,6 @@ def _pairing(records: list[Record]) -> str:
     )
 
 
-def _post(record: Record) -> str:
-    start, end = (post.noise(record, "standard", layer) for layer in ("images", "stage4"))
-    return (
-        f"The attack's relative change is {end / start:.0f} times as large in the last feature "
-        "maps as in the image"
-    )
-
-
 def _filters(record: Record) -> tuple[list[str], int]:
     """Return the filters of a record, and how many of them clearly change the accuracy under PGD,
     compared with the network without blocks.
@@ -107,15 +107,6 @@ def _denoising(record: Record) -> str:
         f"Accuracy under PGD of {from_to(found, '.1f')} % with filters and "
         f"{denoising.accuracy(record, 'baseline', 'pgd-20'):.1f} % without blocks; "
         f"{clear} of {len(filters)} differences are clear"
-    )
-
-
-def _transformations(record: Record) -> str:
-    resized = transformations.aware(record, "resize-pad", transformations.draws(record)[-1])
-    jpeg = transformations.aware(record, "jpeg", 1)
-    return (
-        f"Accuracy under adaptive PGD of {resized:.0f} % with random resizing and {jpeg:.0f} % "
-        "with JPEG"
     )
 
 
@@ -166,7 +157,7 @@ CLAIMS = (
         "A perturbation grows through the layers of a network",
         ("post",),
         "blog/.*",
-        of_best(_post, "survey/post"),
+        of_best(post.growing_in_words, "survey/post"),
         "The post",
     ),
     Finding(
@@ -180,7 +171,7 @@ CLAIMS = (
         "Random resizing and JPEG remove perturbations (Xie et al. 2018, Das et al. 2017)",
         ("transformations",),
         "transform-cifar/.*",
-        of_best(_transformations, "survey/transformations"),
+        of_best(transformations.adaptive_in_words, "survey/transformations"),
         "Input transformations",
     ),
     Finding(
@@ -209,24 +200,22 @@ def kept() -> dict[str, Kept]:
     attack and under a strong attack.
 
     The keys of the dict are ``pgd`` (training with PGD), ``pairing`` (clean logit pairing),
-    ``squeezing`` (logit squeezing) and ``jpeg`` (JPEG compression). For JPEG, both attacks are on
-    the network without JPEG: the weak attack is DeepFool, and the strong attack is PGD.
+    ``squeezing`` (logit squeezing) and ``jpeg`` (JPEG compression). The first three are for the
+    same network architecture and the same test images. For JPEG, both attacks are on the network
+    without JPEG: the weak attack is DeepFool, and the strong attack is PGD.
     """
+    record = pairing.most_methods(records_of("survey/pairing"))
     found = {
-        name: _trained(method)
-        for name, method in (("pgd", "at100"), ("pairing", "clp"), ("squeezing", "lsq"))
+        name: _trained(record, method)
+        for name, method in (("pgd", TRAINED), ("pairing", "clp"), ("squeezing", "lsq"))
     }
     changed = record_of("survey/transformations")
     weak, strong = (transformations.accuracy(changed, "jpeg", a) for a in ("deepfool", "pgd"))
     return {**found, "jpeg": Kept(weak, strong, transformations.network(changed))}
 
 
-def _trained(method: str) -> Kept:
-    """Return the accuracies of the network of a training method in the largest experiment on logit
-    pairing that has this method.
-    """
-    records = records_of("survey/pairing")
-    record = next(each for each in records if method in pairing.methods(each))
+def _trained(record: Record, method: str) -> Kept:
+    """Return the accuracies of the network of a training method on logit pairing's page."""
     images = images_of(record, "accuracy", network=method, attack="strongest")
     return Kept(
         pairing.at_baseline(record, method),
@@ -252,21 +241,44 @@ def _fall(of: Kept) -> str:
 
 
 def others() -> str:
-    """Return sentences that state on which networks the page's answer is measured, and how far the
-    accuracies of three more defenses fall.
+    """Return sentences that state on which networks the page's answer is measured, the accuracies
+    of the other adversarially trained networks and at the paper's width, and how far the accuracies
+    of three more defenses fall.
     """
     found = kept()
-    pgd, paired, squeezing, jpeg = (found[k] for k in ("pgd", "pairing", "squeezing", "jpeg"))
+    pgd, squeezing, jpeg = (found[k] for k in ("pgd", "squeezing", "jpeg"))
     aware = transformations.aware(record_of("survey/transformations"), "jpeg", 1)
-    same = squeezing.network == paired.network
-    on = "in the same setting" if same else f"for {squeezing.network}"
     return (
-        "The numbers of the answer are from small experiments. After adversarial training, they "
-        f"are for {pgd.network}. With clean logit pairing, they are for {paired.network}. With "
-        f"logit squeezing, the accuracy changes from {_fall(squeezing)}, {on}. "
+        f"The numbers of the answer are for {pgd.network}. {_also_trained()}With logit squeezing, "
+        f"the accuracy changes from {_fall(squeezing)} in the same setting. {_at_width()}"
         f"{_denoised(record_of('survey/denoising'))} With JPEG in front of {jpeg.network}, the "
         f"accuracy is {jpeg.weak:.1f} % under DeepFool and {jpeg.strong:.1f} % under PGD if both "
         f"attack the network alone, and {aware:.1f} % if PGD attacks the network with JPEG."
+    )
+
+
+def _also_trained() -> str:
+    """Return a sentence on the other adversarially trained networks, or "" if there are none."""
+    record = pairing.most_methods(records_of("survey/pairing"))
+    rest = [m for m in pairing.ADVERSARIAL if m != TRAINED and m in pairing.methods(record)]
+    if not rest:
+        return ""
+    told = listed(f"from {_fall(_trained(record, m))} ({pairing.METHODS[m]})" for m in rest)
+    return f"After other kinds of adversarial training, it falls {told}. "
+
+
+def _at_width() -> str:
+    """Return a sentence on both penalties in the largest experiment that has them, or "" if the
+    answer is from this experiment.
+    """
+    records = records_of("survey/pairing")
+    largest = pairing.first_with(records, pairing.FALLEN)
+    if largest is pairing.most_methods(records):
+        return ""
+    clp, lsq = (_trained(largest, method) for method in pairing.FALLEN)
+    return (
+        f"For {clp.network}, the accuracy falls from {_fall(clp)} with clean logit pairing, and "
+        f"from {_fall(lsq)} with logit squeezing. "
     )
 
 
@@ -282,26 +294,63 @@ def _denoised(record: Record) -> str:
 
 
 def on_training() -> str:
-    """Return a sentence that states whether our networks can show that adversarial training is
-    robust and that penalties on logits are not.
+    """Return sentences that state whether our networks can show that adversarial training is robust
+    and that penalties on logits are not. The last sentence is about training with a single step.
     """
     record = pairing.most_methods(records_of("survey/pairing"))
+    page = "On the page [Logit pairing](./pairing.ipynb)"
+    trained = [method for method in pairing.ADVERSARIAL if method in pairing.methods(record)]
     if not pairing.inconclusive(record, record):
         others = [m for m in pairing.methods(record) if m not in pairing.ADVERSARIAL]
         better = {m: pairing.is_robust(record, m) for m in others}
         penalty = " So is Plain + ALP, which uses adversarial images only in its penalty."
         return (
-            "All our networks that were trained on adversarial images are better than guessing "
+            f"{page}, the {len(trained)} networks trained on PGD images are better than guessing "
             f"under the stronger attacks.{penalty * better.get('plain-alp', False)} "
-            f"{listed(pairing.METHODS[m] for m in others if not better[m])} are not."
+            f"{listed(pairing.METHODS[m] for m in others if not better[m])} are not. "
+            f"{_single_step()}"
         )
-    trained = [method for method in pairing.ADVERSARIAL if method in pairing.methods(record)]
     robust = sum(pairing.is_robust(record, method) for method in trained)
     return (
-        f"For our networks the comparison is inconclusive: {robust} of {len(trained)} networks "
-        "that were trained on adversarial images are better than guessing under the stronger "
-        "attacks."
+        f"{page}, the comparison is inconclusive: {robust} of {len(trained)} networks trained on "
+        f"PGD images are better than guessing under the stronger attacks. {_single_step()}"
     )
+
+
+def _single_step() -> str:
+    """Return a sentence that says how many kinds of training with a single attack step are below
+    guessing under strong attacks, on the pages on Goodfellow's loss and on fast training.
+    """
+    found = single_step_accuracies()
+    low = [accuracy for accuracy in found if accuracy < pairing.GUESSING]
+    told = f" ({from_to(low, '.1f')} %)" if low else ""
+    return (
+        "The pages [Goodfellow's loss](./goodfellow.ipynb) and [Fast training](./fast.ipynb) have "
+        f"{len(found)} kinds of training with a single attack step on MNIST. Under strong attacks, "
+        f"{len(low)} of them are below guessing{told}."
+    )
+
+
+def single_step_accuracies() -> list[float]:
+    """Return the accuracies in per cent under strong attacks of networks trained on MNIST with a
+    single attack step, as means over the seeds: for each alpha below 1 in Goodfellow's loss, and
+    for each method of fast training at its main radius.
+    """
+    loss, quick = record_of("survey/goodfellow"), record_of("survey/fast")
+    found = [
+        100 - mean(loss, "error", network=network, attack="worst")
+        for network in settings(loss, "error", "network", attack="worst")
+        if network != "maxout 1"
+    ]
+    at = {"set": fast.first_set(quick), "eps": fast.main_radius(quick)}
+    for method in SINGLE_STEP:
+        under = [
+            fmean(each)
+            for attack in ("pgd-50-10", "autoattack", "worst")
+            if (each := values(quick, "accuracy", method=method, attack=attack, **at))
+        ]
+        found += [min(under)] * bool(under)
+    return found
 
 
 def on_transformations() -> str:

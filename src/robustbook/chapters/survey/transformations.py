@@ -9,11 +9,16 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import Version, mean, settings, values
+from robustbook.chapters.published import (
+    Version,
+    clearly_higher,
+    mean,
+    rows_of,
+    settings,
+)
 from robustbook.chapters.wording import listed, ranges, seeds_in_words, spread, spread_or
 from robustbook.figures import LOOKS, Look, Table
-from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above
+from robustbook.ledger import Record, Row
 from robustbook.studies.survey.sizes import RADIUS
 
 FRONTS: Mapping[str, str] = {
@@ -43,10 +48,10 @@ MARKS: Mapping[str, Look] = {
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states the accuracies under PGD through the transformation, with
-    random resizing and with JPEG in front of the network. The verdicts of the page follow.
+    """Return a sentence that states the highest accuracy under PGD through a transformation, at the
+    main radius and, if a transformation may protect the network there, at the smallest radius. The
+    page's question names both radii. The verdicts of the page follow.
     """
-    resized, jpeg = _adaptive(record)
     badges = of_page(
         "survey/transformations",
         {
@@ -55,13 +60,21 @@ def answer(record: Record) -> str:
             "FGSM without a transformation": "/none/",
         },
     )
-    return (
-        f"{'No' if _broken(record) else 'In part'}: under PGD through the transformation, the "
-        f"accuracy is {resized:.1f} % with random resizing and {jpeg:.1f} % with JPEG. {badges}"
+    one, other = adaptive(record)
+    text = (
+        f"{'Not' if _broken(record) else 'In part'} at the larger radius: under PGD through either "
+        f"transformation, the accuracy is {'at most ' * (one != other)}{max(one, other):.1f} %"
     )
+    shares = protected(record).get(min(_radii(record)))
+    if shares:
+        text += (
+            f"; at the smaller one up to {max(shares.values()):.1f} %, clearly more than under PGD "
+            "without them"
+        )
+    return f"{text}. {badges}"
 
 
-def _adaptive(record: Record) -> tuple[float, float]:
+def adaptive(record: Record) -> tuple[float, float]:
     """Return the accuracies under PGD through the transformation, with random resizing and JPEG."""
     return aware(record, "resize-pad", draws(record)[-1]), aware(record, "jpeg", 1)
 
@@ -69,7 +82,7 @@ def _adaptive(record: Record) -> tuple[float, float]:
 def _broken(record: Record) -> bool:
     """Return whether PGD, through the transformations or on the network alone, breaks both."""
     alone = (accuracy(record, name, "pgd") for name in ("resize-pad", "jpeg"))
-    return min(max(_adaptive(record)), max(alone)) < BROKEN
+    return min(max(adaptive(record)), max(alone)) < BROKEN
 
 
 def attackers(record: Record) -> Figure:
@@ -122,7 +135,7 @@ def radii(version: Version) -> Table:
     transformation.
     """
     record = version.record
-    at = sorted(settings(record, "accuracy", "eps"))
+    at = _radii(record)
     attacks = {"fgsm": "FGSM, network alone", "pgd": "PGD, network alone", AWARE: "PGD through"}
     rows = []
     for name in SHOWN:
@@ -156,18 +169,71 @@ def radii_in_words(record: Record) -> str:
 
 def clearly_stronger(record: Record) -> dict[str, list[tuple[float, ...]]]:
     """Return the radii at which PGD through a transformation is clearly stronger than PGD on the
-    network alone: the difference of the accuracies exceeds its binomial error. Each transformation
-    with such a radius has a list of radii, in units of 1/255, with the two accuracies.
+    network alone, on the same images. Each transformation with such a radius has a list of radii,
+    in units of 1/255, with the two accuracies.
     """
-    n = min(row.images for row in record.rows if row.images)
     clear: dict[str, list[tuple[float, ...]]] = {}
-    for name, k in (("resize-pad", draws(record)[-1]), ("jpeg", 1)):
-        for eps in sorted(settings(record, "accuracy", "eps")):
-            alone = fmean(found(record, name, "pgd", eps=eps))
-            through = fmean(found(record, name, AWARE, k, eps))
-            if clearly_above(alone, through, n):
+    for name, k in _strongest(record):
+        for eps in _radii(record):
+            rows = _rows(record, name, "pgd", eps=eps), _rows(record, name, AWARE, k, eps)
+            if clearly_higher(*rows):
+                alone, through = (fmean(float(row.value) for row in each) for each in rows)
                 clear.setdefault(name, []).append((float(eps), alone, through))
     return clear
+
+
+def protected(record: Record) -> dict[int, dict[str, float]]:
+    """Return the radii below the main one, in units of 1/255, at which PGD through a transformation
+    leaves clearly more images correct than PGD leaves without a transformation. Each radius has the
+    accuracies of these transformations.
+    """
+    clear: dict[int, dict[str, float]] = {}
+    for eps in _radii(record):
+        bare = _rows(record, "none", "pgd", eps=eps)
+        for name, k in _strongest(record):
+            if eps < RADIUS and clearly_higher(_rows(record, name, AWARE, k, eps), bare):
+                clear.setdefault(eps, {})[name] = fmean(found(record, name, AWARE, k, eps))
+    return clear
+
+
+def adaptive_in_words(record: Record) -> str:
+    """Return a sentence without a full stop that states the accuracies under PGD through each
+    transformation, at the main radius and at the smallest radius, in rounded per cent. At the
+    smallest radius, it also states the accuracy under PGD without a transformation.
+    """
+    resized, jpeg = adaptive(record)
+    text = (
+        "Under adaptive PGD, random resizing and JPEG leave "
+        f"{resized:.0f} and {jpeg:.0f} % at {RADIUS}/255"
+    )
+    eps = min(_radii(record))
+    if eps == RADIUS:
+        return text
+    resized, jpeg = (fmean(found(record, name, AWARE, k, eps)) for name, k in _strongest(record))
+    bare = fmean(found(record, "none", "pgd", eps=eps))
+    return f"{text}, and {resized:.0f} and {jpeg:.0f} % at {eps}/255 ({bare:.0f} % without them)"
+
+
+def protected_in_words(record: Record) -> str:
+    """Return sentences that compare the accuracy under PGD through a transformation with that under
+    PGD without a transformation, for the radii of `protected`.
+    """
+    told = [
+        f"At {eps}/255, PGD through the transformation leaves "
+        + listed(f"{share:.1f} % with {FRONTS[name]}" for name, share in shares.items())
+        + f", and PGD leaves {fmean(found(record, 'none', 'pgd', eps=eps)):.1f} % without a "
+        "transformation."
+        for eps, shares in protected(record).items()
+    ]
+    if not told:
+        return (
+            "At no radius does PGD through a transformation leave clearly more than PGD without a "
+            "transformation."
+        )
+    return (
+        f"{' '.join(told)} Either the transformations protect a little at these radii, or our "
+        "adaptive PGD is too weak. A run with more steps and draws would decide."
+    )
 
 
 def rounding_in_words(record: Record) -> str:
@@ -184,7 +250,7 @@ def rounding_in_words(record: Record) -> str:
     ]
     distance = mean(record, "median distance", attack="deepfool")
     weak = min(accuracy(record, name, "deepfool") for name in ("resize-pad", "jpeg"))
-    misled = " But PGD breaks both transformations, so DeepFool misleads."
+    misled = f" But PGD of radius {RADIUS}/255 breaks both, so DeepFool misleads."
     misled *= _broken(record) and weak >= 2 * BROKEN
     return (
         f"DeepFool lowers the accuracy of the network alone from {clean:.1f} % to {broken:.1f} %, "
@@ -250,8 +316,27 @@ def found(
     """Return the accuracies of all seeds with a transformation in front of the network. FGSM and
     PGD have the radius eps / 255.
     """
+    return [float(row.value) for row in _rows(record, front, attack, averaged, eps)]
+
+
+def _rows(
+    record: Record, front: str, attack: str, averaged: int = 1, eps: int = RADIUS
+) -> list[Row]:
+    """Return the rows whose values `found` returns."""
     radius = {"eps": eps} if attack in ("fgsm", "pgd", AWARE) else {}
-    return values(record, "accuracy", front=front, attack=attack, averaged=averaged, **radius)
+    return rows_of(record, "accuracy", front=front, attack=attack, averaged=averaged, **radius)
+
+
+def _strongest(record: Record) -> list[tuple[str, int]]:
+    """Return both transformations, each with the largest number of draws over which PGD averages a
+    gradient.
+    """
+    return [("resize-pad", draws(record)[-1]), ("jpeg", 1)]
+
+
+def _radii(record: Record) -> list[int]:
+    """Return the radii of the attacks in units of 1/255, in ascending order."""
+    return sorted(settings(record, "accuracy", "eps"))
 
 
 def draws(record: Record) -> list[int]:

@@ -140,7 +140,7 @@ def _recipe(profile: str, augmentation: Augmentation | None = None) -> Recipe:
 SETTINGS: Mapping[str, Setting] = {
     "quick": Setting(
         _model("scenes", "quick"),
-        pgd_training(EPS / 4, 1, EPS / 4),
+        pgd_training(EPS / 4, DENOISING["quick"].inner, EPS / 4),
         _recipe("quick"),
         STAGES[2:],
         16,
@@ -153,7 +153,7 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "reduced": Setting(
         _model("cifar10", "reduced"),
-        pgd_training(EPS, 1, 10 / 255),
+        pgd_training(EPS, DENOISING["reduced"].inner, 10 / 255),
         _recipe("reduced"),
         STAGES[1:],
         400,
@@ -163,7 +163,7 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "paper": Setting(
         _model("cifar10", "paper"),
-        pgd_training(EPS, 10, 2 / 255),
+        pgd_training(EPS, DENOISING["paper"].inner, 2 / 255),
         _recipe("paper", Augmentation(mirror=True, padding=4)),
         STAGES,
         10_000,

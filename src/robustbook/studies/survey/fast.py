@@ -42,7 +42,7 @@ from . import settings
 from .attack import attacked, fixed, worst
 from .networks import Defense, Model, built, objective, share_of_radius
 from .settings import PAPER
-from .sizes import FOLLOWED, INNER
+from .sizes import FOLLOWED, INNER, RESTARTS
 
 ITEM = "fast"
 Sets = Literal["mnist", "cifar10"]
@@ -116,9 +116,9 @@ class Setting:
     images: int
     strong: int
     inner: int
+    restarts: int
     unit: float = 1.0
     rise: float = 0.0
-    restarts: int = 10
     queries: int = 5000
     auto_steps: int = 100
     clip_start: bool = False
@@ -162,7 +162,7 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         100,
         30,
         inner=INNER["quick", "mnist"],
-        restarts=2,
+        restarts=RESTARTS["quick", "mnist"],
         queries=100,
         auto_steps=5,
         left_out=("fgsm-rs-2", *CONTROLS),
@@ -179,7 +179,7 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         inner=INNER["reduced", "mnist"],
         rise=0.4,
         left_out=(),
-        restarts=5,
+        restarts=RESTARTS["reduced", "mnist"],
         queries=1000,
     ),
     ("paper", "mnist"): Setting(
@@ -192,6 +192,7 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         2000,
         1000,
         inner=INNER["paper", "mnist"],
+        restarts=RESTARTS["paper", "mnist"],
         rise=0.4,
     ),
     ("reduced", "cifar10"): Setting(
@@ -205,7 +206,7 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         200,
         unit=1 / 255,
         inner=INNER["reduced", "cifar10"],
-        restarts=5,
+        restarts=RESTARTS["reduced", "cifar10"],
         queries=1000,
         clip_start=True,
         statistics="batch",
@@ -223,6 +224,7 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         10_000,
         unit=1 / 255,
         inner=INNER["paper", "cifar10"],
+        restarts=RESTARTS["paper", "cifar10"],
         clip_start=True,
         statistics="batch",
         long=_cifar10(30),

@@ -14,18 +14,20 @@ class Denoising:
     ``narrow``: the number by which the channel counts of ResNet-18 are divided.
     ``images``: the number of training images, or None for all images.
     ``steps``, ``batch``: the number of training steps, and the number of images in a step.
+    ``inner``: the number of attack steps in a step of adversarial training.
     """
 
     narrow: int
     images: int | None
     steps: int
     batch: int
+    inner: int
 
 
 DENOISING: Mapping[str, Denoising] = {
-    "quick": Denoising(8, None, 16, 32),
-    "reduced": Denoising(8, 10_000, 312, 64),
-    "paper": Denoising(1, None, 30 * 390, 128),
+    "quick": Denoising(8, None, 16, 32, 1),
+    "reduced": Denoising(8, 10_000, 312, 64, 1),
+    "paper": Denoising(1, None, 30 * 390, 128, 10),
 }
 FOLLOWED: Mapping[tuple[str, str], int] = {
     ("quick", "mnist"): 50,
@@ -45,6 +47,14 @@ INNER: Mapping[tuple[str, str], int] = {
     ("paper", "cifar10"): 7,
 }
 """For fast training, the number of PGD steps in a training step, by profile and data set."""
+RESTARTS: Mapping[tuple[str, str], int] = {
+    ("quick", "mnist"): 2,
+    ("reduced", "mnist"): 5,
+    ("reduced", "cifar10"): 5,
+    ("paper", "mnist"): 10,
+    ("paper", "cifar10"): 10,
+}
+"""For fast training, the number of random starts of PGD with restarts, by profile and data set."""
 SURFACES = {"quick": 4, "reduced": 20, "paper": 20}
 """For logit pairing, the number of test images for which a loss surface is computed."""
 DEEP_EPOCHS, POOLED_EPOCHS = {"quick": 8, "paper": 30}, {"quick": 8, "paper": 15}
