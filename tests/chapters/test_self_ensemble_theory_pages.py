@@ -4,20 +4,23 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import torch
 
 from robustbook.chapters.published import (
     Version,
     array,
     mean,
+    record_of,
     records_of,
     settings,
     values,
     version_of,
 )
-from robustbook.chapters.self_ensemble import theory, today, zoo
+from robustbook.chapters.self_ensemble import names, theory, today, zoo
 from robustbook.chapters.self_ensemble.names import networks
 from robustbook.chapters.wording import minus
 from robustbook.ledger import Record, Row
+from robustbook.measures import certified
 from robustbook.studies.self_ensemble import theory as theory_study
 from robustbook.studies.self_ensemble import today as today_study
 from robustbook.studies.self_ensemble import zoo as zoo_study
@@ -68,7 +71,58 @@ def test_the_page_knows_the_sizes_of_the_attacks() -> None:
     """The page has its own list, because the study's module imports torch."""
     for profile, of in today_study.SIZES.items():
         for own in of.values():
-            assert today.SIZES[profile] == (own.steps, own.searches, own.queries)
+            assert today.SIZES[profile] == (own.steps, own.searches, own.queries, own.trials)
+    assert today.ALPHA == today_study.ALPHA
+    found = {
+        profile: {network: own.c for network, own in of.items()}
+        for profile, of in today_study.SIZES.items()
+    }
+    assert found == today.FIXED_C
+
+
+@pytest.mark.parametrize("version", versions("today"), ids=lambda v: v.tag)
+def test_no_certificate_is_beyond_what_the_votes_can_prove(version: Version) -> None:
+    """The study certifies no image there, so a share of 0 % would say nothing on the network."""
+    record, network = version.record, networks(version.record)[0]
+    votes, sigma = today.SIZES[record.profile][-1], 0.4
+    all_agree = torch.tensor([[0, votes]])
+    for defense in ("rse", "rse paper 0.4"):
+        if f"{network}/{defense}/certified" in record.arrays:
+            sigma = mean(record, "deviation on the image", network=network, defense=defense)
+            (radius,) = certified(all_agree, all_agree, sigma=sigma, alpha=today.ALPHA)[1].tolist()
+            most = today.provable(record, network, defense)
+            assert most == pytest.approx(radius, rel=1e-6)
+            beyond = [i for i, r in enumerate(array(record, f"radii/{network}")) if r > most]
+            for curve in array(record, f"{network}/{defense}/certified"):
+                assert beyond and not any(curve[i] for i in beyond)
+    for row in body(today.bounds(version)):
+        if row[3] not in ("", "-"):
+            assert float(row[0]) < 1 and float(row[3].split()[0]) > 0
+    ends = [max(line.get_xdata()) for line in today.curves([record]).axes[0].lines]
+    assert min(ends) < today.provable(record, network, "rse") + 0.1 < max(ends)
+
+
+def test_larger_c_of_the_paper_s_attack_are_compared_at_the_same_distortion() -> None:
+    """Figure 6 has the same network with several c; the attack with c = 0.1 stops early."""
+    shown = record_of("self_ensemble/today")
+    figure_6 = names.with_network(records_of("self_ensemble/figure-6"), "vgg16")
+    assert figure_6 is not None
+    of = {"network": "vgg16", "defense": "rse"}
+    curve = [
+        [mean(figure_6, name, c=c, **of) for name in ("distortion", "accuracy")]
+        for c in names.strengths(figure_6, "vgg16", "rse")
+    ]
+    moved = mean(shown, "distortion", attack="pgd l2", eps=0.5, averaged=50, **of)
+    ((near, high), (far, low)) = next(
+        (a, b) for a, b in pairwise(sorted(curve)) if a[0] <= moved <= b[0]
+    )
+    left = high + (low - high) * (moved - near) / (far - near)
+    text = today.larger_c([shown]).replace("\N{NO-BREAK SPACE}", " ")
+    assert text.endswith(f"the paper's attack leaves {left:.1f} % at this distortion.")
+    search = mean(shown, "distortion", attack="search", **of)
+    stated = [f"{acc:.1f} % with $c" in text for d, acc in curve if d <= search]
+    assert sum(stated) == 3 and "So it is not clearly stronger" in text
+    assert today.larger_c([replace(shown, profile="paper")]) == ""
 
 
 @pytest.mark.parametrize("version", versions("theory"), ids=lambda v: v.tag)
@@ -222,6 +276,7 @@ def attacked(left: float, many: float, off: float) -> Record:
         ("accuracy", 60.0, {**of, "attack": "large steps", "averaged": 50, "eps": 0}),
         ("accuracy", 66.0, {**of, "attack": "nearest", "averaged": 10, "eps": 0}),
         ("accuracy", 8.0, {**of, "attack": "search", "averaged": 10, "eps": 0}),
+        ("accuracy", 75.0, {**of, **pgd, "averaged": 1}),
         ("accuracy", 60.0, {**of, **pgd}),
         ("accuracy", 10.0, {**none, **pgd, "averaged": 1}),
         ("accuracy", 55.0, {**of, "attack": "frozen", "averaged": 1, "eps": 0.5}),
@@ -258,6 +313,8 @@ def test_the_wording_follows_the_numbers() -> None:
     assert "in each step, and 20.0 % with 10 draws. So averaging lowers it." in told
     assert "lowers it to 8.0 %. " in told and "Within the l2 radius 0.5, it is 60.0 %" in told
     assert "changes an accuracy by up to 2.0 points" in told
+    assert "of 50 draws" not in told and "instead of one does not clearly lower it" in told
+    assert "it is 60.0 % under the paper's attack with $c = 0.1$ and 10.0 % under all" in told
     assert "it is 66.0 %, because" in told and "new noise (with the last one 60.0 %)." in told
     assert "So averaging does not clearly change it." in today.networks_in_words([same])
 
