@@ -9,6 +9,7 @@ import torch
 from robustbook.chapters.published import (
     Version,
     array,
+    entries,
     mean,
     record_of,
     records_of,
@@ -25,7 +26,7 @@ from robustbook.studies.self_ensemble import theory as theory_study
 from robustbook.studies.self_ensemble import today as today_study
 from robustbook.studies.self_ensemble import zoo as zoo_study
 
-from .reading import body
+from .reading import body, numbers
 
 
 def versions(item: str) -> list[Version]:
@@ -151,6 +152,21 @@ def test_theory(version: Version) -> None:
         assert row[1] or row[0].startswith("**")
 
 
+def test_the_trace_is_compared_by_medians_over_the_images() -> None:
+    """Of the two misclassified images one has the ratio 1, the other 3; the right ones have 8."""
+    shown = theoretical(-3.0, 1.0, [0.4, 0.9, 0.5, 0.6])
+    of = {"trace": [4.0, 12.0, 8.0, 8.0], "slope": [2.0, 2.0, 1.0, 1.0]}
+    more = {f"vgg16/rse/steep/{name}": each for name, each in of.items()}
+    shown = replace(shown, arrays={**shown.arrays, **more})
+    rows = body(theory.slopes(version_of(shown)))
+    assert [row[1:] for row in rows] == [["8", "2", "2"], ["8", "1", "8"]]
+    text = theory.slopes_in_words(shown)
+    assert "the trace is 4 times smaller there" in text and "The median trace" not in text
+    more["vgg16/rse/steep/trace"] = [4.0, 24.0, 4.0, 4.0]
+    text = theory.slopes_in_words(replace(shown, arrays={**shown.arrays, **more}))
+    assert "is 4 times larger on misclassified" in text  # 14 / 4
+
+
 def test_the_answer_states_the_outcome_for_each_size_of_the_noise() -> None:
     """At a second size of the noise, the ratio on RSE is within two standard errors of 1."""
     shown = theoretical(-3.0, 1.0, [0.4, 0.9, 0.5, 0.6])
@@ -160,9 +176,8 @@ def test_the_answer_states_the_outcome_for_each_size_of_the_noise() -> None:
         Row(2.0, "ratio", None, "error over trace", 0, setting=at),
     )
     text = theory.answer(replace(shown, rows=shown.rows + more))
-    assert (
-        "it fails with 0.01 times and cannot be judged with 0.001 times the training noise;" in text
-    )
+    fails, unknown = theory.WORDS[theory.FAILS], theory.WORDS[theory.OPEN]
+    assert f"{fails} with 0.01 times and {unknown} with 0.001 times the training noise;" in text
 
 
 def theoretical(rse: float, error: float, noisy: list[float]) -> Record:
@@ -203,7 +218,7 @@ def test_the_taylor_expansion_is_judged_by_its_standard_error(
     shown = theoretical(ratio, error, [0.4, 0.9, 0.5, 0.6])
     text = theory.answer(shown)
     assert "the Taylor expansion holds on a small smooth network; on RSE" in text
-    assert f"it {words} with 0.01 times the training noise" in text
+    assert f"{theory.WORDS[words]} with 0.01 times the training noise" in text
     told = theory.taylor_in_words(shown)
     assert f"It {words} with 0.01 times the noise" in told
     assert minus(f"{ratio:.2f} times the predicted one (standard error {error:.2f}).") in told
@@ -250,10 +265,20 @@ def test_zoo(version: Version) -> None:
         assert f"{hits:.3g} of {min(images)} without a defense" in zoo.answer(record)
     moved = values(record, "distance", network=network, defense="rse")
     text = zoo.needed_in_words(record)
-    assert ("new noise alone" in text) == (not any(moved) and bool(moved))
+    unmoved = not any(moved) and bool(moved)
+    assert ("new noise alone" in text) == ("no evaluation without an attack" in text) == unmoved
+    assert ("mostly without changing them" in zoo.answer(record)) == unmoved
+    most = max(draws for _, draws in zoo.success(record, network, "rse"))
+    assert (f"averages over at most {most}, so its failure was" in text) == (most < pixel)
     assert f"attacks {min(images)} images" in zoo.ran(record)
     wide = zoo.widest(record, network)
     assert wide in zoo_study.STEPS and wide >= zoo.MODERATE and f"h = {wide:g}" in text
+
+
+def test_the_logs_of_another_black_box_attack_are_quoted() -> None:
+    own = {row.id: row.target.printed for row in entries("self_ensemble")}
+    rse, none = (own[f"self-ensemble/later/nes100-eps-0.2/{d}"] for d in ("rse", "none"))
+    assert numbers(zoo.nes_in_words()) == [100, 0.2, rse, none]
 
 
 def test_constants_are_those_of_the_studies() -> None:

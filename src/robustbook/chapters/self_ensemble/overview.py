@@ -277,7 +277,7 @@ CLAIMS = (
     Finding(
         "Training with noise minimises a bound on the ensemble's loss and a Lipschitz constant",
         ("theory",),
-        "claim-.*",
+        "claim-(jensen|jensen-b|taylor-trace)",
         of_best(theory.answer, "self_ensemble/theory"),
     ),
     Finding(
@@ -289,7 +289,7 @@ CLAIMS = (
     Finding(
         "Our question: how does RSE compare with training on the images of PGD?",
         ("controls",),
-        "",
+        "claim-pgd-training-time",
         of_best(controls.answer, "self_ensemble/controls"),
         title="Other forms of the defenses",
     ),
