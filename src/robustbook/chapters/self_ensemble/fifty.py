@@ -25,7 +25,7 @@ STRONG = 1.0
 def gains(record: Record, network: str, defense: str) -> dict[float, list[float]]:
     """Return for each c the accuracy with 50 draws minus that with one draw, one value per seed."""
     found = {}
-    for c in names.strengths(record, network, defense):
+    for c in names.strengths(record, network, defense, ONE):
         of = {"network": network, "defense": defense, "c": c}
         pairs = zip(values(record, MANY, **of), values(record, ONE, **of), strict=True)
         found[c] = [many - one for many, one in pairs]
