@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from robustbook.chapters.published import version_of
+from robustbook.chapters.published import entries, record_of, version_of
 from robustbook.chapters.self_ensemble import controls
 from robustbook.ledger import Record, Row
 from robustbook.studies.self_ensemble import controls as study
@@ -58,6 +58,8 @@ def made(defenses: Sequence[str] = tuple(CLEAN), **clean: float) -> Record:
         if d in ("rse", "pgd"):
             ratio = {"rse": 1.4, "pgd": 8.0}[d]
             rows.append(Row(ratio, "ratio", None, controls.TIME, 0, setting=of))
+    if {"rse", "pgd"} <= set(defenses):
+        rows.append(Row(5.8, "ratio", controls.TRAINING_TIME, seed=0))
     if "prototype" in defenses:
         rows.append(Row(97.5, "percent", controls.NATTACK, seed=0, images=300))
     return Record("self_ensemble", "controls", "reduced", {}, (0,), tuple(rows))
@@ -107,7 +109,10 @@ def test_a_record_without_a_defense_has_its_other_sentences(left_out: str) -> No
 def test_pgd_training_in_words() -> None:
     told = numbers(controls.pgd_training(made()))
     assert told[:13] == [60, 70, 30, 40, 0.2, 40, 50, 0.1, 40, 50, 0.5, 20, 30]
-    assert told[13:] == [8, 255, 0.2, 0.2, 5.7, 8.0]  # 8.0 / 1.4
+    assert told[13:] == [8, 255, 0.2, 0.2, 5.8, 8.0]
+    (printed,) = (row.ours for row in entries("self_ensemble") if row.id == controls.TRAINING_TIME)
+    text = controls.pgd_training(record_of("self_ensemble/controls"))
+    assert f"takes {printed:.1f} times as long as a step of RSE" in text  # as in the table
 
 
 def test_retraining_is_compared_at_equal_length() -> None:

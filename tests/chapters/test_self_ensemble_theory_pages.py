@@ -4,25 +4,29 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import torch
 
 from robustbook.chapters.published import (
     Version,
     array,
+    entries,
     mean,
+    record_of,
     records_of,
     settings,
     values,
     version_of,
 )
-from robustbook.chapters.self_ensemble import theory, today, zoo
+from robustbook.chapters.self_ensemble import names, theory, today, zoo
 from robustbook.chapters.self_ensemble.names import networks
 from robustbook.chapters.wording import minus
 from robustbook.ledger import Record, Row
+from robustbook.measures import certified
 from robustbook.studies.self_ensemble import theory as theory_study
 from robustbook.studies.self_ensemble import today as today_study
 from robustbook.studies.self_ensemble import zoo as zoo_study
 
-from .reading import body
+from .reading import body, numbers
 
 
 def versions(item: str) -> list[Version]:
@@ -68,7 +72,58 @@ def test_the_page_knows_the_sizes_of_the_attacks() -> None:
     """The page has its own list, because the study's module imports torch."""
     for profile, of in today_study.SIZES.items():
         for own in of.values():
-            assert today.SIZES[profile] == (own.steps, own.searches, own.queries)
+            assert today.SIZES[profile] == (own.steps, own.searches, own.queries, own.trials)
+    assert today.ALPHA == today_study.ALPHA
+    found = {
+        profile: {network: own.c for network, own in of.items()}
+        for profile, of in today_study.SIZES.items()
+    }
+    assert found == today.FIXED_C
+
+
+@pytest.mark.parametrize("version", versions("today"), ids=lambda v: v.tag)
+def test_no_certificate_is_beyond_what_the_votes_can_prove(version: Version) -> None:
+    """The study certifies no image there, so a share of 0 % would say nothing on the network."""
+    record, network = version.record, networks(version.record)[0]
+    votes, sigma = today.SIZES[record.profile][-1], 0.4
+    all_agree = torch.tensor([[0, votes]])
+    for defense in ("rse", "rse paper 0.4"):
+        if f"{network}/{defense}/certified" in record.arrays:
+            sigma = mean(record, "deviation on the image", network=network, defense=defense)
+            (radius,) = certified(all_agree, all_agree, sigma=sigma, alpha=today.ALPHA)[1].tolist()
+            most = today.provable(record, network, defense)
+            assert most == pytest.approx(radius, rel=1e-6)
+            beyond = [i for i, r in enumerate(array(record, f"radii/{network}")) if r > most]
+            for curve in array(record, f"{network}/{defense}/certified"):
+                assert beyond and not any(curve[i] for i in beyond)
+    for row in body(today.bounds(version)):
+        if row[3] not in ("", "-"):
+            assert float(row[0]) < 1 and float(row[3].split()[0]) > 0
+    ends = [max(line.get_xdata()) for line in today.curves([record]).axes[0].lines]
+    assert min(ends) < today.provable(record, network, "rse") + 0.1 < max(ends)
+
+
+def test_larger_c_of_the_paper_s_attack_are_compared_at_the_same_distortion() -> None:
+    """Figure 6 has the same network with several c; the attack with c = 0.1 stops early."""
+    shown = record_of("self_ensemble/today")
+    figure_6 = names.with_network(records_of("self_ensemble/figure-6"), "vgg16")
+    assert figure_6 is not None
+    of = {"network": "vgg16", "defense": "rse"}
+    curve = [
+        [mean(figure_6, name, c=c, **of) for name in ("distortion", "accuracy")]
+        for c in names.strengths(figure_6, "vgg16", "rse")
+    ]
+    moved = mean(shown, "distortion", attack="pgd l2", eps=0.5, averaged=50, **of)
+    ((near, high), (far, low)) = next(
+        (a, b) for a, b in pairwise(sorted(curve)) if a[0] <= moved <= b[0]
+    )
+    left = high + (low - high) * (moved - near) / (far - near)
+    text = today.larger_c([shown]).replace("\N{NO-BREAK SPACE}", " ")
+    assert text.endswith(f"the paper's attack leaves {left:.1f} % at this distortion.")
+    search = mean(shown, "distortion", attack="search", **of)
+    stated = [f"{acc:.1f} % with $c" in text for d, acc in curve if d <= search]
+    assert sum(stated) == 3 and "So it is not clearly stronger" in text
+    assert today.larger_c([replace(shown, profile="paper")]) == ""
 
 
 @pytest.mark.parametrize("version", versions("theory"), ids=lambda v: v.tag)
@@ -97,6 +152,21 @@ def test_theory(version: Version) -> None:
         assert row[1] or row[0].startswith("**")
 
 
+def test_the_trace_is_compared_by_medians_over_the_images() -> None:
+    """Of the two misclassified images one has the ratio 1, the other 3; the right ones have 8."""
+    shown = theoretical(-3.0, 1.0, [0.4, 0.9, 0.5, 0.6])
+    of = {"trace": [4.0, 12.0, 8.0, 8.0], "slope": [2.0, 2.0, 1.0, 1.0]}
+    more = {f"vgg16/rse/steep/{name}": each for name, each in of.items()}
+    shown = replace(shown, arrays={**shown.arrays, **more})
+    rows = body(theory.slopes(version_of(shown)))
+    assert [row[1:] for row in rows] == [["8", "2", "2"], ["8", "1", "8"]]
+    text = theory.slopes_in_words(shown)
+    assert "the trace is 4 times smaller there" in text and "The median trace" not in text
+    more["vgg16/rse/steep/trace"] = [4.0, 24.0, 4.0, 4.0]
+    text = theory.slopes_in_words(replace(shown, arrays={**shown.arrays, **more}))
+    assert "is 4 times larger on misclassified" in text  # 14 / 4
+
+
 def test_the_answer_states_the_outcome_for_each_size_of_the_noise() -> None:
     """At a second size of the noise, the ratio on RSE is within two standard errors of 1."""
     shown = theoretical(-3.0, 1.0, [0.4, 0.9, 0.5, 0.6])
@@ -106,9 +176,8 @@ def test_the_answer_states_the_outcome_for_each_size_of_the_noise() -> None:
         Row(2.0, "ratio", None, "error over trace", 0, setting=at),
     )
     text = theory.answer(replace(shown, rows=shown.rows + more))
-    assert (
-        "it fails with 0.01 times and cannot be judged with 0.001 times the training noise;" in text
-    )
+    fails, unknown = theory.WORDS[theory.FAILS], theory.WORDS[theory.OPEN]
+    assert f"{fails} with 0.01 times and {unknown} with 0.001 times the training noise;" in text
 
 
 def theoretical(rse: float, error: float, noisy: list[float]) -> Record:
@@ -149,7 +218,7 @@ def test_the_taylor_expansion_is_judged_by_its_standard_error(
     shown = theoretical(ratio, error, [0.4, 0.9, 0.5, 0.6])
     text = theory.answer(shown)
     assert "the Taylor expansion holds on a small smooth network; on RSE" in text
-    assert f"it {words} with 0.01 times the training noise" in text
+    assert f"{theory.WORDS[words]} with 0.01 times the training noise" in text
     told = theory.taylor_in_words(shown)
     assert f"It {words} with 0.01 times the noise" in told
     assert minus(f"{ratio:.2f} times the predicted one (standard error {error:.2f}).") in told
@@ -196,10 +265,20 @@ def test_zoo(version: Version) -> None:
         assert f"{hits:.3g} of {min(images)} without a defense" in zoo.answer(record)
     moved = values(record, "distance", network=network, defense="rse")
     text = zoo.needed_in_words(record)
-    assert ("new noise alone" in text) == (not any(moved) and bool(moved))
+    unmoved = not any(moved) and bool(moved)
+    assert ("new noise alone" in text) == ("no evaluation without an attack" in text) == unmoved
+    assert ("mostly without changing them" in zoo.answer(record)) == unmoved
+    most = max(draws for _, draws in zoo.success(record, network, "rse"))
+    assert (f"averages over at most {most}, so its failure was" in text) == (most < pixel)
     assert f"attacks {min(images)} images" in zoo.ran(record)
     wide = zoo.widest(record, network)
     assert wide in zoo_study.STEPS and wide >= zoo.MODERATE and f"h = {wide:g}" in text
+
+
+def test_the_logs_of_another_black_box_attack_are_quoted() -> None:
+    own = {row.id: row.target.printed for row in entries("self_ensemble")}
+    rse, none = (own[f"self-ensemble/later/nes100-eps-0.2/{d}"] for d in ("rse", "none"))
+    assert numbers(zoo.nes_in_words()) == [100, 0.2, rse, none]
 
 
 def test_constants_are_those_of_the_studies() -> None:
@@ -222,6 +301,7 @@ def attacked(left: float, many: float, off: float) -> Record:
         ("accuracy", 60.0, {**of, "attack": "large steps", "averaged": 50, "eps": 0}),
         ("accuracy", 66.0, {**of, "attack": "nearest", "averaged": 10, "eps": 0}),
         ("accuracy", 8.0, {**of, "attack": "search", "averaged": 10, "eps": 0}),
+        ("accuracy", 75.0, {**of, **pgd, "averaged": 1}),
         ("accuracy", 60.0, {**of, **pgd}),
         ("accuracy", 10.0, {**none, **pgd, "averaged": 1}),
         ("accuracy", 55.0, {**of, "attack": "frozen", "averaged": 1, "eps": 0.5}),
@@ -258,6 +338,8 @@ def test_the_wording_follows_the_numbers() -> None:
     assert "in each step, and 20.0 % with 10 draws. So averaging lowers it." in told
     assert "lowers it to 8.0 %. " in told and "Within the l2 radius 0.5, it is 60.0 %" in told
     assert "changes an accuracy by up to 2.0 points" in told
+    assert "of 50 draws" not in told and "instead of one does not clearly lower it" in told
+    assert "it is 60.0 % under the paper's attack with $c = 0.1$ and 10.0 % under all" in told
     assert "it is 66.0 %, because" in told and "new noise (with the last one 60.0 %)." in told
     assert "So averaging does not clearly change it." in today.networks_in_words([same])
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,6 +70,41 @@ def test_the_rows_answer_targets_that_there_are(profile: str, networks: list[str
             (values,) = curve
             assert len(values) == len(record.arrays[f"radii/{name.split('/')[0]}"])
             assert all(a >= b for a, b in zip(values, values[1:], strict=False))
+
+
+@pytest.mark.parametrize(("profile", "predicted"), [("reduced", False), ("paper", True)])
+def test_rows_say_if_the_attack_has_another_label_than_that_of_the_logs(
+    profile: str, predicted: bool
+) -> None:
+    """The published runs attack the true class, so these calls must keep their keys."""
+    p = check(today.Parameters, {"profile": profile, "seeds": [0], "networks": ["vgg16"]})
+    results = answers(today.calls(p))
+    of = [done.call for key, done in results.items() if key[3] == "one draw"]
+    assert len(of) == 2 and all(call.arguments["predicted"] is predicted for call in of)
+    assert all(("predicted" in call.content["arguments"]) is predicted for call in of)
+    record = today.condense(p, results)
+    rows = [row for row in record.rows if row.target and "/pgd10-" in row.target]
+    assert [bool(row.differs) for row in rows] == [not predicted] * 2
+
+
+@pytest.mark.parametrize("predicted", [False, True])
+def test_the_attack_of_the_logs_leaves_the_predicted_class(
+    predicted: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[torch.Tensor] = []
+
+    def pgd(net: Any, images: torch.Tensor, labels: torch.Tensor, **rest: Any) -> Any:
+        given.append(labels)
+        return SimpleNamespace(images=images)
+
+    monkeypatch.setattr(adaptive, "pgd", pgd)
+    network, context = untrained(), Context(tmp_path, "cpu", lambda done, total: None)
+    found = adaptive.one_draw.function(
+        network, 0, 8, 0.05, 1, 0.007, predicted=predicted, context=context
+    )
+    _, y, _ = test_images(network, 0, 8, "cpu")
+    assert torch.equal(given[0], y) is not predicted
+    assert torch.equal(found["clean"], found["right"])  # nothing was changed
 
 
 def test_more_images_add_calls_and_change_none() -> None:

@@ -164,6 +164,7 @@ ITEMS: Mapping[str, Item] = {
         "Other forms of the defenses",
         _ALL,
         ("claim-pgd-training-time", "later/nattack-"),
+        judges=("training-time",),
     ),
     "self_ensemble/figure-2": Item(
         _ENSEMBLE + "figure_2", "Figure 2: noise in training and at test", _ALL

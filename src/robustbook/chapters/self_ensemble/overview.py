@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.claims import Finding, claims_table, of_all, of_best
-from robustbook.chapters.published import records_of, settings
+from robustbook.chapters.published import mean, records_of, settings
 from robustbook.chapters.wording import listed
 from robustbook.figures import Table
 from robustbook.ledger import Record
@@ -15,9 +15,8 @@ from robustbook.ledger.intervals import clearly_above
 
 from . import (
     controls,
+    fifty,
     figure2,
-    figure3,
-    figure4,
     figure5,
     figure6,
     names,
@@ -31,21 +30,43 @@ from . import (
 )
 from .names import DEFENSES, NETWORKS
 
+ON_IMAGE = "rse paper 0.4"
+"""The variant of RSE whose strongest noise is on the image."""
+
 
 def answer(record: Record) -> str:
     """Return sentences that state the accuracies under PGD with RSE and without a defense, and
-    which share of the gain remains without new noise: if it is frozen, and if it is switched off.
-    ``record`` contains the stored results of the page on stronger attacks.
+    those with the strongest noise on the image. ``record`` contains the stored results of the page
+    on stronger attacks.
     """
     network = names.networks(record)[0]
     found = today.shares(record, network)
-    frozen = today.shares(record, network, noise="frozen")
     sure = clearly_above(found.rse, found.none, names.counted(record, network))
+    text = f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}."
+    if ON_IMAGE in settings(record, "accuracy", "defense", network=network):
+        clean = [
+            mean(record, "accuracy", network=network, defense=d, attack="clean")
+            for d in (ON_IMAGE, "rse")
+        ]
+        text += (
+            " With the strongest noise on the image, as the paper's text says, it is "
+            f"{today.shares(record, network, ON_IMAGE).rse:.1f} %, at {clean[0]:.1f} instead of "
+            f"{clean[1]:.1f} % on clean images."
+        )
+    return text
+
+
+def without_new_noise(record: Record) -> str:
+    """Return sentences that state which share of the gain under PGD remains without new noise: if
+    the noise is switched off, and if it is frozen. ``record`` contains the stored results of the
+    page on stronger attacks.
+    """
+    network = names.networks(record)[0]
+    off, frozen = (today.shares(record, network, noise=way).remains for way in ("off", "frozen"))
     return (
-        f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}. Of this gain "
-        f"{found.remains:.0f} % remains if the noise is switched off at test time, and "
-        f"{frozen.remains:.0f} % if it is frozen at one draw. Neither part needs new noise for "
-        "each prediction."
+        f"Of the gain under PGD, {off:.0f} % remains if the noise is switched off at test time, "
+        f"and {frozen:.0f} % if it is frozen at one draw. Both are measured without new noise for "
+        "each prediction, but in two different ways, so the two shares do not add up."
     )
 
 
@@ -169,8 +190,8 @@ def averaging(record: Record) -> str:
         )
     return (
         f"Averaging over {counts[-1]} draws instead of one changes RSE's accuracy under the "
-        f"paper's attack {told[0]}, and under PGD with the l-infinity radius "
-        f"{255 * eps:.0f}/255 {told[1]}. "
+        f"paper's attack with $c = {today.fixed_c(record, network):g}$ {told[0]}, and under PGD "
+        f"with the l-infinity radius {255 * eps:.0f}/255 {told[1]}. "
         f"(These results are for {names.in_text(record, network)}; {names.size(record, network)}.)"
     )
 
@@ -225,14 +246,14 @@ CLAIMS = (
         "More noise makes RSE more robust and lowers its clean accuracy",
         ("figure3",),
         "figure-3/.*",
-        of_best(figure3.answer, "self_ensemble/figure-3"),
+        of_best(fifty.cost, "self_ensemble/figure-3"),
     ),
     Finding(
         "An ensemble of 50 draws is better than one draw under weak attacks, and worse under "
         "strong attacks",
         ("figure4",),
         "figure-4/.*",
-        of_all(figure4.answer, "self_ensemble/figure-4"),
+        fifty.answer,
     ),
     Finding(
         "Ten draws of the noise are enough",
@@ -256,7 +277,7 @@ CLAIMS = (
     Finding(
         "Training with noise minimises a bound on the ensemble's loss and a Lipschitz constant",
         ("theory",),
-        "claim-.*",
+        "claim-(jensen|jensen-b|taylor-trace)",
         of_best(theory.answer, "self_ensemble/theory"),
     ),
     Finding(
@@ -268,7 +289,7 @@ CLAIMS = (
     Finding(
         "Our question: how does RSE compare with training on the images of PGD?",
         ("controls",),
-        "",
+        "claim-pgd-training-time",
         of_best(controls.answer, "self_ensemble/controls"),
         title="Other forms of the defenses",
     ),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from robustbook import figures
@@ -33,6 +34,12 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 HOLDS, FAILS, OPEN = "holds", "fails", "cannot be judged"
+WORDS = {
+    HOLDS: "the mean loss rises as predicted",
+    FAILS: "the mean loss does not rise as predicted",
+    OPEN: "our error is too large",
+}
+"""What each outcome of the Taylor expansion means for the mean loss."""
 
 
 def answer(record: Record) -> str:
@@ -42,11 +49,12 @@ def answer(record: Record) -> str:
     """
     bound = HOLDS if min(of_target(record, JENSEN)) > -1e-6 else FAILS
     on_rse = listed(
-        f"{word} with {from_to(scales, 'g')} times" for word, scales in _on_rse(record).items()
+        f"{WORDS[word]} with {from_to(scales, 'g')} times"
+        for word, scales in _on_rse(record).items()
     )
     return (
         f"Jensen's bound {bound}; the Taylor expansion {outcome(record, 'digits', SMALL)} on a "
-        f"small smooth network; on RSE (not twice differentiable) it {on_rse} the training noise; "
+        f"small smooth network; on RSE, whose loss has kinks, {on_rse} the training noise; "
         "the step to a Lipschitz constant does not follow."
     )
 
@@ -238,57 +246,75 @@ def bound_in_words(record: Record) -> str:
 
 
 def slopes(version: Version) -> Table:
-    """Return a table of the median trace of the Hessian and the median norm of the gradient, and
-    the ratio of the trace to the squared norm. There is one row for each combination of network,
-    defense and kind of image.
+    """Return a table of three medians over the images: the trace of the Hessian, the norm of the
+    gradient, and the ratio of the trace to the squared norm. There is one row for each combination
+    of network, defense and kind of image.
     """
     return version.table(
-        ". Medians over the test images: trace of the Hessian and norm of the gradient. The last "
-        "column is the first median divided by the square of the second.",
+        ". Medians over the test images of the first seed: trace of the Hessian, norm of the "
+        "gradient, and the trace divided by the squared norm.",
         "rse-theory-slopes",
         ["Network, images", "Trace", "Gradient norm", "Trace / squared norm"],
         [
-            [f"{words}, {images}", f"{trace:.3g}", f"{slope:.3g}", f"{trace / slope**2:.2g}"]
-            for words, images, trace, slope in _slopes_of(version.record)
+            [f"{words}, {images}", f"{trace:.3g}", f"{slope:.3g}", f"{ratio:.2g}"]
+            for words, images, trace, slope, ratio in _slopes_of(version.record)
         ],
     )
 
 
 def slopes_in_words(record: Record) -> str:
-    """Return a sentence that compares the trace with the squared gradient norm: on misclassified
-    and on correctly classified images.
+    """Return sentences that compare misclassified with correctly classified images: by the trace
+    divided by the squared gradient norm, and by the trace itself.
     """
     ratios: dict[str, dict[str, float]] = {}
-    for words, images, trace, slope in _slopes_of(record):
-        ratios.setdefault(words, {})[images] = trace / slope**2
+    traces: dict[str, dict[str, float]] = {}
+    for words, images, trace, _, ratio in _slopes_of(record):
+        ratios.setdefault(words, {})[images] = ratio
+        traces.setdefault(words, {})[images] = trace
     told: list[str] = []
     first = next(iter(ratios.values()))
     for words, of in ratios.items():
         short = bool(told) and of.keys() == first.keys()  # in the order of the first
         each = [f"{r:.2g}{'' if short else f' on {images} images'}" for images, r in of.items()]
         told.append(f"{listed(each)} ({words})")
-    lead = "The median trace divided by the square of the median gradient norm is"
+    lead = "The median of the trace divided by the squared gradient norm is"
     if all(of.get("misclassified", 0.0) < of["correctly classified"] for of in ratios.values()):
         times = [of["correctly classified"] / of["misclassified"] for of in ratios.values()]
-        return (
+        text = (
             "So a given trace stands for a much steeper loss on misclassified images: relative to "
             f"the squared gradient norm, the trace is {from_to(times, '.0f')} times smaller there "
             "than on correctly classified images (medians in the table below)."
         )
+        larger = [of["misclassified"] / of["correctly classified"] for of in traces.values()]
+        if min(larger) > 1:
+            text += (
+                f" The median trace itself is {from_to(larger, '.0f')} times larger on "
+                "misclassified images. So a penalty on the trace acts on them more strongly, but "
+                "less than in proportion to the squared gradient norm."
+            )
+        return text
     return f"{lead} {'; '.join(told)}."
 
 
-def _slopes_of(record: Record) -> Iterator[tuple[str, str, float, float]]:
-    """Yield for each network, defense and kind of image the two names, and the medians of the trace
-    and of the gradient norm.
+def _slopes_of(record: Record) -> Iterator[tuple[str, str, float, float, float]]:
+    """Yield for each network, defense and kind of image the two names, and the medians over the
+    images of the trace, of the gradient norm, and of the trace divided by its square. An image
+    whose gradient is 0 has no ratio.
     """
     for network in networks(record):
         for defense, words in DEFENSES.items():
-            of = {"network": network, "defense": defense}
-            for kind, name in (("wrong", "misclassified"), ("right", "correctly classified")):
-                trace, slope = (values(record, n, images=kind, **of) for n in ("trace", "slope"))
-                if trace:
-                    yield f"{title(record, network)}, {words}", name, fmean(trace), fmean(slope)
+            if f"{network}/{defense}/steep/trace" not in record.arrays:
+                continue
+            trace, slope, right = (
+                np.array(_column(record, network, defense, "steep", name))
+                for name in ("trace", "slope", "right")
+            )
+            for kind, name in ((0, "misclassified"), (1, "correctly classified")):
+                of = (right == kind) & (slope > 0)
+                if of.any():
+                    found = trace[of], slope[of], trace[of] / slope[of] ** 2
+                    first, second, ratio = (float(np.median(each)) for each in found)
+                    yield f"{title(record, network)}, {words}", name, first, second, ratio
 
 
 def gaps(version: Version) -> Table:

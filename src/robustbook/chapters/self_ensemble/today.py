@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
 from matplotlib.figure import Figure
+from scipy.special import ndtri
 
 from robustbook import figures
-from robustbook.chapters.published import Version, array, mean, settings, values
+from robustbook.chapters.published import Version, array, mean, records_of, settings, values
 from robustbook.chapters.wording import bullets, listed, ranges, spread
 from robustbook.counting import number_of
 from robustbook.figures import Table
@@ -17,7 +19,18 @@ from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 
 from . import names
-from .names import best, counted, full_title, in_text, networks, size, steps, title
+from .names import (
+    best,
+    counted,
+    full_title,
+    in_text,
+    networks,
+    size,
+    steps,
+    strengths,
+    title,
+    with_network,
+)
 
 DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE with noise on the image"}
 ATTACKS = {
@@ -32,12 +45,13 @@ ATTACKS = {
     "pgd linf": "PGD, l-infinity",
     "square": "Square, l-infinity",
 }
+GREEN = figures.BRIGHT["green"]
 BOUNDS = {
     "none": {"all": ("no defense, all attacks", figures.Look(figures.BRIGHT["blue"], "", "-"))},
     "rse": {
-        "paper": ("RSE, the paper's attack", figures.Look(figures.BRIGHT["green"], "", ":")),
-        "all": ("RSE, all attacks", figures.Look(figures.BRIGHT["green"], "", "-")),
-        "certified": ("RSE, certified", figures.Look(figures.BRIGHT["green"], "", "--")),
+        "paper": ("RSE, the paper's attack, c = {c:g}", figures.Look(GREEN, "", ":")),
+        "all": ("RSE, all attacks", figures.Look(GREEN, "", "-")),
+        "certified": ("RSE, certified", figures.Look(GREEN, "", "--")),
     },
     "rse paper 0.4": {
         "all": ("RSE on the image, all attacks", figures.Look(figures.BRIGHT["red"], "", "-")),
@@ -45,7 +59,21 @@ BOUNDS = {
     },
 }
 """The curves that the figure shows for each defense: one colour for each network, solid for all
-attacks, dotted for the paper's attack, and dashed for certificates.
+attacks, dotted for the paper's attack with one c, and dashed for certificates.
+"""
+FIXED_C: Mapping[str, Mapping[str, float]] = {
+    "quick": {"vgg16": 0.1, "resnext": 0.1},
+    "reduced": {"vgg16": 0.1, "resnext": 0.2},
+    "paper": {"vgg16": 0.1, "resnext": 0.2, "model-a": 3.0},
+}
+"""The c of the Carlini-Wagner attacks without a search, for each profile and network. The record
+does not contain it; a test compares it with the study.
+"""
+ALPHA = 0.001
+"""For each image, the probability that its certified radius is too large."""
+SMALL = (0.1, 0.2)
+"""The l2 radii at which the table of bounds also shows the accuracies, because no larger radius
+can be certified for the weakest noise.
 """
 
 
@@ -110,13 +138,14 @@ def shares(record: Record, network: str, defense: str = "rse", noise: str = "off
     )
 
 
-SIZES: Mapping[str, tuple[int, int, int]] = {
-    "quick": (20, 2, 20),
-    "reduced": (40, 3, 100),
-    "paper": (40, 3, 100),
+SIZES: Mapping[str, tuple[int, int, int, int]] = {
+    "quick": (20, 2, 20, 100),
+    "reduced": (40, 3, 100, 1000),
+    "paper": (40, 3, 100, 1000),
 }
-"""By profile: the number of large steps, of values of c in a search, and of queries of the Square
-attack. The record does not contain these numbers; a test compares them with the study.
+"""By profile: the number of large steps, of values of c in a search, of queries of the Square
+attack, and of votes for a certificate. The record does not contain these numbers; a test compares
+them with the study.
 """
 
 
@@ -129,12 +158,13 @@ def _ran(record: Record, network: str) -> str:
     shown = settings(record, "accuracy", "defense", network=network)
     words = {**DEFENSES, "none": "a network without a defense"}
     radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
-    large, searches, queries = SIZES[record.profile]
+    large, searches, queries, _ = SIZES[record.profile]
     return (
         f"On {in_text(record, network)} ({size(record, network)}), we attack "
         f"{listed([words[d] for d in shown])}. "
         f"The paper's attack takes {steps(record)} steps, and the attack with large steps {large}. "
-        f"A search tries {searches} values of $c$. We run attacks on RSE that average over "
+        f"Both use only $c = {fixed_c(record, network):g}$, and a search tries "
+        f"{searches} values of $c$. We run attacks on RSE that average over "
         f"{listed([str(k) for k in draws(record, network, 'large steps')])} draws. The l2 "
         f"radii are {listed([f'{r:g}' for r in radii])}. The Square attack makes only {queries} "
         "queries, so it is weak."
@@ -143,16 +173,20 @@ def _ran(record: Record, network: str) -> str:
 
 def curves(records: Sequence[Record]) -> Figure:
     """Draw two kinds of bounds on the accuracy against the l2 radius: upper bounds from attacks,
-    and certified lower bounds.
+    and certified lower bounds. A curve of certificates ends at the largest radius that they can
+    prove.
     """
     panels = []
     for record, network in best(records):
-        drawn = {
-            name: figures.Curve(_radii(record, network), _curve(record, network, of, key), look)
-            for of, keys in BOUNDS.items()
-            for key, (name, look) in keys.items()
-            if f"{network}/{of}/{key}" in record.arrays
-        }
+        radii, c = _radii(record, network), fixed_c(record, network)
+        drawn = {}
+        for of, keys in BOUNDS.items():
+            for key, (name, look) in keys.items():
+                if f"{network}/{of}/{key}" in record.arrays:
+                    most = provable(record, network, of) if key == "certified" else radii[-1]
+                    shown = [r for r in radii if r <= most]
+                    lines = [line[: len(shown)] for line in _curve(record, network, of, key)]
+                    drawn[name.format(c=c)] = figures.Curve(shown, lines, look)
         panels.append(
             figures.Panel(
                 full_title(record, network), r"$\ell_2$ radius", "accuracy (%)", drawn, {}
@@ -164,7 +198,7 @@ def curves(records: Sequence[Record]) -> Figure:
 def networks_in_words(records: Sequence[Record]) -> str:
     """Return a list with an entry for each network. An entry states RSE's accuracy under attacks
     that average gradients over noise draws, take larger steps or search over c, and under all
-    attacks together. The last number of an entry is the largest certified radius.
+    attacks together.
     """
     return bullets([_in_words(*each) for each in best(records)])
 
@@ -176,6 +210,38 @@ def noise_in_words(records: Sequence[Record]) -> str:
     return bullets([_noise_in_words(*each) for each in best(records)])
 
 
+def larger_c(records: Sequence[Record]) -> str:
+    """Return a list with an entry for each network that the page of Figure 6 attacks with several
+    values of c: what the paper's attack leaves there, and how this compares with the attacks of
+    this page at the same distortion. Return "" if there is no such network.
+    """
+    entries = [_larger_c(*each) for each in best(records)]
+    return bullets([entry for entry in entries if entry] or [""])
+
+
+def certified_in_words(records: Sequence[Record]) -> str:
+    """Return a list with an entry for each network. An entry states which share of the images is
+    certified at two radii, and the largest radius that the votes can prove.
+    """
+    return bullets([_certified_in_words(*each) for each in best(records)])
+
+
+def fixed_c(record: Record, network: str) -> float:
+    """Return the c of the paper's attack, and of the other Carlini-Wagner attacks without a
+    search.
+    """
+    return FIXED_C[record.profile][network]
+
+
+def provable(record: Record, network: str, defense: str) -> float:
+    """Return the largest l2 radius that votes can prove: the radius if all votes agree. It does not
+    depend on the network.
+    """
+    votes = SIZES[record.profile][-1]
+    sigma = mean(record, "deviation on the image", network=network, defense=defense)
+    return sigma * float(ndtri(ALPHA ** (1 / votes)))
+
+
 def attacks(version: Version) -> Table:
     """Return a table with one row for each attack. Among the columns are the accuracy under the
     attack, the spread of this accuracy over repeated evaluations with new noise, and the
@@ -183,7 +249,8 @@ def attacks(version: Version) -> Table:
     """
     return version.table(
         ". *Accuracy* in per cent: each attacked image is classified several times with new "
-        f"noise; mean over these classifications and the seeds{ranges(version.record)}. *Draws*: "
+        f"noise; mean over these classifications and the seeds{ranges(version.record)}. The "
+        f"Carlini-Wagner attacks without a search have {_c_in_words(version.record)}. *Draws*: "
         "over how many draws of the noise each attack step averages. *Spread*: the highest minus "
         "the lowest of the accuracies with new noise, for the seed with the largest difference. "
         "*Distortion*: root mean square of the l2 distance over all images, as in the paper. *As "
@@ -197,19 +264,25 @@ def attacks(version: Version) -> Table:
 
 
 def bounds(version: Version) -> Table:
-    """Return a table with one row for each l2 radius: the accuracy under the paper's attack, the
-    accuracy under all attacks, and the certified accuracy.
+    """Return a table with one row for each l2 radius: the accuracy under the paper's attack with
+    one c, the accuracy under all attacks, and the certified accuracy.
     """
+    record = version.record
+    of = [key.split("/")[:2] for key in record.arrays if key.endswith("/certified")]
+    most = sorted({f"{provable(record, network, d):.3f}" for network, d in of})
     return version.table(
-        ". Accuracy in per cent within an l2 radius. The paper's attack, and all attacks in l2 "
+        ". Accuracy in per cent within an l2 radius. The paper's attack with "
+        f"{_c_in_words(record)}, and all attacks in l2 "
         "together, give upper bounds. For all attacks together, the strongest attack on an image "
         "is chosen by other evaluations than the one that counts, so the accuracy can be slightly "
         "above that under a single attack. The certificate gives a lower bound for the classifier "
         "that predicts by majority vote; for each image, the certified radius is too large with "
-        "probability 0.001 at most.",
+        f"probability {ALPHA:g} at most. A dash: the radius is beyond the largest one that "
+        f"{SIZES[record.profile][-1]:,} votes can prove for any network ({listed(most)}, depending "
+        "on the noise on the image).",
         "rse-today-bounds",
-        ["Network, radius", "Paper's attack", "All attacks", "Certified"],
-        list(_bound_rows(version.record)),
+        ["Network, radius", f"Paper's attack, {_c_in_words(record)}", "All attacks", "Certified"],
+        list(_bound_rows(record)),
     )
 
 
@@ -260,20 +333,104 @@ def _in_words(record: Record, network: str) -> str:
     r = middle(record, network)
     one, every = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
     noise = max(values(record, "spread", network=network, defense="rse"))
-    votes = mean(record, "accuracy of votes", network=network, defense="rse")
-    sigma = mean(record, "deviation on the image", network=network, defense="rse")
+    c = f"$c = {fixed_c(record, network):g}$"
     return (
-        f"On {in_text(record, network)}, the accuracy of RSE under the paper's attack is "
+        f"On {in_text(record, network)}, the accuracy of RSE under the paper's attack with {c} is "
         f"{paper:.1f} % with one draw in each step, and {small:.1f} % with {count} draws. So "
         f"averaging {'lowers' if lower else 'does not clearly change'} it. With larger steps it is "
         f"{few:.1f} % with one draw and {many:.1f} % with {most} draws. A search over $c$, with no "
         f"limit on the distortion, lowers it to {search:.1f} %. {_nearest(record, network)} Within "
-        f"the l2 radius {r:g}, it is {one:.1f} % under the paper's attack and {every:.1f} % under "
-        f"all attacks together. New noise alone changes an accuracy by up to {noise:.1f} points. "
-        f"By majority vote RSE classifies {votes:.1f} % of the clean images correctly. Its noise "
-        f"on the image has the standard deviation {sigma:g}. The last radius in the figure at "
-        f"which an image is certified is {_reach(record, network):g}."
+        f"the l2 radius {r:g}, it is {one:.1f} % under the paper's attack with {c} and "
+        f"{every:.1f} % under all attacks together. {_under_pgd(record, network)} New noise alone "
+        f"changes an accuracy by up to {noise:.1f} points."
     )
+
+
+def _under_pgd(record: Record, network: str) -> str:
+    """Return a sentence that states how averaging over the noise changes the accuracy under PGD,
+    within the middle one of the l2 radii.
+    """
+    r = middle(record, network)
+    of = {"network": network, "defense": "rse", "attack": "pgd l2", "eps": r}
+    counts = sorted(map(int, settings(record, "accuracy", "averaged", **of)))
+    one, many = (accuracy(record, network, "pgd l2", k, r) for k in (counts[0], counts[-1]))
+    lower = clearly_above(one, many, counted(record, network))
+    return (
+        f"Under PGD within this radius, averaging over {counts[-1]} draws instead of one "
+        f"{'clearly lowers' if lower else 'does not clearly lower'} it: from {one:.1f} to "
+        f"{many:.1f} %."
+    )
+
+
+def _larger_c(record: Record, network: str) -> str:
+    other = with_network(records_of("self_ensemble/figure-6"), network)
+    if other is None or other.profile != record.profile:
+        return ""
+    of = {"network": network, "defense": "rse"}
+    at = {
+        c: (mean(other, "distortion", c=c, **of), mean(other, "accuracy", c=c, **of))
+        for c in strengths(other, network, "rse")
+    }
+    search = accuracy(record, network, "search", draws(record, network, "search")[-1])
+    far = mean(record, "distortion", attack="search", **of)
+    shown = {c: pair for c, pair in at.items() if c >= fixed_c(record, network) and pair[0] <= far}
+    if not shown:
+        return ""
+    told = listed(
+        [f"{left:.1f} % with $c = {c:g}$ (distortion {d:.2f})" for c, (d, left) in shown.items()]
+    )
+    least = min(left for _, left in shown.values())
+    stronger = clearly_above(least, search, counted(record, network))
+    clean = [mean(other, "accuracy", c=0, **of), accuracy(record, network, "clean", 1)]
+    text = (
+        f"For [Figure 6](./figure6.ipynb), {in_text(record, network)} was trained again with RSE "
+        f"(clean accuracy {clean[0]:.1f} % there and {clean[1]:.1f} % here). On it the "
+        f"paper's attack leaves {told}. The search over $c$ "
+        f"leaves {search:.1f} % at the distortion {far:.2f}. So it is "
+        f"{'' if stronger else 'not '}clearly stronger than the paper's attack with a larger $c$."
+    )
+    r = middle(record, network)
+    counts = settings(record, "accuracy", "averaged", attack="pgd l2", eps=r, **of)
+    most = max(map(int, counts))
+    moved = mean(record, "distortion", attack="pgd l2", eps=r, averaged=most, **of)
+    pgd = accuracy(record, network, "pgd l2", most, r)
+    distances, left = zip(*sorted(at.values()), strict=True)
+    if distances[0] <= moved <= distances[-1]:
+        text += (
+            f" PGD with {most} draws leaves {pgd:.1f} % at the distortion {moved:.2f}. By linear "
+            f"interpolation, the paper's attack leaves "
+            f"{float(np.interp(moved, distances, left)):.1f} % at this distortion."
+        )
+    return text
+
+
+def _certified_in_words(record: Record, network: str) -> str:
+    told = []
+    for defense, words in DEFENSES.items():
+        if f"{network}/{defense}/certified" in record.arrays:
+            most, of = provable(record, network, defense), {"network": network, "defense": defense}
+            shares = [
+                f"{fmean(_at(record, network, defense, 'certified', r)):.1f} % within {r:g}"
+                for r in SMALL
+                if r <= most
+            ]
+            sigma = mean(record, "deviation on the image", **of)
+            votes = mean(record, "accuracy of votes", **of)
+            told.append(
+                f"{words} has noise of standard deviation {sigma:g} on the image. Its majority "
+                f"vote classifies {votes:.1f} % of the clean images correctly. The certified "
+                f"accuracy is {listed(shares)}. With {SIZES[record.profile][-1]:,} votes, no "
+                f"network with this noise can be certified beyond the radius {most:.3f}."
+            )
+    return f"These results are for {in_text(record, network)}. {' '.join(told)}"
+
+
+def _c_in_words(record: Record) -> str:
+    """Return as text the c of the paper's attack, for each network with its own c."""
+    found = {network: fixed_c(record, network) for network in networks(record)}
+    if len(set(found.values())) == 1:
+        return f"c = {next(iter(found.values())):g}"
+    return f"c = {listed([f'{c:g} ({title(record, network)})' for network, c in found.items()])}"
 
 
 def _nearest(record: Record, network: str) -> str:
@@ -288,11 +445,11 @@ def _nearest(record: Record, network: str) -> str:
     return f"{text}{' noise' * (near > last)} (with the last one {last:.1f} %)."
 
 
-def _reach(record: Record, network: str) -> float:
-    """Return the largest radius in the figure at which at least one image is certified."""
-    seeds = _curve(record, network, "rse", "certified")
-    places = [i for i, r in enumerate(_radii(record, network)) if any(curve[i] for curve in seeds)]
-    return _radii(record, network)[max(places, default=0)]
+def _at(record: Record, network: str, defense: str, key: str, radius: float) -> list[float]:
+    """Return one accuracy per seed from a curve, at the point with this l2 radius."""
+    radii = _radii(record, network)
+    i = min(range(len(radii)), key=lambda j: abs(radii[j] - radius))
+    return [seed[i] for seed in _curve(record, network, defense, key)]
 
 
 def _noise_in_words(record: Record, network: str) -> str:
@@ -337,7 +494,8 @@ def _frozen_in_words(record: Record, network: str) -> str:
     moved = [accuracy(record, network, attack, 1, r) for attack in ("frozen", "off")]
     return (
         f"If the noise is frozen at one draw, the accuracy is {frozen.off:.1f} %, so only "
-        f"{frozen.remains:.0f} % of the gain remains. With new noise, RSE classifies "
+        f"{frozen.remains:.0f} % of the gain remains. This network predicts from a single draw, "
+        "and RSE from 50. With new noise, RSE classifies "
         f"{moved[0]:.1f} % of the images correctly that PGD made against frozen noise, and "
         f"{moved[1]:.1f} % of those that it made without noise."
     )
@@ -386,10 +544,14 @@ def _bound_rows(record: Record) -> Iterator[list[str]]:
     for network in networks(record):
         for defense in settings(record, "accuracy within", "defense", network=network):
             yield [f"**{title(record, network)}, {DEFENSES[defense]}**", "", "", ""]
-            for eps in settings(record, "accuracy within", "eps", network=network):
-                of = {"network": network, "defense": defense, "eps": eps}
-                cells = []
-                for attack in ("paper", "all", "certified"):
-                    found = values(record, "accuracy within", attack=attack, **of)
-                    cells.append(spread(found) if found else "")
-                yield [f"{eps:g}", *cells]
+            proven = f"{network}/{defense}/certified" in record.arrays
+            most = provable(record, network, defense) if proven else 0.0
+            radii = settings(record, "accuracy within", "eps", network=network)
+            for r in sorted({*SMALL, *map(float, radii)}):
+                cells = [spread(_at(record, network, defense, key, r)) for key in ("paper", "all")]
+                if proven:
+                    near = r <= most
+                    cells.append(
+                        spread(_at(record, network, defense, "certified", r)) if near else "-"
+                    )
+                yield [f"{r:g}", *cells, *([] if proven else [""])]

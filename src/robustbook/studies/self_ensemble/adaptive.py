@@ -230,7 +230,7 @@ def counted(
     return {name: value.cpu() for name, value in found.items()}
 
 
-@step(version=1)
+@step(version=1, later=("predicted",))
 def one_draw(
     network: Done,
     first: int,
@@ -238,6 +238,7 @@ def one_draw(
     eps: float,
     steps: int,
     step_size: float,
+    predicted: bool = False,
     *,
     context: Context,
 ) -> dict[str, object]:
@@ -248,10 +249,14 @@ def one_draw(
     ``right``: which images are classified correctly after the attack.
 
     All images are attacked, including images that are misclassified without an attack.
+
+    ``predicted``: whether the attack increases the loss of the class that the network predicts with
+        one noise draw, as in the logs, or that of the true class.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)
-    moved = pgd(net, x, y, eps=eps, steps=steps, step_size=step_size, keys=keys).images
+    labels = probabilities(net, x, keys, 1, SELECT).argmax(1) if predicted else y
+    moved = pgd(net, x, labels, eps=eps, steps=steps, step_size=step_size, keys=keys).images
     found = {"clean": _right(net, x, y, keys, 1, JUDGED), "right": _right(net, moved, y, keys, 1)}
     return {name: value.cpu() for name, value in found.items()}
 

@@ -41,6 +41,8 @@ LATER: tuple[Names, ...] = ("none", "rse paper 0.2")
 """The defenses of VGG16 that occur in the logs that the authors published in 2018."""
 ALPHA = 0.001
 """For each image, the probability that its certified radius is too large, as in Cohen et al."""
+TRUE_LABEL = "our attack increases the loss of the true class, theirs that of the predicted class"
+"""How the attack of a small run differs from that of the authors' later logs."""
 POINTS = 81
 """The number of points of each curve, from radius 0 to twice the largest radius of l2 PGD."""
 Key = tuple[str, int, float]
@@ -209,7 +211,13 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
             if network == "vgg16" and size.logged:
                 for defense in LATER:
                     found[network, defense, seed, "one draw", 0] = one_draw(
-                        own.network(defense, seed), 0, size.logged, 0.05, 10, 0.007
+                        own.network(defense, seed),
+                        0,
+                        size.logged,
+                        0.05,
+                        10,
+                        0.007,
+                        predicted=p.profile == "paper",
                     )
     return found
 
@@ -397,6 +405,7 @@ def _targets(pieces: Mapping[Any, Sequence[Done]], defense: str, seed: int) -> I
         (done,) = pieces["one draw"]
         clean, right = done.tensors["clean"], done.tensors["right"]
         short = defense.partition(" ")[0]
-        yield share_row(right, f"{start}/pgd10-eps-0.05/{short}", seed=seed)
+        differs = "" if done.call.arguments["predicted"] else TRUE_LABEL
+        yield share_row(right, f"{start}/pgd10-eps-0.05/{short}", seed=seed, differs=differs)
         if short == "rse":
             yield share_row(clean, f"{start}/single-draw-clean/rse", seed=seed)

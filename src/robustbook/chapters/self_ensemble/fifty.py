@@ -1,0 +1,173 @@
+"""Compare predictions from 50 noise draws with predictions from one draw, for the overview. The
+images are compared one by one where the record stores which of them are classified correctly.
+"""
+
+from collections.abc import Iterator
+from statistics import fmean
+
+from robustbook.chapters.published import record_of, records_of, rows_of, values
+from robustbook.chapters.wording import from_to, listed, minus
+from robustbook.ledger import Record
+from robustbook.ledger.intervals import clearly_ordered
+from robustbook.ledger.outcomes import paired_error
+
+from . import figure3, names, table2
+
+PLACES = {
+    "rse paper 0.4": "the strongest noise on the image, as in the paper's text",
+    "rse": "the placement of the released code",
+}
+MANY, ONE = "accuracy", "accuracy of one draw"
+STRONG = 1.0
+"""A value of c at which the paper's attack is strong."""
+
+
+def gains(record: Record, network: str, defense: str) -> dict[float, list[float]]:
+    """Return for each c the accuracy with 50 draws minus that with one draw, one value per seed."""
+    found = {}
+    for c in names.strengths(record, network, defense, ONE):
+        of = {"network": network, "defense": defense, "c": c}
+        pairs = zip(values(record, MANY, **of), values(record, ONE, **of), strict=True)
+        found[c] = [many - one for many, one in pairs]
+    return found
+
+
+def ordered(record: Record, network: str, defense: str, c: float) -> bool | None:
+    """Return whether 50 draws are more accurate than one draw, or None if the difference is not
+    clear.
+
+    Where the record has outcomes, the difference must exceed the 95 % error for two accuracies on
+    the same images. Without outcomes it must exceed that for independent images.
+    """
+    of = {"network": network, "defense": defense, "c": c}
+    many, one = (
+        [row.each for row in rows_of(record, name, **of) if row.outcomes] for name in (MANY, ONE)
+    )
+    if many:
+        change = 100 * (fmean(map(fmean, many)) - fmean(map(fmean, one)))
+        return change > 0 if abs(change) > paired_error(many, one) else None
+    first, second = (names.at(record, network, defense, c, name) or 0.0 for name in (MANY, ONE))
+    return clearly_ordered(first, second, names.counted(record, network))
+
+
+def answer() -> str:
+    """Return sentences that state by how much 50 draws are more accurate than one draw under weak
+    attacks, for each placement of the noise, and under a strong attack, for each network.
+    """
+    record = record_of("self_ensemble/table-2")
+    parts = [
+        f"With {where}, 50 draws change the accuracy of one draw by {_points(record, d)} points at "
+        f"$c$ up to {max(_cs(record, d)):g} ({_count(record, d)})."
+        for d, where in PLACES.items()
+        if _cs(record, d)
+    ]
+    paired = {row.seed for row in record.rows if row.name == ONE and row.outcomes}
+    parts.append(
+        f"(These are results for {names.in_text(record, table2.NETWORK)}, "
+        f"{names.size(record, table2.NETWORK)}; {len(paired)} of the seeds are compared image by "
+        "image.)"
+    )
+    strong = []
+    for each, network, order in under_strong():
+        change = minus(f"{fmean(gains(each, network, 'rse')[STRONG]):+.1f}")
+        doubt = "" if order is not None else "; not clear"
+        strong.append(f"{change} points ({names.full_title(each, network)}{doubt})")
+    if strong:
+        parts.append(
+            f"On the networks of Figure 6, at $c = {STRONG:g}$, they change it by {listed(strong)}."
+        )
+    return " ".join(parts)
+
+
+def _cs(record: Record, defense: str) -> list[float]:
+    return names.strengths(record, table2.NETWORK, defense, ONE)
+
+
+def _points(record: Record, defense: str) -> str:
+    found = gains(record, table2.NETWORK, defense).values()
+    return minus(from_to([gained for each in found for gained in each], "+.1f"))
+
+
+def _count(record: Record, defense: str) -> str:
+    clear = [ordered(record, table2.NETWORK, defense, c) is not None for c in _cs(record, defense)]
+    if all(clear):
+        return "clear at every $c$"
+    return f"clear at {sum(clear) or 'no'} $c$"
+
+
+def under_strong() -> Iterator[tuple[Record, str, bool | None]]:
+    """Yield each network that was attacked with c = 1, with its record and the result of
+    `ordered`.
+    """
+    for record, network in names.best(records_of("self_ensemble/figure-6")):
+        if STRONG in names.strengths(record, network, "rse"):
+            yield record, network, ordered(record, network, "rse", STRONG)
+
+
+def claims() -> Iterator[tuple[str, bool | None]]:
+    """Yield the parts of the paper's claim on 50 draws, each with True if it holds, False if it
+    does not, and None if it is open.
+    """
+    record = record_of("self_ensemble/table-2")
+    for defense, where in PLACES.items():
+        if cs := _cs(record, defense):
+            found = {ordered(record, table2.NETWORK, defense, c) for c in cs}
+            yield (
+                f"With {where}, 50 draws are more accurate than one draw at every $c$ up to "
+                f"{max(cs):g} ({names.full_title(record, table2.NETWORK)}).",
+                found.pop() if len(found) == 1 else None,
+            )
+    for each, network, more in under_strong():
+        yield (
+            f"50 draws are less accurate than one draw at $c = {STRONG:g}$ "
+            f"({names.full_title(each, network)}).",
+            None if more is None else not more,
+        )
+
+
+def cost(record: Record) -> str:
+    """Return sentences that state what noise costs on clean images, with one draw and with the 50
+    draws of RSE, and how the strongest noise changes the accuracy under attack. ``record`` contains
+    the stored results of Figure 3.
+    """
+    network = names.networks(record)[0]
+    shown = names.defenses(record, network, list(figure3.LEVELS))
+    noisy = [d for d in shown if d != "none"]
+
+    def lost(name: str) -> str:
+        none, *rest = (names.at(record, network, d, 0.0, name) or 0.0 for d in ("none", *noisy))
+        return from_to([none - each for each in rest], ".1f")
+
+    low, high = figure3.ends(record, network)
+    none = names.at(record, network, "none", figure3.STRONG, ONE) or 0.0
+    told = []
+    for c, name, words in ((figure3.STRONG, ONE, "one draw"), (STRONG, MANY, "50 draws")):
+        less, more = (names.at(record, network, d, c, name) for d in (low, high))
+        if less is not None and more is not None:
+            order = clearly_ordered(more, less, names.counted(record, network))
+            change = {True: "raises", False: "lowers", None: "does not clearly change"}[order]
+            told.append(
+                f" At $c = {c:g}$ more noise {change} the accuracy of {words}: {less:.1f} % with "
+                f"the lowest and {more:.1f} % with the highest level."
+            )
+    return (
+        f"Without noise the accuracy of one draw at $c = {figure3.STRONG:g}$ is {none:.1f} %."
+        f"{''.join(told)} On clean images noise costs {lost(ONE)} points with one draw, and "
+        f"{lost(MANY)} points with 50 draws, as RSE predicts "
+        f"({names.full_title(record, network)}; {names.size(record, network)})."
+    )
+
+
+def more_noise(record: Record) -> tuple[str, bool | None]:
+    """Return the claim on more noise under a strong attack, with 50 draws, and whether it holds.
+    ``record`` contains the stored results of Figure 3.
+    """
+    network = names.networks(record)[0]
+    low, high = figure3.ends(record, network)
+    words = figure3.levels(record)
+    less, more = (names.at(record, network, d, STRONG, MANY) or 0.0 for d in (low, high))
+    return (
+        f"More noise raises the accuracy of RSE with 50 draws at $c = {STRONG:g}$ "
+        f"({words[high]} instead of {words[low]}).",
+        clearly_ordered(more, less, names.counted(record, network)),
+    )
