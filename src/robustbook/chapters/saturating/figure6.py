@@ -45,7 +45,7 @@ def answer(record: Record) -> str:
     badges = of_page(
         "saturating/figure-6",
         {
-            "increases that the text states": "/gain$|positive",
+            "increases that the text states": "/gain$|every-layer",
             "curve of the figure": "pearson/shape",
             "": "y-example",
             "values of formulas": "l1-bounds|scaled-ratio|gamma-10|gain-",

@@ -95,6 +95,7 @@ def answer(record: Record) -> str:
     badges = of_page(
         "saturating/critique",
         {
+            "": "clipped-fgsm",
             "our predictions against robustness": "-fgsm|-pgd",
             "random signs succeed hardly more often": "random-sign",
             "share of zero gradients": "zero-gradient",
