@@ -8,8 +8,8 @@ numbers that show that it holds only in float32. From the verdicts on these numb
 computes whether the claim survives:
 
     fails            a supporting number was not reproduced, or a refuting number was reproduced
-    only in float32  the claim does not fail, a supporting number was reproduced, and so was a number
-                     that shows that the effect shrinks if the attack is computed in float64
+    only in float32  the claim does not fail, a supporting number was reproduced, and also a
+                     number that shows that the effect shrinks if the attack is in float64
     inconclusive     none of these, but our runs of a supporting number vary too much to tell
     survives         none of these, and at least half of the numbers that support or refute the
                      claim were measured with the paper's setting
