@@ -441,7 +441,7 @@ def test_all_attacks_together_leave_least() -> None:
         for row in shown.rows
     ]
     assert "leave at most 0.4 % of" in today.answer(replace(shown, rows=tuple(some)))
-    assert "on the ReLU MLP, but only a part on the sigmoid MLP." in text
+    assert "on the ReLU MLP, but only partly on the sigmoid MLP." in text
 
 
 def test_half_way_sizes() -> None:
@@ -868,7 +868,7 @@ def test_figure_6() -> None:
     assert best < 1000 and numbers(figure6.largest_gain(shown))
     assert len(figure6.ratios(shown).axes) == 2
     text = figure6.answer(shown)
-    assert "(Pearson VII), its measure of robustness increases by at most 22 % (almost 40" in text
+    assert "VII weights, its measure of robustness increases by at most 22 % (almost 40" in text
     # A heavier tail has the same, infinite kurtosis and exceeds this limit.
     assert pearson.student_ratio(4) == pytest.approx(pearson.expected_ratio(1e12))
     assert "an increase of 48 %" in figure6.heavier()

@@ -241,10 +241,10 @@ def answer(shown: Study) -> str:
     first, point, _, restarted, _ = shown.budget.values()
     more, _ = apart(first, point)
     return (
-        f"**Answer.** {'Yes' if more else 'Not always'}: PGD finds adversarial points that FGSM "
-        f"misses{', even from a single start' if more else ''}; from several random starts it "
-        f"leaves {accuracy(restarted):.0f} % of the points correctly classified, and one step of "
-        f"FGSM {accuracy(first):.0f} %."
+        f"**Answer.** {'Yes: PGD' if more else 'Not always: not even PGD'} from a single start "
+        f"finds adversarial points that FGSM misses; several random starts leave "
+        f"{accuracy(restarted):.0f} % of the points correctly classified, and FGSM "
+        f"{accuracy(first):.0f} %."
     )
 
 

@@ -86,11 +86,10 @@ def with_softmax(record: Record) -> str:
     ahead = sum(a > b for a, b in zip(saturated, vanilla, strict=True))
     change = 100 * (fmean(saturated) / fmean(vanilla) - 1)
     return (
-        "*In the last layer, the verdict depends on the function.* With the sigmoids, which decide "
-        "the verdict, the dissimilarity between classes is not larger in the saturated network. "
-        f"With the softmax, which the network computes there, it is {fmean(saturated):.3f} in the "
-        f"saturated and {fmean(vanilla):.3f} in the vanilla network: {change:.0f} % larger, and "
-        f"larger with {ahead} of {len(saturated)} seeds."
+        "So the verdict on the last layer depends on this choice. With the softmax, which the "
+        f"network computes there, the dissimilarity between classes is {fmean(saturated):.3f} in "
+        f"the saturated and {fmean(vanilla):.3f} in the vanilla network: {change:.0f} % larger, "
+        f"and larger with {ahead} of {len(saturated)} seeds."
     )
 
 

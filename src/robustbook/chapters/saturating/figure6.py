@@ -53,7 +53,7 @@ def answer(record: Record) -> str:
     )
     return (
         f"They make it {'more robust, but less than' if ours < theirs else 'as robust as'} the "
-        "paper says: with random weights of its family (Pearson VII), its measure of robustness "
+        "paper says: with random Pearson VII weights, its measure of robustness "
         f"increases by at most {ours:.0f} % (almost {theirs:g} % in the paper). {badges}"
     )
 

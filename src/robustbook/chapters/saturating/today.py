@@ -88,7 +88,7 @@ def answer(record: Record) -> str:
     )
     stands = all(least > one / 2 for least, one in zip(worst, single, strict=True))
     explained = {
-        network: f"{'' if b < a / 2 else 'only a part '}on the {IN_SENTENCES[network]}"
+        network: f"{'' if b < a / 2 else 'only partly '}on the {IN_SENTENCES[network]}"
         for network, a, b in zip(NETWORKS, single, wide, strict=True)
         if network in MLPS
     }
@@ -103,7 +103,7 @@ def answer(record: Record) -> str:
     )
     return (
         f"{'Robust' if stands else 'Not robust'}: all attacks together leave "
-        f"{_at_most(max(worst))} correctly classified, and vanishing gradients explain most of "
+        f"{_at_most(max(worst))} correctly classified, and vanishing gradients mostly explain "
         f"FGSM's failure {explained['relu-mlp']}, but {explained['sigmoid-mlp']}. {badges}"
     )
 
