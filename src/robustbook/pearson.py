@@ -40,8 +40,16 @@ def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
 
     Raises ValueError for a negative excess kurtosis, and for an unknown ``intensity``.
     """
+    return student_ratio(degrees(kurtosis), intensity)
+
+
+def student_ratio(nu: float, intensity: Intensity = "mean") -> float:
+    """Return the ratio of `expected_ratio` for weights from Student's t distribution with ``nu``
+    degrees of freedom, more than 2. Up to 4 degrees of freedom, the kurtosis is infinite.
+    """
     check_intensity(intensity)
-    nu = degrees(kurtosis)
+    if not nu > 2:
+        raise ValueError(f"nu must be above 2, got {nu}")
     if math.isinf(nu):
         difference, mean = 2 / math.sqrt(math.pi), math.sqrt(2 / math.pi)
         median = special.ndtri(0.75)

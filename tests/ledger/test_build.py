@@ -20,7 +20,7 @@ from robustbook.studies import items
 
 ACCURACY = "saturating/table-1/sigmoid-vanilla/accuracy"
 SATURATED = "saturating/table-1/sigmoid-saturated/fgsm-accuracy"
-TRANSFER = "saturating/critique/transfer-fgsm"  # its partner SATURATED is of another item
+DOUBLE = "saturating/critique/float64-fgsm"  # its partner SATURATED is of another item
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def line(book, id_=ACCURACY, **filters):
 def test_the_committed_ledger_builds(book):
     """Every committed record is valid and measures existing targets in their units."""
     ledger = build(book)
-    assert len(ledger.entries) == 966 and len(ledger.context) == 216
+    assert len(ledger.entries) == 967 and len(ledger.context) == 216
     assert {entry.verdict for entry in ledger.entries} <= set(VERDICTS)
 
 
@@ -121,15 +121,15 @@ def test_an_ordering_compares_two_numbers_of_one_profile(book):
 
 def test_an_ordering_waits_for_a_profile_that_has_both_numbers(mine):
     """A better measurement of only one number does not replace a comparison."""
-    publish(mine, row(5.0, TRANSFER), item="critique", profile="quick")
+    publish(mine, row(5.0, DOUBLE), item="critique", profile="quick")
     publish(mine, row(90.0, SATURATED))
-    found = line(mine, TRANSFER)
+    found = line(mine, DOUBLE)
     assert (found.verdict, found.ours, found.profile) == ("not run", 5, "quick")
     assert found.command.startswith("robustbook run saturating/critique ")
     publish(mine, row(80.0, SATURATED), profile="quick")
-    assert line(mine, TRANSFER).judgement.difference[0] == -75
-    publish(mine, row(6.0, TRANSFER), item="critique")
-    assert line(mine, TRANSFER).judgement.difference[0] == -84
+    assert line(mine, DOUBLE).judgement.difference[0] == -75
+    publish(mine, row(6.0, DOUBLE), item="critique")
+    assert line(mine, DOUBLE).judgement.difference[0] == -84
 
 
 def test_orderings_without_seeds_are_the_same_only_with_equal_numbers(book, measured):
@@ -192,19 +192,19 @@ def test_a_record_may_answer_targets_of_another_item(mine):
     """At the same profile the own item comes first; the command belongs to the record that is
     used.
     """
-    publish(mine, row(5.0, TRANSFER), row(90.0, SATURATED))
-    found = line(mine, TRANSFER)
+    publish(mine, row(5.0, DOUBLE), row(90.0, SATURATED))
+    found = line(mine, DOUBLE)
     assert found.verdict == "reproduced"
     assert found.command == "robustbook run saturating/table-1 --profile paper"
-    publish(mine, row(7.0, TRANSFER), item="critique", profile="quick")
-    assert line(mine, TRANSFER).ours == 5
-    publish(mine, row(6.0, TRANSFER), item="critique")
-    assert line(mine, TRANSFER).ours == 6
+    publish(mine, row(7.0, DOUBLE), item="critique", profile="quick")
+    assert line(mine, DOUBLE).ours == 5
+    publish(mine, row(6.0, DOUBLE), item="critique")
+    assert line(mine, DOUBLE).ours == 6
 
 
 def test_an_ordering_without_its_partner_names_what_would_run_it(mine):
-    publish(mine, row(5.0, TRANSFER), item="critique")
-    found = line(mine, TRANSFER)
+    publish(mine, row(5.0, DOUBLE), item="critique")
+    found = line(mine, DOUBLE)
     assert found.verdict == "not run" and found.ours == 5
     assert found.command == "robustbook run saturating/table-1 --profile paper"
 

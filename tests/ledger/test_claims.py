@@ -25,7 +25,7 @@ CLAIM = Claim("saturating", "It holds", "saturating/table1", ("a", "b"), ("no",)
         ({"no": "not reproduced"}, "survives so far"),
         ({"no": "inconclusive"}, "inconclusive"),
         ({"a": "reproduced", "f64": "reproduced"}, "only in float32"),
-        ({"a": "inconclusive", "f64": "reproduced"}, "only in float32"),
+        ({"a": "inconclusive", "f64": "reproduced"}, "inconclusive"),
         ({"a": "not reproduced", "f64": "reproduced"}, "fails"),
         ({"a": "reproduced", "f64": "not reproduced"}, "survives so far"),
         ({"f64": "reproduced"}, "untested"),

@@ -55,7 +55,9 @@ def test_every_target_of_both_items_is_answered_in_its_unit(profile: str) -> Non
         judged = entries(TARGETS, [record], {}, chosen=wanted.values())
         failed = {e.id for e in judged if e.verdict not in ("reproduced", "no printed number")}
         start = "saturating/text-8"  # even in the limit of many components
-        assert failed == {f"{start}/pearson/gain", f"{start}/own-weights/gain"}
+        # The made-up weights of one layer have a gain of -50 %.
+        own = {f"{start}/own-weights/{name}" for name in ("gain", "every-layer")}
+        assert failed == {f"{start}/pearson/gain", *own}
 
 
 def test_the_gain_is_the_largest_over_layers_and_shapes() -> None:
@@ -69,8 +71,11 @@ def test_the_gain_is_the_largest_over_layers_and_shapes() -> None:
     assert gains == pytest.approx(
         {(n, i): g for n in ("sigmoid-mlp", "relu-mlp") for i, g in ((1, 100), (2, 0), (3, -50))}
     )
-    (row,) = [r for r in record.rows if r.target == "saturating/text-8/own-weights/gain"]
-    assert row.value == pytest.approx(100)
+    (largest,), (smallest,) = (
+        [r.value for r in record.rows if r.target == f"saturating/text-8/own-weights/{name}"]
+        for name in ("gain", "every-layer")
+    )
+    assert (largest, smallest) == (pytest.approx(100), pytest.approx(-50))
 
 
 def test_the_top_of_the_figure_is_the_largest_ratio_that_it_shows() -> None:

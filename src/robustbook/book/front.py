@@ -79,15 +79,23 @@ def cards(whole: Ledger, root: Path) -> str:
     return "\n".join([":::::{grid} 1 1 2 2", ":gutter: 3", "", *blocks, ":::::", ""])
 
 
+OWN_PREDICTIONS = "critique"
+"""The item whose comparisons test our own predictions, and no statement of a paper."""
+
+
 def _counts(entries: Sequence[Entry]) -> list[str]:
     """Return as a list how many comparisons have each verdict: results that were run in the paper's
-    setting, all other results, and settings.
+    setting, our own predictions, all other results, and settings. A prediction of ours that holds
+    is evidence against the paper, so it does not count as a result of the paper.
     """
-    judged = [entry for entry in entries if entry.verdict in ledger.VERDICTS[:3]]
+    settings = [entry for entry in entries if entry.target.tally == "setting"]
+    judged = [e for e in entries if e.verdict in ledger.VERDICTS[:3] and e not in settings]
+    ours = [entry for entry in judged if entry.item == OWN_PREDICTIONS]
     groups = {
-        "Results in the paper's setting": [e for e in judged if e.target.tally != "setting"],
-        "Other results": [e for e in entries if e not in judged and e.target.tally != "setting"],
-        "Settings": [e for e in entries if e.target.tally == "setting"],
+        "Results in the paper's setting": [e for e in judged if e not in ours],
+        "Our own predictions, which speak against the paper if they hold": ours,
+        "Other results": [e for e in entries if e not in judged and e not in settings],
+        "Settings": settings,
     }
     return [f"- {words}: {ledger.counts(own)}" for words, own in groups.items() if own]
 

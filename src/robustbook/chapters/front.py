@@ -11,8 +11,8 @@ from jaxtyping import Int, UInt8
 
 from robustbook.chapters.deep_defense.names import TITLES, networks
 from robustbook.chapters.deep_defense.today import nearest_gain
-from robustbook.chapters.published import accuracies, record_of
-from robustbook.chapters.saturating.names import IN_SENTENCES
+from robustbook.chapters.published import accuracies, of_target, record_of
+from robustbook.chapters.saturating.names import IN_SENTENCES, fgsm_target
 from robustbook.chapters.self_ensemble import figure6, names
 from robustbook.chapters.self_ensemble import overview as self_ensemble_overview
 from robustbook.chapters.survey import overview, szegedy, transformations
@@ -24,12 +24,14 @@ def saturating() -> str:
     stronger attack. For each attack they are about the kind of network with the highest mean
     accuracy under this attack.
     """
-    found = {
-        n: each["saturated"] for n, each in accuracies(record_of("saturating/table-1")).items()
-    }
+    record = record_of("saturating/table-1")
+    found = accuracies(record)
     (first, kept), (second, left) = (
-        max(((n, of[attack]) for n, of in found.items() if attack in of), key=lambda x: fmean(x[1]))
-        for attack in ("float32", "pgd softened")
+        max(each.items(), key=lambda x: fmean(x[1]))
+        for each in (
+            {n: of_target(record, fgsm_target(n, "saturated")) for n in found},
+            {n: of["saturated"]["pgd softened"] for n, of in found.items()},
+        )
     )
     lost = fmean(left) < fmean(kept) / 2
     return (

@@ -8,8 +8,8 @@ numbers that show that it holds only in float32. From the verdicts on these numb
 computes whether the claim survives:
 
     fails            a supporting number was not reproduced, or a refuting number was reproduced
-    only in float32  the claim does not fail, but a number was reproduced that shows that the
-                     effect shrinks when the same attack is computed in float64
+    only in float32  the claim does not fail, a supporting number was reproduced, and also a
+                     number that shows that the effect shrinks if the attack is in float64
     inconclusive     none of these, but our runs of a supporting number vary too much to tell
     survives         none of these, and at least half of the numbers that support or refute the
                      claim were measured with the paper's setting
@@ -80,7 +80,8 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
         return "fails"
     if not supporting and not refuting:
         return "untested"
-    if supporting and "reproduced" in _judged(claim.lost_in_float64, verdicts):
+    lost = _judged(claim.lost_in_float64, verdicts)
+    if "reproduced" in supporting and "reproduced" in lost:
         return "only in float32"
     judged = (*supporting, *refuting)
     if "inconclusive" in judged:

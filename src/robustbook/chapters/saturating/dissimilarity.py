@@ -29,6 +29,9 @@ PATTERNS = {
     "grows with depth": "grows-with-depth",
 }
 """What the verdicts on Figures 3 and 7 judge, with parts of the ids of the judged statements."""
+LAST = {"3": "φ of the logits", "softmax": "softmax"}
+"""The functions of the last layer's inputs: for each name in the records, the name in a table."""
+DECIDED = "decided by this variant"
 CONTROLS = {
     "figure-3": "The network *vanilla, longer* was trained with one seed only.",
     "figure-7": (
@@ -109,7 +112,9 @@ def patterns(record: Record) -> Table:
         "seeds with which a variant holds. *Within near zero*: the number is the mean "
         "dissimilarity within classes divided by that between classes, in the layer and network "
         "in which this ratio is largest. *Grows with depth*: the number is the smallest ratio of "
-        "a layer's measure (such as *between*) to the previous layer's measure.",
+        "a layer's measure (such as *between*) to the previous layer's measure. *Last layer*: the "
+        "number is the dissimilarity between classes of the saturated network divided by that of "
+        "the vanilla network.",
         f"tab-{record.item}-patterns",
         ["Pattern and variant", "Number", "Holds", "Verdict"],
         list(_pattern_rows(record)),
@@ -143,9 +148,10 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
-    """Yield table rows for the two patterns that the paper describes: the name of the pattern, and
-    then one row for each definition of it. A row states the definition, the measured number, and
-    the number of seeds that show the pattern.
+    """Yield table rows for the two patterns that the paper describes, and for the order of the two
+    networks in the last layer. The name of the pattern comes first, and then one row for each
+    definition of it. A row states the definition, the measured number, and the number of seeds that
+    show the pattern.
     """
     found: dict[str, dict[str, list[Row]]] = {}
     for row in record.rows:
@@ -162,5 +168,15 @@ def _pattern_rows(record: Record) -> Iterator[list[str]]:
                 words,
                 three_digits([row.value for row in rows]),
                 f"{sum(bool(row.holds) for row in rows)} of {len(rows)}",
-                "decided by this variant" if rows[0].target else "",
+                DECIDED if rows[0].target else "",
             ]
+    yield ["**last layer: larger between classes with saturation**", "", "", ""]
+    for layer, words in LAST.items():
+        vanilla, saturated = (values(record, "between", method=m, layer=layer) for m in COMPARED)
+        ratios = [a / b for a, b in zip(saturated, vanilla, strict=True)]
+        yield [
+            words,
+            three_digits(ratios),
+            f"{sum(ratio > 1 for ratio in ratios)} of {len(ratios)}",
+            DECIDED if layer == "3" else "",
+        ]

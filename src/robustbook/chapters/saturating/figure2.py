@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import ranges, spread
+from robustbook.chapters.wording import listed, ranges, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -42,9 +42,9 @@ def answer(record: Record) -> str:
         {"sigmoid MLP": "sigmoid/", "ReLU MLP": "relu/"},
     )
     return (
-        f"{'Yes' if yes else 'No'}: at least {min(saturated):.1f} % of the pre-activations in each "
-        "layer of the saturated sigmoid network lie where a sigmoid is flat, and at most "
-        f"{max(vanilla):.1f} % in the vanilla network. {badges}"
+        f"{'Yes' if yes else 'No'}: on average at least {min(saturated):.1f} % of the "
+        "pre-activations in each layer of saturated sigmoid networks lie where a sigmoid is flat, "
+        f"and at most {max(vanilla):.1f} % in vanilla networks. {badges}"
     )
 
 
@@ -58,6 +58,24 @@ def active_units(record: Record) -> str:
         f"Depending on the layer, {saturated} of the units are active (have a positive input) in "
         f"the saturated ReLU network, and {vanilla} in the vanilla one. All numbers are means over "
         "the seeds."
+    )
+
+
+def equally_long(record: Record) -> str:
+    """Return sentences that compare the share of active units in the saturated ReLU network and in
+    a vanilla network of equally long training, layer by layer, with the first seed.
+    """
+    longer, saturated = (
+        [_found(record, "active", "relu-mlp", method, layer)[0] for layer in LAYERS]
+        for method in ("vanilla, longer", "saturated")
+    )
+    fewer = [layer for layer in LAYERS if saturated[layer - 1] < longer[layer - 1]]
+    return (
+        "A vanilla ReLU network that trains for as many epochs as the saturated one has "
+        f"{listed(f'{x:.1f}' for x in longer)} % active units in layers {listed(LAYERS)}, and the "
+        f"saturated one {listed(f'{x:.1f}' for x in saturated)} % (seed {record.seeds[0]}). So "
+        f"fewer units are active with the penalty only in layer{'s' * (len(fewer) != 1)} "
+        f"{listed(fewer) or 'none'}."
     )
 
 

@@ -22,6 +22,8 @@ from .names import COMPARED
 
 MISSED = 0.05
 """A peak that is further from the largest jump than this share of the path has missed it."""
+STILL = 0.3
+"""A length element below which the class probabilities hardly change, whatever the peak is."""
 FLAT, LARGE = 0.01, 0.5
 """The thresholds that decide the verdicts. FLAT is a share of the path's highest length element,
 and LARGE a share of the largest singular value.
@@ -49,7 +51,7 @@ def answer(record: Record) -> str:
     first = ("Yes" if single == 1 else "Mostly yes") if both else "No"
     return (
         f"{first}: class probabilities are nearly constant on {100 * flat:.0f} % of a path, and "
-        f"where they change fastest, on average {single:.1f} singular values are large, "
+        f"where they change fastest, on average {single:.2f} singular values are large, "
         f"{'fewer' if single < several else 'not fewer'} than in vanilla networks. {badges}"
     )
 
@@ -63,8 +65,8 @@ def singular_values(record: Record) -> str:
     return (
         "On average the class probabilities are nearly constant on "
         f"{100 * saturated:.0f} % of a path in a saturated network, and on {100 * vanilla:.0f} % "
-        f"in a vanilla network. Where they change fastest, {large[1]:.1f} singular values of the "
-        f"Jacobian exceed half of the largest one in the saturated networks, and {large[0]:.1f} in "
+        f"in a vanilla network. Where they change fastest, {large[1]:.2f} singular values of the "
+        f"Jacobian exceed half of the largest one in the saturated networks, and {large[0]:.2f} in "
         "the vanilla ones."
     )
 
@@ -110,8 +112,27 @@ def relu(record: Record) -> str:
         f"saturated ReLU MLP, and on {100 * flat[0]:.0f} % in the vanilla one. At the peak of the "
         f"length element, {large[1]:.1f} and {large[0]:.1f} singular values exceed half of the "
         f"largest one. So the first pattern {holds}. {order} singular values are large than in the "
-        f"vanilla network, but only one is large on just {counts.count(1)} of {len(counts)} paths. "
-        "Besides, the vanilla network was trained for far fewer epochs."
+        f"vanilla network, but only one is large on just {counts.count(1)} of {len(counts)} paths, "
+        f"so the second pattern {'holds' if set(counts) == {1} else 'does not hold'}. Besides, the "
+        "vanilla network was trained for far fewer epochs."
+    )
+
+
+def still(record: Record) -> str:
+    """Return sentences that state on which share of the paths the length element is below one limit
+    for both networks, with the first seed. The verdicts use a limit relative to each path's peak,
+    which is higher in the saturated networks.
+    """
+    vanilla, saturated = (
+        [100 * fmean(each < STILL for each in path) for path in array(record, f"{method}/length")]
+        for method in COMPARED
+    )
+    return (
+        "The limit of 1 % belongs to each path's own peak, which is mostly far higher in the "
+        f"saturated networks. With one limit for both networks, a length element below {STILL:g}, "
+        f"the shares are {from_to(saturated, '.0f')} % on the four paths of the saturated network, "
+        f"and {from_to(vanilla, '.0f')} % on those of the vanilla network (seed "
+        f"{record.seeds[0]})."
     )
 
 

@@ -9,7 +9,8 @@ from robustbook.chapters.published import of_target, printed, record_of
 from robustbook.chapters.wording import spread
 from robustbook.ledger import Record
 
-from .lbfgs_pairs import PAIRS, count, unbroken, without_tolerances
+from .lbfgs_pairs import PAIRS, count, straight_distances, unbroken, without_tolerances
+from .names import COMPARED
 
 SUCCESSES = "saturating/{}/saturated/successes"
 """The id under which the book stores the number of pairs for which L-BFGS succeeds in the paper.
@@ -57,6 +58,21 @@ def _successes(record: Record) -> list[list[float]]:
     """
     shown = (record_of("saturating/figure-5"), record)
     return [of_target(each, SUCCESSES.format(each.item)) for each in shown]
+
+
+def nearer(record: Record) -> str:
+    """Return sentences that compare the distances at which bisection finds the target class from
+    the most confident images, on the saturated and on the vanilla network.
+    """
+    vanilla, saturated = (straight_distances(record, method) for method in COMPARED)
+    change = 100 * (fmean(saturated) / fmean(vanilla) - 1)
+    where = sum(a < b for a, b in zip(saturated, vanilla, strict=True))
+    return (
+        "From the most confident images, bisection finds the target class at a distance of "
+        f"{spread(saturated)} on the saturated network and of {spread(vanilla)} on the vanilla "
+        f"network: {abs(change):.0f} % {'nearer' if change < 0 else 'further away'} (nearer with "
+        f"{where} of {len(vanilla)} seeds). But each network has its own most confident images."
+    )
 
 
 def stopped(record: Record) -> str:

@@ -106,17 +106,23 @@ def straight(record: Record) -> str:
     image to an image of the target class. The sentences state how far the points that bisection
     finds are from the source images.
     """
-    of = {"network": "sigmoid-mlp", "reading": STRAIGHT}
-    vanilla, saturated = (
-        values(record, "distance, found", method=method, **of) for method in COMPARED
-    )
+    vanilla, saturated = (straight_distances(record, method) for method in COMPARED)
     times = fmean(saturated) / fmean(vanilla)
     return (
         "Bisection on the straight line to the nearest test image of the target class needs no "
         f"gradient, and succeeds for all {PAIRS} pairs. The points that it finds have a median l2 "
         f"distance from the source image of {spread(vanilla)} on the vanilla sigmoid network, and "
-        f"of {spread(saturated)} on the saturated one, which is {times:.2f} times as far."
+        f"of {spread(saturated)} on the saturated one, which is {times:.2f} times as far. (Each "
+        "network has its own source images.)"
     )
+
+
+def straight_distances(record: Record, method: str) -> list[float]:
+    """Return the median l2 distance at which bisection finds the target class on a sigmoid network,
+    one number per seed.
+    """
+    of = {"network": "sigmoid-mlp", "reading": STRAIGHT}
+    return values(record, "distance, found", method=method, **of)
 
 
 def bounds() -> Table:
@@ -161,8 +167,7 @@ CONFIDENCE = ("saturating/figure-5", "saturating/figure-8")
 
 
 def _distances(item: str, method: str) -> list[float]:
-    of = {"network": "sigmoid-mlp", "reading": STRAIGHT, "method": method}
-    return values(record_of(item), "distance, found", **of)
+    return straight_distances(record_of(item), method)
 
 
 def searches(record: Record) -> Table:

@@ -6,7 +6,8 @@ implementation change the accuracy.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from statistics import fmean
+from math import log
+from statistics import fmean, median
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -29,6 +30,7 @@ from robustbook.chapters.wording import beside, from_to, listed, minus, ranges, 
 from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.intervals import difference_interval
 from robustbook.studies.saturating.sizes import ANNEALS
 
 from .names import (
@@ -91,6 +93,8 @@ PAPER_ROW = "FGSM, the paper"
 """The label of the row of figures that shows the accuracies in the paper."""
 EPS = 0.25
 """The size of FGSM in the paper."""
+VANISHES = 150 * log(2)
+"""The exponent x from which float32 rounds exp(-x) to 0: half of the smallest number, 2^-149."""
 
 
 def answer(record: Record) -> str:
@@ -161,15 +165,43 @@ def _signs_of_groups(record: Record, low: Sequence[float]) -> str:
     ten = {seed for seed, share in positive.items() if share > 99}
     if ten != {seed for seed, accuracy in found.items() if accuracy in low}:
         return ""
-    many, few = (
-        [float(zero[seed]) for seed in zero if (seed in ten) == each] for each in (False, True)
+    lead = {row.seed: row.value for row in rows_of(record, "lead", **of)}
+    many, few, far, near = (
+        [float(of[seed]) for seed in zero if (seed in ten) == each]
+        for of in (zero, lead)
+        for each in (False, True)
     )
     return (
         "\n\nThe networks with the lower accuracy are those in which all ten logits are positive "
         "for nearly every image; in the others about one of ten is ([Figure 3](./figure3.ipynb) "
         "shows the same two kinds). Their float32 gradients are zero for "
         f"{from_to(few, '.0f')} % of the images, and for {from_to(many, '.0f')} % in the others. "
-        f"With {len(found)} networks we cannot say that the logits are the cause."
+        f"The median lead of the true class's logit is {from_to(near, '.0f')} in these networks, "
+        f"and {from_to(far, '.0f')} in the others. Float32 rounds the other probabilities to 0 "
+        f"from a lead of about {VANISHES:.0f}. With {len(found)} networks we cannot say that the "
+        "signs of the logits cause the smaller lead."
+    )
+
+
+def zero_gradients(record: Record) -> str:
+    """Return sentences on why a gradient is exactly zero, and why a true-class probability of 1 is
+    not enough: the probabilities of all other classes must be rounded to 0 too.
+    """
+    of = {"network": "relu-mlp", "method": "vanilla"}
+    certain, zero = mean(record, "certain", **of), mean(record, "unmoved", reading="float32", **of)
+    without = f"{zero:.0f} % of its images have" if zero else "none of its images has"
+    return (
+        "*The accuracy under FGSM depends on the arithmetic.* The gradient of the saturated MLPs "
+        "is exactly zero far more often than that of the other networks in "
+        "{numref}`tab-table-1-evidence`. The gradient of the cross entropy with respect to the "
+        "logits is $p - e_y$, the difference of the probabilities and the one-hot true class. If "
+        f"the true class leads by more than about {VANISHES:.0f}, float32 rounds the "
+        "probabilities of all other classes to 0, and this gradient is exactly zero ([Gradient "
+        "masking](../basics/gradient_masking.ipynb)). In the sigmoid network, the tiny slopes of "
+        "the units probably make the gradient vanish at a smaller lead. A probability of exactly "
+        f"1 for the true class is not enough: {certain:.0f} % of the images of the vanilla ReLU "
+        f"network have it, and {without} a zero gradient. In float64, or if the logits are divided "
+        "by a constant, hardly any gradient of the saturated MLPs is zero."
     )
 
 
@@ -312,9 +344,10 @@ def gradients(record: Record) -> Table:
         "How often the gradient vanishes. *Zero*: the share of test images (%) whose gradient is "
         "exactly zero, if the loss is computed from logits or from clipped probabilities. "
         "*Certain*: the share of test images (%) whose true class has probability exactly 1 in "
-        "float32. *Gradient*: the median over images of the largest gradient component.",
+        "float32. *Lead*: the median over images of the true class's logit minus the largest other "
+        "logit. *Gradient*: the median over images of the largest gradient component.",
         "tab-table-1-evidence",
-        ["Network", "Zero, logits", "Zero, clipped p", "Certain", "Gradient"],
+        ["Network", "Zero, logits", "Zero, clipped p", "Certain", "Lead", "Gradient"],
         list(_gradient_rows(record)),
     )
 
@@ -413,9 +446,41 @@ def longer_vanilla(record: Record, tried: Record) -> str:
         f"{wide} % under FGSM in float64 ({seeds} seeds). With the penalty of the paper these "
         f"accuracies are {spread(ours['float32'])} % and {spread(ours['float64'])} %. So in "
         "float32 the long training alone raises the FGSM accuracy, because it saturates the "
-        "softmax. The penalty raises it further, probably because Adam turns even a tiny gradient "
-        "of the penalty into steps, once the gradient of the cross entropy has vanished."
+        f"softmax. {_by_the_penalty(record, tried, longest)}"
         f"\n\n{_longest_sigmoid(tried)}"
+    )
+
+
+def _by_the_penalty(record: Record, tried: Record, longest: str) -> str:
+    """Return sentences that state, seed by seed, by how much the saturated ReLU network exceeds the
+    vanilla network of equal length in its accuracy under FGSM in float32, and whether the interval
+    of the mean difference contains 0.
+    """
+    setting = {"varied": "relu, vanilla, epochs", "how": longest}
+    plain, ours = (
+        {row.seed: float(row.value) for row in rows_of(each, "accuracy", reading="float32", **of)}
+        for each, of in (
+            (tried, setting),
+            (record, {"network": "relu-mlp", "method": "saturated"}),
+        )
+    )
+    seeds = [seed for seed in plain if seed in ours]
+    more = [ours[seed] - plain[seed] for seed in seeds]
+    if len(more) < 2:
+        return ""
+    low, high = difference_interval(
+        [ours[seed] for seed in seeds], [plain[seed] for seed in seeds], paired=True
+    )
+    ends = f"{minus(f'{low:.0f}')} to {high:.0f}"
+    text = (
+        f"With the penalty the accuracy is {listed(f'{each:.0f}' for each in more)} points higher "
+        f"(seeds {listed(seeds)}). The 95 % confidence interval of the mean difference is {ends}"
+    )
+    if low > 0 or high < 0:
+        return f"{text}."
+    return (
+        f"{text} and contains 0. So {len(seeds)} seeds do not show that the penalty raises the "
+        "accuracy under FGSM any further."
     )
 
 
@@ -565,8 +630,9 @@ def _gradient_rows(record: Record) -> Iterator[list[str]]:
                 values(record, "unmoved", reading="probabilities", **of),
                 values(record, "certain", **of),
             ]
-            size = sorted(values(record, "gradient", **of))
-            yield [f"{title}, {method}", *map(spread, shares), minus(f"{size[len(size) // 2]:.2g}")]
+            size = median(values(record, "gradient", **of))
+            lead = spread(values(record, "lead", **of), 0)
+            yield [f"{title}, {method}", *map(spread, shares), lead, minus(f"{size:.2g}")]
 
 
 def _search_rows(tried: Record) -> Iterator[list[str]]:

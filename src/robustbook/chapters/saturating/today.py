@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
-from robustbook.chapters.wording import beside, from_to, seeds_in_words, spread
+from robustbook.chapters.wording import beside, from_to, listed, seeds_in_words, spread
 from robustbook.counting import number_of
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -95,6 +95,7 @@ def answer(record: Record) -> str:
     badges = of_page(
         "saturating/critique",
         {
+            "": "clipped-fgsm",
             "our predictions against robustness": "-fgsm|-pgd",
             "random signs succeed hardly more often": "random-sign",
             "share of zero gradients": "zero-gradient",
@@ -102,7 +103,7 @@ def answer(record: Record) -> str:
     )
     return (
         f"{'Robust' if stands else 'Not robust'}: all attacks together leave "
-        f"{_at_most(max(worst))} correctly classified, and vanishing gradients explain "
+        f"{_at_most(max(worst))} correctly classified, and vanishing gradients mostly explain "
         f"FGSM's failure {explained['relu-mlp']}, but {explained['sigmoid-mlp']}. {badges}"
     )
 
@@ -135,6 +136,39 @@ def each_network(record: Record) -> str:
         f"{from_to(times, '.2f')} times the perturbation size that suffices for the vanilla "
         f"network. We run FGSM on {record.parameters['controls']:,} images; the other results for "
         f"the CNN rest on {images[-1]:.0f} images per seed."
+    )
+
+
+def transferred(record: Record) -> str:
+    """Return a sentence that compares FGSM images of the vanilla network with two controls on the
+    saturated sigmoid network, all clipped to [0, 1]: random signs, and FGSM on the network itself.
+    """
+    from_vanilla, signs, own = (
+        fmean(_left(record, "sigmoid-mlp", "saturated", attack))
+        for attack in ("transfer", "signs, clipped", "float32, clipped")
+    )
+    return (
+        f"On the saturated sigmoid network, FGSM images of the vanilla network leave "
+        f"{from_vanilla:.1f} % of the images correctly classified. Random signs of the same size "
+        f"leave {signs:.1f} %, and FGSM on the network itself {own:.1f} % (all clipped to [0, 1])."
+    )
+
+
+def trained_on_fgsm(record: Record) -> str:
+    """Return sentences on the networks that were trained on FGSM images: on which of them one
+    unclipped FGSM step does less harm than random signs, and their accuracy under PGD.
+    """
+    resist = [
+        IN_SENTENCES[network]
+        for network in NETWORKS
+        if fmean(_left(record, network, "adversarial", "float32"))
+        > fmean(_left(record, network, "adversarial", "signs"))
+    ]
+    most = max(fmean(_left(record, network, "adversarial", "pgd")) for network in NETWORKS)
+    return (
+        f"Of the networks trained on FGSM images, the {listed(resist)} resist one unclipped FGSM "
+        "step better than random signs ([Table 1](./table1.ipynb)). But small steps along their "
+        f"gradients succeed: under PGD no kind of network has an accuracy above {most:.1f} %."
     )
 
 

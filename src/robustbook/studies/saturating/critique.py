@@ -195,6 +195,7 @@ def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> 
         return Row(value, "percent", target, seed=seed, images=images, holds=holds)
 
     yield row("zero-gradient-share", still)
+    yield row("clipped-fgsm", own["float32, clipped"])  # the next two attacks are clipped too
     yield row("transfer-fgsm", own["transfer"])
     yield row("surrogate-slope-pgd", own["pgd softened"])
     yield row("float64-fgsm", own["float64"])
