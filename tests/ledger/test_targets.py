@@ -24,7 +24,10 @@ FIXED = {
     # from another training here. Now it is the number of the same run, in the new row one-draw-rse.
     # Later, the tolerances of accuracies in Table 2 and Figure 6 were lowered to 5 points or less.
     # The printed number of figure-4/gain-weak-attack was only remembered, so it is gone.
-    "random-self-ensemble-targets.csv": "38c0993b8aea54b73845cbaddf82453a",
+    # The tolerances of distortions were lowered from 30 or 75 % to 10 % of the distance. Patterns in
+    # Figures 3 to 5 became orderings, nine orderings of Table 3 one count, and the crossings of
+    # Figure 6 an ordering at one distortion, because their verdicts ignored the choice of images.
+    "random-self-ensemble-targets.csv": "551f5ed69ff8bc7a52b9468792cc3394",
     "same.csv": "0dea655d31ee5a30205184674cb9838a",
     # After the runs: five rows were reworded because they asked for something that the paper does
     # not state. Four of them are now shown without a comparison, and Figure 6's shape only has to
@@ -73,7 +76,7 @@ def test_committed_targets_are_whole(book):
     """Rows that are lost, added or moved between papers would change all counts of the book."""
     targets = read_targets(book / "targets").values()
     counts = Counter(target.paper for target in targets)
-    assert counts == {"saturating": 144, "deep_defense": 200, "self_ensemble": 313, "survey": 525}
+    assert counts == {"saturating": 144, "deep_defense": 200, "self_ensemble": 314, "survey": 525}
     context = Counter(target.paper for target in targets if target.context)
     assert context == {"saturating": 3, "survey": 213}
 

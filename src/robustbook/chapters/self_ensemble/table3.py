@@ -23,7 +23,7 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import badge, beside, listed, ranges, spread
 from robustbook.figures import Map, Table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import binomial_tail
+from robustbook.ledger.intervals import mostly
 from robustbook.studies.self_ensemble.sizes import TARGETED_STEPS
 
 from . import names
@@ -44,7 +44,7 @@ def answer(record: Record) -> str:
         "and RSE lets fewer attacks succeed"
         if hits[0] < hits[1]
         else f"and it is larger with RSE in {ahead} of {pairs} comparisons, so RSE is "
-        + ("" if _mostly(ahead, pairs) else "not shown to be ")
+        + ("" if mostly(ahead, pairs) else "not shown to be ")
         + "harder to attack on this image"
     )
     return (
@@ -52,13 +52,6 @@ def answer(record: Record) -> str:
         f"defense, {words} ({names.full_title(record, network)}; mean over the target classes)."
         f"{_judged(record)}"
     )
-
-
-def _mostly(ahead: int, pairs: int) -> bool:
-    """Return whether so many comparisons in favour of RSE are improbable (below 2.5 %) if both
-    outcomes of a comparison are equally probable: a one-sided sign test.
-    """
-    return bool(ahead) and binomial_tail(ahead, pairs, 0.5) < 0.025
 
 
 def _ahead(record: Record, network: str) -> tuple[int, int]:
