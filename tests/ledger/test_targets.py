@@ -24,7 +24,7 @@ FIXED = {
     # from another training here. Now it is the number of the same run, in the new row one-draw-rse.
     # Later, the tolerances of accuracies in Table 2 and Figure 6 were lowered to 5 points or less.
     # The printed number of figure-4/gain-weak-attack was only remembered, so it is gone.
-    # The tolerances of distortions were lowered from 30 or 75 % to 10 % of the distance. Patterns in
+    # Tolerances of distortions were lowered from 30 or 75 % to 10 % of the distance. Patterns in
     # Figures 3 to 5 became orderings, nine orderings of Table 3 one count, and the crossings of
     # Figure 6 an ordering at one distortion, because their verdicts ignored the choice of images.
     "random-self-ensemble-targets.csv": "551f5ed69ff8bc7a52b9468792cc3394",

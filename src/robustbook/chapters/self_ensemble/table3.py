@@ -133,8 +133,9 @@ def ran(record: Record) -> str:
     image = "a ship" if comparable(record) else "a digit on a photograph"
     seeds = max(len(record.seeds), 1)
     return (
-        f"In the stored results, one image ({image}) is attacked on a {_plain(record, network)} in "
-        f"{TARGETED_STEPS[record.profile]:,} steps, with "
+        f"In the stored results, one image ({image}) is attacked on a {_plain(record, network)}"
+        f"{names.trained_on(record, network, ', ')}{',' * bool(names.trained_on(record, network))} "
+        f"in {TARGETED_STEPS[record.profile]:,} steps, with "
         f"{'one seed' if seeds == 1 else f'{seeds} seeds'}. "
         f"{names.comparison(_defenses(record))}"
     )
@@ -238,7 +239,8 @@ def orders(record: Record) -> str:
         told.append(
             f"On {names.in_text(record, network)}, the attack changes the image by a larger "
             f"distance with RSE than without a defense in {ahead} of {pairs} comparisons (one for "
-            f"each target class and seed). The mean squared distances are {rse:.2f} and {none:.2f}."
+            f"each target class and seed). The mean squared distance is {rse:.2f} with RSE and "
+            f"{none:.2f} without a defense."
         )
     return " ".join(told)
 

@@ -10,16 +10,15 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 from robustbook.studies.rows import share_row
 
 from . import printed, settings
 from .attack import Swept
+from .curves import Curve, crossover, interpolated
 from .settings import DEFENSES, PAPER, TARGETS
-from .sweep import between, cell, interpolated, points, swept
+from .sweep import cell, points, swept
 
 ITEM = "figure-6"
 JUDGES = ("figure-6", "text-3", "text-4.3")
@@ -31,8 +30,6 @@ EQUAL = (0.1, NEAR, 0.3)
 figure.
 """
 Parameters = settings.OfImages
-Curve = list[tuple[float, float]]
-"""A curve: pairs (distortion, accuracy), in increasing order of distortion."""
 
 
 def calls(p: settings.OfImages) -> dict[tuple[Any, ...], Call]:
@@ -163,13 +160,3 @@ def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator
             yield Row(mean, "percent", None, "mean difference of accuracy", seed, setting=of)
     if len(means) == len(theirs):
         yield Row(fmean(means), "percent", f"{TARGETS}/{ITEM}/whole-curve", seed=seed)
-
-
-def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
-    """Return the smallest distortion beyond which the second curve is nowhere below the first,
-    compared at ``grid`` + 1 equally spaced distortions.
-    """
-    ds = np.linspace(0.0, min(first[-1][0], second[-1][0]), grid + 1)
-    below = np.flatnonzero(~(between(second, ds) >= between(first, ds)))
-    start = below[-1] + 1 if below.size else 0
-    return float(ds[start]) if start < len(ds) else None
