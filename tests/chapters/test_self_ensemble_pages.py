@@ -278,14 +278,13 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert len(figure6.equal_distortion([paper]).axes) == 3
     text = figure6.answer([paper])
     assert text == (
-        "RSE is clearly more accurate than a network without a defense on 0 of 1 networks at most "
-        "of the 3 values of $c$ that we ran (+0.0 points at $c = 0.1$), and on 0 at the same "
-        "distortion (\u221210.0)."
+        "RSE is clearly more accurate than no defense on 0 of 1 networks at most of the 3 values "
+        "of $c$ (+0.0 points at $c = 0.1$), and on 0 at the same distortion (\u221210.0)."
     )
     above = SMALL | {"rse": falling(99, (0.01, 0.1, 1.0))}
     for rse, words in (
         (60, "but only on 0 at the same distortion (\u221210.0)"),
-        (71, "but only on 0 at the same distortion (+1.0 (not clear))"),
+        (71, "but only on 0 at the same distortion (+1.0, not clear)"),
         (80, "and on 1 at the same distortion (+10.0)"),
     ):
         rows = [*cells("model-a", above), *equal("model-a", rse, 70)]
@@ -572,6 +571,7 @@ def test_figure_4() -> None:
     text = figure4.gains_in_words([shown])
     assert "3.0 points more accurate than one draw at $c$ = 0.01 and 0.1, and 4.0 points" in text
     assert "4.0 points less accurate at $c$ = 1.\n" in text
+    assert "(100 images, one seed; trained on 20,000 of the 50,000 training images), 50" in text
     turning = spaced(figure4.turning([shown]))
     assert "from $c = 1$ on (the next smaller $c$ that we ran is 0.1)" in turning
     assert "There the accuracy of one draw is 14.0 %; at the other $c$ it is 57.0 to 77" in turning
@@ -867,6 +867,10 @@ def test_table_1_from_its_record() -> None:
     assert rows[-2][1] == f"1,600 / **{model:,}**" and rows[-1][1] == f"17 / **{cs}**"
     assert body(table1.noise_table(version_of(shown)))[-1][-1] == "185,344"
     assert "between 0.1 and 0.3" in table1.largest_eps(shown)
+    (layers,) = (
+        e for e in entries(PAPER) if e.id == "self-ensemble/figure-1/noise-before-each-conv"
+    )
+    assert layers.target.tally == "setting"  # counted in our own code
     circles = [p for p in table1.layers(shown).axes[0].patches if hasattr(p, "radius")]
     assert len(circles) == 13 + 13 + 6
 

@@ -156,7 +156,8 @@ def _told(record: Record, network: str) -> str:
     if same:
         parts.append(f"equally accurate at $c$ = {listed(same)}")
     text = (
-        f"On {names.in_text(record, network)} ({names.size(record, network)}), 50 draws are "
+        f"On {names.in_text(record, network)} ({names.size(record, network)}"
+        f"{names.trained_on(record, network, '; ')}), 50 draws are "
         f"{', and '.join(parts) or 'as accurate as one draw'}."
     )
     against = [f"{c:g}" for c in up if c >= TURN]

@@ -65,16 +65,16 @@ def answer(records: Sequence[Record]) -> str:
     orders = [order(*each, *found[1:]) for each, found in zip(best, equal, strict=True) if found]
     same = orders.count(BETTER)
     near = [
-        _points(found[1] - found[2]) + " (not clear)" * (word == OPEN)
+        _points(found[1] - found[2]) + ", not clear" * (word == OPEN)
         for found, word in zip(filter(None, equal), orders, strict=True)
     ]
+    told = "; ".join(near)
     leads = listed(_points(rse - none) for rse, none in (at_equal_c(*each) for each in best))
     text = (
-        "RSE is clearly more accurate than a network without a defense on "
-        f"{better} of {len(best)} networks at most of the {from_to(counts, '.0f')} values of $c$ "
-        f"that we ran ({leads} points at $c = {AT:g}$), "
+        f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks at most "
+        f"of the {from_to(counts, '.0f')} values of $c$ ({leads} points at $c = {AT:g}$), "
         f"{'and' if same >= better else 'but only'} on {same} at the same distortion"
-        f"{f' ({listed(near)})' if near else ''}."
+        f"{f' ({told})' if near else ''}."
     )
     worse = sum(_at(*each, c) == WORSE for each in best for c in names.strengths(*each, "rse"))
     if worse:
