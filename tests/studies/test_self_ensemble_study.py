@@ -212,8 +212,9 @@ def test_patterns_hold_for_accuracies_that_are_made_so() -> None:
 
 def test_claims_on_noise_and_draws_are_decided_image_by_image() -> None:
     """All made-up noise levels are alike, so their order is open; no noise is worse at c = 0.1. One
-    draw misses a tenth of the images that 50 draws classify correctly, so this order is clear, also
-    under the strong attack. A difference within the error decides nothing.
+    draw misses a tenth of the images that 50 draws classify correctly. This order is clear, except
+    under the strong attack, where 50 draws classify only 17 of 200 images correctly. Ten draws
+    classify 3 images more than four: before, this was enough for "holds".
     """
     targets = read_targets(catalogue.BOOK / "targets")
     records = []
@@ -239,9 +240,9 @@ def test_claims_on_noise_and_draws_are_decided_image_by_image() -> None:
         "figure-3/inner-helps": start + "is inconclusive",
         "figure-3/init-helps": start + "is inconclusive",
         "figure-4/ensemble-better-weak": start + "holds",
-        "figure-4/ensemble-worse-strong": start + "does not hold",
+        "figure-4/ensemble-worse-strong": start + "is inconclusive",
         "figure-5/gain": start + "holds",
-        "figure-5/monotone": start + "holds",
+        "figure-5/monotone": start + "is inconclusive",
         "figure-5/four-above-one": start + "holds",
     }
 
