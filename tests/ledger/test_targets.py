@@ -31,7 +31,10 @@ FIXED = {
     # Later, the tolerances of accuracies in Table 2 and Figure 6 were lowered to 5 points or less.
     # The printed number of figure-4/gain-weak-attack was only remembered, so it is gone. Later, the
     # training time of PGD moved to the page that measures it.
-    "random-self-ensemble-targets.csv": "ac5d75f049e91f45e5a73dea74fd0733",
+    # Tolerances of distortions were lowered from 30 or 75 % to 10 % of the distance. Patterns in
+    # Figures 3 to 5 became orderings, nine orderings of Table 3 one count, and the crossings of
+    # Figure 6 an ordering at one distortion, because their verdicts ignored the choice of images.
+    "random-self-ensemble-targets.csv": "bfbcc281cf9c2ef8c493ff4eea82f6f0",
     "same.csv": "0dea655d31ee5a30205184674cb9838a",
     # After the runs: five rows were reworded because they asked for something that the paper does
     # not state. Four of them are now shown without a comparison, and Figure 6's shape only has to
@@ -94,7 +97,7 @@ def test_committed_targets_are_whole(book):
     """Rows that are lost, added or moved between papers would change all counts of the book."""
     targets = read_targets(book / "targets").values()
     counts = Counter(target.paper for target in targets)
-    assert counts == {"saturating": 145, "deep_defense": 200, "self_ensemble": 313, "survey": 525}
+    assert counts == {"saturating": 145, "deep_defense": 200, "self_ensemble": 314, "survey": 525}
     context = Counter(target.paper for target in targets if target.context)
     assert context == {"saturating": 3, "survey": 213}
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from robustbook import catalogue, ledger, publishing
 from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
 from robustbook.chapters.self_ensemble import names
-from robustbook.ledger import read_targets
+from robustbook.ledger import judge, read_targets
+from robustbook.ledger.build import measurements
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import check
 from robustbook.studies.self_ensemble import (
@@ -197,31 +198,52 @@ def test_the_regimes_of_figure_2() -> None:
     assert levels == [(0.4, 0.1, "code")] * 2
 
 
-def test_claims_hold_for_accuracies_that_are_made_so() -> None:
-    """And fail where the made-up networks have no such order: all noise levels are alike."""
-    marks: dict[str, bool | None] = {}
-    for item in ("figure-2", "figure-3", "figure-4", "figure-5"):
-        study = ITEMS[item]
-        p = check(study.Parameters, {"profile": "reduced", "seeds": [0]})
-        for row in study.condense(p, answers(study.calls(p))).rows:
-            if row.target:
-                marks[row.target.removeprefix("self-ensemble/")] = row.holds
+def test_patterns_hold_for_accuracies_that_are_made_so() -> None:
+    p = check(figure_2.Parameters, {"profile": "reduced", "seeds": [0]})
+    rows = figure_2.condense(p, answers(figure_2.calls(p))).rows
+    marks = {row.target.removeprefix("self-ensemble/"): row.holds for row in rows if row.target}
     assert marks == {
         "figure-2/test-noise-only/clean": None,
         "figure-2/train-test-vs-train-only/small-c": True,
         "figure-2/train-test-above-test-only": True,
         "figure-2/train-test-above-baseline": True,
-        "figure-3/noise-raises-robustness": False,
-        "figure-3/noise-lowers-clean": False,
-        "figure-3/inner-helps": False,
-        "figure-3/init-helps": False,
-        "figure-4/gain-weak-attack": None,
-        "figure-4/ensemble-better-weak": True,
-        "figure-4/ensemble-worse-strong": False,
-        "figure-5/saturation": None,
-        "figure-5/gain": True,
-        "figure-5/monotone": True,
-        "figure-5/less-noise-saturates-earlier": False,
+    }
+
+
+def test_claims_on_noise_and_draws_are_decided_image_by_image() -> None:
+    """All made-up noise levels are alike, so their order is open; no noise is worse at c = 0.1. One
+    draw misses a tenth of the images that 50 draws classify correctly. This order is clear, except
+    under the strong attack, where 50 draws classify only 17 of 200 images correctly. Ten draws
+    classify 3 images more than four: before, this was enough for "holds".
+    """
+    targets = read_targets(catalogue.BOOK / "targets")
+    records = []
+    for study in (figure_3, figure_4, figure_5):
+        p = check(study.Parameters, {"profile": "reduced", "seeds": [0]})
+        records.append(study.condense(p, answers(study.calls(p))))
+    measured = measurements(targets, records)
+    found = {}
+    for name, of in measured.items():
+        target = targets[name]
+        if target.partner:
+            partner = measured[target.partner]["reduced"]
+            assert all(row.outcomes for row in (*of["reduced"].rows, *partner.rows)), name
+            note = judge(target, of["reduced"], partner).note
+            found[name.removeprefix("self-ensemble/")] = note.partition(";")[0]
+    start = "at this setting the comparison "
+    assert found == {
+        "figure-3/some-noise-above-none/c-0.1": start + "holds",
+        "figure-3/noise-raises-robustness": start + "is inconclusive",
+        "figure-3/some-noise-below-none/clean": start + "is inconclusive",
+        "figure-3/noise-lowers-clean": start + "is inconclusive",
+        "figure-3/noise-lowers-weak/c-0.01": start + "is inconclusive",
+        "figure-3/inner-helps": start + "is inconclusive",
+        "figure-3/init-helps": start + "is inconclusive",
+        "figure-4/ensemble-better-weak": start + "holds",
+        "figure-4/ensemble-worse-strong": start + "is inconclusive",
+        "figure-5/gain": start + "holds",
+        "figure-5/monotone": start + "is inconclusive",
+        "figure-5/four-above-one": start + "holds",
     }
 
 
@@ -256,7 +278,7 @@ def test_table_3_in_made_up_distances() -> None:
     of = {row.target: row.value for row in record.rows if row.target}
     assert of["self-ensemble/table-3/rse-largest-count"] == 9
     assert of["self-ensemble/table-3/none/truck"] == pytest.approx(0.1**2)
-    assert of["self-ensemble/table-3/rse-above-none/truck"] == pytest.approx(0.2**2)
+    assert of["self-ensemble/table-3/rse-above-none-count"] == 9
     assert of["self-ensemble/figure-7/more-spots"] == 1
     squares = [k**2 for k in range(1, 11) if k != 9]
     assert of["self-ensemble/table-3/mean/none"] == pytest.approx(1e-4 * sum(squares) / 9)
@@ -265,6 +287,17 @@ def test_table_3_in_made_up_distances() -> None:
     added = bytes.fromhex(record.arrays["resnext none"][-1])
     assert len(added) == 12 and added[0] == 128 + round(255 * 0.1) and set(added[1:]) == {128}
     assert bytes.fromhex(record.arrays["resnext image"][0]) == bytes([128] * 12)
+
+
+@pytest.mark.parametrize(("ahead", "holds"), [(7, False), (8, True)])
+def test_most_target_classes_pass_a_sign_test(ahead: int, holds: bool) -> None:
+    """Of nine equally probable outcomes, 7 or more have a probability of 9 %, 8 or more of 2 %."""
+    far = {
+        "rse": {str(k): float(k < ahead) for k in range(9)},
+        "none": dict.fromkeys("012345678", 0.5),
+    }
+    count, spots = table_3._compared(far, True, 0)
+    assert (count.value, spots.holds) == (ahead, holds)
 
 
 def test_the_targeted_attack_moves_one_image_to_nine_classes(tmp_path: Path) -> None:
@@ -418,6 +451,19 @@ def test_accuracy_at_a_distortion_is_on_the_line_between_two_points() -> None:
     other = [(0.0, 60.0), (0.4, 60.0)]
     assert figure_6.crossover(curve, other) == pytest.approx(0.15, abs=1e-3)
     assert figure_6.crossover(other, [(0.0, 10.0), (0.4, 20.0)]) is None
+
+
+def test_no_defense_and_rse_are_ordered_at_one_distortion_on_model_a() -> None:
+    """A crossing has no error, a share of images has; the crossing is only stored."""
+    curves = {"none": [(0.0, 70.0), (0.42, 50.0)], "rse": [(0.0, 60.0), (0.42, 60.0)]}
+    at = {name: Swept(torch.ones(200), torch.ones(1), torch.ones(1)) for name in curves}
+    rows = list(figure_6._equal("model-a", curves, at, 0))
+    (order,) = (row for row in rows if (row.target or "").endswith("none-above-rse/d-0.21"))
+    assert (order.value, order.images) == (pytest.approx(60.0), 200)
+    assert rows[-1].target is None and rows[-1].value == pytest.approx(0.21, abs=1e-3)
+    assert not any(
+        "none-above" in (r.target or "") for r in figure_6._equal("vgg16", curves, at, 0)
+    )
 
 
 def test_the_papers_crossovers_from_its_own_points() -> None:

@@ -100,6 +100,13 @@ def binomial_tail(k: int, n: int, probability: float) -> float:
     return float(bdtrc(k - 1, n, probability))
 
 
+def mostly(ahead: int, pairs: int) -> bool:
+    """Return whether so many of ``pairs`` comparisons are improbable (below 2.5 %) if both outcomes
+    of a comparison are equally probable: a one-sided sign test.
+    """
+    return bool(ahead) and binomial_tail(ahead, pairs, 0.5) < 0.025
+
+
 def difference_interval(
     ours: Sequence[float | int], partners: Sequence[float | int], *, paired: bool
 ) -> tuple[float, float]:

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version
+from robustbook.chapters.published import Version, rows_of
 from robustbook.chapters.wording import from_to, listed, ranges
 from robustbook.figures import LOOKS, Look, Table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above, clearly_differ
 
-from . import names, sweeps
+from . import names, pairs, sweeps
 
-ONE = "accuracy of one draw"
+ONE, FIFTY = "accuracy of one draw", "accuracy"
 LEVELS: Mapping[str, str] = {
     "none": "no noise",
     "rse code 0.1/0.05": "0.1/0.05",
@@ -40,6 +39,7 @@ UNITS = "initial / inner standard deviation"
 """How a noise level is written."""
 STRONG = 0.1
 """The value of c in the paper's claim about robustness."""
+CHANGES = {True: "raises", False: "lowers", None: "does not clearly change"}
 
 
 def levels(record: Record) -> dict[str, str]:
@@ -70,17 +70,27 @@ def ends(record: Record, network: str) -> tuple[str, str]:
 
 def _told(record: Record, network: str) -> str:
     low, high = ends(record, network)
-    under, images = _accuracies(record, network, STRONG), names.counted(record, network)
+    under = _accuracies(record, network, STRONG)
     none, less, more = (under[d] for d in ("none", low, high))
-    some = "raises" if clearly_above(less, none, images) else "does not clearly raise"
-    change = "does not clearly change"
-    if clearly_differ(more, less, images):
-        change = "raises" if more > less else "lowers"
+    some = "raises" if _ordered(record, network, low, "none") else "does not clearly raise"
+    change = CHANGES[_ordered(record, network, high, low)]
     further = "" if low == high else f"; more noise {change} it ({more:.1f} %)"
     return (
         f"Some noise {some} the accuracy of one draw at $c = {STRONG:g}$ (from {none:.1f} to "
-        f"{less:.1f} %){further}. On clean images noise costs {_lost(record, network)} points "
+        f"{less:.1f} %){further}. On clean images noise costs {_lost(record, network)} points with "
+        f"one draw and {_lost(record, network, FIFTY)} with 50 "
         f"({names.full_title(record, network)}; {names.size(record, network)})."
+    )
+
+
+def _ordered(
+    record: Record, network: str, first: str, second: str, c: float = STRONG, name: str = ONE
+) -> bool | None:
+    """Return whether the accuracy is clearly higher with the first noise level (True) or with the
+    second (False), or None if the difference is not clear.
+    """
+    return pairs.ordered(
+        *(rows_of(record, name, network=network, defense=d, c=c) for d in (first, second))
     )
 
 
@@ -90,7 +100,7 @@ def levels_in_words(record: Record) -> str:
     images.
     """
     return " ".join(
-        " ".join(filter(None, (of(record, network) for of in (_noise, _more, _cost))))
+        " ".join(filter(None, (of(record, network) for of in (_noise, _more, _fifty, _cost))))
         for network in names.networks(record)
     )
 
@@ -108,22 +118,25 @@ def _noise(record: Record, network: str) -> str:
     )
 
 
-def _more(record: Record, network: str) -> str:
+def _more(record: Record, network: str, name: str = ONE) -> str:
     """Return sentences that compare the highest with the lowest noise level at each c. Return "" if
-    there is only one level.
+    there is only one level. The accuracy is that of one draw, or with ``name`` `FIFTY` that of 50.
     """
     low, high = ends(record, network)
     if low == high:
         return ""
-    words, images = levels(record), names.counted(record, network)
-    cs = names.strengths(record, network, high)
+    words, cs = levels(record), names.strengths(record, network, high)
     told = []
     for c in cs:
-        less, more = (names.at(record, network, d, c, ONE) or 0.0 for d in (low, high))
-        if clearly_differ(more, less, images):
-            change = "raises" if more > less else "lowers"
-            told.append(f"{change} the accuracy at $c = {c:g}$ from {less:.1f} to {more:.1f} %")
+        less, more = (names.at(record, network, d, c, name) or 0.0 for d in (low, high))
+        sure = _ordered(record, network, high, low, c, name)
+        if sure is not None:
+            told.append(
+                f"{CHANGES[sure]} the accuracy at $c = {c:g}$ from {less:.1f} to {more:.1f} %"
+            )
     text = f"More noise ({words[high]} instead of {words[low]}, {UNITS}) "
+    if name == FIFTY:
+        text = "With 50 draws, more noise "
     if not told:
         return f"{text}does not change the accuracy by more than two standard errors at any $c$."
     rest = len(cs) - len(told)
@@ -133,25 +146,32 @@ def _more(record: Record, network: str) -> str:
     return f"{text}{listed(told)}{other if rest else ''}."
 
 
+def _fifty(record: Record, network: str) -> str:
+    return _more(record, network, FIFTY)
+
+
 def _cost(record: Record, network: str) -> str:
     none = _accuracies(record, network, 0.0)["none"]
     return (
         f"On clean images the accuracy of one draw is {none:.1f} % without noise, and noise lowers "
-        f"it by {_lost(record, network)} percentage points."
+        f"it by {_lost(record, network)} percentage points. With 50 draws, as RSE predicts, it "
+        f"lowers it by {_lost(record, network, FIFTY)} points."
     )
 
 
-def _lost(record: Record, network: str) -> str:
-    """Return as text how many points of clean accuracy the noise levels cost."""
-    clean = _accuracies(record, network, 0.0)
+def _lost(record: Record, network: str, name: str = ONE) -> str:
+    """Return as text how many points of clean accuracy the noise levels cost. The accuracy is that
+    of one draw, or with ``name`` `FIFTY` that of 50 draws.
+    """
+    clean = _accuracies(record, network, 0.0, name)
     none = clean.pop("none")
     return from_to([none - value for value in clean.values()], ".1f")
 
 
-def _accuracies(record: Record, network: str, c: float) -> dict[str, float]:
+def _accuracies(record: Record, network: str, c: float, name: str = ONE) -> dict[str, float]:
     """Return for each noise level the accuracy of predictions from one noise draw."""
     shown = names.defenses(record, network, list(LEVELS))
-    return {d: names.at(record, network, d, c, ONE) or 0.0 for d in shown}
+    return {d: names.at(record, network, d, c, name) or 0.0 for d in shown}
 
 
 def ran(records: Sequence[Record]) -> str:
@@ -225,17 +245,17 @@ def best_level(records: Sequence[Record]) -> str:
 
 def _best(record: Record, network: str) -> str:
     words, shown = levels(record), names.defenses(record, network, list(LEVELS))
-    images = names.counted(record, network)
     won: dict[tuple[str, ...], list[str]] = {}
     clear = []
     for c in (0.0, *names.strengths(record, network, "rse")):
         found = {d: names.at(record, network, d, c, ONE) or 0.0 for d in shown}
         highest = max(found.values())
         winners = tuple(d for d, value in found.items() if highest - value < 1e-9)
-        rest = [value for d, value in found.items() if d not in winners]
+        rest = [d for d in shown if d not in winners]
         where = "clean images" if c == 0 else f"$c = {c:g}$"
         won.setdefault(winners, []).append(where)
-        if rest and clearly_above(highest, max(rest), images):
+        second = max(rest, key=lambda d: found[d], default="")
+        if second and _ordered(record, network, winners[0], second, c):
             clear.append(where)
     always = [words[d] for d in shown if all(d in winners for winners in won)]
     lead = "*The best noise level depends on the attack.*"

@@ -8,67 +8,135 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, values
-from robustbook.chapters.wording import bullets, from_to, listed, minus, ranges, spread
+from robustbook.chapters.published import Version, record_of, records_of, rows_of, values
+from robustbook.chapters.wording import (
+    bullets,
+    from_to,
+    listed,
+    minus,
+    ranges,
+    seeds_in_words,
+    spread,
+)
 from robustbook.figures import LOOKS, Panel, Table
-from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_differ
+from robustbook.ledger import Record, Row
+from robustbook.ledger.outcomes import paired_error
 
-from . import names, sweeps
+from . import names, pairs, sweeps
 
 DRAWS: Mapping[str, str] = {"accuracy": "50 draws", "accuracy of one draw": "one draw"}
 LOOK = {"accuracy": LOOKS["rse"], "accuracy of one draw": LOOKS["adv"]}
 TURN = 0.4
-"""The value of c from which, according to the paper, 50 draws are worse than one draw."""
+"""The value of c from which, according to a later version of the paper, 50 draws are worse than one
+draw.
+"""
+STRONG = 1.0
+"""The value of c of a strong attack."""
+NETWORK = "vgg16"
+PLACES = ("rse paper 0.4", "rse")
+"""RSE with its strongest noise on the image, and as released."""
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return how many of the differences between 50 noise draws and one draw exceed two standard
-    errors, and whether their signs under weak and strong attacks are those of the paper's claim.
+    """Return how many points 50 noise draws gain under weak attacks, for each placement of the
+    noise on the network of Table 2, and under a strong attack on each network.
     """
-    best = names.best(records)
-    weak, strong = zip(*(_as_claimed(*each) for each in best), strict=True)
-    clear = [
-        f"{names.full_title(*each)} at $c = {c:g}$, {minus(f'{fmean(gain(*each)[c]):+.1f}')} points"
-        for each in best
-        for c in _clear(*each)
+    record = placed()
+    image, released = (
+        from_to([g for c, each in _attacked(record, d).items() for g in each], "+.1f")
+        for d in PLACES
+    )
+    strong = [
+        (names.full_title(*each).partition(" on ")[0], found[STRONG])
+        for each in _shown(records)
+        if STRONG in (found := gain(*each))
     ]
-    count = sum(len(gain(*each)) for each in best)
-    lead = (
-        f"None of the {count} differences between 50 draws and one draw exceeds two standard "
-        "errors."
+    text = (
+        f"With the noise on the image, as in the paper's text, 50 draws gain {minus(image)} points "
+        f"over one draw at $c$ up to {max(_attacked(record, PLACES[0])):g}; as released, "
+        f"{minus(released)} ({names.title(record, NETWORK)}, "
+        f"{seeds_in_words(len(record.seeds))})."
     )
-    if clear:
-        lead = (
-            f"{'Only ' if 2 * len(clear) < count else ''}{len(clear)} of {count} differences "
-            f"between 50 draws and one draw exceed{'s' * (len(clear) == 1)} two standard errors "
-            f"({'; '.join(clear)})."
+    if strong:
+        text += (
+            f" At $c = {STRONG:g}$ they gain "
+            f"{listed(minus(f'{fmean(each):+.1f}') for _, each in strong)} "
+            f"({listed(title for title, _ in strong)})."
         )
-    if not all(weak):
-        return f"{lead} The signs of the differences do not agree with the paper's claim."
-    larger = "they are never more accurate, also as in the paper"
-    return (
-        f"{lead} Below $c = {TURN:g}$, 50 draws are never less accurate, as in the paper; at "
-        f"larger $c$ {larger if all(strong) else 'the sign depends on the network and on $c$'}."
+    return text
+
+
+def placed() -> Record:
+    """Return the record of Table 2, in which RSE has its strongest noise on the image or as
+    released.
+    """
+    return record_of("self_ensemble/table-2")
+
+
+def _attacked(record: Record, defense: str) -> dict[float, list[float]]:
+    """Return the gains under the attack on the network of Table 2 (see `gain`)."""
+    return {c: each for c, each in gain(record, NETWORK, defense).items() if c}
+
+
+def _shown(records: Sequence[Record]) -> list[tuple[Record, str]]:
+    """Return the networks of Figure 4, and those that were attacked for Figure 6 only."""
+    best = names.best(records)
+    known = [network for _, network in best]
+    more = names.best(records_of("self_ensemble/figure-6"))
+    return best + [each for each in more if each[1] not in known]
+
+
+def by_place() -> str:
+    """Return a list that states how many points 50 draws gain under the attack of Table 2, with one
+    entry for each placement of RSE's strongest noise. The test is paired where the record says
+    which images are classified correctly.
+    """
+    record = placed()
+    return bullets([_placed(record, defense) for defense in PLACES])
+
+
+def _placed(record: Record, defense: str) -> str:
+    gains = _attacked(record, defense)
+    rows = {c: _rows(record, NETWORK, defense, c) for c in gains}
+    tested = [
+        (many, one)
+        for both in rows.values()
+        for many, one in zip(*both, strict=True)
+        if pairs.paired([many], [one])
+    ]
+    text = (
+        f"*Noise {names.PLACES[defense]}*: 50 draws gain "
+        f"{minus(from_to([g for each in gains.values() for g in each], '+.1f'))} points "
+        f"({len(gains)} values of $c$ up to {max(gains):g}, {seeds_in_words(len(record.seeds))})."
     )
+    if not tested:
+        return text
+    clear = sum(pairs.ordered([many], [one]) is not None for many, one in tested)
+    seeds = len({many.seed for many, _ in tested})
+    mean, low, high = _mean_gain(tested)
+    return (
+        f"{text} A paired test is possible for {seeds} of {len(record.seeds)} seeds: "
+        f"{clear or 'none'} of {len(tested)} gains exceed{'s' * (clear < 2)} two standard errors. "
+        f"The mean of these gains is {minus(f'{mean:+.1f}')} points (95 % interval "
+        f"{minus(f'{low:+.1f}')} to {minus(f'{high:+.1f}')})."
+    )
+
+
+def _mean_gain(tested: Sequence[tuple[Row, Row]]) -> tuple[float, float, float]:
+    """Return the mean of several gains on the same images, and the ends of its 95 % interval. The
+    gains are averaged for each image first, because they are not independent.
+    """
+    many, one = ([row.each for row in rows] for rows in zip(*tested, strict=True))
+    mean = fmean(float(a.value) - float(b.value) for a, b in tested)
+    error = paired_error(many, one)
+    return mean, mean - error, mean + error
 
 
 def gains_in_words(records: Sequence[Record]) -> str:
     """Return a list that states for each network at which values of c 50 noise draws gain and lose
     accuracy.
     """
-    return bullets([_told(*each) for each in names.best(records)])
-
-
-def _as_claimed(record: Record, network: str) -> tuple[bool, bool]:
-    """Return whether the signs of the differences are those of the paper's claim: 50 draws are
-    not worse at any c below 0.4, and not better at any c from 0.4 on.
-    """
-    gains = {c: fmean(each) for c, each in gain(record, network).items() if c}
-    return (
-        all(gained >= 0 for c, gained in gains.items() if c < TURN),
-        all(gained <= 0 for c, gained in gains.items() if c >= TURN),
-    )
+    return bullets([_told(*each) for each in _shown(records)])
 
 
 def _told(record: Record, network: str) -> str:
@@ -88,15 +156,40 @@ def _told(record: Record, network: str) -> str:
     if same:
         parts.append(f"equally accurate at $c$ = {listed(same)}")
     text = (
-        f"On {names.in_text(record, network)} ({names.size(record, network)}), 50 draws are "
+        f"On {names.in_text(record, network)} ({names.size(record, network)}"
+        f"{names.trained_on(record, network, '; ')}), 50 draws are "
         f"{', and '.join(parts) or 'as accurate as one draw'}."
     )
     against = [f"{c:g}" for c in up if c >= TURN]
     if against:
         clear = any(c in _clear(record, network) for c in gains if f"{c:g}" in against)
         text += (
-            f" At $c$ = {listed(against)} the sign is not the one that the paper reports for VGG16"
-            f"{'' if clear else ', but no difference there is clear'}."
+            f" At $c$ = {listed(against)} the sign is not the one that we remember from the paper "
+            f"for VGG16{'' if clear else ', but no difference there is clear'}."
+        )
+    return text
+
+
+def clear(records: Sequence[Record]) -> str:
+    """Return a sentence that counts the differences between 50 noise draws and one draw which
+    exceed two standard errors, and says whether the comparison is paired.
+    """
+    best = _shown(records)
+    found = [
+        f"{names.full_title(*each)} at $c = {c:g}$, {minus(f'{fmean(gain(*each)[c]):+.1f}')} points"
+        for each in best
+        for c in _clear(*each)
+    ]
+    told = "; ".join(found)
+    count = sum(len(gain(*each)) for each in best)
+    text = (
+        f"{len(found) or 'None'} of these {count} differences exceed{'s' * (len(found) < 2)} two "
+        f"standard errors{f' ({told})' if found else ''}."
+    )
+    if not all(pairs.paired(*_rows(*each, "rse", c)) for each in best for c in gain(*each) if c):
+        text += (
+            " The test is not paired, because these records do not say which images are classified "
+            "correctly. So it misses some real differences."
         )
     return text
 
@@ -105,24 +198,28 @@ def _clear(record: Record, network: str) -> list[float]:
     """Return the values of c at which the accuracies with 50 noise draws and with one draw differ
     by more than two standard errors.
     """
-    images = names.counted(record, network)
-    found = []
-    for c in gain(record, network):
-        many, one = (names.at(record, network, "rse", c, name) or 0.0 for name in DRAWS)
-        if clearly_differ(many, one, images):
-            found.append(c)
-    return found
+    return [
+        c
+        for c in gain(record, network)
+        if pairs.ordered(*_rows(record, network, "rse", c)) is not None
+    ]
 
 
-def gain(record: Record, network: str) -> dict[float, list[float]]:
+def _rows(record: Record, network: str, defense: str, c: float) -> tuple[list[Row], list[Row]]:
+    """Return the rows of the accuracies with 50 noise draws and with one draw."""
+    many, one = (rows_of(record, n, network=network, defense=defense, c=c) for n in DRAWS)
+    return many, one
+
+
+def gain(record: Record, network: str, defense: str = "rse") -> dict[float, list[float]]:
     """Return, for each value of the attack's constant c, the accuracy with 50 noise draws minus the
     accuracy with one noise draw. The dict has a list for each c, with one difference per seed.
     """
     found = {}
-    for c in (0.0, *names.strengths(record, network, "rse")):
-        many, one = (values(record, n, network=network, defense="rse", c=c) for n in DRAWS)
+    for c in (0.0, *names.strengths(record, network, defense)):
+        many, one = _rows(record, network, defense, c)
         if many and one:
-            found[c] = [a - b for a, b in zip(many, one, strict=True)]
+            found[c] = [float(a.value) - float(b.value) for a, b in zip(many, one, strict=True)]
     return found
 
 

@@ -8,13 +8,12 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, settings, values
+from robustbook.chapters.published import Version, mean, records_of, rows_of, settings, values
 from robustbook.chapters.wording import listed, minus, ranges, spread
 from robustbook.figures import Curve, Panel, Table
-from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above, clearly_differ
+from robustbook.ledger import Record, Row
 
-from . import names
+from . import names, pairs
 from .figure3 import LEVELS, LOOK, levels
 
 MOST, ENOUGH = 50, 10
@@ -66,11 +65,20 @@ def enough(record: Record, network: str) -> bool | None:
     accurate than ten. Otherwise it is True if ten draws are clearly more accurate than one, and
     None if not.
     """
-    one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
-    images = names.counted(record, network)
-    if clearly_above(fifty, ten, images):
+    if _ordered(record, network, "rse", MOST, ENOUGH):
         return False
-    return True if clearly_above(ten, one, images) else None
+    return True if _ordered(record, network, "rse", ENOUGH, 1) else None
+
+
+def _ordered(record: Record, network: str, noise: str, first: int, second: int) -> bool | None:
+    """Return whether the accuracy is clearly higher with the first number of draws (True) or with
+    the second (False), or None if the difference is not clear.
+    """
+    return pairs.ordered(*(_rows(record, network, noise, n) for n in (first, second)))
+
+
+def _rows(record: Record, network: str, noise: str, draws: int) -> list[Row]:
+    return rows_of(record, "accuracy", network=network, defense=noise, draws=draws)
 
 
 def curves(records: Sequence[Record]) -> Figure:
@@ -180,9 +188,8 @@ def gained(records: Sequence[Record]) -> str:
 
 def _clear(record: Record, network: str, noise: str) -> int:
     """Return how many of the two changes exceed two standard errors."""
-    one, ten, fifty = (_at(record, network, noise, n) for n in (1, ENOUGH, MOST))
-    images = names.counted(record, network)
-    return sum(clearly_differ(a, b, images) for a, b in ((one, ten), (ten, fifty)))
+    steps = (ENOUGH, 1), (MOST, ENOUGH)
+    return sum(_ordered(record, network, noise, *step) is not None for step in steps)
 
 
 def _gains(record: Record, network: str, noise: str) -> tuple[float, float]:
@@ -205,3 +212,43 @@ def largest_error(record: Record) -> str:
         f"of {error:.1f} points, so two of them must differ by {2 * 2**0.5 * error:.1f} points to "
         "be two standard errors apart. Smaller changes may be due to chance."
     )
+
+
+def pairing(record: Record) -> str:
+    """Return sentences that say whether the tests on this page are paired."""
+    network = names.networks(record)[0]
+    text = (
+        "This threshold is for accuracies on different images. Here all numbers of draws classify "
+        "the same images, so a paired test, as in the second exercise below, "
+    )
+    if pairs.paired(*(_rows(record, network, "rse", n) for n in (ENOUGH, MOST))):
+        return f"{text}finds smaller differences. All tests on this page are paired."
+    return (
+        f"{text}could find smaller differences. It needs another run, because the stored results "
+        "do not say which images each number of draws classifies correctly."
+    )
+
+
+def redrawn(records: Sequence[Record]) -> str:
+    """Return sentences that compare the accuracy with 50 draws to that of the same network with 50
+    other draws, in the record of Figure 6. Only a network of the paper's size is the same in both.
+    """
+    there = {
+        network: record for record, network in names.best(records_of("self_ensemble/figure-6"))
+    }
+    told = []
+    for record, network in names.best(records):
+        other = there.get(network)
+        if record.profile != "paper" or other is None or other.profile != "paper":
+            continue
+        ours, again = _at(record, network, "rse", MOST), names.at(other, network, "rse", 0.0) or 0.0
+        _, late = _gains(record, network, "rse")
+        away = abs(ours - again)
+        told.append(
+            f"The accuracy of {names.NETWORKS[network]} with {MOST} draws is {ours:.1f} % here and "
+            f"{again:.1f} % on the page on Figure 6: network and images are the same, but not the "
+            f"draws of the noise. This difference of {away:.1f} points is "
+            f"{'larger' if away > abs(late) else 'not larger'} than the change from {ENOUGH} to "
+            f"{MOST} draws ({minus(f'{late:+.1f}')})."
+        )
+    return " ".join(told)

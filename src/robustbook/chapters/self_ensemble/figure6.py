@@ -5,18 +5,36 @@ constant c, and accuracies of different defenses at equal distortion.
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, printed, settings, values, verdicts
-from robustbook.chapters.wording import badge, beside, bullets, listed, ranges, spread_or
+from robustbook.chapters.published import (
+    Version,
+    printed,
+    rows_of,
+    settings,
+    values,
+    verdicts,
+)
+from robustbook.chapters.wording import (
+    badge,
+    beside,
+    bullets,
+    from_to,
+    listed,
+    minus,
+    ranges,
+    spread_or,
+)
 from robustbook.figures import LOOKS, Curve, Table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above, clearly_ordered
+from robustbook.ledger.intervals import clearly_ordered
+from robustbook.studies.self_ensemble.curves import crossover
 from robustbook.studies.self_ensemble.printed import CLEAN, points, shorter
 from robustbook.studies.self_ensemble.sizes import EPOCHS
 
-from . import names, sweeps
+from . import names, pairs, sweeps
 from .names import DEFENSES, NETWORKS
 
 EQUAL = (0.1, 0.21, 0.3)
@@ -36,27 +54,38 @@ FAR = 1.0
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return on how many networks RSE is mostly better than no defense, on how many it is better at
-    the same distortion, and at how many values of c it is worse. A second sentence says if RSE
-    cannot be ranked among the other defenses.
+    """Return on how many networks RSE is mostly better than no defense, and on how many it is
+    better at the same distortion, with its lead in percentage points. Further sentences say if RSE
+    is worse at a value of c, and if some other defenses cannot be ranked.
     """
     best = names.best(records)
-    better = [_mostly_better(*each) for each in best]
+    better = [_mostly_better(*each) for each in best].count(True)
+    counts = [float(len(names.strengths(*each, "rse"))) for each in best]
     equal = [at_equal_distance(*each) for each in best]
-    same = sum(
-        found is not None and order(*each, *found[1:]) == BETTER
-        for each, found in zip(best, equal, strict=True)
+    orders = [order(*each, *found[1:]) for each, found in zip(best, equal, strict=True) if found]
+    same = orders.count(BETTER)
+    near = [
+        _points(found[1] - found[2]) + ", not clear" * (word == OPEN)
+        for found, word in zip(filter(None, equal), orders, strict=True)
+    ]
+    told = "; ".join(near)
+    leads = listed(_points(rse - none) for rse, none in (at_equal_c(*each) for each in best))
+    text = (
+        f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks at most "
+        f"of the {from_to(counts, '.0f')} values of $c$ ({leads} points at $c = {AT:g}$), "
+        f"{'and' if same >= better else 'but only'} on {same} at the same distortion"
+        f"{f' ({told})' if near else ''}."
     )
     worse = sum(_at(*each, c) == WORSE for each in best for c in names.strengths(*each, "rse"))
-    text = (
-        "RSE is clearly more accurate than a network without a defense on "
-        f"{better.count(True)} of {len(best)} networks at most values of $c$, "
-        f"{'and' if same >= better.count(True) else 'but only'} on {same} of {len(best)} at the "
-        f"same distortion. Under attack it is clearly worse at {worse or 'no'} $c$."
-    )
+    if worse:
+        text += f" Under attack it is clearly worse at {worse} $c$."
     if any(failed(*each) for each in best):
         text += " Some other networks are too weak to rank."
     return text
+
+
+def _points(difference: float) -> str:
+    return minus(f"{difference:+.1f}")
 
 
 def comparisons(records: Sequence[Record]) -> str:
@@ -98,7 +127,7 @@ def _compared(record: Record, network: str) -> str:
         f"*{names.first_title(record, network)}* ({names.size(record, network)}): RSE is clearly "
         f"better at {len(better)} of {len(cs)} values of $c$, and clearly worse at "
         f"{listed(worse) or 'none'}. At $c = {AT:g}$ the accuracy is {rse:.1f} % with RSE "
-        f"and {none:.1f} % without a defense.{_verdict(network)}"
+        f"and {none:.1f} % without a defense.{_verdict(network)}{_their_lead(record, network)}"
     )
     found = at_equal_distance(record, network)
     if found is None:
@@ -110,13 +139,36 @@ def _compared(record: Record, network: str) -> str:
     )
 
 
+def _their_lead(record: Record, network: str) -> str:
+    """Return sentences that compare RSE's lead at c = 0.1 with that in the authors' data, for a
+    network of the paper's size; otherwise return "".
+    """
+    if record.profile != "paper":
+        return ""
+    ours = dict(zip(("rse", "none"), at_equal_c(record, network), strict=True))
+    theirs = {d: points()[network, d][AT][0] for d in ours}
+    lead, other = (of["rse"] - of["none"] for of in (ours, theirs))
+    rse, none = (ours[d] - theirs[d] for d in ("rse", "none"))
+    text = (
+        f" RSE's lead is {_points(lead)} points, in the authors' data {_points(other)}. Our "
+        f"accuracy minus theirs is {_points(none)} points without a defense, and {_points(rse)} "
+        "with RSE."
+    )
+    if lead > 0 and -none > lead / 2 and -none > abs(rse):
+        text += " So most of our lead is due to our network without a defense being weaker."
+    return text
+
+
 def _at(record: Record, network: str, c: float) -> str:
     """Return in words whether RSE is better or worse than no defense at one value of c."""
-    rse, none = (names.at(record, network, d, c) or 0.0 for d in ("rse", "none"))
-    return order(record, network, rse, none)
+    rse, none = (
+        rows_of(record, "accuracy", network=network, defense=d, c=c) for d in ("rse", "none")
+    )
+    return _WORDS[pairs.ordered(rse, none)] if rse and none else OPEN
 
 
 BETTER, WORSE, OPEN = "RSE is better", "RSE is worse", "not distinguishable"
+_WORDS = {True: BETTER, False: WORSE, None: OPEN}
 
 
 def order(record: Record, network: str, rse: float, none: float) -> str:
@@ -126,9 +178,10 @@ def order(record: Record, network: str, rse: float, none: float) -> str:
 
 def _order(rse: float, none: float, images: int) -> str:
     """Return in words whether RSE is better or worse than no defense. The two accuracies must
-    differ by more than two standard errors.
+    differ by more than two standard errors. They count as independent: no record says which images
+    are classified correctly at equal distortion.
     """
-    return {True: BETTER, False: WORSE, None: OPEN}[clearly_ordered(rse, none, images)]
+    return _WORDS[clearly_ordered(rse, none, images)]
 
 
 def _their_order(network: str, distance: float) -> str:
@@ -145,8 +198,8 @@ def ran(records: Sequence[Record]) -> str:
     """
     best = names.best(records)
     told = [
-        f"- *{names.first_title(record, network)}* ({names.size(record, network)}): "
-        f"{names.span_of_c(record, network)}. "
+        f"- *{names.first_title(record, network)}* ({names.size(record, network)}"
+        f"{names.trained_on(record, network, '; ')}): {names.span_of_c(record, network)}. "
         f"{names.comparison(names.defenses(record, network, list(DEFENSES)))}"
         f"{_fewer(record, network)}"
         for record, network in best
@@ -161,7 +214,23 @@ def _fewer(record: Record, network: str) -> str:
     if few == names.counted(record, network):
         return ""
     words = listed([DEFENSES[d] for d in DEFENSES if d in names.BASELINES])
-    return f" {words} are attacked on the first {few} of these images."
+    return (
+        f" {words} are attacked on the first {few} of these images, so a comparison with them is "
+        "of different images and not paired."
+    )
+
+
+def _few_images(record: Record) -> str:
+    """Return a sentence for a caption that names the networks whose other defenses are attacked on
+    fewer images.
+    """
+    told = [
+        f"on {names.NETWORKS[network]}, the first {names.counted(record, network, baselines=True)} "
+        f"of {names.counted(record, network)}"
+        for network in names.networks(record)
+        if _fewer(record, network)
+    ]
+    return f" The paper's other defenses have fewer images: {listed(told)}." if told else ""
 
 
 def distortion_gaps(records: Sequence[Record]) -> str:
@@ -201,7 +270,7 @@ def undecided(records: Sequence[Record]) -> list[str]:
     return [
         NETWORKS[network]
         for record, network in names.best(records)
-        if _order(*at_equal_c(record, network), names.counted(record, network)) == OPEN
+        if _at(record, network, AT) == OPEN
     ]
 
 
@@ -321,7 +390,7 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
             ]
             rows.append([title, *cells])
     return version.table(
-        f". {words}, the authors' data / **ours**{ranges(record)}.",
+        f". {words}, the authors' data / **ours**{ranges(record)}.{_few_images(record)}",
         f"rse-figure-6-{name}",
         ["Network, defense", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
         rows,
@@ -346,7 +415,7 @@ def equal_table(version: Version) -> Table:
     ]
     return version.table(
         ". Accuracy in per cent at equal distortion, interpolated linearly between the points of "
-        f"a curve: the authors' points / **ours**{ranges(record)}.",
+        f"a curve: the authors' points / **ours**{ranges(record)}.{_few_images(record)}",
         "rse-figure-6-equal",
         ["Network, defense", *(f"distortion {d:g}" for d in EQUAL)],
         rows,
@@ -380,6 +449,61 @@ def crossings(records: Sequence[Record]) -> str:
         )
     lead = "RSE is compared with the network without a defense at the same distortion."
     return " ".join([lead, *parts]) if parts else "No distortion was reached by both networks."
+
+
+def crossing(records: Sequence[Record]) -> str:
+    """Return sentences that state at which distortion our curves of RSE and of no defense cross, on
+    a network of the paper's size, with the authors' distortion and the error of ours.
+    """
+    told = []
+    for record, network in names.best(records):
+        found = values(record, "crossing with RSE", network=network, defense="none")
+        if record.profile != "paper" or not found:
+            continue
+        theirs = crossover(_their_curve(network, "none"), _their_curve(network, "rse"))
+        beside_it = "" if theirs is None else f", the authors' at {theirs:.2f}"
+        low, high = resampled(record, network)
+        told.append(
+            f"On {names.full_title(record, network)} our two curves cross at a distortion of "
+            f"{fmean(found):.2f}{beside_it}. If "
+            f"our {names.counted(record, network)} images are resampled, 95 % of our crossings are "
+            f"between {low:.2f} and {high:.2f}. So the choice of images moves the crossing far, "
+            "and we compare the accuracies at one distortion instead."
+        )
+    return " ".join(told)
+
+
+def _their_curve(network: str, defense: str) -> list[tuple[float, float]]:
+    return sorted((far, right) for right, far in points()[network, defense].values())
+
+
+def resampled(record: Record, network: str, times: int = 2000) -> tuple[float, float]:
+    """Return the ends of a 95 % interval for the distortion at which the curves of no defense and
+    of RSE cross, if only the choice of the test images is random (bootstrap).
+
+    The record has only the share of images that are classified correctly at each c. So we assume
+    that an image which is misclassified at one c is also misclassified at all larger c, that the
+    distortions do not change, and that the two networks are independent.
+    """
+    generator = np.random.default_rng(0)
+    drawn = []
+    for defense in ("none", "rse"):
+        of = {"network": network, "defense": defense}
+        right = [values(record, "accuracy", c=0, **of)[0] / 100]
+        far = [0.0]
+        for c in names.strengths(record, network, defense):
+            right.append(values(record, "accuracy", c=c, **of)[0] / 100)
+            far.append(values(record, "distortion", c=c, **of)[0])
+        kept = np.minimum.accumulate(right)
+        lost = -np.diff(kept, prepend=1.0, append=0.0)
+        images = names.counted(record, network)
+        counts = generator.multinomial(images, lost, size=times)[:, :-1]
+        share = 100 * (1 - counts.cumsum(axis=1) / images)
+        drawn.append([sorted(zip(far, each, strict=True)) for each in share])
+    end = min(curves[0][-1][0] for curves in drawn)
+    found = [crossover(*two) for two in zip(*drawn, strict=True)]
+    low, high = np.quantile([end if d is None else d for d in found], (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _counts(orders: Sequence[str]) -> str:
@@ -463,8 +587,11 @@ def clean_costs(records: Sequence[Record]) -> str:
     parts = []
     for record, network in names.best(records):
         if cost := _cost(record, network):
-            rse, none = (names.at(record, network, d, 0.0) or 0.0 for d in ("rse", "none"))
-            sure = clearly_above(none, rse, names.counted(record, network))
+            rse, none = (
+                rows_of(record, "accuracy", network=network, defense=d, c=0)
+                for d in ("rse", "none")
+            )
+            sure = pairs.ordered(none, rse)
             title = names.full_title(record, network)
             parts.append(
                 f"{fmean(cost):.1f} points ({title}; {'' if sure else 'not '}a clear difference)"

@@ -10,7 +10,7 @@ from robustbook.chapters.wording import listed, seeds_in_words
 from robustbook.counting import number_of
 from robustbook.figures import LOOKS, Look
 from robustbook.ledger import Record
-from robustbook.studies.self_ensemble.sizes import EPOCHS, STEPS
+from robustbook.studies.self_ensemble.sizes import EPOCHS, STEPS, TRAINING_IMAGES
 
 THEIR_EPOCHS = 200
 """The epochs of training in the authors' released code. Adversarial retraining takes 300 epochs."""
@@ -163,6 +163,17 @@ def ran(record: Record, network: str) -> str:
         f"In the stored results, the attack is run on {in_text(record, network)} "
         f"({size(record, network)}) with {span_of_c(record, network)}, and {steps(record)} steps."
     )
+
+
+def trained_on(record: Record, network: str, before: str = "") -> str:
+    """Return in words with how many images the networks of a record were trained, or "" if these
+    are all training images of the data set.
+
+    ``before``: a text to put before the words, if there are any.
+    """
+    whole = TRAINING_IMAGES["paper", network]
+    found = TRAINING_IMAGES.get((record.profile, network), whole)
+    return f"{before}trained on {found:,} of the {whole:,} training images" * (found < whole)
 
 
 def trained_again(record: Record, ours: float) -> str:

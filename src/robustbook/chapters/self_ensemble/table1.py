@@ -13,6 +13,7 @@ from robustbook.chapters.wording import listed
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
+from robustbook.studies.self_ensemble.sizes import TRAINING_IMAGES
 
 from . import names
 from .names import NETWORKS
@@ -93,8 +94,9 @@ def shorter() -> str:
         rse, none = (names.at(record, network, d, 0.0) or 0.0 for d in ("rse", "none"))
         there = [points()[network, d][0.0][0] for d in ("rse", "none")]
         told.append(
-            f"- {names.first_title(record, network)}, {names.epochs(record, network)} epochs "
-            f"({names.size(record, network)}): {rse:.1f} % with RSE ({there[0]:.1f} %) and "
+            f"- {names.first_title(record, network)}, {names.epochs(record, network)} epochs"
+            f"{names.trained_on(record, network, ', ')} ({names.size(record, network)}): "
+            f"{rse:.1f} % with RSE ({there[0]:.1f} %) and "
             f"{none:.1f} % without a defense ({there[1]:.1f} %)."
         )
     lead = "Our accuracies on clean images, with those of the authors' data in brackets:"
@@ -183,12 +185,13 @@ def settings_table(version: Version) -> Table:
         ["Gaussian values drawn per image", *_counts(record, "normal numbers per pass")],
         ["steps of the attack", *_counts(record, "attack steps")],
         ["epochs of training", *_epochs()],
+        ["training images", *_training_images()],
         ["test images attacked", *_run(0, IMAGES)],
         ["values of c, 0 included", *_run(1, VALUES)],
     ]
     return version.table(
         ": settings and counts: the paper or its code / **ours**. A cell without a slash has only "
-        "our number. The networks are built at full width. The last three rows are those of our "
+        "our number. The networks are built at full width. The last four rows are those of our "
         f"stored results of Figure 6{where}.",
         "rse-table-1",
         ["", *NETWORKS.values()],
@@ -215,6 +218,16 @@ def _cell(record: Record, name: str) -> str:
 def _epochs() -> list[str]:
     found, there = epochs(), names.THEIR_EPOCHS
     return [f"{there} / **{found[n]}**" if n in found else f"{there} / -" for n in NETWORKS]
+
+
+def _training_images() -> list[str]:
+    """Return table cells: the number of training images of the data set / the number of ours."""
+    best = names.best(records_of("self_ensemble/figure-6"))
+    ours = {n: TRAINING_IMAGES.get((record.profile, n)) for record, n in best}
+    return [
+        f"{TRAINING_IMAGES['paper', n]:,} / {f'**{ours[n]:,}**' if ours.get(n) else '-'}"
+        for n in NETWORKS
+    ]
 
 
 def _run(place: int, target: str) -> list[str]:

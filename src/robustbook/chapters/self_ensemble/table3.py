@@ -23,7 +23,7 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import badge, beside, listed, ranges, spread
 from robustbook.figures import Map, Table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import binomial_tail
+from robustbook.ledger.intervals import mostly
 from robustbook.studies.self_ensemble.sizes import TARGETED_STEPS
 
 from . import names
@@ -44,7 +44,7 @@ def answer(record: Record) -> str:
         "and RSE lets fewer attacks succeed"
         if hits[0] < hits[1]
         else f"and it is larger with RSE in {ahead} of {pairs} comparisons, so RSE is "
-        + ("" if _mostly(ahead, pairs) else "not shown to be ")
+        + ("" if mostly(ahead, pairs) else "not shown to be ")
         + "harder to attack on this image"
     )
     return (
@@ -52,13 +52,6 @@ def answer(record: Record) -> str:
         f"defense, {words} ({names.full_title(record, network)}; mean over the target classes)."
         f"{_judged(record)}"
     )
-
-
-def _mostly(ahead: int, pairs: int) -> bool:
-    """Return whether so many comparisons in favour of RSE are improbable (below 2.5 %) if both
-    outcomes of a comparison are equally probable: a one-sided sign test.
-    """
-    return bool(ahead) and binomial_tail(ahead, pairs, 0.5) < 0.025
 
 
 def _ahead(record: Record, network: str) -> tuple[int, int]:
@@ -140,8 +133,9 @@ def ran(record: Record) -> str:
     image = "a ship" if comparable(record) else "a digit on a photograph"
     seeds = max(len(record.seeds), 1)
     return (
-        f"In the stored results, one image ({image}) is attacked on a {_plain(record, network)} in "
-        f"{TARGETED_STEPS[record.profile]:,} steps, with "
+        f"In the stored results, one image ({image}) is attacked on a {_plain(record, network)}"
+        f"{names.trained_on(record, network, ', ')}{',' * bool(names.trained_on(record, network))} "
+        f"in {TARGETED_STEPS[record.profile]:,} steps, with "
         f"{'one seed' if seeds == 1 else f'{seeds} seeds'}. "
         f"{names.comparison(_defenses(record))}"
     )
@@ -245,7 +239,8 @@ def orders(record: Record) -> str:
         told.append(
             f"On {names.in_text(record, network)}, the attack changes the image by a larger "
             f"distance with RSE than without a defense in {ahead} of {pairs} comparisons (one for "
-            f"each target class and seed). The mean squared distances are {rse:.2f} and {none:.2f}."
+            f"each target class and seed). The mean squared distance is {rse:.2f} with RSE and "
+            f"{none:.2f} without a defense."
         )
     return " ".join(told)
 

@@ -33,10 +33,11 @@ from robustbook.studies.parameters import AS_TUPLE, STRICT
 from . import settings
 from .adaptive import Strike, struck
 from .attack import joined
+from .curves import interpolated
 from .networks import Defense, Networks, Noise, step_times
 from .settings import PAPER, TABLE_2, TARGETS, Names, Setting
 from .sizes import AVERAGED
-from .sweep import cell, interpolated, points, swept
+from .sweep import cell, points, swept
 
 ITEM = "controls"
 CONTROLS: tuple[Names, ...] = (

@@ -31,7 +31,7 @@ from robustbook.studies.parameters import AS_TUPLE, STRICT
 from robustbook.training import Augmentation, Recipe
 
 from .networks import Defense, Model, Networks, Noise, distil, retrain, train
-from .sizes import EPOCHS, STEPS
+from .sizes import EPOCHS, STEPS, TRAINING_IMAGES
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
@@ -244,7 +244,7 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
     "reduced": {
         "vgg16": Setting(
             Model("cifar10", "vgg16", 8),
-            _recipe(50_000, EPOCHS["reduced", "vgg16"], 125, 0.1),
+            _recipe(TRAINING_IMAGES["reduced", "vgg16"], EPOCHS["reduced", "vgg16"], 125, 0.1),
             images=200,
             piece=200,
             cs=EIGHT_CS,
@@ -252,8 +252,8 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
             levels=LEVELS,
         ),
         "resnext": Setting(
-            Model("cifar10", "resnext", 8, 20_000),
-            _recipe(20_000, EPOCHS["reduced", "resnext"], 125, 0.1),
+            Model("cifar10", "resnext", 8, TRAINING_IMAGES["reduced", "resnext"]),
+            _recipe(TRAINING_IMAGES["reduced", "resnext"], EPOCHS["reduced", "resnext"], 125, 0.1),
             images=100,
             piece=100,
             cs=EIGHT_CS,
@@ -263,20 +263,26 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
     "paper": {
         "vgg16": Setting(
             Model("cifar10", "vgg16"),
-            replace(_recipe(50_000, EPOCHS["paper", "vgg16"], 125, 0.1), precision="tf32"),
+            replace(
+                _recipe(TRAINING_IMAGES["paper", "vgg16"], EPOCHS["paper", "vgg16"], 125, 0.1),
+                precision="tf32",
+            ),
             images=1600,
             piece=200,
             levels=LEVELS,
         ),
         "resnext": Setting(
             Model("cifar10", "resnext"),
-            replace(_recipe(50_000, EPOCHS["paper", "resnext"], 500, 0.3), precision="bfloat16"),
+            replace(
+                _recipe(TRAINING_IMAGES["paper", "resnext"], EPOCHS["paper", "resnext"], 500, 0.3),
+                precision="bfloat16",
+            ),
             images=1600,
             piece=200,
         ),
         "model-a": Setting(
             Model("stl10", "model-a"),
-            _recipe(5000, EPOCHS["paper", "model-a"], 64, 0.1),
+            _recipe(TRAINING_IMAGES["paper", "model-a"], EPOCHS["paper", "model-a"], 64, 0.1),
             images=200,
             few=100,
             piece=50,

@@ -25,6 +25,16 @@ LENGTHS: Mapping[tuple[str, str], tuple[int, ...]] = {
     ("paper", "model-a"): (12, 24, 40),
 }
 """The numbers of training epochs that are compared, for each profile and network."""
+TRAINING_IMAGES: Mapping[tuple[str, str], int] = {
+    ("reduced", "vgg16"): 50_000,
+    ("reduced", "resnext"): 20_000,
+    ("paper", "vgg16"): 50_000,
+    ("paper", "resnext"): 50_000,
+    ("paper", "model-a"): 5_000,
+}
+"""The number of images with which the networks are trained. CIFAR-10 has 50,000 training images,
+and STL-10 has 5,000.
+"""
 STEPS = {"quick": 30, "reduced": 300, "paper": 300}
 """The number of steps of the paper's attack."""
 TARGETED_STEPS = {"quick": 40, "reduced": 1000, "paper": 1000}

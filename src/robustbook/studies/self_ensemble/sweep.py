@@ -2,12 +2,9 @@
 rows.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from robustbook.ledger import Row
 from robustbook.runs import Call, Done
@@ -104,19 +101,3 @@ def cell(
         yield share_row(found.single, None, "accuracy of one draw", **of)
     if c:
         yield Row(found.distortion, "l2", targets.get("distortion"), "distortion", **of)
-
-
-def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None:
-    """Return the accuracy at distortion ``d`` by linear interpolation between the points of the
-    curve, or None if ``d`` is outside their range.
-    """
-    value = float(between(curve, d))
-    return None if math.isnan(value) else value
-
-
-def between(curve: Sequence[tuple[float, float]], d: Any) -> Any:
-    """Return the accuracies at the distortions ``d`` as in `interpolated`, with NaN outside the
-    range of the curve.
-    """
-    at, accuracy = zip(*curve, strict=True)
-    return np.interp(d, at, accuracy, left=math.nan, right=math.nan)
