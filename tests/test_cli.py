@@ -341,11 +341,11 @@ def test_run_prints_ours_beside_the_papers_and_costs_nothing_again(cli: Cli, pro
 
 def test_other_parameters_claim_no_verdict(cli: Cli) -> None:
     """A result at another height would otherwise look like a failure of the paper."""
-    usual = cli(f"run {TINY} --profile paper --workers 0 --seeds 0:2").stdout
+    usual = cli(f"run {TINY} --profile paper --workers 0 --seeds 0:4").stdout
     assert usual.splitlines()[1].endswith(" reproduced")
     published = usual.splitlines()[-1].partition(": ")[2]
-    assert published == f"robustbook publish {TINY} --profile paper --seeds 0,1"
-    assert parse(published).params["seeds"] == [0, 1]
+    assert published == f"robustbook publish {TINY} --profile paper --seeds 0,1,2,3"
+    assert parse(published).params["seeds"] == [0, 1, 2, 3]
     other = cli(f"run {TINY} --profile paper --set height=5 --workers 0").stdout
     assert other.splitlines()[1].endswith(" other setting") and "publish" not in other
     assert f"{TINY} with profile paper, height 5.0: " in other

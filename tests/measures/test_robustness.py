@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook.attacks import autoattack, fgsm, pgd, random_signs, square
+from robustbook.attacks import FRESH, autoattack, fgsm, pgd, random_signs, square
 from robustbook.measures import (
     Attack,
     accuracy_along,
@@ -391,7 +391,8 @@ def test_measures_of_a_randomised_model_take_pieces_and_keys() -> None:
     assert torch.equal(logits_of(net, x), drawn)
     torch.testing.assert_close(logits_of(rescaled(net, 4.0), x), drawn / 4)
     assert accuracy_along(net, x, answers, torch.zeros_like(x), 1.0) == 100
-    sizes = smallest(net, x, answers, lambda x, y, keys, eps: x + 0, (0.1,), keys=torch.arange(12))
+    fresh = predict(net, x, draw=FRESH)
+    sizes = smallest(net, x, fresh, lambda x, y, keys, eps: x + 0, (0.1,), keys=torch.arange(12))
     assert sizes.isinf().all()
     assert gradient_sizes(net, x, answers).isfinite().all()
     assert evidence(net, x, answers, 0.1, queries=3)["changed_answers"] > 0

@@ -99,9 +99,11 @@ def test_every_target_is_answered_in_its_unit(profile: str) -> None:
     assert answered == {name: t.unit for name, t in wanted.items() if not t.context}
     judged = entries(TARGETS, [record], {}, chosen=[t for t in wanted.values() if not t.context])
     other = {entry.id for entry in judged if entry.verdict == "other setting"}
-    assert all(entry.verdict in ledger.VERDICTS[:4] for entry in judged)
+    # An example of the paper, which states nothing about other networks, has no verdict.
+    example = {"saturating/text-7/adam/saturated-3-to-7"}
+    assert {e.id for e in judged if e.verdict not in ledger.VERDICTS[:4]} == example
     failures = {"saturating/text-7/adam/saturated-failures"}  # too few steps of Adam
-    assert other == (failures if profile == "paper" else {entry.id for entry in judged})
+    assert other == (failures if profile == "paper" else {entry.id for entry in judged} - example)
 
 
 def test_a_record_survives_its_file(tmp_path: Path) -> None:
