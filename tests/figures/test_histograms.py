@@ -29,8 +29,22 @@ def test_histograms_draw_each_density_over_its_own_bins() -> None:
         assert [text.get_text() for text in axis.texts] == ["two", "nine"]
     assert [axis.get_ylabel() for axis in figure.axes] == ["density", "", "density", ""]
     titles = [axis.get_title("left") for axis in figure.axes]
-    assert titles == ["A, layer 1", "layer 2", "B, layer 1", "layer 2"]
+    assert titles == ["A\nlayer 1", "layer 2", "B\nlayer 1", "layer 2"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["vanilla", "saturated"]
+
+
+@pytest.mark.parametrize("smallest", [1e-6, 0.1])
+def test_notes_are_above_the_histograms(smallest: float) -> None:
+    """Two notes fit above the highest bar, whatever the range of the densities."""
+    panel = {
+        name: Bars(0.0, 2.0, [smallest, 1.0], note)
+        for name, note in (("vanilla", r"$\gamma_2$ = 1"), ("saturated", r"$\gamma_2$ = 2"))
+    }
+    figure = histograms({"A": [panel] * 3, "B": [panel] * 3}, x_label="weight")
+    figure.canvas.draw()
+    for axis in figure.axes:
+        top = axis.transData.transform((0, 1.0))[1]
+        assert min(text.get_window_extent().y0 for text in axis.texts) > top
 
 
 def test_a_band_without_an_end_stops_at_the_panel() -> None:
@@ -78,6 +92,8 @@ def test_matrices_have_one_scale_or_say_that_they_have_several(
     said = ["dark 0, bright 2", "dark 0, bright 4", "dark 0, bright 6", "dark 0, bright 8"]
     for axis, words in zip(panels, said, strict=True):
         assert (words in axis.get_title()) is not shared
+    named = [axis.get_title().partition("\n")[0] for axis in panels]
+    assert named == ["one", "two", *(["", ""] if shared else ["one", "two"])]
     assert [tick.get_text() for tick in panels[2].get_xticklabels()] == ["0", "1"]
     assert panels[2].get_ylabel() == "s\nclass of the image"
     assert [axis.get_xlabel() for axis in panels] == ["", "", *["class of the image"] * 2]

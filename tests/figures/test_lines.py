@@ -55,6 +55,7 @@ def test_every_row_has_its_dots_and_name() -> None:
     dots = np.concatenate([spots.get_offsets() for spots in axis.collections])
     expected = [[1.0, 0], [2.0, 0], [0.5, 0], [3.0, 1]]
     assert sorted(dots.tolist()) == sorted(expected)
+    assert len(axis.collections) == 3  # an empty one is a mark in the corner of an SVG
 
 
 @pytest.mark.parametrize(("count", "columns"), [(3, 3), (4, 2), (5, 2)])

@@ -1,11 +1,39 @@
 """The parts of a figure that a phone shows below each other contain all of it, in order."""
 
 import io
+from collections.abc import Callable
+from itertools import combinations
 
+import pytest
 from matplotlib.figure import Figure
 
+from robustbook import page
+from robustbook.chapters.deep_defense import anchors
+from robustbook.chapters.deep_defense import today as distances
+from robustbook.chapters.saturating import dissimilarity, figure1, figure2, table1, today
+from robustbook.chapters.self_ensemble import theory, zoo
+from robustbook.chapters.survey import madry, pairing, transformations
 from robustbook.figures import BESIDE, LOOKS, Curve, Panel, lines, panels, parts, strips, style
-from robustbook.figures.parts import Box, boxes
+from robustbook.figures.parts import LEAST, Box, boxes
+
+FIGURES = [
+    ("deep_defense/anchors", anchors.strips),
+    ("deep_defense/today", lambda record: distances.distances([record])),
+    ("saturating/figure-1", figure1.weights),
+    ("saturating/figure-1", figure1.shapes),
+    ("saturating/figure-2", figure2.preactivations),
+    ("saturating/figure-3", dissimilarity.own_scales),
+    ("saturating/table-1", table1.attacks_figure),
+    ("saturating/critique", today.curves),
+    ("self_ensemble/theory", theory.taylor),
+    ("self_ensemble/zoo", zoo.estimates),
+    ("survey/madry", madry.attacks),
+    ("survey/pairing", lambda record: pairing.accuracies([record])),
+    ("survey/pairing", pairing.loss_surfaces),
+    ("survey/pairing", pairing.starts),
+    ("survey/transformations", transformations.attackers),
+]
+"""Figures with shared labels, row names or long titles: an item, and a function that draws it."""
 
 
 def saved(figure: Figure) -> Figure:
@@ -50,6 +78,35 @@ def test_row_names_are_shown_beside_each_panel() -> None:
     assert len(first) == 1 and len(second) == 2
     assert second[0][3] < second[1][3]  # without the numbers below the first panel
     assert second[0][0] == first[0][0] and second[1][0] > first[0][0] + first[0][2] / 2
+    ticks = 72 / figure.dpi * figure.axes[0].bbox.x0 - 3.5  # points; their length
+    assert first[0][0] < second[0][0] + second[0][2] < ticks
+
+
+def test_a_label_of_all_panels_comes_last_on_its_own_line() -> None:
+    """Beside a panel or between two, it would seem to belong to one of them."""
+    rows = {"one": {"ours": [1.0]}}
+    figure = saved(strips(dict.fromkeys("abc", rows), BESIDE, "error"))
+    assert [axis.get_xlabel() for axis in figure.axes] == ["", "", ""]
+    *_, (before, _), (share, ((_, top, width, _),)) = numbers(parts(figure))
+    assert before + share > 100 and width >= LEAST
+    assert all(top > box[1] for part in boxes(figure)[1] for box in part)
+
+
+@pytest.mark.parametrize(("item", "draw"), FIGURES)
+def test_no_part_shows_a_piece_of_another(item: str, draw: Callable[..., Figure]) -> None:
+    """Cut words and numbers of a neighbour would stand at the edge of a panel.
+
+    Row names are shown several times, so their boxes, which come first in a part, may overlap.
+    """
+    for record in page.published(item).groups[0]:
+        legends, shown = boxes(saved(draw(record)))
+        assert shown
+        for one, other in combinations([part[-1] for part in (*legends, *shown)], 2):
+            width, height = (
+                min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i])
+                for i in (0, 1)
+            )
+            assert min(width, height) <= 2
 
 
 def test_a_label_that_is_longer_than_its_panel_is_not_cut() -> None:

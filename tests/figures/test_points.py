@@ -25,3 +25,13 @@ def test_axes_are_logarithmic_where_asked_and_unused_places_blank() -> None:
     scales = [(axis.get_xscale(), axis.get_yscale()) for axis in figure.axes[:3]]
     assert scales == [("linear", "linear"), ("log", "linear"), ("log", "log")]
     assert not figure.axes[3].axison
+
+
+def test_many_points_are_small_but_not_in_the_legend() -> None:
+    """At their size in the panel, two colours in the legend look alike."""
+    many = [float(i) for i in range(200)]
+    figure = scatters([Scatter("", "x", "y", {"all": Points(many, many, LOOKS["rse"])})])
+    (dots,) = figure.axes[0].lines
+    (sign,) = figure.legends[0].get_lines()
+    assert dots.get_markersize() < 4 < sign.get_markersize()
+    assert sign.get_color() == dots.get_color() and sign.get_marker() == dots.get_marker()

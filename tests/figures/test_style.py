@@ -12,6 +12,7 @@ from matplotlib.colors import same_color, to_rgba
 from robustbook.figures import (
     HALF,
     LOOKS,
+    WIDTH,
     draw_band,
     draw_intervals,
     draw_printed,
@@ -19,7 +20,7 @@ from robustbook.figures import (
     panels,
     style,
 )
-from robustbook.figures.style import legend_below
+from robustbook.figures.style import SINGLE, legend_above
 
 
 def draw() -> bytes:
@@ -132,13 +133,16 @@ def test_printed_values_are_open_and_black() -> None:
     assert to_rgba(line.get_markeredgecolor()) == (0, 0, 0, 1)
 
 
-@pytest.mark.parametrize("length", [3, 20, 40])
-def test_a_legend_is_no_wider_than_its_figure(length: int) -> None:
-    """Otherwise the file cuts off its first and last names."""
+@pytest.mark.parametrize(("length", "columns"), [(3, 4), (10, 3), (18, 2), (30, 1)])
+def test_a_legend_is_no_wider_than_a_narrow_figure(length: int, columns: int) -> None:
+    """Otherwise the file cuts off its last names, or its text is too small on a phone."""
     with style():
-        figure, (axes,) = panels(height=2.0)
-        (line,) = axes.plot([0, 1])
-        legend_below(figure, {f"{i}" + "n" * length: line for i in range(8)})
-        box = figure.legends[0].get_window_extent()
-        assert len(figure.legends) == 1 and box.width <= figure.bbox.width
-        assert (figure.legends[0]._ncols == 4) == (length == 3)
+        for width in (SINGLE, WIDTH):
+            figure, (axes,) = panels(width=width, height=2.0)
+            (line,) = axes.plot([0, 1])
+            legend_above(figure, {f"{i}" + "n" * length: line for i in range(8)})
+            figure.canvas.draw()
+            (legend,) = figure.legends
+            assert legend.get_window_extent().x1 <= SINGLE * figure.dpi
+            assert legend._ncols == columns
+            assert figure.get_figheight() == pytest.approx(2 + 0.2 * (-(-8 // columns) - 1))

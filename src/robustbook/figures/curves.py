@@ -60,7 +60,7 @@ def curves(
                 axis.tick_params(labelleft=False)
             axis.grid(True)
         axes[0].set_ylabel("correctly classified (%)")
-        axes[len(axes) // 2].set_xlabel("size of the attack, eps")
+        figure.supxlabel("size of the attack, eps")
         handles, labels = axes[0].get_legend_handles_labels()
         handles += [
             Line2D([], [], linestyle="none", marker=marker, color="black", markerfacecolor=fill)

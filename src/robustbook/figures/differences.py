@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from .style import SINGLE, Look, legend_below, panels, style
+from .style import SINGLE, Look, legend_above, panels, style
 
 Interval = tuple[float, float, float]
 """A difference, and the ends of its confidence interval."""
@@ -40,5 +40,5 @@ def differences(
         axis.set_yticks([])
         axis.set(ylim=(len(values) - 0.6, -0.7), xlabel=x_label)
         axis.grid(True, axis="x")
-        legend_below(figure, named)
+        legend_above(figure, named)
     return figure

@@ -39,7 +39,7 @@ def heat(
             axis.tick_params(length=0)
             axis.spines[:].set_visible(False)
         axes[0].set_ylabel(row_label)
-        axes[len(axes) // 2].set_xlabel(column_label)
+        figure.supxlabel(column_label)
         figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02).set_label(scale)
     return figure
 
@@ -54,7 +54,7 @@ def surfaces(
     own colour scale, whose lowest and highest value are written above it.
     """
     with style():
-        height = WIDTH / len(shown) + 0.5
+        height = WIDTH / len(shown) + 0.7
         figure, axes = panels(1, len(shown), width=WIDTH, height=height)
         for axis, (title, values) in zip(axes, shown.items(), strict=True):
             low, high = float(values.min()), float(values.max())
@@ -65,8 +65,11 @@ def surfaces(
             axis.set_title(f"{title}\n{low:.2g} to {high:.2g}", fontsize=9)
             axis.set_aspect("equal")
             axis.set_xticks([-radius, 0, radius])
+            first, _, last = axis.get_xticklabels()
+            first.set_horizontalalignment("left")  # both within the panel
+            last.set_horizontalalignment("right")
             axis.set_yticks([-radius, 0, radius] if axis is axes[0] else [])
             axis.tick_params(labelsize=8)
         axes[0].set_ylabel(y_label)
-        axes[len(axes) // 2].set_xlabel(x_label)
+        figure.supxlabel(x_label)
     return figure

@@ -37,11 +37,11 @@ def histograms(
     On logarithmic axes, even a tail of only a few of 100,000 weights is visible. In the panels of
     the row ``label``, the range between the two numbers ``bands[label]`` is shaded; the numbers may
     be infinite. With ``normal``, the density of a standard Gaussian is added as a dotted line. The
-    title of the first panel of a row starts with the label.
+    title of the first panel of a row has the label above it.
     """
     columns = len(next(iter(rows.values())))
     with style():
-        figure, axes = panels(len(rows), columns, width=WIDTH, height=0.5 + 1.65 * len(rows))
+        figure, axes = panels(len(rows), columns, width=WIDTH, height=0.5 + 1.8 * len(rows))
         for i, (label, layers) in enumerate(rows.items()):
             for j, drawn in enumerate(layers):
                 axis = axes[i * columns + j]
@@ -91,13 +91,13 @@ def histograms(
                         label="Gaussian" if i == j == 0 else None,
                     )
                 top = max(d for bars in drawn.values() for d in bars.density)
-                ceiling = top * (top / floor) ** 0.35  # room above for the notes
+                ceiling = top * (top / floor) ** 0.5  # the upper third is free for the notes
                 axis.set(yscale="log", xlim=(left, right), ylim=(floor, ceiling))
-                layer = f"layer {j + 1}"
-                axis.set_title(layer if j else f"{label}, {layer}", loc="left", fontsize=9)
+                title = f"layer {j + 1}" if j else f"{label}\nlayer 1"
+                axis.set_title(title, loc="left", fontsize=9)
                 if j == 0:
                     axis.set_ylabel("density")
-        figure.supxlabel(x_label, fontsize=10)
+        figure.supxlabel(x_label)
         if len(axes[0].get_legend_handles_labels()[1]) > 1:
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure

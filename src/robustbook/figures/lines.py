@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from .style import Look, panels, style, width_of
+from .style import Look, legend_above, panels, style, width_of
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def lines(
         named = {**named, **{name: pale for name, pale in behind.items() if name not in named}}
         if behind:
             named[PRINTED] = Line2D([], [], color="0.5", **PALE)
-        _legend_above(figure, named, columns)
+        legend_above(figure, named)
     return figure
 
 
@@ -154,6 +153,8 @@ def strips(
         for axis, (title, rows) in zip(axes, values.items(), strict=False):
             for place, marks in enumerate(rows.values()):
                 for mark, numbers in marks.items():
+                    if not numbers:  # an SVG would show an empty scatter as a mark in its corner
+                        continue
                     look = looks[mark]
                     dots = axis.scatter(
                         numbers,
@@ -180,11 +181,13 @@ def strips(
             axis.grid(True)
         for axis in axes[len(values) :]:
             axis.set_axis_off()
-        below = axes[max(len(values) - columns, 0) : len(values)]  # no panel below them
-        for axis in below[1:2] if columns == 3 else below:  # one of three is too narrow for a label
-            axis.set_xlabel(x_label)  # a label of the figure would overlap the legend
+        if columns == 3:  # one of three panels is too narrow for a label
+            figure.supxlabel(x_label)
+        else:
+            for axis in axes[max(len(values) - columns, 0) : len(values)]:  # no panel below them
+                axis.set_xlabel(x_label)
         if len(named) > 1:
-            _legend_above(figure, named, columns)
+            legend_above(figure, named)
     return figure
 
 
@@ -192,19 +195,3 @@ def _spread(figure: Figure) -> None:
     """Set the space between panels, so that titles and numbers of two panels do not touch."""
     engine: Any = figure.get_layout_engine()
     engine.set(w_pad=0.1, h_pad=0.08)  # inches
-
-
-def _legend_above(figure: Figure, named: Mapping[str, Any], columns: int) -> None:
-    """Draw one legend above all panels, at the left. If there are several columns of panels, the
-    legend is at most 0.65 times as wide as the figure, so that it fits the screen of a phone.
-    """
-    canvas: Any = FigureCanvasAgg(figure)
-    most = figure.bbox.width * (0.65 if columns > 1 else 1)
-    for count in range(min(4, len(named)), 0, -1):
-        legend = figure.legend(named.values(), named.keys(), loc="outside upper left", ncols=count)
-        width = legend.get_window_extent(canvas.get_renderer()).width
-        if count == 1 or width <= most:
-            lines_below_first = -(-len(named) // count) - 1
-            figure.set_figheight(figure.get_figheight() + 0.2 * lines_below_first)
-            return
-        legend.remove()

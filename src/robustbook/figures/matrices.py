@@ -67,7 +67,7 @@ def matrices(
                 axis.set_yticks(middles, classes if j == 0 else [], fontsize=8)
                 axis.tick_params(length=0)
                 axis.spines[:].set_visible(False)
-                title = [layer] if i == 0 else []
+                title = [layer] if i == 0 or not shared else []
                 if not shared:
                     title.append(f"dark 0, bright {float(f'{matrix.max():.3g}'):,g}")
                 axis.set_title("\n".join(title), fontsize=9)

@@ -1,12 +1,11 @@
 """Find the parts of a figure that a phone shows below each other: legends, texts and panels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 Box = tuple[float, float, float, float]
@@ -62,7 +61,10 @@ def boxes(figure: Figure) -> tuple[list[list[Box]], list[list[Box]]]:
     ):
         return [], []
     around = {axis: _extent(axis, renderer) for axis in shown}
-    legends = [[each.get_window_extent(renderer)] for each in (*figure.texts, *figure.legends)]
+    legends = [[each.get_window_extent(renderer)] for each in figure.legends]
+    for text in figure.texts:  # a label of all panels: wide enough for a line of its own
+        box = text.get_window_extent(renderer)
+        legends.append([box.expanded(max(LEAST * figure.dpi / 72 / box.width, 1), 1)])
     found: list[list[Bbox]] = []
     rows: dict[int, list[Axes]] = {}
     columns: dict[int, list[Bbox]] = {}
@@ -70,43 +72,33 @@ def boxes(figure: Figure) -> tuple[list[list[Box]], list[list[Box]]]:
         rows.setdefault(spec.rowspan.start, []).append(axis)
         columns.setdefault(spec.colspan.start, []).append(around[axis])
     for row in rows.values():
+        high = Bbox.union([around[axis] for axis in row])
         # The panels of a column get boxes of the same width, so a phone shows them at the same
         # scale.
         wide = [Bbox.union(columns[at[axis].colspan.start]) for axis in row]
-        found += _in_row(row, around, wide, renderer)
+        panels = [Bbox.from_extents(box.x0, high.y0, box.x1, high.y1) for box in wide]
+        found += _in_row(row, panels, renderer)
     first, second = (
         [[_in_points(box, figure) for box in part] for part in group] for group in (legends, found)
     )
     return first, second
 
 
-def _in_row(
-    row: Sequence[Axes], around: Mapping[Axes, Bbox], wide: Sequence[Bbox], renderer: Any
-) -> list[list[Bbox]]:
-    """Return the parts of one row of panels.
-
-    ``around``: for each panel, the rectangle that encloses it with its title, labels and numbers.
-    ``wide``: for each panel of the row, the rectangle that encloses all panels of its column, with
-        their texts.
-    """
-    point = renderer.dpi / 72  # in pixels
-    high = Bbox.union([around[axis] for axis in row])
-    first = row[0]
-    # The box of the row names ends above the numbers on the x axis of the first panel, and to the
-    # left of this panel's edge.
-    low = Bbox.union([first.bbox, *_written(renderer, first.yaxis.label)]).y0
-    beside = Bbox.from_extents(wide[0].x0, low, first.bbox.x0 - 2 * EDGE * point, high.y1)
+def _in_row(row: Sequence[Axes], panels: Sequence[Bbox], renderer: Any) -> list[list[Bbox]]:
+    """Return the parts of one row; ``panels`` are the rectangles of its panels, with all texts."""
+    names = [axis.yaxis.get_tightbbox(renderer) for axis in row]
+    beside: list[Bbox] = []
+    if names[0]:  # without the ticks, and above the numbers on the x axis of the first panel
+        low = min(names[0].y0, row[0].bbox.y0)
+        beside = [Bbox.from_extents(panels[0].x0, low, names[0].x1, panels[0].y1)]
     found: list[list[Bbox]] = []
-    for axis, column in zip(row, wide, strict=True):
+    for named, panel in zip(names, panels, strict=True):
         if found:
-            *names, last = found[-1]
-            joined = Bbox.from_extents(last.x0, high.y0, column.x1, high.y1)
-            if sum(box.width for box in (*names, joined)) <= FIT * point:
-                found[-1] = [*names, joined]
+            joined = [*found[-1][:-1], Bbox.union([found[-1][-1], panel])]
+            if sum(box.width for box in joined) <= FIT * renderer.dpi / 72:
+                found[-1] = joined
                 continue
-        panel = Bbox.from_extents(column.x0, high.y0, column.x1, high.y1)
-        lacks = axis is not first and not _has_row_names(axis) and _has_row_names(first)
-        found.append([beside, panel] if lacks else [panel])
+        found.append([panel] if named else [*beside, panel])
     return found
 
 
@@ -114,22 +106,11 @@ def _extent(axis: Axes, renderer: Any) -> Bbox:
     """Return the rectangle of a panel with its title, its labels and its numbers.
 
     Matplotlib's tight rectangle of a panel ignores the length of the axis labels, so the rectangles
-    of the labels are added.
+    of the two axes are added.
     """
-    without = axis.get_tightbbox(renderer) or axis.bbox  # also moves the labels to their places
-    labels = _written(renderer, axis.xaxis.label, axis.yaxis.label)
-    return Bbox.union([axis.bbox, without, *labels])
-
-
-def _written(renderer: Any, *labels: Text) -> list[Bbox]:
-    """Return the rectangles of those labels that are not empty."""
-    return [label.get_window_extent(renderer) for label in labels if label.get_text()]
-
-
-def _has_row_names(axis: Axes) -> bool:
-    """Return whether a panel has visible texts on its left side: numbers, row names or a label."""
-    labels = [*axis.get_yticklabels(), axis.yaxis.label]
-    return any(label.get_visible() and label.get_text() for label in labels)
+    without = axis.get_tightbbox(renderer)  # also moves the labels to their places
+    texts = [each.get_tightbbox(renderer) for each in (axis.xaxis, axis.yaxis) if axis.axison]
+    return Bbox.union([axis.bbox, *(box for box in (without, *texts) if box)])
 
 
 def _in_points(box: Bbox, figure: Figure) -> Box:

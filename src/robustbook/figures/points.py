@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from .style import Look, legend_below, panels, style, width_of
+from .style import Look, legend_above, panels, style, width_of
 
 MANY = 100  # points; more of them get smaller markers
 Line = tuple[Sequence[float], Sequence[float]]
@@ -57,7 +58,7 @@ def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6)
                 yscale="log" if "y" in panel.log else "linear",
             )
             for name, cloud in panel.points.items():
-                dots = axis.errorbar(
+                axis.errorbar(
                     cloud.x,
                     cloud.y,
                     yerr=cloud.error or None,
@@ -67,7 +68,8 @@ def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6)
                     markersize=3 if len(cloud.x) > MANY else None,
                     alpha=0.8,
                 )
-                named.setdefault(name, dots)
+                sign: dict[str, Any] = {"marker": cloud.look.marker, "color": cloud.look.color}
+                named.setdefault(name, Line2D([], [], linestyle="none", **sign))
             for x, y in panel.expected:
                 (line,) = axis.plot(x, y, color="0.3", linestyle="--", linewidth=1.2, zorder=1)
                 named["expected"] = line
@@ -75,5 +77,5 @@ def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6)
             axis.grid(True)
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
-        legend_below(figure, named, columns=5)
+        legend_above(figure, named)
     return figure

@@ -76,8 +76,11 @@ def readings(
             axis.set_yticks(range(len(labels)), labels if stacked or axis is axes[0] else [])
             axis.set_xticks([0, 25, 50, 75, 100])
             axis.grid(True)
-        lowest = axes[-1] if stacked else axes[len(axes) // 2]
-        lowest.set_xlabel("correctly classified (%)")
+        label = "correctly classified (%)"
+        if stacked:
+            axes[-1].set_xlabel(label)
+        else:
+            figure.supxlabel(label)
         handles, names_of = axes[0].get_legend_handles_labels()
         figure.legend(handles, names_of, loc="outside upper left", ncols=4)
     return figure

@@ -73,6 +73,7 @@ HOLLOW = ("printed",)
 
 _SETTINGS: dict[str, Any] = {
     "figure.dpi": 100,
+    "figure.labelsize": 10,  # the label that all panels share
     "savefig.dpi": 200,
     "savefig.bbox": None,  # save a figure at exactly its size
     "font.family": "sans-serif",
@@ -126,16 +127,20 @@ def width_of(columns: int) -> float:
     return WIDTH if columns > 1 else SINGLE
 
 
-def legend_below(figure: Figure, named: Mapping[str, Any], columns: int = 4) -> None:
-    """Draw one legend below all panels. It has at most ``columns`` columns, and fewer if the legend
-    would otherwise be wider than the figure.
+def legend_above(figure: Figure, named: Mapping[str, Any]) -> None:
+    """Draw one legend above all panels, at the left, and make the figure higher for each line of
+    the legend after the first.
+
+    The legend has at most four columns. If it has several, it ends at most `SINGLE` inches from the
+    left edge, so that its text is large enough on a phone.
     """
     canvas: Any = FigureCanvasAgg(figure)
-    for count in range(min(columns, len(named)), 0, -1):
-        legend = figure.legend(
-            named.values(), named.keys(), loc="outside lower center", ncols=count
-        )
-        if count == 1 or legend.get_window_extent(canvas.get_renderer()).width <= figure.bbox.width:
+    for count in range(min(4, len(named)), 0, -1):
+        legend = figure.legend(named.values(), named.keys(), loc="outside upper left", ncols=count)
+        end = legend.get_window_extent(canvas.get_renderer()).x1
+        if count == 1 or end <= SINGLE * figure.dpi:
+            lines_below_first = -(-len(named) // count) - 1
+            figure.set_figheight(figure.get_figheight() + 0.2 * lines_below_first)
             return
         legend.remove()
 
