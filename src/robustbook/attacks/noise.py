@@ -8,8 +8,9 @@ splittable pseudorandom number generators"), which multiplies a counter by an od
 applies a mixing function. Each image has its own sequence, whose start depends on its key.
 
 The function `normal` must be fast, because it draws the noise of a randomised model
-(`robustbook.defenses.smoothed`) in every forward pass. Its sequence for an image also starts with a
-hash of the image's key. After that, `normal` computes only one 32-bit hash for every two numbers.
+(`robustbook.defenses.smoothed`) in every forward pass. Here too, the sequence for an image starts
+at a hash of the image's key. After that, `normal` computes only one 32-bit hash for every two
+numbers.
 """
 
 import math

@@ -82,8 +82,8 @@ def pgd(
         paper) or at the image itself.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged. Each step uses new draws, so the attack compares losses of iterates that were
-        computed with different noise.
+        averaged. Each step uses new draws. So when the attack compares two iterates, their losses
+        were computed with different noise.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.

@@ -162,8 +162,9 @@ class Propagation:
         return kept[0].detach(), slope
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
-        """Raise ValueError if a logit, or an entry of any gradient so far, is NaN or infinite.
-        Minus infinity is valid for some classes of an image: it masks a class.
+        """Raise ValueError if a logit, or an entry of any gradient so far, is NaN or infinite. A
+        logit of minus infinity masks its class; it is valid unless it masks all classes of an
+        image.
 
         This method makes the CPU wait for the GPU, so call it only once, at the end of an attack.
         """

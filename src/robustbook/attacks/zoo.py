@@ -12,8 +12,8 @@ The derivative of the second term f along a coordinate is estimated by a symmetr
 
 The derivative of the squared distance has a closed form. Differences of log F equal differences of
 logits, so the code uses logits. The two images of a symmetric difference are clipped to [0, 1], and
-the difference of f is divided by the distance of the clipped images. So the difference is one-sided
-for a pixel at 0 or 1. The authors' code searches for the best c, as Carlini and Wagner do; this
+the difference of f is divided by the distance of the clipped images. So for a pixel at 0 or 1, the
+difference is one-sided. The authors' code searches for the best c, as Carlini and Wagner do; this
 code takes c as an argument. The authors' code has two more options, which this code lacks: to
 minimise over w, with x = (tanh(w) + 1) / 2, instead of over x, and to attack large images at a low
 resolution first.
