@@ -27,7 +27,7 @@ def adversarial_training(
     """Return two weighted loss terms, the cross entropy on clean images (``clean``) and on
     adversarial images (``adversarial``); training minimises their sum.
 
-    The function `weighted_training` computes the loss; the adversarial images come from PGD that
+    The loss is that of `weighted_training`. The adversarial images are computed by PGD, which
     starts at the clean image.
 
     ``net``: the network. Its batch norm layers use their running statistics while the adversarial
