@@ -154,8 +154,8 @@ class Store:
         return self.peek(call) is None and self._json_path(call.key).exists()
 
     def known(self, call: Call) -> dict[str, Any] | None:
-        """Return the seconds, the kind and the provenance of a function call. If the result of the
-        call is not stored, the three values are read from a note (see `give`).
+        """Return the seconds, the kind (`Call.kind`) and the provenance of a function call. If the
+        result of the call is not stored, the three values are read from a note (see `give`).
         """
         return self.peek(call) or _note(self._json_path(call.key).with_suffix(_ELSEWHERE))
 
@@ -220,9 +220,9 @@ class Store:
         """Copy the result of the function call to another store. Return the size of the result in
         bytes, and whether it is new in the other store.
 
-        The results on which it depends are not copied. For each of these, the other store gets a
-        note with the seconds and the provenance. So a record that is made from the other store can
-        state the seconds and the provenance of all function calls.
+        The results on which this result depends are not copied. For each of them, the other store
+        gets a note with the seconds and the provenance. So a record that is made from the other
+        store can state the seconds and the provenance of all function calls.
 
         Raises Refused if a file is damaged, or if there is no result.
         """
