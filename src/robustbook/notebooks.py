@@ -68,8 +68,8 @@ def contents(root: Path = ROOT) -> list[str]:
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """Return the sorted names ``folder/name`` of the notebooks, of which one of the two files may
-    be missing.
+    """Return the sorted names ``folder/name`` of all notebooks, also of those with only one of the
+    two files.
     """
     folder = root / "notebooks"
     files = [path for path in folder.rglob("*") if path.suffix in {".ipynb", ".md"}]
@@ -166,8 +166,8 @@ def execute(
     such as progress bars, is copied to ``log``, or with None to the stderr of this process. If a
     cell fails or the kernel dies, the notebook with the outputs so far is written to ``output``, if
     there are outputs, and the exception is raised. Each run first writes to its own temporary file.
-    So if several runs have the same ``output``, it contains in the end the complete notebook of the
-    run that ended last.
+    So if several runs have the same ``output``, this file finally contains the complete notebook of
+    the run that ended last.
     """
     # Use the kernel of this Python environment, not one that the user registered under the same
     # name.
@@ -246,8 +246,8 @@ def _share_cores(workers: int) -> None:
 def in_turn(names: Iterable[str]) -> list[str]:
     """Return the names of notebooks in an order that alternates between folders.
 
-    Notebooks of one folder often need the same trained network, so one would wait for the other.
-    Notebooks of different folders rarely wait for each other.
+    Two notebooks of one folder often need the same trained network, so one would wait for the
+    other. Notebooks of different folders rarely wait for each other.
     """
     groups: dict[str, list[str]] = {}
     for name in names:

@@ -73,7 +73,8 @@ class Page:
     def study(self) -> ModuleType:
         """Return the module that computes the table, figure or claim.
 
-        Importing it takes seconds, so a page that only shows stored results does not.
+        Importing the module takes seconds, so a page that only shows stored results does not import
+        it.
         """
         return catalogue.study(self.item)
 
@@ -156,8 +157,9 @@ class Page:
         return say(f"**Answer.** {sentence(self.published)} {verdicts}".strip())
 
     def verdicts(self) -> Table | Markdown:
-        """Return a table of the paper's numbers that we measured, beside ours; if there are none,
-        return a sentence that says so. `reasons` returns the reasons for the verdicts.
+        """Return a table with the paper's numbers that we measured and our numbers beside them. If
+        we measured none, return a sentence that says so. `reasons` returns the reasons for the
+        verdicts.
         """
         return verdicts_of(self.item)
 

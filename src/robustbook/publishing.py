@@ -62,10 +62,10 @@ def publishable(
       parts.
 
     - If seeds or parts of the old record are missing in `parameters`, but the store has the results
-      for these too, the new record is made from the stored results for both.
+      for these too, the new record is made from the stored results of both records.
 
-    - In all other cases the rows of the two records are merged; for this, the stored results of the
-      old record are not needed. A merge cannot recompute an array that depends on several rows,
+    - In all other cases the rows of the two records are merged. A merge does not need the stored
+      results of the old record. A merge cannot recompute an array that depends on several rows,
       such as means over seeds. So the merge is refused if the records have different arrays. It is
       also refused if the records differ in a parameter that the study lists in ``JOINT``. For
       example, a row that compares all networks cannot come from a record with only some of them.
@@ -74,7 +74,7 @@ def publishable(
     ``parts`` with one entry for each. An entry contains the device, the hardware, the versions and
     the date. The field ``of`` of an entry contains the seeds and networks that were computed on
     this device with these versions. Each pair of a seed and a network is in only one entry. So the
-    seed and the network of a row tell on which device the row was computed.
+    seed and the network of a row show on which device the row was computed.
 
     Raises Conflict if a value of the old record would be lost or changed, or if a stored result is
     damaged or missing; the message says what to do.
