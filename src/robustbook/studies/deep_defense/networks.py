@@ -56,7 +56,7 @@ def body(model: Model, seed: int) -> nn.Module:
 
 def rates(model: Model) -> dict[str, float]:
     """Return for each parameter the factor by which MatConvNet's recipes for CIFAR-10 multiply the
-    learning rate; it depends on the layer, and differs between weights and biases.
+    learning rate. The factor depends on the layer, and differs between weights and biases.
     """
     if model.network not in ("convnet", "nin"):
         return {}

@@ -165,8 +165,8 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int, most: int
 ) -> Iterator[Row]:
-    """Yield the results that test the paper's claims about Adam, each for the least and the most
-    confident source images together.
+    """Yield the results that test the paper's claims about Adam. Except for the number of failures,
+    each result is for the least and the most confident source images together.
 
     The paper says that Adam fails on "either least or most" confident images. So on the saturated
     network, we count the failures on the kind of source images where there are fewer. An attack

@@ -144,7 +144,7 @@ def evaluate(
     and the percentage of images that the attack did not change (``unmoved``).
 
     ``images``: the number of test images, evenly spaced over the test set, because the first half
-        of MNIST's is easier.
+        of MNIST's test set is easier.
     ``source``: the network on which a transfer attack computes the adversarial images; with None,
         ``network`` itself.
 

@@ -8,8 +8,8 @@ One setting is changed at a time:
   lambda, and the layers that the penalty includes;
 - of saturated ReLU MLPs and CNNs, the penalty's weight lambda, by a factor;
 - of saturated CNNs and vanilla MLPs, the number of epochs: longer training may also make the
-  gradients of vanilla networks vanish, and so raise their accuracy under FGSM, for which the paper
-  reports 0 and 0.41 %.
+  gradients of vanilla networks vanish, and so raise their accuracy under FGSM. The paper reports 0
+  and 0.41 %.
 """
 
 from collections.abc import Mapping

@@ -74,8 +74,8 @@ def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) ->
 
     For each claim of the paper, the result is the fraction of pairs of noise levels for which it
     holds. The paper claims that higher noise lowers the accuracy at c <= 0.01. At c = 0.01, the
-    network without noise is left out: there it already loses more accuracy than all other networks,
-    here and in the paper's Table 2.
+    network without noise is left out, because it already loses more accuracy than all other
+    networks. This holds in our results and in the paper's Table 2.
     """
     start = f"{TARGETS}/{ITEM}"
     # With profile quick, RSE has the highest noise level; with the paper's levels, it is not

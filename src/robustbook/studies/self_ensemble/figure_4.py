@@ -58,8 +58,8 @@ def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
     """Yield the results that are compared with the paper's numbers; all of them are for VGG16.
 
     According to the paper, 50 draws give a higher accuracy than one draw up to about c = 0.4, and a
-    lower one for larger c. So we compare the two mean accuracies over all c below 0.4, and over all
-    others.
+    lower one for larger c. So we compare the two mean accuracies over all c below 0.4, and then
+    over all other c.
     """
     start = f"{TARGETS}/{ITEM}"
     gain = {c: at.accuracy - percent(at.single) for c, at in of.items() if c}

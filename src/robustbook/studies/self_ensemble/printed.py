@@ -24,12 +24,12 @@ our shorter training counts as the paper's.
 
 
 def shorter(network: str, defense: str, clean: float | int) -> str:
-    """Return in what our training of a network differs from the authors', or "" if it counts as
-    theirs.
+    """Return how our training of a network differs from the authors', or "" if our training counts
+    as theirs.
 
     All our trainings are shorter than the authors'. One counts as theirs if its accuracy ``clean``
-    on clean images, in percent, is within `CLEAN` points of the authors' accuracy, or if this is
-    not known.
+    on clean images, in percent, is within `CLEAN` points of the authors' accuracy, or if the
+    authors' accuracy is not known.
     """
     if (network, defense) not in points():
         return ""
