@@ -6,9 +6,9 @@ executed with the default values of its parameters. Whatever differs between run
 such as progress bars and object addresses, is removed from the outputs. So two runs give files with
 the same bytes.
 
-The two files of a notebook must have the same text and code; their time stamps are ignored. In a
-fresh git clone, time stamps are arbitrary, so ``jupytext --sync``, which keeps the newer file,
-could keep the wrong one.
+The two files of a notebook must have the same text and code; their time stamps are ignored. The
+command ``jupytext --sync`` keeps the newer file. In a fresh git clone, time stamps are arbitrary,
+so this command could keep the wrong file.
 
 The shell command is ``python -m robustbook.notebooks``, followed by ``run``, ``pairs`` or
 ``check``.
@@ -164,10 +164,10 @@ def execute(
 
     The kernel's working directory is the folder of ``output``. What the kernel writes to stderr,
     such as progress bars, is copied to ``log``, or with None to the stderr of this process. If a
-    cell fails or the kernel dies, the notebook with the outputs so far is written to ``output``, if
-    there are outputs, and the exception is raised. Each run first writes to its own temporary file.
-    So if several runs have the same ``output``, this file finally contains the complete notebook of
-    the run that ended last.
+    cell fails or the kernel dies, the exception is raised. Before that, the notebook with the
+    outputs so far is written to ``output``, if there are outputs. Each run first writes to its own
+    temporary file. So if several runs have the same ``output``, this file finally contains the
+    complete notebook of the run that ended last.
     """
     # Use the kernel of this Python environment, not one that the user registered under the same
     # name.
@@ -214,8 +214,8 @@ def execute_each(
 
     With several jobs, each notebook runs in its own process, because papermill changes the working
     directory. The cores of the machine are divided among the jobs. The stderr of a notebook is
-    written to ``folder``/name.log. All notebooks use the same store of results. Its locks ensure
-    that a network that several notebooks need is trained only once.
+    written to ``folder``/name.log. All notebooks use the same store of results. The locks of the
+    store ensure that a network that several notebooks need is trained only once.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))

@@ -221,7 +221,8 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
     """Return whether each parameter that the reader gave equals the value in the book's record. For
     a parameter in `OWN`, None counts as equal, because it stands for the profile's default.
 
-    Equal values need no check, so the study, whose import takes seconds, is not imported.
+    If all values are equal, they need no check. So the study is not imported, because its import
+    takes seconds.
     """
 
     def same(name: str, value: Any) -> bool:

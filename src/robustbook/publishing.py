@@ -167,8 +167,8 @@ def _published_parameters(of: ModuleType, asked: Parameters, published: Record) 
 
 
 def _together(asked: Parameters, published: Parameters) -> Parameters:
-    """Return parameters with all seeds and all parts (such as networks) of ``published``, which
-    come first, and of ``asked``.
+    """Return parameters with all seeds and all parts (such as networks) of ``published`` and of
+    ``asked``. Those of ``published`` come first.
     """
     seeds = {*published.seeds, *asked.seeds}
     changed: dict[str, Any] = {"seeds": tuple(sorted(seeds))}
@@ -208,8 +208,8 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
 def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> list[Cell]:
     """Return the cells of the book's record.
 
-    A record that was made from several runs need not have the same cells as one run with all its
-    seeds, so the provenance of such a record lists the cells.
+    A record that was made from several runs can have other cells than one run with all its seeds.
+    So the provenance of such a record lists the cells.
     """
     if "parts" not in published.provenance:
         return list(_cells(of, earlier))
@@ -284,9 +284,9 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
     """Return the provenance of a record's numbers: versions, devices, date and seconds.
 
-    The seconds are the total over all function calls of the study. The field `known_seconds`, from
-    which ``plan`` estimates run times, has the mean seconds of function calls that differ only in
-    their seeds.
+    The seconds are the total over all function calls of the study. The field `known_seconds` has
+    the mean seconds of function calls that differ only in their seeds. The command ``plan``
+    estimates run times from these means.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}

@@ -8,10 +8,11 @@ first step), each step computes
     z = P(x_t + s d(grad L(x_t))),
     x_(t+1) = P(x_t + a (z - x_t) + (1 - a) (x_t - x_(t-1))).
 
-The step size s begins at 2 eps. It can be halved only at a few steps, the checkpoints. It is halved
-for an image if one of two conditions holds. The first is that the loss increased in too few of the
-steps since the last checkpoint. The second is that neither s nor the highest loss has changed since
-the last checkpoint. After a halving, the attack continues from the iterate of highest loss.
+The step size s begins at 2 eps. The step size can be halved only at a few steps, the checkpoints.
+It is halved for an image if one of two conditions holds. The first is that the loss increased in
+too few of the steps since the last checkpoint. The second is that neither s nor the highest loss
+has changed since the last checkpoint. After a halving, the attack continues from the iterate of
+highest loss.
 
 AutoAttack runs two versions of APGD: one increases the loss "cross_entropy", the other
 `targeted_dlr` (the argument `rank`). The first condition holds if the loss increased in at most a

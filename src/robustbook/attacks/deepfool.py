@@ -23,10 +23,10 @@ boundary. Implementations differ in details that the paper leaves open. Each row
     torchattacks         left      all     a step  the iterate    yes      none            50 kept
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
-"Wrong images" are images that the model misclassifies without any attack. They are left unchanged,
-or they are attacked too and moved away from the predicted class. "Others" is the number of classes
-that are considered besides the source class: the classes with the highest logits. After a failure,
-"clean" means that the attack returns the clean image and the distance infinity, as most
+"Wrong images" are images that the model misclassifies without any attack. Variants leave them
+unchanged, or attack them too and move them away from the predicted class. "Others" is the number of
+classes that are considered besides the source class: the classes with the highest logits. After a
+failure, "clean" means that the attack returns the clean image and the distance infinity, as most
 minimal-norm attacks of this package do. "Kept" means that it returns the last iterate, as the
 original implementation does.
 
@@ -89,8 +89,8 @@ class Variant:
     ``clip``: whether images are clipped to [0, 1].
     ``forget``: whether the part of a step that clipping cuts off is discarded. If not, it remains
         in the perturbation r, so it still counts when later steps are added.
-    ``free``: whether a step leaves out the pixels at 0 or 1 that it would push out of [0, 1]. They
-        are left out before the length of the step is computed.
+    ``free``: whether a step leaves out the pixels at 0 or 1 that it would push out of [0, 1]. The
+        step's length is then computed from the other pixels.
     ``component_offset``: a number that is added to each component of a gradient before the
         gradient's norm is computed.
     ``norm_offset``: a number that is added to the norm of the gradient.

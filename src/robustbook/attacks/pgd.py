@@ -7,11 +7,11 @@ the ball of radius eps around x. With step size a, each step computes the next i
 
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
-Here d is the steepest direction of the norm (the sign of the gradient, or for l2 the normalised
-gradient), and P projects a point onto the ball and then clips it to [0, 1]. The attack may run
-several times with new starting points (`restarts`). This code differs from the paper in two ways.
-It returns the iterate of highest loss (with targets: of lowest loss), not the last iterate. And
-once a run has succeeded on an image, all later runs leave this image out.
+Here d is the steepest direction of the norm: the sign of the gradient, or for l2 the normalised
+gradient. P projects a point onto the ball and then clips it to [0, 1]. The attack may run several
+times with new starting points (`restarts`). This code differs from the paper in two ways. It
+returns the iterate of highest loss (with targets: of lowest loss), not the last iterate. And once a
+run has succeeded on an image, all later runs leave this image out.
 """
 
 import math

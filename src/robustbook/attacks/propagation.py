@@ -369,8 +369,8 @@ def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor
 
 
 def _log_sum(parts: Float[Tensor, "parts n k"]) -> Float[Tensor, "n k"]:
-    """Return the logsumexp over the parts. Its gradient is 0 for a class that is masked by minus
-    infinity in all parts, for which torch's gradient is NaN.
+    """Return the logsumexp over the parts. If minus infinity masks a class in all parts, the
+    gradient for this class is 0; torch's logsumexp has the gradient NaN.
     """
     masked = parts.isneginf().all(0)
     return parts.masked_fill(masked, 0).logsumexp(0).masked_fill(masked, -math.inf)

@@ -114,8 +114,8 @@ def _addresses() -> Sequence[str]:
 
 
 def _from_archive(path: Path, wanted: Collection[Original]) -> dict[Original, bytes]:
-    """Return the `wanted` batches of images from the archive, which is read once, up to the last
-    wanted batch.
+    """Return the `wanted` batches of images from the archive. The archive is read once, up to the
+    last wanted batch.
     """
     names = {batch.name: batch for batch in wanted}
     read: dict[Original, bytes] = {}

@@ -213,9 +213,9 @@ def _uncompiled() -> contextlib.AbstractContextManager[object]:
 def _rows(
     frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return three results: the cross entropy of the batch, which images are classified correctly,
-    and DeepFool's perturbation of each image without overshoot. Images whose perturbation is
-    finished are removed from the batch.
+    """Return three results: the cross entropy of the batch, whether each image is classified
+    correctly, and DeepFool's perturbation of each image without overshoot. Images whose
+    perturbation is finished are removed from the batch.
     """
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()

@@ -42,8 +42,8 @@ class Frozen:
     ``generator``: the generator that draws the dropout masks, on the generator's device. None on a
         GPU means torch's default generator, which a CUDA graph can record.
 
-    Raises ValueError for a network with a layer that cannot be frozen, and if ``generator`` is None
-    while a dropout layer on a CPU is in training mode.
+    Raises ValueError for a network with a layer that cannot be frozen (see `varies`). Raises
+    ValueError too if ``generator`` is None while a dropout layer on a CPU is in training mode.
     """
 
     def __init__(self, net: nn.Module, generator: torch.Generator | None = None) -> None:

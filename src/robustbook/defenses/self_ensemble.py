@@ -119,7 +119,7 @@ class Noisy(nn.Module):
             image. Attacks without a generator never use numbers from `robustbook.attacks.FRESH` on.
 
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
-        number, not on the other images, their order or the device.
+        number. It does not depend on the other images, their order or the device.
         """
         starts = streams(self.seed, keys, draw).starts
 
@@ -195,7 +195,7 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
 
     The default branch of the released repository contains this prototype, which adds noise after
     every convolution and in front of the linear layers. Li et al. 2019 (NATTACK) attacked this
-    prototype, with standard deviation 0.3, and treated it as Random Self-Ensemble, although it is
+    prototype, with standard deviation 0.3, as if it were Random Self-Ensemble. But the prototype is
     deterministic at test time.
     """
     check_network(net)

@@ -24,8 +24,8 @@ def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
     Carlini & Wagner (arXiv 1607.04311) do this with distilled networks before they attack them. The
-    model is any callable from images to logits, or a randomised model, whose logits are divided in
-    each noise draw. Raises ValueError unless ``by`` is finite and above 0, because dividing by 0,
+    model is any callable from images to logits, or a randomised model, whose logits are divided for
+    every noise draw. Raises ValueError unless ``by`` is finite and above 0, because dividing by 0,
     infinity or a negative number would change the predictions.
     """
     _check_above_zero("by", by)

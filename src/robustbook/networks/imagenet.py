@@ -61,9 +61,9 @@ def imagenet_network(
     """Return a network from colour images to logits.
 
     The batch norm layers of ResNet-18 are frozen, as in the fine-tuning by the released code of
-    Deep Defense. They use their running statistics, and their scale and shift are buffers, not
-    parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm but
-    not the running statistics.
+    Deep Defense. These layers use their running statistics, and their scale and shift are buffers,
+    not parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm
+    but not the running statistics.
 
     ``weights``: the name of trained weights in torchvision, the path of a state dict (a
         .safetensors file or a file of `torch.save`), or "random". Torchvision's weights are

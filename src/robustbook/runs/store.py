@@ -2,11 +2,11 @@
 
 The result of a function call with key `abc...` has two files in the folder `ab`. The file
 `abc....safetensors` has the tensors, if there are any, and is written first. Then comes
-`abc....json`. It contains the function call, the values of the result that are not tensors, the run
-time in seconds, the hashes of both files, and the provenance (versions, device and date). A result
-counts as stored if its JSON file exists. Each file is written under a temporary name, flushed to
-disk and renamed, so an interruption never leaves an incomplete file. A damaged file is renamed when
-its result is loaded.
+`abc....json`. The JSON file contains the function call, the values of the result that are not
+tensors, the run time in seconds, the hashes of both files, and the provenance (versions, device and
+date). A result counts as stored if its JSON file exists. Each file is written under a temporary
+name, flushed to disk and renamed, so an interruption never leaves an incomplete file. A damaged
+file is renamed when its result is loaded.
 
 The files can be copied between machines, because the key of a function call depends neither on the
 machine nor on the device. A result may be copied without the results on which it depends. For each

@@ -21,8 +21,8 @@ def fingerprint(images: Any, labels: Tensor) -> str:
     """Return the SHA-256 of images and labels, including their shapes and dtypes. Computing the
     hash takes about a second per gigabyte.
 
-    For an image set that is read batch by batch, the hash covers the labels, the number of images,
-    and the first, the middle and the last image.
+    For an image set that is read batch by batch, the hash covers the labels and the number of
+    images. Of the images, it covers only the first, the middle and the last.
     """
     if isinstance(images, Tensor):
         return digest({"images": images, "labels": labels})

@@ -2,9 +2,9 @@
 
 Deep Defense uses the architectures of the DeepFool paper (Moosavi-Dezfooli, Fawzi and Frossard
 2016) and measures the robustness rho_2 in the same way. Therefore the numbers of the DeepFool paper
-are a check of our reference networks and of our implementation of DeepFool. Its Table 1 reports the
-test error and rho_2 of several networks. Its Table 3 reports how fine-tuning on perturbed images
-changes the test error. Its text reports how this fine-tuning changes rho_2.
+are a check of our reference networks and of our implementation of DeepFool. Table 1 of the DeepFool
+paper reports the test error and rho_2 of several networks. Table 3 reports how fine-tuning on
+perturbed images changes the test error, and the text reports how it changes rho_2.
 """
 
 from collections.abc import Iterator, Mapping

@@ -8,10 +8,10 @@ computes the regulariser of Deep Defense from perturbations that are made before
 regulariser is a constant without a gradient.
 
 Our training differs from the replication's in two ways. First, the parameter eps of Adam is
-PyTorch's 1e-8 instead of Keras's 1e-7, which changed rho_2 by 0.0003 with the one seed for which we
-trained a network with both. Second, we drop an incomplete last batch: with batches of 64, an epoch
-leaves out 32 of the 60,000 images. Training one network takes less than a minute on one core, so no
-checkpoints are stored.
+PyTorch's 1e-8 instead of Keras's 1e-7. With the one seed for which we tried both, rho_2 differed by
+0.0003. Second, we drop an incomplete last batch: with batches of 64, an epoch leaves out 32 of the
+60,000 images. Training one network takes less than a minute on one core, so no checkpoints are
+stored.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """Train the networks of Deep Defense: the reference networks, and the networks that each method
 fine-tunes.
 
-All studies of Deep Defense take their networks from this module, so each is trained only once.
+All studies of Deep Defense take their networks from this module, so each network is trained only
+once.
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
 """Reproduce Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
 In layer l, the dissimilarity of two images is the mean squared difference of their activations
-phi(h^l), over the units of the layer (equation 9). It is computed for every two of 1000 test
-images, 100 of each class. In equation 9 the paper applies phi, the nonlinearity of the hidden
-layers, to all layers. So for the comparison with the paper, we apply phi also to the logits of the
-last layer. But the network itself applies a softmax to the logits, so the study also measures the
-dissimilarity of the softmax outputs.
+phi(h^l), over the units of the layer (equation 9). The dissimilarity is computed for every two of
+1000 test images, 100 of each class. In equation 9 the paper applies phi, the nonlinearity of the
+hidden layers, to all layers. So for the comparison with the paper, we apply phi also to the logits
+of the last layer. But the network itself applies a softmax to the logits, so the study also
+measures the dissimilarity of the softmax outputs.
 """
 
 from collections.abc import Iterator, Mapping

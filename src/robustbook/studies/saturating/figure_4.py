@@ -89,8 +89,8 @@ def geometry(
     float64.
 
     The images at both ends are chosen among ``images`` test images. Results with ``even`` in their
-    names are measured at ``points`` evenly spaced points of the path; those with ``resolved``, at
-    more points where the class probabilities change abruptly.
+    names are measured at ``points`` evenly spaced points of the path. For results with ``resolved``
+    in their names, points are added where the class probabilities change abruptly.
 
     ``rows``: the row numbers of the two images at the ends of each path.
     ``confidence``: the network's confidence for these images.

@@ -1,7 +1,7 @@
 """Train the networks of Nayebi & Ganguli 2017: three architectures, each with vanilla training,
 with adversarial training, and with the saturation penalty.
 
-All studies of the paper get their networks from this module, so each is trained only once.
+All studies of the paper get their networks from this module, so each network is trained only once.
 """
 
 from collections.abc import Mapping

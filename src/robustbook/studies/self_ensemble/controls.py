@@ -1,7 +1,7 @@
 """Evaluate other forms of the defenses in Random Self-Ensemble's comparison.
 
-For some defenses the paper and the released code differ, and later versions of both add more. So
-this study trains and attacks these networks beside RSE and a network without a defense:
+Some defenses differ between the paper and the released code, and between their versions. So this
+study trains and attacks these networks beside RSE and a network without a defense:
 
 ``adv``, ``adv paper``: adversarial retraining, from random weights as in the released code, and
     from a trained network as the paper says. ``adv twice`` is a control with as many training steps
@@ -203,7 +203,7 @@ def _under_pgd(network: str, defense: str, seed: int, parts: Sequence[Done]) -> 
 def _fooled(network: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
     """Yield the success rate of PGD on the images that the prototype classifies correctly.
 
-    The radius 8/255 is that of NATTACK, 0.031.
+    NATTACK uses the same radius: 0.031 is 8/255, rounded.
     """
     key = network, "prototype", seed
     clean, parts = (

@@ -2,10 +2,10 @@
 depends on c and on the noise level.
 
 The noise levels (`settings.LEVELS`) come from the paper's script, which is older than the code for
-Table 2. It adds the initial noise to the image, states its standard deviation for normalised
-images, and attacks normalised pixels without clipping, with batch norm in training mode. We use the
-attack of Table 2, and add networks with the noise levels of Table 1, placed as in the released
-code.
+Table 2. This script adds the initial noise to the image, states its standard deviation for
+normalised images, and attacks normalised pixels without clipping, with batch norm in training mode.
+We use the attack of Table 2, and add networks with the noise levels of Table 1, placed as in the
+released code.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

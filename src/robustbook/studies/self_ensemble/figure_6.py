@@ -2,8 +2,9 @@
 networks and five defenses.
 
 The study also compares the accuracies of the defenses at equal distortion, which the paper does not
-do. The distortion is the root mean square of the l2 distance between clean and attacked image, as
-in the released code over all images, including those that are misclassified without any attack.
+do. The distortion is the root mean square of the l2 distance between clean and attacked image. As
+in the released code, it is computed over all images, including those that are misclassified without
+any attack.
 """
 
 from collections.abc import Iterator, Mapping

@@ -78,8 +78,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the results for VGG16 that test whether RSE has the highest accuracy in Table 2, and
-    the claims of the abstract.
+    """Yield the results for VGG16 that test the claims of the abstract, and whether RSE has the
+    highest accuracy in Table 2.
     """
     of = {(defense, c): s for (net, defense, c), s in cells.items() if net == "vgg16"}
     for c in TABLE_2:

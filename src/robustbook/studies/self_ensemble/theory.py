@@ -323,9 +323,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, the left side of each equation
-    of the theory divided by its right side and, for the first seed, the measurements of each image,
-    which the figures show.
+    """Return the results that are compared with the paper's numbers, and for each equation of the
+    theory its left side divided by its right side. For the first seed, return also the measurements
+    of each image, which the figures show.
     """
     rows: list[Row] = []
     arrays: dict[str, Any] = {"counts": COUNTS, "scales": SCALES, "small": SMALL}
@@ -352,10 +352,12 @@ Labels = Mapping[str, str | float | int | bool]
 def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
     """Yield for each inequality in Jensen's bound the minimum and the mean over the images of a
     difference: the side that should be larger minus the other side. Only numbers of noise draws
-    from two on are used. Yield also the percentage of misclassified images, and the mean
-    ``confidence`` (see `averaged`) of the correctly classified and of the misclassified images.
+    from two on are used.
 
-    Both differences are at least 0 for any class probabilities, so they test only this code.
+    The differences are at least 0 for any class probabilities, so they test only this code.
+
+    Yield also the percentage of misclassified images, and the mean ``confidence`` (see `averaged`)
+    of the correctly classified and of the misclassified images.
     """
     mean, together, confidence = (done.tensors[k][1:] for k in ("mean", "together", "confidence"))
     steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}

@@ -10,9 +10,9 @@ time with new noise draws.
 
 A majority vote over noise draws of a network with noise on the image is randomized smoothing, even
 if there is more noise inside the network. So for networks with noise, the study also computes the
-certified accuracy of the majority vote at each l2 radius, a lower bound on its accuracy under any
-attack. The accuracy under the attacks of this study is an upper bound on that under the strongest
-possible attack.
+certified accuracy of the majority vote at each l2 radius. This certified accuracy is a lower bound
+on the accuracy of the vote under any attack. The accuracy under the attacks of this study is an
+upper bound on that under the strongest possible attack.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

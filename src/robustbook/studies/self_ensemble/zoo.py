@@ -9,8 +9,8 @@ If each g is the average over n noise draws, the variance of the estimate is abo
 n). So the variance grows as h decreases, and averaging reduces it.
 
 This study measures the mean and the variance of the estimate. It also attacks networks by ZOO with
-a small and with a large h; networks with noise are attacked with one noise draw per value of g and,
-with the large h, also with an average over several.
+a small and with a large h. Networks with noise are attacked with one noise draw per value of g.
+With the large h, they are also attacked with an average over several noise draws.
 """
 
 import math
@@ -320,8 +320,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     variance, for each number of noise draws in `COUNTS`, and the mean estimate divided by the exact
     derivative, with its standard error.
 
-    In both ratios, numerator and denominator are sums over the images. In the second, each image is
-    weighted by its derivative, so that images with a large derivative count more.
+    In both ratios, numerator and denominator are sums over the images. In the second ratio, each
+    image is weighted by its derivative, so that images with a large derivative count more.
 
     Yield also the number of noise draws per output at which the standard error of ZOO's estimate
     equals the derivative, as the median over the images. Yield it once for the derivative along the

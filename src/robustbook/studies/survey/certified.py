@@ -222,8 +222,8 @@ def _caps() -> Iterator[Row]:
 
 def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: int) -> Iterator[Row]:
     """Yield for one network the certified accuracy at each radius of the paper's table, the
-    fraction of images on which CERTIFY abstains, and the mean certified radius, where an image
-    counts as 0 if CERTIFY does not return its true class.
+    fraction of images on which CERTIFY abstains, and the mean certified radius. In this mean, the
+    radius of an image counts as 0 if CERTIFY does not return its true class.
     """
     start = f"{PAPER}/cohen-cifar10/sigma-{sigma}"
     images, labels = len(right), {"sigma": sigma}

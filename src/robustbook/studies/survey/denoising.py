@@ -126,8 +126,9 @@ def _differences(of: Results, seed: int) -> Iterator[Row]:
     minus that of the network with null blocks. For the variants whose Gaussian blocks lack a part,
     yield also the difference from the network with complete Gaussian blocks.
 
-    Both accuracies are measured on the same test images. Yield also half the width of the 95 %
-    confidence interval of each difference, which describes the random choice of these images.
+    The two accuracies of a difference are measured on the same test images. Yield also half the
+    width of the 95 % confidence interval of each difference, which describes the random choice of
+    these images.
     """
     right = {name: each.double() for name, each in _under_pgd(of).items()}
     for against in ("baseline", "null", "nonlocal-gaussian"):

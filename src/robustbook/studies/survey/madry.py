@@ -4,12 +4,12 @@ MNIST.
 Network A is trained on adversarial images of PGD. White-box attacks use the gradients of A itself.
 Transfer attacks use those of A', an independently trained copy, or of B, a network of another
 architecture that is trained like A. The study also measures how the accuracy depends on the number
-of training steps and on the network's width and, for a few images, which losses PGD reaches from
-many random starts.
+of training steps and on the network's width. For a few images, it measures which losses PGD reaches
+from many random starts.
 
 ``paper``: networks of the paper's width, with 3,000 training steps of 7 PGD steps each. With the
-    parameter ``schedule`` "printed", they have the paper's 100,000 training steps of 40 PGD steps,
-    which need a GPU, and the accuracy is measured on all test images.
+    parameter ``schedule`` "printed", training has the paper's 100,000 steps of 40 PGD steps, which
+    need a GPU. The accuracy is then measured on all test images.
 ``reduced``: MNIST, networks of a quarter of the width, and fewer training steps than in the paper,
     each with 5 PGD steps that are larger than the paper's. For comparison, one network is trained
     with the paper's PGD steps.

@@ -8,7 +8,7 @@ the training set.
 
 We could not read the paper's tables themselves, only transcriptions that others made of them. The
 paper does not name the optimiser. As weight decay, we add decay/2 times the sum of the squared
-weights to the loss; with this form, the exact solution of FC10's convex training problem has the
+weights to the loss. With this form, the exact solution of FC10's convex training problem has the
 error rates that the paper prints.
 """
 
