@@ -264,8 +264,8 @@ def cores() -> int:
 def _page(
     place: str, name: str, text: str, folder: Path, profile: str | None, logged: bool = False
 ) -> tuple[str, dict[str, Any], str]:
-    """Run one notebook. Return its name, its profile and seconds, and an error message, or "" if it
-    did not fail.
+    """Run one notebook. Return its name, its profile and seconds, and an error message ("" if the
+    notebook did not fail).
     """
     notebook = nbformat.reads(text, as_version=4)
     parameters = {"profile": profile} if profile and has_profile(notebook) else {}

@@ -148,8 +148,9 @@ class Page:
     ) -> Markdown:
         """Return the page's answer: a sentence that is computed from the book's best record.
 
-        ``kinds``: the kinds of comparisons for `of_page`, whose verdicts follow the sentence. By
-            default no verdicts follow, because most sentences state the verdict themselves.
+        ``kinds``: the kinds of comparisons for which `of_page` returns verdicts; these verdicts
+            follow the sentence. By default no verdicts follow, because most sentences state the
+            verdict themselves.
         """
         if self.published is None:
             return Markdown("**Answer.** The book has no stored results for this page yet.")
@@ -261,7 +262,8 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
 
     A Jupyter kernel keeps the source code of the cells that it has run in ``In``. The parameters
     cell is the latest one that annotates a parameter, as in ``eps: float = 0.25``. Without ``In``,
-    all annotated names of a script are parameters, or all names of a plain dict of values.
+    the parameters are the annotated names of a script, or all names if ``given`` is a plain dict of
+    values.
     """
     if "In" not in given:
         return set(given.get("__annotations__", given))

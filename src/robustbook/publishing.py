@@ -53,9 +53,9 @@ def publishable(
 ) -> Record:
     """Return a new record for the book, made from a study's stored results; nothing is computed.
 
-    ``published`` is the record that is in the book now (the old record), or None. If it is None,
-    the new record has the results for `parameters`. Otherwise the new record must keep all rows of
-    the old record. There are three cases.
+    ``published`` is the record that is in the book now (the old record), or None. If the book has
+    none, the new record has the results for `parameters`. Otherwise the new record must keep all
+    rows of the old record. There are three cases.
 
     - If `parameters` include all seeds and all parts of the old record, the new record replaces it.
       A part is, for example, a network; the parameters that are named in ``selects`` choose the

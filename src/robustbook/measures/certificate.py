@@ -10,10 +10,10 @@ image is below R:
     R = sigma Phi^-1(p),
 
 Here Phi is the distribution function of the standard normal. The base classifier may also add noise
-in its layers. Then it returns each class with a probability, and the theorem also holds for such
-classifiers. The probability p is replaced by the exact lower limit of Clopper and Pearson (1934),
-which is computed from counts. So the certified radius R of an image is too large with probability
-at most alpha.
+in its layers. Then the base classifier returns each class with a probability, and the theorem also
+holds for such classifiers. The probability p is replaced by the exact lower limit of Clopper and
+Pearson (1934), which is computed from counts. So the certified radius R of an image is too large
+with probability at most alpha.
 """
 
 import torch

@@ -345,7 +345,7 @@ class Parameters(settings.Parameters):
 
     def chosen(self) -> dict[Network, tuple[Setting, str]]:
         """Return the settings and the training method of each chosen network. Raises BadParameter
-        if the profile has no settings for one of them.
+        if the profile has no settings for a chosen network.
         """
         own = SETTINGS[self.profile]
         there: dict[Network, tuple[Setting, str]] = {}
