@@ -220,8 +220,8 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
 
     The search makes three passes over the images. In each pass, ``curve`` computes the accuracy in
     percent for several values of eps. The first pass uses 0 and powers of 2. Each later pass
-    divides the interval in which the accuracy falls to 50 % into 32 parts, and uses their ends. If
-    the accuracy on clean images is already at most 50 %, return 0.
+    divides the interval in which the accuracy falls to 50 % into 32 parts, and uses the ends of
+    these parts. If the accuracy on clean images is already at most 50 %, return 0.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

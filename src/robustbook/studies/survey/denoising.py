@@ -2,12 +2,12 @@
 1812.03411).
 
 The paper reports results for ImageNet only. This study trains ResNet-18 adversarially on CIFAR-10,
-without denoising blocks and with six kinds of them, from the same initial weights and with the same
-random numbers. The null block has no filter, so it shows the effect of the block's other layers. In
-two more networks, the Gaussian blocks lack the 1 x 1 convolution or the residual connection. Two
-networks are trained on clean images only. If they stayed accurate under attack, this would be a
-sign of gradient masking, so AutoAttack is run on them as well. The module `denoising_networks` has
-the settings of each profile.
+once without denoising blocks and once with each of six kinds of blocks. All networks have the same
+initial weights and random numbers. The null block has no filter, so it shows the effect of the
+block's other layers. In two more networks, the Gaussian blocks lack the 1 x 1 convolution or the
+residual connection. Two networks are trained on clean images only. If they stayed accurate under
+attack, this would be a sign of gradient masking, so AutoAttack is run on them as well. The module
+`denoising_networks` has the settings of each profile.
 """
 
 from collections.abc import Iterator, Mapping
