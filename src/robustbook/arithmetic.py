@@ -21,7 +21,7 @@ def arithmetic(
     *,
     flush: bool = False,
 ) -> Iterator[None]:
-    """Make torch compute in ``precision`` on ``device`` inside the context; restore the earlier
+    """Inside the context, make torch compute in ``precision`` on ``device``; restore the earlier
     settings when the context ends.
 
     ``float32``: IEEE float32, on a GPU without TF32.

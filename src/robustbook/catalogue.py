@@ -1,8 +1,8 @@
 """List the tables, figures and claims that can be run, and find the folder with the book's data.
 
-Each of them is called an item. An item has a name ``paper/name`` such as ``saturating/table-1``;
-`robustbook.studies.items` lists all items. This module imports neither torch nor any study, so that
-importing it is fast.
+Each table, figure or claim is called an item. It has a name ``paper/name`` such as
+``saturating/table-1``; `robustbook.studies.items` lists all items. This module imports neither
+torch nor any study, so that importing it is fast.
 """
 
 from importlib import import_module

@@ -57,12 +57,12 @@ def diagnose(
 
     ``evidence``: a dictionary of measurements, with names from `NAMES`; `measures.evidence` makes
         it for a model.
-    ``points``: two accuracies under attack count as equal if they differ by at most so many
+    ``points``: two accuracies under attack count as equal if they differ by at most this many
         percentage points.
     ``share``: a limit in percent. A finding is red if a larger share of the images has a zero
         gradient, or changes its class between two equal evaluations. A finding is also red if the
-        accuracies of equal evaluations differ by more than so many percentage points.
-    ``rise``: a finding is red if the accuracy rises with eps by more than so many percentage
+        accuracies of equal evaluations differ by more than this many percentage points.
+    ``rise``: a finding is red if the accuracy rises with eps by more than this many percentage
         points.
 
     The default values of points, share and rise are our choice.
@@ -191,7 +191,8 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
     """Return the accuracy after one gradient step, the accuracy after one step clipped to [0, 1],
-    and a name for the second step. If only the first accuracy was measured, return it twice.
+    and a name for the second step. If only the first accuracy was measured, it is returned in both
+    places.
     """
     one = e.get("one_step")
     if "one_step_clipped" in e:

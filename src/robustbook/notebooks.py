@@ -6,9 +6,9 @@ executed with the default values of its parameters. Whatever differs between run
 such as progress bars and object addresses, is removed from the outputs. So two runs give files with
 the same bytes.
 
-The two files of a notebook must have the same text and code; their time stamps are ignored. In a
-fresh git clone, time stamps are arbitrary, so ``jupytext --sync``, which keeps the newer file,
-could keep the wrong one.
+The two files of a notebook must have the same text and code; their time stamps are ignored. The
+command ``jupytext --sync`` keeps the newer file. In a fresh git clone, time stamps are arbitrary,
+so this command could keep the wrong file.
 
 The shell command is ``python -m robustbook.notebooks``, followed by ``run``, ``pairs`` or
 ``check``.
@@ -68,8 +68,8 @@ def contents(root: Path = ROOT) -> list[str]:
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """Return the sorted names ``folder/name`` of the notebooks, of which one of the two files may
-    be missing.
+    """Return the sorted names ``folder/name`` of all notebooks, also of those with only one of the
+    two files.
     """
     folder = root / "notebooks"
     files = [path for path in folder.rglob("*") if path.suffix in {".ipynb", ".md"}]
@@ -164,10 +164,10 @@ def execute(
 
     The kernel's working directory is the folder of ``output``. What the kernel writes to stderr,
     such as progress bars, is copied to ``log``, or with None to the stderr of this process. If a
-    cell fails or the kernel dies, the notebook with the outputs so far is written to ``output``, if
-    there are outputs, and the exception is raised. Each run first writes to its own temporary file.
-    So if several runs have the same ``output``, it contains in the end the complete notebook of the
-    run that ended last.
+    cell fails or the kernel dies, the exception is raised. Before that, the notebook with the
+    outputs so far is written to ``output``, if there are outputs. Each run first writes to its own
+    temporary file. So if several runs have the same ``output``, this file finally contains the
+    complete notebook of the run that ended last.
     """
     # Use the kernel of this Python environment, not one that the user registered under the same
     # name.
@@ -214,8 +214,8 @@ def execute_each(
 
     With several jobs, each notebook runs in its own process, because papermill changes the working
     directory. The cores of the machine are divided among the jobs. The stderr of a notebook is
-    written to ``folder``/name.log. All notebooks use the same store of results. Its locks ensure
-    that a network that several notebooks need is trained only once.
+    written to ``folder``/name.log. All notebooks use the same store of results. The locks of the
+    store ensure that a network that several notebooks need is trained only once.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -246,8 +246,8 @@ def _share_cores(workers: int) -> None:
 def in_turn(names: Iterable[str]) -> list[str]:
     """Return the names of notebooks in an order that alternates between folders.
 
-    Notebooks of one folder often need the same trained network, so one would wait for the other.
-    Notebooks of different folders rarely wait for each other.
+    Two notebooks of one folder often need the same trained network, so one would wait for the
+    other. Notebooks of different folders rarely wait for each other.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -264,8 +264,8 @@ def cores() -> int:
 def _page(
     place: str, name: str, text: str, folder: Path, profile: str | None, logged: bool = False
 ) -> tuple[str, dict[str, Any], str]:
-    """Run one notebook. Return its name, its profile and seconds, and an error message, or "" if it
-    did not fail.
+    """Run one notebook. Return its name, its profile and seconds, and an error message ("" if the
+    notebook did not fail).
     """
     notebook = nbformat.reads(text, as_version=4)
     parameters = {"profile": profile} if profile and has_profile(notebook) else {}

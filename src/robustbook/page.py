@@ -73,7 +73,8 @@ class Page:
     def study(self) -> ModuleType:
         """Return the module that computes the table, figure or claim.
 
-        Importing it takes seconds, so a page that only shows stored results does not.
+        Importing the module takes seconds, so a page that only shows stored results does not import
+        it.
         """
         return catalogue.study(self.item)
 
@@ -147,8 +148,9 @@ class Page:
     ) -> Markdown:
         """Return the page's answer: a sentence that is computed from the book's best record.
 
-        ``kinds``: the kinds of comparisons for `of_page`, whose verdicts follow the sentence. By
-            default no verdicts follow, because most sentences state the verdict themselves.
+        ``kinds``: the kinds of comparisons for which `of_page` returns verdicts; these verdicts
+            follow the sentence. By default no verdicts follow, because most sentences state the
+            verdict themselves.
         """
         if self.published is None:
             return Markdown("**Answer.** The book has no stored results for this page yet.")
@@ -156,8 +158,9 @@ class Page:
         return say(f"**Answer.** {sentence(self.published)} {verdicts}".strip())
 
     def verdicts(self) -> Table | Markdown:
-        """Return a table of the paper's numbers that we measured, beside ours; if there are none,
-        return a sentence that says so. `reasons` returns the reasons for the verdicts.
+        """Return a table with the paper's numbers that we measured and our numbers beside them. If
+        we measured none, return a sentence that says so. `reasons` returns the reasons for the
+        verdicts.
         """
         return verdicts_of(self.item)
 
@@ -219,7 +222,8 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
     """Return whether each parameter that the reader gave equals the value in the book's record. For
     a parameter in `OWN`, None counts as equal, because it stands for the profile's default.
 
-    Equal values need no check, so the study, whose import takes seconds, is not imported.
+    If all values are equal, they need no check. So the study is not imported, because its import
+    takes seconds.
     """
 
     def same(name: str, value: Any) -> bool:
@@ -258,7 +262,8 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
 
     A Jupyter kernel keeps the source code of the cells that it has run in ``In``. The parameters
     cell is the latest one that annotates a parameter, as in ``eps: float = 0.25``. Without ``In``,
-    all annotated names of a script are parameters, or all names of a plain dict of values.
+    the parameters are the annotated names of a script, or all names if ``given`` is a plain dict of
+    values.
     """
     if "In" not in given:
         return set(given.get("__annotations__", given))

@@ -53,19 +53,19 @@ def publishable(
 ) -> Record:
     """Return a new record for the book, made from a study's stored results; nothing is computed.
 
-    ``published`` is the record that is in the book now (the old record), or None. If it is None,
-    the new record has the results for `parameters`. Otherwise the new record must keep all rows of
-    the old record. There are three cases.
+    ``published`` is the record that is in the book now (the old record), or None. If the book has
+    none, the new record has the results for `parameters`. Otherwise the new record must keep all
+    rows of the old record. There are three cases.
 
     - If `parameters` include all seeds and all parts of the old record, the new record replaces it.
       A part is, for example, a network; the parameters that are named in ``selects`` choose the
       parts.
 
     - If seeds or parts of the old record are missing in `parameters`, but the store has the results
-      for these too, the new record is made from the stored results for both.
+      for these too, the new record is made from the stored results of both records.
 
-    - In all other cases the rows of the two records are merged; for this, the stored results of the
-      old record are not needed. A merge cannot recompute an array that depends on several rows,
+    - In all other cases the rows of the two records are merged. A merge does not need the stored
+      results of the old record. A merge cannot recompute an array that depends on several rows,
       such as means over seeds. So the merge is refused if the records have different arrays. It is
       also refused if the records differ in a parameter that the study lists in ``JOINT``. For
       example, a row that compares all networks cannot come from a record with only some of them.
@@ -74,7 +74,7 @@ def publishable(
     ``parts`` with one entry for each. An entry contains the device, the hardware, the versions and
     the date. The field ``of`` of an entry contains the seeds and networks that were computed on
     this device with these versions. Each pair of a seed and a network is in only one entry. So the
-    seed and the network of a row tell on which device the row was computed.
+    seed and the network of a row show on which device the row was computed.
 
     Raises Conflict if a value of the old record would be lost or changed, or if a stored result is
     damaged or missing; the message says what to do.
@@ -167,8 +167,8 @@ def _published_parameters(of: ModuleType, asked: Parameters, published: Record) 
 
 
 def _together(asked: Parameters, published: Parameters) -> Parameters:
-    """Return parameters with all seeds and all parts (such as networks) of ``published``, which
-    come first, and of ``asked``.
+    """Return parameters with all seeds and all parts (such as networks) of ``published`` and of
+    ``asked``. Those of ``published`` come first.
     """
     seeds = {*published.seeds, *asked.seeds}
     changed: dict[str, Any] = {"seeds": tuple(sorted(seeds))}
@@ -208,8 +208,8 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
 def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> list[Cell]:
     """Return the cells of the book's record.
 
-    A record that was made from several runs need not have the same cells as one run with all its
-    seeds, so the provenance of such a record lists the cells.
+    A record that was made from several runs can have other cells than one run with all its seeds.
+    So the provenance of such a record lists the cells.
     """
     if "parts" not in published.provenance:
         return list(_cells(of, earlier))
@@ -284,9 +284,9 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
     """Return the provenance of a record's numbers: versions, devices, date and seconds.
 
-    The seconds are the total over all function calls of the study. The field `known_seconds`, from
-    which ``plan`` estimates run times, has the mean seconds of function calls that differ only in
-    their seeds.
+    The seconds are the total over all function calls of the study. The field `known_seconds` has
+    the mean seconds of function calls that differ only in their seeds. The command ``plan``
+    estimates run times from these means.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}

@@ -8,15 +8,16 @@ first step), each step computes
     z = P(x_t + s d(grad L(x_t))),
     x_(t+1) = P(x_t + a (z - x_t) + (1 - a) (x_t - x_(t-1))).
 
-The step size s begins at 2 eps. It can be halved only at a few steps, the checkpoints. It is halved
-for an image if one of two conditions holds. The first is that the loss increased in too few of the
-steps since the last checkpoint. The second is that neither s nor the highest loss has changed since
-the last checkpoint. After a halving, the attack continues from the iterate of highest loss.
+The step size s begins at 2 eps. The step size can be halved only at a few steps, the checkpoints.
+It is halved for an image if one of two conditions holds. The first is that the loss increased in
+too few of the steps since the last checkpoint. The second is that neither s nor the highest loss
+has changed since the last checkpoint. After a halving, the attack continues from the iterate of
+highest loss.
 
-The two versions in AutoAttack use the losses "cross_entropy" and the targeted `targeted_dlr` (the
-argument `rank`). The first condition holds if the loss increased in at most a fraction rho of the
-steps, as in the released code; the paper says in fewer. Unlike in the released code, the attack on
-an image stops as soon as an iterate is misclassified.
+AutoAttack runs two versions of APGD: one increases the loss "cross_entropy", the other
+`targeted_dlr` (the argument `rank`). The first condition holds if the loss increased in at most a
+fraction rho of the steps, as in the released code. In the paper, the fraction must be below rho.
+Unlike in the released code, the attack on an image stops as soon as an iterate is misclassified.
 """
 
 import math
@@ -67,8 +68,8 @@ def checkpoints(steps: int) -> frozenset[int]:
 class Towards(Goal):
     """The goal of an untargeted attack whose loss is the `targeted_dlr` towards one wrong class.
 
-    ``aims``: the wrong class of each image. The attack succeeds if the network predicts any wrong
-        class.
+    ``aims``: this wrong class, for each image. The attack also succeeds if the network predicts
+        another wrong class.
     """
 
     aims: Int[Tensor, " n"] | None = None
@@ -226,8 +227,8 @@ def _climb(
     first: int,
     stop: bool,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"], Int[Tensor, " n"]]:
-    """Run APGD once, and return for each image the iterate that the attack returns, its objective,
-    whether the model misclassifies it, and the number of gradients.
+    """Run APGD once. Return four results for each image: the iterate that `apgd` describes, its
+    objective, whether the attack succeeds on it, and the number of computed gradients.
 
     ``first``: the number of the first step, which selects the noise draws.
     ``stop``: whether the attack on an image stops once an iterate is misclassified.

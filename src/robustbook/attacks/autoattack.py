@@ -2,11 +2,10 @@
 
 AutoAttack is from Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an
 ensemble of diverse parameter-free attacks" (arXiv 2003.01690). The standard version of the released
-code first runs APGD on the cross entropy. Then it runs APGD on the targeted difference of logits
-ratio, towards each of the nine wrong classes with the highest logits. FAB towards each of these
-classes follows, and last Square with 5,000 queries. Here only l-infinity is included, because
-`square` has no l2 form. Unlike in the released code, the random numbers of an image do not depend
-on the batch.
+code first runs APGD on the cross entropy. Then it runs APGD on the `targeted_dlr`, towards each of
+the nine wrong classes with the highest logits. Next comes FAB towards each of these classes. The
+last attack is Square with 5,000 queries. Here only l-infinity is included, because `square` has no
+l2 form. Unlike in the released code, the random numbers of an image do not depend on the batch.
 """
 
 import math
@@ -58,9 +57,9 @@ def autoattack(
     ``keys``: one number for each image, which determines the image's random numbers (see `fgsm`).
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
-    The field `steps` of the result is the sum of all steps and queries. An image that the model
-    misclassifies without any attack is returned unchanged, after 0 steps. Raises ValueError for an
-    invalid argument, or a model that returns NaN.
+    The field `steps` of the result is the number of steps and queries of all four attacks together.
+    An image that the model misclassifies without any attack is returned unchanged, after 0 steps.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, queries = check_count("steps", steps), check_count("queries", queries)
     propagation, goal, images = prepare(

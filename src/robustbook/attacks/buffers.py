@@ -29,7 +29,7 @@ def unchanged(*models: object) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running_statistics(model: object) -> Iterator[None]:
-    """Let batch norm layers use their running statistics inside the context. All other layers keep
+    """Inside the context, let batch norm layers use their running statistics. All other layers keep
     their mode.
     """
     norms = [part for part in _modules(model) if isinstance(part, _NormBase) and part.training]
@@ -44,8 +44,8 @@ def running_statistics(model: object) -> Iterator[None]:
 
 @contextlib.contextmanager
 def batch_statistics(model: object) -> Iterator[None]:
-    """Let batch norm layers in training mode use the statistics of the batch inside the context,
-    without updating their running statistics. No other buffer changes either.
+    """Inside the context, let batch norm layers in training mode use the statistics of the batch,
+    but keep their running statistics. No other buffer changes either.
     """
     with _copied_buffers(part for part in _modules(model) if part.training):
         yield
@@ -60,7 +60,7 @@ def updates_buffers(model: object) -> bool:
 
 @contextlib.contextmanager
 def _copied_buffers(parts: Any) -> Iterator[None]:
-    """Let the modules use copies of their own buffers inside the context."""
+    """Inside the context, let the modules use copies of their own buffers."""
     kept = [
         (part, name, buffer) for part in parts for name, buffer in part.named_buffers("", False)
     ]

@@ -66,8 +66,8 @@ def ddn(
         each image. In the paper, ``scale`` is 1 for pixels in [0, 1].
     ``loss``: the loss, as a name or a function (see `fgsm`); the default is the cross entropy, as
         in the paper. If the gradient of the loss at the clean image is exactly 0, this attack does
-        not change the image; the authors' code takes a step in a random direction. The gradient of
-        the loss "margin" does not vanish if the softmax saturates.
+        not change the image. In this case, the authors' code takes a step in a random direction.
+        The gradient of the loss "margin" does not vanish if the softmax saturates.
     ``clip``: whether iterates are clipped to [0, 1]; default True.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged. Each step uses new draws, which also decide whether the iterate is misclassified.

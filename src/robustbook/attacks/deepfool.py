@@ -8,8 +8,8 @@ of DeepFool updates the perturbation r:
                                        r <- r + |f_k*| / ||w_k*||_1 sign(w_k*)      (l-inf, q = 1)
 
 The result is x + 1.02 r: making the perturbation two per cent longer moves the image across the
-boundary. Implementations differ in details that the paper leaves open; a `Variant` describes each
-of them:
+boundary. Implementations differ in details that the paper leaves open. Each row of this table is a
+`Variant`, which describes one implementation:
 
     preset               wrong     others  over-   next gradient  clipped  offsets         steps,
                          images            shoot   at                                      failures
@@ -23,10 +23,10 @@ of them:
     torchattacks         left      all     a step  the iterate    yes      none            50 kept
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
-"Wrong images" are images that the model misclassifies without any attack. They are left unchanged,
-or they are attacked too and moved away from the predicted class. "Others" is the number of classes
-that are considered besides the source class: the classes with the highest logits. After a failure,
-"clean" means that the attack returns the clean image and the distance infinity, as most
+"Wrong images" are images that the model misclassifies without any attack. Variants leave them
+unchanged, or attack them too and move them away from the predicted class. "Others" is the number of
+classes that are considered besides the source class: the classes with the highest logits. After a
+failure, "clean" means that the attack returns the clean image and the distance infinity, as most
 minimal-norm attacks of this package do. "Kept" means that it returns the last iterate, as the
 original implementation does.
 
@@ -89,8 +89,8 @@ class Variant:
     ``clip``: whether images are clipped to [0, 1].
     ``forget``: whether the part of a step that clipping cuts off is discarded. If not, it remains
         in the perturbation r, so it still counts when later steps are added.
-    ``free``: whether a step leaves out, before its length is computed, the pixels at 0 or 1 that it
-        would push out of [0, 1].
+    ``free``: whether a step leaves out the pixels at 0 or 1 that it would push out of [0, 1]. The
+        step's length is then computed from the other pixels.
     ``component_offset``: a number that is added to each component of a gradient before the
         gradient's norm is computed.
     ``norm_offset``: a number that is added to the norm of the gradient.
@@ -238,9 +238,9 @@ def deepfool(
     ``steps``: the maximum number of updates of an image; by default the number in the preset.
     ``candidates``: how many classes are considered besides the source class: those with the highest
         logits at the clean image. The default is the number in the preset; "ours" considers all
-        classes. With 3 candidates, the attack takes two thirds of the time. But if the nearest
-        boundary belongs to another class, the attack finds a distance that is too large: on MNIST
-        by 0.1 to 0.5 per cent in the mean.
+        classes. With 3 candidates, the attack takes two thirds of the time that it takes with all
+        classes. But if the nearest boundary belongs to another class, the attack finds a distance
+        that is too large: on MNIST by 0.1 to 0.5 per cent in the mean.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, each step goes to the boundary between the target and the class that is predicted
         at the current point.

@@ -40,11 +40,11 @@ def with_draw(model: Any, keys: Int[Tensor, " n"], draw: Any) -> Callable[[Tenso
 
 
 def nested(kind: type[nn.Module], net: nn.Module) -> tuple[int, ...]:
-    """Return () if the network has no module of this kind inside, and the number of these modules
-    otherwise.
+    """Count the network's modules of this kind. Return the number in a tuple, or () if there is
+    none.
 
-    The caller adds the result to the purpose of its random numbers (see `robustbook.randomness`).
-    So an outer module and an inner module with the same seed use different random numbers.
+    The caller adds the tuple to the purpose of its random numbers (see `robustbook.randomness`). So
+    an outer module and an inner module with the same seed use different random numbers.
     """
     depth = sum(isinstance(part, kind) for part in net.modules())
     return (depth,) if depth else ()

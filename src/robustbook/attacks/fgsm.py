@@ -43,11 +43,11 @@ def fgsm(
     model already misclassifies.
 
     ``model``: a function from images to logits. The model gets a copy of the images, so it may
-        change them in place. The attack does not change the mode of a network, so set it to
-        evaluation mode first. In training mode, batch norm layers use the statistics of the batch,
-        and do not update their running statistics. The attack on a randomised model is reproducible
-        if the model is a `Drawing`. A class whose logit is minus infinity is masked: it is never
-        predicted.
+        change them in place. The attack does not change the mode of a network, so set the network
+        to evaluation mode first. In training mode, batch norm layers use the statistics of the
+        batch, and do not update their running statistics. The attack on a randomised model is
+        reproducible if the model is a `Drawing`. A class whose logit is minus infinity is masked:
+        it is never predicted.
     ``images``: the clean images, in [0, 1], in float32, or in float64 for a float64 model.
     ``labels``: the true classes.
     ``eps``: in (0, 1], the largest change of a pixel: one number, or one for each image.

@@ -1,9 +1,9 @@
 """Compute the adversarial images of adversarial training by PGD, inside the training loss.
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
-`pgd`. Three things are different, because the attack runs inside the training loss. It returns the
-last iterate, not the iterate of highest loss. Arguments are not validated. The CPU never waits for
-the GPU.
+`pgd`. Because the attack runs inside the training loss, it differs from `pgd` in three ways. It
+returns the last iterate, not the iterate of highest loss. It does not validate its arguments. It
+never makes the CPU wait for the GPU.
 """
 
 import math

@@ -19,9 +19,10 @@ The line search finds a step that satisfies the weak Wolfe conditions by bisecti
 negative gradient pushes out of [0, 1] (Bertsekas 1982). The step is then shortened along the path
 of clipped images until the loss has decreased enough (Armijo's condition).
 
-For a randomised model, the attack uses the same noise draws in every pass, because L-BFGS needs
-differences of losses and gradients between iterates, which new noise would dominate. So it
-minimises the mean loss over `draws` fixed noise draws (a sample average approximation).
+For a randomised model, the attack uses the same noise draws in every pass, because L-BFGS uses
+differences of losses and gradients between iterates. New noise in each pass would dominate these
+differences. So the attack minimises the mean loss over `draws` fixed noise draws (a sample average
+approximation).
 """
 
 import torch
@@ -87,9 +88,9 @@ def lbfgs(
         2.2e-9, as in scipy. With 0, the attack stops only if the loss does not decrease.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
     ``draws``: for a randomised model, the number of noise draws over which the loss is averaged,
-        the same in all passes of the attack. With too few, the adversarial image may fool the model
-        only with these draws. If the model is not a `Drawing`, each pass has new noise, so the line
-        searches fail early.
+        the same in all passes of the attack. With too few draws, the adversarial image may fool the
+        model only with these draws. If the model is not a `Drawing`, each pass has new noise, so
+        the line searches fail early.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.

@@ -75,11 +75,14 @@ def dlr(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor
 def targeted_dlr(
     logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], targets: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """Return the logit of the target minus the logit of the label, divided by the highest logit
-    minus the mean of the third and the fourth highest logit (Croce and Hein 2020, equation 7).
+    """Return (Z_t - Z_y) / (Z_(1) - (Z_(3) + Z_(4)) / 2) for each image (Croce and Hein 2020,
+    equation 7).
+
+    Z_t is the logit of the target, and Z_y that of the label. Z_(1), Z_(3) and Z_(4) are the
+    highest, the third and the fourth highest logit.
 
     An attack increases this loss. If fewer than four classes are unmasked (have a logit above minus
-    infinity), the difference is not divided. Raises ValueError for fewer than four classes.
+    infinity), the loss is Z_t - Z_y. Raises ValueError for fewer than four classes.
     """
     top = _highest(logits, 4)
     lead = logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])

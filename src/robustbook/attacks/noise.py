@@ -4,12 +4,13 @@ A key is a number that identifies an image. Random number j of an image is a has
 stream, j), where the caller chooses the number of the stream. So the random numbers of an image
 depend neither on the other images of the batch nor on their order. A CPU and a GPU give the same
 numbers up to rounding. `uniform` and `in_ball` use splitmix64 (Steele, Lea and Flood 2014, "Fast
-splittable pseudorandom number generators"), which multiplies a counter by an odd constant and
-applies a mixing function. Each image has its own sequence, whose start depends on its key.
+splittable pseudorandom number generators"). This generator multiplies a counter by an odd constant
+and applies a mixing function. Each image has its own sequence, whose start depends on its key.
 
 The function `normal` must be fast, because it draws the noise of a randomised model
-(`robustbook.defenses.smoothed`) in every forward pass. Its sequence for an image also starts with a
-hash of the image's key. After that, `normal` computes only one 32-bit hash for every two numbers.
+(`robustbook.defenses.smoothed`) in every forward pass. Here too, the sequence for an image starts
+at a hash of the image's key. After that, `normal` computes only one 32-bit hash for every two
+numbers.
 """
 
 import math

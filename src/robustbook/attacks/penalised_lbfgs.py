@@ -8,8 +8,8 @@ the perturbation r:
 
 Here l is the cross entropy and t the target class. A line search chooses c. The paper asks for the
 smallest c > 0 with which the attack succeeds. But a smaller c gives a larger perturbation, so this
-code searches for the largest c with which it succeeds. The paper does not say whether the norm is
-squared. This code squares it, because the squared norm has a gradient at r = 0.
+code searches for the largest c with which the attack succeeds. The paper does not say whether the
+norm is squared. This code squares it, because the squared norm has a gradient at r = 0.
 """
 
 import math

@@ -7,11 +7,11 @@ the ball of radius eps around x. With step size a, each step computes the next i
 
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
-Here d is the steepest direction of the norm (the sign of the gradient, or for l2 the normalised
-gradient), and P projects a point onto the ball and then clips it to [0, 1]. The attack may run
-several times with new starting points (`restarts`). This code differs from the paper in two ways.
-It returns the iterate of highest loss (with targets: of lowest loss), not the last iterate. And
-once a run has succeeded on an image, all later runs leave this image out.
+Here d is the steepest direction of the norm: the sign of the gradient, or for l2 the normalised
+gradient. P projects a point onto the ball and then clips it to [0, 1]. The attack may run several
+times with new starting points (`restarts`). This code differs from the paper in two ways. It
+returns the iterate of highest loss (with targets: of lowest loss), not the last iterate. And once a
+run has succeeded on an image, all later runs leave this image out.
 """
 
 import math
@@ -82,8 +82,8 @@ def pgd(
         paper) or at the image itself.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
-        averaged. Each step uses new draws, so the attack compares losses of iterates that were
-        computed with different noise.
+        averaged. Each step uses new draws. So when the attack compares two iterates, their losses
+        were computed with different noise.
     ``judge``: for a randomised model, the number of new noise draws in the final evaluation.
     ``average``: whether losses ("loss") or probabilities ("probability") are averaged over the
         noise draws.

@@ -162,8 +162,9 @@ class Propagation:
         return kept[0].detach(), slope
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
-        """Raise ValueError if a logit, or an entry of any gradient so far, is NaN or infinite.
-        Minus infinity is valid for some classes of an image: it masks a class.
+        """Raise ValueError if a logit, or an entry of any gradient so far, is NaN or infinite. A
+        logit of minus infinity masks its class; it is valid unless it masks all classes of an
+        image.
 
         This method makes the CPU wait for the GPU, so call it only once, at the end of an attack.
         """
@@ -368,8 +369,8 @@ def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor
 
 
 def _log_sum(parts: Float[Tensor, "parts n k"]) -> Float[Tensor, "n k"]:
-    """Return the logsumexp over the parts. Its gradient is 0 for a class that is masked by minus
-    infinity in all parts, for which torch's gradient is NaN.
+    """Return the logsumexp over the parts. If minus infinity masks a class in all parts, the
+    gradient for this class is 0; torch's logsumexp has the gradient NaN.
     """
     masked = parts.isneginf().all(0)
     return parts.masked_fill(masked, 0).logsumexp(0).masked_fill(masked, -math.inf)

@@ -14,8 +14,7 @@ Only two batched products involve vectors with one entry per pixel. All other pr
 of small matrices, in float64. Gradients of a saturated network may be as small as 1e-40, and the
 squares of such gradients round to 0 in float32. So each gradient change y is divided by its largest
 entry before it is stored. The inverse Hessian H does not change if s and y are divided by the same
-number. So the step s is also divided by the largest entry of y in all small matrices that are
-computed from s.
+number. So in the small matrices, each step s is also divided by the largest entry of its y.
 """
 
 from collections.abc import Callable

@@ -19,10 +19,10 @@ class Adversarial:
     ``images``: the adversarial images, detached, with the device and dtype of the clean images.
         Their pixels lie in [0, 1] if the attack clips, which is the default. An attack with a fixed
         eps (FGSM, PGD) returns its perturbed image even if the model classifies it correctly.
-    ``found``: whether the attack succeeded: whether the predicted class of the returned image
-        differs from the label or, with targets, is the target. To find out, the model classifies
-        the returned image once more. For a randomised model, the predicted class is the class of
-        highest mean probability over `judge` new noise draws.
+    ``found``: whether the attack succeeded: the predicted class of the returned image differs from
+        the label or, with targets, is the target. To find out, the model classifies the returned
+        image once more. For a randomised model, the predicted class is the class of highest mean
+        probability over `judge` new noise draws.
     ``distance``: distance of each adversarial image to its clean image, in the attack's norm. If a
         minimal-norm attack fails on an image, it returns the clean image and the distance infinity.
     ``steps``: the number of updates computed for each image, over all restarts.

@@ -7,7 +7,7 @@ channel by eps up or down. Each later query proposes to set a square window to x
 clipped to [0, 1], with a random sign for each channel. The side s of the window is computed from p,
 the fraction of the h x w pixels that a proposal changes:
 
-    s = round(sqrt(p h w)), at least 1,
+    s = round(sqrt(p h w)), at least 1.
 
 A proposal is accepted if it increases the margin or makes the attack succeed. The fraction p starts
 at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in

@@ -12,11 +12,11 @@ The derivative of the second term f along a coordinate is estimated by a symmetr
 
 The derivative of the squared distance has a closed form. Differences of log F equal differences of
 logits, so the code uses logits. The two images of a symmetric difference are clipped to [0, 1], and
-the difference of f is divided by the distance of the clipped images. So the difference is one-sided
-for a pixel at 0 or 1. The authors' code searches for the best c, as Carlini and Wagner do; this
-code takes c as an argument. The authors' code has two more options, which this code lacks: to
-minimise over w, with x = (tanh(w) + 1) / 2, instead of over x, and to attack large images at a low
-resolution first.
+the difference of f is divided by the distance of the clipped images. So for a pixel at 0 or 1, the
+difference is one-sided. The authors' code searches for the best c, as Carlini and Wagner do; this
+code takes c as an argument. The authors' code has two more options, which this code lacks. The
+first is to minimise over w, with x = (tanh(w) + 1) / 2, instead of over x. The second is to attack
+large images at a low resolution first.
 
 For a randomised model, f(x + h e_i) and f(x - h e_i) are computed with different noise. So the
 variance of the estimated derivative is proportional to 1 / h^2. Averaging f over several noise

@@ -1,7 +1,7 @@
 """Load CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
 
-A batch of 10,000 images can be in three places below the root folder; the first one that has it is
-used:
+A batch of 10,000 images can be in three places below the root folder; the first place that has the
+batch is used:
 
 - torchvision's folder (`cifar-10-batches-py/data_batch_1`);
 
@@ -9,8 +9,9 @@ used:
   label) and the images in `00.webp` to `99.webp`. Each of these hundred WebP files is lossless and
   shows a hundred images in ten rows of ten;
 
-- the original archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If no
-  place has the batch, it is downloaded.
+- the original archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk.
+
+If no place has the batch, the archive is downloaded.
 
 Labels and pixels are always converted to the format of CIFAR-10's original binary version, and
 their hash is checked.
@@ -113,8 +114,8 @@ def _addresses() -> Sequence[str]:
 
 
 def _from_archive(path: Path, wanted: Collection[Original]) -> dict[Original, bytes]:
-    """Return the `wanted` batches of images from the archive, which is read once, up to the last
-    wanted batch.
+    """Return the `wanted` batches of images from the archive. The archive is read once, up to the
+    last wanted batch.
     """
     names = {batch.name: batch for batch in wanted}
     read: dict[Original, bytes] = {}

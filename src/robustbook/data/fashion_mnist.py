@@ -2,7 +2,7 @@
 MNIST's format.
 
 The four files of Fashion-MNIST have the same names and sizes as the files of MNIST. To avoid
-reading MNIST by mistake, this module looks for them only in the folders `FashionMNIST/raw`
+reading MNIST by mistake, this module looks for the files only in the folders `FashionMNIST/raw`
 (torchvision's) and `fashion-mnist` below the root folder.
 """
 

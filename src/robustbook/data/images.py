@@ -93,8 +93,8 @@ def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
     consists of indices, or of one bool for each image.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
-    in 0..n-1, a mask whose length is not n, or an array with more than one axis. The error message
-    calls the argument `name`.
+    in 0..n-1, a mask whose length is not n, or an array with more than one axis. In the error
+    message, the argument has the name `name`.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:

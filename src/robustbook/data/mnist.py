@@ -79,8 +79,8 @@ def _idx(contents: bytes) -> UInt8[Tensor, "*shape"]:
     """Return the values of a file in MNIST's format (idx): two zero bytes, a type, the number of
     axes, the lengths of the axes, and then the values.
 
-    The type (8 for unsigned bytes) is not checked here, because the hash of the contents already
-    was.
+    The type (8 for unsigned bytes) is not checked here, because the hash of the contents has been
+    checked.
     """
     axes = contents[3]
     start = 4 + 4 * axes

@@ -39,7 +39,7 @@ class Original:
 
     @property
     def algorithm(self) -> str:
-        """Return the name of the hash algorithm of `digest`, which its length shows."""
+        """Return the name of the hash algorithm, which the length of `digest` shows."""
         return "SHA-256" if len(self.digest) == 64 else "MD5"
 
 
@@ -47,10 +47,10 @@ def data_root(root: str | Path | None = None) -> Path:
     """Return the absolute path of the folder for data files.
 
     The folder is `root` if given, else the value of the environment variable `ROBUSTBOOK_DATA`. If
-    neither is given, it is `data` in the user's cache folder for `robustbook` (on Linux
-    `~/.cache/robustbook/data`), which all copies of the project on a machine share. `~` stands for
-    the home folder. The path is made absolute, so that it does not depend on the working directory.
-    Raises DataError if `root` or `ROBUSTBOOK_DATA` names a folder that does not exist.
+    neither is given, the folder is `data` in the user's cache folder for `robustbook` (on Linux
+    `~/.cache/robustbook/data`). All copies of the project on a machine share this folder. `~`
+    stands for the home folder. The path is made absolute, so that it does not depend on the working
+    directory. Raises DataError if `root` or `ROBUSTBOOK_DATA` names a folder that does not exist.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
     if not chosen:

@@ -11,8 +11,8 @@ The 2,794 training images contain each digit twice, on two crops and in two colo
 The images are not trivial to classify: a nearest-neighbour classifier on pixels is correct for 39 %
 of the test images. But a small network learns the classes within seconds. We trained Deep Defense's
 ConvNet with half as many filters on whitened images for seven seconds on a CPU core: 12 epochs of
-Adam with batches of 100 images, and a learning rate that falls from 0.003 to 0. It classifies 83 to
-86 % of the whitened test images correctly (three seeds).
+Adam with batches of 100 images, and a learning rate that falls from 0.003 to 0. The trained ConvNet
+classifies 83 to 86 % of the whitened test images correctly (three seeds).
 
 Networks with batch norm can also be trained on these images, because the statistics of a shuffled
 batch resemble those of the whole set. A shuffled batch of 100 images has every class. The mean of a

@@ -27,10 +27,10 @@ def load(
 
     `name` is "digits" or "scenes" (both use scikit-learn's files), "mnist", "fashion-mnist",
     "cifar10" or "stl10"; `split` is "train" or "test". `root` is the folder with the original
-    files, by default the one that `data_root` returns. If `download` is True, missing files are
-    downloaded to it. Each call checks the hash of every file. `at_least` is the smallest number of
-    images that the caller accepts. This argument matters for STL-10: in some folders, only the
-    first 1,600 of its 8,000 test images are available (see `stl10`).
+    files; the default is the folder that `data_root` returns. If `download` is True, missing files
+    are downloaded to this folder. Each call checks the hash of every file. `at_least` is the
+    smallest number of images that the caller accepts. This argument matters for STL-10: in some
+    folders, only the first 1,600 of its 8,000 test images are available (see `stl10`).
 
     Raises ValueError for an unknown name or split. Raises DataError for a missing, truncated or
     altered file, and for a set with fewer than `at_least` images.

@@ -8,13 +8,13 @@ one that has the whole split is used:
 - the original binary files (`stl10_binary/train_X.bin` and `train_y.bin`);
 
 - ZIP files with lossless WebP files (`stl10/train_1.zip` to `train_5.zip`, `test_first_1600.zip`),
-  in the same format as for CIFAR-10. They have only the first 1,600 of the 8,000 test images, on
-  which Random Self-Ensemble is evaluated;
+  in the same format as for CIFAR-10. The files have only the first 1,600 of the 8,000 test images,
+  on which Random Self-Ensemble is evaluated;
 
 - the original archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are the labelled images.
-  It is read only up to the last needed file: about 190 MB for the test images and 300 MB for the
-  training images. If it is downloaded, only its labelled images are stored, as binary files (up to
-  360 MB).
+  The archive is read only up to the last needed file: about 190 MB for the test images and 300 MB
+  for the training images. If it is downloaded, only its labelled images are stored, as binary files
+  (up to 360 MB).
 
 Images and labels are always converted to the format of the original binary files, and their hash is
 checked.

@@ -27,15 +27,15 @@ def adversarial_training(
     """Return two weighted loss terms, the cross entropy on clean images (``clean``) and on
     adversarial images (``adversarial``); training minimises their sum.
 
-    The function `weighted_training` computes the loss; the adversarial images come from PGD that
+    The loss is that of `weighted_training`. The adversarial images are computed by PGD, which
     starts at the clean image.
 
     ``net``: the network. Its batch norm layers use their running statistics while the adversarial
-        images are computed, and batch statistics in the two loss terms. They update their running
-        statistics first with the clean batch, then with the adversarial batch.
+        images are computed, and batch statistics in the two loss terms. These layers update their
+        running statistics first with the clean batch, then with the adversarial batch.
     ``labels``: the true classes, or the probabilities of the classes.
     ``eps``: l-infinity radius, above 0. If ``clip`` is True, pixels lie in [0, 1], so the radius is
-        at most 1; otherwise they may have a different range, such as that of grey levels.
+        at most 1. Otherwise pixels may have a different range, such as that of grey levels.
     ``alpha``: weight of the clean term; both papers use 0.5. A term of weight 0 is not computed and
         counts as 0.
     ``clip``: whether adversarial images are clipped to [0, 1]; neither paper mentions clipping.

@@ -2,8 +2,8 @@
 perturbation can change an activation.
 
 The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). The paper of Random
-Self-Ensemble calls it "Robust Opt. + BReLU"; its released code uses the bound 1 and trains on
-images with Gaussian noise of standard deviation 0.05.
+Self-Ensemble calls this defense "Robust Opt. + BReLU". The released code of that paper uses the
+bound 1, and trains on images with Gaussian noise of standard deviation 0.05.
 """
 
 import copy

@@ -137,12 +137,12 @@ def deep_defense(
         classes, as in the released code where there are 10 classes.
     ``slack``: a number above 0 that limits how many gradients the form "rows" computes; the
         released code has no such limit. The boundary of a class can be the nearest only if the
-        gradient norm of this class is large enough. A class is skipped if it would need a norm
-        above a limit. At the clean image, the limit is ``slack`` times the mean gradient norm of
-        the five classes whose logits are closest to the highest logit (see `_nearest`). With
-        math.inf, and in the other forms, no class is skipped. We checked the default on 25,000
-        training images of MNIST, with an MLP and LeNet, before and after training with Deep
-        Defense. The nearest class was always found, even with a slack of 1.65.
+        gradient norm of this class is large enough. A class is skipped if this would require a
+        gradient norm above a limit. At the clean image, the limit is ``slack`` times the mean
+        gradient norm of the five classes whose logits are closest to the highest logit (see
+        `_nearest`). With math.inf, and in the other forms, no class is skipped. We checked the
+        default on 25,000 training images of MNIST, with an MLP and LeNet, before and after training
+        with Deep Defense. The nearest class was always found, even with a slack of 1.65.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.
@@ -213,9 +213,9 @@ def _uncompiled() -> contextlib.AbstractContextManager[object]:
 def _rows(
     frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return three results: the cross entropy of the batch, which images are classified correctly,
-    and DeepFool's perturbation of each image without overshoot. Images whose perturbation is
-    finished are removed from the batch.
+    """Return three results: the cross entropy of the batch, whether each image is classified
+    correctly, and DeepFool's perturbation of each image without overshoot. Images whose
+    perturbation is finished are removed from the batch.
     """
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()
@@ -351,14 +351,14 @@ def _nearest(
     ``known``: the gradient for the class with the smallest |f|, if it has been computed already.
 
     First, the gradients of the ``FIRST`` classes with the smallest |f| (difference of logits) are
-    computed, through the existing autograd graph. If ``known`` is given, only this gradient is used
-    in their place.
+    computed, through the existing autograd graph. If ``known`` is given, it replaces all of these
+    gradients.
 
     The distance to the boundary of a class is |f| divided by the class's gradient norm. So another
     class can be nearest only if its gradient norm exceeds |f| divided by the smallest distance so
-    far. If this norm is above a limit, the class is skipped. The limit is ``slack`` times the mean
-    of the gradient norms so far. If ``known`` is given, it is twice ``slack`` times the norm of
-    ``known``.
+    far. If the norm that this requires is above a limit, the class is skipped. The limit is
+    ``slack`` times the mean of the gradient norms so far. If ``known`` is given, the limit is twice
+    ``slack`` times the norm of ``known``.
 
     The gradients of the classes that are not skipped are computed together, in a second batch.
     """

@@ -1,9 +1,9 @@
 """Keep a network fixed while a loss passes the same images through the network several times.
 
 Some losses need several passes through the network, for example for the iterations of an attack. In
-training mode, the passes would not agree: batch norm depends on the other images of the batch, and
-dropout draws a new mask at every call. In a frozen network, batch norm layers use their running
-statistics, and each image keeps its dropout masks.
+training mode, the network would change from pass to pass: batch norm depends on the other images of
+the batch, and dropout draws a new mask at every call. In a frozen network, batch norm layers use
+their running statistics, and each image keeps its dropout masks.
 """
 
 from collections import Counter
@@ -42,8 +42,8 @@ class Frozen:
     ``generator``: the generator that draws the dropout masks, on the generator's device. None on a
         GPU means torch's default generator, which a CUDA graph can record.
 
-    Raises ValueError for a network with a layer that cannot be frozen, and if ``generator`` is None
-    while a dropout layer on a CPU is in training mode.
+    Raises ValueError for a network with a layer that cannot be frozen (see `varies`). Raises
+    ValueError too if ``generator`` is None while a dropout layer on a CPU is in training mode.
     """
 
     def __init__(self, net: nn.Module, generator: torch.Generator | None = None) -> None:

@@ -50,9 +50,10 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def entropy(logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
-    """Return torch's cross entropy of all images. (By default, torch would leave out images with
-    the label -100.) Raises ValueError if ``labels`` are probabilities in another shape than the
-    logits and, on a CPU, if a label is not a class of the logits.
+    """Return torch's cross entropy, but treat the label -100 as wrong. (By default, torch leaves
+    out images with this label.) Raises ValueError if ``labels`` are probabilities whose shape is
+    not that of the logits. For a label that is no class of the logits, ValueError is raised only on
+    a CPU.
     """
     if labels.ndim == 2 and labels.shape != logits.shape:
         raise ValueError(
@@ -97,9 +98,10 @@ class SignedSteps:
         TRADES.
 
     Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
-    (seed, step). An attack of k steps costs k forward and k backward passes. It does not evaluate
-    the last iterate, whose gradient is not needed. So the training loss can reuse only the attack's
-    forward pass at the starting point (see `gradient_at_image`).
+    (seed, step). An attack of k steps costs k forward and k backward passes. The attack does not
+    evaluate its last iterate, because it needs no gradient there. So of the attack's forward
+    passes, the training loss can reuse only the one at the starting point (see
+    `gradient_at_image`).
     """
 
     eps: float

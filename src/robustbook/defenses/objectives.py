@@ -208,8 +208,8 @@ def trades(
 
     The attack needs the logits of the clean images. If the network gives the same logits in attack
     and loss, or if the attack uses batch statistics, the attack uses the logits of the loss.
-    Otherwise, one more forward pass, with running statistics, computes logits for the attack. The
-    released code computes these logits again in each step of the attack, in evaluation mode.
+    Otherwise, one more forward pass with running statistics computes the logits for the attack. In
+    the released code, each step of the attack computes these logits again, in evaluation mode.
     """
     check_positive("beta", beta)
     if not isinstance(attack, SignedSteps):

@@ -33,8 +33,8 @@ def parseval(weights: Mapping[str, Tensor], *, beta: float, share: float = 0.3) 
 
     ``beta``: step size, above 0; our studies use 1e-4 on MNIST and 3e-4 on CIFAR-10.
     ``share``: fraction of the rows that one step changes, above 0 and at most 1; our studies use
-        0.3. They are drawn at random with torch's global generator, which `training.fit` seeds for
-        each step.
+        0.3. The rows are drawn at random with torch's global generator, which `training.fit` seeds
+        for each step.
     """
     if not beta > 0:
         raise ValueError(f"beta must be above 0, got {beta!r}")

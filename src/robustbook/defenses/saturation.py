@@ -4,8 +4,8 @@ The loss is the cross entropy plus the penalty :math:`\lambda\sum_{l=1}^{D}\sum_
 (eq. 8). The penalty is a sum over the pre-activations h of all units in all layers, including the
 last layer. The function :math:`\phi_c` is the distance to the nearest flat point of the
 nonlinearity (eq. 7): max(0, z) for a ReLU with pre-activation z. A sigmoid has no flat point, so
-the paper penalises its derivative, sigma(z)(1 - sigma(z)). As a "stronger penalty" on the last
-layer of the CNN, the paper uses the pre-activation z.
+the paper penalises its derivative, sigma(z)(1 - sigma(z)). On the last layer of the CNN, the paper
+uses the pre-activation z itself, as a "stronger penalty".
 
 The paper does not say how the penalties of a batch are combined. This code sums the penalty over
 units, and takes the mean over the images of the batch.

@@ -119,7 +119,7 @@ class Noisy(nn.Module):
             image. Attacks without a generator never use numbers from `robustbook.attacks.FRESH` on.
 
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
-        number, not on the other images, their order or the device.
+        number. It does not depend on the other images, their order or the device.
         """
         starts = streams(self.seed, keys, draw).starts
 
@@ -157,12 +157,12 @@ def noisy(
         counted in the order in which the network registers its layers. With ``paper``, it is the
         first convolution, so this noise is on the image (Figure 1). With ``code``, it is the
         second, as in the released code for VGG16, where an index is off by one. For all other
-        networks, the released code places the noise as with ``paper``. With ``2018``, it is the
-        first, as in the authors' later release for all networks.
+        networks, the released code places the noise as with ``paper``. ``2018`` has the same effect
+        as ``paper``; it stands for the authors' later release.
     ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training
         mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
-    ``seed``: seed of the noise that `Noisy.at` draws. With seed 0, the noise would not be
-        independent of the random start of an attack without a generator, which has seed 0 too.
+    ``seed``: seed of the noise that `Noisy.at` draws. An attack without a generator has seed 0. So
+        with seed 0, the noise would not be independent of the random start of such an attack.
 
     The names of the weights stay the same, so ``noisy(net).net`` can load the ``state_dict`` of
     ``net``. Raises ValueError for a network that has no convolutions, or that has noise layers
@@ -195,7 +195,7 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
 
     The default branch of the released repository contains this prototype, which adds noise after
     every convolution and in front of the linear layers. Li et al. 2019 (NATTACK) attacked this
-    prototype, with standard deviation 0.3, and treated it as Random Self-Ensemble, although it is
+    prototype, with standard deviation 0.3, as if it were Random Self-Ensemble. But the prototype is
     deterministic at test time.
     """
     check_network(net)

@@ -171,7 +171,7 @@ def resized_padded(
 
 def _sources(place: Tensor, side: Tensor, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return for each row of the padded image which original row is copied there, and whether the
-    row lies inside the resized image. `_sources` is also called for the columns of images.
+    row lies inside the resized image. For columns, the function is called in the same way.
     """
     i = place - first[:, None]
     inside = (i >= 0) & (i < side[:, None])
@@ -205,7 +205,7 @@ class Compressed(nn.Module):
 
 
 class RandomCompressed(Compressed):
-    """A randomised model with JPEG compression of its input; the result is randomised too."""
+    """A randomised model with JPEG compression of its input, as returned by `jpeg`."""
 
     def at(
         self, keys: Int[Tensor, " n"], draw: SupportsIndex | Int[Tensor, " n"]

@@ -178,8 +178,8 @@ def check_classes(labels: Int[Tensor, " n"], logits: Float[Tensor, "m k"]) -> No
 
 
 def check_logits(logits: Float[Tensor, "n k"]) -> None:
-    """Raise ValueError if a logit is NaN or infinite. Minus infinity is valid: it masks a class.
-    But at least one class of each image must not be masked.
+    """Raise ValueError if a logit is NaN or infinite. A logit of minus infinity masks its class; it
+    is valid unless it masks all classes of an image.
     """
     masked = logits.isneginf()
     masked &= ~masked.all(1, keepdim=True)

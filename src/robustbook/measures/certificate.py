@@ -10,10 +10,10 @@ image is below R:
     R = sigma Phi^-1(p),
 
 Here Phi is the distribution function of the standard normal. The base classifier may also add noise
-in its layers, because the theorem also holds for classifiers that return a probability of each
-class. The probability p is replaced by the exact lower limit of Clopper and Pearson (1934), which
-is computed from counts. So the certified radius R of an image is too large with probability at most
-alpha.
+in its layers. Then the base classifier returns each class with a probability, and the theorem also
+holds for such classifiers. The probability p is replaced by the exact lower limit of Clopper and
+Pearson (1934), which is computed from counts. So the certified radius R of an image is too large
+with probability at most alpha.
 """
 
 import torch
@@ -112,8 +112,9 @@ def certified(
 
     ``choice``: how often the model predicts each class for each image, over a first set of noise
         draws. The class that was predicted most often is the one to certify.
-    ``counts``: the same for a second set of noise draws, all different from the first. The lower
-        limit of the class's probability is computed from these counts.
+    ``counts``: how often the model predicts each class, over a second set of noise draws that are
+        all different from the first. The lower limit of the class's probability is computed from
+        these counts.
     ``sigma``: standard deviation of the noise on the image, above 0.
 
     Row i of ``choice`` and of ``counts`` must belong to the same image. If the lower limit of the

@@ -71,10 +71,11 @@ def evidence(
         sigmoids and ReLUs, so the model must have a sigmoid or ReLU. The attack ``float64`` needs a
         model that can be converted to float64, and images of lower precision than float64.
     ``source``: a second network for the measurement ``transfer``, the accuracy of ``model`` on the
-        adversarial images that the attack ``one_step`` makes for ``source``.
-    ``sizes``: radii, as multiples of eps. For the measurement ``curve``, the attack ``many_steps``
-        is run at each radius in ``sizes`` that is at most 1. The curve also includes the radius of
-        ``many_steps``, the radius 1 and, if the attack ``clean`` is run, the radius 0.
+        adversarial images that the attack ``one_step`` makes for ``source``, clipped to [0, 1].
+    ``sizes``: the radii of the measurement ``curve``, as multiples of eps. The attack
+        ``many_steps`` is run at each of these radii that is at most 1, and at the radius 1. The
+        curve also includes the accuracy under ``many_steps`` at its own radius and, if the attack
+        ``clean`` is run, the clean accuracy at the radius 0.
     ``seed``: seed of the random signs, of PGD's random starts and of Square's windows.
 
     The model is not changed. Raises the errors that `strike` raises.

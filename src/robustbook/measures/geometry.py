@@ -9,8 +9,8 @@ length element dl:
 
 The length l of the path measures how much the probabilities change along the path. On the path, dx
 = (x_T - x_S) dt. So with v = J (x_T - x_S), the length element dl/dt is the standard deviation of v
-under p: sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2). It is 0 if all v_k are equal, because adding a
-number to all logits changes no probability.
+under p: sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2). The length element is 0 if all v_k are equal,
+because adding the same number to all logits changes no probability.
 
 The paper says that multiplying all logits by the same number does not change the length of a path.
 In fact it changes the length; adding the same number to all logits does not.

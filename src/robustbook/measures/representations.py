@@ -92,8 +92,8 @@ def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]
 
 
 def class_means(matrix: Float[Tensor, "n n"], labels: Int[Tensor, " n"]) -> tuple[float, float]:
-    """Return two mean dissimilarities: over pairs of images of the same class, and over pairs of
-    images of different classes. The dissimilarity of each pair is in ``matrix``.
+    """Return the mean dissimilarity of two images of the same class, and that of two images of
+    different classes. The dissimilarity of each pair is in ``matrix``.
 
     Raises ValueError if there is no pair of the same class, or none of different classes.
     """

@@ -75,7 +75,7 @@ class Attack:
     ``rescale``: whether the logits are divided by a constant, their `median_lead`, so that the
         softmax does not saturate.
     ``slope``: the softness of the derivatives that the backward pass uses for sigmoids and ReLUs
-        (see `softened`); with None it uses their true derivatives.
+        (see `softened`). With None, the backward pass uses their true derivatives.
 
     Raises ValueError for an unknown kind, loss or precision.
     """
@@ -181,10 +181,9 @@ def strike(
         size.
 
     A randomised model is evaluated with a noise draw that no step of the attack uses. The model is
-    not changed.
-    If the attack's ``precision`` differs from the dtype of the images, the attack uses a copy of
-    the model in this precision. Raises ValueError for an invalid argument, for ``flush`` on a GPU,
-    for an option that the model does not support, and for logits that are not finite.
+    not changed. If the attack's ``precision`` differs from the dtype of the images, the attack uses
+    a copy of the model in this precision. Raises ValueError for an invalid argument, for ``flush``
+    on a GPU, for an option that the model does not support, and for logits that are not finite.
     """
     check_attack(attack)
     check_images(images)

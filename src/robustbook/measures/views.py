@@ -24,8 +24,8 @@ def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
     Carlini & Wagner (arXiv 1607.04311) do this with distilled networks before they attack them. The
-    model is any callable from images to logits, or a randomised model, whose logits are divided in
-    each noise draw. Raises ValueError unless ``by`` is finite and above 0, because dividing by 0,
+    model is any callable from images to logits, or a randomised model, whose logits are divided for
+    every noise draw. Raises ValueError unless ``by`` is finite and above 0, because dividing by 0,
     infinity or a negative number would change the predictions.
     """
     _check_above_zero("by", by)
@@ -54,11 +54,10 @@ def softened(net: Model, softness: float) -> nn.Module:
 
     In the backward pass, a sigmoid has the derivative of sigmoid(h / softness) for the
     pre-activation h. A ReLU gets the derivative sigmoid(h / softness), which is the derivative of a
-    softplus. In float32, these derivatives still round to 0 far from zero: for a sigmoid, at inputs
-    above 17 times the softness; for sigmoid and ReLU, at inputs far below zero. The function
-    replaces all `nn.Sigmoid` and `nn.ReLU` layers, and every attribute ``activation`` that is
-    `torch.sigmoid` or `torch.relu`. Nonlinearities that a ``forward`` method calls directly keep
-    their derivatives.
+    softplus. In float32, the derivative of a sigmoid still rounds to 0 at inputs above 17 times the
+    softness. Both derivatives still round to 0 at inputs far below zero. The function replaces all
+    `nn.Sigmoid` and `nn.ReLU` layers, and every attribute ``activation`` that is `torch.sigmoid` or
+    `torch.relu`. Nonlinearities that a ``forward`` method calls directly keep their derivatives.
 
     The softer derivative is our interpretation of the "stabilised gradient" of Brendel & Bethge
     2017 (arXiv 1704.01547), whose formula we could not read. Raises ValueError if the network has
@@ -121,8 +120,8 @@ _SOFT: dict[object, Callable[[Tensor, float], tuple[Tensor, Tensor]]] = {
 def _with_gradient_of(
     values: Float[Tensor, "*shape"], other: Float[Tensor, "*shape"]
 ) -> Float[Tensor, "*shape"]:
-    """Return ``values``; the backward pass treats them as ``other``. With the input of a function
-    as ``other``, this is the straight-through estimator.
+    """Return ``values``, with the gradient of ``other``. If ``values`` is the output of a function
+    and ``other`` its input, this is the straight-through estimator.
     """
     return values.detach() + (other - other.detach())
 

@@ -16,8 +16,8 @@ def build(name: Name, width: int = 0) -> CNN | nn.Module:
     """Return the network called ``name``, whose weights must still be drawn (see `initialise`).
 
     ``width`` is the number of units in each hidden layer of an MLP, or in the last hidden layer of
-    the CNN. With 0, the width is 200 for an MLP, the smallest width that the paper states, and 1024
-    for the CNN, as in the paper.
+    the CNN. With 0, the CNN has the paper's width, 1024, and an MLP has the width 200, the smallest
+    that the paper states.
     """
     if name == "sigmoid-mlp":
         return sigmoid_mlp(width or 200)

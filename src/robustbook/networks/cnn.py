@@ -1,7 +1,7 @@
 """Define the convolutional network of Table 2 in Nayebi & Ganguli 2017.
 
 The CNN has two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max
-pooling. A fully connected layer of 1024 ReLU units and a linear layer with 10 logits follow. The
+pooling. Then come a fully connected layer of 1024 ReLU units and a linear layer with 10 logits. The
 paper does not state the padding and stride of its convolutions. We use stride 1 and padding 2
 ("same"), as in the TensorFlow tutorial of 2017, whose network has exactly these layers.
 """

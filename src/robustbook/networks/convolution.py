@@ -18,9 +18,9 @@ class PatchConv2d(nn.Conv2d):
     as long for the input gradient as for the convolution. `PatchConv2d` needs less than half of
     torch's time: it multiplies the gradient of its output by the kernels and adds up the products
     patch by patch. Attacks such as DeepFool need the input gradient for every class at every step;
-    ordinary training does not need it. Torch's own convolution is used on a GPU. On a CPU, it is
-    used for layers with a stride above 1, dilation, groups, padding that is given as a word, or
-    padding with other values than zeros.
+    ordinary training does not need it. Torch's own convolution is used on a GPU. On a CPU, torch's
+    convolution is used for layers with a stride above 1, dilation or groups. It is also used for
+    padding that is given as a word, or with other values than zeros.
 
     The gradient with respect to the weights treats the images as constants, so this gradient cannot
     be differentiated with respect to the images.

@@ -5,8 +5,8 @@ is not released. According to the paper, its AlexNet is Caffe's, which has group
 60,965,224 parameters, and whose inputs are pixel values in 0..255 minus a mean. The AlexNet of
 torchvision has no grouped convolutions and 61,100,840 parameters. In this code, norms of
 perturbations are measured after the normalisation of the images. The standard deviations of the
-red, green and blue channels differ by only two per cent. So dividing by them changes the ratio of
-perturbation norm to image norm by at most two per cent.
+red, green and blue channels differ by only two per cent. So the normalisation by standard
+deviations changes the ratio of perturbation norm to image norm by at most two per cent.
 """
 
 from collections.abc import Sequence
@@ -61,9 +61,9 @@ def imagenet_network(
     """Return a network from colour images to logits.
 
     The batch norm layers of ResNet-18 are frozen, as in the fine-tuning by the released code of
-    Deep Defense. They use their running statistics, and their scale and shift are buffers, not
-    parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm but
-    not the running statistics.
+    Deep Defense. These layers use their running statistics, and their scale and shift are buffers,
+    not parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm
+    but not the running statistics.
 
     ``weights``: the name of trained weights in torchvision, the path of a state dict (a
         .safetensors file or a file of `torch.save`), or "random". Torchvision's weights are

@@ -1,10 +1,10 @@
 """Define the preprocessing of a network as a module, so that the preprocessing can be a part of the
 network.
 
-Images are floats in [0, 1] everywhere in this book, while some papers train networks on other
-inputs, for example on grey levels minus the mean image. So a network contains its preprocessing,
-and an attack on it changes the image itself. To measure distances after the preprocessing, call the
-network's parts `preprocess` and `body` one after the other.
+In this book, images are always floats in [0, 1], but some papers train networks on other inputs,
+for example on grey levels minus the mean image. So a network contains its preprocessing, and an
+attack on the network changes the image itself. To measure distances after the preprocessing, call
+the network's parts `preprocess` and `body` one after the other.
 """
 
 from collections.abc import Sequence

@@ -73,8 +73,8 @@ def preact20(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
 
     Three details differ from the released code. Convolutions of stride 2 are padded on both sides,
     while TensorFlow pads them on one side only. Batch norm averages its statistics with torch's
-    default momentum, while the decay 0.999 of the released code averages over more steps. And the
-    initial weights of convolutions have another variance (see `_network`).
+    default momentum; the decay 0.999 of the released code averages over more steps. The initial
+    weights of convolutions have a different variance (see `_network`).
     """
     block = partial(PreactBlock, raw=True)
     stages = _stages(block, (64, 128, 256), 3, narrow, convolved=True)

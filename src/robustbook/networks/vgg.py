@@ -1,8 +1,8 @@
 """Define VGG16 for CIFAR-10, and Model A, a similar small network for STL-10.
 
-The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble). Both
-networks take images in [0, 1] and do not normalise them. Every convolution is 3 x 3, has a bias,
-and is followed by a batch norm and a ReLU. Pooling takes the maximum over 2 x 2 pixels.
+The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble).
+VGG16 and Model A take images in [0, 1] and do not normalise them. Every convolution is 3 x 3, has a
+bias, and is followed by a batch norm and a ReLU. Pooling takes the maximum over 2 x 2 pixels.
 """
 
 from collections import OrderedDict

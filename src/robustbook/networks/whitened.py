@@ -17,7 +17,7 @@ CIFAR-10. This code uses the mean over the training set, 53.1056, so that nothin
 test set. To get the second moments, MatConvNet sums over the 50,000 training images but divides by
 60,000, the number of all images. This makes the eigenvalues d smaller, so that more values of
 sqrt(d) are below 10 and are replaced by 10. To get the same result, this code divides the sum over
-the training images by 6/5 of their number.
+the training images by 6/5 times their number.
 """
 
 from collections.abc import Iterator

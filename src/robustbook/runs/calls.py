@@ -69,8 +69,8 @@ class Call:
 
     @property
     def dependencies(self) -> tuple["Call", ...]:
-        """Return the calls among the arguments of this call, in their order and without
-        repetitions.
+        """Return the calls among the arguments of this call, in the order of the arguments and
+        without repetitions.
         """
         found: dict[str, Call] = {}
         pending: list[Any] = list(self.arguments.values())

@@ -80,7 +80,7 @@ def run_on_cluster(
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
     """Run a function call on a worker of the cluster, and store its result. The argument `before`
-    is not used here. It makes dask first run the calls on which this call depends.
+    is not used here; it is passed so that dask first runs the calls on which this call depends.
     """
     execute(call, Store(path), device)
 

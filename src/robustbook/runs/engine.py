@@ -59,11 +59,11 @@ def run(
     ``device``: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
     ``progress``: whether a progress bar is shown on stderr.
 
-    Raises StepFailed if a function call raised an exception, after the calls that are already
-    running have finished and their results are stored. Raises WorkerLost if a worker process ended;
-    the message gives the likely reason, for example that memory ran out, or that the calling script
-    has no `if __name__ == "__main__":`. Raises OSError, before anything is run, if the folder with
-    stored results is not writable.
+    Raises StepFailed if a function call raised an exception. Before that, the calls that are
+    already running finish, and their results are stored. Raises WorkerLost if a worker process
+    ended; the message gives the likely reason, for example that memory ran out, or that the calling
+    script has no `if __name__ == "__main__":`. Raises OSError, before anything is run, if the
+    folder with stored results is not writable.
     """
     for call in calls:
         if not isinstance(call, Call):
@@ -235,8 +235,8 @@ def _work(call: Call, path: Path, device: str) -> None:
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Return an error that explains why a worker ended, as far as the exit codes of all workers
-    show it. If a signal ended a worker, its exit code is minus the signal's number. Exit codes of
+    """Return an error that explains why a worker ended, as far as the workers' exit codes show the
+    reason. If a signal ended a worker, its exit code is minus the signal's number. Exit codes of
     SIGTERM are ignored: when one worker ends, the pool itself ends the others by SIGTERM.
 
     `worked`: whether a worker had already finished a function call.

@@ -1,5 +1,5 @@
-"""Run one function call in this process and store its result. Function calls whose results are
-arguments of this call run first. A lock ensures that no two processes run the same call.
+"""Run one function call in this process and store its result. Before that, run the function calls
+whose results are its arguments. A lock ensures that no two processes run the same call.
 """
 
 import contextlib

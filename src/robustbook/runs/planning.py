@@ -121,8 +121,8 @@ def estimates(
     take. Calls without an estimate are omitted.
 
     An estimate is the mean run time of stored calls on the same device that differ from the call
-    only in the seed. If there are none, the estimate is the entry in `known_seconds`. If there is
-    no entry either, the run time of stored calls with another amount of work is scaled.
+    only in the seed. If there are no such calls, the estimate is the entry in `known_seconds`. If
+    there is no entry either, the estimate is scaled from stored calls with another amount of work.
 
     The amount of work is the product of those arguments to which the run time is proportional: the
     numbers of images, epochs and optimiser steps, and the batch size. For scaling, the stored calls
@@ -262,7 +262,7 @@ def _states(
 
 def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> set[str]:
     """Return the keys of the function calls that must be run. If the result of a call is stored,
-    the calls on which it depends need not be run for it.
+    the calls on which this call depends need not be run for it.
     """
     needed: set[str] = set()
     pending = list(calls)

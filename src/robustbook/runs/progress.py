@@ -26,6 +26,6 @@ def progress_bar(total: int, *, shown: bool = True) -> Bar:
 
 
 def say(bar: Bar, text: str) -> None:
-    """Write ``text`` behind the progress bar, now or with its next update."""
+    """Write ``text`` behind the progress bar, now or at the bar's next update."""
     bar.set_postfix_str(text, refresh=False)
     bar.update(0)

@@ -3,9 +3,9 @@ older code.
 
 The hash covers the code of the function, and all code of the same top-level package that this
 function uses directly or indirectly, except the code of `robustbook.runs`. Comments, docstrings and
-layout do not change it. Names that the code computes at run time, for example for getattr, are not
-found. So the fingerprint is only a hint that stored results are stale (computed by older code).
-Stale results are used until the version number of the function is increased by hand.
+layout do not change the hash. It does not cover code whose name is computed at run time, for
+example for getattr. So the fingerprint is only a hint that stored results are stale (computed by
+older code). Stale results are used until the version number of the function is increased by hand.
 """
 
 import ast

@@ -2,11 +2,11 @@
 
 The result of a function call with key `abc...` has two files in the folder `ab`. The file
 `abc....safetensors` has the tensors, if there are any, and is written first. Then comes
-`abc....json`. It contains the function call, the values of the result that are not tensors, the run
-time in seconds, the hashes of both files, and the provenance (versions, device and date). A result
-counts as stored if its JSON file exists. Each file is written under a temporary name, flushed to
-disk and renamed, so an interruption never leaves an incomplete file. A damaged file is renamed when
-its result is loaded.
+`abc....json`. The JSON file contains the function call, the values of the result that are not
+tensors, the run time in seconds, the hashes of both files, and the provenance (versions, device and
+date). A result counts as stored if its JSON file exists. Each file is written under a temporary
+name, flushed to disk and renamed, so an interruption never leaves an incomplete file. A damaged
+file is renamed when its result is loaded.
 
 The files can be copied between machines, because the key of a function call depends neither on the
 machine nor on the device. A result may be copied without the results on which it depends. For each
@@ -154,8 +154,8 @@ class Store:
         return self.peek(call) is None and self._json_path(call.key).exists()
 
     def known(self, call: Call) -> dict[str, Any] | None:
-        """Return the seconds, the kind and the provenance of a function call. If the result of the
-        call is not stored, the three values are read from a note (see `give`).
+        """Return the seconds, the kind (`Call.kind`) and the provenance of a function call. If the
+        result of the call is not stored, the three values are read from a note (see `give`).
         """
         return self.peek(call) or _note(self._json_path(call.key).with_suffix(_ELSEWHERE))
 
@@ -220,9 +220,9 @@ class Store:
         """Copy the result of the function call to another store. Return the size of the result in
         bytes, and whether it is new in the other store.
 
-        The results on which it depends are not copied. For each of these, the other store gets a
-        note with the seconds and the provenance. So a record that is made from the other store can
-        state the seconds and the provenance of all function calls.
+        The results on which this result depends are not copied. For each of them, the other store
+        gets a note with the seconds and the provenance. So a record that is made from the other
+        store can state the seconds and the provenance of all function calls.
 
         Raises Refused if a file is damaged, or if there is no result.
         """

@@ -24,10 +24,10 @@ class Item:
         measure the same number, the command line for it uses the study that comes later in the
         list.
     ``parts``: command-line options to run more of the study; without options, profile ``paper`` may
-        run only a part. The key of an option is a word: a number whose id contains it between two
-        slashes needs the option.
+        run only a part. The key of an option is a word. A number needs the option if the number's
+        id contains this word between two slashes.
     ``needs``: a text that says what the reader must provide for the study, such as a GPU; empty if
-        all that it needs is downloaded automatically.
+        everything that the study needs is downloaded automatically.
     ``judges``: the tables, figures or claims for which this item's page compares the paper's
         numbers with ours; by default, those in ``measures``.
     """

@@ -88,8 +88,8 @@ class Parameters:
         """Return the chosen parts of the study, such as networks: the values of the parameters in
         `selects`.
 
-        If a parameter in `selects` can be None, which stands for several parts, the study overrides
-        this method.
+        If a parameter in `selects` may be None, which then stands for several parts, the study
+        overrides this method.
         """
         values = {name: getattr(self, name) for name in self.selects}
         return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}

@@ -9,7 +9,9 @@ from robustbook.ledger.outcomes import packed
 
 
 def percent(each: Tensor) -> float:
-    """Return the share of images that count, in percent; for correct answers, the accuracy."""
+    """Return the percentage of images that count. If the correctly classified images count, this is
+    the accuracy.
+    """
     return 100 * each.double().mean().item()
 
 
@@ -23,12 +25,13 @@ def share_row(
     setting: Mapping[str, str | float | int | bool] | None = None,
     differs: str = "",
 ) -> Row:
-    """Return the row of a share of test images in percent, with the outcomes of its images.
+    """Return a row with the percentage of test images that count, and with the outcome of each
+    image.
 
     ``each``: for each image, whether it counts.
 
-    All other arguments are those of `Row`. A whole test set needs no outcomes, because its images
-    were not chosen.
+    All other arguments are those of `Row`. The outcomes of a whole test set (`WHOLE` images) are
+    not stored, because the choice of these images causes no error.
     """
     count = len(each)
     outcomes = packed(each.tolist()) if count < WHOLE else ""

@@ -21,8 +21,8 @@ def fingerprint(images: Any, labels: Tensor) -> str:
     """Return the SHA-256 of images and labels, including their shapes and dtypes. Computing the
     hash takes about a second per gigabyte.
 
-    For an image set that is read batch by batch, the hash covers the labels, the number of images,
-    and the first, the middle and the last image.
+    For an image set that is read batch by batch, the hash covers the labels and the number of
+    images. Of the images, it covers only the first, the middle and the last.
     """
     if isinstance(images, Tensor):
         return digest({"images": images, "labels": labels})
@@ -48,13 +48,14 @@ def described(thing: object, inside: tuple[int, ...] = (), module: str = "") -> 
 
     The description of a function contains its name, code (without the docstring), closure,
     defaults, partial arguments and the global variables that it uses. If one of these variables
-    contains a function or a class of another module, the description has only its name. A class of
-    the function's own module is described by its attributes and methods.
+    contains a function or a class of another module, the description has only the name of this
+    function or class. A class of the function's own module is described by its attributes and
+    methods.
 
     Plain data is returned unchanged. Tensors and arrays are described by a hash, networks by their
     layers, parameters and buffers, and loggers by their name. Any other object is described by its
-    type and attributes. If its class is in the function's own module, the attributes and methods of
-    the class are described too.
+    type and attributes. If the object's class is in the function's own module, the attributes and
+    methods of the class are described too.
 
     ``inside``: the ids of the objects of which ``thing`` is a part.
     ``module``: the module of the function of which ``thing`` is a part.
@@ -130,8 +131,8 @@ def _without_docstring(function: FunctionType) -> CodeType:
 
 def _used_globals(function: FunctionType) -> dict[str, object]:
     """Return the global variables that a function uses, by name, except modules. A function or
-    class of another module is replaced by its name; it is left out if the variable has the same
-    name.
+    class of another module is replaced by its name; if the variable has the same name, the variable
+    is left out.
     """
     codes, names = [function.__code__], set()
     while codes:

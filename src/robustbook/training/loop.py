@@ -85,8 +85,8 @@ def fit(
         weights. It changes the weights in place, for example to project them onto a set.
     ``each_epoch``: a function that is called after each complete epoch with the number of completed
         epochs and the ``state_dict`` (weights and buffers). Copy the tensors that you want to keep,
-        because training changes them in place. A resumed run calls ``each_epoch`` again for an
-        epoch that it repeats.
+        because training changes them in place. If a resumed run repeats an epoch, it calls
+        ``each_epoch`` again for this epoch.
     ``shuffle``: whether each epoch has a new random order. With ``shuffle`` False, images keep
         their order in every epoch.
     ``static``: whether a training step has the same operations for every batch, with all random
@@ -238,8 +238,9 @@ def _restored_after_errors(net: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_draws(device: str | torch.device) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that seeds torch's global generators by (step, seed), because layers such as
-    dropout can draw only from them. When the context ends, restore their former state.
+    """Yield a function that gets a step number and a seed, and seeds torch's global generators by
+    both. Layers such as dropout can draw only from these generators. When the context ends, restore
+    their former state.
     """
     place = torch.device(device)
     cuda = [place] if place.type == "cuda" else []
@@ -264,7 +265,7 @@ def _weights(net: nn.Module) -> str:
 def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
     """Make one training step and return its loss terms. If `Diverged` is raised, add the step
     number to the error message. Raise ValueError if torch's cross entropy reports that a label is
-    too large, which it does only on a CPU.
+    too large; torch reports this only on a CPU.
     """
     try:
         return compute(*arguments)

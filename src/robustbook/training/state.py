@@ -94,9 +94,7 @@ class State:
                 group["lr"] = lr * group["factor"]
 
     def refuse_nonfinite(self) -> None:
-        """Raise Diverged if a weight or buffer is not finite, which can happen although the loss is
-        finite.
-        """
+        """Raise Diverged if a weight or buffer is not finite; the loss may still be finite."""
         buffers = dict(self.net.named_buffers())
         parts = [("weight", self.weights), ("buffer", {k: buffers[k] for k in self._finite})]
         for kind, tensors in parts:

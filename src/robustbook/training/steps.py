@@ -88,8 +88,8 @@ def _lowered(precision: str, device: torch.device) -> contextlib.AbstractContext
 
 
 def graphed(objective: Objective, state: State, x: Tensor, y: Tensor) -> Step:
-    """Return a function that makes one optimiser step by running a captured CUDA graph, which
-    launches the GPU's kernels in much less time.
+    """Return a function that makes one optimiser step by running a captured CUDA graph. The graph
+    launches the GPU's kernels faster than separate calls.
 
     Before the graph is captured, three warm-up steps change the weights, the buffers and the
     optimiser's state; all of these are restored afterwards. The graph draws its random numbers from

@@ -1,10 +1,10 @@
 """Compare our networks with the numbers that the DeepFool paper prints for the same architectures.
 
-Deep Defense uses the architectures of the DeepFool paper (Moosavi-Dezfooli, Fawzi and
-Frossard 2016) and measures the robustness rho_2 in the same way. Therefore the numbers of the
-DeepFool paper are a check of our reference networks and of our implementation of DeepFool. Its
-Table 1 reports the test error and rho_2 of several networks. Its Table 3 reports how fine-tuning on
-perturbed images changes the test error, and its text how fine-tuning changes rho_2.
+Deep Defense uses the architectures of the DeepFool paper (Moosavi-Dezfooli, Fawzi and Frossard
+2016) and measures the robustness rho_2 in the same way. Therefore the numbers of the DeepFool paper
+are a check of our reference networks and of our implementation of DeepFool. Table 1 of the DeepFool
+paper reports the test error and rho_2 of several networks. Table 3 reports how fine-tuning on
+perturbed images changes the test error, and the text reports how it changes rho_2.
 """
 
 from collections.abc import Iterator, Mapping
@@ -55,8 +55,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the test error and rho_2 of each network, and how much fine-tuning increases rho_2,
-    for comparison with the increase that the DeepFool paper states.
+    """Return the test error and rho_2 of each network. Return also how much fine-tuning increases
+    rho_2, for comparison with the increase that the DeepFool paper states.
     """
     rows: list[Row] = []
     for (network, method, seed), done in results.items():

@@ -3,10 +3,10 @@
 Most claims of the post have no numbers, so we chose the thresholds that decide whether a claim
 holds. Claim 1, that perturbations are a thousand times smaller than the image, is about large
 images, so it is tested in the study on ImageNet (`imagenet`). Claims 5 to 7 are about Table 1: each
-compares two numbers of the MLP. Of claim 4 only a consequence is tested. Two statements have
-numbers but no test: statement 8, on very strong attacks against Parseval training, which five
-epochs of fine-tuning cannot decide, and statement 9, which says what the regulariser encourages but
-reports no result.
+compares two numbers of the MLP. Of claim 4 only a consequence is tested. For statements 8 and 9 we
+report numbers without a test. Statement 8 is about very strong attacks against Parseval training,
+which five epochs of fine-tuning cannot decide. Statement 9 says what the regulariser encourages,
+but reports no result.
 """
 
 import copy
@@ -128,9 +128,9 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
 
 @step(version=1)
 def exactness(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return the relative error of the gradient of Deep Defense's regulariser, measured with
-    central differences in float64 (``error``): the median along nine random directions in weight
-    space.
+    """Return ``error``, the relative error of the gradient of Deep Defense's regulariser: the
+    median along nine random directions in weight space. The gradient is compared with central
+    differences in float64.
     """
     data, seed = model_of(network).data, network.call.arguments["seed"]
     net = copy.deepcopy(trained(network, "cpu")).double()

@@ -4,14 +4,14 @@ some more networks for comparison.
 All networks are MLPs with layers 784-100-10, whose inputs are the images of Fashion-MNIST with
 pixels in [0, 1]. The initial weights and biases are drawn from a normal distribution with standard
 deviation 0.01, truncated at two standard deviations. The optimiser is Adam. The replication
-computes the regulariser of Deep Defense from perturbations that are made before training, so it is
-a constant and has no gradient.
+computes the regulariser of Deep Defense from perturbations that are made before training, so this
+regulariser is a constant without a gradient.
 
 Our training differs from the replication's in two ways. First, the parameter eps of Adam is
-PyTorch's 1e-8 instead of Keras's 1e-7, which changed rho_2 by 0.0003 with the one seed for which we
-trained a network with both. Second, we drop an incomplete last batch: with batches of 64, an epoch
-leaves out 32 of the 60,000 images. Training one network takes less than a minute on one core, so no
-checkpoints are stored.
+PyTorch's 1e-8 instead of Keras's 1e-7. With the one seed for which we tried both, rho_2 differed by
+0.0003. Second, we drop an incomplete last batch: with batches of 64, an epoch leaves out 32 of the
+60,000 images. Training one network takes less than a minute on one core, so no checkpoints are
+stored.
 """
 
 from collections.abc import Mapping
@@ -118,8 +118,8 @@ def _genuine(
 ) -> Mapping[str, Tensor]:
     """Return the loss terms of Deep Defense, whose regulariser has a gradient.
 
-    The released code adds a small offset to each component of a gradient, for pixels from 0 to 255.
-    Here they are in [0, 1], so gradients and offset are 255 times as large.
+    The released code adds a small offset to each component of a gradient; its pixels are in 0..255.
+    Here pixels are in [0, 1], so the gradients and the offset are 255 times as large.
     """
     return deep_defense(
         net,
@@ -141,8 +141,8 @@ def _summed(
 
     The channels of ``pairs`` are the adversarial image and its perturbation, which DeepFool
     computed before fine-tuning. The regulariser has one term for correctly classified images, and
-    one for misclassified ones. As in the replication, each image also adds exp(0) = 1 to the other
-    term, which has no effect on training.
+    one for misclassified images. As in the replication, each image also adds exp(0) = 1 to the term
+    to which it does not belong. This constant has no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -174,7 +174,7 @@ def fine_tune(
     start: Done, epoch: int, tuning: Tuning, marks: int, seed: int, *, context: Context
 ) -> dict[str, object]:
     """Fine-tune a network of `vanilla`, from its weights after ``epoch``; the results have the same
-    names.
+    names as those of `vanilla`.
     """
     net = trained(start, epoch, context.device)
     images, labels = pixels(start.call.arguments["data"], "train")

@@ -3,10 +3,10 @@ rho_2.
 
 We could not read from the figure which values of c, lambda and d the paper tried. This study
 fine-tunes LeNet with every pair of three values of lambda and nine values of c, which gives 27
-networks; when it varies d, lambda and c have the defaults of the released code. We do not use d =
-20, because a single misclassified image with a large perturbation then dominates the loss of its
-batch, and fine-tuning diverged on MNIST (seed 0, step 54) and on the digits of profile ``quick``
-(seed 2).
+networks. When the study varies d, lambda and c have the defaults of the released code. We do not
+use d = 20, because a single misclassified image with a large perturbation then dominates the loss
+of its batch. With d = 20, fine-tuning diverged on MNIST (seed 0, step 54) and on the digits of
+profile ``quick`` (seed 2).
 """
 
 from collections.abc import Mapping
@@ -62,8 +62,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the accuracy and rho_2 of each network, and for the comparison with the paper's figure
-    rho_2 with the c, lambda and d of the released code.
+    """Return the accuracy and rho_2 of each network. For the comparison with the paper's figure,
+    return rho_2 with the c, lambda and d of the released code.
 
     We could not read this figure, so no pattern is tested.
     """

@@ -91,7 +91,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     of claim 1 of the authors' blog post.
 
     The claim says that the norm of an image is a thousand times the norm of its adversarial
-    perturbation; we test it on the reference network with the smallest rho_2.
+    perturbation. We test the claim on the reference network with the smallest rho_2.
     """
     rows: list[Row] = []
     of = {key: done.values for key, done in results.items()}

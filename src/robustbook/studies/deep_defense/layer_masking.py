@@ -2,8 +2,8 @@
 only one layer.
 
 The gradient of the cross entropy still changes all layers. The study fine-tunes 20 networks, one
-for each of 4 layers and 5 values of c and, for comparison, 5 networks in which the regulariser may
-change all layers.
+for each of 4 layers with each of 5 values of c. For comparison, it fine-tunes 5 networks in which
+the regulariser may change all layers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -71,8 +71,8 @@ def _best(
     """Yield for each layer the largest rho_2 of the networks that keep the accuracy of the
     reference network.
 
-    A network keeps the accuracy if it loses at most 0.2 percentage points. If none does, yield the
-    rho_2 of the reference network.
+    A network keeps the accuracy if it loses at most 0.2 percentage points. If no network keeps the
+    accuracy, yield the rho_2 of the reference network.
     """
     start = of["reference", 0.0]
     for layer in LAYERS:

@@ -31,10 +31,10 @@ class Method:
     "clean" fine-tunes on clean images without a defense, for comparison.
 
     "deep-defense" adds the regulariser of Deep Defense to the loss, with the parameters ``lam``,
-    ``c`` and ``d``: with both its terms, or only the one for correctly classified or for
-    misclassified images (``terms``), and for all layers or only one (``layer``). If ``eps`` is
-    above 0, it is combined with adversarial training: the loss of "adv-training-ii" replaces the
-    cross entropy.
+    ``c`` and ``d``. ``terms`` says whether the regulariser has both its terms, or only that for
+    correctly classified or that for misclassified images. ``layer`` says whether the regulariser
+    changes all layers or only one. If ``eps`` is above 0, Deep Defense is combined with adversarial
+    training: the loss of "adv-training-ii" replaces the cross entropy.
 
     "adv-training-i" trains on adversarial images that DeepFool computes once, on the network before
     fine-tuning.
@@ -104,8 +104,9 @@ def form(network: str, device: str) -> Form:
     On a CPU, this is "rows". On a GPU, there are two candidates, whose training times have not been
     measured yet (`benchmarks.gpu`). With "fixed", all batches of DeepFool have the same size, so
     `fit` can record a training step as a CUDA graph. With "padded", images that need no more steps
-    of DeepFool leave the batch, so that no CUDA graph can be recorded; but on NIN, where the
-    arithmetic takes most of the time, "fixed" needs about two and a half times as many operations.
+    of DeepFool leave the batch, so that no CUDA graph can be recorded. But "padded" computes less:
+    on NIN, where the arithmetic takes most of the time, "fixed" needs about two and a half times as
+    many operations.
     """
     if torch.device(device).type == "cpu":
         return "rows"
@@ -175,9 +176,9 @@ def augmented(inner: Objective, data: str) -> Objective:
     """Return an objective that mirrors colour images at random before it computes the loss
     ``inner``. For gray images, return ``inner`` itself.
 
-    Each training image is mirrored independently with probability one half, as the released code
-    does in fine-tuning and also at test time, where we do not. When MatConvNet trains the reference
-    networks, it mirrors either all images of a batch or none.
+    Each training image is mirrored independently with probability one half, as in the fine-tuning
+    of the released code. The released code also mirrors test images; we do not. When MatConvNet
+    trains the reference networks, it mirrors either all images of a batch or none.
     """
     if data not in COLOURED:
         return inner

@@ -1,7 +1,8 @@
 """Train the networks of Deep Defense: the reference networks, and the networks that each method
 fine-tunes.
 
-All studies of Deep Defense take their networks from this module, so each is trained only once.
+All studies of Deep Defense take their networks from this module, so each network is trained only
+once.
 """
 
 from collections.abc import Mapping
@@ -56,7 +57,7 @@ def body(model: Model, seed: int) -> nn.Module:
 
 def rates(model: Model) -> dict[str, float]:
     """Return for each parameter the factor by which MatConvNet's recipes for CIFAR-10 multiply the
-    learning rate; it depends on the layer, and differs between weights and biases.
+    learning rate. The factor depends on the layer, and differs between weights and biases.
     """
     if model.network not in ("convnet", "nin"):
         return {}

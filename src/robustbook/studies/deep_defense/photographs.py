@@ -202,9 +202,8 @@ def batches(
 def under(
     model: Model, net: Prepared, images: int | None, sizes: Sequence[float], context: Context
 ) -> list[float]:
-    """Return the accuracy in percent under FGS at each eps in ``sizes``. The
-    direction of the step does not depend on eps, so each image is read, and its gradient computed,
-    only once.
+    """Return the accuracy in percent under FGS at each eps in ``sizes``. The direction of the step
+    does not depend on eps, so each image is read, and its gradient computed, only once.
     """
     seen, right = 0, [0] * len(sizes)
     for x, y in batches(model, net, images, context):
@@ -219,10 +218,10 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
     """Return the smallest eps at which the accuracy is at most 50 %, up to a relative error of
     about 0.1 %.
 
-    The search makes three passes over the images, in each of which ``curve`` computes the accuracy
-    in percent for several values of eps: first for powers of 2, then twice for the ends of 32 parts
-    of the interval in which the accuracy falls to 50 %. If the accuracy on clean images is already
-    at most 50 %, return 0.
+    The search makes three passes over the images. In each pass, ``curve`` computes the accuracy in
+    percent for several values of eps. The first pass uses 0 and powers of 2. Each later pass
+    divides the interval in which the accuracy falls to 50 % into 32 parts, and uses the ends of
+    these parts. If the accuracy on clean images is already at most 50 %, return 0.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

@@ -1,7 +1,7 @@
 """Compare nine implementations of DeepFool on the same networks and the same images.
 
 The networks are the reference networks of Table 1, with their preprocessing. So DeepFool changes
-pixels in [0, 1], for which the constants in the implementations are also meant.
+pixels in [0, 1]; the constants in the implementations are meant for this range.
 """
 
 from collections.abc import Iterator, Mapping

@@ -90,8 +90,9 @@ def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> d
 
     ``plain``: with the gradient of the loss for the true label, without clipping.
     ``predicted``: with the gradient of the loss for the predicted class.
-    ``clipped``: with clipping to the range of each pixel, also in eps_ref; missing for colour
-        images, whose preprocessed pixels have no fixed range.
+    ``clipped``: like ``plain``, but with clipping to the range of each pixel, and with the eps_ref
+        for FGS with this clipping. It is missing for colour images, whose preprocessed pixels have
+        no fixed range.
     """
     net = trained(network, context.device)
     data = model_of(network).data

@@ -4,7 +4,7 @@ the regulariser has no gradient.
 The replication reports the clean accuracy, rho_2 and the accuracy under FGS for three MLPs on
 Fashion-MNIST. The first is trained for 15 epochs. The second is trained for 10 epochs, and then
 fine-tuned for five on DeepFool's adversarial images of the training set. The third is fine-tuned on
-the same images, and was meant to be trained with the loss of Deep Defense. But in its loss the
+the same images, and was meant to use the loss of Deep Defense. But in the loss of the third, the
 perturbations are constants, so the regulariser has no gradient and no effect. Its training also
 differs from that of the second in three settings: batches have 100 images instead of 64, the order
 of the images is fixed, and the losses of a batch are summed instead of averaged.

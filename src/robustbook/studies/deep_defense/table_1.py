@@ -5,10 +5,10 @@ For each seed, eps_ref is the eps of FGS at which the Deep Defense network has a
 So its accuracy at eps_ref is 50 % by definition; a more robust Deep Defense network has a larger
 eps_ref, at which all other methods have lower accuracies.
 
-The study adds three methods to the paper's table. Two use adversarial training II, which trains on
-new FGS images in every batch, alone and combined with Deep Defense; the paper reports them only in
-a supplement that we could not read. The third is fine-tuning on clean images, which shows the
-effect of fine-tuning without a defense.
+The study adds three methods to the paper's table. The first is adversarial training II, which
+trains on new FGS images in every batch. The second combines it with Deep Defense. The paper reports
+these two only in a supplement that we could not read. The third is fine-tuning on clean images,
+which shows the effect of fine-tuning without a defense.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,11 +1,11 @@
 """Measure the robustness of Deep Defense's networks under attacks that are not used in training.
 
-Deep Defense increases DeepFool's estimate of the smallest perturbation. Whether it increases this
-perturbation itself is tested by DDN, which follows the curved class boundary for 300 steps. The
-accuracies under FGS in the paper's Table 1 suggest that the method also helps against l-infinity
-perturbations, which is tested by PGD and the gradient-free Square attack. All norms are for pixels
-in [0, 1], because the preprocessing is part of the attacked network. Attacks with "free" in their
-names do not clip; all others clip images to [0, 1].
+Deep Defense increases DeepFool's estimate of the smallest perturbation. DDN, which follows the
+curved class boundary for 300 steps, tests whether Deep Defense increases this perturbation itself.
+The accuracies under FGS in the paper's Table 1 suggest that the method also helps against
+l-infinity perturbations. PGD and the gradient-free Square attack test this. All norms are for
+pixels in [0, 1], because the preprocessing is part of the attacked network. Attacks with "free" in
+their names do not clip; all others clip images to [0, 1].
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,10 +62,12 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     """Return for each attack and image the l2 norm of the smallest perturbation that the attack
     found, for pixels in [0, 1].
 
-    ``distance/<attack>``: the norm for ``deepfool`` and for ``ddn``, and the smaller one of the two
-        for ``best``; 0 if the network misclassifies the clean image, and infinite if the attack
-        fails. On gray images, ``ddn free`` is DDN without clipping, and ``deepfool free`` the
-        DeepFool of Deep Defense's released code, which does not clip either.
+    ``distance/<attack>``: the norm for the attack ``deepfool`` or ``ddn``, or for ``best`` the
+        smaller norm of the two. The norm is 0 if the network misclassifies the clean image, and
+        infinite if the attack fails. For ``ddn``, DDN is run with two losses, the cross entropy and
+        the margin, and the smaller norm counts. On gray images, two attacks without clipping are
+        added: ``ddn free`` is DDN on the cross entropy, and ``deepfool free`` is the DeepFool of
+        Deep Defense's released code.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -165,11 +167,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
-    """Yield the median norm of the smallest perturbations over all test images, and over the shared
-    images, which the networks of all methods classify correctly.
+    """Yield for each attack the median norm of the smallest perturbations over all test images, and
+    over the shared images, which the networks of all methods classify correctly. Yield also the
+    percentage of images on which the attack fails.
 
-    In the first, an image that is misclassified without any attack counts as 0. The second compares
-    the methods on the same images, so it does not depend on the clean accuracy.
+    In the first median, an image that is misclassified without any attack counts as 0. The second
+    median compares the methods on the same images, so it does not depend on the clean accuracy.
     """
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}

@@ -1,9 +1,10 @@
 """Measure how three training choices of Nayebi & Ganguli 2017 (Section 4) change the accuracy.
 
-The paper recommends that the saturation penalty includes the last layer, that its weight lambda
-rises slowly, and that in adversarial training the loss on clean images has the weight alpha = 0.5.
-This study changes one of these at a time, with the same seed. Lambda rises faster than for Table 1,
-because with the slow rise there, training the ten networks of this study would take a day.
+The paper recommends that the saturation penalty includes the last layer, and that its weight lambda
+rises slowly. For adversarial training, it recommends the weight alpha = 0.5 for the loss on clean
+images. This study changes one of these three choices at a time, with the same seed. Lambda rises
+faster than for Table 1, because with the slow rise there, training the ten networks of this study
+would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -106,6 +107,7 @@ def rows(
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
     """Return by how many percentage points a constant lambda lowers the accuracy, compared with a
-    rising one: clean or under FGSM, whichever falls more.
+    rising lambda. The result is for the accuracy that falls more, of the clean accuracy and that
+    under FGSM.
     """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

@@ -54,7 +54,7 @@ def search(
     """Run the Square attack on some of the test images.
 
     ``images``: the number of test images, which are evenly spaced over the test set.
-    ``rows``: a pair (a, b); of these images, a to b - 1 are attacked.
+    ``rows``: a pair (a, b): the images with numbers a to b - 1 are attacked.
 
     ``correctly``: for each attacked image, whether the network still classifies it correctly.
     ``queries``: for each attacked image, the number of queries.
@@ -84,8 +84,8 @@ def minimal(
         ``rows``.
 
     ``grey``: the number of attacked images whose true class is the one that the network predicts
-        for a uniformly grey image. An l-infinity attack with eps 0.5 can replace every image by it,
-        and so can succeed on all other images.
+        for a uniformly grey image. An l-infinity attack with eps 0.5 can turn every image into this
+        grey image, so it can succeed on all images of other classes.
 
     ``source``: the network on which the transfer attack computes its adversarial images.
     """

@@ -1,8 +1,8 @@
 """Test the quantitative claims that Nayebi & Ganguli 2017 make only in their text.
 
-`printed_settings` compares our training settings and error rates with the paper's, `ablations`
-tests three training choices that Section 4 recommends, and `descents` the claims of Section 7 about
-attacks by Adam, except the one with 30 million steps (`long_descent`).
+`printed_settings` compares our training settings and error rates with the paper's. `ablations`
+tests three training choices that Section 4 recommends. `descents` tests the claims of Section 7
+about attacks by Adam, except the attack with 30 million steps (`long_descent`).
 """
 
 from collections.abc import Mapping

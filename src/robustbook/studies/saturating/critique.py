@@ -174,7 +174,7 @@ def _sizes(
     results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> tuple[dict[str, Tensor], int]:
     """Return for one network the norms of each attack's smallest perturbations, by the attack's
-    name, and the number of images ``grey`` (see `minimal`).
+    name. Return also the number of images ``grey`` (see `minimal`).
 
     The entry ``all`` has for each image the smallest norm over all attacks.
     """

@@ -165,13 +165,13 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int, most: int
 ) -> Iterator[Row]:
-    """Yield the results that test the paper's claims about Adam, each for the least and the most
-    confident source images together.
+    """Yield the results that test the paper's claims about Adam. Except for the number of failures,
+    each result is for the least and the most confident source images together.
 
     The paper says that Adam fails on "either least or most" confident images. So on the saturated
-    network, we count the failures on the kind of source images where there are fewer. An attack
-    that fails within ``most`` steps may succeed within the paper's larger number of steps, so the
-    count is measured in another setting than the paper's.
+    network, we count the failures for each kind of source images, and take the smaller number. An
+    attack that fails within ``most`` steps may succeed within the paper's larger number of steps,
+    so the count is measured in another setting than the paper's.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]

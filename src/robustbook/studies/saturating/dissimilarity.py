@@ -1,11 +1,11 @@
 """Reproduce Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
 In layer l, the dissimilarity of two images is the mean squared difference of their activations
-phi(h^l), over the units of the layer (equation 9). It is computed for every two of 1000 test
-images, 100 of each class. In equation 9 the paper applies phi, the nonlinearity of the hidden
-layers, to all layers. So for the comparison with the paper, we apply it also to the logits of the
-last layer; but because the network itself applies a softmax to them, the study also measures the
-dissimilarity of the softmax outputs.
+phi(h^l), over the units of the layer (equation 9). The dissimilarity is computed for every two of
+1000 test images, 100 of each class. In equation 9 the paper applies phi, the nonlinearity of the
+hidden layers, to all layers. So for the comparison with the paper, we apply phi also to the logits
+of the last layer. But the network itself applies a softmax to the logits, so the study also
+measures the dissimilarity of the softmax outputs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -137,7 +137,9 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
 
 
 def _over(a: float, b: float) -> float:
-    """Return a / b, or 1 if b is 0, because a layer gives the same output for all images."""
+    """Return a / b, or 1 if b is 0. For example, b is 0 if a layer gives the same output for all
+    images.
+    """
     return a / b if b else 1.0
 
 
@@ -158,8 +160,8 @@ def _claims(
     """Yield the tests of the paper's two patterns, once with phi and once with the softmax in the
     last layer.
 
-    The first is that the dissimilarity within classes is near zero, compared with that between
-    classes; the second, that the dissimilarity grows with the depth of the layer.
+    The first pattern is that the dissimilarity within classes is near zero, compared with that
+    between classes. The second pattern is that the dissimilarity grows with the depth of the layer.
     """
     between, ratio = {}, {}
     for method, of in values.items():

@@ -3,9 +3,9 @@ saturated MLPs.
 
 The study measures the range, the excess kurtosis and a histogram of each layer's weights, without
 biases. With seed 0 it adds three networks. Saturated networks are trained with more optimiser steps
-than vanilla ones, which alone already changes the weights: so a vanilla sigmoid MLP and a vanilla
-ReLU MLP are also trained with more steps. And because the paper's penalty for the ReLU MLP is tiny,
-one is trained with 100,000 times this penalty.
+than vanilla ones, and more steps alone already change the weights. So a vanilla sigmoid MLP and a
+vanilla ReLU MLP are also trained with more steps. Because the paper's penalty for the ReLU MLP is
+tiny, one saturated ReLU MLP is trained with 100,000 times this penalty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
     ``density``: for each layer, the histogram of the weights, with ``bins`` bins between ``min``
         and ``max``.
     ``lit``: the excess kurtosis of the first-layer weights whose input pixel is above 0 in some
-        training image; training never changes the others.
+        training image. Training changes none of the other first-layer weights.
     """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]

@@ -130,8 +130,8 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
     """Return a row that says whether the saturated network has a larger median of |h| in each layer
     than the vanilla network.
 
-    The value of the row is the smallest ratio over the layers, of the saturated network's median of
-    |h| to the vanilla network's.
+    In each layer, the saturated network's median of |h| is divided by that of the vanilla network.
+    The value of the row is the smallest of these ratios.
     """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
@@ -143,8 +143,8 @@ def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) 
     """Return a row that says whether the saturated network has, in each layer, a lower median of h
     and fewer active units than the vanilla network.
 
-    The value of the row is the largest difference over the layers, of the saturated network's
-    median of h minus the vanilla network's.
+    In each layer, the vanilla network's median of h is subtracted from that of the saturated
+    network. The value of the row is the largest of these differences.
     """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)

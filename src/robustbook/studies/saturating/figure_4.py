@@ -2,15 +2,16 @@
 from one image to another.
 
 A straight path leads from the most confidently classified test image of one class to that of
-another. Along it, the figure shows the length element (how much the outputs change per unit of the
-path), the ten class probabilities, and the ten singular values of the Jacobian of the logits.
+another. Along this path, the figure shows the length element (how much the outputs change per unit
+of the path), the ten class probabilities, and the ten singular values of the Jacobian of the
+logits.
 
 The paper calls the length element "flat with sharp peaks". To test this, we measure the fraction of
 the path on which it is below 1 % of its peak. The paper also says that "only one singular value
 inflates". To test this, we count the singular values at the peak of the length element that are
 above half of the largest one. The paper states no thresholds, so we chose 1 % and one half, and
-also report others. Because "inflates" can also mean "grows", we also count the singular values that
-are, at the peak of the length element, more than twice as large as their median along the path.
+also report others. Because "inflates" can also mean "grows", we also count which of the singular
+values at the peak are more than twice as large as their own medians along the path.
 """
 
 import math
@@ -88,8 +89,8 @@ def geometry(
     float64.
 
     The images at both ends are chosen among ``images`` test images. Results with ``even`` in their
-    names are measured at ``points`` evenly spaced points of the path; those with ``resolved``, at
-    more points where the class probabilities change abruptly.
+    names are measured at ``points`` evenly spaced points of the path. For results with ``resolved``
+    in their names, points are added where the class probabilities change abruptly.
 
     ``rows``: the row numbers of the two images at the ends of each path.
     ``confidence``: the network's confidence for these images.
@@ -200,9 +201,9 @@ def path(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield all measurements on one path: among them the peak of the length element, the flat
-    fraction for each threshold in `FLAT`, and the number of large singular values for each in
-    `LARGE`.
+    """Yield all measurements on one path. Among them are the peak of the length element, the flat
+    fraction for each threshold in `FLAT`, and the number of large singular values for each
+    threshold in `LARGE`.
     """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]
@@ -249,8 +250,8 @@ def large(found: Mapping[str, Tensor], threshold: float) -> int:
 
 
 def grown(found: Mapping[str, Tensor]) -> int:
-    """Return how many singular values are more than twice as large, at the peak of the length
-    element, as their own medians along the path.
+    """At the peak of the length element, count the singular values that are more than twice as
+    large as their own medians along the path.
     """
     values = found["singular_values"]
     return int((values[found["length"].argmax()] > 2 * values.median(0).values).sum())
@@ -260,8 +261,9 @@ def _apart(found: Mapping[str, Tensor]) -> float:
     """Return how far the peak of the length element is from the point where the class probabilities
     change most steeply, as a fraction of the path.
 
-    Both are norms of the same derivative, so a small number says little: between two points, the
-    probabilities may change more than at any point.
+    Both quantities are norms of the same derivative, so a small distance is weak evidence.
+    Moreover, the probabilities may change faster between two of the measured points than at any of
+    these points.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()

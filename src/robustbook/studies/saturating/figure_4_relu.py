@@ -39,8 +39,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the measurements on each path, two averages over the paper's four paths, which are
-    compared with its claims, and the curves of the first seed.
+    """Return the measurements on each path, and the curves of the first seed. Return also two
+    averages over the paper's four paths, which are compared with the paper's claims.
     """
     rows: list[Row] = []
     curves: dict[str, list[Any]] = {}

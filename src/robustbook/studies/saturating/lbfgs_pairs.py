@@ -5,10 +5,10 @@ L-BFGS changes the image, to minimise the cross entropy of the target class, unt
 predicts it. The source images are the least confident test images of each class in Figure 5, and
 the most confident ones in Figure 8.
 
-The paper mentions neither a bound on the distance nor clipping, so the attack has neither. Nor does
-it name its implementation of L-BFGS; the comparison with it uses scipy's default tolerances and
-float32, a likely choice in 2017, which we fixed before we saw any result. The study also
-runs variants: without tolerances, in float64, and with clipping.
+The paper mentions neither a bound on the distance nor clipping, so the attack has neither. The
+paper does not name its implementation of L-BFGS either. For the comparison with the paper, we use
+scipy's default tolerances and float32, a likely choice in 2017. We fixed this before we saw any
+result. The study also runs variants: without tolerances, in float64, and with clipping.
 """
 
 import copy
@@ -171,7 +171,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def _check_classes(given: tuple[int, ...], data: str, images: int) -> None:
     """Raise BadParameter unless the reader's ``sources`` are the row numbers of test images of the
-    classes 0 to 9 in turn, because the trainings before the attack take a while.
+    classes 0 to 9 in turn. This check comes first, because the trainings before the attack take a
+    while.
     """
     if max(given) >= images:
         raise BadParameter(

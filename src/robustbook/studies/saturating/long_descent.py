@@ -3,9 +3,9 @@ one image.
 
 In the paper, these steps did not make the saturated network classify an image of a 3 as a 7, and
 the mean pixel distance between the attacked image and the original "converged". With
-`attacks.adam`, they would take most of a day. So this module has its own forward pass, backward
-pass and Adam for one image and a sigmoid MLP; its loop allocates no tensors, and is six times as
-fast.
+`attacks.adam`, these steps would take most of a day. So this module has its own forward pass,
+backward pass and Adam for one image and a sigmoid MLP; its loop allocates no tensors, and is six
+times as fast.
 """
 
 import time
@@ -224,7 +224,7 @@ def long_descent(
     Return why the attack ended (``ended``), the measurements during the attack (``trace``), and the
     image before and after the attack (``from`` and ``to``).
 
-    It always runs on the CPU, because one step is too small a computation to be faster on a GPU.
+    The attack always runs on the CPU, because one step is too small to be faster on a GPU.
     """
     net = trained(network, "cpu")
     training = network.call.arguments["training"]

@@ -1,7 +1,7 @@
 """Train the networks of Nayebi & Ganguli 2017: three architectures, each with vanilla training,
 with adversarial training, and with the saturation penalty.
 
-All studies of the paper get their networks from this module, so each is trained only once.
+All studies of the paper get their networks from this module, so each network is trained only once.
 """
 
 from collections.abc import Mapping
@@ -144,7 +144,7 @@ def evaluate(
     and the percentage of images that the attack did not change (``unmoved``).
 
     ``images``: the number of test images, evenly spaced over the test set, because the first half
-        of MNIST's is easier.
+        of MNIST's test set is easier.
     ``source``: the network on which a transfer attack computes the adversarial images; with None,
         ``network`` itself.
 

@@ -1,7 +1,7 @@
 """Compare the settings that Nayebi & Ganguli 2017 state with the settings of our training.
 
-The paper's introduction also states a range of error rates of saturated networks under FGSM. It is
-compared with the error rates of our saturated networks of Table 1.
+The paper's introduction also states a range of error rates of saturated networks under FGSM. This
+range is compared with the error rates of our saturated networks of Table 1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -60,8 +60,8 @@ def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
 def errors(
     results: Mapping[tuple[Any, ...], Done], profile: str, seeds: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Yield for the comparison with Section 1 the smallest and the largest error rate of the three
-    saturated networks under FGSM.
+    """Yield the smallest and the largest error rate of the three saturated networks under FGSM, for
+    the comparison with Section 1.
     """
     for seed in seeds:
         found = [

@@ -1,4 +1,5 @@
-"""Define how long the fully connected networks are trained, and attacked by Adam, by profile.
+"""Define for each profile how long the fully connected networks are trained, and how long Adam
+attacks them.
 
 The book's pages state these numbers too, so this module does not import torch.
 """

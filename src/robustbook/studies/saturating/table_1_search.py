@@ -4,12 +4,12 @@ all settings.
 One setting is changed at a time:
 
 - of saturated sigmoid MLPs, the number of optimiser steps between two increases of the penalty's
-  weight lambda and, with 10 such steps, the initialisation, the learning rate, the width, the final
-  lambda, and the layers that the penalty includes;
+  weight lambda; with 10 such steps, also the initialisation, the learning rate, the width, the
+  final lambda, and the layers that the penalty includes;
 - of saturated ReLU MLPs and CNNs, the penalty's weight lambda, by a factor;
 - of saturated CNNs and vanilla MLPs, the number of epochs: longer training may also make the
-  gradients of vanilla networks vanish, and so raise their accuracy under FGSM, for which the paper
-  reports 0 and 0.41 %.
+  gradients of vanilla networks vanish, and so raise their accuracy under FGSM. The paper reports 0
+  and 0.41 %.
 """
 
 from collections.abc import Mapping

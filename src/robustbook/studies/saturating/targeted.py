@@ -33,9 +33,9 @@ def sources(
     classified images.
 
     For most images a saturated network predicts a probability p that float32 rounds to 1. So images
-    are ranked by log p - log (1 - p), which increases with p and still differs between such images.
-    Of several images that rank equally, the first is returned. Raise ValueError if no image of a
-    class is classified correctly.
+    are ranked by log p - log (1 - p). This number increases with p, and it still differs between
+    such images. Of several images that rank equally, the first is returned. Raise ValueError if no
+    image of a class is classified correctly.
     """
     logits = logits_of(net, images).double()
     own = labels[:, None]

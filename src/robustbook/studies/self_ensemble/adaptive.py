@@ -1,7 +1,7 @@
 """Run today's attacks on Random Self-Ensemble.
 
-The class `Strike` holds the settings of an attack. The network then classifies the attacked images
-several times, with noise draws that the attack has not used.
+The class `Strike` holds the settings of an attack. After the attack, the network classifies the
+attacked images several times, with noise draws that the attack has not used.
 
 An adaptive attack on a randomised network averages its loss over noise draws (Athalye, Engstrom,
 Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) recommend first
@@ -73,7 +73,9 @@ class Frozen:
         self.net = net
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the network as a function of images, with the draw FROZEN whatever ``draw`` is."""
+        """Return the network as a function of images, which always uses the noise draw FROZEN and
+        ignores ``draw``.
+        """
         found: Callable[[Tensor], Tensor] = self.net.at(keys, FROZEN)
         return found
 
@@ -97,10 +99,11 @@ def struck(
         (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
     ``seen``: which attacked images the network classifies correctly with the noise of the attack;
-        only if it was frozen or switched off.
+        returned only if the noise was frozen or switched off.
 
-    Images that are misclassified without any attack are not attacked, except those that are
-    classified correctly in the state that the attack uses, with noise frozen or switched off.
+    Images that are misclassified without any attack are not attacked. There is one exception: if
+    the attack freezes the noise or switches it off, it also attacks images that are classified
+    correctly in this state.
 
     ``noise``: the noise layers during attack and evaluation; with None, the noise layers of
         training.
@@ -251,7 +254,7 @@ def one_draw(
     All images are attacked, including images that are misclassified without an attack.
 
     ``predicted``: whether the attack increases the loss of the class that the network predicts with
-        one noise draw, as in the logs, or that of the true class.
+        one noise draw (True, as in the logs) or the loss of the true class (False).
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)

@@ -139,7 +139,7 @@ def attacked(
 class Swept:
     """The results of the paper's attack on all images, for one network and one value of c.
 
-    ``differs``: in what the network's training differs from the paper's (see `Row.differs`).
+    ``differs``: how the network's training differs from the paper's (see `Row.differs`).
     """
 
     right: Tensor
@@ -165,9 +165,9 @@ class Swept:
 def joined(pieces: list[Done]) -> Swept:
     """Join the results for all pieces of the test images, for one network and one value of c.
 
-    The elements of ``pieces`` are results of `attacked` or of `clean`. In the latter, images are
-    not attacked, so their distance is 0, and there is one row for each number of noise draws: the
-    last becomes ``right``, the first ``single``.
+    The elements of ``pieces`` are results of `attacked` or of `clean`. Images of `clean` are not
+    attacked, so their distance is 0. A result of `clean` has one row for each number of noise
+    draws: the last row becomes ``right``, the first ``single``.
     """
     right = torch.cat(
         [p.tensors["right"].view(-1, p.call.arguments["images"]) for p in pieces], dim=1

@@ -1,16 +1,16 @@
 """Evaluate other forms of the defenses in Random Self-Ensemble's comparison.
 
-For some defenses the paper and the released code differ, and later versions of both add more. So
-this study trains and attacks these networks beside RSE and a network without a defense:
+Some defenses differ between the paper and the released code, and between their versions. So this
+study trains and attacks these networks beside RSE and a network without a defense:
 
 ``adv``, ``adv paper``: adversarial retraining, from random weights as in the released code, and
     from a trained network as the paper says. ``adv twice`` is a control with as many training steps
     as ``adv paper``.
 ``pgd``: adversarial training with PGD, which only the paper's second version has.
-``distill``: distillation with temperature 40, as in the paper's Table 1. With ``distill crops``,
-    the student is trained on cropped and flipped images, with ``distill 100`` also with temperature
-    100, and with ``distill released`` also with a loss that is 10 times smaller. Together these are
-    the changes towards the released code. ``distill teacher 100`` is the teacher of the last two.
+``distill``: distillation with temperature 40, as in the paper's Table 1. Three students approach
+    the released code step by step: ``distill crops`` is trained on cropped and flipped images,
+    ``distill 100`` also with temperature 100, and ``distill released`` also with a loss that is 10
+    times smaller. ``distill teacher 100`` is the teacher of the last two.
 ``prototype``: the authors' first prototype, which adds noise only in training mode. NATTACK (Li et
     al. 2019, arXiv 1905.00441) attacked it as if it were RSE.
 
@@ -72,7 +72,8 @@ class Size:
         noise.
     ``draws``, ``repeats``: the attacked images are evaluated ``repeats`` times, each time with
         ``draws`` new noise draws.
-    ``steps``, ``rounds``: the training steps per time measurement, and the number of measurements.
+    ``steps``, ``rounds``: the number of training steps per time measurement, and the number of time
+        measurements.
     """
 
     piece: int
@@ -201,9 +202,9 @@ def _under_pgd(network: str, defense: str, seed: int, parts: Sequence[Done]) -> 
 
 
 def _fooled(network: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """Yield on which share of the images that the prototype classifies correctly PGD succeeds.
+    """Yield the success rate of PGD on the images that the prototype classifies correctly.
 
-    The radius 8/255 is that of NATTACK, 0.031.
+    NATTACK uses the same radius: 0.031 is 8/255, rounded.
     """
     key = network, "prototype", seed
     clean, parts = (
@@ -220,8 +221,9 @@ def _fooled(network: str, seed: int, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _times(network: str, defenses: list[Names], done: Done, seed: int) -> Iterator[Row]:
-    """Yield how many times as long as without a defense a training step takes, and for VGG16 the
-    ratio of adversarial training with PGD to RSE. Each is the median over the rounds.
+    """Yield for each defense the time of a training step divided by that without a defense. For
+    VGG16, yield also the time with adversarial training by PGD divided by that with RSE. Each ratio
+    is the median over the rounds.
     """
     seconds = dict(zip(defenses, done.tensors["seconds"].double().unbind(1), strict=True))
     for defense in defenses[1:]:

@@ -1,10 +1,10 @@
 """Reproduce Figure 2 of Random Self-Ensemble: the accuracy of networks with noise only in training,
 only at test time, in both, or in neither.
 
-The network ``rse`` has noise layers in training and at test time; ``train only`` is the same
-network with the noise switched off in the attack and in the prediction. The undefended network
-without noise is ``none``; ``test only`` is this network with noise layers added after training,
-which are on in the attack and in the prediction, an average over 50 draws.
+The network ``rse`` has noise layers in training and at test time. The network ``train only`` is
+``rse`` with the noise switched off in the attack and in the prediction. The undefended network
+without noise is ``none``. For ``test only``, noise layers are added to this network after training.
+These layers are on in the attack and in the prediction, which averages over 50 draws.
 
 This study uses the noise of Table 1 and the attack of Table 2. The code for the paper's Figure 2 is
 older than that for its Table 2: it normalises the images, its initial noise has the standard

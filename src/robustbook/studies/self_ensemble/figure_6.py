@@ -2,8 +2,9 @@
 networks and five defenses.
 
 The study also compares the accuracies of the defenses at equal distortion, which the paper does not
-do. The distortion is the root mean square of the l2 distance between clean and attacked image, as
-in the released code over all images, including those that are misclassified without any attack.
+do. The distortion is the root mean square of the l2 distance between clean and attacked image. As
+in the released code, it is computed over all images, including those that are misclassified without
+any attack.
 """
 
 from collections.abc import Iterator, Mapping
@@ -79,7 +80,7 @@ def _compared(network: str, of: Mapping[tuple[str, float], Swept], seed: int) ->
     """Yield the results that test the paper's comparisons between two accuracies or two
     distortions.
 
-    Most of them contain only the first of the two numbers; the book's ledger looks up the second.
+    Most results contain only the first of the two numbers; the book's ledger looks up the second.
     """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:
@@ -144,8 +145,8 @@ def _equal(
 
 
 def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield for each curve the mean over c of the absolute difference between our accuracy and the
-    authors', and the mean over all 15 curves.
+    """Yield for each curve the absolute difference between our accuracy and the authors', averaged
+    over c. Yield also the mean of these averages over all 15 curves.
     """
     theirs = printed.points()
     means = []

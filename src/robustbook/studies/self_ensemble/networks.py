@@ -2,8 +2,8 @@
 
 All studies of this paper get their networks from this module, so each network is trained only once.
 The result of training contains all weights and buffers of a network, including the running
-statistics of batch norm. Noise layers do not change their names, so they can also be loaded into a
-network with other noise layers.
+statistics of batch norm. Noise layers do not change the names of weights and buffers, so a result
+can also be loaded into a network with other noise layers.
 """
 
 from collections.abc import Mapping
@@ -131,8 +131,8 @@ def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
 
 
 def inside(net: nn.Module) -> nn.Module:
-    """Return the network without its wrapper for noise (`Noisy`); its ``state_dict`` is what is
-    stored.
+    """Return the network without its wrapper for noise (`Noisy`). The ``state_dict`` of the
+    returned network is stored.
     """
     return net.net if isinstance(net, Noisy) else net
 

@@ -1,7 +1,7 @@
 """Read the points of Figure 6 of Random Self-Ensemble from a file of the authors' repository.
 
 The file lists the accuracy at 17 values of c for each of three networks and five defenses. It also
-lists the five numbers in the row RSE of Table 2, which the authors measured separately, so that
+lists the five numbers in the row RSE of Table 2. The authors measured these numbers separately, so
 they differ from VGG16's points in the figure.
 """
 
@@ -24,12 +24,12 @@ our shorter training counts as the paper's.
 
 
 def shorter(network: str, defense: str, clean: float | int) -> str:
-    """Return in what our training of a network differs from the authors', or "" if it counts as
-    theirs.
+    """Return how our training of a network differs from the authors', or "" if our training counts
+    as theirs.
 
-    All our trainings are shorter than the authors'. One counts as theirs if its accuracy ``clean``
-    on clean images, in percent, is within `CLEAN` points of the authors' accuracy, or if this is
-    not known.
+    All our trainings are shorter than the authors'. A training counts as theirs if the accuracy
+    ``clean`` of the network on clean images, in percent, is within `CLEAN` points of the authors'
+    accuracy. It also counts if the authors' accuracy is not known.
     """
     if (network, defense) not in points():
         return ""

@@ -2,7 +2,8 @@
 short and after a long training.
 
 The networks are trained with RSE and without a defense. All trainings have the recipe of the other
-studies, so only the number of epochs differs, and with it how slowly the learning rate falls.
+studies; only the number of epochs differs. In a longer training, the learning rate falls more
+slowly.
 """
 
 from collections.abc import Mapping

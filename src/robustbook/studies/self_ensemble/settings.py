@@ -341,7 +341,7 @@ class OfNetworks(parameters.Parameters):
 
     def chosen(self) -> dict[Networks, Setting]:
         """Return the settings of the chosen networks. Raises BadParameter if the profile has no
-        settings for one of them.
+        settings for a chosen network.
         """
         there = _SETTINGS[self.profile]
         names = self.networks or self.own_networks[self.profile]

@@ -60,8 +60,8 @@ def swept(
     """Return the results of one seed, joined over the pieces of the test images, as a dict with one
     entry per tuple (network, defense, c).
 
-    ``paper``: whether the networks have the paper's size. Then `printed.shorter` decides from the
-        accuracy on clean images whether a training counts as the paper's.
+    ``paper``: whether the networks have the paper's size. If they have, `printed.shorter` decides
+        from the accuracy on clean images whether a training counts as the paper's.
     """
     pieces: dict[tuple[str, str, float], list[Done]] = {}
     for (network, defense, at, c, _), done in results.items():

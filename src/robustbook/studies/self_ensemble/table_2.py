@@ -78,8 +78,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the results for VGG16 that test whether RSE has the highest accuracy in Table 2, and
-    the claims of the abstract.
+    """Yield the results for VGG16 that test the claims of the abstract, and whether RSE has the
+    highest accuracy in Table 2.
     """
     of = {(defense, c): s for (net, defense, c), s in cells.items() if net == "vgg16"}
     for c in TABLE_2:
@@ -103,9 +103,10 @@ def _row(at: Swept, target: str, seed: int) -> Row:
 
 
 def _caption(runs: Mapping[int, Mapping[tuple[str, str, float], Swept]]) -> Iterator[Row]:
-    """Yield the results for VGG16 that test the caption of Table 2: for each seed the accuracy of
-    RSE at the smallest c at which every other defense has a mean accuracy below 30 %. The mean is
-    over the seeds that were run with this defense. Yield nothing if a defense was not run.
+    """Yield the results for VGG16 that test the caption of Table 2. For each seed, the result is
+    the accuracy of RSE at the smallest c at which the mean accuracy of every other defense is below
+    30 %. The mean is over the seeds that were run with that defense. Yield nothing if a defense was
+    not run.
     """
     of = {
         (d, c): {

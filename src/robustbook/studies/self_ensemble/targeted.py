@@ -1,9 +1,9 @@
 """Run the targeted attack of Table 3 and Figure 7 of Random Self-Ensemble.
 
 The released program (`gallery.py`) minimises the squared l2 distance plus c = 100 times a hinge
-loss for the target class, by 1,000 steps of Adam with learning rate 0.01 and one noise draw per
-step. It does not clip images to [0, 1], and always keeps the last iterate, even if the attack
-fails.
+loss for the target class. It makes 1,000 steps of Adam with learning rate 0.01 and one noise draw
+per step. The program does not clip images to [0, 1], and always keeps the last iterate, even if the
+attack fails.
 """
 
 import torch

@@ -55,8 +55,9 @@ class Size:
     """The settings for one network: the numbers of images, noise draws and random vectors.
 
     ``images``: the number of test images that the functions `averaged` and `steep` use.
-    ``bent``: the number of test images that the function of the same name uses.
-    ``draws``: the numbers of noise draws and of random vectors for the Hessian per image in `bent`.
+    ``bent``: the number of test images that the function `bent` uses.
+    ``draws``: the number of noise draws for each image in `bent`, and also the number of random
+        vectors with which `bent` estimates the Hessian's trace and norm.
     ``probes``: the number of random vectors for each image with which `steep` estimates the trace
         and the norm of the Hessian.
     """
@@ -186,8 +187,8 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 @step(version=1)
 def smooth(images: int, draws: int, seed: int) -> dict[str, object]:
-    """Train a small smooth network on digits; then measure how much noise increases its loss for
-    each noise scale in `SMALL`, and the trace and the Frobenius norm of the Hessian.
+    """Train a small smooth network on digits. Then measure how much noise increases its loss for
+    each noise scale in `SMALL`. Measure also the trace and the Frobenius norm of the Hessian.
 
     The network has two convolutions with softplus and a linear layer, and noise in front of both
     convolutions. Because all layers are smooth, the loss has a Hessian everywhere.
@@ -259,9 +260,9 @@ def gap(
 def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
     """Return a function that computes the loss of each image, given the noise on this image.
 
-    Its argument has one row per image, with the standard normal numbers for the first noise layer,
-    then those for the second, and so on. Each layer multiplies its numbers by its standard
-    deviation.
+    The argument of this function has one row per image. A row contains the standard normal numbers
+    for the first noise layer, then those for the second, and so on. Each layer multiplies its
+    numbers by its standard deviation.
     """
 
     def loss(numbers: Tensor) -> Tensor:
@@ -322,9 +323,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the results that are compared with the paper's numbers, the left side of each equation
-    of the theory divided by its right side and, for the first seed, the measurements of each image,
-    which the figures show.
+    """Return the results that are compared with the paper's numbers, and for each equation of the
+    theory its left side divided by its right side. For the first seed, return also the measurements
+    of each image, which the figures show.
     """
     rows: list[Row] = []
     arrays: dict[str, Any] = {"counts": COUNTS, "scales": SCALES, "small": SMALL}
@@ -349,10 +350,14 @@ Labels = Mapping[str, str | float | int | bool]
 
 
 def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
-    """Yield for each inequality in Jensen's bound the side that should be larger minus the
-    other side: the minimum and the mean over the images, with two noise draws or more.
+    """Yield for each inequality in Jensen's bound the minimum and the mean over the images of a
+    difference: the side that should be larger minus the other side. Only numbers of noise draws
+    from two on are used.
 
-    Both differences are at least 0 for any numbers, so they check only this code.
+    The differences are at least 0 for any class probabilities, so they test only this code.
+
+    Yield also the percentage of misclassified images, and the mean ``confidence`` (see `averaged`)
+    of the correctly classified and of the misclassified images.
     """
     mean, together, confidence = (done.tensors[k][1:] for k in ("mean", "together", "confidence"))
     steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}

@@ -10,9 +10,9 @@ time with new noise draws.
 
 A majority vote over noise draws of a network with noise on the image is randomized smoothing, even
 if there is more noise inside the network. So for networks with noise, the study also computes the
-certified accuracy of the majority vote at each l2 radius, a lower bound on its accuracy under any
-attack. The accuracy under the attacks of this study is an upper bound on that under the strongest
-possible attack.
+certified accuracy of the majority vote at each l2 radius. This certified accuracy is a lower bound
+on the accuracy of the vote under any attack. The accuracy under the attacks of this study is an
+upper bound on that under the strongest possible attack.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,8 +58,8 @@ class Size:
     ``piece``: the number of test images that one job attacks.
     ``repeats``: how many times the attacked images are evaluated, each time with ``draws`` new
         noise draws.
-    ``averaged``: the numbers of noise draws over which an attack averages in each step, one run
-        each.
+    ``averaged``: the numbers of noise draws over which an attack averages in each step; the attack
+        is run once with each of these numbers.
     ``c``: the weight of the hinge loss in Carlini-Wagner attacks with a fixed c.
     ``steps``: the number of steps of the Carlini-Wagner attack with large steps.
     ``searches``: the number of values of c that the search over c tries.
@@ -294,8 +294,8 @@ def deviation(done: Done) -> float:
 
 
 def within(clean: Outcome, one: Outcome, radius: float) -> Tensor:
-    """Return which images are classified correctly under one attack, limited to the l2
-    distance ``radius``: if it changed an image by more, the result without an attack is used.
+    """Return which images are classified correctly under one attack, limited to the l2 distance
+    ``radius``: if the attack changed an image by more, the result without an attack is used.
     """
     return torch.where(one.inside(radius), one.right, clean.right)
 
@@ -304,10 +304,10 @@ def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor
     """Return which images are classified correctly in each evaluation under the strongest attack
     with an l2 distance of at most ``radius``; shape (repeats, images).
 
-    For each image and evaluation, this is the attack under which the other evaluations classify the
-    image correctly least often; of several, the one with the largest distance. The evaluation
-    itself has no influence on the choice. Otherwise an image would count as misclassified because
-    one of many noisy evaluations was wrong by chance.
+    For each image and evaluation, the strongest attack is the one under which the other evaluations
+    classify the image correctly least often. Of several such attacks, it is the one with the
+    largest distance. The evaluation itself has no influence on the choice. Otherwise an image would
+    count as misclassified because one of many noisy evaluations was wrong by chance.
     """
     inside = torch.stack([other.inside(radius) for other in others])
     tried = torch.where(inside[:, None], torch.stack([o.right for o in others]), clean.right)

@@ -1,16 +1,16 @@
 """Answer a question of Section 3.3 of Random Self-Ensemble: can the black-box attack ZOO estimate
 gradients of a network with noise?
 
-ZOO estimates the derivative of an output g of the network along a direction u, as (g(x + h u) -
-g(x - h u)) / 2h. The two values of g have different noise, so the paper concludes that their
-difference does not estimate the gradient, even as h goes to 0. However, the mean of the estimate
-over the noise is the difference quotient of the noise-averaged g, so it is unbiased up to O(h^2).
-If each g is the average over n noise draws, its variance is about Var(g) / (2 h^2 n): it grows as h
-decreases, and averaging reduces it.
+ZOO estimates the derivative of an output g of the network along a direction u, as (g(x + h u) - g(x
+- h u)) / 2h. The two values of g have different noise, so the paper concludes that their difference
+does not estimate the gradient, even as h goes to 0. However, the mean of the estimate over the
+noise is the difference quotient of the noise-averaged g, so the estimate is unbiased up to O(h^2).
+If each g is the average over n noise draws, the variance of the estimate is about Var(g) / (2 h^2
+n). So the variance grows as h decreases, and averaging reduces it.
 
 This study measures the mean and the variance of the estimate. It also attacks networks by ZOO with
-a small and with a large h; networks with noise are attacked with one noise draw per value of g and,
-with the large h, also with an average over several.
+a small and with a large h. Networks with noise are attacked with one noise draw per value of g.
+With the large h, they are also attacked with an average over several noise draws.
 """
 
 import math
@@ -111,7 +111,7 @@ def estimated(
 
     The margin g, which ZOO increases, is the largest logit of a wrong class minus the logit of the
     true class. The direction u of the derivative is the normalised mean of the margin's gradients
-    over noise draws, which are not those of ``slope``.
+    over noise draws; ``slope`` uses other noise draws.
 
     ``slope``: the derivative of the noise-averaged margin along u, computed from gradients.
     ``slope_error``: the standard error of ``slope``.
@@ -320,12 +320,12 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     variance, for each number of noise draws in `COUNTS`, and the mean estimate divided by the exact
     derivative, with its standard error.
 
-    In both ratios, numerator and denominator are sums over the images. In the second, each image is
-    weighted by its derivative, so that images with a large derivative count more.
+    In both ratios, numerator and denominator are sums over the images. In the second ratio, each
+    image is weighted by its derivative, so that images with a large derivative count more.
 
     Yield also the number of noise draws per output at which the standard error of ZOO's estimate
-    equals the derivative: once for the derivative along the gradient, and once for the root mean
-    square derivative along a single pixel.
+    equals the derivative, as the median over the images. Yield it once for the derivative along the
+    gradient, and once for the root mean square derivative along a single pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
@@ -347,8 +347,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _error(done: Done, i: int) -> float:
-    """Return for one h the standard error of the mean estimate divided by the exact derivative,
-    which follows from the standard errors of the two.
+    """Return for one h the standard error of a ratio: the mean estimate divided by the exact
+    derivative. It is computed from the standard errors of both.
     """
     slope, each = done.tensors["slope"], done.tensors["differences"][:, i]
     error = each.var(1) / each.shape[1] + done.tensors["slope_error"].square()
@@ -358,11 +358,11 @@ def _error(done: Done, i: int) -> float:
 def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     """Yield the results that are compared with the paper's numbers.
 
-    The first is the scaled variance at the smallest h: the variance of the estimate times 2 h^2 /
-    Var(g). The paper's claim that small h does not help holds if it is positive and agrees within
-    20 % at the two smallest h. The second is the mean of ZOO's estimate divided by the exact
-    derivative, at a moderate h (`MODERATE`). The claim that the estimate is unbiased holds if this
-    ratio differs from 1 by at most 0.1 plus 3 standard errors.
+    The first result is the scaled variance at the smallest h: the variance of the estimate times 2
+    h^2 / Var(g). The paper's claim that small h does not help holds if the scaled variance is
+    positive and agrees within 20 % at the two smallest h. The second result is the mean of ZOO's
+    estimate divided by the exact derivative, at a moderate h (`MODERATE`). The claim that the
+    estimate is unbiased holds if this ratio differs from 1 by at most 0.1 plus 3 standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (

@@ -3,12 +3,13 @@
 A network is trained on images with Gaussian noise of standard deviation sigma. The smoothed
 classifier predicts the class that this network predicts most often when such noise is added to the
 image. For each image, the paper's procedure CERTIFY returns a class and an l2 radius, or abstains.
-The certified accuracy at radius r is the fraction of test images for which it returns the true
-class and a radius of at least r: a lower bound on the accuracy under every attack with this radius.
+The certified accuracy at radius r is the fraction of test images for which CERTIFY returns the true
+class and a radius of at least r. This is a lower bound on the accuracy under every attack with the
+radius r.
 
-The paper's networks need a GPU. So by default, profile ``paper`` trains none, and only computes the
-largest radius that a given number of noise draws can certify; the parameter ``sigmas`` chooses the
-values of sigma for which networks are trained.
+The paper's networks need a GPU. So by default, profile ``paper`` trains no network. It computes
+only the largest radius that a given number of noise draws can certify; the parameter ``sigmas``
+chooses the values of sigma for which networks are trained.
 """
 
 from collections.abc import Iterator, Mapping
@@ -221,8 +222,8 @@ def _caps() -> Iterator[Row]:
 
 def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: int) -> Iterator[Row]:
     """Yield for one network the certified accuracy at each radius of the paper's table, the
-    fraction of images on which CERTIFY abstains, and the mean certified radius, where an image
-    counts as 0 if CERTIFY does not return its true class.
+    fraction of images on which CERTIFY abstains, and the mean certified radius. In this mean, the
+    radius of an image counts as 0 if CERTIFY does not return its true class.
     """
     start = f"{PAPER}/cohen-cifar10/sigma-{sigma}"
     images, labels = len(right), {"sigma": sigma}

@@ -2,12 +2,12 @@
 1812.03411).
 
 The paper reports results for ImageNet only. This study trains ResNet-18 adversarially on CIFAR-10,
-without denoising blocks and with six kinds of them, from the same initial weights and with the same
-random numbers. The null block has no filter, so it shows the effect of the block's other layers. In
-two more networks, the Gaussian blocks lack the 1 x 1 convolution or the residual connection. Two
-networks are trained on clean images only: if they stayed accurate under attack, this would be a
-sign of gradient masking, so AutoAttack is run on them as well. The module `denoising_networks` has
-the settings of each profile.
+once without denoising blocks and once with each of six kinds of blocks. All networks have the same
+initial weights and random numbers. The null block has no filter, so it shows the effect of the
+block's other layers. In two more networks, the Gaussian blocks lack the 1 x 1 convolution or the
+residual connection. Two networks are trained on clean images only. If they stayed accurate under
+attack, this would be a sign of gradient masking, so AutoAttack is run on them as well. The module
+`denoising_networks` has the settings of each profile.
 """
 
 from collections.abc import Iterator, Mapping
@@ -88,8 +88,8 @@ Results = Mapping[tuple[Any, ...], Done]
 
 
 def robust(of: Results, training: str, name: str) -> Tensor:
-    """Return which images are classified correctly under all attacks, for the images that every
-    attack has attacked: the strong attacks are run on fewer images than PGD.
+    """Return which images are classified correctly under all attacks. Only images that every attack
+    has attacked are included, because the strong attacks are run on fewer images than PGD.
     """
     found = [done.tensors for key, done in of.items() if key[:2] == (training, name)]
     right = [tensors["right"] for tensors in found if "right" in tensors]
@@ -124,10 +124,11 @@ def _accuracies(of: Results, seed: int) -> Iterator[Row]:
 def _differences(of: Results, seed: int) -> Iterator[Row]:
     """Yield for each variant its accuracy under PGD minus that of the network without blocks, and
     minus that of the network with null blocks. For the variants whose Gaussian blocks lack a part,
-    yield also the difference to the network with whole Gaussian blocks.
+    yield also the difference from the network with complete Gaussian blocks.
 
-    Both accuracies are measured on the same test images. Yield also half the width of the 95 %
-    confidence interval of each difference, which describes the random choice of these images.
+    The two accuracies of a difference are measured on the same test images. Yield also half the
+    width of the 95 % confidence interval of each difference, which describes the random choice of
+    these images.
     """
     right = {name: each.double() for name, each in _under_pgd(of).items()}
     for against in ("baseline", "null", "nonlocal-gaussian"):
@@ -146,7 +147,7 @@ def _differences(of: Results, seed: int) -> Iterator[Row]:
 
 def _noise(own: Setting, of: Results, seed: int) -> Iterator[Row]:
     """Yield for each block three means over the images: of the relative noise in the feature maps
-    before and after the block, and of the ratio of the noise after it to that before it.
+    before the block, of that after the block, and of the second noise divided by the first.
     """
     for name in BLOCKED:
         if ("adversarial", name, "noise") not in of:

@@ -64,8 +64,9 @@ class Setting:
     ``few``: the number of test images for the attacks in ``strong`` and for AutoAttack.
     ``strong``: the attacks that are stronger than PGD with 20 steps. An image counts as robust if
         it is classified correctly under these and under PGD.
-    ``auto``: AutoAttack, with the number of steps of APGD and FAB, and of queries of Square. It is
-        run on the networks that are trained on clean images, which it should fool.
+    ``auto``: AutoAttack, with the number of steps of APGD and FAB, and the number of queries of
+        Square. It is run on the networks that are trained on clean images, on which it should
+        succeed.
     """
 
     model: Model

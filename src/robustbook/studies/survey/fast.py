@@ -2,9 +2,9 @@
 2001.03994; N-FGSM: de Jorge et al. 2022, arXiv 2202.01181).
 
 Networks are trained on adversarial images of FGSM, FGSM with a random start, N-FGSM or PGD, with
-several radii. The accuracy under FGSM and under PGD, measured after each epoch, shows
-catastrophic overfitting: from one epoch to the next, PGD suddenly succeeds on all images, while
-FGSM fails.
+several radii. The accuracy under FGSM and under PGD is measured after each epoch. This accuracy
+shows catastrophic overfitting: from one epoch to the next, PGD suddenly succeeds on all images,
+while FGSM fails.
 
 ``paper``: MNIST, with the network and the training schedule of Wong et al. With
     ``sets=["cifar10"]`` the study uses CIFAR-10 instead, and needs a GPU.
@@ -453,7 +453,7 @@ def _times(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator
     """Yield the time per epoch of training by FGSM with a random start, divided by that of training
     by PGD.
 
-    Both include the attacks after each epoch, which use few images.
+    Both times include the attacks after each epoch, which use few images.
     """
     per_epoch = {
         method: done.values["seconds"] / len(done.tensors["pgd"])

@@ -2,10 +2,10 @@
 and adversarial training with it.
 
 The loss of adversarial training is a weighted sum of the losses on clean images and on adversarial
-images of FGSM. The study trains maxout networks with and without it, linear networks without it
-and, for comparison, networks on images with random noise of the size of FGSM's perturbation. It
-goes beyond the paper in two ways: it varies the weight alpha of the loss on clean images, and
-attacks the networks by PGD and the Square attack.
+images of FGSM. The study trains maxout networks with and without adversarial training, and linear
+networks without it. For comparison, it trains networks on images with random noise of the size of
+FGSM's perturbation. The study goes beyond the paper in two ways: it varies the weight alpha of the
+loss on clean images, and attacks the networks by PGD and the Square attack.
 
 ``paper``: MNIST; the network with 1600 units takes hours on a CPU, so it is trained only with the
     setting ``networks=["maxout-large"]``.

@@ -1,14 +1,15 @@
 """Reproduce Table 1 of Madry et al. 2018 (arXiv 1706.06083): adversarial training with PGD on
 MNIST.
 
-Network A is trained on adversarial images of PGD. White-box attacks use its own gradients, transfer
-attacks those of A', an independently trained copy, or of B, a network of another architecture that
-is trained like A. The study also measures how the accuracy depends on the number of training steps
-and on the network's width and, for a few images, which losses PGD reaches from many random starts.
+Network A is trained on adversarial images of PGD. White-box attacks use the gradients of A itself.
+Transfer attacks use those of A', an independently trained copy, or of B, a network of another
+architecture that is trained like A. The study also measures how the accuracy depends on the number
+of training steps and on the network's width. For a few images, it measures which losses PGD reaches
+from many random starts.
 
 ``paper``: networks of the paper's width, with 3,000 training steps of 7 PGD steps each. With the
-    parameter ``schedule`` "printed", they have the paper's 100,000 training steps of 40 PGD steps,
-    which need a GPU, and the accuracy is measured on all test images.
+    parameter ``schedule`` "printed", training has the paper's 100,000 steps of 40 PGD steps, which
+    need a GPU. The accuracy is then measured on all test images.
 ``reduced``: MNIST, networks of a quarter of the width, and fewer training steps than in the paper,
     each with 5 PGD steps that are larger than the paper's. For comparison, one network is trained
     with the paper's PGD steps.
@@ -128,8 +129,9 @@ PRINTED = Schedule(40, 0.01, Recipe(100_000, 50, 1e-4))
 
 
 def _rising(steps: int) -> Schedule:
-    """Return a short schedule for the network at the paper's width. With a constant radius, its
-    loss stays long on a plateau. So the radius rises from 0 over the first two fifths of the steps.
+    """Return a short schedule for the network at the paper's width. With a constant radius, the
+    loss would stay on a plateau for long. So the radius rises from 0 over the first two fifths of
+    the steps.
     """
     recipe = Recipe(steps, 100, 2e-3, schedule="linear", warmup=0.1, channels_last=True)
     return Schedule(7, 0.1, recipe, rise=0.4)
@@ -213,9 +215,9 @@ PAPERS_OWN = Setting(
 def attacks(own: Setting) -> dict[str, Attack]:
     """Return by name the attacks of Table 1, and stronger attacks that are not in the paper.
 
-    ``cw`` and ``cw-plus`` are PGD on the margin of the logits; ``cw`` stops at success, ``cw-plus``
-    continues. The paper does not state the step size of PGD with 100 steps, so we use that of PGD
-    with 40 steps.
+    ``cw`` and ``cw-plus`` are PGD on the margin of the logits. ``cw`` stops moving an image once it
+    is misclassified, and ``cw-plus`` continues. The paper does not state the step size of PGD with
+    100 steps, so we use that of PGD with 40 steps.
     """
     eps = own.eps
     pgd40 = Attack("pgd", eps, clip=True, steps=40, step_size=eps / 30)
@@ -368,9 +370,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def differs(own: Setting, target: str) -> str:
-    """Return in what our training differs from the paper's, for the network that is compared with
-    the paper's number ``target``. The networks of Table 1 do not reach the paper's accuracy on
-    clean images.
+    """Return how our training differs from the paper's, for the network that is compared with the
+    paper's number ``target``. The networks of Table 1 do not reach the paper's accuracy on clean
+    images.
     """
     main, steps = next(iter(own.schedules.values())), PRINTED.recipe.steps
     if target.startswith(f"{PAPER}/madry-table-1/"):

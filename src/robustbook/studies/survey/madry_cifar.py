@@ -3,9 +3,9 @@
 
 A simple and a wide residual network are each trained on clean images, on adversarial images of
 FGSM, and on those of PGD. In Table 5, all of them are attacked by FGSM, FGSM from a random start,
-and PGD. In Table 2, only the wide network trained with PGD is attacked, with its own gradients,
-those of an independently trained copy, or those of the wide network trained on clean images. Figure
-6 shows the mean training loss at the end of training.
+and PGD. In Table 2, only the wide network trained with PGD is attacked. The attack uses the
+gradients of this network, those of an independently trained copy, or those of the wide network
+trained on clean images. Figure 6 shows the mean training loss at the end of training.
 
 The only profile is ``paper``, with 80,000 training steps for each network, which need a GPU. By
 default only the simple network is run.

@@ -215,7 +215,8 @@ def _weighted(
 
 def share_of_radius(defense: Defense, recipe: Recipe) -> Callable[[int], float]:
     """Return a function from the training step to the fraction of the attack's radius that it uses.
-    The fraction rises linearly to 1, and takes the fraction ``defense.rise`` of the steps for that.
+    The fraction rises linearly to 1 over the first part of the training, and is 1 after it. The
+    field ``defense.rise`` is the length of this part, as a fraction of all steps.
     """
     return partial(_risen, defense.rise * recipe.steps)
 

@@ -8,8 +8,8 @@ the number and the size of PGD's steps. The study also computes loss surfaces as
 
 ``paper``: MNIST with the paper's network, by default only the networks whose training needs no
     attack. CLP and LSQ are trained for 100 epochs with Adam's epsilon 1e-6, as in the paper's
-    script, and also like the network without a penalty, for 10 epochs with 1e-8. All other networks
-    for MNIST, and all for CIFAR-10, need a GPU.
+    script. For comparison, they are also trained like the network without a penalty, for 10 epochs
+    with epsilon 1e-8. All other networks for MNIST, and all for CIFAR-10, need a GPU.
 ``reduced``: all eight networks for MNIST, with a quarter of the width. Training without an attack
     has 15 epochs; training with an attack has 4,000 steps, each with 5 PGD steps that are larger
     than those of ``paper``.
@@ -132,7 +132,8 @@ class Setting:
     ``starts``: the number of random starts from which PGD attacks each of five images.
     ``surfaces``: the number of images for which a loss surface is computed.
     ``side``: the number of points along each side of a loss surface.
-    ``pairing``: the recipe for CLP and LSQ; with None, and for their short trainings, ``plain``.
+    ``pairing``: the recipe for CLP and LSQ. With None, and for their short trainings, the recipe
+        ``plain`` is used.
     ``statistics``: whether batch norm uses running or batch statistics in the attacks of training.
     ``noise``: the standard deviation of the noise on training images, for the methods CLP and LSQ.
     """
@@ -344,7 +345,7 @@ class Parameters(settings.Parameters):
 
     def chosen(self) -> dict[Network, tuple[Setting, str]]:
         """Return the settings and the training method of each chosen network. Raises BadParameter
-        if the profile has no settings for one of them.
+        if the profile has no settings for a chosen network.
         """
         own = SETTINGS[self.profile]
         there: dict[Network, tuple[Setting, str]] = {}
@@ -537,12 +538,12 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
 
 
 def _halved(baseline: Tensor, others: Tensor, target: str, seed: int) -> Iterator[Row]:
-    """Yield how far the accuracy falls from the baseline attack to all other attacks together, in
-    percentage points, and whether it at least halves.
+    """Yield the fall of the accuracy from the baseline attack to all other attacks together, in
+    percentage points. Yield also whether the accuracy at least halves.
 
-    ``baseline``, ``others``: which of the same images are classified correctly. The accuracy halves
-        only if this also holds at the lower end of the fall's interval. There is no row if the
-        accuracy under the baseline attack is not clearly above that of guessing.
+    ``baseline``, ``others``: which of the same images are classified correctly. The accuracy counts
+        as halved only if it halves even with the smallest fall in the confidence interval. There is
+        no row if the accuracy under the baseline attack is not clearly above that of guessing.
     """
     before = percent(baseline)
     if before - sampling_error(before, "percent", len(baseline)) > GUESSING:

@@ -2,11 +2,11 @@
 
 The post explains adversarial training and feature denoising (Xie et al. 2019), and prints no
 numbers of its own. The study measures how much an attack changes the feature maps after each stage
-of two ResNet-18, one trained on clean images, the other adversarially; for a few test images it
-also stores the maps. The post's last paragraph names two weaknesses of adversarial training, which
-the study measures: attacks that were not used in training, and a lower accuracy on clean images.
-All networks come from the study on feature denoising, except one that is trained with an attack in
-the l2 norm.
+of two ResNet-18, one trained on clean images, the other adversarially. For a few test images, the
+study also stores the feature maps. The post's last paragraph names two weaknesses of adversarial
+training, which the study measures: attacks that were not used in training, and a lower accuracy on
+clean images. All networks come from the study on feature denoising, except one that is trained with
+an attack in the l2 norm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -128,8 +128,8 @@ def maps(
         under the attack.
 
     For each image and layer, this is the channel that the attack changes most in the l2 norm. If
-    several layers have the same number of channels, it is chosen in the first of them, so that the
-    feature maps before and after a denoising block are from the same channel.
+    several layers have the same number of channels, the channel is chosen in the first of these
+    layers, so that the feature maps before and after a denoising block are from the same channel.
 
     ``label``: the true class of each image.
     ``predicted``: the class that the network predicts for the attacked image.
@@ -200,9 +200,8 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
 
     The claim that adversarial training lowers the clean accuracy holds if the fall is larger than
     the half-width of its 95 % interval. Both networks classify the same test images, so the
-    interval is computed from the differences for each image. The claim that an
-    attack that was not used in training is stronger holds if the accuracies differ by more than
-    their binomial error.
+    interval is computed from the differences for each image. The claim that an attack that was not
+    used in training is stronger holds if the accuracies differ by more than their binomial error.
     """
     start = f"{PAPER}/blog"
     standard, adversarial = (

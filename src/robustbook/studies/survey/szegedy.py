@@ -1,14 +1,14 @@
 """Reproduce the tables of Szegedy et al. 2013, "Intriguing properties of neural networks" (arXiv
 1312.6199), on MNIST.
 
-Table 1 lists the training error, the test error and the mean minimum distortion for six networks,
-and Table 2 the error rates of all networks on adversarial images computed on each of them. Tables 3
-and 4 list error rates on adversarial images for networks that were trained on disjoint halves of
+Table 1 lists the training error, the test error and the mean minimum distortion for six networks.
+Table 2 lists the error rates of all networks on adversarial images computed on each of them. Tables
+3 and 4 list error rates on adversarial images for networks that were trained on disjoint halves of
 the training set.
 
 We could not read the paper's tables themselves, only transcriptions that others made of them. The
 paper does not name the optimiser. As weight decay, we add decay/2 times the sum of the squared
-weights to the loss; with this form, the exact solution of FC10's convex training problem has the
+weights to the loss. With this form, the exact solution of FC10's convex training problem has the
 error rates that the paper prints.
 """
 
@@ -260,8 +260,8 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
 
 
 def shortened(profile: str) -> str:
-    """Return in what the training with a pool differs from that of the same network without a pool,
-    or "" if both have the same number of epochs. A shorter training alone raises the test error.
+    """Return how the training with a pool differs from that of the same network without a pool, or
+    "" if both have the same number of epochs. A shorter training alone raises the test error.
     """
     pooled, without = POOLED_EPOCHS[profile], DEEP_EPOCHS[profile]
     if pooled == without:
@@ -278,8 +278,9 @@ def _fed(
     """Yield the error rates of all networks on one kind of images: adversarial images that were
     computed on the network ``source``, or images with noise.
 
-    Only those of the networks in ``columns`` are compared with the paper's numbers, and not the row
-    for AE400-10, which we could not read.
+    Only the error rates of the networks in ``columns`` are compared with the paper's numbers. The
+    row for adversarial images of AE400-10 is not compared, because we could not read it in the
+    paper.
     """
     for name, correct in zip(networks, right, strict=True):
         target = None

@@ -137,8 +137,8 @@ def train_with_pool(
 def short_lbfgs(net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
     """Return adversarial images of L-BFGS without a penalty on the distance.
 
-    The attack on an image stops when it is misclassified. With the penalty, L-BFGS would take about
-    ten times as long.
+    The attack on an image stops as soon as the image is misclassified. With the penalty, L-BFGS
+    would take about ten times as long.
     """
     return lbfgs(net, images, labels, steps=20).images
 
@@ -180,7 +180,7 @@ def fed(
     ``right``: which images each network classifies correctly, shape (networks, images).
 
     ``distortion``: the distortion to which each perturbation is scaled, without clipping; with
-        None, none is scaled.
+        None, perturbations are not scaled.
     """
     source = made.call.arguments["network"]
     data, images = source.arguments["classifier"].data, made.call.arguments["images"]

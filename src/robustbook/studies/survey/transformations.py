@@ -8,8 +8,8 @@ each of its steps averages the gradient over random draws of the transformation;
 backward pass treats the compression as the identity (BPDA).
 
 With random resizing, the predicted class is the one with the largest mean probability over several
-draws. The study also evaluates rounding to 8 bits as the only transformation, because common
-image files store 8 bits.
+draws. The study also evaluates rounding to 8 bits as the only transformation, because common image
+files store 8 bits per value.
 """
 
 from collections.abc import Mapping
@@ -69,8 +69,8 @@ class Size:
 
     ``images``: the number of test images, the first ones of the test set.
     ``steps``: the number of steps of PGD.
-    ``averaged``: the numbers of random draws over which each step of PGD averages the gradient, one
-        run each.
+    ``averaged``: the numbers of random draws over which each step of PGD averages the gradient; PGD
+        is run once with each of these numbers.
     ``draws``: the number of random draws for a prediction with random resizing.
     """
 
@@ -291,7 +291,7 @@ def _row(
 
 
 def _setting(attack: str, eps: float) -> dict[str, str | float | int | bool]:
-    """Return the labels of an attack. The radius, in units of 1/255, is a label of the attacks that
-    have one.
+    """Return the labels of an attack. If the attack has a radius, it is one of the labels, in units
+    of 1/255.
     """
     return {"attack": attack} | ({"eps": round(255 * eps)} if attack in BOUNDED else {})
