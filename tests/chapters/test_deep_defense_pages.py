@@ -172,7 +172,7 @@ def test_the_answer_of_table_1() -> None:
         )
         assert f"{ours / start:.2f}" in text
     assert text.startswith("Partly, on MNIST: ")
-    assert "images multiplies it more, but it lowers the clean accuracy on the MLP. " in text
+    assert "images multiplies it more, but lowers the clean accuracy on the MLP. " in text
     assert text.endswith("with FGSM (authors' post)*: " + badge("not reproduced"))
     assert "*MNIST, ρ₂ above the reference network*: 2 " + badge("reproduced") in text
     assert "*CIFAR-10*: 4 " + badge("other setting") in text
@@ -276,7 +276,7 @@ def test_the_answer_of_today() -> None:
     """It has the gains and accuracies of the published networks, then a sentence per network."""
     records = records_of(f"{PAPER}/today")
     text = today.answer(records[0])
-    assert text.startswith("Yes on the MLP, LeNet and the narrow ConvNet; no on the narrow NIN: ")
+    assert text.startswith("Yes on the MLP, LeNet and the narrow ConvNet, no on the narrow NIN: ")
     assert "1.27 (LeNet) times as large. " in text
     gain, other = numbers(text)
     assert gain > other > 1
@@ -302,7 +302,7 @@ def test_the_answer_of_today() -> None:
         assert all(ordered(cell) for cell in row[1:] if "of" not in cell and "/" not in cell)
     assert "LeNet: 200 attacked, 198" in today.attacked(records)
     assert today._yes_or_no({"a": True, "b": True}) == "yes"
-    assert today._yes_or_no({"a": True, "b": False}) == "yes on a; no on b"
+    assert today._yes_or_no({"a": True, "b": False}) == "yes on a, no on b"
     assert len(today.distances(records).axes) >= len(names.each_network(records))
 
 

@@ -222,6 +222,7 @@ def grid(record: Record) -> Figure:
                 textcoords="offset points",
                 ha="center",
                 fontsize=9,
+                bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5},
                 color=RED,
             )
             axis.set_xlim(right=DIVERGES + 3)

@@ -64,7 +64,7 @@ def answer(record: Record) -> str:
     more = all(_rho(record, n, "deep-defense") > _rho(record, n, "reference") for n in shown)
     rival = all(_rho(record, n, RIVAL) > _rho(record, n, "deep-defense") for n in shown)
     lost = listed(with_article(record, n) for n in shown if _gained(record, n, RIVAL) < -LOSS)
-    price = f", but it lowers the clean accuracy on {lost}" if lost else ""
+    price = f", but lowers the clean accuracy on {lost}" if lost else ""
     ratios = " and ".join(
         f"{_rho(record, n, 'deep-defense') / _rho(record, n, 'reference'):.2f} ({title(record, n)})"
         for n in shown

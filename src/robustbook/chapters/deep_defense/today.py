@@ -505,7 +505,7 @@ def _yes_or_no(holds: Mapping[str, bool]) -> str:
     if len(set(holds.values())) == 1:
         return "yes" if all(holds.values()) else "no"
     yes, no = ([name for name, held in holds.items() if held == kind] for kind in (True, False))
-    return f"yes on {listed(yes)}; no on {listed(no)}"
+    return f"yes on {listed(yes)}, no on {listed(no)}"
 
 
 def _summary_row(record: Record, network: str) -> list[str]:
