@@ -183,7 +183,7 @@ def test_a_network_is_trained_once() -> None:
 
 
 def test_every_seed_has_the_same_networks_and_attacks() -> None:
-    """So that each mean in a table is over all seeds; there is one ensemble, of the seeds 0 to 11."""
+    """So that each mean in a table is over all seeds. There is only one ensemble."""
     p = check(goodfellow.Parameters, {"profile": "paper", "seeds": [0, 1]})
     one, other = ({key[:2] for key in goodfellow.calls(p) if key[2] == seed} for seed in (0, 1))
     assert one - {("ensemble", "")} == other and {
