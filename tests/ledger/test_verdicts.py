@@ -75,10 +75,15 @@ def test_agreement_needs_an_error_within_the_tolerance(target, measured):
     assert judge(asked, measured(50.0, 52.0, 54.0)).verdict == YES
     judged = judge(asked, measured(49.9, 52.0, 54.1))
     assert judged.verdict == UNSURE
-    assert "the error of our mean (± 5.22" in judged.note
+    assert "the error of our result (± 5.22" in judged.note
     for images, verdict in [(100, UNSURE), (400, YES), (10_000, YES)]:
         asked = target(compare="equal", printed=64.0, tolerance=5.0)
         assert judge(asked, measured(64.0, images=images)).verdict == verdict
+    # A number that is no share may state its error itself.
+    asked = target(compare="equal", printed=7.6, tolerance=4.0)
+    for error, verdict in [(3.9, YES), (9.1, UNSURE)]:
+        assert judge(asked, measured(4.0, error=error)).verdict == verdict
+    assert judge(asked, measured(-4.0, error=9.1)).verdict == UNSURE
     # A mean far on the allowed side of a bound needs no exact measurement.
     for printed, verdict in [(50.0, YES), (63.0, UNSURE), (68.0, UNSURE), (70.0, NO)]:
         asked = target(compare="at_least", printed=printed, tolerance=1.0)

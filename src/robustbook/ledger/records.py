@@ -51,6 +51,8 @@ class Row:
     ``outcomes``: for a share of test images, which of the images count, one bit per image (see
         `outcomes.packed`), or "". With outcomes, two shares of the same images are compared image
         by image.
+    ``error``: half the width of the 95 % interval due to the choice of test images, for a number
+        that is not a share, such as the difference of two shares; or None.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -65,6 +67,7 @@ class Row:
     setting: dict[str, str | float | int | bool] = field(default_factory=dict)
     differs: str = ""
     outcomes: str = ""
+    error: float | int | None = None
 
     def __post_init__(self) -> None:
         what = self.target or self.name
@@ -79,6 +82,11 @@ class Row:
                     f"images of {what} must be 1 or more and belong to a share (0 to 100 percent "
                     f"or 0 to 1 fraction), got {self.images} with {self.value} {self.unit}"
                 )
+        if self.error is not None and not (self.images is None and 0 <= self.error < math.inf):
+            raise ValueError(
+                f"error of {what} must be a finite number, 0 or above, and belong to a number that "
+                f"is no share, got {self.error} with images {self.images}"
+            )
         if self.outcomes:
             share = FULL.get(self.unit, -1.0) * float(self.each.mean())
             if abs(share - self.value) > 1e-4:

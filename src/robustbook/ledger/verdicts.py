@@ -39,10 +39,11 @@ its rows may say how it differs (`Row.differs`). The verdict is then *other sett
 
 A single run does not show how much runs vary, so it has no prediction interval. But a share of
 fewer than 10,000 test images also depends on the choice of these images, and this error counts as
-the error of our mean. If it may explain the part of the difference that exceeds the tolerance, the
-verdict is *inconclusive*. For an ordering, the error from this choice gives an interval for the
-difference. The ordering is *reproduced* if the whole interval lies on the claimed side of 0 and the
-difference exceeds the tolerance.
+the error of our mean. A number that is not a share may state this error itself (`Row.error`). If it
+may explain the part of the difference that exceeds the tolerance, the verdict is *inconclusive*.
+For an ordering, the error from this choice gives an interval for the difference. The ordering is
+*reproduced* if the whole interval lies on the claimed side of 0 and the difference exceeds the
+tolerance.
 
 If ``compare`` is `shape` but no run says whether the pattern holds, the verdict is `no printed
 number`: the ledger shows our number without a comparison.
@@ -262,7 +263,8 @@ def _bound(
         )
         verdict = "not reproduced"
         if n == 1 and gap <= _of_choice(target, measured):
-            notes.append(f"the choice of our {images} test images may explain the part beyond it")
+            count = f"{images} " if images else ""
+            notes.append(f"the choice of our {count}test images may explain the part beyond it")
             verdict = "inconclusive"
     elif _beyond(target, ours, ours):
         notes.append(
@@ -274,7 +276,7 @@ def _bound(
         target, ours + error, ours - error
     ):
         notes.append(
-            f"the error of our mean (± {shown(rounded(error), None)}{unit}) is larger than the "
+            f"the error of our result (± {shown(rounded(error), None)}{unit}) is larger than the "
             "tolerance"
         )
         verdict = "inconclusive"
@@ -294,6 +296,9 @@ def _of_choice(target: Target, measured: Measurement) -> float:
     """Return the part of the error of a single run that comes from the choice of test images.
     Return 0 for a whole test set.
     """
+    errors = [row.error for row in measured.rows if row.error is not None]
+    if errors:
+        return float(max(errors))
     if measured.images is not None and measured.images >= WHOLE:
         return 0.0
     return sampling_error(fmean(measured.values), target.unit, measured.images)

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from robustbook.ledger import Record, Row
+from robustbook.ledger.intervals import share_difference
 from robustbook.runs import Call, Done
 from robustbook.studies.rows import share_row
 
@@ -97,7 +98,15 @@ def _compared(network: str, of: Mapping[tuple[str, float], Swept], seed: int) ->
     if (plain := of.get(("none", 0.0))) and (rse := of.get(("rse", 0.0))):
         name = "clean-cost" if network == "vgg16" else f"clean-cost-{network}"
         cost, differs = plain.accuracy - rse.accuracy, plain.differs or rse.differs
-        yield Row(cost, "percent", f"{TARGETS}/text-3/{name}", seed=seed, differs=differs)
+        low, high = share_difference(plain.accuracy, rse.accuracy, len(plain.right), len(rse.right))
+        yield Row(
+            cost,
+            "percent",
+            f"{TARGETS}/text-3/{name}",
+            seed=seed,
+            differs=differs,
+            error=(high - low) / 2,
+        )
 
 
 def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
