@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from robustbook import catalogue, ledger, notebooks, page
+from robustbook.chapters import pairs
 from robustbook.chapters.published import (
     entries,
     mean,
@@ -31,7 +32,6 @@ from robustbook.chapters.self_ensemble import (
     figure6,
     names,
     overview,
-    pairs,
     schedule,
     survivors,
     sweeps,

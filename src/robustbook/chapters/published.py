@@ -12,8 +12,6 @@ from typing import Any
 
 from robustbook import catalogue, figures, ledger
 from robustbook.ledger import Record, Row
-from robustbook.ledger.intervals import clearly_above
-from robustbook.ledger.outcomes import paired_error
 from robustbook.studies.parameters import BadParameter
 
 
@@ -114,20 +112,6 @@ def images_of(record: Record, name: str, /, **setting: Any) -> int:
     if not found:
         raise ValueError(f"the record of {record.item} has no images for {name} with {setting}")
     return min(found)
-
-
-def clearly_higher(first: Sequence[Row], second: Sequence[Row]) -> bool:
-    """Return whether the mean share of the first rows exceeds that of the second rows by more than
-    the 95 % error. Both are shares of the same test images, with one row for each run.
-
-    The error is computed image by image (see `paired_error`). If the rows do not say which images
-    count, it is that of two independent sets of images, which is usually larger.
-    """
-    ours, theirs = (fmean(float(row.value) for row in rows) for rows in (first, second))
-    if all(row.outcomes for row in (*first, *second)):
-        return ours - theirs > paired_error([r.each for r in first], [r.each for r in second])
-    images = [row.images for row in (*first, *second) if row.images]
-    return clearly_above(ours, theirs, min(images))
 
 
 def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:

@@ -5,11 +5,11 @@ images are compared one by one where the record stores which of them are classif
 from collections.abc import Iterator
 from statistics import fmean
 
+from robustbook.chapters import pairs
 from robustbook.chapters.published import record_of, records_of, rows_of, values
 from robustbook.chapters.wording import from_to, listed, minus
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
-from robustbook.ledger.outcomes import paired_error
 
 from . import figure3, names, table2
 
@@ -27,8 +27,8 @@ def gains(record: Record, network: str, defense: str) -> dict[float, list[float]
     found = {}
     for c in names.strengths(record, network, defense, ONE):
         of = {"network": network, "defense": defense, "c": c}
-        pairs = zip(values(record, MANY, **of), values(record, ONE, **of), strict=True)
-        found[c] = [many - one for many, one in pairs]
+        both = zip(values(record, MANY, **of), values(record, ONE, **of), strict=True)
+        found[c] = [many - one for many, one in both]
     return found
 
 
@@ -36,18 +36,11 @@ def ordered(record: Record, network: str, defense: str, c: float) -> bool | None
     """Return whether 50 draws are more accurate than one draw, or None if the difference is not
     clear.
 
-    Where the record has outcomes, the difference must exceed the 95 % error for two accuracies on
-    the same images. Without outcomes it must exceed that for independent images.
+    If some seeds have outcomes, only these are compared, image by image.
     """
     of = {"network": network, "defense": defense, "c": c}
-    many, one = (
-        [row.each for row in rows_of(record, name, **of) if row.outcomes] for name in (MANY, ONE)
-    )
-    if many:
-        change = 100 * (fmean(map(fmean, many)) - fmean(map(fmean, one)))
-        return change > 0 if abs(change) > paired_error(many, one) else None
-    first, second = (names.at(record, network, defense, c, name) or 0.0 for name in (MANY, ONE))
-    return clearly_ordered(first, second, names.counted(record, network))
+    many, one = (rows_of(record, name, **of) for name in (MANY, ONE))
+    return pairs.ordered(*([r for r in rows if r.outcomes] or rows for rows in (many, one)))
 
 
 def answer() -> str:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters import pairs
 from robustbook.chapters.published import Version, rows_of
 from robustbook.chapters.wording import from_to, listed, ranges
 from robustbook.figures import LOOKS, Look, Table
 from robustbook.ledger import Record
 
-from . import names, pairs, sweeps
+from . import names, sweeps
 
 ONE, FIFTY = "accuracy of one draw", "accuracy"
 LEVELS: Mapping[str, str] = {

@@ -8,6 +8,7 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters import pairs
 from robustbook.chapters.published import Version, record_of, records_of, rows_of, values
 from robustbook.chapters.wording import (
     bullets,
@@ -22,7 +23,7 @@ from robustbook.figures import LOOKS, Panel, Table
 from robustbook.ledger import Record, Row
 from robustbook.ledger.outcomes import paired_error
 
-from . import names, pairs, sweeps
+from . import names, sweeps
 
 DRAWS: Mapping[str, str] = {"accuracy": "50 draws", "accuracy of one draw": "one draw"}
 LOOK = {"accuracy": LOOKS["rse"], "accuracy of one draw": LOOKS["adv"]}

@@ -8,12 +8,13 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters import pairs
 from robustbook.chapters.published import Version, mean, records_of, rows_of, settings, values
 from robustbook.chapters.wording import listed, minus, ranges, spread
 from robustbook.figures import Curve, Panel, Table
 from robustbook.ledger import Record, Row
 
-from . import names, pairs
+from . import names
 from .figure3 import LEVELS, LOOK, levels
 
 MOST, ENOUGH = 50, 10

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters import pairs
 from robustbook.chapters.published import (
     Version,
     printed,
@@ -34,7 +35,7 @@ from robustbook.studies.self_ensemble.curves import crossover
 from robustbook.studies.self_ensemble.printed import CLEAN, points, shorter
 from robustbook.studies.self_ensemble.sizes import EPOCHS
 
-from . import names, pairs, sweeps
+from . import names, sweeps
 from .names import DEFENSES, NETWORKS
 
 EQUAL = (0.1, 0.21, 0.3)

@@ -9,12 +9,12 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters import pairs
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
     array,
     as_printed,
-    clearly_higher,
     images_of,
     mean,
     printed,
@@ -464,7 +464,7 @@ def masking(record: Record) -> str:
         rows = (
             rows_of(record, "accuracy", source="white", attack=attack) for attack in (of, "square")
         )
-        weak = "" if clearly_higher(*rows) else "weak "
+        weak = "" if pairs.ordered(*rows) else "weak "
         told += (
             "It leaves fewer images correct than PGD, so PGD does not find all adversarial images. "
             f"This is a {weak}sign of gradient masking: the difference is {fewer:.3g} of "

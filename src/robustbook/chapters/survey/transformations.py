@@ -8,10 +8,10 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
+from robustbook.chapters import pairs
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
-    clearly_higher,
     mean,
     rows_of,
     settings,
@@ -176,7 +176,7 @@ def clearly_stronger(record: Record) -> dict[str, list[tuple[float, ...]]]:
     for name, k in _strongest(record):
         for eps in _radii(record):
             rows = _rows(record, name, "pgd", eps=eps), _rows(record, name, AWARE, k, eps)
-            if clearly_higher(*rows):
+            if pairs.ordered(*rows):
                 alone, through = (fmean(float(row.value) for row in each) for each in rows)
                 clear.setdefault(name, []).append((float(eps), alone, through))
     return clear
@@ -191,7 +191,7 @@ def protected(record: Record) -> dict[int, dict[str, float]]:
     for eps in _radii(record):
         bare = _rows(record, "none", "pgd", eps=eps)
         for name, k in _strongest(record):
-            if eps < RADIUS and clearly_higher(_rows(record, name, AWARE, k, eps), bare):
+            if eps < RADIUS and pairs.ordered(_rows(record, name, AWARE, k, eps), bare):
                 clear.setdefault(eps, {})[name] = fmean(found(record, name, AWARE, k, eps))
     return clear
 
