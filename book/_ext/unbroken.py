@@ -5,6 +5,7 @@ A browser breaks lines at blanks, at hyphens, and on both sides of an inline equ
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
@@ -17,31 +18,31 @@ LITERAL = (nodes.literal, nodes.literal_block, nodes.raw, nodes.math, nodes.math
 
 
 def keep_together(app: Sphinx, doctree: nodes.document, name: str) -> None:
-    for text in list(doctree.findall(nodes.Text)):
-        if any(isinstance(above, LITERAL) for above in _above(text)):
+    for parent in list(doctree.findall(nodes.Element)):
+        if any(isinstance(node, LITERAL) for node in _from(parent)):
             continue
-        words = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
-        words = NAMES.sub(rf"\1{HYPHEN}", words)
-        if _is_math(text, -1) and words[:1] in ",.;:)?!%":
-            words = JOINER + words
-        if _is_math(text, 1) and words[-1:] == "(":
-            words += JOINER
-        if words != text:
-            text.parent.replace(text, nodes.Text(words))
+        parts = parent.children
+        for i, text in enumerate(parts):
+            if isinstance(text, nodes.Text):
+                before, after = (parts[i - 1] if i else None), [*parts, None][i + 1]
+                parent[i] = nodes.Text(_joined(text, before, after))
 
 
-def _above(node: nodes.Node) -> list[nodes.Node]:
-    found = []
-    while (node := node.parent) is not None:
-        found.append(node)
-    return found
+def _joined(text: str, before: nodes.Node | None, after: nodes.Node | None) -> str:
+    words = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
+    words = NAMES.sub(rf"\1{HYPHEN}", words)
+    if isinstance(before, nodes.math) and words[:1] in set(",.;:)?!%"):
+        words = JOINER + words
+    if isinstance(after, nodes.math) and words[-1:] == "(":
+        words += JOINER
+    return words
 
 
-def _is_math(text: nodes.Text, step: int) -> bool:
-    """Whether the node before (step -1) or after (step 1) a text is an inline equation."""
-    siblings = text.parent.children
-    at = siblings.index(text) + step
-    return 0 <= at < len(siblings) and isinstance(siblings[at], nodes.math)
+def _from(node: nodes.Node | None) -> Iterator[nodes.Node]:
+    """Yield a node and all nodes that contain it."""
+    while node is not None:
+        yield node
+        node = node.parent
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
