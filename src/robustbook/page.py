@@ -177,7 +177,9 @@ class Page:
             words.append(f"seed{several} {', '.join(map(str, record.seeds))}")
         origin = record.provenance
         if record is self.fresh:  # tests do not compare times, which vary
-            words.append(f"{duration(origin['wall_seconds'])} on {origin.get('device', 'cpu')}")
+            wall = origin["wall_seconds"]
+            took = duration(wall) if wall >= 0.05 else "less than 0.1 s"
+            words.append(f"{took} on {origin.get('device', 'cpu')}")
         elif origin.get("date"):  # no date if nothing was run
             words.append(f"{duration(origin['seconds'])} of computing, {origin['date']}")
         return "; ".join(words)

@@ -197,8 +197,8 @@ def _target(row: dict[str, str], where: str) -> Target:
 
 
 def _grouped(number: str) -> str:
-    """Return a number as text, with commas if it is a whole number of five or more digits."""
-    return f"{int(number):,}" if number.isdecimal() and len(number) > 4 else number
+    """Return a number as text, with commas if it is a whole number of four or more digits."""
+    return f"{int(number):,}" if number.isdecimal() and len(number) > 3 else number
 
 
 def _accept(where: str, name: str, given: object, accepted: tuple[object, ...]) -> None:
