@@ -14,6 +14,7 @@ import torch
 
 from robustbook import catalogue, ledger, notebooks, page
 from robustbook.chapters import pairs
+from robustbook.chapters import verdicts as verdicts_table
 from robustbook.chapters.published import (
     entries,
     mean,
@@ -1148,3 +1149,12 @@ def test_table_2_names_the_defenses_with_one_seed() -> None:
         shown, seeds=(0,), rows=tuple(row for row in shown.rows if row.seed in (None, 0))
     )
     assert "one seed only" not in table2.ran([first])
+
+
+def test_the_reason_of_an_inconclusive_number_is_that_of_the_rule() -> None:
+    """Either the difference exceeds the tolerance, or our own error does."""
+    for entry in entries(PAPER):
+        if entry.verdict == "inconclusive" and entry.judgement.difference is None:
+            within = abs(entry.ours - entry.target.printed) <= entry.tolerance + 1e-9
+            words = "our result is within the tolerance, but its own error is larger"
+            assert verdicts_table._undecided(entry).startswith(words) is within, entry.id

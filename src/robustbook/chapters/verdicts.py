@@ -136,6 +136,8 @@ def _undecided(entry: Entry) -> str:
         return f"the claim {ledger.runs_in_words(*found.held)}"
     if found.difference is not None:
         return "the interval of the difference contains 0"
+    if found.note.endswith("is larger than the tolerance"):
+        return "our result is within the tolerance, but its own error is larger than the tolerance"
     if found.seeds == 1:
         return (
             "the difference exceeds the tolerance, but by less than the sampling error of our test "
