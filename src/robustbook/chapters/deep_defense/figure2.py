@@ -10,10 +10,12 @@ from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import mean, records_of, settings, values
 from robustbook.chapters.wording import listed, page_link
 from robustbook.ledger import Record
-from robustbook.studies.deep_defense.sizes import LOOKED
+from robustbook.studies.deep_defense.sizes import LOOKED, STEPS
 
 from . import names
 
+EARLY = 800
+"""Up to this number of training steps, shares of the increase in rho2 are compared."""
 DRAWN = ("par-networks", "adv-training-i", "deep-defense")
 QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
@@ -195,9 +197,42 @@ def early(record: Record, network: str) -> tuple[float, int, int]:
     Also return the numbers of the first and the last epoch for which rho2 is stored.
     """
     marks = _marks(record, network)
+    return next(iter(shares_by_step(record, network).values())), marks[0], marks[-1]
+
+
+def per_step(records: Sequence[Record]) -> str:
+    """Return sentences that state after how many training steps Deep Defense reaches which share of
+    its total increase in rho2, for all evaluations after at most `EARLY` steps but the last one.
+    """
+    shown = names.each_network(records)
+    steps = listed(f"{STEPS[n]} on {names.with_article(r, n)}" for r, n in shown)
+    parts = []
+    for record, network in shown:
+        share_at = shares_by_step(record, network)
+        last = max(share_at)
+        marks = listed(
+            f"{share:.0f} % after {step}"
+            for step, share in share_at.items()
+            if step <= EARLY and step < last
+        )
+        parts.append(f"{names.title(record, network)} {marks} of {last:,} steps")
+    return (
+        f"An epoch has a different number of training steps: {steps}. Shares of the increase by "
+        f"training step: {'; '.join(parts)}. Each share is of the increase after all steps of the "
+        "same network, and these numbers of steps differ, so they cannot be compared closely."
+    )
+
+
+def shares_by_step(record: Record, network: str) -> dict[int, float]:
+    """Return for each evaluation the number of training steps, and the percentage of the total
+    increase in rho2 that Deep Defense has reached.
+    """
+    marks = _marks(record, network)
     start = mean(record, "rho2", network=network, method="reference")
-    first, last = (_rho(record, network, "deep-defense", marks[i]) for i in (0, -1))
-    return 100 * (first - start) / (last - start), marks[0], marks[-1]
+    rho = [_rho(record, network, "deep-defense", mark) - start for mark in marks]
+    return {
+        mark * STEPS[network]: 100 * each / rho[-1] for mark, each in zip(marks, rho, strict=True)
+    }
 
 
 def epochs(records: Sequence[Record]) -> Figure:

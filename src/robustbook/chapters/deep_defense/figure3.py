@@ -67,11 +67,12 @@ def each_parameter(record: Record) -> str:
     rest = listed(f"{word} from {tried[0]:g} to {tried[-1]:g}" for _, word, tried, _ in others)
     least = max(span for span, *_ in others)
     start = mean(record, "rho2", method="reference")
+    (usual,) = (f"{word} = {USUAL[name]:g}" for name, word in WORDS.items() if word == most)
     return (
         f"As {most} grows from {at[0]:g} to {at[-1]:g}, $\\rho_2$ falls from {found[0]:.3f} to "
-        f"{found[-1]:.3f} (reference network: {start:.3f}). The others ({rest}) change it by at "
-        f"most {least:.3f}. {minus(_accuracies(record))} But with d = {DIVERGES:g} the training "
-        f"diverged. Every number comes from one network ({_seeds(record)})."
+        f"{found[-1]:.3f} (reference network: {start:.3f}). At {usual} the others ({rest}) change "
+        f"it by at most {least:.3f}. {minus(_accuracies(record))} But with d = {DIVERGES:g} the "
+        f"training diverged. Every number comes from one network ({_seeds(record)})."
     )
 
 

@@ -49,8 +49,8 @@ def answer(record: Record) -> str:
     return (
         minus(
             f"{WORDS[best].capitalize()}: alone, it gives {first:.0f} % of the increase in "
-            f"$\\rho_2$ with all layers (mean over c, {seeds_in_words(len(record.seeds))}); {more} "
-            "gives a consistent increase. "
+            "$\\rho_2$ with all layers (both averaged over c, "
+            f"{seeds_in_words(len(record.seeds))}); {more} gives a consistent increase. "
         )
         + badges
     )
@@ -122,8 +122,9 @@ def shares(record: Record) -> dict[str, float]:
 def shares_in_words(record: Record) -> str:
     """Return a sentence with the result of `shares`."""
     return (
-        "If the regulariser changes a single layer, $\\rho_2$ increases by these shares of the "
-        f"increase with all layers (means over $c$, {seeds_in_words(len(record.seeds))}): "
+        "The regulariser changes a single layer. The increase in $\\rho_2$, averaged over $c$ and "
+        "divided by the average increase with all layers, is "
+        f"({seeds_in_words(len(record.seeds))}): "
         f"{_listed(record)}."
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from robustbook.chapters.published import settings
 from robustbook.ledger import Record
+from robustbook.studies.deep_defense.sizes import STEPS
 
 METHODS: Mapping[str, str] = {
     "reference": "Reference",
@@ -33,6 +34,8 @@ NARROWED = {"convnet": (4, 20_000, 30, 10), "nin": (8, 10_000, 60, 5)}
 """For each narrow network of profile ``reduced``: the number by which its width is divided, the
 number of training images, and the epochs of training and of fine-tuning.
 """
+TUNED_ON_DIGITS = 5
+"""The epochs of fine-tuning on MNIST."""
 
 
 def networks(record: Record) -> list[str]:
@@ -70,16 +73,20 @@ def counted(holds: Sequence[bool], noun: str = "networks") -> str:
 
 
 def narrowed() -> str:
-    """Return a sentence that states the width of the narrow networks for CIFAR-10, how many
-    training images they have, and how long they are trained.
+    """Return sentences that state the width of the narrow networks for CIFAR-10, how many training
+    images they have, and how long they are trained, and how long fine-tuning takes on MNIST.
     """
     parts = (
         f"the narrow {TITLES[network]} has 1/{factor} of the paper's width, {images:,} training "
-        f"images, and {epochs} + {tuned} epochs"
+        f"images, {epochs} epochs of training and {tuned} of fine-tuning "
+        f"({tuned * STEPS[network]:,} steps)"
         for network, (factor, images, epochs, tuned) in NARROWED.items()
     )
     text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]} (training + fine-tuning)."
+    return (
+        f"{text[0].upper()}{text[1:]}. Fine-tuning on MNIST takes "
+        f"{TUNED_ON_DIGITS * STEPS['mlp']:,} steps."
+    )
 
 
 def with_article(record: Record, network: str) -> str:

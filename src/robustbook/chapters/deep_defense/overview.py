@@ -20,6 +20,7 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import listed, minus, power, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+from robustbook.studies.deep_defense.sizes import STEPS
 
 from . import deepfool, figure2, figure3, figure4, names
 from .claims import in_short
@@ -237,14 +238,18 @@ def _compared() -> str:
 
 
 def _early() -> str:
-    """Return text that states how much of the final increase in rho2 by Deep Defense happens in the
-    first epoch.
+    """Return text that states how much of the final increase in rho2 by Deep Defense happens until
+    the first evaluation, and after how many training steps this is.
     """
     parts = []
     for record, network in _each("figure-2"):
         share, first, last = figure2.early(record, network)
         name = names.title(record, network)
-        parts.append(f"{name} {share:.0f} % after epoch {first} of {last}")
+        steps = STEPS[network]
+        parts.append(
+            f"{name} {share:.0f} % after epoch {first} of {last} ({first * steps} of "
+            f"{last * steps:,} steps)"
+        )
     return ", ".join(parts)
 
 
@@ -263,13 +268,13 @@ def _anchored() -> str:
 
 def _further() -> str:
     """Return text that states by which factor Deep Defense increases the median distance that
-    DeepFool or DDN find.
+    DeepFool or DDN find, and on how many shared images if these are fewer than 100.
     """
-    record = record_of("deep_defense/today")
-    gains = (
-        f"{nearest_gain(record, n):.2f} times ({names.title(record, n)})"
-        for n in names.networks(record)
-    )
+    gains = []
+    for record, n in _each("today"):
+        images = mean(record, "shared images", network=n)
+        few = f", {images:.0f} images" if images < 100 else ""
+        gains.append(f"{nearest_gain(record, n):.2f} times ({names.title(record, n)}{few})")
     return f"median distance found by DeepFool or DDN: {', '.join(gains)}"
 
 

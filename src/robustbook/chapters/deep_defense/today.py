@@ -17,7 +17,15 @@ from robustbook.chapters.published import (
     records_of,
     values,
 )
-from robustbook.chapters.wording import badge, listed, minus, seeds_in_words, spread, spread_or
+from robustbook.chapters.wording import (
+    badge,
+    listed,
+    minus,
+    page_link,
+    seeds_in_words,
+    spread,
+    spread_or,
+)
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -46,57 +54,75 @@ NEAREST = {
 """Attacks that look for the smallest l2 perturbation. If the name of an attack contains "free", the
 attack does not clip images.
 """
+_MISSED = {
+    "deepfool free": "DeepFool without clipping",
+    "ddn free": "DDN without clipping",
+    "deepfool": "DeepFool with clipping",
+    "ddn": "DDN with clipping",
+    "best": "both with clipping on the same images",
+}
+"""The same attacks, as the sentence on their failures names them."""
 BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD on the margin", "square": "Square"}
 """Attacks of a given l-infinity radius."""
 DRAWN = {"DeepFool": "deepfool", "DDN": "ddn"}
 RANKED = ("adv-training-i", "adv-training-ii", "deep-defense", "combination")
 """The defenses whose order by DeepFool is compared with their order by DDN."""
 OURS, RIVAL = "deep-defense", "adv-training-ii"
+_UNDECIDED = {
+    "no": "Deep Defense does not help",
+    "unclear": "it is unclear whether Deep Defense helps",
+}
 LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-training-i"]}
 
 
 def answer(record: Record) -> str:
     """Return a sentence that says on which networks Deep Defense, with every seed, increases the
     median distance that DeepFool or DDN find, and by which factor on the networks in ``record``.
-    The first part holds for the networks of all stored results.
+    If the seeds disagree, the sentence says that it is unclear. The first part holds for the
+    networks of all stored results.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
     found = {with_article(*each): _further(*each) for each in each_network([record, *others])}
-    answered = _yes_or_no(found)
+    answered = _by_answer(found)
     gains = listed(f"{nearest_gain(record, n):.2f} ({title(record, n)})" for n in networks(record))
     return (
-        f"{answered[0].upper()}{answered[1:]}: the median distance found by DeepFool or DDN "
+        f"{answered[0].upper()}{answered[1:]}: the median distance by DeepFool or DDN "
         f"becomes {gains} times as large. *Distances and accuracies*: "
         f"{badge('no printed number')}"
     )
 
 
 def over_all_images(records: Sequence[Record]) -> str:
-    """Return a sentence that lists which networks with Deep Defense, alone or combined, would look
-    less robust than the reference network if all test images counted and not only the shared ones.
+    """Return a sentence that lists which fine-tuned networks for colour images would look less
+    robust than the reference network if all test images counted and not only the shared ones.
     """
     found = []
     for record, network in each_network(records):
         if not coloured(network):
             continue
-        start = fmean(_medians(record, network, "reference", "best"))
-        found += [
-            f"{METHODS[method]} on {with_article(record, network)} ({ours:.3f} instead of "
-            f"{start:.3f})"
-            for method in ("deep-defense", "combination")
-            if (ours := fmean(_medians(record, network, method, "best"))) < start
+        start, *tuned = (fmean(_medians(record, network, m, "best")) for m in METHODS)
+        lower = [
+            f"{METHODS[method]} {ours:.4f}"
+            for method, ours in zip(list(METHODS)[1:], tuned, strict=True)
+            if ours < start
         ]
+        every = "all other networks: " if len(lower) == len(tuned) else ""
+        if lower:
+            found.append(
+                f"on {with_article(record, network)} (reference: {start:.4f}) "
+                f"{every}{', '.join(lower)}"
+            )
     return (
         "We decided to count only the shared images after we had seen the numbers for CIFAR-10. "
-        "Over all images, these defenses would look less robust than the reference network, by the "
+        "Over all images, these networks would look less robust than the reference network, by the "
         f"median distance that DeepFool or DDN find: {'; '.join(found)}."
     )
 
 
 def undecided(records: Sequence[Record]) -> str:
     """Return sentences that say on which networks Deep Defense does not help with every seed, by
-    the distance that DeepFool or DDN find, on how many images, and how accurate the narrow networks
-    for CIFAR-10 are without any defense.
+    the distance that DeepFool or DDN find, on how many images, how rho2 of Table 1 changes there,
+    and how accurate the narrow networks for CIFAR-10 are without any defense.
     """
     tables = {each.profile: each for each in records_of("deep_defense/table-1")}
     clean = {
@@ -106,13 +132,17 @@ def undecided(records: Sequence[Record]) -> str:
     }
     without = listed(f"{each:.0f} % (narrow {TITLES[n]})" for n, each in clean.items())
     return " ".join(
-        f"On {with_article(record, network)} Deep Defense does not help: the distance that "
-        f"DeepFool or DDN find is {spread(found, 2)} times as large, and larger with "
+        f"On {with_article(record, network)} {_UNDECIDED[_further(record, network)]}: the distance "
+        f"that DeepFool or DDN find is {spread(found, 2)} times as large, and larger with "
         f"{counted([gain > 1 for gain in found], 'seeds')}. This says little, because on average "
         f"only {fmean(values(record, 'shared images', network=network)):.0f} images are shared. "
-        f"Without any defense, the accuracy on clean images is {without}. {narrowed()}"
+        f"In {page_link('table1')}, $\\rho_2$ of {with_article(record, network)} grows "
+        f"{rho_gain(tables[record.profile], network):.2f} times. That is the growth of a mean over "
+        "all test images, after the preprocessing and without clipping. We did not test which of "
+        "these differences matters. Without any defense, the accuracy on clean images is "
+        f"{without}. {narrowed()}"
         for record, network in each_network(records)
-        if not _further(record, network)
+        if _further(record, network) != "yes"
         and (found := _gains(record, network, "deep-defense", "best"))
     )
 
@@ -162,10 +192,7 @@ def growth(record: Record) -> str:
     shown = networks(record)
     parts, by_rho = [], []
     for network in shown:
-        ours, start = (
-            mean(table_1, "rho2", network=network, method=m) for m in ("deep-defense", "reference")
-        )
-        by_rho.append(f"{100 * (ours / start - 1):.0f} %")
+        by_rho.append(f"{100 * (rho_gain(table_1, network) - 1):.0f} %")
         free, free_ddn, deepfool, ddn = (
             f"{100 * (nearest_gain(record, network, attack=attack) - 1):.0f} %"
             for attack in list(NEAREST)[:4]
@@ -331,6 +358,35 @@ def masked(records: Sequence[Record]) -> str:
     return text
 
 
+def failures(records: Sequence[Record]) -> str:
+    """Return sentences that list the networks on which an attack without a limit on the size of
+    the perturbation fails on some test images, and on how many. Such an attack should find an
+    adversarial image for every image, so a failure is a sign of gradient masking.
+    """
+    parts = []
+    for record, network in each_network(records):
+        for method, name in METHODS.items():
+            missed = {
+                words: found
+                for attack, words in _MISSED.items()
+                if max(found := _missed(record, network, method, attack), default=0) > 0
+            }
+            if missed:
+                shares = listed(f"{words} {spread(found, 1)} %" for words, found in missed.items())
+                parts.append(f"{title(record, network)} with {name} ({shares})")
+    if not parts:
+        return "DeepFool and DDN, whose perturbations may have any size, succeed on every image."
+    return (
+        "DeepFool and DDN may use perturbations of any size, so they should succeed on every "
+        "image. They fail on some images of the following networks (means over the seeds, and "
+        "ranges): "
+        f"{'; '.join(parts)}. On all other networks they succeed on every image. The "
+        "failures are a sign of gradient masking, but the limited number of steps may also be the "
+        "reason. DDN without clipping has only the cross entropy as its loss, whose gradient can "
+        "round to 0."
+    )
+
+
 def attacked(records: Sequence[Record]) -> str:
     """Return a sentence that states three numbers for each network: the attacked test images, the
     shared images (which the networks of all methods classify correctly), and the seeds.
@@ -404,12 +460,14 @@ def nearest(version: Version) -> Table:
     return version.table(
         f". Median size of the smallest l2 perturbation found, mean over the seeds (range). {free}"
         "*Smaller of both*: the smaller of the two perturbations of DeepFool and DDN. For an image "
-        "that is misclassified before any attack, the size is 0. *Gain*: this size divided by that "
+        "that is misclassified before any attack, the size is 0. *Fails*: the percentage of images "
+        "on which an attack finds no adversarial image of any size, for the attack of these "
+        "columns that fails most. *Gain*: the smaller of both divided by that "
         "of the reference network, only on the shared images, which the networks of all methods "
         "classify correctly. The other columns are over all test images, so their ratios can "
         f"differ from the gain. Test images: {'; '.join(_images(record))}.",
         "dd-today-nearest",
-        ["Network, method", *(NEAREST[a] for a in shown), "gain"],
+        ["Network, method", *(NEAREST[a] for a in shown), "fails", "gain"],
         list(_nearest_rows(record, shown)),
     )
 
@@ -442,6 +500,11 @@ def _medians(
     record: Record, network: str, method: str, attack: str, name: str = "median"
 ) -> list[float]:
     return values(record, name, network=network, method=method, attack=attack)
+
+
+def _missed(record: Record, network: str, method: str, attack: str) -> list[float]:
+    """Return for each seed the percentage of images on which a minimal attack fails."""
+    return values(record, "missed", network=network, method=method, attack=attack)
 
 
 def _order(record: Record, network: str, attack: str) -> dict[str, float]:
@@ -482,12 +545,21 @@ def _all_attacks(record: Record, network: str, method: str) -> float:
     return fmean(_left(record, network, method, "worst", shown_size(record, network)))
 
 
-def _further(record: Record, network: str) -> bool:
-    """Return whether Deep Defense, with every seed, increases the median distance that DeepFool or
-    DDN find.
+def rho_gain(table_1: Record, network: str) -> float:
+    """Return by which factor Deep Defense increases the mean rho2 of Table 1."""
+    ours, start = (
+        mean(table_1, "rho2", network=network, method=m) for m in ("deep-defense", "reference")
+    )
+    return ours / start
+
+
+def _further(record: Record, network: str) -> str:
+    """Return "yes" if Deep Defense, with every seed, increases the median distance that DeepFool or
+    DDN find, "no" if it does so with no seed, and "unclear" if the seeds disagree or no image is
+    shared.
     """
-    found = _gains(record, network, "deep-defense", "best")
-    return bool(found) and min(found) > 1
+    larger = {gain > 1 for gain in _gains(record, network, "deep-defense", "best")}
+    return "unclear" if len(larger) != 1 else "yes" if larger.pop() else "no"
 
 
 def _flattered(record: Record, network: str) -> bool:
@@ -498,14 +570,17 @@ def _flattered(record: Record, network: str) -> bool:
     return together < single / 2
 
 
-def _yes_or_no(holds: Mapping[str, bool]) -> str:
-    """Return "yes" if ``holds`` is true for all networks, and "no" if it is false for all networks.
-    Otherwise return text with the networks for which it is true, and those for which it is false.
+def _by_answer(answers: Mapping[str, str]) -> str:
+    """Return the answer if it is the same for all networks, and otherwise each answer with the
+    networks for which it holds.
     """
-    if len(set(holds.values())) == 1:
-        return "yes" if all(holds.values()) else "no"
-    yes, no = ([name for name, held in holds.items() if held == kind] for kind in (True, False))
-    return f"yes on {listed(yes)}, no on {listed(no)}"
+    each = dict.fromkeys(answers.values())
+    if len(each) == 1:
+        return next(iter(each))
+    return ", ".join(
+        f"{words} on {listed(name for name, given in answers.items() if given == words)}"
+        for words in each
+    )
 
 
 def _summary_row(record: Record, network: str) -> list[str]:
@@ -545,13 +620,14 @@ def _images(record: Record) -> Iterator[str]:
 
 def _nearest_rows(record: Record, shown: Sequence[str]) -> Iterator[list[str]]:
     for network in networks(record):
-        yield [f"**{title(record, network)}**", *[""] * (len(shown) + 1)]
+        yield [f"**{title(record, network)}**", *[""] * (len(shown) + 2)]
         digits = 3 if coloured(network) else 2
         for method, name in METHODS.items():
             times = _gains(record, network, method, "best")
             yield [
                 name,
                 *(spread_or(_medians(record, network, method, a), digits) for a in shown),
+                f"{max(fmean(_missed(record, network, method, a)) for a in shown):.1f}",
                 f"{fmean(times):.2f}" if times else "",
             ]
 
