@@ -13,8 +13,10 @@ from robustbook.chapters.published import entries, record_of, version_of
 from robustbook.chapters.self_ensemble import overview as self_ensemble_overview
 from robustbook.chapters.survey import madry, overview
 from robustbook.figures import Table
-from robustbook.ledger import Record, Row
+from robustbook.ledger import Record, Row, read_targets
+from robustbook.ledger.claims import read_claims
 from robustbook.studies.rows import share_row
+from robustbook.studies.survey import goodfellow as goodfellow_study
 from robustbook.studies.survey import madry as study
 
 from .reading import body, numbers
@@ -56,7 +58,7 @@ def test_madry_answer(record: Record) -> None:
         longer = {"schedule": kind, "steps": steps, "attack": "pgd-40"}
         more = Row(91.0, "percent", None, "accuracy", 0, 400, setting=longer)
         text = madry.answer(replace(record, rows=(*record.rows, more)))
-        assert (f"and 91.0 % with {told} " in text) == bool(told)
+        assert (f"and 91.0 % after {told} " in text) == bool(told)
         assert text.startswith("Trained far more briefly than in the paper, a narrow version")
     told = [88.5, 400, 40, 400, 88.5, 40, 80.5, 10.5, 400, 40, 0.3]
     assert numbers(madry.defended(record)) == told
@@ -251,6 +253,42 @@ def test_the_claims_name_items_of_the_survey() -> None:
     assert all(0 < len(finding) < 130 and verdicts for _, _, finding, verdicts in table)
 
 
+def test_what_refutes_a_claim_is_counted_apart() -> None:
+    """The page on Goodfellow's loss has one statement for its claim and one against it, and all
+    claims on logit pairing are against it.
+    """
+    found = {row[0].partition(" make")[0]: row[3] for row in body(overview.claims())}
+    mixed = found["Training on clean and adversarial images"]
+    assert "claim tested by us: 1 reproduced" in mixed
+    assert mixed.endswith("statement against the claim: 1 reproduced")
+    assert "statement against the claim: 2 reproduced" in found["Pairing or squeezing logits"]
+    ids = [entry.id for entry in entries("survey")]
+    against = {id_ for id_ in ids for claim in overview.CLAIMS if claim.refuted_by(id_)}
+    assert all(any(claim.decides(id_) for claim in overview.CLAIMS) for id_ in against)
+    targets = read_targets(catalogue.BOOK / "targets")
+    rows = read_claims(catalogue.BOOK / "claims.csv", targets)
+    fails = [claim for claim in rows if claim.paper == "survey" and " fail" in claim.words]
+    assert fails and {id_ for claim in fails for id_ in claim.supported_by} <= against
+
+
+def test_single_step_training_at_smaller_radii() -> None:
+    """The radii and accuracies are those of the stored results."""
+    text = overview.on_training()
+    assert "of radius 0.25 or 0.3, 7 of them are below guessing" in text
+    found = [
+        float(row.value)
+        for row in record_of("survey/fast").rows
+        if row.setting.get("method") in ("fgsm-rs", "n-fgsm")
+        and row.setting.get("set") == "mnist"
+        and row.setting.get("attack") == "pgd-50"
+        and row.setting["eps"] in (0.1, 0.2)
+    ]
+    tail = text.partition(" At radius ")[2]
+    assert numbers(tail)[:4] == [0.1, 0.2, round(min(found)), round(max(found))]
+    assert tail.endswith("after FGSM with random start and N-FGSM.")
+    assert overview.EPS == goodfellow_study.EPS
+
+
 @pytest.mark.parametrize(
     ("paper", "table"),
     [("survey", overview.claims), ("self_ensemble", self_ensemble_overview.claims)],
@@ -301,14 +339,14 @@ def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: True)
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: method == "at50")
     monkeypatch.setattr(overview, "single_step_accuracies", lambda: [0.0, 7.5, 60.0])
-    assert numbers(overview.on_training()) == [1, 4, 3, 2, 0, 7.5]
+    assert numbers(overview.on_training())[:8] == [1, 4, 3, 0.25, 0.3, 2, 0, 7.5]
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: False)
     assert "Plain, CLP, LSQ and Plain + ALP are not. The pages" in overview.on_training()
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: "alp" in method)
     text = overview.on_training()
     assert "So is Plain + ALP" in text and "Plain, CLP and LSQ are not. The pages" in text
     monkeypatch.setattr(overview, "single_step_accuracies", lambda: [60.0])
-    assert overview.on_training().endswith("0 of them are below guessing.")
+    assert "0 of them are below guessing. At radius" in overview.on_training()
     for left, words in ((1.0, "PGD needs no knowledge"), (40.0, "PGD needs knowledge")):
         monkeypatch.setattr(overview.transformations, "accuracy", lambda *_, left=left: left)
         assert words in overview.on_transformations()

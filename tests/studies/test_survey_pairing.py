@@ -12,6 +12,7 @@ from robustbook.chapters.survey import pairing as page
 from robustbook.data import as_float, load
 from robustbook.defenses import Weights
 from robustbook.ledger import read_targets
+from robustbook.ledger.records import read_record, record_path
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.items import WITHOUT_STUDY
 from robustbook.studies.parameters import BadParameter, check
@@ -198,3 +199,25 @@ def test_a_short_training_has_10_epochs_and_is_not_compared_with_the_paper() -> 
     assert compared == {"clp"}
     heat = [row.setting["network"] for row in record.rows if row.name == "heat"]
     assert heat.count("clp") == heat.count("clp-short") > 0
+
+
+def test_only_rows_of_another_training_differ_from_the_paper() -> None:
+    """CLP and LSQ have the epochs and Adam's epsilon of the authors' script, and Plain has not."""
+    names = ["plain", "clp", "lsq", "clp-short"]
+    p = check(pairing.Parameters, {"profile": "paper", "seeds": [0], "networks": names})
+    record = pairing.condense(p, answers(pairing.calls(p)))
+    differ = {row.target for row in record.rows if row.differs}
+    ends = ("accuracy", "baseline-attack-accuracy", "strongest-attack-accuracy")
+    assert differ == {f"survey/mosbach-mnist/plain/{end}" for end in ends}
+    own = pairing.SETTINGS["paper"]["mnist"]
+    plain, clp = (own.training(method, 0).arguments["recipe"] for method in ("plain", "clp"))
+    for recipe, told in ((plain, "10 epochs with Adam's epsilon 1e-8"), (clp, "100 and 1e-6")):
+        assert told in pairing.TRAINED
+        assert f"{recipe.steps // (60_000 // 256)}" in told and recipe.epsilon == float(told[-4:])
+
+
+def test_the_published_rows_say_how_they_differ() -> None:
+    """The published record agrees with the study."""
+    record = read_record(record_path(catalogue.BOOK / "records", "survey", "pairing", "paper"))
+    marked = {row.target: row.differs for row in record.rows if row.target}
+    assert all((pairing.TRAINED if "/plain/" in t else "") == d for t, d in marked.items())

@@ -24,6 +24,7 @@ class Finding:
     ``deciding``: a regular expression. The claim is decided by those of the paper's numbers and
         statements whose ids match it, without the paper's name.
     ``find``: our finding in words, or a function that returns it.
+    ``against``: a regular expression for those of them that speak against the claim if they hold.
     ``title``: the text of the link to the page, by default the page's short name, such as Table 1.
     """
 
@@ -32,6 +33,13 @@ class Finding:
     deciding: str
     find: str | Callable[[], str]
     title: str = ""
+    against: str = ""
+
+    def refuted_by(self, id_: str) -> bool:
+        """Return whether the number or statement with this id speaks against the claim if it holds,
+        so that a reproduction refutes the claim.
+        """
+        return re.fullmatch(self.against, id_.partition("/")[2]) is not None
 
     def decides(self, id_: str) -> bool:
         """Return whether the number or statement with this id helps to decide the claim."""
@@ -78,12 +86,27 @@ def claims_table(
             "words": each.words,
             "links": each.links,
             "found": each.find if isinstance(each.find, str) else each.find(),
-            "verdicts": count(own),
+            "verdicts": _for_and_against(each, own, count),
         }
         for each, own in decided.items()
     ]
     cells = [[row[column] for column in columns] for row in rows]
     return table(caption, name, list(columns.values()), cells, align="llll")
+
+
+def _for_and_against(
+    claim: Finding,
+    lines: Sequence[ledger.Entry],
+    count: Callable[[Sequence[ledger.Entry]], str],
+) -> str:
+    """Return the counts of the verdicts. Statements that refute the claim if they hold are counted
+    apart, because each *reproduced* among them speaks against the claim.
+    """
+    refuting = [entry for entry in lines if claim.refuted_by(entry.id)]
+    told = [count([entry for entry in lines if not claim.refuted_by(entry.id)])]
+    if refuting:
+        told.append(f"statement against the claim: {ledger.counts(refuting)}")
+    return "; ".join(filter(None, told))
 
 
 def undecided(paper: str, findings: Sequence[Finding]) -> list[ledger.Entry]:

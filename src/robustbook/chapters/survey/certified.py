@@ -135,7 +135,7 @@ def printed_beside(version: Version) -> Table:
         f": {_network(record)}, {_images(record)}. Certified accuracy in per cent, the authors' / "
         f"**ours**{ranges(record)}. The authors' numbers are computed from their released "
         "certification data, and agree with the two digits that the paper prints. A number alone "
-        "is ours.",
+        f"is ours; a dash stands for a radius that our {_draws(record):,} votes cannot certify.",
         "survey-certified",
         ["l2 radius", *(f"sigma {sigma:g}" for sigma in sigmas(record))],
         [[f"{r:g}", *(_cell(record, sigma, r) for sigma in sigmas(record))] for r in RADII],
@@ -226,6 +226,9 @@ def best_in_words(records: Sequence[Record]) -> str:
             clear = all(clearly_differ(found[top], value, images) for value in rivals)
             best.append((top if clear else None, r))
     told = []
+    because = (
+        f", because with our {_draws(record):,} votes no smaller sigma can certify these radii"
+    )
     for sigma, group in groupby(best, key=lambda pair: pair[0]):
         radii = [r for _, r in group]
         if sigma is None:
@@ -235,7 +238,7 @@ def best_in_words(records: Sequence[Record]) -> str:
         alone = radii[0] > largest(_draws(record)) * smaller
         told.append(
             f"At {_radii(radii)}, the certified accuracy is clearly the highest with sigma "
-            f"{sigma:g}{', because no smaller sigma can certify these radii' * alone}."
+            f"{sigma:g}{because * alone}."
         )
     there = [(_best_printed(r), r) for r in RADII]
     paper = [
@@ -303,6 +306,8 @@ def largest(draws: int) -> float:
 
 def _cell(record: Record, sigma: float, radius: float) -> str:
     found = [100 * v for v in values(record, "certified accuracy", sigma=sigma, radius=radius)]
+    if radius > sigma * largest(_draws(record)):
+        found = []
     if sigma not in LAST or radius > LAST[sigma]:
         return beside(found, None)
     return beside(found, round(100 * float(printed(target(sigma, radius)) or 0), 1))

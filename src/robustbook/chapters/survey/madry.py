@@ -161,7 +161,7 @@ def _longer(record: Record) -> str:
         return ""
     times = "twice" if most == 2 * main else f"{most / main:.2g} times"
     found = mean(record, "accuracy", schedule=kind, steps=most, attack="pgd-40")
-    return f", and {found:.1f} % with {times} as many steps"
+    return f", and {found:.1f} % after {times} as many training steps"
 
 
 def defended(record: Record) -> str:

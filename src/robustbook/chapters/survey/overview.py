@@ -35,6 +35,8 @@ from . import (
     transformations,
 )
 
+EPS = 0.25
+"""The radius of the attacks on the page on Goodfellow's loss."""
 WEAK, STRONG = "weaker attack", "stronger attack"
 TRAINED = "at100"
 """The kind of adversarial training that the page's answer names: on adversarial images alone."""
@@ -48,8 +50,8 @@ def _szegedy(record: Record) -> str:
     small = [own for own, _ in found.values()]
     made = szegedy.transfer_errors(record).values()
     return (
-        f"Perturbations of {from_to(small, '.3f')} (root mean square) fool {len(found)} networks; "
-        f"other networks misclassify {from_to(list(made), '.0f')} % of the images"
+        f"Changes of {from_to(small, '.3f')} (root mean square) lead {len(found)} networks to a "
+        f"random class; others misclassify {from_to(list(made), '.0f')} % of the images"
     )
 
 
@@ -131,6 +133,7 @@ CLAIMS = (
         "goodfellow/.*",
         of_best(_goodfellow, "survey/goodfellow"),
         "Goodfellow's loss",
+        r"goodfellow/claim/fgsm-training-not-pgd-robust",
     ),
     Finding(
         "Adversarial training with PGD makes networks robust (Madry et al. 2018)",
@@ -145,6 +148,7 @@ CLAIMS = (
         "(wong|n-fgsm|fgsm-rs)/.*",
         of_best(_fast, "survey/fast"),
         "Fast training",
+        r"fgsm-rs/.*/collapse",
     ),
     Finding(
         "Pairing or squeezing logits makes networks robust (Kannan et al. 2018)",
@@ -152,6 +156,7 @@ CLAIMS = (
         "(mosbach-mnist|mosbach-cifar10|engstrom)/.*",
         of_all(_pairing, "survey/pairing"),
         "Logit pairing",
+        r"mosbach-.*/claim/(clp|lsq)-falls|engstrom/claim/bumpy-landscape",
     ),
     Finding(
         "A perturbation grows through the layers of a network",
@@ -173,6 +178,7 @@ CLAIMS = (
         "transform-cifar/.*",
         of_best(transformations.adaptive_in_words, "survey/transformations"),
         "Input transformations",
+        r"transform-cifar/.*/(eot|bpda)-accuracy",
     ),
     Finding(
         "Random noise gives a proof of robustness (Cohen et al. 2019, not in the post)",
@@ -321,13 +327,39 @@ def _single_step() -> str:
     """Return a sentence that says how many kinds of training with a single attack step are below
     guessing under strong attacks, on the pages on Goodfellow's loss and on fast training.
     """
-    found = single_step_accuracies()
+    found, quick = single_step_accuracies(), record_of("survey/fast")
     low = [accuracy for accuracy in found if accuracy < pairing.GUESSING]
     told = f" ({from_to(low, '.1f')} %)" if low else ""
     return (
         "The pages [Goodfellow's loss](./goodfellow.ipynb) and [Fast training](./fast.ipynb) have "
-        f"{len(found)} kinds of training with a single attack step on MNIST. Under strong attacks, "
-        f"{len(low)} of them are below guessing{told}."
+        f"{len(found)} kinds of training with a single attack step on MNIST. Under strong attacks "
+        f"of radius {EPS:g} or {fast.main_radius(quick):g}, {len(low)} of them are below guessing"
+        f"{told}.{_smaller_radii(quick)}"
+    )
+
+
+def _smaller_radii(record: Record) -> str:
+    """Return a sentence that states the accuracies under PGD at radii below the main one, for those
+    methods of fast training with a single step that are better than guessing at all of them.
+    """
+    main = fast.main_radius(record)
+    at = {"set": fast.first_set(record), "attack": "pgd-50"}
+    found = {
+        method: {
+            eps: mean(record, "accuracy", method=method, eps=eps, **at)
+            for eps in settings(record, "accuracy", "eps", method=method, **at)
+            if eps < main
+        }
+        for method in SINGLE_STEP
+    }
+    kept = {m: of for m, of in found.items() if of and min(of.values()) > pairing.GUESSING}
+    if not kept:
+        return ""
+    radii = sorted({eps for of in kept.values() for eps in of})
+    shares = [share for of in kept.values() for share in of.values()]
+    return (
+        f" At radius {listed(f'{eps:g}' for eps in radii)}, {from_to(shares, '.0f')} % are left "
+        f"under PGD with 50 steps after {listed(fast.METHODS[m][0] for m in kept)}."
     )
 
 
@@ -408,7 +440,9 @@ def claims() -> Table:
     that tests the claim, our finding, and the counts of the verdicts.
     """
     caption = (
-        "Each claim, the page that tests it, our finding, and the number of verdicts of each kind."
+        "Each claim, the page that tests it, our finding, and the number of verdicts of each kind. "
+        "A reproduced number need not support the claim. *Statement against the claim*: if it "
+        "is reproduced, it speaks against the claim."
     )
     return claims_table("survey", caption, "tab-survey-overview", CLAIMS)
 

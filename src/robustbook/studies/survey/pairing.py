@@ -63,6 +63,8 @@ SHORT = "-short"
 """The end of the name of a network that is trained for 10 instead of 100 epochs, and with Adam's
 epsilon 1e-8 instead of 1e-6.
 """
+TRAINED = "trained for 10 epochs with Adam's epsilon 1e-8, the authors' script has 100 and 1e-6"
+"""How the training of the networks for MNIST differs from the paper's, except for CLP and LSQ."""
 Network = Literal[
     "plain",
     "clp",
@@ -172,11 +174,17 @@ class Setting:
             attack = replace(inner_pgd(self.eps, *self.inner), statistics=self.statistics)
         return Defense(weights, attack, noise=self.noise if kind in ("clp", "lsq") else 0.0)
 
+    def shorter(self, method: str) -> bool:
+        """Return whether a method has another recipe than CLP and LSQ, which have that of the
+        authors' script.
+        """
+        return self.pairing is not None and method not in PENALISED
+
     def training(self, method: str, seed: int) -> Call:
         """Return the job that trains the network with a training method."""
         defense = self.defense(method)
         recipe = self.plain if defense.attack is None else self.adversarial
-        if method in ("clp", "lsq") and self.pairing is not None:
+        if method in PENALISED and self.pairing is not None:
             recipe = self.pairing
         return train(Model(self.data, self.network, self.narrow), defense, recipe, seed)
 
@@ -458,13 +466,14 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         strongest: dict[str, Row] = {}
         falls: dict[str, float] = {}
         rough: dict[str, float] = {}
-        for network in p.chosen():
+        for network, (setting, method) in p.chosen().items():
+            differs = TRAINED if setting.shorter(method) else ""
             of = {
                 (kind, *rest): done
                 for (kind, name, at, *rest), done in results.items()
                 if (name, at) == (network, seed)
             }
-            own = list(_rows(network, of, seed))
+            own = list(_rows(network, of, seed, differs))
             rows += own
             for row in own:
                 if row.setting.get("attack") == "strongest":
@@ -492,8 +501,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     return p.record(PAPER, ITEM, rows, arrays)
 
 
-def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the accuracies of one network: without an attack, and under each attack."""
+def _rows(
+    network: str, of: Mapping[tuple[Any, ...], Done], seed: int, differs: str
+) -> Iterator[Row]:
+    """Yield the accuracies of one network: without an attack, and under each attack. ``differs``
+    says how its training differs from the paper's (see `Row.differs`).
+    """
     first, _, method = network.rpartition(":")
     start = f"{PAPER}/mosbach-{first or 'mnist'}/{method}"
     targets = {
@@ -524,7 +537,9 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
             yield from _halved(same, worst(strong), target, seed)
     for name, correct in right.items():
         labels: dict[str, str | float | int | bool] = {"network": network, "attack": name}
-        yield share_row(correct, targets.get(name), "accuracy", seed, setting=labels)
+        answered = targets.get(name)
+        differ = differs if answered else ""
+        yield share_row(correct, answered, "accuracy", seed, setting=labels, differs=differ)
     for key, done in of.items():
         if key[0] == "heat":
             correct = done.tensors["right"]
