@@ -791,10 +791,17 @@ def test_prototypes_that_are_not_orthogonal_are_easier_to_attack() -> None:
     exact = (w1 @ (w1 - w2)) / (direction @ (w2 - w1))
     formula = float(epsilon_min(w1, w2))
     assert formula / exact.item() == pytest.approx(1 / (1 - cosine))
-    layer, cosine, above = numbers(
-        figure6.not_orthogonal(record("figure-6")).replace("eq-eps-min", "")
-    )
-    assert layer == 3 and above / 100 == pytest.approx(1 / (1 - cosine) - 1, abs=0.02)
+    shares = {"mean": [formula], "cosine": [cosine]}
+    orthogonal = {"mean": [exact.item()], "cosine": [0.0]}
+    assert pearson.exact_gains(orthogonal, shares) == [pytest.approx(0, abs=1e-6)]
+    shown = record("figure-6")
+    text = figure6.not_orthogonal(shown)
+    assert "In layer 2 of the ReLU MLP the cosine is 0.08" in text
+    assert "the gain is -5 % instead of 16 %" in text.replace("−", "-")
+    assert figure6.smaller(shown) == ["layer 3 of the ReLU MLP"]
+    # The row of the record is the smallest of these gains, without a verdict.
+    (row,) = (r for r in shown.rows if r.seed == 0 and str(r.target).endswith("every-layer"))
+    assert row.value == pytest.approx(figure6._exact(shown)["relu-mlp", 3][0], abs=1e-3)
 
 
 def test_no_verdict_rests_on_two_norms_of_one_derivative() -> None:
