@@ -158,8 +158,9 @@ def largest_gain(record: Record) -> str:
         "rises by less than the paper says.* The largest increase over the layers, from the "
         f"vanilla to the saturated network, is {best('mean')} % (mean and range over the "
         f"seeds); the paper says as much as {printed(OWN_GAIN):.0f} %. With the median instead of "
-        f"the mean as the intensity, it is {best('median')} %. With the exact smallest eps, the ratio is smaller "
-        f"for the saturated network in {listed(smaller(record)) or 'no layer'} with every seed."
+        f"the mean as the intensity, it is {best('median')} %. With the exact smallest eps, the "
+        "ratio is smaller for the saturated network in "
+        f"{listed(smaller(record)) or 'no layer'} with every seed."
     )
 
 
