@@ -96,6 +96,7 @@ def answer(record: Record) -> str:
         "saturating/critique",
         {
             "": "clipped-fgsm",
+            "at most 10 % under all attacks": "all-attacks",
             "our predictions against robustness": "-fgsm|-pgd",
             "random signs succeed hardly more often": "random-sign",
             "share of zero gradients": "zero-gradient",
