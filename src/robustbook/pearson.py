@@ -7,6 +7,7 @@ torch, so that a page that only shows stored results need not import torch, whic
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from scipy import special
@@ -60,3 +61,20 @@ def student_ratio(nu: float, intensity: Intensity = "mean") -> float:
         difference = 4 * scale * root * math.exp(special.betaln(0.5, nu - 0.5) - 2 * log_beta)
         median = scale * special.stdtrit(nu, 0.75)
     return float(1 / (difference * (mean if intensity == "mean" else median)))
+
+
+def exact_gains(
+    vanilla: Mapping[str, Sequence[float]], saturated: Mapping[str, Sequence[float]]
+) -> list[float]:
+    """Return for each layer by how many per cent the scaled ratio of the saturated network is
+    larger than that of the vanilla network, with the exact smallest eps. Each argument maps "mean"
+    (scaled ratios with the mean as intensity) and "cosine" to one number per layer.
+
+    Equation 14 assumes orthogonal prototypes. For prototypes of equal length, the exact smallest
+    eps is 1 minus their cosine times the formula.
+    """
+    plain, other = (
+        [ratio * (1 - cosine) for ratio, cosine in zip(of["mean"], of["cosine"], strict=True)]
+        for of in (vanilla, saturated)
+    )
+    return [100 * (a / b - 1) for a, b in zip(other, plain, strict=True)]

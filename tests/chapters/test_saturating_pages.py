@@ -38,6 +38,7 @@ from robustbook.chapters.saturating import (
     today,
 )
 from robustbook.ledger import Record, Row
+from robustbook.ledger.words import outcome
 from robustbook.measures import epsilon_min
 from robustbook.networks import CNN
 from robustbook.studies.saturating import ablations, descents, figure_6, sizes
@@ -284,9 +285,10 @@ def test_the_answer_of_the_claims() -> None:
 def test_a_sudden_rise_is_compared_with_a_slow_one_of_the_same_seed() -> None:
     """It loses less than training with the full penalty from the first step."""
     shown = record("claims")
-    (lost,) = claims._lost_by_a_jump(shown)
-    assert lost == pytest.approx(44.76 - 27.02)
-    assert f"the accuracy is {lost:.1f} points lower (one seed)" in claims.undone_in_words(shown)
+    (lost,), (clean,) = (claims._lost_by_a_jump(shown, each) for each in ("float32", "clean"))
+    assert lost == pytest.approx(44.76 - 27.02) and 0 < clean < lost
+    words = f"{lost:.1f} points and the clean accuracy {clean:.1f} points lower (one seed)"
+    assert f"the FGSM accuracy is {words}" in claims.undone_in_words(shown)
 
 
 def test_every_claim_has_its_verdict() -> None:
@@ -303,6 +305,8 @@ def test_every_claim_has_its_verdict() -> None:
     }
     assert rows[-1][2] == rows[-1][3] == "10"
     assert rows[-2][2:] == ["", "2 of 5", "no printed number"]  # an example, not a claim
+    (example,) = (e for e in entries("saturating") if e.id.endswith("saturated-3-to-7"))
+    assert outcome(example) == ("yes in 2 of 5 runs", "")
     assert rows[-3][2:] == ["several", "62", "other setting"]
 
 
@@ -547,7 +551,8 @@ def test_epochs_are_those_of_the_settings(profile: str) -> None:
     epochs = [
         round(trained[network, method].recipe.steps / own.EPOCH[profile])
         for network in names.MLPS
-        for method in ("vanilla", "vanilla, longer", "saturated")
+        for method in ("vanilla", "vanilla, longer", "saturated", "saturated, stronger")
+        if (network, method) in trained
     ]
     assert numbers(figure1.epochs(replace(record("figure-1"), profile=profile))) == epochs
 
@@ -585,6 +590,16 @@ def test_the_answer_of_figure_2() -> None:
     shares = [[numbers(row[column])[0] for row in rows[6:]] for column in (3, 2)]
     ends = [end for each in shares for end in (min(each), max(each))]
     assert active == [round(end) for end in ends]
+
+
+def test_findings_of_the_overview_follow_the_records() -> None:
+    """Longer training explains less than half of the change in layer 2 of the ReLU network."""
+    first, second, third = figure2.explained_by_length()
+    assert second == pytest.approx(100 * (8.41027 - 0.305441) / (25.3828 - 0.305441))
+    assert second < 50 < first < third < 100
+    sigmoid, relu = figure1.heavy()
+    assert sigmoid.startswith("layers 1, 2 and 3 of") and relu == "layers 1 and 2 of the ReLU MLP"
+    assert "ReLU network 1.75 values are large" in figure4.relu_values()
 
 
 def test_the_answer_of_the_overview() -> None:
@@ -690,8 +705,12 @@ def test_figure_4() -> None:
         flat = [numbers(cell)[0] for cell in row[1:4]]
         assert flat == sorted(flat, reverse=True)
         assert all(0 <= n <= 10 for cell in row[4:] for n in numbers(cell))
-    ratio = numbers(figure4.peaks_in_words(shown))[0]
-    assert ratio > 1
+    even, resolved = numbers(figure4.peaks_in_words(shown))[:2]
+    assert resolved > even > 1
+    saturated, vanilla = (
+        sum(values(shown, "peak", grid="even", method=m)) for m in ("saturated", "vanilla")
+    )
+    assert even == round(saturated / vanilla)
     assert all(0 < n < 1 for n in numbers(figure4.other_peaks(shown)))
     text = figure4.singular_values(shown)
     flat, still, single, several = numbers(text)
@@ -791,10 +810,17 @@ def test_prototypes_that_are_not_orthogonal_are_easier_to_attack() -> None:
     exact = (w1 @ (w1 - w2)) / (direction @ (w2 - w1))
     formula = float(epsilon_min(w1, w2))
     assert formula / exact.item() == pytest.approx(1 / (1 - cosine))
-    layer, cosine, above = numbers(
-        figure6.not_orthogonal(record("figure-6")).replace("eq-eps-min", "")
-    )
-    assert layer == 3 and above / 100 == pytest.approx(1 / (1 - cosine) - 1, abs=0.02)
+    shares = {"mean": [formula], "cosine": [cosine]}
+    orthogonal = {"mean": [exact.item()], "cosine": [0.0]}
+    assert pearson.exact_gains(orthogonal, shares) == [pytest.approx(0, abs=1e-6)]
+    shown = record("figure-6")
+    text = figure6.not_orthogonal(shown)
+    assert "In layer 2 of the ReLU MLP the cosine is 0.08" in text
+    assert "the gain is -5 % instead of 16 %" in text.replace("−", "-")
+    assert figure6.smaller(shown) == ["layer 3 of the ReLU MLP"]
+    # The row of the record is the smallest of these gains, without a verdict.
+    (row,) = (r for r in shown.rows if r.seed == 0 and str(r.target).endswith("every-layer"))
+    assert row.value == pytest.approx(figure6._exact(shown)["relu-mlp", 3][0], abs=1e-3)
 
 
 def test_no_verdict_rests_on_two_norms_of_one_derivative() -> None:

@@ -43,8 +43,10 @@ FIXED = {
     # that can be measured. Later, tolerances became smaller (see the test below), Figure 4's ReLU
     # network has the criterion of the sigmoid network, 3 to 7 is an example without a verdict, the
     # gain of trained weights must be above 0 in every layer, and clipped attacks are compared with
-    # clipped FGSM. The changelog lists the verdicts.
-    "saturating-networks-targets.csv": "df9b6b006e468531cae98cf54a4b09e5",
+    # clipped FGSM. The changelog lists the verdicts. Then the gain in every layer lost its verdict,
+    # because the paper claims it of no layer but "a given layer", and three rows on all attacks
+    # together replaced two orders in the claim on robustness.
+    "saturating-networks-targets.csv": "89f36bf3a631db7d510dd4fabc28443a",
 }
 
 GOOD = {
@@ -97,7 +99,7 @@ def test_committed_targets_are_whole(book):
     """Rows that are lost, added or moved between papers would change all counts of the book."""
     targets = read_targets(book / "targets").values()
     counts = Counter(target.paper for target in targets)
-    assert counts == {"saturating": 145, "deep_defense": 200, "self_ensemble": 314, "survey": 525}
+    assert counts == {"saturating": 148, "deep_defense": 200, "self_ensemble": 314, "survey": 525}
     context = Counter(target.paper for target in targets if target.context)
     assert context == {"saturating": 3, "survey": 213}
 

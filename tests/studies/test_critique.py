@@ -86,6 +86,8 @@ def test_the_record_has_every_reading_and_answers_every_target() -> None:
         assert rows[f"{name}surrogate-slope-pgd", seed].value == at["pgd softened"]
         assert rows[f"{name}transfer-fgsm", seed].value == 90
         assert rows[f"{name}clipped-fgsm", seed].value == at["float32, clipped"]
+        together = [rows[f"{name}{n}-all-attacks", seed] for n in ("sigmoid", "relu", "cnn")]
+        assert all(row.holds is (row.value <= 10) for row in together)
         control = rows[f"{name}random-sign-control", seed]
         assert control.value == at["signs"]
         assert control.holds is False  # FGSM leaves 90, more than the control's 83 and 2 points

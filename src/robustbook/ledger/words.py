@@ -38,6 +38,9 @@ def ours(entry: Entry) -> str:
     """Return as text our mean or, for an ordering, the difference of our two means. Return "" if we
     have no measurement.
     """
+    runs = entry.judgement.seeds
+    if _yes_or_no(entry.target) and entry.ours is not None and runs:
+        return f"yes in {round(entry.ours * runs)} of {runs} runs"
     if entry.judgement.difference is None:
         return measured(entry.ours, entry.tolerance)
     return f"difference {measured(entry.judgement.difference[0], entry.tolerance)}"
@@ -45,10 +48,16 @@ def ours(entry: Entry) -> str:
 
 def interval(entry: Entry, form: str = "{} to {}") -> str:
     """Return the interval of a ledger line (`Judgement.span`) as text, with its two ends inserted
-    into ``form``; return "" if the line has no interval.
+    into ``form``; return "" if the line has no interval, or states a yes/no outcome, for which a
+    prediction interval has no meaning.
     """
-    span = entry.judgement.span
+    span = None if _yes_or_no(entry.target) else entry.judgement.span
     return form.format(*(measured(end, entry.tolerance) for end in span)) if span else ""
+
+
+def _yes_or_no(target: Target) -> bool:
+    """Return whether the number of a run is 1 for yes and 0 for no."""
+    return target.unit == "count" and target.metric == "success"
 
 
 def outcome(entry: Entry) -> tuple[str, str]:

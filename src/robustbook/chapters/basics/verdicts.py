@@ -91,8 +91,8 @@ def answer() -> str:
     """Return a sentence that says which verdict a paper's number gets."""
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     return (
-        "**Answer.** When it is within the tolerance of our mean; otherwise it is "
-        f"*{quiet}*, or *{noisy}* if our runs vary so much that one more run could give it."
+        "**Answer.** When it is within the tolerance of our mean, and our mean is exact enough; "
+        f"otherwise it is *{quiet}*, or *{noisy}* if our runs vary too much."
     )
 
 

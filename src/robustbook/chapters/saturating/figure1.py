@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import Version, array, values
-from robustbook.chapters.wording import from_to, minus, ranges, spread
+from robustbook.chapters.published import Version, array, record_of, values
+from robustbook.chapters.wording import from_to, listed, minus, ranges, spread
 from robustbook.counting import number_of
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
-from robustbook.studies.saturating.sizes import ANNEALS, EPOCH, EPOCHS, LONGEST
+from robustbook.studies.saturating.sizes import ANNEALS, EPOCH, EPOCHS, LONGEST, STRONGER
 
 from .names import COMPARED, IN_SENTENCES, MLPS
 
@@ -154,11 +154,30 @@ def epochs(record: Record) -> str:
     for network, title in MLPS.items():
         plain, _, rises, every = ANNEALS[record.profile][network]
         saturated = round((plain + rises * every) / EPOCH[record.profile])
+        stronger = round((plain + rises * STRONGER[record.profile]) / EPOCH[record.profile])
+        last = f", {stronger} (saturated, stronger)" if network == "relu-mlp" else ""
         parts.append(
             f"{title} {EPOCHS[record.profile]} (vanilla), {min(saturated, LONGEST[network])} "
-            f"(vanilla, longer), {saturated} (saturated)"
+            f"(vanilla, longer), {saturated} (saturated){last}"
         )
     return f"The networks were trained for these numbers of epochs: {'; '.join(parts)}."
+
+
+def heavy() -> list[str]:
+    """Return each network with those of its layers in which the saturated network has a positive
+    excess kurtosis with every seed, as the paper says of every layer.
+    """
+    record = record_of("saturating/figure-1")
+    found = []
+    for network, title in IN_SENTENCES.items():
+        layers = [
+            layer
+            for other, layer in _EACH
+            if other == network and min(_kurtosis(record, network, "saturated", layer)) > 0
+        ]
+        if layers:
+            found.append(f"layers {listed(layers)} of the {title}")
+    return found
 
 
 _EACH = [(network, layer) for network in MLPS for layer in LAYERS]

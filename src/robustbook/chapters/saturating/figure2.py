@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import Version, array, values
+from robustbook.chapters.published import Version, array, record_of, values
 from robustbook.chapters.wording import listed, ranges, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -77,6 +77,18 @@ def equally_long(record: Record) -> str:
         f"fewer units are active with the penalty only in layer{'s' * (len(fewer) != 1)} "
         f"{listed(fewer) or 'none'}."
     )
+
+
+def explained_by_length() -> list[float]:
+    """Return for each layer of the ReLU network which percentage of the change of the median
+    pre-activation, from the vanilla to the saturated network, longer training alone explains.
+    """
+    record = record_of("saturating/figure-2")
+    vanilla, longer, saturated = (
+        [_found(record, "median", "relu-mlp", method, layer)[0] for layer in LAYERS]
+        for method in ("vanilla", "vanilla, longer", "saturated")
+    )
+    return [100 * (b - a) / (c - a) for a, b, c in zip(vanilla, longer, saturated, strict=True)]
 
 
 def _large(record: Record) -> list[list[float]]:

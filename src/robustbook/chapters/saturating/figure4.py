@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import array, mean, values
+from robustbook.chapters.published import array, mean, record_of, values
 from robustbook.chapters.wording import from_to, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -118,6 +118,15 @@ def relu(record: Record) -> str:
     )
 
 
+def relu_values() -> str:
+    """Return a sentence on the number of large singular values in the ReLU networks."""
+    vanilla, saturated = _large_of_both(record_of("saturating/figure-4-relu"))
+    return (
+        f"In one saturated ReLU network {saturated:.2f} values are large on average, instead of "
+        f"one; in the vanilla one {vanilla:.2f}"
+    )
+
+
 def still(record: Record) -> str:
     """Return sentences that state on which share of the paths the length element is below one limit
     for both networks, with the first seed. The verdicts use a limit relative to each path's peak,
@@ -176,14 +185,21 @@ def peaks_in_words(record: Record) -> str:
     the fastest change of the class probabilities along a path, and how often the predicted class
     changes along it.
     """
-    saturated, vanilla = (
-        {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
+
+    def times(grid: str) -> float:
+        vanilla, saturated = (
+            fmean(values(record, "peak", grid=grid, method=method)) for method in COMPARED
+        )
+        return saturated / vanilla
+
+    theirs, ours = (
+        spread(values(record, "crossings", grid="resolved", method=method)) for method in COMPARED
     )
-    peak, flat = (fmean(values(record, "peak", **of)) for of in (saturated, vanilla))
-    ours, theirs = (spread(values(record, "crossings", **of)) for of in (saturated, vanilla))
     return (
-        f"On average over paths and seeds, the peak of the length element is {peak / flat:.0f} "
-        "times as high in the saturated networks as in the vanilla ones. A complete change of the "
+        "The mean peak of the length element over paths and seeds is "
+        f"{times('even'):.0f} times as high in the saturated networks as in the vanilla ones at "
+        "the evenly spaced points, which the verdicts use, and "
+        f"{times('resolved'):.0f} times with added points. A complete change of the "
         "predicted class makes a path longer by π. The length of a path divided by π is "
         f"{ours} in the saturated networks, and {theirs} in the vanilla ones."
     )

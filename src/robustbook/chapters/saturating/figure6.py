@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import array, mean, of_target, printed, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import listed, minus, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
-from robustbook.pearson import expected_ratio, student_ratio
+from robustbook.pearson import exact_gains, expected_ratio, student_ratio
 
 from .names import COMPARED, MLPS
 
@@ -26,6 +26,8 @@ INTENSITIES: dict[Literal["mean", "median"], str] = {
 }
 LIMIT = 1e9
 """The excess kurtosis that represents infinity."""
+ORTHOGONAL = 0.05
+"""The cosine of two prototypes above which the page calls them not orthogonal."""
 END, EXAMPLE = 100.0, 1.4
 """END is the excess kurtosis at which the figure ends. EXAMPLE is the ratio that the paper's
 caption gives as an example.
@@ -45,9 +47,9 @@ def answer(record: Record) -> str:
     badges = of_page(
         "saturating/figure-6",
         {
-            "increases that the text states": "/gain$|every-layer",
+            "increases that the text states": "/gain$",
             "curve of the figure": "pearson/shape",
-            "": "y-example",
+            "": "y-example|every-layer",
             "values of formulas": "l1-bounds|scaled-ratio|gamma-10|gain-",
         },
     )
@@ -68,9 +70,9 @@ def increases(record: Record) -> str:
         "The paper's measure of robustness is the ratio $R$: the size of the smallest successful "
         "perturbation divided by the mean absolute component of the input. It is "
         f"{spread(ours)} % larger with Pearson VII weights of infinite kurtosis than with Gaussian "
-        f"weights (the paper: almost {printed(GAIN):g} %), and at most {spread(own, 0)} % larger "
-        "with weights drawn from the saturated networks than with weights drawn from the vanilla "
-        f"networks (the paper: as much as {printed(OWN_GAIN):g} %)."
+        f"weights (the paper: almost {printed(GAIN):g} %). With weights drawn from the saturated "
+        "instead of the vanilla networks, its largest increase over the layers is "
+        f"{spread(own, 0)} % (the paper: as much as {printed(OWN_GAIN):g} %)."
     )
 
 
@@ -126,10 +128,11 @@ def own_weights(record: Record) -> Table:
     return table(
         "The scaled ratio of prototypes drawn from the weights of one layer. *Gain*: by how many "
         "per cent the ratio of the saturated layer is larger than that of the vanilla layer, with "
-        "the mean of |w1|, as in the paper, and with the median. *Cosine*: the mean absolute "
-        "cosine of the two saturated prototypes. Mean over the seeds (range).",
+        "the mean of |w1|, as in the paper, and with the median. *Exact*: the gain with the mean "
+        "and the exact smallest eps. *Cosine*: the mean absolute cosine of the two saturated "
+        "prototypes. Mean over the seeds (range).",
         "tab-figure-6-own",
-        ["Layer", "Vanilla", "Saturated", "Gain, mean", "Gain, median", "Cosine"],
+        ["Layer", "Vanilla", "Saturated", "Gain, mean", "Gain, median", "Exact", "Cosine"],
         list(_own_rows(record)),
     )
 
@@ -152,37 +155,66 @@ def largest_gain(record: Record) -> str:
 
     return (
         "*If the prototypes are drawn from the weights of trained networks, the ratio $R$ also "
-        "rises by less than the paper says.* In every layer it is at most "
-        f"{best('mean')} % larger for the saturated network than for the vanilla network; the "
-        f"paper says as much as {printed(OWN_GAIN):.0f} %. With the median instead of the mean as "
-        f"the intensity, the largest increase is {best('median')} %."
+        "rises by less than the paper says.* The largest increase over the layers, from the "
+        f"vanilla to the saturated network, is {best('mean')} % (mean and range over the "
+        f"seeds); the paper says as much as {printed(OWN_GAIN):.0f} %. With the median instead of "
+        f"the mean as the intensity, it is {best('median')} %. With the exact smallest eps, the "
+        "ratio is smaller for the saturated network in "
+        f"{listed(smaller(record)) or 'no layer'} with every seed."
     )
 
 
 def not_orthogonal(record: Record) -> str:
-    """Return a sentence that names the layer whose prototypes have the largest cosine, and by how
-    much equation (20) of the page, which assumes a cosine of 0, then overstates the smallest eps.
-
-    The exact smallest eps for prototypes of equal length is 1 minus the cosine times this formula.
+    """Return sentences that name the layers whose prototypes are far from orthogonal, so that
+    equation (20) of the page overstates the smallest eps. They compare the gain of the scaled ratio
+    by this formula with the gain by the exact smallest eps.
     """
-    cosines = {
-        (title, layer): mean(
-            record,
-            "own weights",
-            method="saturated",
-            measure="cosine",
-            network=network,
-            layer=layer,
-        )
-        for network, title in MLPS.items()
-        for layer in (1, 2, 3)
-    }
-    (title, layer), cosine = max(cosines.items(), key=lambda each: each[1])
+    parts = []
+    for (network, layer), exact in _exact(record).items():
+        of = {"network": network, "layer": layer}
+        cosine = mean(record, "own weights", method="saturated", measure="cosine", **of)
+        if cosine > ORTHOGONAL:
+            formula = mean(record, "gain", intensity="mean", **of)
+            parts.append(
+                f"In layer {layer} of the {MLPS[network]} the cosine is {cosine:.2f}. There the "
+                f"gain is {minus(f'{fmean(exact):.0f}')} % instead of {formula:.0f} %."
+            )
     return (
-        f"In layer {layer} of the {title} the prototypes are not orthogonal (cosine "
-        f"{cosine:.2f}), so {{eq}}`eq-eps-min` overstates the smallest eps by "
-        f"{100 * cosine / (1 - cosine):.0f} %, and the gain there means little."
+        "If the prototypes are not orthogonal, {eq}`eq-eps-min` overstates the smallest eps. "
+        "For prototypes of equal length, the exact smallest eps is 1 minus the cosine times this "
+        f"formula. {' '.join(parts)}"
     )
+
+
+def smaller(record: Record) -> list[str]:
+    """Return the layers in which, with every seed and the exact smallest eps, the scaled ratio is
+    smaller for the saturated network than for the vanilla network.
+    """
+    return [
+        f"layer {layer} of the {MLPS[network]}"
+        for (network, layer), gains in _exact(record).items()
+        if max(gains) < 0
+    ]
+
+
+def _exact(record: Record) -> dict[tuple[str, int], list[float]]:
+    """Return for each layer the gain of the scaled ratio of the saturated over the vanilla network
+    in per cent, with the exact smallest eps, one number per seed.
+    """
+
+    def each(network: str, method: str, layer: int, measure: str) -> list[float]:
+        of = {"network": network, "method": method, "layer": layer}
+        return values(record, "own weights", measure=measure, **of)
+
+    found = {}
+    for network in MLPS:
+        for layer in (1, 2, 3):
+            vanilla, saturated = (
+                {name: each(network, method, layer, name) for name in ("mean", "cosine")}
+                for method in COMPARED
+            )
+            found[network, layer] = exact_gains(vanilla, saturated)
+    return found
 
 
 def _gain_rows(record: Record) -> Iterator[list[str]]:
@@ -197,6 +229,7 @@ def _gain_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _own_rows(record: Record) -> Iterator[list[str]]:
+    exact = _exact(record)
     for network, title in MLPS.items():
         for layer in (1, 2, 3):
             of = {"network": network, "layer": layer}
@@ -210,5 +243,6 @@ def _own_rows(record: Record) -> Iterator[list[str]]:
                 f"{title}, layer {layer}",
                 *(spread(each, 2) for each in ratios),
                 *(spread(each, 0) for each in gained),
+                minus(spread(exact[network, layer], 0)),
                 spread(cosine, 2),
             ]

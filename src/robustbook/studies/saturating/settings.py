@@ -14,7 +14,7 @@ from robustbook.networks import Name
 from robustbook.training import Recipe
 
 from .networks import Anneal, Method, Training
-from .sizes import ANNEALS, EPOCH, EPOCHS, LONGEST
+from .sizes import ANNEALS, EPOCH, EPOCHS, LONGEST, STRONGER
 
 MLPS: tuple[Name, ...] = ("sigmoid-mlp", "relu-mlp")
 NETWORKS: tuple[Name, ...] = (*MLPS, "cnn")
@@ -102,8 +102,7 @@ def saturated_relu(profile: str, scale: float) -> Training:
     """
     base = mlps(profile)["relu-mlp", "saturated"]
     assert base.anneal is not None
-    every = 10 if profile == "paper" else 1
-    anneal = replace(base.anneal, rise=base.anneal.rise * scale, every=every)
+    anneal = replace(base.anneal, rise=base.anneal.rise * scale, every=STRONGER[profile])
     return replace(base, anneal=anneal, recipe=replace(base.recipe, steps=anneal.steps))
 
 

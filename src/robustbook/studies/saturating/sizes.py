@@ -18,5 +18,7 @@ ANNEALS: Mapping[str, Mapping[str, tuple[int, float, int, int]]] = {
     "paper": {"sigmoid-mlp": (5 * 937, 0.001, 1740, 937), "relu-mlp": (5 * 937, 1e-10, 399, 937)},
 }
 """How the weight lambda of the saturated networks' penalty rises: the four fields of `Anneal`."""
+STRONGER = {"quick": 1, "paper": 10}
+"""The number of optimiser steps per rise of lambda for the ReLU network with a stronger penalty."""
 ADAM_STEPS = {"quick": 300, "paper": 1_000_000}
 """The largest number of steps that Adam takes; a reader can choose fewer."""
