@@ -47,7 +47,7 @@ from robustbook.figures import LOOKS
 from robustbook.ledger import Record, Row
 from robustbook.ledger.outcomes import packed
 from robustbook.studies.rows import share_row
-from robustbook.studies.self_ensemble import settings, sweep
+from robustbook.studies.self_ensemble import attack, settings, sweep
 from robustbook.studies.self_ensemble import table_2 as study
 
 from .reading import body, numbers, ordered
@@ -297,7 +297,7 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert "50.5 % with RSE and 50.5 % without a defense. <span" in text  # the verdict follows
     assert "distortion of 0.21, the accuracies are 60.0 and 70.0 %: RSE is worse." in text
     assert "RSE's lead is +0.0 points, in the authors' data +3.2." in text  # 65.75 and 62.5
-    assert "being weaker" not in text  # RSE is further below the authors' than no defense
+    assert "most of our lead" not in text  # RSE is further below the authors' than no defense
     assert text.count("verdict-badge") == 3 and "*VGG16* was not run. <span" in text
     assert figure6.undecided([paper]) == ["Model A"]
     text = figure6.crossings([paper])
@@ -338,7 +338,7 @@ def test_a_lead_over_a_weak_network_is_explained() -> None:
     of = {d: {c: round(2 * theirs[d][c][0]) / 2 for c in (0.0, 0.1)} for d in theirs}
     of["none"][0.1] -= 20
     text = figure6.comparisons([record("figure-6", "paper", cells("model-a", of, seeds=1))])
-    assert "without a defense, and " in text and text.count("our network without a defense") == 1
+    assert "without a defense, and " in text and text.count("So most of our lead comes from") == 1
     narrow = record("figure-6", "reduced", cells("vgg16", of, seeds=1))
     assert "RSE's lead is" not in figure6.comparisons([narrow])
 
@@ -369,6 +369,38 @@ def test_a_pair_finds_a_difference_that_independent_shares_hide() -> None:
     assert pairs.difference([rows[0], alone], rows[1:]) == pairs.difference(rows[:1], rows[1:])
 
 
+def test_a_distortion_has_at_least_the_error_of_its_unchanged_images() -> None:
+    """If all other images are changed equally far, the bound is the error of the study."""
+    for share, images in ((0.7, 200), (0.63, 100)):
+        count = round(share * images)
+        far = torch.cat([torch.full((count,), 0.4), torch.zeros(images - count)])
+        least = figure6.least_error(share, images)
+        assert relative_error(far) == pytest.approx(least, rel=0.01)
+        assert relative_error(far * torch.linspace(0.5, 1.5, images)) > 1.1 * least
+
+
+def relative_error(far: torch.Tensor) -> float:
+    swept = attack.Swept(far, far, far)
+    assert swept.distortion_error is not None
+    return swept.distortion_error / swept.distortion
+
+
+def test_the_page_and_the_reason_state_the_same_error_of_distortions() -> None:
+    records = records_of(f"{PAPER}/figure-6")
+    text = figure6.least_errors(records)
+    none, brelu = numbers(text)[-2:]
+    found = {e.id: e for e in entries(PAPER)}
+    for defense, c in (("none", "0.1"), ("none", "100"), ("brelu", "0.1")):
+        reason = found[f"self-ensemble/figure-6/model-a/{defense}/distortion-c-{c}"].reason
+        assert f"at least {none:g} % of the distortion without a defense" in reason
+        assert f"at least {brelu:g} % with BReLU" in reason
+    known = [
+        replace(r, rows=tuple(replace(x, error=0.1) if x.unit == "l2" else x for x in r.rows))
+        for r in records
+    ]
+    assert figure6.least_errors(known) == ""
+
+
 def test_the_crossing_has_the_error_of_few_images() -> None:
     """The two curves cross at 0.5. With 20 images the crossing moves further than with 2,000."""
     wide = []
@@ -394,8 +426,9 @@ def test_the_crossing_has_the_error_of_few_images() -> None:
         assert low < 0.5 < high
         wide.append(high - low)
         text = figure6.crossing([shown])
-        assert "distortion of 0.50, the authors' at 0.36. If our" in text
-        assert f"95 % of our crossings are between {low:.2f} and {high:.2f}" in text
+        assert "distortion of 0.50, the authors' at 0.36. The" in text
+        assert f"the choice of our {images} images from the shares alone" in text
+        assert f"95 % of the crossings are between {low:.2f} and {high:.2f}" in text
     assert wide[0] > 3 * wide[1]
     assert figure6.crossing([record("figure-6", "reduced", [*rows, crossing])]) == ""
 

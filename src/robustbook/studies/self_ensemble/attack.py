@@ -161,6 +161,21 @@ class Swept:
         """
         return self.distance.double().square().mean().sqrt().item()
 
+    @property
+    def distortion_error(self) -> float | None:
+        """Return half the width of the 95 % interval of the distortion due to the choice of images,
+        or None for a single image.
+
+        The error of the mean square is that of a mean; the delta method divides it by twice the
+        distortion.
+        """
+        squares = self.distance.double().square()
+        if len(squares) < 2:
+            return None
+        if not self.distortion:
+            return 0.0
+        return 1.96 * squares.std().item() / (2 * self.distortion * len(squares) ** 0.5)
+
 
 def joined(pieces: list[Done]) -> Swept:
     """Join the results for all pieces of the test images, for one network and one value of c.
