@@ -118,7 +118,9 @@ def test_pgd_training_in_words() -> None:
 def test_retraining_is_compared_at_equal_length() -> None:
     told = controls.retraining(made())
     assert numbers(told) == [65, 55, 0.03, 55, 45, *CS[1:], 45, 2, 50, 40]
-    clearly = "is clearly more accurate on clean images, and clearly more accurate at $c$ = "
+    clearly = (
+        "is clearly more accurate on clean images; under attack, it is clearly more accurate at $c$"
+    )
     assert f"started from a trained one {clearly}" in told
     assert told.count("clearly less accurate") == 0 and "at most 45.0 % with either" in told
     less = controls.retraining(made(**{"adv paper": 30}))
@@ -131,7 +133,7 @@ def test_values_of_c_are_grouped_by_what_is_clear_there() -> None:
     """An advantage under weak attacks is no advantage under all."""
     told = controls._grouped({0.01: True, 0.03: True, 0.1: None, 0.2: False})
     assert "clearly more accurate at $c$ = 0.01 and 0.03" in told
-    assert told.endswith("and not clearly more or less accurate at $c$ = 0.1")
+    assert told.endswith("; not clearly more or less accurate at $c$ = 0.1")
 
 
 def test_distillation_says_which_step_changes_the_accuracy() -> None:

@@ -597,10 +597,9 @@ def test_figure_4() -> None:
     shown = record("figure-4", "reduced", rows)
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
-    assert text.startswith("With the noise on the image, as in the paper's text, 50 draws gain +")
+    assert text.startswith("With the noise on the image, 50 draws gain +")
     assert text.endswith(
-        " At $c = 1$ they gain \u22124.0, +4.5 and \u221211.0 (narrow VGG16, Model A and narrow "
-        "ResNeXt)."
+        " At $c = 1$: \u22124.0, +4.5 and \u221211.0 (narrow VGG16, Model A and narrow ResNeXt)."
     )
     assert figure4.clear([shown]).startswith("1 of these 17 differences exceeds two standard err")
     assert "The test is not paired" in figure4.clear([shown])
@@ -651,7 +650,9 @@ def test_the_gain_of_50_draws_is_paired_by_image(monkeypatch: pytest.MonkeyPatch
     assert "for 2 of 3 seeds: 4 of 4 gains exceed two standard errors. The mean" in image
     assert "0.4, as released*: 50 draws gain +0.0 points" in released
     assert "none of 4 gains exceeds two" in released
-    low, high = numbers(image.replace("\u2212", "-"))[-2:]
+    assert "The other gains have the mean +6.0." in image  # of the seed without outcomes
+    low, high, rest = numbers(image.replace("\u2212", "-"))[-3:]
+    assert rest == 6
     assert 0 < low < 6 < high and low + high == pytest.approx(12, abs=0.1)
 
 
@@ -827,6 +828,17 @@ def test_table_3_names_the_defense_with_the_largest_distances() -> None:
     assert "Some attacks fail: 1 of 2 with Robust Opt. + BReLU." in text
 
 
+def test_table_3_names_identical_perturbations() -> None:
+    shown = targeted()
+    assert table3.identical(shown) == ""
+    far = shown.arrays["resnext none"]
+    same = {**shown.arrays, "resnext none": [far[1], far[1]]}
+    text = table3.identical(replace(shown, arrays=same))
+    assert "identical: bird and car (No defense). The loss" in text
+    real = table3.identical(record_of(f"{PAPER}/table-3"))
+    assert "identical: cat, dog and frog (Robust Opt. + BReLU)." in real
+
+
 def test_table_3_on_another_image() -> None:
     """The paper's numbers are of a ship; beside a digit they would be no comparison."""
     shown = record_of(f"{PAPER}/table-3")
@@ -920,6 +932,9 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert len(overview.accuracies().axes) == 3
     today = record_of(f"{PAPER}/today")
     assert overview.answer(today).startswith("Partly: under PGD within the l2 radius 0.5, the ")
+    of = {"network": "vgg16", "defense": "rse", "attack": "pgd linf", "eps": round(8 / 255, 5)}
+    left = mean(today, "accuracy", averaged=10, **of)
+    assert overview.answer(today).endswith(f"l-infinity radius 8/255, RSE has {left:.1f} %.")
     off, frozen = (
         today_page.shares(today, "vgg16", noise=way).remains for way in ("off", "frozen")
     )
@@ -1025,6 +1040,13 @@ def test_50_draws_are_compared_with_one_draw_image_by_image() -> None:
     assert fifty.gains(sides([many, one], [one, many]), "vgg16", "rse") == {
         0.1: pytest.approx([8.0, -8.0])
     }
+
+
+def test_how_far_the_attack_lowers_the_accuracy_of_50_draws() -> None:
+    """The largest fall from clean images over all c and seeds."""
+    rows = list(cells("vgg16", {"rse": {0.0: 70.0, 0.01: 69.5, 0.1: 66.0}}))
+    assert fifty.lowered(record("table-2", "reduced", rows), "vgg16", "rse") == 4
+    assert "the attack costs at most 1.5 points" in figure4.answer([])
 
 
 def test_the_overview_states_the_gain_of_50_draws_for_each_placement() -> None:

@@ -214,9 +214,9 @@ def retraining(record: Record) -> str:
         f"Started from a trained network, adversarial retraining has an accuracy of {clean[0]:.1f} "
         f"% on clean images and of {under[0]:.1f} % at $c = {AT:g}$. With as many training steps, "
         f"but from random weights, it has {clean[1]:.1f} and {under[1]:.1f} %. "
-        f"The network that started from a trained one is {ORDERS[orders[0.0]]} on clean images, "
-        f"and {_grouped({c: orders[c] for c in cs})}. PGD leaves at most {pgd:.1f} % with either. "
-        "This is one pair of networks, "
+        f"The network that started from a trained one is {ORDERS[orders[0.0]]} on clean images; "
+        f"under attack, it is {_grouped({c: orders[c] for c in cs})}. "
+        f"PGD leaves at most {pgd:.1f} % with either. This is one pair of networks, "
         "and another training can change the accuracies. With half of the steps, the form of "
         f"Table 2, it has {clean[2]:.1f} and {under[2]:.1f} %."
     )
@@ -228,7 +228,7 @@ def _grouped(orders: Mapping[float, bool | None]) -> str:
         words: [f"{c:g}" for c, order in orders.items() if order is key]
         for key, words in ORDERS.items()
     }
-    return listed(f"{words} at $c$ = {listed(cs)}" for words, cs in found.items() if cs)
+    return "; ".join(f"{words} at $c$ = {listed(cs)}" for words, cs in found.items() if cs)
 
 
 def distillation(record: Record) -> str:

@@ -7,6 +7,7 @@ draw, and the last iterate is returned. The noise for an image depends on its po
 set.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -174,7 +175,7 @@ class Swept:
             return None
         if not self.distortion:
             return 0.0
-        return 1.96 * squares.std().item() / (2 * self.distortion * len(squares) ** 0.5)
+        return 1.96 * squares.std().item() / (2 * self.distortion * math.sqrt(len(squares)))
 
 
 def joined(pieces: list[Done]) -> Swept:
