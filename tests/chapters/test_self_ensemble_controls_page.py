@@ -117,10 +117,23 @@ def test_pgd_training_in_words() -> None:
 
 def test_retraining_is_compared_at_equal_length() -> None:
     told = controls.retraining(made())
-    assert numbers(told) == [65, 55, 0.03, 55, 45, 2, 50, 40]
-    assert "started from a trained one is clearly more accurate under attack" in told
-    assert "clearly less accurate" in controls.retraining(made(**{"adv paper": 30}))
-    assert "difference is not clear" in controls.retraining(made(**{"adv paper": 55}))
+    assert numbers(told) == [65, 55, 0.03, 55, 45, *CS[1:], 45, 2, 50, 40]
+    clearly = (
+        "is clearly more accurate on clean images; under attack, it is clearly more accurate at $c$"
+    )
+    assert f"started from a trained one {clearly}" in told
+    assert told.count("clearly less accurate") == 0 and "at most 45.0 % with either" in told
+    less = controls.retraining(made(**{"adv paper": 30}))
+    assert less.count("clearly less accurate") == 2
+    same = controls.retraining(made(**{"adv paper": 55}))
+    assert same.count("not clearly more or less accurate") == 2
+
+
+def test_values_of_c_are_grouped_by_what_is_clear_there() -> None:
+    """An advantage under weak attacks is no advantage under all."""
+    told = controls._grouped({0.01: True, 0.03: True, 0.1: None, 0.2: False})
+    assert "clearly more accurate at $c$ = 0.01 and 0.03" in told
+    assert told.endswith("; not clearly more or less accurate at $c$ = 0.1")
 
 
 def test_distillation_says_which_step_changes_the_accuracy() -> None:
@@ -143,9 +156,19 @@ def test_networks_on_which_pgd_is_the_weaker_attack_are_named() -> None:
 
 def test_the_prototype_is_compared_only_if_it_trained() -> None:
     told = controls.prototype(made())
-    assert numbers(told) == [75, 70, 85, 55, 50, 0, 0.5, 35, 30, 0, 8, 255, 97.5]
-    assert "more robust here" not in told  # 50 and 30 % are less than 55 and 35 %
-    assert "RSE, which is more robust here" in controls.prototype(made(prototype=71, rse=85))
+    assert numbers(told)[:13] == [75, 70, 85, 55, 50, 0, 0.5, 35, 30, 0, 8, 255, 8]
+    assert numbers(told)[14:] == [97.5, 57.1]  # RSE keeps 30 of 70 points
+    assert "RSE is clearly" not in told  # 50 and 30 % are less than 55 and 35 %
+    both = controls.prototype(made(prototype=71, rse=85))
+    assert both.endswith(
+        "RSE is clearly more accurate than the prototype under l2 and l-infinity PGD."
+    )
+    rows = tuple(
+        replace(r, value=30) if r.setting.get("attack") == "pgd-linf" else r
+        for r in made(prototype=71, rse=85).rows
+    )
+    one = controls.prototype(replace(made(), rows=rows))
+    assert one.endswith("RSE is clearly more accurate than the prototype only under l2 PGD.")
     assert "was trained badly" in controls.prototype(made(prototype=40))
 
 

@@ -47,7 +47,7 @@ from robustbook.figures import LOOKS
 from robustbook.ledger import Record, Row
 from robustbook.ledger.outcomes import packed
 from robustbook.studies.rows import share_row
-from robustbook.studies.self_ensemble import settings, sweep
+from robustbook.studies.self_ensemble import attack, settings, sweep
 from robustbook.studies.self_ensemble import table_2 as study
 
 from .reading import body, numbers, ordered
@@ -297,7 +297,7 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert "50.5 % with RSE and 50.5 % without a defense. <span" in text  # the verdict follows
     assert "distortion of 0.21, the accuracies are 60.0 and 70.0 %: RSE is worse." in text
     assert "RSE's lead is +0.0 points, in the authors' data +3.2." in text  # 65.75 and 62.5
-    assert "being weaker" not in text  # RSE is further below the authors' than no defense
+    assert "most of our lead" not in text  # RSE is further below the authors' than no defense
     assert text.count("verdict-badge") == 3 and "*VGG16* was not run. <span" in text
     assert figure6.undecided([paper]) == ["Model A"]
     text = figure6.crossings([paper])
@@ -338,7 +338,7 @@ def test_a_lead_over_a_weak_network_is_explained() -> None:
     of = {d: {c: round(2 * theirs[d][c][0]) / 2 for c in (0.0, 0.1)} for d in theirs}
     of["none"][0.1] -= 20
     text = figure6.comparisons([record("figure-6", "paper", cells("model-a", of, seeds=1))])
-    assert "without a defense, and " in text and text.count("our network without a defense") == 1
+    assert "without a defense, and " in text and text.count("So most of our lead comes from") == 1
     narrow = record("figure-6", "reduced", cells("vgg16", of, seeds=1))
     assert "RSE's lead is" not in figure6.comparisons([narrow])
 
@@ -369,6 +369,38 @@ def test_a_pair_finds_a_difference_that_independent_shares_hide() -> None:
     assert pairs.difference([rows[0], alone], rows[1:]) == pairs.difference(rows[:1], rows[1:])
 
 
+def test_a_distortion_has_at_least_the_error_of_its_unchanged_images() -> None:
+    """If all other images are changed equally far, the bound is the error of the study."""
+    for share, images in ((0.7, 200), (0.63, 100)):
+        count = round(share * images)
+        far = torch.cat([torch.full((count,), 0.4), torch.zeros(images - count)])
+        least = figure6.least_error(share, images)
+        assert relative_error(far) == pytest.approx(least, rel=0.01)
+        assert relative_error(far * torch.linspace(0.5, 1.5, images)) > 1.1 * least
+
+
+def relative_error(far: torch.Tensor) -> float:
+    swept = attack.Swept(far, far, far)
+    assert swept.distortion_error is not None
+    return swept.distortion_error / swept.distortion
+
+
+def test_the_page_and_the_reason_state_the_same_error_of_distortions() -> None:
+    records = records_of(f"{PAPER}/figure-6")
+    text = figure6.least_errors(records)
+    none, brelu = numbers(text)[-2:]
+    found = {e.id: e for e in entries(PAPER)}
+    for defense, c in (("none", "0.1"), ("none", "100"), ("brelu", "0.1")):
+        reason = found[f"self-ensemble/figure-6/model-a/{defense}/distortion-c-{c}"].reason
+        assert f"at least {none:g} % of the distortion without a defense" in reason
+        assert f"at least {brelu:g} % with BReLU" in reason
+    known = [
+        replace(r, rows=tuple(replace(x, error=0.1) if x.unit == "l2" else x for x in r.rows))
+        for r in records
+    ]
+    assert figure6.least_errors(known) == ""
+
+
 def test_the_crossing_has_the_error_of_few_images() -> None:
     """The two curves cross at 0.5. With 20 images the crossing moves further than with 2,000."""
     wide = []
@@ -394,8 +426,9 @@ def test_the_crossing_has_the_error_of_few_images() -> None:
         assert low < 0.5 < high
         wide.append(high - low)
         text = figure6.crossing([shown])
-        assert "distortion of 0.50, the authors' at 0.36. If our" in text
-        assert f"95 % of our crossings are between {low:.2f} and {high:.2f}" in text
+        assert "distortion of 0.50, the authors' at 0.36. The" in text
+        assert f"the choice of our {images} images from the shares alone" in text
+        assert f"95 % of the crossings are between {low:.2f} and {high:.2f}" in text
     assert wide[0] > 3 * wide[1]
     assert figure6.crossing([record("figure-6", "reduced", [*rows, crossing])]) == ""
 
@@ -564,10 +597,9 @@ def test_figure_4() -> None:
     shown = record("figure-4", "reduced", rows)
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
-    assert text.startswith("With the noise on the image, as in the paper's text, 50 draws gain +")
+    assert text.startswith("With the noise on the image, 50 draws gain +")
     assert text.endswith(
-        " At $c = 1$ they gain \u22124.0, +4.5 and \u221211.0 (narrow VGG16, Model A and narrow "
-        "ResNeXt)."
+        " At $c = 1$: \u22124.0, +4.5 and \u221211.0 (narrow VGG16, Model A and narrow ResNeXt)."
     )
     assert figure4.clear([shown]).startswith("1 of these 17 differences exceeds two standard err")
     assert "The test is not paired" in figure4.clear([shown])
@@ -618,7 +650,9 @@ def test_the_gain_of_50_draws_is_paired_by_image(monkeypatch: pytest.MonkeyPatch
     assert "for 2 of 3 seeds: 4 of 4 gains exceed two standard errors. The mean" in image
     assert "0.4, as released*: 50 draws gain +0.0 points" in released
     assert "none of 4 gains exceeds two" in released
-    low, high = numbers(image.replace("\u2212", "-"))[-2:]
+    assert "The other gains have the mean +6.0." in image  # of the seed without outcomes
+    low, high, rest = numbers(image.replace("\u2212", "-"))[-3:]
+    assert rest == 6
     assert 0 < low < 6 < high and low + high == pytest.approx(12, abs=0.1)
 
 
@@ -794,6 +828,17 @@ def test_table_3_names_the_defense_with_the_largest_distances() -> None:
     assert "Some attacks fail: 1 of 2 with Robust Opt. + BReLU." in text
 
 
+def test_table_3_names_identical_perturbations() -> None:
+    shown = targeted()
+    assert table3.identical(shown) == ""
+    far = shown.arrays["resnext none"]
+    same = {**shown.arrays, "resnext none": [far[1], far[1]]}
+    text = table3.identical(replace(shown, arrays=same))
+    assert "identical: bird and car (No defense). The loss" in text
+    real = table3.identical(record_of(f"{PAPER}/table-3"))
+    assert "identical: cat, dog and frog (Robust Opt. + BReLU)." in real
+
+
 def test_table_3_on_another_image() -> None:
     """The paper's numbers are of a ship; beside a digit they would be no comparison."""
     shown = record_of(f"{PAPER}/table-3")
@@ -887,6 +932,9 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert len(overview.accuracies().axes) == 3
     today = record_of(f"{PAPER}/today")
     assert overview.answer(today).startswith("Partly: under PGD within the l2 radius 0.5, the ")
+    of = {"network": "vgg16", "defense": "rse", "attack": "pgd linf", "eps": round(8 / 255, 5)}
+    left = mean(today, "accuracy", averaged=10, **of)
+    assert overview.answer(today).endswith(f"l-infinity radius 8/255, RSE has {left:.1f} %.")
     off, frozen = (
         today_page.shares(today, "vgg16", noise=way).remains for way in ("off", "frozen")
     )
@@ -992,6 +1040,13 @@ def test_50_draws_are_compared_with_one_draw_image_by_image() -> None:
     assert fifty.gains(sides([many, one], [one, many]), "vgg16", "rse") == {
         0.1: pytest.approx([8.0, -8.0])
     }
+
+
+def test_how_far_the_attack_lowers_the_accuracy_of_50_draws() -> None:
+    """The largest fall from clean images over all c and seeds."""
+    rows = list(cells("vgg16", {"rse": {0.0: 70.0, 0.01: 69.5, 0.1: 66.0}}))
+    assert fifty.lowered(record("table-2", "reduced", rows), "vgg16", "rse") == 4
+    assert "the attack costs at most 1.5 points" in figure4.answer([])
 
 
 def test_the_overview_states_the_gain_of_50_draws_for_each_placement() -> None:

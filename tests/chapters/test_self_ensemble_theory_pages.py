@@ -176,8 +176,7 @@ def test_the_answer_states_the_outcome_for_each_size_of_the_noise() -> None:
         Row(2.0, "ratio", None, "error over trace", 0, setting=at),
     )
     text = theory.answer(replace(shown, rows=shown.rows + more))
-    fails, unknown = theory.WORDS[theory.FAILS], theory.WORDS[theory.OPEN]
-    assert f"{fails} with 0.01 times and {unknown} with 0.001 times the training noise;" in text
+    assert "fails with 0.01 times and cannot be judged with 0.001 times the training noise." in text
 
 
 def theoretical(rse: float, error: float, noisy: list[float]) -> Record:
@@ -217,8 +216,8 @@ def test_the_taylor_expansion_is_judged_by_its_standard_error(
 ) -> None:
     shown = theoretical(ratio, error, [0.4, 0.9, 0.5, 0.6])
     text = theory.answer(shown)
-    assert "the Taylor expansion holds on a small smooth network; on RSE" in text
-    assert f"{theory.WORDS[words]} with 0.01 times the training noise" in text
+    assert "The Taylor expansion holds on a small smooth network; on RSE, it" in text
+    assert f"{words} with 0.01 times the training noise" in text
     told = theory.taylor_in_words(shown)
     assert f"It {words} with 0.01 times the noise" in told
     assert minus(f"{ratio:.2f} times the predicted one (standard error {error:.2f}).") in told

@@ -442,6 +442,30 @@ def test_a_network_without_finite_answers_is_refused() -> None:
         probabilities(net, torch.zeros(2, 3, 32, 32), torch.arange(2), 1)
 
 
+def test_the_error_of_a_distortion_is_that_of_other_images() -> None:
+    """Of many samples of 200 images, in 95 % the interval contains the distortion of all images."""
+    generator = torch.Generator().manual_seed(0)
+    hits = []
+    for _ in range(1000):
+        moved = torch.rand(200, generator=generator) < 0.7
+        far = moved * torch.rand(200, generator=generator)
+        found = Swept(moved, moved, far)
+        assert found.distortion_error is not None
+        hits.append(abs(found.distortion - (0.7 / 3) ** 0.5) <= found.distortion_error)
+    assert 0.93 < sum(hits) / len(hits) < 0.97
+    assert Swept(moved, moved, torch.zeros(200)).distortion_error == 0
+    assert Swept(moved[:1], moved[:1], far[:1]).distortion_error is None
+
+
+def test_rows_of_distortions_state_their_error() -> None:
+    """Those of the curves, and those that the ledger orders."""
+    p = figure_6.Parameters(profile="paper", networks=("model-a",), seeds=(0,))
+    record = figure_6.condense(p, answers(figure_6.calls(p)))
+    rows = [r for r in record.rows if r.unit == "l2" and r.name != "crossing with RSE"]
+    assert any("rse-distortion-above-none" in (r.target or "") for r in rows)
+    assert all(r.error is not None for r in rows)
+
+
 def test_accuracy_at_a_distortion_is_on_the_line_between_two_points() -> None:
     curve = [(0.0, 90.0), (0.2, 50.0), (0.2, 40.0), (0.4, 0.0)]
     assert figure_6.interpolated(curve, 0.0) == 90.0

@@ -58,6 +58,11 @@ this than without a defense.
 """
 PGD, TIME, EQUAL = "accuracy under PGD", "time per step", "accuracy at distortion"
 NORMS: Mapping[str, str] = {"pgd-l2": "l2", "pgd-linf": "l-infinity"}
+ORDERS = {
+    True: "clearly more accurate",
+    False: "clearly less accurate",
+    None: "not clearly more or less accurate",
+}
 TRAINING_TIME = "self-ensemble/claim-pgd-training-time"
 NATTACK = "self-ensemble/later/nattack-success"
 
@@ -202,19 +207,28 @@ def retraining(record: Record) -> str:
     if not _ran(record, *forms):
         return ""
     clean, under = ([_at(record, d, c) for d in forms] for c in (0.0, AT))
-    order = {
-        True: "So the network that started from a trained one is clearly more accurate",
-        False: "So the network that started from a trained one is clearly less accurate",
-        None: "The difference is not clear",
-    }
+    cs = _cs(record)
+    orders = {c: _above(record, *(_at(record, d, c) for d in forms[:2])) for c in (0.0, *cs)}
+    pgd = max(_under_pgd(record, d, attack) for d in forms[:2] for attack in NORMS)
     return (
         f"Started from a trained network, adversarial retraining has an accuracy of {clean[0]:.1f} "
         f"% on clean images and of {under[0]:.1f} % at $c = {AT:g}$. With as many training steps, "
         f"but from random weights, it has {clean[1]:.1f} and {under[1]:.1f} %. "
-        f"{order[_above(record, under[0], under[1])]} under attack. This is one pair of networks, "
+        f"The network that started from a trained one is {ORDERS[orders[0.0]]} on clean images; "
+        f"under attack, it is {_grouped({c: orders[c] for c in cs})}. "
+        f"PGD leaves at most {pgd:.1f} % with either. This is one pair of networks, "
         "and another training can change the accuracies. With half of the steps, the form of "
         f"Table 2, it has {clean[2]:.1f} and {under[2]:.1f} %."
     )
+
+
+def _grouped(orders: Mapping[float, bool | None]) -> str:
+    """Return in words at which values of c an accuracy is clearly higher or lower, or neither."""
+    found = {
+        words: [f"{c:g}" for c, order in orders.items() if order is key]
+        for key, words in ORDERS.items()
+    }
+    return "; ".join(f"{words} at $c$ = {listed(cs)}" for words, cs in found.items() if cs)
 
 
 def distillation(record: Record) -> str:
@@ -280,14 +294,21 @@ def prototype(record: Record) -> str:
     )
     success = of_target(record, NATTACK)
     if success:
+        rse = 100 * (1 - under["pgd-linf"][1] / clean[1])
         text += (
-            f" PGD succeeds on {sum(success) / len(success):.1f} % of the images that the "
-            "prototype classifies correctly."
+            f" Within the l-infinity radius {_radius(record, 'pgd-linf')}, PGD lowers the accuracy "
+            f"of the prototype by {fmean(success):.1f} % of its value on clean images, and that of "
+            f"RSE by {rse:.1f} %."
         )
     if clean[0] < clean[2] - FAR:
         text += " But the prototype was trained badly, so this says little about it."
-    elif any(_above(record, rse, ours) for ours, rse, _ in under.values()):
-        text += " So an attack on the prototype says little about RSE, which is more robust here."
+        return text
+    better = [NORMS[a] for a, (ours, rse, _) in under.items() if _above(record, rse, ours)]
+    if better:
+        only = "only " if len(better) < len(under) else ""
+        text += (
+            f" RSE is clearly more accurate than the prototype {only}under {listed(better)} PGD."
+        )
     return text
 
 

@@ -39,7 +39,7 @@ LOOK: Mapping[str, Look] = {
 UNITS = "initial / inner standard deviation"
 """How a noise level is written."""
 STRONG = 0.1
-"""The value of c in the paper's claim about robustness."""
+"""The value of c at which we test the claim that noise raises robustness. The paper names none."""
 CHANGES = {True: "raises", False: "lowers", None: "does not clearly change"}
 
 
@@ -53,7 +53,7 @@ def levels(record: Record) -> dict[str, str]:
 
 def answer(record: Record) -> str:
     """Return a sentence that answers whether noise, and then more noise, makes RSE more robust at
-    the paper's c, and how much accuracy the noise costs on clean images.
+    c = 0.1, and how much accuracy the noise costs on clean images.
     """
     return " ".join(_told(record, network) for network in names.networks(record))
 
@@ -96,7 +96,7 @@ def _ordered(
 
 
 def levels_in_words(record: Record) -> str:
-    """Return sentences that compare the noise levels with no noise at the paper's c, and the
+    """Return sentences that compare the noise levels with no noise at c = 0.1, and the
     highest with the lowest noise level at each c. The last sentence states the accuracy on clean
     images.
     """

@@ -23,7 +23,7 @@ from robustbook.figures import LOOKS, Panel, Table
 from robustbook.ledger import Record, Row
 from robustbook.ledger.outcomes import paired_error
 
-from . import names, sweeps
+from . import fifty, names, sweeps
 
 DRAWS: Mapping[str, str] = {"accuracy": "50 draws", "accuracy of one draw": "one draw"}
 LOOK = {"accuracy": LOOKS["rse"], "accuracy of one draw": LOOKS["adv"]}
@@ -53,14 +53,15 @@ def answer(records: Sequence[Record]) -> str:
         if STRONG in (found := gain(*each))
     ]
     text = (
-        f"With the noise on the image, as in the paper's text, 50 draws gain {minus(image)} points "
-        f"over one draw at $c$ up to {max(_attacked(record, PLACES[0])):g}; as released, "
+        f"With the noise on the image, 50 draws gain {minus(image)} points "
+        f"over one draw at $c$ up to {max(_attacked(record, PLACES[0])):g}, where the attack "
+        f"costs at most {fifty.lowered(record, NETWORK, PLACES[0]):.1f} points; as released, "
         f"{minus(released)} ({names.title(record, NETWORK)}, "
         f"{seeds_in_words(len(record.seeds))})."
     )
     if strong:
         text += (
-            f" At $c = {STRONG:g}$ they gain "
+            f" At $c = {STRONG:g}$: "
             f"{listed(minus(f'{fmean(each):+.1f}') for _, each in strong)} "
             f"({listed(title for title, _ in strong)})."
         )
@@ -105,6 +106,12 @@ def _placed(record: Record, defense: str) -> str:
         for many, one in zip(*both, strict=True)
         if pairs.paired([many], [one])
     ]
+    rest = [
+        float(many.value) - float(one.value)
+        for both in rows.values()
+        for many, one in zip(*both, strict=True)
+        if not pairs.paired([many], [one])
+    ]
     text = (
         f"*Noise {names.PLACES[defense]}*: 50 draws gain "
         f"{minus(from_to([g for each in gains.values() for g in each], '+.1f'))} points "
@@ -118,8 +125,9 @@ def _placed(record: Record, defense: str) -> str:
     return (
         f"{text} A paired test is possible for {seeds} of {len(record.seeds)} seeds: "
         f"{clear or 'none'} of {len(tested)} gains exceed{'s' * (clear < 2)} two standard errors. "
-        f"The mean of these gains is {minus(f'{mean:+.1f}')} points (95 % interval "
-        f"{minus(f'{low:+.1f}')} to {minus(f'{high:+.1f}')})."
+        f"The mean of these gains is {minus(f'{mean:+.1f}')} points (95 % interval from the choice "
+        f"of images {minus(f'{low:+.1f}')} to {minus(f'{high:+.1f}')})."
+        + (f" The other gains have the mean {minus(f'{fmean(rest):+.1f}')}." if rest else "")
     )
 
 

@@ -2,6 +2,7 @@
 constant c, and accuracies of different defenses at equal distortion.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
@@ -156,7 +157,10 @@ def _their_lead(record: Record, network: str) -> str:
         "with RSE."
     )
     if lead > 0 and -none > lead / 2 and -none > abs(rse):
-        text += " So most of our lead is due to our network without a defense being weaker."
+        text += (
+            " So most of our lead comes from our lower accuracy without a defense. We cannot tell "
+            "whether our network is weaker, or whether these images are harder for it."
+        )
     return text
 
 
@@ -251,6 +255,39 @@ def distortion_gaps(records: Sequence[Record]) -> str:
         if min(none) > max(rse):
             parts.append("This moves our comparison at equal distortion in favour of RSE.")
     return " ".join(parts)
+
+
+def least_errors(records: Sequence[Record]) -> str:
+    """Return sentences that state the sampling error of the distortions, as far as it is known
+    without a distance per image, for no defense and BReLU on networks of the paper's size; or "" if
+    the record has these errors.
+    """
+    told = []
+    for record, network in names.best(records):
+        rows = rows_of(record, "distortion", network=network)
+        if record.profile != "paper" or any(row.error is not None for row in rows):
+            continue
+        least = []
+        for defense in ("none", "brelu"):
+            for row in rows_of(record, "accuracy", network=network, defense=defense, c=0):
+                error = 100 * least_error(float(row.value) / 100, row.images or 0)
+                least.append(f"{error:.1f} % ({DEFENSES[defense]})")
+        told.append(
+            f"For {names.full_title(record, network)}, the record has no distance per image, so "
+            "the sampling error of a distortion is not known, and its verdicts ignore this error. "
+            "But misclassified images count as 0, so the error is at least "
+            f"{listed(least)} of the distortion."
+        )
+    return " ".join(told)
+
+
+def least_error(share: float, images: int) -> float:
+    """Return a lower bound of half the width of the 95 % interval of a distortion, as a fraction of
+    the distortion, if only a share of the images is changed at all.
+
+    The squared distances vary least if all changed images are changed equally far.
+    """
+    return 1.96 * math.sqrt((1 / share - 1) / images) / 2
 
 
 def _gaps(record: Record, network: str, defense: str) -> list[float]:
@@ -466,9 +503,11 @@ def crossing(records: Sequence[Record]) -> str:
         low, high = resampled(record, network)
         told.append(
             f"On {names.full_title(record, network)} our two curves cross at a distortion of "
-            f"{fmean(found):.2f}{beside_it}. If "
-            f"our {names.counted(record, network)} images are resampled, 95 % of our crossings are "
-            f"between {low:.2f} and {high:.2f}. So the choice of images moves the crossing far, "
+            f"{fmean(found):.2f}{beside_it}. "
+            "The record does not say which images are classified correctly. So we simulate the "
+            f"choice of our {names.counted(record, network)} images from the shares alone, with "
+            "fixed distortions and independent networks. Then 95 % of the crossings are between "
+            f"{low:.2f} and {high:.2f}. So the choice of images moves the crossing far, "
             "and we compare the accuracies at one distortion instead."
         )
     return " ".join(told)

@@ -53,7 +53,15 @@ def answer(record: Record) -> str:
             f"{today.shares(record, network, ON_IMAGE).rse:.1f} %, at {clean[0]:.1f} instead of "
             f"{clean[1]:.1f} % on clean images."
         )
-    return text
+    eps = _largest_radius(record, network)
+    averaged = today.draws(record, network, "pgd linf")[-1]
+    left = today.accuracy(record, network, "pgd linf", averaged, eps)
+    return f"{text} Within the l-infinity radius {255 * eps:.0f}/255, RSE has {left:.1f} %."
+
+
+def _largest_radius(record: Record, network: str) -> float:
+    """Return the largest radius of l-infinity PGD."""
+    return max(map(float, settings(record, "accuracy", "eps", network=network, attack="pgd linf")))
 
 
 def without_new_noise(record: Record) -> str:
@@ -176,7 +184,7 @@ def averaging(record: Record) -> str:
     and for PGD within the largest l-infinity radius.
     """
     network = names.networks(record)[0]
-    eps = max(map(float, settings(record, "accuracy", "eps", network=network, attack="pgd linf")))
+    eps = _largest_radius(record, network)
     told = []
     for attack, radius in (("paper", 0.0), ("pgd linf", eps)):
         counts = today.draws(record, network, attack)

@@ -167,7 +167,7 @@ def _named(defenses: Iterable[str]) -> str:
 
 
 def _more_noise() -> tuple[str, bool | None]:
-    """Return the claim about the highest noise level at the paper's c."""
+    """Return the claim about the highest noise level at c = 0.1."""
     record = record_of(f"{PAPER}/figure-3")
     network = names.networks(record)[0]
     low, high = figure3.ends(record, network)

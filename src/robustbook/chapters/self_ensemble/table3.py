@@ -275,9 +275,29 @@ def largest(record: Record) -> str:
     if failed:
         text += (
             f" Some attacks fail: {listed(failed)}. The distance of a failed attack is that of its "
-            "last iterate, which is not an adversarial image for the target class."
+            "last iterate, which is not an adversarial image for the target class. So the means of "
+            "these defenses are not comparable with the others."
         )
     return text
+
+
+def identical(record: Record) -> str:
+    """Return sentences that name the target classes with the same perturbation, for each defense,
+    and explain why this can happen; or "" if there are none.
+    """
+    network, told = main_network(record), []
+    for d in _defenses(record):
+        groups: dict[bytes, list[str]] = {}
+        for name, picture in zip(_classes(record), _added(record, network, d), strict=True):
+            groups.setdefault(picture.tobytes(), []).append(name)
+        told += [f"{listed(same)} ({DEFENSES[d]})" for same in groups.values() if len(same) > 1]
+    if not told:
+        return ""
+    return (
+        f"For some target classes, the pictures of the perturbation are identical: "
+        f"{'; '.join(told)}. The loss explains this: while $Z_t < 0$, the clamped logit "
+        "$\\max(Z_t, 0)$ has no gradient, so the attack does not move towards the target class."
+    )
 
 
 def _defenses(record: Record, network: str | None = None) -> list[str]:

@@ -34,12 +34,6 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 HOLDS, FAILS, OPEN = "holds", "fails", "cannot be judged"
-WORDS = {
-    HOLDS: "the mean loss rises as predicted",
-    FAILS: "the mean loss does not rise as predicted",
-    OPEN: "our error is too large",
-}
-"""What each outcome of the Taylor expansion means for the mean loss."""
 
 
 def answer(record: Record) -> str:
@@ -49,13 +43,12 @@ def answer(record: Record) -> str:
     """
     bound = HOLDS if min(of_target(record, JENSEN)) > -1e-6 else FAILS
     on_rse = listed(
-        f"{WORDS[word]} with {from_to(scales, 'g')} times"
-        for word, scales in _on_rse(record).items()
+        f"{word} with {from_to(scales, 'g')} times" for word, scales in _on_rse(record).items()
     )
     return (
-        f"Jensen's bound {bound}; the Taylor expansion {outcome(record, 'digits', SMALL)} on a "
-        f"small smooth network; on RSE, whose loss has kinks, {on_rse} the training noise; "
-        "the step to a Lipschitz constant does not follow."
+        f"Jensen's bound {bound}. The Taylor expansion {outcome(record, 'digits', SMALL)} on a "
+        f"small smooth network; on RSE, it {on_rse} the training noise. "
+        "The step to a Lipschitz constant does not follow."
     )
 
 

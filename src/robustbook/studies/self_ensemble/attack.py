@@ -7,6 +7,7 @@ draw, and the last iterate is returned. The noise for an image depends on its po
 set.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -160,6 +161,21 @@ class Swept:
         over all images.
         """
         return self.distance.double().square().mean().sqrt().item()
+
+    @property
+    def distortion_error(self) -> float | None:
+        """Return half the width of the 95 % interval of the distortion due to the choice of images,
+        or None for a single image.
+
+        The error of the mean square is that of a mean; the delta method divides it by twice the
+        distortion.
+        """
+        squares = self.distance.double().square()
+        if len(squares) < 2:
+            return None
+        if not self.distortion:
+            return 0.0
+        return 1.96 * squares.std().item() / (2 * self.distortion * math.sqrt(len(squares)))
 
 
 def joined(pieces: list[Done]) -> Swept:

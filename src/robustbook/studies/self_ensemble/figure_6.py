@@ -90,7 +90,8 @@ def _compared(network: str, of: Mapping[tuple[str, float], Swept], seed: int) ->
             yield share_row(at.right, target, seed=seed, differs=at.differs)
         if other != "rse" and (at := of.get(("rse", 100.0))):
             target = f"{start}/rse-distortion-above-{other}/c-100"
-            yield Row(at.distortion, "l2", target, seed=seed, differs=at.differs)
+            far, error = at.distortion, at.distortion_error
+            yield Row(far, "l2", target, seed=seed, differs=at.differs, error=error)
     side = {"model-a": "below", "resnext": "above"}.get(network)
     if side and (at := of.get(("brelu", 0.1))):
         target = f"{start}/brelu-{side}-none"

@@ -100,4 +100,7 @@ def cell(
     if c or single:
         yield share_row(found.single, None, "accuracy of one draw", **of)
     if c:
-        yield Row(found.distortion, "l2", targets.get("distortion"), "distortion", **of)
+        error = found.distortion_error
+        yield Row(
+            found.distortion, "l2", targets.get("distortion"), "distortion", error=error, **of
+        )
