@@ -104,7 +104,7 @@ def test_the_comparisons_of_each_claim_are_listed(whole: ledger.Ledger) -> None:
     ]
     pattern = found["saturating/figure-2/relu/extreme-preactivations"]
     assert pattern[1:3] == ["pattern", "holds in 5 of 5 runs"]
-    assert found["saturating/critique/transfer-fgsm"][1] == "order"
+    assert found["saturating/table-1/order/relu-saturated-over-adversarial"][1] == "order"
     assert found["saturating/table-1/cnn-saturated/clean-loss"][2] == "−0.05 (−0.20 to 0.09)"
 
 

@@ -104,7 +104,7 @@ def answer(record: Record) -> str:
     )
     return (
         f"{'Robust' if stands else 'Not robust'}: all attacks together leave "
-        f"{_at_most(max(worst))} correctly classified. Gradients in float64 repair FGSM "
+        f"{_at_most(max(worst))} correctly classified; gradients in float64 repair FGSM "
         f"mostly {explained['relu-mlp']}, but {explained['sigmoid-mlp']}. {badges}"
     )
 

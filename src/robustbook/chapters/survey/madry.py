@@ -161,7 +161,7 @@ def _longer(record: Record) -> str:
         return ""
     times = "twice" if most == 2 * main else f"{most / main:.2g} times"
     found = mean(record, "accuracy", schedule=kind, steps=most, attack="pgd-40")
-    return f", and {found:.1f} % after {times} as many training steps"
+    return f", and {found:.1f} % after {times} the training steps"
 
 
 def defended(record: Record) -> str:
