@@ -332,7 +332,7 @@ def test_where_one_step_succeeds_more_often_than_many() -> None:
     """The only case in the records, and none if the accuracies are equal."""
     records = records_of(f"{PAPER}/today")
     text = today.masked(records)
-    assert "in these cases: narrow ConvNet with Deep Defense + II at eps 4/255 (2.5 and 4.2" in text
+    assert "here: narrow ConvNet with Deep Defense + II at eps 4/255 (2.5 and 4.2" in text
     assert "at eps 8/255 (PGD 2.7 %, PGD on the margin 1.7 %, all attacks 0.3 %)" in text
     # A difference of at most one point is not hidden, and not called clear.
     clear, fewer = text.split("The same happens on fewer images")

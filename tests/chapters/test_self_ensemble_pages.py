@@ -601,7 +601,9 @@ def test_figure_4() -> None:
     assert text.endswith(
         " At $c = 1$: \u22124.0, +4.5 and \u221211.0 (narrow VGG16, Model A and narrow ResNeXt)."
     )
-    assert figure4.clear([shown]).startswith("1 of these 17 differences exceeds two standard err")
+    assert figure4.clear([shown]).startswith(
+        "1 of 17 differences, those on clean images included, exceeds two"
+    )
     assert "The test is not paired" in figure4.clear([shown])
     text = figure4.gains_in_words([shown])
     assert "3.0 points more accurate than one draw at $c$ = 0.01 and 0.1, and 4.0 points" in text
@@ -673,7 +675,7 @@ def test_figure_5() -> None:
     error = 100 * (0.85 * 0.15 / 1600) ** 0.5
     text = figure5.answer([shown])
     assert text == (
-        "About ten draws: from 1 to 10 draws the accuracy changes by +4.5 points, and from 10 to "
+        "About ten draws: from 1 to 10 draws the clean accuracy changes by +4.5 points, and from 10 to "
         "50 draws by +0.0 points (VGG16 on CIFAR-10, 1,600 images, 2 seeds)."
     )
     text = figure5.accuracies_in_words([shown])
@@ -934,7 +936,7 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert overview.answer(today).startswith("Partly: under PGD within the l2 radius 0.5, the ")
     of = {"network": "vgg16", "defense": "rse", "attack": "pgd linf", "eps": round(8 / 255, 5)}
     left = mean(today, "accuracy", averaged=10, **of)
-    assert overview.answer(today).endswith(f"l-infinity radius 8/255, RSE has {left:.1f} %.")
+    assert overview.answer(today).endswith(f"l-infinity 8/255, PGD leaves RSE {left:.1f} %.")
     off, frozen = (
         today_page.shares(today, "vgg16", noise=way).remains for way in ("off", "frozen")
     )

@@ -403,7 +403,9 @@ def test_which_accuracies_agree_only_with_an_earlier_tolerance() -> None:
     )
     text = pairing.tolerances(Record("survey", "pairing", "paper", {}, (0,), rows))
     assert numbers(text) == [4, 15, 5, 15, 5, 5, 2, 5, 2.5]
-    only = text.partition("only with the earlier ones for ")[2].partition(".")[0]
+    only = text.partition("Only the earlier tolerances cover our accuracies of ")[2].partition(".")[
+        0
+    ]
     assert only == "LSQ under the baseline attack and CLP under the strongest attack"
     assert "one seed" in text and pairing.tolerances(record("paper", ["clp"])) == ""
     for attack, earlier in pairing.EARLIER.items():

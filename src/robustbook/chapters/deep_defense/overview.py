@@ -121,7 +121,7 @@ def combined() -> str:
         if names.coloured(network)
         and (ours := values(record, "accuracy", network=network, method="combination"))
     ]
-    return f"On the narrow networks, the combination has an accuracy of {' and of '.join(parts)}."
+    return f"The combination has a clean accuracy of {' and of '.join(parts)}."
 
 
 def _attacked(record: Record) -> tuple[Record, list[str]]:

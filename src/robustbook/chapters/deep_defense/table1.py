@@ -201,7 +201,7 @@ def under_fgs(records: Sequence[Record]) -> str:
         f"{len(tried) - len(clear)} of the {len(tried)} differences are within the variation "
         "between seeds: their 95 % confidence intervals contain 0."
     )
-    return minus(text + (f" Otherwise the difference is {'; '.join(clear)}." if clear else ""))
+    return minus(text + (f" The rest: {'; '.join(clear)}." if clear else ""))
 
 
 def parseval(record: Record) -> str:

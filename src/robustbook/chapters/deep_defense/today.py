@@ -115,7 +115,7 @@ def over_all_images(records: Sequence[Record]) -> str:
     return (
         "We decided to count only the shared images after we had seen the numbers for CIFAR-10. "
         "Over all images, these networks would look less robust than the reference network, by the "
-        f"median distance that DeepFool or DDN find: {'; '.join(found)}."
+        f"median distance that DeepFool or DDN finds: {'; '.join(found)}."
     )
 
 
@@ -133,7 +133,7 @@ def undecided(records: Sequence[Record]) -> str:
     without = listed(f"{each:.0f} % (narrow {TITLES[n]})" for n, each in clean.items())
     return " ".join(
         f"On {with_article(record, network)} {_UNDECIDED[_further(record, network)]}: the distance "
-        f"that DeepFool or DDN find is {spread(found, 2)} times as large, and larger with "
+        f"that DeepFool or DDN finds is {spread(found, 2)} times as large, and larger with "
         f"{counted([gain > 1 for gain in found], 'seeds')}. This says little, because on average "
         f"only {fmean(values(record, 'shared images', network=network)):.0f} images are shared. "
         f"In {page_link('table1')}, $\\rho_2$ of {with_article(record, network)} grows "
@@ -173,7 +173,7 @@ def overstated(record: Record) -> str:
     single, together = _single_and_all(record, network)
     without, name = _all_attacks(record, network, "reference"), with_article(record, network)
     return (
-        f"The median distance that DeepFool or DDN find is {' and '.join(gains)} as large as "
+        f"The median distance that DeepFool or DDN finds is {' and '.join(gains)} as large as "
         "without Deep Defense. "
         "Under all attacks with l\N{NON-BREAKING HYPHEN}infinity perturbations of eps "
         f"{size_text(network, shown_size(record, network))}, the accuracy of {name} is "
@@ -344,7 +344,7 @@ def masked(records: Sequence[Record]) -> str:
                 )
     text = (
         "The single step of FGSM leaves fewer images classified correctly than PGD "
-        f"{f'in these cases: {listed(found)}' if found else 'in no case'}."
+        f"{f'here: {listed(found)}' if found else 'in no case'}."
     )
     if weak:
         text += (
@@ -354,7 +354,7 @@ def masked(records: Sequence[Record]) -> str:
             f"{'; '.join(weak)}."
         )
     if few:
-        text += f" The same happens on fewer images in these cases: {'; '.join(few)}."
+        text += f" The same happens on fewer images here: {'; '.join(few)}."
     return text
 
 

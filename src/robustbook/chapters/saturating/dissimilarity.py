@@ -72,7 +72,7 @@ def orders(version: Version) -> Table:
     """
     record = version.record
     return version.table(
-        f": mean dissimilarity of two images of different classes, mean{ranges(record)}. "
+        f": mean dissimilarity of two images of different classes{ranges(record)}. "
         "The paper shows colours and states no numbers.",
         record.item,
         ["Layer", "The paper", "Vanilla", "Saturated"],

@@ -111,7 +111,7 @@ def orders(version: Version) -> Table:
     """
     record = version.record
     return version.table(
-        f": excess kurtosis of the weights, mean{ranges(record)}. The paper says that the "
+        f": mean excess kurtosis of the weights{ranges(record)}. The paper says that the "
         "kurtosis is larger in the saturated network; we could not read its numbers.",
         "figure-1",
         ["Layer", "The paper", "Vanilla", "Saturated", "Larger with"],

@@ -191,16 +191,16 @@ CLAIMS = (
         ("claims",),
         r"text-4/claim/.*",
         "Training without penalty-free epochs and without a rise loses much accuracy; a sudden "
-        "rise after such epochs loses less. Penalising the last layer too changes the accuracy "
-        "less than training with another seed. For our sigmoid network a smaller alpha gives a "
-        "higher FGSM accuracy",
+        "rise after such epochs loses less (one seed). Penalising the last layer too changes the "
+        "accuracy less than training with another seed. For our sigmoid network a smaller alpha "
+        "gives a higher FGSM accuracy",
     ),
     Finding(
         "The weights of saturated networks have heavy tails",
         ("figure1",),
         r"figure-1/.*",
         lambda: (
-            f"Only in {listed(heavy())}. In every other layer the weights have lighter tails than "
+            f"Only in {listed(heavy())}. In all other layers the weights have lighter tails than "
             "a Gaussian; the paper says every layer"
         ),
     ),

@@ -178,7 +178,8 @@ def more_noise(record: Record) -> tuple[str, bool | None]:
     change = minus(f"{second - first:+.1f}")
     return (
         f"More noise raises the accuracy of RSE with 50 draws at $c = {STRONG:g}$ "
-        f"({words[high]} instead of {words[low]}). We chose this $c$ after we had seen the "
-        f"results; at $c = {figure3.STRONG:g}$ the change is {change} points.",
+        f"({words[high]} instead of {words[low]}; {names.full_title(record, network)}). We chose "
+        f"this $c$ after we had seen the results; at $c = {figure3.STRONG:g}$ the change is "
+        f"{change} points.",
         clearly_ordered(more, less, names.counted(record, network)),
     )

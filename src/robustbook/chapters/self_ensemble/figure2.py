@@ -90,11 +90,12 @@ def _behind(record: Record, network: str) -> str:
             which = listed(
                 [f"the network with {REGIMES[r]} ({value:.1f} %)" for r, value in higher.items()]
             )
-            many = "These differences are" if len(higher) > 1 else "This difference is"
+            many = "The differences" if len(higher) > 1 else "The difference"
+            verb = "are" if len(higher) > 1 else "is"
             sure = any(clearly_above(value, rse, images) for value in higher.values())
             told += (
                 f" At $c = {c:g}$ RSE ({rse:.1f} %) is less accurate than {which}."
-                f"{'' if sure else f' {many} within two standard errors.'}"
+                f"{'' if sure else f' {many} at this $c$ {verb} within two standard errors.'}"
             )
     return told
 

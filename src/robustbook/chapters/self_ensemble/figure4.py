@@ -192,8 +192,8 @@ def clear(records: Sequence[Record]) -> str:
     told = "; ".join(found)
     count = sum(len(gain(*each)) for each in best)
     text = (
-        f"{len(found) or 'None'} of these {count} differences exceed{'s' * (len(found) < 2)} two "
-        f"standard errors{f' ({told})' if found else ''}."
+        f"{len(found) or 'None'} of {count} differences, those on clean images included, "
+        f"exceed{'s' * (len(found) < 2)} two standard errors{f' ({told})' if found else ''}."
     )
     if not all(pairs.paired(*_rows(*each, "rse", c)) for each in best for c in gain(*each) if c):
         text += (

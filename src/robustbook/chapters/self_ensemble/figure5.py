@@ -42,8 +42,8 @@ def _gained(best: Sequence[tuple[Record, str]]) -> str:
     )
     where = "; ".join(f"{names.full_title(*each)}, {names.size(*each)}" for each in best)
     return (
-        f"from 1 to {ENOUGH} draws the accuracy changes by {early} points, and from {ENOUGH} to "
-        f"{MOST} draws by {late} points ({where})."
+        f"from 1 to {ENOUGH} draws the clean accuracy changes by {early} points, and from {ENOUGH} "
+        f"to {MOST} draws by {late} points ({where})."
     )
 
 

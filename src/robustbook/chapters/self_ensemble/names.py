@@ -190,7 +190,8 @@ def trained_again(record: Record, ours: float) -> str:
     return (
         "The networks have the layers, the data and the seeds of [Table 2](./table2.ipynb), but "
         "were trained again in another run, so their weights and accuracies differ. Without a "
-        f"defense, the accuracy on clean images is {ours:.1f} % here and {theirs:.1f} % there."
+        f"defense, the accuracy on clean images is {ours:.1f} % here and {theirs:.1f} % "
+        "there (first seed of each)."
     )
 
 

@@ -56,7 +56,7 @@ def answer(record: Record) -> str:
     eps = _largest_radius(record, network)
     averaged = today.draws(record, network, "pgd linf")[-1]
     left = today.accuracy(record, network, "pgd linf", averaged, eps)
-    return f"{text} Within the l-infinity radius {255 * eps:.0f}/255, RSE has {left:.1f} %."
+    return f"{text} Within l-infinity {255 * eps:.0f}/255, PGD leaves RSE {left:.1f} %."
 
 
 def _largest_radius(record: Record, network: str) -> float:
@@ -264,7 +264,7 @@ CLAIMS = (
         fifty.answer,
     ),
     Finding(
-        "Ten draws of the noise are enough",
+        "Ten draws of the noise are enough for clean images",
         ("figure5",),
         "figure-5/.*",
         of_all(figure5.answer, "self_ensemble/figure-5"),

@@ -74,7 +74,7 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
     yield _more_noise()
     yield fifty.more_noise(record_of(f"{PAPER}/figure-3"))
     yield from fifty.claims()
-    yield "Ten draws of the noise are enough.", _ten()
+    yield "Ten draws of the noise are enough for clean images.", _ten()
     yield "A targeted attack needs a larger distortion with RSE (we attacked one image).", None
 
 
@@ -127,7 +127,7 @@ def _zoo_fails() -> tuple[str, bool | None]:
     none, rse = (max(zoo.success(record, network, d).values()) for d in ("none", "rse"))
     return (
         f"ZOO with about {zoo.queries(record, network)} queries per image succeeds on fewer images "
-        "with RSE than without a defense.",
+        f"with RSE than without a defense ({names.full_title(record, network)}).",
         _compared(none, rse, names.counted(record, network)),
     )
 

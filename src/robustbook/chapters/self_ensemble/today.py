@@ -278,8 +278,8 @@ def bounds(version: Version) -> Table:
         "above that under a single attack. The certificate gives a lower bound for the classifier "
         "that predicts by majority vote; for each image, the certified radius is too large with "
         f"probability {ALPHA:g} at most. A dash: the radius is beyond the largest one that "
-        f"{SIZES[record.profile][-1]:,} votes can prove for any network ({listed(most)}, depending "
-        "on the noise on the image).",
+        f"{SIZES[record.profile][-1]:,} votes can prove for any network ({listed(most)}"
+        f"{', depending on the noise on the image' * (len(most) > 1)}).",
         "rse-today-bounds",
         ["Network, radius", f"Paper's attack, {_c_in_words(record)}", "All attacks", "Certified"],
         list(_bound_rows(record)),

@@ -214,7 +214,7 @@ def cifar10(records: Sequence[Record]) -> str:
     at_large = [f"{under(m, large):.1f} % ({_with_epochs(record, m, large)})" for m in both]
     narrow = "" if record.profile == "paper" else "narrow "
     return (
-        f"On CIFAR-10, a {narrow}PreAct ResNet-18 trained on {data(record, name)} has these "
+        f"A {narrow}PreAct ResNet-18 trained on {data(record, name)} has these "
         f"accuracies under PGD with 50 steps at radius {eps:g}/255, by training method: "
         f"{listed(at_main)}. At radius {large:g}/255 they are {listed(at_large)}. All are measured "
         f"on {images:,} images."

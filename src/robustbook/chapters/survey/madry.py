@@ -422,8 +422,8 @@ def shortest(record: Record) -> str:
         for a in REACHED
     )
     return (
-        "We did not find how many steps are needed. After the longest of our schedules, "
-        f"*{names[kind]}* with {steps:,} training steps, the accuracies are below the printed ones "
+        "We did not find how many steps are needed. After the longest of our schedules "
+        f"(*{names[kind]}*, {steps:,} training steps), the accuracies are below the printed ones "
         f"by {told}."
     )
 

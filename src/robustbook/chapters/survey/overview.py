@@ -82,7 +82,10 @@ def _fast(record: Record) -> str:
         mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
         for attack in ("pgd-50-10", "autoattack")
     )
-    return f"Accuracy of {pgd:.0f} % under PGD and {auto:.0f} % under AutoAttack at radius {eps:g}"
+    return (
+        f"Accuracy of {pgd:.0f} % under PGD with restarts and {auto:.0f} % under AutoAttack at "
+        f"radius {eps:g}"
+    )
 
 
 def _pairing(records: list[Record]) -> str:
@@ -258,8 +261,9 @@ def others() -> str:
         f"The numbers of the answer are for {pgd.network}. {_also_trained()}With logit squeezing, "
         f"the accuracy changes from {_fall(squeezing)} in the same setting. {_at_width()}"
         f"{_denoised(record_of('survey/denoising'))} With JPEG in front of {jpeg.network}, the "
-        f"accuracy is {jpeg.weak:.1f} % under DeepFool and {jpeg.strong:.1f} % under PGD if both "
-        f"attack the network alone, and {aware:.1f} % if PGD attacks the network with JPEG."
+        f"accuracy is {jpeg.weak:.1f} % under DeepFool and {jpeg.strong:.1f} % under PGD at radius "
+        f"{RADIUS}/255 if both attack the network alone, and {aware:.1f} % if PGD attacks the "
+        "network with JPEG."
     )
 
 
@@ -270,7 +274,7 @@ def _also_trained() -> str:
     if not rest:
         return ""
     told = listed(f"from {_fall(_trained(record, m))} ({pairing.METHODS[m]})" for m in rest)
-    return f"After other kinds of adversarial training, it falls {told}. "
+    return f"After other kinds of adversarial training, the accuracy falls {told}. "
 
 
 def _at_width() -> str:

@@ -598,7 +598,7 @@ def tolerances(record: Record) -> str:
             assert there is not None
             if after < abs(at(record, method, attack) - there) <= before:
                 only.append(f"{METHODS[method]} under the {ATTACKS[attack]}")
-    told = f" Our accuracies agree only with the earlier ones for {listed(only)}." if only else ""
+    told = f" Only the earlier tolerances cover our accuracies of {listed(only)}." if only else ""
     seeds = len(record.seeds)
     return (
         f"After the runs, we lowered {len(lowered)} tolerances: {listed(lowered)}, in percentage "
