@@ -675,8 +675,8 @@ def test_figure_5() -> None:
     error = 100 * (0.85 * 0.15 / 1600) ** 0.5
     text = figure5.answer([shown])
     assert text == (
-        "About ten draws: from 1 to 10 draws the clean accuracy changes by +4.5 points, and from 10 "
-        "to 50 draws by +0.0 points (VGG16 on CIFAR-10, 1,600 images, 2 seeds)."
+        "About ten draws: from 1 to 10 draws the clean accuracy changes by +4.5 points, and from "
+        "10 to 50 draws by +0.0 points (VGG16 on CIFAR-10, 1,600 images, 2 seeds)."
     )
     text = figure5.accuracies_in_words([shown])
     assert text == (
