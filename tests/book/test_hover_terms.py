@@ -1,8 +1,7 @@
 """Links to the glossary carry the meaning of their term."""
 
-import importlib.util
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
 
 from docutils import nodes
 from docutils.frontend import get_default_settings
@@ -10,12 +9,11 @@ from docutils.parsers.rst import Parser
 from docutils.utils import new_document
 
 
-def test_a_link_to_a_term_has_its_definition_as_title(root: Path) -> None:
+def test_a_link_to_a_term_has_its_definition_as_title(
+    extension: Callable[[str], ModuleType],
+) -> None:
     """Links within the glossary and from other pages do; links to other things have none."""
-    spec = importlib.util.spec_from_file_location("hover", root / "book/_ext/hover_terms.py")
-    assert spec is not None and spec.loader is not None
-    hover = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hover)
+    hover = extension("hover_terms")
     meaning = nodes.paragraph(text="A change of\n  an image.")
     term = nodes.term(text="perturbation", ids=["term-perturbation"])
     definition = nodes.definition("", meaning, nodes.paragraph(text="More."))

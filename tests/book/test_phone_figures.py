@@ -1,6 +1,6 @@
 """After an image, the book's pages have the parts of its figure for a phone."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -11,12 +11,8 @@ SVG = '<svg data-parts="50.0,0 0 60 20;100.0,0 20 30 40,70 20 50 40" viewBox="0 
 
 
 @pytest.fixture
-def phone(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("phone", root / "book/_ext/phone_figures.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def phone(extension: Callable[[str], ModuleType]) -> ModuleType:
+    return extension("phone_figures")
 
 
 def test_each_part_shows_its_boxes_of_the_same_file(phone: ModuleType) -> None:

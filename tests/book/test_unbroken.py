@@ -1,7 +1,6 @@
 """Places where no line may break."""
 
-import importlib.util
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -9,12 +8,8 @@ from docutils import nodes
 
 
 @pytest.fixture
-def unbroken(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("unbroken", root / "book/_ext/unbroken.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def unbroken(extension: Callable[[str], ModuleType]) -> ModuleType:
+    return extension("unbroken")
 
 
 def shown(unbroken: ModuleType, *parts: nodes.Node) -> list[str]:
