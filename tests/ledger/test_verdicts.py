@@ -79,6 +79,13 @@ def test_agreement_needs_an_error_within_the_tolerance(target, measured):
     for images, verdict in [(100, UNSURE), (400, YES), (10_000, YES)]:
         asked = target(compare="equal", printed=64.0, tolerance=5.0)
         assert judge(asked, measured(64.0, images=images)).verdict == verdict
+    # Seeds that agree do not remove the error from the images, which all of them share. Error 0
+    # means that these are all images.
+    asked = target(compare="equal", printed=64.0, tolerance=5.0)
+    three = [64.0, 64.5, 63.5]
+    for images, verdict in [(100, UNSURE), (10_000, YES)]:
+        assert judge(asked, measured(*three, images=images)).verdict == verdict
+    assert judge(asked, measured(*three, images=100, error=0)).verdict == YES
     # A number that is no share may state its error itself.
     asked = target(compare="equal", printed=7.6, tolerance=4.0)
     for error, verdict in [(3.9, YES), (9.1, UNSURE)]:
@@ -88,6 +95,34 @@ def test_agreement_needs_an_error_within_the_tolerance(target, measured):
     for printed, verdict in [(50.0, YES), (63.0, UNSURE), (68.0, UNSURE), (70.0, NO)]:
         asked = target(compare="at_least", printed=printed, tolerance=1.0)
         assert judge(asked, measured(64.0, images=400)).verdict == verdict
+
+
+def test_a_whole_test_set_of_few_images_counts_like_a_large_one(target, measured):
+    """A row with error 0 is judged as if it had 10,000 images, with one seed and with several."""
+    for values in ((61.0,), (61.0, 62.0, 63.0)):
+        for printed in (55.0, 60.0, 62.0, 70.0):
+            asked = target(compare="equal", printed=printed, tolerance=3.0)
+            small = judge(asked, measured(*values, images=100, error=0))
+            assert small == judge(asked, measured(*values, images=10_000))
+
+
+def test_every_open_verdict_names_its_rule(target, measured):
+    """The tables of the pages print this rule."""
+    runs = [(50.0,), (56.0,), (50.0, 52.0, 54.0), (50.0, 56.0)]
+    for values in runs:
+        for images in (None, 100):
+            ours = measured(*values, images=images)
+            for compare in ("equal", "at_most", "at_least"):
+                for printed in range(40, 70):
+                    asked = target(compare=compare, printed=float(printed), tolerance=1.0)
+                    judged = judge(asked, ours)
+                    assert bool(judged.unsure) == (judged.verdict == UNSURE)
+            for compare in ("less_than", "greater_than"):
+                asked = target(compare=compare, partner="the other", tolerance=1.0)
+                judged = judge(asked, ours, measured(51.0, 52.0, images=images))
+                assert bool(judged.unsure) == (judged.verdict == UNSURE)
+    split = judge(target(), measured(*range(5), holds=[True] * 4 + [False]))
+    assert (split.verdict, split.unsure) == (UNSURE, split.note)
 
 
 def test_equal_is_at_most_and_at_least(target, measured):
@@ -122,8 +157,8 @@ def test_a_printed_number_that_only_a_wide_interval_contains(target, measured):
     judged = judge(asked, measured(94, 95, 92, 66, 66))
     assert judged.verdict == UNSURE
     assert judged.note == (
-        "our mean differs by more than the tolerance, but the interval, widened by the tolerance, "
-        "contains the paper's number"
+        "our mean differs by more than the tolerance, but the prediction interval, widened by the "
+        "tolerance, contains the printed number"
     )
 
 

@@ -126,24 +126,4 @@ def _unsure(entry: Entry) -> str:
     """Return why the verdict on a number of the paper is inconclusive, followed by our explanation
     if there is one.
     """
-    return replace(entry, note=_undecided(entry)).explanation
-
-
-def _undecided(entry: Entry) -> str:
-    """Return by which rule the verdict on a number of the paper is inconclusive."""
-    found = entry.judgement
-    if found.held:
-        return f"the claim {ledger.runs_in_words(*found.held)}"
-    if found.difference is not None:
-        return "the interval of the difference contains 0"
-    if found.note.endswith("is larger than the tolerance"):
-        return "our result is within the tolerance, but its own error is larger than the tolerance"
-    if found.seeds == 1:
-        return (
-            "the difference exceeds the tolerance, but by less than the sampling error of our test "
-            "images"
-        )
-    return (
-        "our mean differs by more than the tolerance, but the prediction interval, widened by the "
-        "tolerance, contains the printed number"
-    )
+    return replace(entry, note=entry.judgement.unsure).explanation

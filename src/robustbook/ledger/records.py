@@ -52,7 +52,8 @@ class Row:
         `outcomes.packed`), or "". With outcomes, two shares of the same images are compared image
         by image.
     ``error``: half the width of the 95 % interval due to the choice of test images, for a number
-        that is not a share, such as the difference of two shares; or None.
+        that is not a share, such as the difference of two shares; or None. For a share, it is 0 if
+        the images are a whole test set, such as all images of two classes.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -82,10 +83,11 @@ class Row:
                     f"images of {what} must be 1 or more and belong to a share (0 to 100 percent "
                     f"or 0 to 1 fraction), got {self.images} with {self.value} {self.unit}"
                 )
-        if self.error is not None and not (self.images is None and 0 <= self.error < math.inf):
+        largest = math.inf if self.images is None else 0
+        if self.error is not None and not (0 <= self.error <= largest and self.error < math.inf):
             raise ValueError(
-                f"error of {what} must be a finite number, 0 or above, and belong to a number that "
-                f"is no share, got {self.error} with images {self.images}"
+                f"error of {what} must be a finite number, 0 or above, or 0 for a share of test "
+                f"images, got {self.error} with images {self.images}"
             )
         if self.outcomes:
             share = FULL.get(self.unit, -1.0) * float(self.each.mean())

@@ -5,9 +5,11 @@ the changelog lists the verdicts that changed with it.
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
 tolerance, and if the error of our mean is at most the tolerance too. This error is half the width
-of the 95 % confidence interval of the mean. The verdict is *inconclusive* if the error is larger,
-or if the mean differs by more than the tolerance, but the prediction interval for another run of
-ours, widened by the tolerance, contains the paper's number. Otherwise it is *not reproduced*.
+of the 95 % confidence interval of the mean. For shares of fewer than 10,000 test images, it also
+contains the error from the choice of these images. The verdict is *inconclusive* if the error is
+larger, or if the mean differs by more than the tolerance, but the prediction interval for another
+run of ours, widened by the tolerance, contains the paper's number. Otherwise it is *not
+reproduced*.
 
 at_most, at_least. For an upper or lower bound, the rule of `equal` is applied with only one end of
 the prediction interval: the end on the allowed side of the bound. The error of our mean counts only
@@ -100,9 +102,12 @@ class Measurement:
     @property
     def images(self) -> int | None:
         """Return the smallest number of test images of any row, or None if no row is a share of
-        them.
+        them. A whole test set counts as `WHOLE` images or more.
         """
-        return min((row.images for row in self.rows if row.images), default=None)
+        shares = [row for row in self.rows if row.images]
+        return min(
+            (max(row.images or 0, WHOLE if row.error == 0 else 0) for row in shares), default=None
+        )
 
     @property
     def differs(self) -> str:
@@ -121,6 +126,7 @@ class Judgement:
     ``difference``: for an ordering of two numbers, the difference of the means and its confidence
         interval, which decide the verdict.
     ``note``: a short explanation of the verdict.
+    ``unsure``: if the verdict is *inconclusive*, the rule that leaves it open, in words; or "".
     ``held``: if the number of runs that agree with the paper decides the verdict, this number and
         the number of all runs; otherwise None.
     """
@@ -133,6 +139,7 @@ class Judgement:
     note: str = ""
     difference: tuple[float, float, float] | None = None
     held: tuple[int, int] | None = None
+    unsure: str = ""
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -169,7 +176,7 @@ def judge(
     # The verdict is based on the rounded numbers, because these are shown.
     ours, low, high = (float(rounded(x)) for x in (fmean(measured.values), *interval))
 
-    difference = held = None
+    difference, held, unsure = None, None, ""
     if target.compare in ORDERINGS:
         if partner is None or partner.profile != measured.profile:
             verdict = "not run"
@@ -178,7 +185,7 @@ def judge(
                 f"{measured.profile}"
             )
         else:
-            verdict, note, difference = _ordering(target, measured, partner)
+            verdict, note, unsure, difference = _ordering(target, measured, partner)
     elif target.compare == "shape":
         marks = [row.holds for row in measured.rows if row.holds is not None]
         if not marks and target.kind != "claim":
@@ -190,14 +197,15 @@ def judge(
     elif _whole(target, measured):
         held = (sum(_beyond(target, v, v) == 0 for v in measured.values), len(measured.rows))
     else:
-        verdict, note = _bound(target, measured, ours, low, high)
+        verdict, note, unsure = _bound(target, measured, ours, low, high)
     if held is not None:
         verdict, note = _outcomes(*held), f"the claim {runs_in_words(*held)}"
+        unsure = note if verdict == "inconclusive" else ""
     differs = measured.differs or partner and partner.differs or ""
     if verdict in JUDGED and (measured.profile != "paper" or differs):
         where = "at this setting the comparison " + DIRECTION[verdict]
         verdict, note = "other setting", "; ".join(filter(None, (differs, where, note)))
-    return Judgement(verdict, ours, low, high, len(measured.seeds), note, difference, held)
+    return Judgement(verdict, ours, low, high, len(measured.seeds), note, difference, held, unsure)
 
 
 JUDGED = VERDICTS[:3]
@@ -241,9 +249,9 @@ def _beyond(target: Target, bottom: float, top: float) -> float:
 
 def _bound(
     target: Target, measured: Measurement, ours: float, low: float, high: float
-) -> tuple[str, str]:
-    """Return the verdict on a number or a bound of a paper, and a note that explains it. ``low``
-    and ``high`` are the ends of the prediction interval.
+) -> tuple[str, str, str]:
+    """Return the verdict on a number or a bound of a paper, a note that explains it, and the rule
+    that leaves it open, if any. ``low`` and ``high`` are the ends of the prediction interval.
     """
     bound = {
         "at_most": "the paper states an upper bound",
@@ -251,7 +259,7 @@ def _bound(
     }
     notes = [bound[target.compare]] if target.compare in bound else []
     n, images = len(measured.rows), measured.images
-    gap, verdict = _beyond(target, low, high), "reproduced"
+    gap, verdict, unsure = _beyond(target, low, high), "reproduced", ""
     unit = " percentage points" if target.unit == "percent" else ""
     if gap:
         assert target.printed is not None
@@ -266,12 +274,17 @@ def _bound(
             count = f"{images} " if images else ""
             notes.append(f"the choice of our {count}test images may explain the part beyond it")
             verdict = "inconclusive"
+            unsure = (
+                "the difference exceeds the tolerance, but by less than the sampling error of our "
+                "test images"
+            )
     elif _beyond(target, ours, ours):
-        notes.append(
-            "our mean differs by more than the tolerance, but the interval, widened by the "
-            "tolerance, contains the paper's number"
-        )
         verdict = "inconclusive"
+        unsure = (
+            "our mean differs by more than the tolerance, but the prediction interval, widened by "
+            "the tolerance, contains the printed number"
+        )
+        notes.append(unsure)
     elif (error := _of_mean(target, measured)) > target.tolerance and _beyond(
         target, ours + error, ours - error
     ):
@@ -280,21 +293,23 @@ def _bound(
             "tolerance"
         )
         verdict = "inconclusive"
-    return verdict, "; ".join(notes)
+        unsure = (
+            "our result is within the tolerance, but its own error is larger than the tolerance"
+        )
+    return verdict, "; ".join(notes), unsure
 
 
 def _of_mean(target: Target, measured: Measurement) -> float:
-    """Return half the width of the 95 % confidence interval of our mean. For a single run, only the
-    choice of test images counts.
+    """Return half the width of the 95 % confidence interval of our mean. It contains the choice of
+    test images, because all seeds use the same images. For a single run, only this choice counts.
     """
-    if len(measured.rows) == 1:
-        return _of_choice(target, measured)
-    return mean_error(measured.values)
+    choice = _of_choice(target, measured)
+    return math.hypot(mean_error(measured.values), choice) if len(measured.rows) > 1 else choice
 
 
 def _of_choice(target: Target, measured: Measurement) -> float:
-    """Return the part of the error of a single run that comes from the choice of test images.
-    Return 0 for a whole test set.
+    """Return the part of the error of our mean that comes from the choice of test images. Return 0
+    for a whole test set.
     """
     errors = [row.error for row in measured.rows if row.error is not None]
     if errors:
@@ -319,9 +334,9 @@ def _paired_choice(measured: Measurement, partner: Measurement) -> float | None:
 
 def _ordering(
     target: Target, measured: Measurement, partner: Measurement
-) -> tuple[str, str, tuple[float, float, float]]:
-    """Return the verdict on an ordering, a note that explains it, and the difference of the means
-    with its confidence interval.
+) -> tuple[str, str, str, tuple[float, float, float]]:
+    """Return the verdict on an ordering, a note that explains it, the rule that leaves it open, if
+    any, and the difference of the means with its confidence interval.
     """
     sign = 1 if target.compare == "greater_than" else -1
     first, second, paired = _aligned(measured.rows, partner.rows)
@@ -351,7 +366,14 @@ def _ordering(
     if low != high:
         text += f" (interval {shown(low, None)} to {shown(high, None)})"
     how = "a single run" if single else "seed by seed" if paired else "with different seeds"
-    return verdict, f"{text}, {how}", (mean, low, high)
+    unsure = ""
+    if verdict == "inconclusive":
+        unsure = (
+            "the loss exceeds the tolerance, but its interval reaches to the tolerance or below"
+            if target.no_loss
+            else "the interval of the difference contains 0"
+        )
+    return verdict, f"{text}, {how}", unsure, (mean, low, high)
 
 
 def _aligned(

@@ -410,8 +410,10 @@ def _rows(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
             yield from _of_rubbish(name, done, seed)
         elif label == "binary":
             for kind in ("clean", "fgsm"):
+                wrong = ~done.tensors[kind]
                 target = _target(f"logistic-3-vs-7/{kind}-error")
-                yield _error(done.tensors[kind], seed, target, network="3 or 7", attack=kind)
+                labels = {"network": "3 or 7", "attack": kind}
+                yield share_row(wrong, target, "error", seed, setting=labels, whole=True)
         elif label == "ensemble":
             ids = {"all": "fgsm-error", "one": "fgsm-on-one-member-error"}
             for kind, end in ids.items():
