@@ -25,7 +25,8 @@ import click
 import torch
 from safetensors.torch import load_file, save_file
 
-from robustbook.data import as_float, load
+from benchmarks.data import load
+from robustbook.data import as_float
 from robustbook.networks import CNN, initialise
 from robustbook.randomness import generator
 from robustbook.training import Recipe, fit

@@ -2,13 +2,13 @@
 results.
 
 The module `benchmarks.carlini_wagner` runs this module in the environment that has the libraries.
-All libraries use Adam with a learning rate of 0.01, and the same constant c and number of searches
+All libraries use Adam with the same step sizes, the same constant c and the same number of searches
 over c. A library that can stop early does so.
 """
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
 from typing import Any
@@ -22,14 +22,15 @@ from .contest import OURS, Counted, digits, floor, interleaved, ratio, run, time
 from .rivals import classifier_of_art
 
 Job = Callable[[Tensor, Tensor], Tensor]
-RATE = 1e-2
 SLOW, FEW = 10, 10
 """If a library takes over SLOW times as long as ours, it is timed only once, on the first FEW
 images.
 """
 
 
-def ours(model: nn.Module, c: float, searches: int, steps: int, abandon: bool = True) -> Job:
+def ours(
+    model: nn.Module, c: float, searches: int, steps: int, step_size: float, abandon: bool = True
+) -> Job:
     def job(images: Tensor, labels: Tensor) -> Tensor:
         return carlini_wagner(
             model,
@@ -37,7 +38,7 @@ def ours(model: nn.Module, c: float, searches: int, steps: int, abandon: bool = 
             labels,
             c=c,
             steps=steps,
-            step_size=RATE,
+            step_size=step_size,
             searches=searches,
             abandon=abandon,
         ).images
@@ -45,17 +46,17 @@ def ours(model: nn.Module, c: float, searches: int, steps: int, abandon: bool = 
     return job
 
 
-def of_foolbox(model: nn.Module, c: float, searches: int, steps: int) -> Job:
+def of_foolbox(model: nn.Module, c: float, searches: int, steps: int, step_size: float) -> Job:
     import foolbox
 
     theirs = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.L2CarliniWagnerAttack(
-        binary_search_steps=searches, steps=steps, stepsize=RATE, initial_const=c
+        binary_search_steps=searches, steps=steps, stepsize=step_size, initial_const=c
     )
     return lambda images, labels: attack(theirs, images, labels, epsilons=None)[0]
 
 
-def of_adv_lib(model: nn.Module, c: float, searches: int, steps: int) -> Job:
+def of_adv_lib(model: nn.Module, c: float, searches: int, steps: int, step_size: float) -> Job:
     from adv_lib.attacks.carlini_wagner import carlini_wagner_l2
 
     return partial(
@@ -63,12 +64,12 @@ def of_adv_lib(model: nn.Module, c: float, searches: int, steps: int) -> Job:
         model,
         binary_search_steps=searches,
         max_iterations=steps,
-        learning_rate=RATE,
+        learning_rate=step_size,
         initial_const=c,
     )
 
 
-def of_art(model: nn.Module, c: float, searches: int, steps: int) -> Job:
+def of_art(model: nn.Module, c: float, searches: int, steps: int, step_size: float) -> Job:
     from art.attacks.evasion import CarliniL2Method
 
     theirs = classifier_of_art(model)
@@ -76,7 +77,7 @@ def of_art(model: nn.Module, c: float, searches: int, steps: int) -> Job:
     def attack(images: Tensor, labels: Tensor) -> Tensor:
         made = CarliniL2Method(
             theirs,
-            learning_rate=RATE,
+            learning_rate=step_size,
             binary_search_steps=searches,
             max_iter=steps,
             initial_const=c,
@@ -88,16 +89,16 @@ def of_art(model: nn.Module, c: float, searches: int, steps: int) -> Job:
     return attack
 
 
-def of_torchattacks(model: nn.Module, c: float, searches: int, steps: int) -> Job:
+def of_torchattacks(model: nn.Module, c: float, searches: int, steps: int, step_size: float) -> Job:
     """Return the attack of torchattacks, which has no search over c."""
     import torchattacks
 
     if searches > 1:
         raise ValueError("has no search over c")
-    return torchattacks.CW(model, c=c, kappa=0, steps=steps, lr=RATE)  # type: ignore[no-any-return]
+    return torchattacks.CW(model, c=c, kappa=0, steps=steps, lr=step_size)  # type: ignore[no-any-return]
 
 
-def of_cleverhans(model: nn.Module, c: float, searches: int, steps: int) -> Job:
+def of_cleverhans(model: nn.Module, c: float, searches: int, steps: int, step_size: float) -> Job:
     from cleverhans.torch.attacks.carlini_wagner_l2 import carlini_wagner_l2
 
     def attack(images: Tensor, labels: Tensor) -> Tensor:
@@ -106,7 +107,7 @@ def of_cleverhans(model: nn.Module, c: float, searches: int, steps: int) -> Job:
             images,
             10,
             y=labels,
-            lr=RATE,
+            lr=step_size,
             binary_search_steps=searches,
             max_iterations=steps,
             initial_const=c,
@@ -116,7 +117,7 @@ def of_cleverhans(model: nn.Module, c: float, searches: int, steps: int) -> Job:
     return attack
 
 
-JOBS: dict[str, Callable[[nn.Module, float, int, int], Job]] = {
+JOBS: dict[str, Callable[[nn.Module, float, int, int, float], Job]] = {
     OURS: ours,
     "robustbook, all steps": partial(ours, abandon=False),
     "foolbox": of_foolbox,
@@ -134,6 +135,25 @@ def contest(
     c: float,
     searches: int,
     steps: int,
+    step_sizes: Sequence[float],
+    rounds: int,
+) -> list[dict[str, Any]]:
+    """Return one row per step size and library, with the numbers of `_of_step_size`."""
+    return [
+        {"step_size": step_size, **row}
+        for step_size in step_sizes
+        for row in _of_step_size(model, images, labels, c, searches, steps, step_size, rounds)
+    ]
+
+
+def _of_step_size(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    c: float,
+    searches: int,
+    steps: int,
+    step_size: float,
     rounds: int,
 ) -> list[dict[str, Any]]:
     """Return one row per library: its success rate, mean distance, passes through the network and
@@ -147,7 +167,7 @@ def contest(
         rows.append(row)
         try:
             few = slice(FEW)
-            made = partial(make, c=c, searches=searches, steps=steps)
+            made = partial(make, c=c, searches=searches, steps=steps, step_size=step_size)
             began = time.perf_counter()
             made(model)(images[few], labels[few])
             taken = time.perf_counter() - began

@@ -27,7 +27,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmarks.attacks import ROOT, WORK, processor
-from robustbook.data import as_float, load
+from benchmarks.data import load
+from robustbook.data import as_float
 from robustbook.defenses import deep_defense
 from robustbook.networks import GreyLevels, Prepared, lenet, mean_image
 from robustbook.randomness import generator
