@@ -176,6 +176,6 @@ def test_the_table_has_a_dash_where_the_attack_does_not_reach() -> None:
     record = made()
     rows = [r for r in record.rows if (r.name, r.setting.get("defense")) != (controls.EQUAL, "rse")]
     table = body(controls.measured(version_of(replace(record, rows=tuple(rows)))))
-    assert table[0][-3:] == ["-", "50.0", "30.0"] and table[1][-3] == "55.0"
+    assert table[0][-3:] == ["–", "50.0", "30.0"] and table[1][-3] == "55.0"
     far = body(controls.distortions(version_of(record)))
     assert far[0][1:] == ["0.030", "0.200"]

@@ -484,7 +484,7 @@ def test_the_tables_of_figure_6() -> None:
     off = {0.0: theirs[0.0] - 1, 0.1: theirs[0.1] + 2}
     whole = version_of(record("figure-6", "paper", cells("model-a", {"rse": off}, seeds=1)))
     rows = body(figure6.whole_curves(whole))  # the mean of 1 and 2
-    assert rows == [["Model A on STL-10, 2 values of $c$", "1.5", "-", "-", "-", "-"]]
+    assert rows == [["Model A on STL-10, 2 values of $c$", "1.5", "–", "–", "–", "–"]]
 
 
 def test_the_noise_on_the_image_hardly_moves_the_images() -> None:

@@ -97,7 +97,7 @@ def test_no_certificate_is_beyond_what_the_votes_can_prove(version: Version) -> 
             for curve in array(record, f"{network}/{defense}/certified"):
                 assert beyond and not any(curve[i] for i in beyond)
     for row in body(today.bounds(version)):
-        if row[3] not in ("", "-"):
+        if row[3] not in ("", "–"):
             assert float(row[0]) < 1 and float(row[3].split()[0]) > 0
     ends = [max(line.get_xdata()) for line in today.curves([record]).axes[0].lines]
     assert min(ends) < today.provable(record, network, "rse") + 0.1 < max(ends)

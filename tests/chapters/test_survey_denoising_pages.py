@@ -187,7 +187,7 @@ def test_incomplete_blocks_are_compared_with_the_whole_block() -> None:
     found = denoising.difference(one, "no-residual", denoising.WHOLE)
     assert found == approx((2, 2 - half, 2 + half))
     rows = body(denoising.paired(version_of(one)))
-    assert rows[-3][3] == "-" and numbers(rows[-1][3])[0] == 2
+    assert rows[-3][3] == "–" and numbers(rows[-1][3])[0] == 2
     assert "No incomplete block can be told apart" in denoising.ablated(one)
     label = {"variant": "no-residual", "against": denoising.WHOLE}
     known = replace(one, rows=(*one.rows, row("half width", 1.5, 0, **label)))
@@ -220,7 +220,7 @@ def test_the_tables_of_denoising() -> None:
     assert "resolved" not in paired[0][1] and numbers(paired[0][1]) == [2, -0.5, 4.5]
     assert paired[3][1].endswith("] resolved") and paired[3][1].count(" ") == 2
     noise = body(denoising.noise(version))
-    assert noise[0][1:] == ["3", "0.50", "0.50", "1.00", "-"] and len(noise) == 12
+    assert noise[0][1:] == ["3", "0.50", "0.50", "1.00", "–"] and len(noise) == 12
 
 
 def test_the_sentences_of_denoising() -> None:
@@ -320,7 +320,7 @@ def test_a_block_that_changes_little_is_named(monkeypatch: pytest.MonkeyPatch) -
         assert ("too small to show" in found) == (factor < 2)
         assert ("input by at most 1.0 %" in denoising.compared(own)) == (factor < 2)
         cells = [line[-1] for line in body(denoising.noise(version_of(own)))]
-        assert [cell for cell in cells if cell != "-"] == [f"{100 * factor - 100:.1f}\xa0%"]
+        assert [cell for cell in cells if cell != "–"] == [f"{100 * factor - 100:.1f}\xa0%"]
     quick = replace(own, profile="quick")  # the picture is of another network
     assert denoising.near_identity(quick) == ""
 
@@ -442,9 +442,9 @@ def test_the_sentences_of_the_post() -> None:
     noises = body(post.noises(version_of(own)))
     assert len(noises) == 4 and noises[0][1:] == ["0.10", "0.30", "0.50", "0.90", "0.80"]
     assert [cells[1:] for cells in body(post.caveats(version_of(own)))] == [
-        ["70.0", "-", "-"],
+        ["70.0", "–", "–"],
         ["50.0", "25.0", "20.0"],
-        ["-", "15.0", "30.0"],
+        ["–", "15.0", "30.0"],
     ]
 
 

@@ -336,7 +336,7 @@ def test_the_tables_of_pairing(whole: Record) -> None:
     few = body(pairing.printed_beside(version_of(record("paper", ["plain", "clp"]))))
     assert [row[0].replace("\xa0", " ") for row in few] == list(pairing.METHODS.values())
     assert numbers(few[1][2].replace("**", ""))[:2] == [62.4, 79.5]
-    assert numbers(few[7][3]) == [88] and few[7][3].endswith("-")
+    assert numbers(few[7][3]) == [88] and few[7][3].endswith("–")
     heads = pairing.printed_beside(version_of(whole)).markdown
     assert heads.count("(400 images)") == 3
     falls = body(pairing.falls(version_of(whole)))

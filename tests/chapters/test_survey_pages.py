@@ -108,7 +108,7 @@ def test_attacks_are_compared_on_the_images_of_the_strong_ones(record: Record) -
     assert numbers(overview._madry(own)) == [0.3, 80, 90, 10]
     table = body(madry.printed_beside(version_of(own)))
     assert numbers(table[2][-2].replace("**", "")) == [93.2, 72.5] and table[2][-1] == "90.0"
-    assert table[1][-1] == "-", "the row does not say which images count"
+    assert table[1][-1] == "–", "the row does not say which images count"
 
 
 def test_the_numbers_of_passes_are_those_of_the_study() -> None:
@@ -370,7 +370,7 @@ def test_overview_costs(monkeypatch: pytest.MonkeyPatch) -> None:
         for objective, network, steps, ratio in made
     ]
     monkeypatch.setattr(overview, "benchmark", lambda name: {"processor": "P", "rows": rows})
-    assert body(overview.costs()) == [["Goodfellow", "1.5", "-"], ["PGD-7", "6.0", "7.0"]]
+    assert body(overview.costs()) == [["Goodfellow", "1.5", "–"], ["PGD-7", "6.0", "7.0"]]
     assert numbers(overview.on_costs()) == [1.5, 7, 6, 7]
 
 

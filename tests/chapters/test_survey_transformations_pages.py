@@ -171,7 +171,7 @@ def test_the_table_of_transformations(transformed: Record) -> None:
     rows = body(transformations.accuracies(version_of(transformed)))
     assert len(rows) == 4 + 2
     assert [numbers(cell)[0] for cell in rows[2][1:]] == [20.5, 30.5, 40.5, 50.5]
-    assert rows[4][1:] == ["-", "-", "4.0", "2.0"] and rows[5][1:] == ["-", "-", "1.0", "-"]
+    assert rows[4][1:] == ["–", "–", "4.0", "2.0"] and rows[5][1:] == ["–", "–", "1.0", "–"]
 
 
 def test_the_sentences_on_transformations(transformed: Record) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from markdown_it import MarkdownIt
 
-from robustbook.figures import table
+from robustbook.figures import MISSING, table
 
 HEADERS = ["network", "accuracy (%)"]
 ROWS = [["sigmoid MLP", "97.60"], ["CNN", "0.10"]]
@@ -40,6 +40,17 @@ def test_a_bar_in_a_cell_stays_in_its_cell() -> None:
     tokens = MarkdownIt("commonmark").enable("table").parse("\n".join(markdown.split("\n")[3:-1]))
     inline = [token.content for token in tokens if token.type == "inline"]
     assert inline == ["1", "2", "3", "4", *cells]
+
+
+def test_a_dash_is_explained_once() -> None:
+    """A caption that explains its dash itself is not changed."""
+    for cell in (MISSING, f"98.5 / {MISSING}"):
+        made = table("Accuracy.", "tab-x", ["a", "b"], [["1", cell]])
+        assert made.markdown.startswith(":::{table} Accuracy. A dash: not measured.")
+    own = table("Accuracy. A dash: no vote.", "tab-x", ["a", "b"], [["1", MISSING]])
+    assert own.plain.count("dash") == 1
+    plain = table("The dashed line.", "tab-x", ["a", "b"], [["1", f"2 (1{MISSING}3)"]])
+    assert "A dash" not in plain.plain
 
 
 def test_a_range_and_a_percentage_stay_on_one_line() -> None:

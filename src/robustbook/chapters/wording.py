@@ -5,6 +5,7 @@ break between a number and its sign or its percent sign.
 import re
 from collections.abc import Iterable, Sequence
 
+from robustbook.figures import MISSING
 from robustbook.ledger import Record
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -68,7 +69,7 @@ def beside(ours: Sequence[float], theirs: float | str | None, digits: int = 1) -
     """
     there = "" if theirs is None else f"{_shown(theirs)}{SPACE}/{SPACE}"
     if not ours:
-        return f"{there}-"
+        return f"{there}{MISSING}"
     mean, _, ends = spread(ours, digits).partition(" ")
     return f"{there}**{mean}** {ends}".rstrip()
 

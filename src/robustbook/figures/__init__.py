@@ -36,7 +36,7 @@ from .style import (
     panels,
     style,
 )
-from .tables import Table, table
+from .tables import MISSING, Table, table
 
 __all__ = [
     "BESIDE",
@@ -47,6 +47,7 @@ __all__ = [
     "HALF",
     "HOLLOW",
     "LOOKS",
+    "MISSING",
     "Look",
     "Map",
     "Panel",

@@ -9,6 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MISSING = "\N{EN DASH}"
+"""The text of a cell that has no number."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -36,8 +39,11 @@ def table(
 
     Caption, headers and cells may contain inline MyST. `align` has one letter per column: `l` for
     left, `c` for centred, or `r` for right; by default the first column is aligned left, and the
-    others, which contain numbers, right. Raises ValueError for a caption or cell of several lines,
-    an invalid name, a wrong `align`, or a row that does not have one cell for each header.
+    others, which contain numbers, right. If a cell has a dash instead of a number (`MISSING`) and
+    the caption does not explain dashes, a sentence on them is added to the caption.
+
+    Raises ValueError for a caption or cell of several lines, an invalid name, a wrong `align`, or a
+    row that does not have one cell for each header.
     """
     align = "l" + "r" * (len(headers) - 1) if align is None else align
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
@@ -58,6 +64,9 @@ def table(
     for text in (caption, *headers, *(cell for row in rows for cell in row)):
         if "\n" in text:
             raise ValueError(f"caption and cells must be of one line, got {text!r}")
+    dash = any(cell.endswith(MISSING) for row in rows for cell in row)
+    if dash and not re.search(r"\bdash\b", caption):
+        caption = f"{caption} A dash: not measured."
     return Table(
         "\n".join(
             [

@@ -12,7 +12,7 @@ from torch import Tensor
 from robustbook.attacks import fgsm, pgd
 from robustbook.chapters.wording import from_to
 from robustbook.defenses import Noisy, ensemble
-from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, lines, table
+from robustbook.figures import BRIGHT, MISSING, Curve, Look, Panel, Table, lines, table
 
 from .networks import accuracy, apart, digits, in_order, network
 
@@ -215,12 +215,12 @@ def judges(shown: Study) -> Table:
         title = name + (f", {averaged} draws" if averaged > 1 else "")
         title += ", 1 draw" if averaged == 1 else ""
         own, *new = (f"{accuracy(each):.0f}" for each in (found.own, found.single, found.many))
-        rows.append([title, own if averaged else "\N{EN DASH}", *new])
+        rows.append([title, own if averaged else MISSING, *new])
     return table(
         f"Accuracy on {COUNT} test images at eps {EPS:g}, in percent. *Own draw*: the network uses "
         "the first draw that the attack has used. *A new draw*: the network uses a single new draw "
         f"(mean of {JUDGES} accuracies). *Average of {JUDGES}*: the predictions are averaged over "
-        f"{JUDGES} new draws.",
+        f"{JUDGES} new draws. A dash: the attack uses no draw.",
         "tab-randomised-judges",
         ["Attack", "Own draw", "A new draw", f"Average of {JUDGES}"],
         rows,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, of_target, settings, values
 from robustbook.chapters.wording import listed, ranges, spread_or
-from robustbook.figures import LOOKS, Look, Table
+from robustbook.figures import LOOKS, MISSING, Look, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
 from robustbook.studies.self_ensemble.sizes import AVERAGED
@@ -125,8 +125,8 @@ def measured(version: Version) -> Table:
     rows = sweeps.rows(record, network, shown, cs)
     for row, d in zip(rows, shown, strict=True):
         of = {"network": network, "defense": d}
-        row.append(spread_or(values(record, EQUAL, **of), missing="-"))
-        row += [spread_or(values(record, PGD, attack=a, **of), missing="-") for a in NORMS]
+        row.append(spread_or(values(record, EQUAL, **of), missing=MISSING))
+        row += [spread_or(values(record, PGD, attack=a, **of), missing=MISSING) for a in NORMS]
     found = settings(record, EQUAL, "distortion") or [0.1]
     radii = [f"{words} {_radius(record, attack)}" for attack, words in NORMS.items()]
     return version.table(

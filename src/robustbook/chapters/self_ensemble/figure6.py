@@ -29,7 +29,7 @@ from robustbook.chapters.wording import (
     ranges,
     spread_or,
 )
-from robustbook.figures import LOOKS, Curve, Table
+from robustbook.figures import LOOKS, MISSING, Curve, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
 from robustbook.studies.self_ensemble.curves import crossover
@@ -658,7 +658,7 @@ def whole_curves(version: Version) -> Table:
         [
             f"{names.full_title(record, network)}, "
             f"{1 + len(names.strengths(record, network, 'rse'))} values of $c$",
-            *(spread_or(_away(record, network, d), missing="-") for d in DEFENSES),
+            *(spread_or(_away(record, network, d), missing=MISSING) for d in DEFENSES),
         ]
         for network in names.networks(record)
     ]

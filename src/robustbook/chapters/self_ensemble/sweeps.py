@@ -8,7 +8,7 @@ from dataclasses import replace
 from robustbook import figures
 from robustbook.chapters.published import values
 from robustbook.chapters.wording import spread_or
-from robustbook.figures import LOOKS, Curve, Look
+from robustbook.figures import LOOKS, MISSING, Curve, Look
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble import printed
 
@@ -101,7 +101,9 @@ def rows(
             words,
             *(
                 spread_or(
-                    values(record, name, network=network, defense=defense, c=c), digits, missing="-"
+                    values(record, name, network=network, defense=defense, c=c),
+                    digits,
+                    missing=MISSING,
                 )
                 for c in cs
             ),

@@ -14,7 +14,7 @@ from robustbook import figures
 from robustbook.chapters.published import Version, array, mean, records_of, settings, values
 from robustbook.chapters.wording import bullets, listed, ranges, spread
 from robustbook.counting import number_of
-from robustbook.figures import Table
+from robustbook.figures import MISSING, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 
@@ -552,6 +552,6 @@ def _bound_rows(record: Record) -> Iterator[list[str]]:
                 if proven:
                     near = r <= most
                     cells.append(
-                        spread(_at(record, network, defense, "certified", r)) if near else "-"
+                        spread(_at(record, network, defense, "certified", r)) if near else MISSING
                     )
                 yield [f"{r:g}", *cells, *([] if proven else [""])]

@@ -33,7 +33,7 @@ from robustbook.chapters.wording import (
     spread_or,
     with_images,
 )
-from robustbook.figures import LOOKS, Table
+from robustbook.figures import LOOKS, MISSING, Table
 from robustbook.ledger import Record, difference_interval
 from robustbook.ledger.intervals import sampling_error, share_difference
 from robustbook.studies.survey.sizes import DENOISING
@@ -404,7 +404,7 @@ def paired(version: Version) -> Table:
     rows = []
     for name in (each for each in variants(record) if each not in CONTROLS):
         cells = [
-            _cell(record, name, each) if each in _compared(name) else "-"
+            _cell(record, name, each) if each in _compared(name) else MISSING
             for each in (*AGAINST, WHOLE)
         ]
         rows.append([NAMES[name], *cells])
@@ -416,7 +416,7 @@ def paired(version: Version) -> Table:
         f": differences of accuracies under PGD on {_images(record):,} images, in percentage "
         f"points, with the 95 % confidence interval {how}. From the accuracy with the blocks of "
         "the row, we subtract the accuracy without blocks, with null blocks, or with whole "
-        f"Gaussian blocks. {_resolved(rows)}",
+        f"Gaussian blocks. A dash: not compared. {_resolved(rows)}",
         "survey-denoising-paired",
         ["Blocks", "minus no block", "minus null block", "minus whole block"],
         rows,
@@ -619,7 +619,7 @@ def noise(version: Version) -> Table:
                 spread(values(record, what, variant=name, stage=stage), 2)
                 for what in ("noise before", "noise after", "ratio")
             ]
-            change = "-"
+            change = MISSING
             if pictured and name == WHOLE and stage in stages:
                 change = from_to(block_change(pictured)["attacked"], ".1f") + " %"
             rows.append([NAMES[name], f"{stage.removeprefix('stage')}", *cells, change])
@@ -628,7 +628,8 @@ def noise(version: Version) -> Table:
         "steps, and the mean over images of the ratio noise after / noise "
         f"before{ranges(record)}. If the ratio is below 1, the block reduces the noise. *Change*: "
         "the norm of the block's output minus its input, divided by the norm of the input, for "
-        "one channel of two attacked images. The feature maps of the other blocks are not stored.",
+        "one channel of two attacked images. A dash: the feature maps of these blocks are not "
+        "stored.",
         "survey-denoising-noise",
         ["Blocks", "Stage", "before", "after", "ratio", "change"],
         rows,

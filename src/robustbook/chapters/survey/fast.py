@@ -27,7 +27,7 @@ from robustbook.chapters.wording import (
     spread_or,
     with_images,
 )
-from robustbook.figures import LOOKS, Curve, Panel, Table
+from robustbook.figures import LOOKS, MISSING, Curve, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ, sampling_error
 from robustbook.studies.survey.sizes import FOLLOWED, INNER, RESTARTS
@@ -396,7 +396,7 @@ def radii(version: Version, data_set: str = "") -> Table:
                         values(
                             record, "accuracy", set=name, method=method, eps=eps, attack="pgd-50"
                         ),
-                        missing="-",
+                        missing=MISSING,
                     )
                     for eps in at
                 ),

@@ -29,7 +29,7 @@ from robustbook.chapters.wording import (
     spread_or,
     with_images,
 )
-from robustbook.figures import LOOKS, Curve, Panel, Table
+from robustbook.figures import LOOKS, MISSING, Curve, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
 from robustbook.ledger.outcomes import paired_error
@@ -305,7 +305,9 @@ def alphas(version: Version) -> Table:
             [
                 network.split()[1],
                 *(
-                    spread_or(values(record, "error", network=network, attack=attack), missing="-")
+                    spread_or(
+                        values(record, "error", network=network, attack=attack), missing=MISSING
+                    )
                     for attack in TESTS
                 ),
             ]

@@ -25,7 +25,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import beside, from_to, listed, ranges, spread_or
-from robustbook.figures import LOOKS, Curve, Panel, Table
+from robustbook.figures import LOOKS, MISSING, Curve, Panel, Table
 from robustbook.ledger import Record
 
 from . import fast
@@ -349,7 +349,9 @@ def schedules(version: Version) -> Table:
                 values(record, "accuracy", schedule=kind, steps=steps, attack=attack)
                 for attack in ("clean", "pgd-40")
             ]
-            rows.append([words, f"{steps:,}", *(spread_or(each, 1, missing="-") for each in found)])
+            rows.append(
+                [words, f"{steps:,}", *(spread_or(each, 1, missing=MISSING) for each in found)]
+            )
     return version.table(
         f": accuracy in per cent after each schedule of adversarial training{ranges(record)}. "
         f"{_explained(record)}",
@@ -594,7 +596,7 @@ def _cells(record: Record, source: str, attack: str, target: str | None) -> list
     return [
         f"{images:,}",
         beside(found, as_printed(f"{TABLE}/{target}") if target else None),
-        spread_or(on_first(record, few, attack, source), missing="-"),
+        spread_or(on_first(record, few, attack, source), missing=MISSING),
     ]
 
 

@@ -20,7 +20,7 @@ from robustbook.chapters.published import (
     without_quick,
 )
 from robustbook.chapters.wording import from_to, listed
-from robustbook.figures import LOOKS, Table, table
+from robustbook.figures import LOOKS, MISSING, Table, table
 from robustbook.ledger import Record
 from robustbook.studies.survey.sizes import RADIUS
 
@@ -486,7 +486,7 @@ def costs() -> Table:
         "tab-survey-costs",
         ["Training", *networks.values()],
         [
-            [case, *(f"{of[net]:.1f}" if net in of else "-" for net in networks)]
+            [case, *(f"{of[net]:.1f}" if net in of else MISSING for net in networks)]
             for case, of in _times().items()
         ],
     )

@@ -35,7 +35,7 @@ from robustbook.chapters.wording import (
     spread_or,
     with_images,
 )
-from robustbook.figures import LOOKS, Table
+from robustbook.figures import LOOKS, MISSING, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ, sampling_error
 from robustbook.ledger.outcomes import paired_error
@@ -381,7 +381,9 @@ def attacks(version: Version) -> Table:
             [
                 METHODS[method],
                 *(
-                    spread_or(values(record, "accuracy", network=method, attack=kind), missing="-")
+                    spread_or(
+                        values(record, "accuracy", network=method, attack=kind), missing=MISSING
+                    )
                     for kind in (*kinds, "strongest")
                 ),
             ]

@@ -21,7 +21,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import listed, ranges, spread
-from robustbook.figures import LOOKS, Curve, Map, Panel, Table
+from robustbook.figures import LOOKS, MISSING, Curve, Map, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
 
@@ -237,7 +237,7 @@ def caveats(version: Version) -> Table:
             values(record, "accuracy", training=training, attack=attack)
             for attack in ("clean", "linf", "l2")
         ]
-        rows.append([words, *(spread(each) if each else "-" for each in cells)])
+        rows.append([words, *(spread(each) if each else MISSING for each in cells)])
     return version.table(
         f": accuracy in per cent of {network(record)}{ranges(record)}, on clean images and under "
         "PGD in two norms. The l2 attack has radius 0.5.",

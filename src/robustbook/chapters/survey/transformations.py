@@ -17,7 +17,7 @@ from robustbook.chapters.published import (
     settings,
 )
 from robustbook.chapters.wording import listed, ranges, seeds_in_words, spread, spread_or
-from robustbook.figures import LOOKS, Look, Table
+from robustbook.figures import LOOKS, MISSING, Look, Table
 from robustbook.ledger import Record, Row
 from robustbook.studies.survey.sizes import RADIUS
 
@@ -118,7 +118,7 @@ def accuracies(version: Version) -> Table:
     ]
     for k in draws(record):
         told = "one draw" if k == 1 else f"{k} draws"
-        cells = [spread_or(found(record, name, AWARE, k), missing="-") for name in FRONTS]
+        cells = [spread_or(found(record, name, AWARE, k), missing=MISSING) for name in FRONTS]
         rows.append([f"PGD through the transformation, {told} a step", *cells])
     return version.table(
         f": {network(record)}, {images(record)}. Accuracy in per cent with each "
