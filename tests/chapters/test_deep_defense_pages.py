@@ -836,6 +836,7 @@ def test_benchmarks() -> None:
     assert float(body(benchmarks.deep_defense())[0][2]) == 1
     assert all(len(row) == 6 for row in body(benchmarks.deepfool()))
     assert float(body(benchmarks.carlini_wagner())[0][3]) == 1
+    assert "divides by our time on the same images." in benchmarks.carlini_wagner().markdown
     ratios = numbers(benchmarks.answer())
     assert len(ratios) == 7 and ratios[0] <= ratios[1] and ratios[2] <= ratios[3]
     assert "All libraries give the same accuracy" in benchmarks.answer()

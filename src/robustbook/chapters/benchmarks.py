@@ -56,8 +56,8 @@ def answer() -> str:
     return (
         f"**Answer.** {'Yes' if faster else 'No'}. In other libraries, {listed(ranges)} times as "
         f"long as in ours. All libraries give {accuracy}. "
-        f"Our two ways to compare the times (directly, and "
-        f"through the floor) disagree by up to {apart:.0f} %. {unranked}"
+        "Our two ways to compare the times (directly, or relative to the time of the network's "
+        f"passes alone) disagree by up to {apart:.0f} %. {unranked}"
         f"Our FGSM takes {floors[0]} times as long as the passes of the network alone, and our PGD "
         f"{floors[1]} times."
     )
@@ -212,7 +212,8 @@ def carlini_wagner() -> Table:
     report = benchmark("carlini_wagner")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     few = "".join(
-        f" All numbers of {name} are from one run on {images} images."
+        f" All numbers of {name} are from one run on {images} images, and its *To ours* divides by "
+        "our time on the same images."
         for name, images in {row["library"]: row.get("images") for row in report["rows"]}.items()
         if images
     )
