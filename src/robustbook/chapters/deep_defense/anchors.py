@@ -63,18 +63,21 @@ def answer(record: Record) -> str:
     agree. It ends with the page's verdicts.
     """
     shown = networks(record)
-    judged = {entry.id: entry.verdict for entry in entries("deep_defense")}
+    lines = {entry.id: entry for entry in entries("deep_defense")}
     agree = all(
-        judged[f"deep_defense/anchor-deepfool-table-1/{TARGETS[n]}/{what}"] == "reproduced"
+        lines[f"deep_defense/anchor-deepfool-table-1/{TARGETS[n]}/{what}"].verdict == "reproduced"
         for n in shown
         for what in ("rho2", "test-error")
     )
     furthest = max(abs(_rho(record, n) - _number(RHO.format(TARGETS[n]))) for n in shown)
     tuned = [SETS[m] for m in METHODS if m != "reference"] + [GAIN]
-    found = [
-        judged[SOURCE + each.format(TARGETS[n])] == "reproduced" for n in shown for each in tuned
-    ]
-    apart = f"{found.count(False)} numbers do not agree" if not all(found) else "all numbers agree"
+    after = [lines[SOURCE + each.format(TARGETS[n])] for n in shown for each in tuned]
+    others = [entry.verdict for entry in after if entry.verdict != "reproduced"]
+    apart = (
+        f"{len(others)} numbers differ by more than the tolerance ({listed(sorted(set(others)))})"
+        if others
+        else "all numbers agree"
+    )
     badges = of_page(
         "deep_defense/anchors",
         {

@@ -158,9 +158,9 @@ def typical_in_words() -> str:
     """
     rho = mean(record_of("deep_defense/claims"), "wrong", what="sides", method="reference")
     return (
-        "Misclassified test images of the MLP have a mean $\\rho$ of "
-        f"{rho:.3f} ({page_link('claims')}), for which $e^{{{DIVERGES:g} \\rho}}$ is only "
-        f"{exp(DIVERGES * rho):.1f}."
+        "This would need an unusual image: misclassified test images of the MLP have a mean "
+        f"$\\rho$ of only {rho:.3f} ({page_link('claims')}), for which "
+        f"$e^{{{DIVERGES:g} \\rho}}$ is {exp(DIVERGES * rho):.1f}."
     )
 
 

@@ -98,8 +98,7 @@ def accuracies_in_words(record: Record) -> str:
     start = mean(record, "accuracy", layer="reference")
     return (
         f"The accuracies of the {len(found)} networks lie between {min(found):.2f} and "
-        f"{max(found):.2f} % (reference network: {start:.2f} %). One of the 2,000 test images "
-        "corresponds to 0.05 points."
+        f"{max(found):.2f} % (reference network: {start:.2f} %)."
     )
 
 

@@ -182,8 +182,7 @@ def asked() -> Table:
         "Each network under several attacks. Accuracies are in per cent, distances in the l2 norm, "
         "and sizes eps in the l-infinity norm. Medians are over the images that the networks of "
         "all methods classify correctly. *Both* is Deep Defense combined with adversarial training "
-        "II. The first two rows of each network are means over all seeds of Table 1, and the other "
-        f"rows over these numbers of seeds: {seeds}.",
+        f"II. All numbers are means over the seeds: {seeds}.",
         "tab-dd-overview-asked",
         ["Network, measure", *METHODS.values()],
         rows,

@@ -276,9 +276,9 @@ def on_clothing() -> str:
         f"[replication](./replication.ipynb), and with {values_there}, as in the released code for "
         f"LeNet. {lost_accuracy(record)} Before fine-tuning, $\\rho_2$ is only "
         f"{_rho(record, 'start'):.3f} there, and {on_digits:.3f} for the MLP on MNIST. The two are "
-        "measured with different preprocessing and different variants of DeepFool. With the same c "
-        "the regulariser may weigh more than on MNIST, which may be the reason; we tried no larger "
-        "c."
+        "measured with different preprocessing and different variants of DeepFool. If images lie "
+        "nearer to the boundary, $e^{-c\\rho}$ is larger, so with the same c the regulariser "
+        "weighs more. This may be the reason for the loss; we tried no larger c."
     )
 
 

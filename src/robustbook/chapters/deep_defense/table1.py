@@ -57,22 +57,28 @@ LOOKS = {
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that says by which factor Deep Defense increases rho2, and whether
-    adversarial training II increases it more and where it lowers the accuracy. The verdicts follow.
+    """Return a sentence that says by which factor Deep Defense increases rho2, whether this is more
+    than with adversarial training I and II, and where the latter lowers the accuracy. The verdicts
+    follow.
     """
     shown = networks(record)
-    more = all(_rho(record, n, "deep-defense") > _rho(record, n, "reference") for n in shown)
-    rival = all(_rho(record, n, RIVAL) > _rho(record, n, "deep-defense") for n in shown)
-    lost = listed(with_article(record, n) for n in shown if _gained(record, n, RIVAL) < -LOSS)
-    price = f", but lowers the clean accuracy on {lost}" if lost else ""
+    leads = [[_leads(record, n, (each,)) for n in shown] for each in ("adv-training-i", RIVAL)]
+    start = "Yes" if all(map(all, leads)) else "Partly" if any(map(any, leads)) else "No"
+    first, second = (
+        "more" if all(each) else "not always more" if any(each) else "less" for each in leads
+    )
+    lost = listed(
+        f"{with_article(record, n)}'s" for n in shown if _gained(record, n, RIVAL) < -LOSS
+    )
+    price = f", which lowers {lost} accuracy" if lost else ""
     ratios = " and ".join(
         f"{_rho(record, n, 'deep-defense') / _rho(record, n, 'reference'):.2f} ({title(record, n)})"
         for n in shown
     )
     return (
-        f"{'Partly' if more and rival else 'Yes' if more else 'No'}, on MNIST: Deep Defense "
-        f"multiplies $\\rho_2$ by {ratios}; adversarial training with new FGSM images multiplies "
-        f"it {'more' if rival else 'less'}{price}. {verdicts()}"
+        f"{start}, on MNIST: Deep Defense multiplies $\\rho_2$ by {ratios}, {first} than "
+        f"adversarial training I (stored images), {second} than II (new images){price}. "
+        f"{verdicts()}"
     )
 
 
@@ -278,7 +284,7 @@ def narrow_in_words(records: Sequence[Record]) -> str:
     networks, with how many seeds it falls, and whether the intervals contain 0.
     """
     shown = [each for each in each_network(records) if coloured(each[1])]
-    parts, unclear = [], []
+    parts, unclear, lower = [], [], []
     for record, network in shown:
         change, low, high = accuracy_change(network)
         unclear.append(low <= 0 <= high)
@@ -286,13 +292,16 @@ def narrow_in_words(records: Sequence[Record]) -> str:
             values(record, "accuracy", network=network, method=m)
             for m in ("deep-defense", "reference")
         )
-        falls = counted([a < b for a, b in zip(ours, start, strict=True)], "seeds")
+        fell = [a < b for a, b in zip(ours, start, strict=True)]
+        lower += fell
+        falls = counted(fell, "seeds")
         parts.append(
             f"{change:+.1f} points on {with_article(record, network)} (95 % confidence interval "
             f"{low:+.1f} to {high:+.1f}; lower with {falls})"
         )
+    sure = "With every seed the accuracy is lower, so a loss is likely. But the"
     end = (
-        "The intervals contain 0, so a loss is likely but not shown."
+        f"{sure if all(lower) else 'The'} intervals contain 0, so a loss is not shown."
         if all(unclear)
         else "Not all intervals contain 0."
     )
