@@ -11,6 +11,7 @@ import torch
 from pytest import approx
 from torch import nn
 
+from robustbook import notebooks
 from robustbook.chapters.published import version_of
 from robustbook.chapters.survey import denoising, post
 from robustbook.defenses.denoising import Denoising
@@ -19,6 +20,7 @@ from robustbook.ledger.intervals import sampling_error
 from robustbook.measures import feature_noise
 from robustbook.randomness import generator
 from robustbook.studies.survey import denoising_networks as study
+from robustbook.studies.survey.post import EPS_L2
 
 from .reading import body, numbers
 from .test_ideas import idea
@@ -139,7 +141,9 @@ def test_the_answer_ranks_only_what_the_intervals_rank() -> None:
     assert "No filter beats both controls; these filters differ from one or both: *median" in text
     rows = [replace(r, value=9.0) if r.name == "half width" else r for r in own.rows]
     wide = replace(own, rows=tuple(rows))
-    assert "apart from the controls or from another filter." in denoising.compared(wide)
+    text = denoising.compared(wide)
+    assert "apart from the controls. The intervals of the differences between two" in text
+    assert "(10 pairs, not in the table) contain 0 too." in text
     alone = of_variants(own, "mean", "baseline", "null")
     assert "22.0 % with the filter *mean 3 x 3*" in denoising.compared(alone)
     assert "no filter can be told apart from the controls. For" in denoising.compared(alone)
@@ -262,6 +266,14 @@ def test_the_sentences_of_denoising() -> None:
     few = [r for r in own.rows if r.setting.get("variant") not in denoising.ABLATIONS]
     shorter = Record("survey", "denoising", "quick", {}, (0,), tuple(few))
     assert "have not been run" in denoising.ablated(shorter)
+
+
+def test_the_page_on_the_post_states_both_radii() -> None:
+    text = "".join(cell.source for cell in notebooks.stored("survey/post", ".md").cells)
+    own = study.SETTINGS["reduced"].pgd
+    assert (own.eps, own.steps) == (8 / 255, 20)
+    told = f"20 steps and l-infinity radius 8/255, and with 40 steps and l2 radius {EPS_L2:g}"
+    assert told in text
 
 
 def test_means_over_seeds_are_called_means() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustbook import catalogue, figures
+from robustbook import catalogue, figures, notebooks
 from robustbook.chapters.published import entries, record_of, tolerance, version_of
 from robustbook.chapters.survey import pairing, szegedy
 from robustbook.ledger import Record, Row, read_targets
@@ -88,11 +88,13 @@ def test_an_error_within_the_tolerance_can_be_inconclusive() -> None:
 
 def test_the_mean_errors_by_source(first: Record) -> None:
     """They are those of the sentences on transfer, and the noise is the larger one."""
-    linear, others, noise = numbers(szegedy.by_source(first).replace("FC10", ""))
+    linear, others, size, noise = numbers(szegedy.by_source(first).replace("FC10", ""))
     errors = szegedy.transfer_errors(first)
     assert linear == round(sum(e for (a, _), e in errors.items() if a[:5] == "fc10-") / 15, 1)
     assert others == round(sum(e for (a, _), e in errors.items() if a[:5] != "fc10-") / 15, 1)
     assert noise == round(sum(szegedy.under_noise(first, "gaussian-0.3").values()) / 6, 1)
+    stored = szegedy.distortions(record_of("survey/szegedy")).values()
+    assert size == 0.3 > max(own for own, _ in stored), "the noise is larger than each distortion"
 
 
 def test_the_tables_of_szegedy(first: Record) -> None:
@@ -122,7 +124,7 @@ def test_the_sentences_on_szegedy(first: Record) -> None:
     assert words.endswith("so does the test error: it is 0.5, 2.5 and 4.5 %.")
     # 18 of the 30 pairs have an error of 10 %, which 20 images do not tell from one of 4 %.
     text = szegedy.transfer(first).replace("\N{NO-BREAK SPACE}", " ")
-    assert text.startswith("In 0 of the 30 pairs") and "binomial error of 20 images" in text
+    assert text.startswith("In 0 of the 30 pairs") and "sampling error of 20 images" in text
     assert "decay 1 misclassifies 4.5 % of the clean test images." in text
     assert "On the adversarial images of 5 of the 5" in text
     many = [
@@ -362,6 +364,16 @@ def test_what_the_verdict_on_loss_surfaces_compares(whole: Record) -> None:
     assert pairing.MASKED == pairing_study.MASKED
 
 
+def test_the_page_states_the_noise_on_training_images_of_the_study() -> None:
+    """Only the penalties without an attack have it."""
+    noises = {own["mnist"].noise for of, own in pairing_study.SETTINGS.items() if of != "quick"}
+    text = "".join(cell.source for cell in notebooks.stored("survey/pairing", ".md").cells)
+    assert noises == {0.5}
+    assert "`paper` and `reduced`, we also add Gaussian noise of standard deviation 0.5" in text
+    own = pairing_study.SETTINGS["paper"]["mnist"]
+    assert [m for m in pairing.METHODS if own.defense(m).noise] == [*pairing.FALLEN]
+
+
 def test_no_loss_surface_is_called_rougher(whole: Record) -> None:
     """Made up: plain has a roughness of 0.01, CLP of 0.02 and LSQ of 0.03. The record has no
     interval.
@@ -391,7 +403,7 @@ def test_the_best_single_attack(whole: Record) -> None:
     assert pairing.alone(record("paper", ["plain"])) == ""
 
 
-def test_which_accuracies_agree_only_with_an_earlier_tolerance() -> None:
+def test_which_accuracies_agree_with_earlier_and_new_tolerances() -> None:
     """62.4 and 70.6 % are printed under the baseline attack, 4.1 and 5.0 % under the strongest. All
     tolerances became narrower, and made up are 80 and 60, and 8 and 7.4 %.
     """
@@ -402,11 +414,13 @@ def test_which_accuracies_agree_only_with_an_earlier_tolerance() -> None:
         for (m, a), value in made.items()
     )
     text = pairing.tolerances(Record("survey", "pairing", "paper", {}, (0,), rows))
-    assert numbers(text) == [4, 15, 5, 15, 5, 5, 2, 5, 2.5]
-    only = text.partition("Only the earlier tolerances cover our accuracies of ")[2].partition(".")[
-        0
-    ]
-    assert only == "LSQ under the baseline attack and CLP under the strongest attack"
+    assert numbers(text) == [4, 15, 5, 15, 5, 5, 2, 5, 2.5, 4, 3, 1]
+    then, new = re.findall(r"\((\w+, [^)]*)\)", text)[-2:]
+    assert then == "LSQ, baseline attack; CLP, strongest attack; LSQ, strongest attack"
+    assert new == "LSQ, strongest attack"
+    far = tuple(replace(row, value=99) for row in rows)
+    text = pairing.tolerances(Record("survey", "pairing", "paper", {}, (0,), far))
+    assert "Of our 4 accuracies, none would" in text and "and none with the new ones" in text
     assert "one seed" in text and pairing.tolerances(record("paper", ["clp"])) == ""
     for attack, earlier in pairing.EARLIER.items():
         for method, before in zip(pairing.FALLEN, earlier, strict=True):

@@ -223,7 +223,17 @@ def test_madry_sentences_on_a_leak(record: Record) -> None:
     ]
     other = replace(record, rows=tuple(rows), seeds=(0,))
     text = madry.fgsm_trained(other)
+    assert text.startswith("With 64 and 128 hidden units, ")
     assert "With 64 units, training with FGSM gives a higher accuracy" in text
+    assert "this is one network of each kind" in text
+    lost = [
+        replace(row, value=0.0)
+        if tuple(row.setting.get(key) for key in keys) == (128, "fgsm", "pgd-40")
+        else row
+        for row in rows
+    ]
+    text_of_lost = madry.fgsm_trained(replace(other, rows=tuple(lost)))
+    assert text_of_lost.startswith("Not with 128 units: there, the accuracy under PGD is 0.0 %.")
     assert "With 128 units, the accuracy under FGSM is higher" in text
     wide = {("pgd", "pgd-40"): 1.0}
     rows = [
@@ -275,6 +285,8 @@ def test_single_step_training_at_smaller_radii() -> None:
     """The radii and accuracies are those of the stored results."""
     text = overview.on_training()
     assert "of radius 0.25 or 0.3, 7 of them are below guessing" in text
+    started = overview.single_step_accuracies()["FGSM with random start"]
+    assert f", but not FGSM with random start ({started:.0f} %)." in text
     found = [
         float(row.value)
         for row in record_of("survey/fast").rows
@@ -285,7 +297,7 @@ def test_single_step_training_at_smaller_radii() -> None:
     ]
     tail = text.partition(" At radius ")[2]
     assert numbers(tail)[:4] == [0.1, 0.2, round(min(found)), round(max(found))]
-    assert tail.endswith("after FGSM with random start and N-FGSM.")
+    assert "trained on FGSM with random start or on N-FGSM keep" in tail
     assert overview.EPS == goodfellow_study.EPS
 
 
@@ -336,17 +348,19 @@ def test_a_shorter_training_is_named_in_the_overview(record: Record) -> None:
 
 def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
     """The words follow the comparison of the page on logit pairing, and PGD's accuracy."""
+    made = {"alpha 0": 0.0, "one": 7.5, "two": 60.0}
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: True)
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: method == "at50")
-    monkeypatch.setattr(overview, "single_step_accuracies", lambda: [0.0, 7.5, 60.0])
-    assert numbers(overview.on_training())[:8] == [1, 4, 3, 0.25, 0.3, 2, 0, 7.5]
+    monkeypatch.setattr(overview, "single_step_accuracies", lambda: dict(made))
+    assert numbers(overview.on_training())[:11] == [1, 4, 3, 1, 2, 0.25, 0.3, 2, 0, 7.5, 60]
+    assert ", but not two (60 %). At radius" in overview.on_training()
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: False)
     assert "Plain, CLP, LSQ and Plain + ALP are not. The pages" in overview.on_training()
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: "alp" in method)
     text = overview.on_training()
     assert "So is Plain + ALP" in text and "Plain, CLP and LSQ are not. The pages" in text
-    monkeypatch.setattr(overview, "single_step_accuracies", lambda: [60.0])
-    assert "0 of them are below guessing. At radius" in overview.on_training()
+    monkeypatch.setattr(overview, "single_step_accuracies", lambda: {"two": 60.0})
+    assert "0 of them are below guessing, but not two" in overview.on_training()
     for left, words in ((1.0, "PGD needs no knowledge"), (40.0, "PGD needs knowledge")):
         monkeypatch.setattr(overview.transformations, "accuracy", lambda *_, left=left: left)
         assert words in overview.on_transformations()
@@ -404,7 +418,7 @@ def test_training_with_one_step_is_not_always_robust() -> None:
     """In the stored results, every network of Goodfellow's loss is below guessing under all attacks
     together, and FGSM with a random start is not.
     """
-    found = overview.single_step_accuracies()
+    found = [*overview.single_step_accuracies().values()]
     assert len(found) == 4 + len(overview.SINGLE_STEP)
     assert max(found[:4]) < 10 and max(found[4:]) > 60
     assert min(found) == 0

@@ -4,16 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
 from robustbook import notebooks
 from robustbook.chapters.survey import denoising, post, post_statements
-from robustbook.defenses import goodfellow, inner_fgsm, weighted_training
 from robustbook.ledger import Record, Row
 
 from .reading import body, numbers
 from .test_survey_denoising_pages import record as of_denoising
-from .test_survey_training_pages import network
 
 Records = dict[str, Record]
 
@@ -144,24 +141,3 @@ def test_results_follow_the_records(made: Records) -> None:
             rows=tuple(replace(r, value=half) if r.name == "half width" else r for r in rows),
         )
         assert post_statements.more_accuracy()[0] == result
-
-
-def test_the_equation_of_the_post() -> None:
-    """The page's code gives the package's loss and its gradient."""
-    cells = notebooks.stored("survey/post", ".ipynb").cells
-    (cell,) = (cell.source for cell in cells if "def adversarial_loss" in cell.source)
-    shown: dict[str, Any] = {}
-    exec(cell, shown)
-    net, y = network(), torch.tensor([0, 1, 2, 3, 0])
-    x = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-    theirs = shown["adversarial_loss"](net, x, y, 0.1, 0.3)
-    ours = sum(
-        weighted_training(net, x, y, weights=goodfellow(0.3), attack=inner_fgsm(0.1)).values()
-    )
-    torch.testing.assert_close(theirs, ours)
-    weights = list(net.parameters())
-    for one, other in zip(
-        torch.autograd.grad(theirs, weights), torch.autograd.grad(ours, weights), strict=True
-    ):
-        torch.testing.assert_close(one, other)
-    assert post.WINNER.endswith("accuracy")

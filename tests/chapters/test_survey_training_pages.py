@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from robustbook import notebooks
+from robustbook import catalogue, notebooks
 from robustbook.chapters.published import record_of, version_of
 from robustbook.chapters.survey import fast, goodfellow
+from robustbook.chapters.wording import ON_OUR_IMAGES
 from robustbook.defenses import goodfellow as weights_of
 from robustbook.defenses import inner_fgsm, inner_fgsm_rs, inner_n_fgsm, weighted_training
 from robustbook.ledger import Record, Row
@@ -112,6 +113,17 @@ def test_goodfellow_sentences_and_figure(mixed: Record) -> None:
     assert len(axis.lines) == len(axis.collections) == 4, "each curve has a band over the seeds"
 
 
+def test_the_page_states_the_radius_of_the_study() -> None:
+    text = " ".join(
+        " ".join(cell.source.split()) for cell in notebooks.stored("survey/goodfellow", ".md").cells
+    )
+    assert f"All attacks have the radius {study.EPS:g}; only FGSM does not clip" in text
+    found = study.attacks(study.SETTINGS["paper"])
+    assert {name: a.eps for name, a in found.items()} == dict.fromkeys(found, study.EPS)
+    always = ("clean", "square")  # the first changes nothing, the second clips anyway
+    assert [name for name, a in found.items() if not a.clip and name not in always] == ["fgsm"]
+
+
 def test_the_clean_error_at_the_papers_alpha_and_at_the_best_other_one(mixed: Record) -> None:
     """Made up: 0.5 % at alpha 0, 20.5 % at 0.5 and 40.5 % at 1; then 0.5 has the largest error."""
     text = goodfellow.clean(mixed)
@@ -139,7 +151,7 @@ def test_fgsm_and_pgd_are_compared_on_the_same_images(mixed: Record) -> None:
     left = [r for r in mixed.rows if (r.seed, r.setting) != (1, rows[1].setting)]
     text = goodfellow.strongest(replace(mixed, rows=(*left, *rows)))
     error = paired_error([each["pgd-40"].numpy()], [each[goodfellow.SAME].numpy()])
-    assert numbers(text)[-4:] == [1, 2, 37.5, round(error, 1)]
+    assert numbers(text)[-5:] == [1, 2, 37.5, 95, round(error, 1)]
     assert study.SAME == goodfellow.SAME
     stored = record_of("survey/goodfellow")
     found = {r.seed: r for r in stored.rows if r.setting.get("attack") == study.SAME}
@@ -188,7 +200,6 @@ def test_fast_answer(single: Record) -> None:
     assert numbers(fast.answer(single))[:4] == [78.5, 88.77, 88, 10]
     text = fast.under_autoattack(single)
     assert numbers(text) == [77.5, 300, 82.93] and "in the paper" not in text
-    assert "according to the authors of AutoAttack" in fast.gap(single)
     assert numbers(fast.reference([single])) == [300, 58, 57, 2, 78.5, 77.5]
     failed = fast.reference([with_failed_pgd(single)])
     assert numbers(failed)[-2:] == [12, 1000] and failed.endswith("no working reference.")
@@ -227,7 +238,6 @@ def test_fast_sentences_and_figure(single: Record) -> None:
     told = fast.collapse(failed)
     assert told.startswith("No fall was seen. At radius 0.2, the accuracy under PGD is 0.0")
     assert numbers(fast.others(failed))[-3:] == [0.2, 10, 4.5]
-    assert numbers(fast.gap(single)) == [300, 78.5, 88.77, 77.5, 82.93, 76.5]
     assert numbers(fast.others(single)) == [0.3, 70, 1000, 68, 300, 0.2, 50, 69, 79.5]
     without = [row for row in single.rows if row.setting.get("method") != "pgd"]
     lean = replace(single, rows=tuple(without))
@@ -285,10 +295,10 @@ def test_few_images_cannot_decide_on_one_per_cent(single: Record) -> None:
         return replace(single, profile="reduced", rows=tuple(rows), seeds=(0,))
 
     told = fast.long_step([single, made(0.5, 200)])
-    assert "cannot decide" in told
+    assert "cannot decide" in told and told.endswith(ON_OUR_IMAGES)
     restarts = fast_study.SETTINGS["reduced", "cifar10"].restarts
     assert numbers(told)[4:] == [0.5, 200, restarts, 0.5, 200, 1] and restarts == 5
-    assert "This decides whether at most 1 %" in fast.long_step([made(0.0, 2000)])
+    assert fast.long_step([made(0.0, 2000)]).endswith("This decides whether at most 1 % are left.")
     assert fast.long_step([single]) == ""
 
 
@@ -305,6 +315,34 @@ def test_the_page_states_steps_and_restarts_of_the_study() -> None:
     assert told == {
         of: (own.inner, own.restarts) for of, own in fast_study.SETTINGS.items() if of[0] != "quick"
     }
+
+
+def test_the_page_states_the_single_steps_of_the_study() -> None:
+    """The step sizes and the width of the start, in units of eps."""
+    (text,) = (
+        cell.source
+        for cell in notebooks.stored("survey/fast", ".md").cells
+        if "In *step 2 eps*" in cell.source
+    )
+    own = fast_study.SETTINGS["paper", "mnist"]
+    rs, noisy, twice = (fast_study.inner(own, m, 0.2) for m in ("fgsm-rs", "n-fgsm", "fgsm-rs-2"))
+    steps = [each.step_size / 0.2 for each in (rs, noisy, twice)]
+    assert steps == pytest.approx([1.25, 1, 2]) and noisy.width == 2
+    assert "uses $a = 1.25 \\epsilon$, and N-FGSM uses $k = 2$ and $a = \\epsilon$" in text
+    assert "In *step 2 eps*, $a$ is $2 \\epsilon$" in text
+
+
+def test_the_reason_for_autoattack_has_the_falls_of_both_networks() -> None:
+    stored = record_of("survey/fast")
+    pgd, auto = (
+        fast.mean(stored, "accuracy", set="mnist", eps=0.3, method="fgsm-rs", attack=attack)
+        for attack in ("pgd-50-10", "autoattack")
+    )
+    there, low = fast._printed("mnist", "pgd-50-10"), fast._printed("mnist", "autoattack")
+    assert there is not None and low is not None
+    reasons = (catalogue.BOOK / "reasons.csv").read_text(encoding="utf-8")
+    told = reasons.partition("From PGD with restarts to AutoAttack, ")[2].partition(" So ours")[0]
+    assert numbers(told) == [round(pgd - auto), round(there - low), there, low]
 
 
 def test_a_constant_is_compared_with_a_rising_radius(single: Record) -> None:

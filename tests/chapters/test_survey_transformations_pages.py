@@ -124,6 +124,7 @@ def test_a_transformation_protects_only_if_more_images_survive_than_without(
     assert transformations.protected(record) == {2: {"jpeg": 20}}
     told = transformations.protected_in_words(record)
     assert numbers(told) == [2, 255, 20, 10] and "too weak" in told
+    assert told.endswith("could not prove that the transformations protect.")
     text = transformations.answer(record)
     assert text.startswith("Not at ") and numbers(text)[:2] == [0, 20] and "smaller one" in text
     right["jpeg", 2, "pgd aware"] = of_images(0, 21)
@@ -184,7 +185,33 @@ def test_the_sentences_on_transformations(transformed: Record) -> None:
     text = transformations.pgd_in_words(transformed)
     text = text.replace("ResNet-18", "").replace("CIFAR-10", "")
     assert numbers(text) == [200, 2, 8, 255, 20.5, 30.5, 4, 1, 10, 2]
-    assert numbers(transformations.cost_in_words(transformed)) == [60.5, 80.5, 90.5]
+
+
+def test_the_cost_on_clean_images_is_compared_image_by_image(transformed: Record) -> None:
+    """Made up: of 200 images, 140 are left, and then 20 fewer, or 10 fewer and 10 others."""
+    text = transformations.cost_in_words(transformed)
+    assert text.startswith("No: ") and numbers(text) == [200, 60.5, 80.5, 90.5]
+
+    def made(resized: set[int]) -> str:
+        rows = [
+            share_row(
+                torch.tensor([i in chosen for i in range(200)]),
+                None,
+                "accuracy",
+                0,
+                setting={"front": front, "attack": "clean", "averaged": 1},
+            )
+            for front, chosen in (
+                ("none", of_images(0, 140)),
+                ("resize-pad", resized),
+                ("jpeg", of_images(0, 141)),
+            )
+        ]
+        return transformations.cost_in_words(replace(transformed, rows=tuple(rows)))
+
+    assert made(of_images(0, 120)).startswith("Yes: ")
+    text = made(of_images(10, 150))
+    assert text.startswith("Not clearly: ") and text.endswith("may be due to chance.")
 
 
 def test_the_figure_of_transformations(transformed: Record) -> None:

@@ -39,6 +39,10 @@ def from_to(numbers: Sequence[float], form: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+ON_OUR_IMAGES = "In the table of verdicts, *holds* means that it holds for our test images."
+"""The sentence for a pattern that holds on so few images that chance could decide."""
+
+
 def listed(parts: Iterable[object]) -> str:
     """Return the parts as an enumeration, such as "a, b and c", or "" if there are none."""
     *first, last = [*map(str, parts)] or [""]

@@ -247,7 +247,7 @@ def best_in_words(records: Sequence[Record]) -> str:
     ]
     return (
         "We call a sigma clearly the best if its accuracy exceeds all others by more than the "
-        f"binomial error. {' '.join(told)} In the paper, the highest accuracy is that of "
+        f"sampling error. {' '.join(told)} In the paper, the highest accuracy is that of "
         f"{listed(paper)}."
     )
 

@@ -24,6 +24,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import (
+    ON_OUR_IMAGES,
     from_to,
     listed,
     minus,
@@ -65,7 +66,7 @@ STEPS = {
 IMAGENET = "survey/denoise-imagenet"
 LOCAL = (43.6, 44.4)
 """The lowest and the highest accuracy in per cent of a network with four local filters on ImageNet,
-under black-box attacks, according to a reading note.
+under attacks without its gradients, according to notes of another reader.
 """
 NEAR = 0.5
 """The change of the relative noise, in per cent, up to which we call the noise unchanged."""
@@ -258,8 +259,9 @@ def _ranking(record: Record, shown: list[str]) -> str:
         text = f"No filter beats both controls; these filters differ from one or both: {names}"
     elif pairs and not distinct:
         return (
-            "By the accuracy under PGD, no filter can be told apart from the controls or from "
-            "another filter."
+            "By the accuracy under PGD, no filter can be told apart from the controls. The "
+            f"intervals of the differences between two filters ({len(pairs)} pairs, not in the "
+            "table) contain 0 too."
         )
     else:
         text = "By the accuracy under PGD, no filter can be told apart from the controls"
@@ -446,9 +448,9 @@ def ledger_interval(record: Record) -> str:
 
 def precision(record: Record) -> str:
     """Return sentences that compare the half-widths of our intervals with the largest gain under
-    white-box PGD that the authors print for four Gaussian blocks, in percentage points. They also
-    state the gains under black-box attacks, and whether an interval could show that of local
-    filters.
+    PGD with the network's gradients that the authors print for four Gaussian blocks, in percentage
+    points. They also state the gains under attacks without these gradients, and whether an interval
+    could show that of local filters.
     """
     gain = max(_white_box_gains())
     shown = [name for name in variants(record) if name in FILTERS]
@@ -458,29 +460,34 @@ def precision(record: Record) -> str:
     too_wide = ", and none can show a gain as small as those of local filters"
     too_wide *= min(halves) >= max(_local_gains())
     return (
-        "The largest gain under white-box PGD that the authors print for four Gaussian blocks is "
-        f"{gain:.1f} points. {_black_box_gains()} The half-widths of our intervals for filters are "
-        f"{from_to(halves, '.1f')} points. So if all our differences were {gain:.1f} points, "
-        f"{wide} of {len(halves)} intervals would still contain 0{too_wide}."
+        "The largest gain under PGD with the network's gradients that the authors print for four "
+        f"Gaussian blocks is {gain:.1f} points. {_black_box_gains()} The half-widths of our "
+        f"intervals for filters are {from_to(halves, '.1f')} points. So if all our differences "
+        f"were {gain:.1f} points, {wide} of {len(halves)} intervals would still contain 0"
+        f"{too_wide}."
     )
 
 
 def printed_gains() -> str:
     """Return sentences that state the gains in accuracy under attack that are reported for
-    denoising blocks on ImageNet, under white-box and under black-box attacks.
+    denoising blocks on ImageNet, under attacks with and without the gradients of the network.
     """
     return (
         "Xie et al. report for ImageNet that four Gaussian blocks raise the accuracy under "
-        f"white-box PGD by {from_to(_white_box_gains(), '.1f')} points. {_black_box_gains()}"
+        f"PGD with the network's gradients by {from_to(_white_box_gains(), '.1f')} points. "
+        f"{_black_box_gains()}"
     )
 
 
 def _black_box_gains() -> str:
-    """Return a sentence that states the gains under black-box attacks, by the kind of blocks."""
+    """Return a sentence that states the gains under attacks without the gradients of the network,
+    by the kind of blocks.
+    """
     return (
-        f"Under black-box attacks, the gain is {from_to(_local_gains(), '.1f')} points with four "
-        f"local filters, {_black_box_gain('4-non-local'):.1f} with four non-local blocks, and "
-        f"{_black_box_gain('all-blocks'):.1f} with blocks everywhere (from a reading note)."
+        f"Under attacks without its gradients, the gain is {from_to(_local_gains(), '.1f')} points "
+        f"with four local filters, {_black_box_gain('4-non-local'):.1f} with four non-local "
+        f"blocks, and {_black_box_gain('all-blocks'):.1f} with blocks everywhere (from notes of "
+        "another reader, which we could not check)."
     )
 
 
@@ -740,7 +747,7 @@ def _too_few(record: Record) -> str:
         return ""
     return (
         f"But {images:,} images cannot decide whether at most {MASKED:g} % are left: even 0 % has "
-        f"a binomial error of {error:.1f} points."
+        f"a sampling error of {error:.1f} points. {ON_OUR_IMAGES}"
     )
 
 

@@ -20,6 +20,7 @@ from robustbook.chapters.published import (
     values,
 )
 from robustbook.chapters.wording import (
+    ON_OUR_IMAGES,
     beside,
     listed,
     ranges,
@@ -239,12 +240,14 @@ def long_step(records: Sequence[Record]) -> str:
         for attack in ("pgd-50-10", "pgd-50")
     )
     error = sampling_error(left, "percent", few)
-    decided = "This decides" if abs(left - LOST) > error else "So few images cannot decide"
+    sure = abs(left - LOST) > error
+    decided = "This decides" if sure else "So few images cannot decide"
     return (
         f"With steps of {2 * eps:g}/255 at radius {eps:g}/255, training on FGSM with a random "
         f"start leaves {left:.1f} % of {few:,} images under PGD with "
         f"{RESTARTS[record.profile, 'cifar10']} restarts, and {one:.1f} % of {many:,} images under "
         f"PGD with one start. {decided} whether at most {LOST:g} % are left."
+        f"{'' if sure else f' {ON_OUR_IMAGES}'}"
     )
 
 
@@ -539,8 +542,9 @@ def under_pgd(record: Record) -> str:
     return (
         "But not every training on FGSM images ends like this. On the page [Fast "
         "training](../survey/fast.ipynb), another network for MNIST has an accuracy under PGD of "
-        f"{small:.1f} % if FGSM has eps 0.1 in training and test, and of {large:.1f} % if eps is "
-        f"0.3. If FGSM starts at random points, it has {started:.1f} % at eps 0.3."
+        f"{small:.1f} % if eps is 0.1 both for FGSM in training and for PGD in the test, and of "
+        f"{large:.1f} % if it is 0.3. If FGSM starts at random points, it has "
+        f"{started:.1f} % at eps 0.3."
     )
 
 
@@ -618,29 +622,6 @@ def others(record: Record) -> str:
             "failure, but they used other data and radii."
         )
     return text.strip()
-
-
-def gap(record: Record) -> str:
-    """Return sentences that state three accuracies of the network trained on FGSM with a random
-    start: under PGD with restarts, under AutoAttack, and under all strong attacks together. Under
-    all attacks together, an image counts as correct only if all attacks fail.
-    """
-    name, eps = first_set(record), main_radius(record)
-    pgd, auto, worst = (
-        mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
-        for attack in ("pgd-50-10", "autoattack", "worst")
-    )
-    images = images_of(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack="worst")
-    there = [
-        printed(f"survey/{PRINTED[name, 'fgsm-rs'][attack]}")
-        for attack in ("pgd-50-10", "autoattack")
-    ]
-    return (
-        f"Of the same {images:,} images, the network trained on FGSM with a random start "
-        f"classifies {pgd:.1f} % correctly under PGD with restarts ({there[0]} % in the paper), "
-        f"{auto:.1f} % under AutoAttack ({there[1]} % for the paper's network, according to "
-        f"{MEASURED_BY[name]}), and {worst:.1f} % under all of our strong attacks together."
-    )
 
 
 def time_ratio(records: Sequence[Record]) -> str:

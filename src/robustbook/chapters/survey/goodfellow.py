@@ -231,7 +231,7 @@ def printed_beside(version: Version) -> Table:
     return version.table(
         f": error in per cent, printed / **ours**{ranges(version.record)}. A number alone is "
         "ours; a dash stands for a network that we did not train. FGSM has a radius of 0.25 and "
-        "does not clip images. The weight alpha of the adversarial loss is 0.5.",
+        "does not clip images. In networks with the adversarial loss, alpha is 0.5.",
         "survey-goodfellow",
         ["Network and images", "Error", "Test images"],
         rows,
@@ -366,7 +366,8 @@ def strongest(record: Record) -> str:
 
 def _same_images(record: Record) -> str:
     """Return sentences that state how much larger the error is under PGD than under FGSM on the
-    same images, for each seed whose images are stored, with the half-width of the interval.
+    same images, for each seed with stored results for each image, with the half-width of the
+    interval.
     """
     pgd, fgsm = (
         {
@@ -382,7 +383,7 @@ def _same_images(record: Record) -> str:
     more = [100 * (np.mean(pgd[seed]) - np.mean(fgsm[seed])) for seed in both]
     error = max(paired_error([pgd[seed]], [fgsm[seed]]) for seed in both)
     return (
-        f" For the {len(both)} of {len(record.seeds)} seeds whose single images are stored, it is "
-        f"{listed(f'{each:.1f}' for each in more)} points more. Compared image by image, the "
-        f"choice of the images changes this by at most {error:.1f} points."
+        f" For the {len(both)} of {len(record.seeds)} seeds for which we stored the result on each "
+        f"image, it is {listed(f'{each:.1f}' for each in more)} points more (95 % interval: at "
+        f"most {error:.1f} points to each side)."
     )

@@ -29,6 +29,7 @@ from robustbook.figures import LOOKS, MISSING, Curve, Panel, Table
 from robustbook.ledger import Record
 
 from . import fast
+from .pairing import GUESSING
 
 TABLE = "survey/madry-table-1"
 ATTACKS: Mapping[str, str] = {
@@ -521,18 +522,26 @@ def concentration(record: Record) -> str:
 
 
 def fgsm_trained(record: Record) -> str:
-    """Return sentences on the networks of each width that were trained with FGSM: their
-    accuracies on clean images, under FGSM, and under PGD. They also state the widths at which these
-    networks are better under PGD than networks trained with PGD, and the widths with signs
-    of label leaking.
+    """Return sentences on the networks of each width that were trained with FGSM: the widths at
+    which they are below guessing under PGD, and their accuracies on clean images, under FGSM, and
+    under PGD. They also state the widths at which these networks are better under PGD than networks
+    trained with PGD, and the widths with signs of label leaking.
     """
     units = _units(record, "fgsm")
     clean, fgsm, pgd = (_by_width(record, "fgsm", attack) for attack in TESTS)
     other = _by_width(record, "pgd", "pgd-40")
     better = [u for u, own, there in zip(units, pgd, other, strict=True) if own > there]
     leak = [u for u, before, after in zip(units, clean, fgsm, strict=True) if after > before]
+    low = {u: own for u, own in zip(units, pgd, strict=True) if own < GUESSING}
+    lead = ""
+    if low:
+        highest = max(low.values())
+        lead = (
+            f"Not with {listed(low)} units: there, the accuracy under PGD is "
+            f"{'at most ' * (highest > 0)}{highest:.1f} %. "
+        )
     told = (
-        f"With {listed(units)} hidden units, the networks trained with FGSM have accuracies "
+        f"{lead}With {listed(units)} hidden units, the networks trained with FGSM have accuracies "
         f"of {_told(fgsm)} % under FGSM, but of {_told(pgd)} % under PGD (clean images: "
         f"{_told(clean)} %)."
     )
@@ -541,10 +550,11 @@ def fgsm_trained(record: Record) -> str:
             f" With {listed(better)} units, training with FGSM gives a higher accuracy under PGD "
             "than training with PGD, for the same number of training steps."
         )
+        told += " But this is one network of each kind." * (len(record.seeds) == 1)
     if leak:
         told += (
             f" With {listed(leak)} units, the accuracy under FGSM is higher than the accuracy on "
-            "clean images, which shows label leaking."
+            "clean images, a sign of label leaking."
         )
     return told
 

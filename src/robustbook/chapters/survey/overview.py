@@ -328,17 +328,22 @@ def on_training() -> str:
 
 
 def _single_step() -> str:
-    """Return a sentence that says how many kinds of training with a single attack step are below
-    guessing under strong attacks, on the pages on Goodfellow's loss and on fast training.
+    """Return sentences that say how many kinds of training with a single attack step are below
+    guessing under strong attacks, on the pages on Goodfellow's loss and on fast training, and which
+    are not.
     """
     found, quick = single_step_accuracies(), record_of("survey/fast")
-    low = [accuracy for accuracy in found if accuracy < pairing.GUESSING]
+    low = [accuracy for accuracy in found.values() if accuracy < pairing.GUESSING]
+    alphas = sum(name.startswith("alpha") for name in found)
     told = f" ({from_to(low, '.1f')} %)" if low else ""
+    rest = [f"{n} ({a:.0f} %)" for n, a in found.items() if a >= pairing.GUESSING]
+    told += f", but not {listed(rest)}" if rest else ""
     return (
         "The pages [Goodfellow's loss](./goodfellow.ipynb) and [Fast training](./fast.ipynb) have "
-        f"{len(found)} kinds of training with a single attack step on MNIST. Under strong attacks "
-        f"of radius {EPS:g} or {fast.main_radius(quick):g}, {len(low)} of them are below guessing"
-        f"{told}.{_smaller_radii(quick)}"
+        f"{len(found)} kinds of training with a single attack step on MNIST ({alphas} values of "
+        f"alpha, and {len(found) - alphas} methods). Under strong attacks of radius {EPS:g} or "
+        f"{fast.main_radius(quick):g}, {len(low)} of them are below guessing{told}."
+        f"{_smaller_radii(quick)}"
     )
 
 
@@ -362,22 +367,24 @@ def _smaller_radii(record: Record) -> str:
     radii = sorted({eps for of in kept.values() for eps in of})
     shares = [share for of in kept.values() for share in of.values()]
     return (
-        f" At radius {listed(f'{eps:g}' for eps in radii)}, {from_to(shares, '.0f')} % are left "
-        f"under PGD with 50 steps after {listed(fast.METHODS[m][0] for m in kept)}."
+        f" At radius {listed(f'{eps:g}' for eps in radii)}, networks trained on "
+        f"{' or on '.join(fast.METHODS[m][0] for m in kept)} keep {from_to(shares, '.0f')} % under "
+        "PGD with 50 steps."
     )
 
 
-def single_step_accuracies() -> list[float]:
+def single_step_accuracies() -> dict[str, float]:
     """Return the accuracies in per cent under strong attacks of networks trained on MNIST with a
     single attack step, as means over the seeds: for each alpha below 1 in Goodfellow's loss, and
-    for each method of fast training at its main radius.
+    for each method of fast training at its main radius. The keys are names for the reader.
     """
     loss, quick = record_of("survey/goodfellow"), record_of("survey/fast")
-    found = [
-        100 - mean(loss, "error", network=network, attack="worst")
+    found = {
+        network.replace("maxout", "alpha"): 100
+        - mean(loss, "error", network=network, attack="worst")
         for network in settings(loss, "error", "network", attack="worst")
         if network != "maxout 1"
-    ]
+    }
     at = {"set": fast.first_set(quick), "eps": fast.main_radius(quick)}
     for method in SINGLE_STEP:
         under = [
@@ -385,7 +392,8 @@ def single_step_accuracies() -> list[float]:
             for attack in ("pgd-50-10", "autoattack", "worst")
             if (each := values(quick, "accuracy", method=method, attack=attack, **at))
         ]
-        found += [min(under)] * bool(under)
+        if under:
+            found[fast.METHODS[method][0]] = min(under)
     return found
 
 
@@ -482,7 +490,9 @@ def costs() -> Table:
     return table(
         "Time of a training step divided by that of a training step on clean images, for two "
         f"networks on one thread ({processor}). PGD-7 is adversarial training with 7 "
-        "steps of PGD; Goodfellow is training on clean and on FGSM adversarial images.",
+        "steps of PGD; Goodfellow is training on clean and on FGSM adversarial images; FGSM-RS is "
+        "training with FGSM from a random start; 50% AT + ALP is adversarial logit pairing with "
+        "half of the loss on adversarial images; TRADES is another form of adversarial training.",
         "tab-survey-costs",
         ["Training", *networks.values()],
         [

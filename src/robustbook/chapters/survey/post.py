@@ -81,7 +81,8 @@ def measured(record: Record) -> str:
 
 def times_random(record: Record, training: str, layer: str = "stage4") -> float:
     """Return how many times as much the attack changes the feature maps of a layer as random signs
-    of the same size do. The norm of the feature maps cancels out.
+    of the same size do: the quotient of two means over the images. For each image, both are divided
+    by the same norm of the feature maps, so this norm hardly matters.
     """
     attack, random = (noise(record, training, layer, kind) for kind in PERTURBATIONS)
     return attack / random

@@ -91,15 +91,15 @@ def data(record: Record) -> str:
 
 def answer(record: Record) -> str:
     """Return a sentence that states the largest mean distortion of a network, and how much more
-    often other networks misclassify adversarial images than images with larger Gaussian noise. The
-    verdicts of the page follow.
+    often other networks misclassify adversarial images than images with Gaussian noise that is
+    larger than all distortions. The verdicts of the page follow.
     """
     largest = max(own for own, _ in distortions(record).values())
     more = fmean(transfer_errors(record).values()) - fmean(under_noise(record, NOISES[-1]).values())
     return (
-        f"On {data(record)}, the mean distortion (root mean square per pixel) is at most "
-        f"{largest:.3f}, and other networks misclassify {more:.1f} percentage points more "
-        "adversarial images than images with larger Gaussian noise. "
+        f"On {data(record)}, no network's mean distortion (root mean square per pixel) exceeds "
+        f"{largest:.3f}; other networks misclassify {more:.1f} percentage points more adversarial "
+        "images than images with even larger Gaussian noise. "
         f"{of_page('survey/szegedy', JUDGED)}"
     )
 
@@ -131,14 +131,15 @@ def agreement(record: Record) -> str:
 
 def by_source(record: Record) -> str:
     """Return sentences that state the mean error of other networks on adversarial images, for those
-    made for linear networks and for the others, and that under the larger noise.
+    made for linear networks and for the others, and that under the noise of the page's answer.
     """
     linear, others = _means(record)
     noise = fmean(under_noise(record, NOISES[-1]).values())
+    size = NOISES[-1].removeprefix("gaussian-")
     return (
         f"On average, other networks misclassify {linear:.1f} % of the images made for the linear "
-        f"networks FC10, and {others:.1f} % of those made for the other networks. Under the larger "
-        f"noise, they misclassify {noise:.1f} %."
+        f"networks FC10, and {others:.1f} % of those made for the other networks. Under the "
+        f"Gaussian noise of the answer (standard deviation {size}), they misclassify {noise:.1f} %."
     )
 
 
@@ -416,7 +417,7 @@ def transfer(record: Record) -> str:
     told = (
         f" But FC10 with decay 1 misclassifies {decayed:.1f} % of the clean test images. On the "
         f"adversarial images of {len(near)} of the {len(own)} other networks, its error "
-        f"({from_to(near, '.1f')} %) does not differ from this by more than the binomial error, so "
+        f"({from_to(near, '.1f')} %) does not differ from this by more than the sampling error, so "
         "no transfer is visible."
         if near
         else ""
@@ -430,7 +431,7 @@ def transfer(record: Record) -> str:
     return (
         f"In {above} of the {len(errors)} pairs of different networks, the error on adversarial "
         "images is larger than under Gaussian noise of standard deviation 0.1, by more than the "
-        f"binomial error of {images} images. The mean error is {fmean(errors.values()):.1f} % on "
+        f"sampling error of {images} images. The mean error is {fmean(errors.values()):.1f} % on "
         f"adversarial images: {linear:.1f} % on those for the linear networks FC10, and "
         f"{others:.1f} % on the others. It is {fmean(noise.values()):.1f} and "
         f"{fmean(larger.values()):.1f} % under noise of standard deviation 0.1 and 0.3, and "

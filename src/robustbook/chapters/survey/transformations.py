@@ -232,7 +232,8 @@ def protected_in_words(record: Record) -> str:
         )
     return (
         f"{' '.join(told)} Either the transformations protect a little at these radii, or our "
-        "adaptive PGD is too weak. A run with more steps and draws would decide."
+        "adaptive PGD is too weak. A run with more steps and draws could show that PGD is too "
+        "weak, but could not prove that the transformations protect."
     )
 
 
@@ -289,17 +290,20 @@ def pgd_in_words(record: Record) -> str:
 
 
 def cost_in_words(record: Record) -> str:
-    """Return a sentence that states the accuracies on clean images: of the network alone, and with
-    each transformation in front of it.
+    """Return sentences that say whether a transformation clearly lowers the accuracy on the same
+    clean images. They state this accuracy without a transformation and with each transformation.
     """
-    clean = accuracy(record, "none", "clean")
+    bare = _rows(record, "none", "clean")
+    higher = [pairs.ordered(bare, _rows(record, n, "clean")) for n in ("resize-pad", "jpeg")]
+    word = "Yes" if any(higher) else "Not clearly" if None in higher else "No"
+    chance = " A difference this small may be due to chance." * (word == "Not clearly")
     told = " and ".join(
         f"{accuracy(record, name, 'clean'):.1f} % with {FRONTS[name]}"
         for name in ("resize-pad", "jpeg")
     )
     return (
-        f"On clean images, the accuracy is {clean:.1f} % without a transformation, "
-        f"compared with {told}."
+        f"{word}: the accuracy on {images(record)} is {accuracy(record, 'none', 'clean'):.1f} % "
+        f"without a transformation, compared with {told}.{chance}"
     )
 
 
