@@ -132,8 +132,9 @@ def test_solutions_of_one_gradient(ran: Ran) -> None:
         assert torch.equal(ours, package)
     growths = page["growths"]
     promised, true = growths[page["cross_entropy"], 0.0001]
-    promised_far, true_far = growths[page["cross_entropy"], 0.1]
-    assert true == pytest.approx(promised, rel=0.02) and true_far > 5 * promised_far
+    assert true == pytest.approx(promised, rel=0.02)
+    times = {eps: b / a for (of, eps), (a, b) in growths.items() if of is page["cross_entropy"]}
+    assert times[0.001] < 1.2 and 1.6 < times[0.01] < 3 and 50 < times[0.1] < 200
     promised, true = growths[page["attacks"].margin, 0.1]
     assert true == pytest.approx(promised, rel=0.1), "the margin is nearly linear"
 
@@ -294,13 +295,15 @@ def test_attacks_are_compared_point_by_point(ran: Ran) -> None:
     *_, start, starts, _ = shown.budget.values()
     assert numbers(many_steps.restarted(shown))[:2] == [int(start.sum()), len(start)]
     assert numbers(many_steps.restarted(shown))[3:5] == list(networks.apart(start, starts))
-    assert "Yes: PGD from a single start finds adversarial points" in many_steps.answer(shown)
+    text = many_steps.answer(shown)
+    assert "Yes: PGD with several random starts" in text and "; DDN and Carlini-Wagner" in text
     first, *_ = shown.budget.values()
     left = [round(networks.accuracy(right)) for right in (starts, first)]
     assert numbers(many_steps.answer(shown)) == left
     *same, truth = shown.budget
-    weak = replace(shown, budget={**dict.fromkeys(same, start), truth: start})
-    assert many_steps.answer(weak).startswith("**Answer.** Not always: not even PGD")
+    weak = replace(shown, budget={**dict.fromkeys(same, start), truth: start}, minimal={})
+    text = many_steps.answer(weak)
+    assert text.startswith("**Answer.** Not clearly: PGD") and "; no attack usually comes" in text
 
 
 def test_the_drawn_point_shows_what_the_caption_says(ran: Ran) -> None:
@@ -439,13 +442,20 @@ def test_judging_by_the_draw_that_was_attacked_is_wrong(ran: Ran) -> None:
     first, last = int(one.many.sum()), int(shown.attacked[randomised.PGD, 16].many.sum())
     assert [said[i] for i in (1, 4, 6, 7)] == [first, step, climb, last]
     assert numbers(randomised.answer(shown)) == [round(many), round(averaged)]
-    assert first - step >= (first - last) / 2 and first - climb >= (first - last) / 2
-    new = one.single.sum(1)
-    assert said[8:11] == [int(one.own.sum()), int(new.min()), int(new.max())]
-    assert int((new <= one.own.sum()).sum()) <= 1, "the own draw is below nearly all new draws"
+    pairs = {
+        key: networks.apart(one.many, shown.attacked[key].many)
+        for key in (*keys, (randomised.PGD, 16))
+    }
+    clear = [more > fewer and networks.in_order((more, fewer)) for more, fewer in pairs.values()]
+    assert clear == [False, False, True], "only both together are clearly stronger"
+    assert last < min(step, climb) and max(step, climb) < first
+    new = one.single.sum(1).double()
+    kept, average = int(one.own.sum()), round(float(new.mean()))
+    assert said[8:10] == [kept, average] and said[11:13] == [int(new.min()), int(new.max())]
+    assert new.min() <= kept < average, "fewer, but within the range, as the page says"
     text = randomised.compared(shown)
     assert numbers(text)[1:3] == [6, 0] and "too few to rank the attacks" in text
-    assert numbers(text)[-1] <= 3, "the page says that other attacks show no adaptation"
+    assert numbers(text)[-1] < average - kept, "the page says: a smaller difference"
     off = networks.accuracy(shown.attacked[randomised.OFF, 0].many)
     plain = body(one_gradient.controls(ran("one_gradient")["shown"]))[2][1]
     assert off > float(plain) + 5, "the page says that something remains"
@@ -518,7 +528,8 @@ def test_the_slider_shows_each_verdict() -> None:
 def test_solutions_of_verdicts(ran: Ran) -> None:
     page = ran("verdicts")
     halves, widths = page["halves"], page["widths"]
-    assert halves[2] > 5 * halves[5] and halves[10] - halves[100] < 0.5
+    assert halves[2] > 5 * halves[5] and halves[3] - halves[5] > 1
+    assert (halves[5] - halves[10]) / 5 < 0.2 and halves[10] - halves[100] < 0.5
     assert halves[100] == pytest.approx(1.96, abs=0.04)
     low, high = ledger.prediction_interval(page["runs"])
     assert widths[100] > 3 * (high - low) and widths[10_000] < 1.2 * (high - low)

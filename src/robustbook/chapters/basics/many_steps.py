@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from robustbook import figures
 from robustbook.attacks import Adversarial, carlini_wagner, ddn, deepfool, fgsm, pgd
+from robustbook.chapters.wording import listed
 from robustbook.figures import Paths, Plane, Table, table
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
@@ -33,6 +34,8 @@ PENALTY = {"c": 0.05, "steps": 150, "step_size": 0.02}
 """The options of the Carlini-Wagner attack in the figure of paths. The attack uses a single value
 of c.
 """
+NEAR = 1.1
+"""The ratio of two distances below which they count as about the same."""
 ZOOM = 0.25
 """Half the side of the square that the figure of paths shows."""
 
@@ -234,17 +237,19 @@ def paths(shown: Study) -> Figure:
 
 
 def answer(shown: Study) -> str:
-    """Return a sentence that says whether PGD from the test point itself finds adversarial points
-    that one step of FGSM misses. It states the accuracy under FGSM, and under PGD from several
-    random starts.
+    """Return a sentence that states the accuracy under PGD from several random starts, and under
+    FGSM. It begins with "Yes" if PGD clearly succeeds on more points. It also names the attacks
+    whose distance is, in the median, less than `NEAR` times that of the grid search.
     """
-    first, point, _, restarted, _ = shown.budget.values()
-    more, _ = apart(first, point)
+    first, _, _, restarted, _ = shown.budget.values()
+    more, fewer = apart(first, restarted)
+    clear = more > fewer and in_order((more, fewer))
+    near = [name for name in shown.minimal if _ratio(shown, name).median() < NEAR]
     return (
-        f"**Answer.** {'Yes: PGD' if more else 'Not always: not even PGD'} from a single start "
-        f"finds adversarial points that FGSM misses; several random starts leave "
-        f"{accuracy(restarted):.0f} % of the points correctly classified, and FGSM "
-        f"{accuracy(first):.0f} %."
+        f"**Answer.** {'Yes' if clear else 'Not clearly'}: PGD with several random starts leaves "
+        f"{accuracy(restarted):.0f} % of the points correctly classified, FGSM "
+        f"{accuracy(first):.0f} %; {listed(near) or 'no attack'} usually "
+        f"{'comes' if len(near) < 2 else 'come'} close to the nearest adversarial point."
     )
 
 

@@ -124,8 +124,8 @@ def answer(shown: Study) -> str:
 def each_attack(shown: Study) -> str:
     """Return sentences that state how many images are classified correctly after FGSM and after
     PGD, each with one noise draw and with averaged gradients. For FGSM with one draw, they also
-    state the number if the image is classified with the attack's own draw, or with a single new
-    draw.
+    state the number if the image is classified with the attack's own draw, and the mean and the
+    range of this number over single new draws.
     """
     most = AVERAGED[-1]
     one = shown.attacked[FGSM, 1]
@@ -133,15 +133,15 @@ def each_attack(shown: Study) -> str:
         int(shown.attacked[key].many.sum())
         for key in ((FGSM, 1), (FGSM, most), (PGD, 1), (PGD, most))
     )
-    own, new = int(one.own.sum()), one.single.sum(1)
+    own, new = int(one.own.sum()), one.single.sum(1).double()
     return (
         f"Of {len(shown.labels)} test images, {step} are classified "
         f"correctly after FGSM with one draw at eps {EPS:g}. Averaging the gradient over {most} "
         f"draws lowers this number to {averaged}, taking {STEPS} steps of PGD to {climb}, and both "
         f"together to {both}. We decide with new draws whether an attack succeeded: after FGSM "
         f"with one draw, {own} images are classified correctly with the attack's own draw, and "
-        f"{from_to(new.double().tolist(), '.0f')} with a single new draw (range over "
-        f"{JUDGES} new draws, one network)."
+        f"{new.mean():.0f} on average with a single new draw (range over {JUDGES} new draws: "
+        f"{from_to(new.tolist(), '.0f')}; one network)."
     )
 
 

@@ -113,6 +113,10 @@ ENDS = {
 }
 FULL = 30_000_000
 """The largest number of steps of Adam in the paper."""
+EARLY = 1000
+"""The number of steps that count as the first ones of a long run."""
+EPSILON = 1e-8
+"""The number that Adam adds to the divisor."""
 POINTS = (0.5, 1.0, 3.0)
 """Thresholds for a difference of accuracies, in percentage points. The verdicts use the second
 threshold.
@@ -461,27 +465,32 @@ def long_ends(record: Record) -> Table:
 
 def plateaus(record: Record) -> str:
     """Return sentences on why the probability of the target class stays nearly constant in the long
-    runs of Adam. They separate the runs whose first step changes a pixel by about the step size
-    from those whose gradient is far below the epsilon in Adam's divisor.
+    runs of Adam. They separate the runs with a large gradient in the first `EARLY` steps from those
+    in which it stays below the epsilon in Adam's divisor.
     """
-    first, ends = {}, {}
+    first, early, ends = {}, {}, {}
     for row in (row for row in record.rows if row.name == "iterations"):
         rule, precision = map(str, _of(row.setting))
-        first[f"{SOURCES[rule]}, {precision}"] = array(record, f"{rule} {precision} moved")[1]
-        ends[f"{SOURCES[rule]}, {precision}"] = float(row.value)
-    moved = [ends[name] for name in first if first[name] > 1e-4]
-    tiny = [name for name in first if first[name] <= 1e-4]
+        name, at = f"{SOURCES[rule]}, {precision}", f"{rule} {precision}"
+        trace = zip(array(record, f"{at} iterations"), array(record, f"{at} gradient"), strict=True)
+        first[name] = array(record, f"{at} moved")[1]
+        early[name] = max(size for step, size in trace if step <= EARLY)
+        ends[name] = float(row.value)
+    large = [name for name in early if early[name] > 1]
+    tiny = [name for name in early if early[name] < EPSILON]
     words = [
         "*A long attack may still succeed.* In the long runs of Adam, the probability of the "
         "target class stays nearly constant for thousands of steps and then rises abruptly "
         "({numref}`fig-claims-long-descent`). We did not test why."
     ]
-    if moved:
+    if large:
         words.append(
-            f"For the {len(moved)} runs that end after {from_to(moved, ',.0f')} steps, a likely "
-            "cause is that Adam divides the gradient by the square root of a running mean of "
-            "squared gradients. One large gradient at the start keeps this mean large for "
-            "thousands of steps."
+            f"For the {len(large)} runs that end after "
+            f"{from_to([ends[name] for name in large], ',.0f')} steps, a likely cause is that Adam "
+            "divides the gradient by the square root of a running mean of squared gradients. In "
+            f"the recorded ones of the first {EARLY:,} steps, the largest component of their "
+            f"gradients is {from_to([early[name] for name in large], ',.0f')}. This keeps the mean "
+            "large for thousands of steps."
         )
     words += [
         f"In the run from the {name}, the gradient is far smaller than "

@@ -60,13 +60,23 @@ def negative(record: Record) -> str:
     negative with every seed, or "" if there are none.
     """
     found = [
-        f"In layer {layer} of the {IN_SENTENCES[network]} the excess kurtosis of the saturated "
-        f"network is negative with every seed ({minus(from_to(kurtosis, '.1f'))}). So the paper's "
-        "claim of a large positive kurtosis fails there."
-        for network, layer in _EACH
-        if max(kurtosis := _kurtosis(record, network, "saturated", layer)) < 0
+        f"In {words} the excess kurtosis of the saturated network is negative with every seed "
+        f"({minus(from_to(_kurtosis(record, network, 'saturated', layer), '.1f'))}). So the "
+        "paper's claim of a large positive kurtosis fails there."
+        for (network, layer), words in _light(record).items()
     ]
     return " ".join(found)
+
+
+def _light(record: Record) -> dict[tuple[str, int], str]:
+    """Return the names of the layers in which the weights of the saturated network have lighter
+    tails than a Gaussian: a negative excess kurtosis with every seed.
+    """
+    return {
+        (network, layer): f"layer {layer} of the {IN_SENTENCES[network]}"
+        for network, layer in _EACH
+        if max(_kurtosis(record, network, "saturated", layer)) < 0
+    }
 
 
 def controls(record: Record) -> str:
@@ -163,21 +173,17 @@ def epochs(record: Record) -> str:
     return f"The networks were trained for these numbers of epochs: {'; '.join(parts)}."
 
 
-def heavy() -> list[str]:
-    """Return each network with those of its layers in which the saturated network has a positive
-    excess kurtosis with every seed, as the paper says of every layer.
+def tails() -> str:
+    """Return in how many layers the weights of the saturated network have heavy tails, a positive
+    excess kurtosis with every seed, as the paper says of every layer. Also name the layers with
+    lighter tails than a Gaussian.
     """
     record = record_of("saturating/figure-1")
-    found = []
-    for network, title in IN_SENTENCES.items():
-        layers = [
-            layer
-            for other, layer in _EACH
-            if other == network and min(_kurtosis(record, network, "saturated", layer)) > 0
-        ]
-        if layers:
-            found.append(f"layers {listed(layers)} of the {title}")
-    return found
+    heavy = sum(min(_kurtosis(record, network, "saturated", layer)) > 0 for network, layer in _EACH)
+    light = listed(_light(record).values())
+    return f"In {heavy} of {len(_EACH)} layers" + (
+        f". In {light} the weights have lighter tails than a Gaussian" if light else ""
+    )
 
 
 _EACH = [(network, layer) for network in MLPS for layer in LAYERS]

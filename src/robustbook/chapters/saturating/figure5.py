@@ -5,7 +5,7 @@ image that the network classifies with the lowest confidence.
 from statistics import fmean
 
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import mean, record_of, values
+from robustbook.chapters.published import mean
 from robustbook.ledger import Record
 
 from .lbfgs_pairs import MAIN, PAIRS, count, found, unbroken, without_tolerances
@@ -36,15 +36,13 @@ def answer(record: Record) -> str:
 
 
 def networks(record: Record) -> str:
-    """Return sentences that compare on how many of the 90 pairs L-BFGS succeeds on three networks:
-    vanilla sigmoid, saturated sigmoid and saturated ReLU.
+    """Return sentences that compare on how many of the 90 pairs L-BFGS succeeds on the two sigmoid
+    networks.
     """
     return unbroken(
         f"On the saturated sigmoid network L-BFGS succeeds for {count(record, 'found')} of {PAIRS} "
         f"pairs, and on the vanilla sigmoid network for {count(record, 'found', 'vanilla')}. The "
-        "source images are those that the network classifies with the lowest confidence. The paper "
-        "reports a similar trend for ReLU networks. But on our saturated ReLU network L-BFGS "
-        f"succeeds for {count(record, 'found', network='relu-mlp')} pairs."
+        "source images are those that the network classifies with the lowest confidence."
     )
 
 
@@ -58,26 +56,9 @@ def relu(record: Record) -> str:
     )
     return unbroken(
         f"*On the saturated ReLU network L-BFGS succeeds for {saturated[0]} of {PAIRS} pairs*, "
-        f"and on the vanilla one for {plain[0]}. The median number of "
-        f"iterations is {saturated[1]} on the saturated and {plain[1]} on the vanilla network."
-    )
-
-
-def effect() -> str:
-    """Return sentences that compare the saturated ReLU network with a vanilla ReLU network that was
-    trained for the same number of epochs, both with the first seed. The penalty changes the
-    weights.
-    """
-    weights = record_of("saturating/figure-1")
-    of = {"network": "relu-mlp", "layer": 1}
-    longer, saturated = (
-        values(weights, "kurtosis", method=method, **of)[0]
-        for method in ("vanilla, longer", "saturated")
-    )
-    return (
-        f"The excess kurtosis of the first layer's weights is {saturated:.1f} in the saturated "
-        f"ReLU network, and {longer:.1f} in a vanilla one that was trained for the same number of "
-        f"epochs (seed {weights.seeds[0]}, [Figure 1](./figure1.ipynb))."
+        f"and on the vanilla one for {plain[0]}. For its ReLU networks the paper reports a "
+        "trend similar to that of the sigmoid networks. The median number of iterations "
+        f"is {saturated[1]} on the saturated and {plain[1]} on the vanilla network."
     )
 
 

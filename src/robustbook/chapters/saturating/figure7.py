@@ -14,20 +14,19 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states how much larger the dissimilarity between classes, relative to
-    that within classes, is in the saturated network than in the vanilla network. It ends with
-    the page's verdicts.
+    """Return a sentence that states how many times as large as in the vanilla network the
+    dissimilarity within classes, divided by that between classes, is in the saturated network. It
+    ends with the page's verdicts.
     """
-    times = [1 / _ratio(record, "within over between", layer) for layer in LAYERS]
-    smaller = [100 * (1 - each) for each in times]
+    times = [_ratio(record, "within over between", layer) for layer in LAYERS]
     relative = (
-        f"is {from_to(smaller, '.0f')} % smaller"
-        if min(smaller) > 0
-        else f"is {from_to(times, '.2g')} times as large"
+        f"{from_to([100 * (each - 1) for each in times], '.0f')} % larger"
+        if min(times) > 1
+        else f"{from_to(times, '.2g')} times as large"
     )
     return (
         "Different classes lie further apart than in the vanilla network, but so do images of one "
-        f"class: relative to these, the dissimilarity between classes {relative}. "
+        f"class: dissimilarity within classes, divided by that between classes, is {relative}. "
         f"{of_page('saturating/figure-7', PATTERNS)}"
     )
 

@@ -499,38 +499,38 @@ def _longest_sigmoid(tried: Record) -> str:
     )
 
 
-def overfitted(record: Record, ending: str = "") -> str:
+def overfitted(record: Record) -> str:
     """Return sentences that show that the adversarially trained networks resist one step of FGSM
     but not PGD. The first sentence counts the networks on which even random signs succeed more
-    often. With ``ending`` ", clipped" the images are clipped to [0, 1], and a sentence names the
-    networks on which this changes the order.
+    often. If clipping to [0, 1] changes this on a network, a sentence says so.
     """
     found = {network: each["adversarial"] for network, each in accuracies(record).items()}
-    ahead = {network: _above_signs(each, ending) for network, each in found.items()}
+    ahead = {network: _above_signs(each) for network, each in found.items()}
     network = max(ahead, key=lambda each: ahead[each])
-    single, signs = (fmean(found[network][f"{name}{ending}"]) for name in ("float32", "signs"))
+    single, signs = (fmean(found[network][name]) for name in ("float32", "signs"))
     left = max(fmean(each["pgd"]) for each in found.values())
-    clipped = " (both clipped to [0, 1])" if ending else " (both not clipped)"
     return (
         f"On {sum(more > 0 for more in ahead.values())} of the {len(ahead)} networks that were "
         "trained on FGSM images, one FGSM step succeeds less often than random signs of the "
         f"same size. The adversarially trained {IN_SENTENCES[network]} classifies {single:.1f} % "
         f"of {record.parameters['controls']:,} test images correctly after FGSM, and {signs:.1f} % "
-        f"after random signs{clipped}.{_reversed(found, ending)} After 20 steps of PGD in float32 "
-        f"no network that was trained in this way has a mean accuracy above {left:.1f} %."
+        f"after random signs (both not clipped).{_reversed(found)} After 20 steps of PGD in "
+        "float32 no network that was trained in this way has a mean accuracy above "
+        f"{left:.1f} %."
     )
 
 
-def _reversed(found: Mapping[str, dict[str, list[float]]], ending: str) -> str:
+def _reversed(found: Mapping[str, dict[str, list[float]]]) -> str:
     """Return a sentence for each network on which FGSM succeeds less often than random signs
-    without clipping, but more often if both are clipped, or "" if ``ending`` is "".
+    without clipping, but more often if both are clipped to [0, 1].
     """
+    ending = ", clipped"
     return "".join(
-        f" On the {IN_SENTENCES[network]} clipping reverses the order: "
+        f" On the {IN_SENTENCES[network]} clipping to [0, 1] reverses the order: "
         f"{fmean(each[f'float32{ending}']):.1f} % after FGSM, and "
         f"{fmean(each[f'signs{ending}']):.1f} % after random signs."
         for network, each in found.items()
-        if _above_signs(each, "") > 0 > _above_signs(each, ending)
+        if _above_signs(each) > 0 > _above_signs(each, ending)
     )
 
 
@@ -597,9 +597,10 @@ def _images(record: Record) -> int:
     return min(row.images for row in record.rows if row.target == target and row.images)
 
 
-def _above_signs(found: dict[str, list[float]], ending: str) -> float:
+def _above_signs(found: dict[str, list[float]], ending: str = "") -> float:
     """Return by how much the accuracy after FGSM exceeds the accuracy after random signs. If the
-    number is positive, the gradient misleads the attack.
+    number is positive, the gradient misleads the attack. With ``ending`` ", clipped", both attacks
+    clip images to [0, 1].
     """
     return fmean(found[f"float32{ending}"]) - fmean(found[f"signs{ending}"])
 
