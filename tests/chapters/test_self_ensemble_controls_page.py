@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+import torch
 
-from robustbook.chapters.published import entries, record_of, version_of
+from robustbook.chapters.published import entries, mean, record_of, version_of
 from robustbook.chapters.self_ensemble import controls
 from robustbook.ledger import Record, Row
+from robustbook.studies.rows import share_row
 from robustbook.studies.self_ensemble import controls as study
 
 from .reading import body, numbers
@@ -157,19 +159,46 @@ def test_networks_on_which_pgd_is_the_weaker_attack_are_named() -> None:
 def test_the_prototype_is_compared_only_if_it_trained() -> None:
     told = controls.prototype(made())
     assert numbers(told)[:13] == [75, 70, 85, 55, 50, 0, 0.5, 35, 30, 0, 8, 255, 8]
-    assert numbers(told)[14:] == [97.5, 57.1]  # RSE keeps 30 of 70 points
-    assert "RSE is clearly" not in told  # 50 and 30 % are less than 55 and 35 %
+    assert numbers(told)[14:16] == [97.5, 57.1]  # RSE keeps 30 of 70 points
+    assert "PGD leaves RSE" not in told  # 50 and 30 % are less than 55 and 35 %
+    assert "RSE is not clearly more or less accurate at $c$ = 0.03 and 0.2. At the" in told
+    assert told.endswith("the accuracies are 50.0 % with RSE and 55.0 % with the prototype.")
     both = controls.prototype(made(prototype=71, rse=85))
-    assert both.endswith(
-        "RSE is clearly more accurate than the prototype under l2 and l-infinity PGD."
-    )
+    assert "Both PGD attacks leave RSE clearly more accurate than the prototype." in both
+    assert "RSE is clearly more accurate at $c$ = 0.03 and 0.2." in both
     rows = tuple(
         replace(r, value=30) if r.setting.get("attack") == "pgd-linf" else r
         for r in made(prototype=71, rse=85).rows
     )
     one = controls.prototype(replace(made(), rows=rows))
-    assert one.endswith("RSE is clearly more accurate than the prototype only under l2 PGD.")
+    assert "Of the two PGD attacks, only l2 PGD leaves RSE clearly more accurate" in one
     assert "was trained badly" in controls.prototype(made(prototype=40))
+
+
+def test_accuracies_under_the_attack_are_compared_image_by_image() -> None:
+    """RSE loses none of the 280 images of the prototype and gains 8: clear only in pairs."""
+    right = {"rse": 288, "prototype": 280}
+    rows = [
+        share_row(torch.arange(400) < right[d], None, r.name, 0, setting=r.setting)
+        if r.name == "accuracy" and (d := r.setting["defense"]) in right
+        else r
+        for r in made().rows
+    ]
+    told = controls.prototype(replace(made(), rows=tuple(rows)))
+    assert "RSE is clearly more accurate at $c$ = 0.03 and 0.2." in told
+    bare = tuple(replace(r, outcomes="") for r in rows)
+    told = controls.prototype(replace(made(), rows=bare))
+    assert "RSE is not clearly more or less accurate at $c$ = 0.03 and 0.2." in told
+
+
+def test_the_accuracy_on_the_page_on_stronger_attacks_is_named() -> None:
+    """It is the mean of two seeds, under PGD with the same radius and as many draws."""
+    of = {"network": "vgg16", "defense": "rse", "attack": "pgd linf", "averaged": 10}
+    found = mean(record_of("self_ensemble/today"), "accuracy", eps=round(8 / 255, 5), **of)
+    told = controls.trained_elsewhere(made())
+    assert f"leaves {found:.1f} % with RSE (200 images, 2 seeds)" in told
+    assert controls.trained_elsewhere(replace(made(), profile="paper")) == ""
+    assert controls.trained_elsewhere(made(["none", "pgd"])) == ""
 
 
 def test_the_table_has_a_dash_where_the_attack_does_not_reach() -> None:

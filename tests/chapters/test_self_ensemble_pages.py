@@ -14,7 +14,6 @@ import torch
 
 from robustbook import catalogue, ledger, notebooks, page
 from robustbook.chapters import pairs
-from robustbook.chapters import verdicts as verdicts_table
 from robustbook.chapters.published import (
     entries,
     mean,
@@ -165,7 +164,7 @@ def test_a_panel_has_the_values_of_c_that_were_run() -> None:
 
 def test_a_cell_has_both_numbers() -> None:
     assert spaced(beside([1.0, 2.0], 3.0)) == "3 / **1.5** (1.0\u2013\u20602.0)"
-    assert spaced(beside([], 3.0)) == "3 / -" and beside([2.0], None) == "**2.0**"
+    assert spaced(beside([], 3.0)) == "3 / –" and beside([2.0], None) == "**2.0**"
 
 
 def test_table_2() -> None:
@@ -198,7 +197,10 @@ def test_table_2() -> None:
     assert "narrow and were trained for 6 epochs instead of 200 or more" in low
     assert "fair comparison" in low
     ours, moved = fmean(values(shown, "accuracy", defense="none", c=0.01)), 0.01**0.5
-    assert f"{ours:.1f} instead of 30.4 %. But the attack moves our images by {moved:.3f}" in low
+    assert (
+        f"{ours:.1f} instead of 30.4 %. But the attack changes our images by an l2 "
+        f"distance of only {moved:.3f}, and" in low
+    )
     assert "So the same $c$ is a weaker attack" in low and "0.1 the accuracies are 50.6 and" in low
     strong = record(
         "table-2",
@@ -212,7 +214,7 @@ def test_table_2() -> None:
     assert "its training did not fail" in low
     few = record("table-2", "quick", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
     assert "do not rank" not in table2.answer(few) and table2.baselines(few) == ""
-    assert spaced(body(table2.printed_beside(version_of(few)))[1][2]) == "27.00 / -"
+    assert spaced(body(table2.printed_beside(version_of(few)))[1][2]) == "27.00 / –"
     assert len(body(table2.distortions(version_of(shown)))) == 5
     large = record("table-2", "paper", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
     both = [large, shown]  # the largest run has fewer defenses
@@ -281,8 +283,9 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert len(figure6.equal_distortion([paper]).axes) == 3
     text = figure6.answer([paper])
     assert text == (
-        "RSE is clearly more accurate than no defense on 0 of 1 networks at most of the 3 values "
-        "of $c$ (+0.0 points at $c = 0.1$), and on 0 at the same distortion (\u221210.0)."
+        "RSE is clearly more accurate than no defense on 0 of 1 networks at more than half of "
+        "the values of $c$ (+0.0 points at $c = 0.1$), and on 0 at the same distortion "
+        "(\u221210.0)."
     )
     above = SMALL | {"rse": falling(99, (0.01, 0.1, 1.0))}
     for rse, words in (
@@ -310,9 +313,18 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert text.endswith("in the authors' data, RSE is worse at each of them.")
     ran = figure6.ran([paper])
     assert ran.startswith(
-        "In the stored results, the attack takes 300 steps:\n\n- *Model A on STL-"
+        "In the stored results, the attack takes 300 steps. We compare RSE with a network without "
+        "a defense.\n\n- *Model A on STL-"
     )
-    assert "2 seeds): 3 values of $c$, from 0.01 to 1. We compare RSE with a network without" in ran
+    assert ran.endswith("2 seeds): 3 values of $c$, from 0.01 to 1.")
+    other = record("figure-6", "reduced", cells("vgg16", SMALL | {"brelu": SMALL["rse"]}))
+    two = figure6.ran([paper, other]).splitlines()
+    assert two[0].endswith("takes 300 steps.") and two[2].endswith(
+        "1. We compare RSE with a network without a defense."
+    )
+    assert two[3].endswith(
+        "We compare RSE with Robust Opt. + BReLU and a network without a defense."
+    )
     told = figure6.counted_trainings([paper])
     assert "Our trainings of Model A have 24 epochs" in told
     assert told.endswith(" This holds for all of them.")
@@ -385,15 +397,22 @@ def relative_error(far: torch.Tensor) -> float:
     return swept.distortion_error / swept.distortion
 
 
-def test_the_page_and_the_reason_state_the_same_error_of_distortions() -> None:
+def test_the_page_states_the_least_error_of_distortions() -> None:
     records = records_of(f"{PAPER}/figure-6")
     text = figure6.least_errors(records)
-    none, brelu = numbers(text)[-2:]
-    found = {e.id: e for e in entries(PAPER)}
-    for defense, c in (("none", "0.1"), ("none", "100"), ("brelu", "0.1")):
-        reason = found[f"self-ensemble/figure-6/model-a/{defense}/distortion-c-{c}"].reason
-        assert f"at least {none:g} % of the distortion without a defense" in reason
-        assert f"at least {brelu:g} % with BReLU" in reason
+    rows = [
+        next(
+            row
+            for r in records
+            if r.profile == "paper"
+            for row in r.rows
+            if row.setting.items() >= of
+        )
+        for d in ("none", "brelu")
+        for of in [{"network": "model-a", "defense": d, "c": 0.0}.items()]
+    ]
+    least = [100 * figure6.least_error(float(row.value) / 100, row.images or 0) for row in rows]
+    assert numbers(text)[-2:] == [round(each, 1) for each in least]
     known = [
         replace(r, rows=tuple(replace(x, error=0.1) if x.unit == "l2" else x for x in r.rows))
         for r in records
@@ -475,11 +494,11 @@ def test_the_tables_of_figure_6() -> None:
     rows = body(figure6.accuracy_table(shown))
     assert rows[0][0] == "**Model A on STL-10**" and len(rows) == 6
     assert numbers(rows[1][1].replace("**", ""))[:2] == [66.6, 70.5]  # the authors' RSE, clean
-    assert spaced(rows[2][1]) == "69.6 / -"
+    assert spaced(rows[2][1]) == "69.6 / –"
     rows = body(figure6.distortion_table(shown))
     assert numbers(rows[1][2].replace("**", ""))[1] == pytest.approx(0.1**0.5, abs=1e-3)
     rows = body(figure6.equal_table(shown))
-    assert spaced(rows[0][2]) == "64.7 / **60.0**" and spaced(rows[1][3]) == "65.3 / -"
+    assert spaced(rows[0][2]) == "64.7 / **60.0**" and spaced(rows[1][3]) == "65.3 / –"
     theirs = {c: there for c, (there, _) in figure6.points()["model-a", "rse"].items()}
     off = {0.0: theirs[0.0] - 1, 0.1: theirs[0.1] + 2}
     whole = version_of(record("figure-6", "paper", cells("model-a", {"rse": off}, seeds=1)))
@@ -514,6 +533,10 @@ def test_figure_2() -> None:
     text = figure2.answer([record("figure-2", "reduced", cells("vgg16", same, seeds=1))])
     assert text.startswith("It needs noise in training: ")
     assert not figure2.needs_both(record("figure-2", "reduced", cells("vgg16", same)), "vgg16")
+    assert figure2.remaining([shown]) == (
+        "Under the paper's attack with $c = 0.1$, 50 % of the gain remains without noise at test "
+        "time (narrow VGG16; [Figure 2](./figure2.ipynb))."
+    )
     text = spaced(figure2.shares([shown]))
     assert "RSE is 40.0 points higher than that of the network without noise." in text
     assert "20.0 of these points (50 %) remain" in text
@@ -532,6 +555,7 @@ def test_figure_2() -> None:
     behind = {**of, "rse": of["none"]}
     shown = record("figure-2", "reduced", cells("vgg16", behind, seeds=1))
     assert "does not have a higher accuracy" in figure2.shares([shown])
+    assert figure2.remaining([shown]) == ""
 
 
 def test_figure_3() -> None:
@@ -543,12 +567,10 @@ def test_figure_3() -> None:
     assert text.startswith(
         "Some noise does not clearly raise the accuracy of one draw at $c = 0.1$"
     )
-    assert "(from 70.0 to 60.0 %); more noise lowers it (50.0 %). On clean images noise costs" in (
-        text
-    )
+    assert "(from 70.0 to 60.0 %); more noise lowers it (50.0 % with 0.18/0.2). On clean" in text
     assert text.endswith(
-        "costs 10.0 to 30.0 points with one draw and 10.0 to 30.0 with 50 (narrow VGG16 on "
-        "CIFAR-10; 400 images, 2 seeds)."
+        "costs 10.0 to 30.0 points with one draw and 10.0 to 30.0 with 50 (narrow VGG16; "
+        "400 images, 2 seeds)."
     )
     text = spaced(figure3.levels_in_words(shown))
     assert text.startswith(
@@ -578,7 +600,10 @@ def test_figure_3() -> None:
     of = {"none": {0.0: 96.0, 0.1: 12.0}, "rse paper 0.12/0.1": {0.0: 96.0, 0.1: 60.0}}
     text = figure3.best_level([record("figure-3", "reduced", cells("vgg16", of, seeds=1))])
     assert "no noise and 0.12/0.1 (clean images)" in text  # the tie is named
-    for more, words in ((90.0, "more noise raises it"), (61.0, "not clearly change it (61.0")):
+    for more, words in (
+        (90.0, "more noise raises it"),
+        (61.0, "not clearly change it (61.0 % with 0.18/0.2)"),
+    ):
         two = {**of, "rse paper 0.18/0.2": {0.0: 96.0, 0.1: more + 3}}  # one draw has 3 points less
         shown = record("figure-3", "reduced", cells("vgg16", two, seeds=1))
         assert words in figure3.answer(shown)
@@ -597,7 +622,7 @@ def test_figure_4() -> None:
     shown = record("figure-4", "reduced", rows)
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
-    assert text.startswith("With the noise on the image, 50 draws gain +")
+    assert text.startswith("With the strongest noise on the image, 50 draws gain +")
     assert text.endswith(
         " At $c = 1$: \u22124.0, +4.5 and \u221211.0 (narrow VGG16, Model A and narrow ResNeXt)."
     )
@@ -648,11 +673,13 @@ def test_the_gain_of_50_draws_is_paired_by_image(monkeypatch: pytest.MonkeyPatch
     shown = Record(PAPER, "table-2", "reduced", {}, (0, 1, 2), tuple(rows))
     monkeypatch.setattr(figure4, "placed", lambda: shown)
     image, released = figure4.by_place().splitlines()
-    assert image.startswith("- *Noise 0.4, on the image*: 50 draws gain +6.0 points (2 values of")
+    assert image.startswith(
+        "- *Strongest noise 0.4, on the image*: 50 draws gain +6.0 points (2 values of"
+    )
     assert "for 2 of 3 seeds: 4 of 4 gains exceed two standard errors. The mean" in image
-    assert "0.4, as released*: 50 draws gain +0.0 points" in released
+    assert "*Strongest noise 0.4, as released*: 50 draws gain +0.0 points" in released
     assert "none of 4 gains exceeds two" in released
-    assert "The other gains have the mean +6.0." in image  # of the seed without outcomes
+    assert image.endswith(" The other seed gains +6.0 points on average.")  # it has no outcomes
     low, high, rest = numbers(image.replace("\u2212", "-"))[-3:]
     assert rest == 6
     assert 0 < low < 6 < high and low + high == pytest.approx(12, abs=0.1)
@@ -785,7 +812,7 @@ def test_table_3() -> None:
         for row in shown.rows
     ]
     text = table3.answer(replace(shown, rows=tuple(harder)))
-    assert "9.00 with RSE and 2.50 without a defense, and it is larger with RSE in 0 of 2" in text
+    assert "and 2.50 without a defense, and it is larger with RSE for 0 of 2 target classes" in text
     assert "so RSE is not shown to be harder to attack on this image" in text
     ran = table3.ran(shown)
     assert (
@@ -795,11 +822,21 @@ def test_table_3() -> None:
     rows = body(table3.printed_beside(version_of(shown)))
     assert spaced(rows[0][1]) == "12.87 / **4.00**"
     assert spaced(rows[1][2]) == "0.31 / **3.00**"  # no defense beside RSE
-    assert spaced(rows[0][3]) == "2.58 / -" and rows[-1][0] == "mean"
+    assert spaced(rows[0][3]) == "2.58 / –" and rows[-1][0] == "mean"
     assert [row[1] for row in body(table3.reached(version_of(shown)))] == ["1", "1"]
     told = table3.orders(shown)
     assert told.startswith("On a narrow ResNeXt on CIFAR-10, the attack changes the image by a")
-    assert "in 1 of 2 comparisons (one for each target class and seed)" in told
+    assert "for 1 of 2 target classes. The mean" in told
+    again = [replace(row, seed=1) for row in shown.rows]
+    told = table3.orders(replace(shown, seeds=(0, 1), rows=(*shown.rows, *again)))
+    assert "for 2 of 4 combinations of target class and seed." in told
+    narrow = [replace(row, setting={**row.setting, "network": "vgg16"}) for row in shown.rows]
+    both = replace(shown, rows=(*narrow, *shown.rows))
+    assert table3.orders(both).startswith("On a narrow ResNeXt on CIFAR-10")
+    assert table3.orders(both).count("On a narrow VGG16 on CIFAR-10") == 1
+    assert table3.ran(both).endswith(
+        " A narrow VGG16 is also attacked, with RSE and without a defense."
+    )
     assert "The mean squared distance is 2.50 with RSE and 2.50 without a defense." in told
 
 
@@ -941,7 +978,8 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
         today_page.shares(today, "vgg16", noise=way).remains for way in ("off", "frozen")
     )
     text = overview.without_new_noise(today)
-    assert f"{off:.0f} % remains if the noise is switched off" in text
+    assert text.endswith("They are for a narrow VGG16 on CIFAR-10 only.")
+    assert f"{off:.0f} % of it remains if the noise is switched off" in text
     assert f"{frozen:.0f} % if it is frozen" in text
     on_image = today_page.shares(today, "vgg16", "rse paper 0.4").rse
     assert f"on the image, as the paper's text says, it is {on_image:.1f} %" in overview.answer(
@@ -957,14 +995,11 @@ def test_the_overview_names_the_networks_that_are_missing(monkeypatch: pytest.Mo
     """Those without stronger attacks, and the narrow ones."""
     some = record("today", "reduced", cells("vgg16", SMALL))
     text = overview.still_open(some)
-    assert (
-        "on a narrow VGG16 on CIFAR-10 only; the stronger attacks were not run on Model A" in text
-    )
+    assert text.startswith("The stronger attacks were not run on Model A and ResNeXt. ")
     assert text.endswith("VGG16 and ResNeXt were not run at the paper's width.")
     rows = [row for network in names.NETWORKS for row in cells(network, SMALL)]
     monkeypatch.setattr(overview, "records_of", lambda item: [record("figure-6", "paper", rows)])
-    text = overview.still_open(record("today", "paper", rows))
-    assert text.endswith("Model A on STL-10, VGG16 on CIFAR-10 and ResNeXt on CIFAR-10 only.")
+    assert overview.still_open(record("today", "paper", rows)) == ""
 
 
 def test_rse_is_compared_with_the_defenses_that_trained_well(
@@ -1066,8 +1101,8 @@ def test_the_overview_states_the_gain_of_50_draws_for_each_placement() -> None:
                 strict=True,
             )
         ]
-        words = minus(f"by {min(each):+.1f} to {max(each):+.1f} points")
-        assert f"With {where}, 50 draws change the accuracy of one draw {words}" in text
+        words = minus(f"{min(each):+.1f} to {max(each):+.1f} points")
+        assert f"With {where}, the accuracy of 50 draws minus that of one draw is {words}" in text
     judged = dict(survivors._judged())
     assert [judged[claim] for claim, _ in fifty.claims()] == [found for _, found in fifty.claims()]
     found = [holds for claim, holds in fifty.claims() if claim.startswith("With")]
@@ -1085,6 +1120,9 @@ def test_the_overview_states_the_cost_of_noise_for_one_draw_and_for_fifty() -> N
         none = clean.pop("none")
         lost = [none - each for each in clean.values()]
         assert f"{min(lost):.1f} to {max(lost):.1f} points with {words}" in text
+    for level in ("0.12/0.1", "0.18/0.2"):
+        of = {"network": "vgg16", "defense": f"rse paper {level}", "c": figure3.STRONG}
+        assert f"{values(figure_3, fifty.ONE, **of)[0]:.1f} % with {level}" in text
 
 
 def test_each_claim_is_in_one_group() -> None:
@@ -1214,4 +1252,4 @@ def test_the_reason_of_an_inconclusive_number_is_that_of_the_rule() -> None:
         if entry.verdict == "inconclusive" and entry.judgement.difference is None:
             within = abs(entry.ours - entry.target.printed) <= entry.tolerance + 1e-9
             words = "our result is within the tolerance, but its own error is larger"
-            assert verdicts_table._undecided(entry).startswith(words) is within, entry.id
+            assert entry.judgement.unsure.startswith(words) is within, entry.id

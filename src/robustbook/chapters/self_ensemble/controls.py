@@ -10,14 +10,23 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, of_target, settings, values
+from robustbook.chapters import pairs
+from robustbook.chapters.published import (
+    Version,
+    mean,
+    of_target,
+    records_of,
+    rows_of,
+    settings,
+    values,
+)
 from robustbook.chapters.wording import listed, ranges, spread_or
 from robustbook.figures import LOOKS, MISSING, Look, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
 from robustbook.studies.self_ensemble.sizes import AVERAGED
 
-from . import names, sweeps
+from . import names, sweeps, today
 
 DEFENSES: Mapping[str, str] = {
     "rse": "RSE",
@@ -198,6 +207,26 @@ def pgd_training(record: Record) -> str:
     )
 
 
+def trained_elsewhere(record: Record) -> str:
+    """Return a sentence with RSE's accuracy under the same l-infinity PGD on the page on stronger
+    attacks, whose networks come from another training; or "" if that page has no such result.
+    """
+    network = names.networks(record)[0]
+    if not _ran(record, "rse"):
+        return ""
+    (eps,) = settings(record, PGD, "eps", attack="pgd-linf")
+    for other in records_of("self_ensemble/today"):
+        if other.profile == record.profile and network in names.networks(other):
+            k = AVERAGED[record.profile]
+            left = today.accuracy(other, network, "pgd linf", k, float(eps))
+            return (
+                "On the page on [stronger attacks](./today.ipynb), the same l-infinity PGD leaves "
+                f"{left:.1f} % with RSE ({names.size(other, network)}). There the network was "
+                "trained again."
+            )
+    return ""
+
+
 def retraining(record: Record) -> str:
     """Return sentences that compare the forms of adversarial retraining, on clean images and under
     the attack. The first comparison is between two networks with the same number of training steps.
@@ -208,7 +237,7 @@ def retraining(record: Record) -> str:
         return ""
     clean, under = ([_at(record, d, c) for d in forms] for c in (0.0, AT))
     cs = _cs(record)
-    orders = {c: _above(record, *(_at(record, d, c) for d in forms[:2])) for c in (0.0, *cs)}
+    orders = {c: _ordered(record, *forms[:2], c) for c in (0.0, *cs)}
     pgd = max(_under_pgd(record, d, attack) for d in forms[:2] for attack in NORMS)
     return (
         f"Started from a trained network, adversarial retraining has an accuracy of {clean[0]:.1f} "
@@ -239,17 +268,16 @@ def distillation(record: Record) -> str:
     students = ("distill", "distill crops", "distill 100", "distill released")
     if not _ran(record, *students, "distill teacher 100"):
         return ""
-    found = [_at(record, d, 0.0) for d in students]
     steps = ("cropped and flipped images", "the temperature 100", "the loss of the released code")
     told = []
-    for words, (before, after) in zip(steps, pairwise(found), strict=True):
-        above = _above(record, after, before)
+    for words, (before, after) in zip(steps, pairwise(students), strict=True):
+        above = _ordered(record, after, before, 0.0)
         change = "no clear change" if above is None else "a clear rise" if above else "a clear fall"
-        told.append(f"{after:.1f} % with {words} too ({change})")
+        told.append(f"{_at(record, after, 0.0):.1f} % with {words} too ({change})")
     return (
-        f"On clean images, our student with the temperature 40 has an accuracy of {found[0]:.1f} "
-        f"%. It has {listed(told)}. The teacher with the temperature 100 has "
-        f"{_at(record, 'distill teacher 100', 0.0):.1f} %."
+        "On clean images, our student with the temperature 40 has an accuracy of "
+        f"{_at(record, students[0], 0.0):.1f} %. It has {listed(told)}. The teacher with the "
+        f"temperature 100 has {_at(record, 'distill teacher 100', 0.0):.1f} %."
     )
 
 
@@ -276,8 +304,9 @@ def masking(record: Record) -> str:
 
 
 def prototype(record: Record) -> str:
-    """Return sentences that compare the first prototype with RSE and with no defense, on clean
-    images and under PGD. Return "" if one of the three was not run.
+    """Return sentences that compare the first prototype with RSE and with no defense: on clean
+    images, under PGD, and with RSE under the paper's attack. Return "" if one of the three was not
+    run.
     """
     three = ("prototype", "rse", "none")
     if not _ran(record, *three):
@@ -304,10 +333,22 @@ def prototype(record: Record) -> str:
         text += " But the prototype was trained badly, so this says little about it."
         return text
     better = [NORMS[a] for a, (ours, rse, _) in under.items() if _above(record, rse, ours)]
-    if better:
-        only = "only " if len(better) < len(under) else ""
+    if len(better) == 1:
         text += (
-            f" RSE is clearly more accurate than the prototype {only}under {listed(better)} PGD."
+            f" Of the two PGD attacks, only {better[0]} PGD leaves RSE clearly more accurate than "
+            "the prototype."
+        )
+    elif better:
+        text += " Both PGD attacks leave RSE clearly more accurate than the prototype."
+    orders = {c: _ordered(record, "rse", "prototype", c) for c in _cs(record)}
+    text += f" Compared with the prototype under the paper's attack, RSE is {_grouped(orders)}."
+    network = names.networks(record)[0]
+    equal = [values(record, EQUAL, network=network, defense=d) for d in ("rse", "prototype")]
+    if all(equal):
+        (d,) = settings(record, EQUAL, "distortion")
+        text += (
+            f" At the distortion {d:g} of this attack, the accuracies are {fmean(equal[0]):.1f} % "
+            f"with RSE and {fmean(equal[1]):.1f} % with the prototype."
         )
     return text
 
@@ -321,9 +362,21 @@ def _pair(record: Record, first: str, second: str, c: float) -> str:
 
 
 def _above(record: Record, first: float, second: float) -> bool | None:
-    """Return whether the first accuracy is higher, or None if the difference is too small."""
+    """Return whether the first accuracy is higher, or None if the difference is too small. For
+    accuracies under PGD, of which the record does not say which images are classified correctly.
+    """
     images = names.counted(record, names.networks(record)[0])
     return clearly_ordered(first, second, images)
+
+
+def _ordered(record: Record, first: str, second: str, c: float) -> bool | None:
+    """Return whether the accuracy at one c is clearly higher with the first defense (True) or with
+    the second (False), or None if the difference is not clear.
+    """
+    network = names.networks(record)[0]
+    return pairs.ordered(
+        *(rows_of(record, "accuracy", network=network, defense=d, c=c) for d in (first, second))
+    )
 
 
 def _shown(record: Record) -> list[str]:

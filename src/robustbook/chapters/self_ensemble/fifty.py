@@ -60,9 +60,10 @@ def answer() -> str:
     """
     record = record_of("self_ensemble/table-2")
     parts = [
-        f"With {where}, 50 draws change the accuracy of one draw by {_points(record, d)} points at "
-        f"$c$ up to {max(_cs(record, d)):g} ({_count(record, d)}). There the attack lowers the "
-        f"accuracy of 50 draws by at most {lowered(record, table2.NETWORK, d):.1f} points."
+        f"With {where}, the accuracy of 50 draws minus that of one draw is {_points(record, d)} "
+        f"points at $c$ up to {max(_cs(record, d)):g} ({_count(record, d)}). There the attack "
+        "lowers the accuracy of 50 draws by at most "
+        f"{lowered(record, table2.NETWORK, d):.1f} points."
         for d, where in PLACES.items()
         if _cs(record, d)
     ]
@@ -79,7 +80,8 @@ def answer() -> str:
         strong.append(f"{change} points ({names.full_title(each, network)}{doubt})")
     if strong:
         parts.append(
-            f"On the networks of Figure 6, at $c = {STRONG:g}$, they change it by {listed(strong)}."
+            f"On the networks of Figure 6, at $c = {STRONG:g}$, this difference is "
+            f"{listed(strong)}."
         )
     return " ".join(parts)
 
@@ -146,16 +148,18 @@ def cost(record: Record) -> str:
         return from_to([none - each for each in rest], ".1f")
 
     low, high = figure3.ends(record, network)
+    levels = figure3.levels(record)
     none = names.at(record, network, "none", figure3.STRONG, ONE) or 0.0
-    told = []
+    told: list[str] = []
     for c, name, words in ((figure3.STRONG, ONE, "one draw"), (STRONG, MANY, "50 draws")):
         less, more = (names.at(record, network, d, c, name) for d in (low, high))
         if less is not None and more is not None:
             order = clearly_ordered(more, less, names.counted(record, network))
             change = {True: "raises", False: "lowers", None: "does not clearly change"}[order]
+            units = "" if told else f" ({figure3.UNITS})"
             told.append(
                 f" At $c = {c:g}$ more noise {change} the accuracy of {words}: {less:.1f} % with "
-                f"the lowest and {more:.1f} % with the highest level."
+                f"{levels[low]} and {more:.1f} % with {levels[high]}{units}."
             )
     return (
         f"Without noise the accuracy of one draw at $c = {figure3.STRONG:g}$ is {none:.1f} %."

@@ -181,6 +181,22 @@ def moved(records: Sequence[Record]) -> str:
     )
 
 
+def remaining(records: Sequence[Record]) -> str:
+    """Return for each network a sentence that states which share of RSE's lead under the weak
+    attack remains without noise at test time, with a link to the page on Figure 2.
+    """
+    return " ".join(
+        f"Under the paper's attack with $c = {SMALL:g}$, "
+        f"{100 * (alone - none) / (rse - none):.0f} % of the gain remains without noise at test "
+        f"time ({names.title(record, network)}; [Figure 2](./figure2.ipynb))."
+        for record, network in names.best(records)
+        for rse, alone, none in [
+            [names.at(record, network, r, SMALL) or 0.0 for r in ("rse", "train only", "none")]
+        ]
+        if rse > none
+    )
+
+
 def shares(records: Sequence[Record]) -> str:
     """Return sentences that state how much more accurate RSE is under a weak attack than the
     network without noise. They also state how much of this advantage remains without noise at test

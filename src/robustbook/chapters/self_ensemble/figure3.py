@@ -75,12 +75,16 @@ def _told(record: Record, network: str) -> str:
     none, less, more = (under[d] for d in ("none", low, high))
     some = "raises" if _ordered(record, network, low, "none") else "does not clearly raise"
     change = CHANGES[_ordered(record, network, high, low)]
-    further = "" if low == high else f"; more noise {change} it ({more:.1f} %)"
+    further = (
+        ""
+        if low == high
+        else f"; more noise {change} it ({more:.1f} % with {levels(record)[high]})"
+    )
     return (
         f"Some noise {some} the accuracy of one draw at $c = {STRONG:g}$ (from {none:.1f} to "
         f"{less:.1f} %){further}. On clean images noise costs {_lost(record, network)} points with "
         f"one draw and {_lost(record, network, FIFTY)} with 50 "
-        f"({names.full_title(record, network)}; {names.size(record, network)})."
+        f"({names.title(record, network)}; {names.size(record, network)})."
     )
 
 

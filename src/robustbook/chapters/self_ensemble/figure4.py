@@ -40,7 +40,7 @@ PLACES = ("rse paper 0.4", "rse")
 
 def answer(records: Sequence[Record]) -> str:
     """Return how many points 50 noise draws gain under weak attacks, for each placement of the
-    noise on the network of Table 2, and under a strong attack on each network.
+    strongest noise on the network of Table 2, and under a strong attack on each network.
     """
     record = placed()
     image, released = (
@@ -53,8 +53,8 @@ def answer(records: Sequence[Record]) -> str:
         if STRONG in (found := gain(*each))
     ]
     text = (
-        f"With the noise on the image, 50 draws gain {minus(image)} points "
-        f"over one draw at $c$ up to {max(_attacked(record, PLACES[0])):g}, where the attack "
+        f"With the strongest noise on the image, 50 draws gain {minus(image)} points "
+        f"at $c$ up to {max(_attacked(record, PLACES[0])):g}, where the attack "
         f"costs at most {fifty.lowered(record, NETWORK, PLACES[0]):.1f} points; as released, "
         f"{minus(released)} ({names.title(record, NETWORK)}, "
         f"{seeds_in_words(len(record.seeds))})."
@@ -113,7 +113,7 @@ def _placed(record: Record, defense: str) -> str:
         if not pairs.paired([many], [one])
     ]
     text = (
-        f"*Noise {names.PLACES[defense]}*: 50 draws gain "
+        f"*Strongest noise {names.PLACES[defense]}*: 50 draws gain "
         f"{minus(from_to([g for each in gains.values() for g in each], '+.1f'))} points "
         f"({len(gains)} values of $c$ up to {max(gains):g}, {seeds_in_words(len(record.seeds))})."
     )
@@ -121,13 +121,19 @@ def _placed(record: Record, defense: str) -> str:
         return text
     clear = sum(pairs.ordered([many], [one]) is not None for many, one in tested)
     seeds = len({many.seed for many, _ in tested})
+    others = len(record.seeds) - seeds
     mean, low, high = _mean_gain(tested)
     return (
         f"{text} A paired test is possible for {seeds} of {len(record.seeds)} seeds: "
         f"{clear or 'none'} of {len(tested)} gains exceed{'s' * (clear < 2)} two standard errors. "
         f"The mean of these gains is {minus(f'{mean:+.1f}')} points (95 % interval from the choice "
         f"of images {minus(f'{low:+.1f}')} to {minus(f'{high:+.1f}')})."
-        + (f" The other gains have the mean {minus(f'{fmean(rest):+.1f}')}." if rest else "")
+        + (
+            f" The other {'seed gains' if others == 1 else f'{others} seeds gain'} "
+            f"{minus(f'{fmean(rest):+.1f}')} points on average."
+            if rest
+            else ""
+        )
     )
 
 

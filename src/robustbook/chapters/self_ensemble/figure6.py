@@ -23,7 +23,6 @@ from robustbook.chapters.wording import (
     badge,
     beside,
     bullets,
-    from_to,
     listed,
     minus,
     ranges,
@@ -62,7 +61,6 @@ def answer(records: Sequence[Record]) -> str:
     """
     best = names.best(records)
     better = [_mostly_better(*each) for each in best].count(True)
-    counts = [float(len(names.strengths(*each, "rse"))) for each in best]
     equal = [at_equal_distance(*each) for each in best]
     orders = [order(*each, *found[1:]) for each, found in zip(best, equal, strict=True) if found]
     same = orders.count(BETTER)
@@ -73,8 +71,8 @@ def answer(records: Sequence[Record]) -> str:
     told = "; ".join(near)
     leads = listed(_points(rse - none) for rse, none in (at_equal_c(*each) for each in best))
     text = (
-        f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks at most "
-        f"of the {from_to(counts, '.0f')} values of $c$ ({leads} points at $c = {AT:g}$), "
+        f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks at more "
+        f"than half of the values of $c$ ({leads} points at $c = {AT:g}$), "
         f"{'and' if same >= better else 'but only'} on {same} at the same distortion"
         f"{f' ({told})' if near else ''}."
     )
@@ -199,18 +197,24 @@ def _their_order(network: str, distance: float) -> str:
 
 def ran(records: Sequence[Record]) -> str:
     """Return what was attacked for the shown results: the steps of the attack, and a list of the
-    networks with their images, values of c and defenses.
+    networks with their images and values of c. The defenses are named once if they are the same for
+    all networks.
     """
     best = names.best(records)
+    others = {_compared_with(*each) for each in best}
     told = [
         f"- *{names.first_title(record, network)}* ({names.size(record, network)}"
-        f"{names.trained_on(record, network, '; ')}): {names.span_of_c(record, network)}. "
-        f"{names.comparison(names.defenses(record, network, list(DEFENSES)))}"
-        f"{_fewer(record, network)}"
+        f"{names.trained_on(record, network, '; ')}): {names.span_of_c(record, network)}."
+        f"{_compared_with(record, network) * (len(others) > 1)}{_fewer(record, network)}"
         for record, network in best
     ]
-    lead = f"In the stored results, the attack takes {names.steps(best[0][0])} steps:"
-    return "\n".join([f"{lead}\n", *told])
+    lead = f"In the stored results, the attack takes {names.steps(best[0][0])} steps."
+    return "\n".join([f"{lead}{others.pop() if len(others) == 1 else ''}\n", *told])
+
+
+def _compared_with(record: Record, network: str) -> str:
+    """Return a sentence that names the defenses with which a network is compared."""
+    return f" {names.comparison(names.defenses(record, network, list(DEFENSES)))}"
 
 
 def _fewer(record: Record, network: str) -> str:
@@ -253,7 +257,10 @@ def distortion_gaps(records: Sequence[Record]) -> str:
             f"and by {min(rse):.0f} to {max(rse):.0f} % with RSE."
         )
         if min(none) > max(rse):
-            parts.append("This moves our comparison at equal distortion in favour of RSE.")
+            parts.append(
+                "So the curve without a defense moves further to the left than that of RSE, which "
+                "favours RSE."
+            )
     return " ".join(parts)
 
 
@@ -275,8 +282,8 @@ def least_errors(records: Sequence[Record]) -> str:
         told.append(
             f"For {names.full_title(record, network)}, the record has no distance per image, so "
             "the sampling error of a distortion is not known, and its verdicts ignore this error. "
-            "But misclassified images count as 0, so the error is at least "
-            f"{listed(least)} of the distortion."
+            "Misclassified images count as 0, the others do not. This difference alone gives the "
+            f"distortion a 95 % interval of at least plus or minus {listed(least)}."
         )
     return " ".join(told)
 
@@ -578,10 +585,17 @@ def counted_trainings(records: Sequence[Record]) -> str:
 
 def baselines(records: Sequence[Record]) -> str:
     """Return sentences that name the other defenses with accuracies far below the authors', on
-    clean images or under the weakest attack. Our accuracies stand next to the authors'.
+    clean images or under the weakest attack. Our accuracies stand next to the authors'. The last
+    sentence gives a probable reason.
     """
-    return " ".join(
-        told for record, network in names.best(records) if (told := _trained(record, network))
+    weak = [each for each in names.best(records) if failed(*each)]
+    if not weak:
+        return ""
+    narrow = any(record.profile != "paper" for record, _ in weak)
+    return (
+        f"{' '.join(_trained(*each) for each in weak)} Probably our training is too short for "
+        f"these defenses{', or the narrow networks are too small' * narrow}, so their ranks say "
+        "little about them."
     )
 
 
@@ -601,8 +615,6 @@ def failed(record: Record, network: str) -> dict[str, float]:
 
 def _trained(record: Record, network: str) -> str:
     found = failed(record, network)
-    if not found:
-        return ""
     low = [
         f"{DEFENSES[defense]} with {names.at(record, network, defense, c):.1f} % "
         f"{f'at $c = {c:g}$' if c else 'on clean images'} "
@@ -610,15 +622,12 @@ def _trained(record: Record, network: str) -> str:
         for defense, c in found.items()
     ]
     rse = names.at(record, network, "rse", 0.0) or 0.0
-    narrow = "" if record.profile == "paper" else ", or the network is too narrow"
     many = len(found) > 1
     return (
         f"On {names.in_text(record, network)}, "
         f"{'these accuracies are' if many else 'one of our accuracies is'} far below the authors' "
         f"(in brackets): {'; '.join(low)}. For comparison, the accuracy of RSE on clean "
-        f"images is {rse:.1f} % ({points()[network, 'rse'][0.0][0]:.1f} %). Probably our training "
-        f"is too short for {'these defenses' if many else 'this defense'}{narrow}, so "
-        f"{'their ranks say little about them' if many else 'its rank says little about it'}."
+        f"images is {rse:.1f} % ({points()[network, 'rse'][0.0][0]:.1f} %)."
     )
 
 

@@ -66,15 +66,16 @@ def _largest_radius(record: Record, network: str) -> float:
 
 def without_new_noise(record: Record) -> str:
     """Return sentences that state which share of the gain under PGD remains without new noise: if
-    the noise is switched off, and if it is frozen. ``record`` contains the stored results of the
-    page on stronger attacks.
+    the noise is switched off, and if it is frozen. The last one names the networks. ``record``
+    contains the stored results of the page on stronger attacks.
     """
     network = names.networks(record)[0]
     off, frozen = (today.shares(record, network, noise=way).remains for way in ("off", "frozen"))
     return (
-        f"Of the gain under PGD, {off:.0f} % remains if the noise is switched off at test time, "
-        f"and {frozen:.0f} % if it is frozen at one draw. Both are measured without new noise for "
-        "each prediction, but in two different ways, so the two shares do not add up."
+        "The gain is the accuracy with RSE minus that without a defense. Under PGD, "
+        f"{off:.0f} % of it remains if the noise is switched off at test time, and {frozen:.0f} % "
+        "if it is frozen at one draw. These are two estimates of one share, because there are two "
+        f"ways to predict without new noise. They are for {_ran(record)} only."
     )
 
 
@@ -105,18 +106,23 @@ def under_pgd(record: Record) -> str:
 
 def still_open(record: Record) -> str:
     """Return sentences that state on which networks the stronger attacks, and the paper's width,
-    are missing. ``record`` contains the stored results of the page on stronger attacks.
+    are missing, or "" if on none. ``record`` contains the stored results of the page on stronger
+    attacks.
     """
     there = names.networks(record)
     rest = listed([name for network, name in NETWORKS.items() if network not in there])
     best = names.best(records_of("self_ensemble/figure-6"))
     narrow = listed([NETWORKS[network] for each, network in best if each.profile != "paper"])
-    ran = listed([names.in_text(record, network) for network in there])
-    text = f"How much of the gain needs new noise for each prediction was measured on {ran} only"
-    text += f"; the stronger attacks were not run on {rest}." if rest else "."
-    if narrow:
-        text += f" {narrow} were not run at the paper's width."
-    return text
+    told = [
+        f"The stronger attacks were not run on {rest}." if rest else "",
+        f"{narrow} were not run at the paper's width." if narrow else "",
+    ]
+    return " ".join(filter(None, told))
+
+
+def _ran(record: Record) -> str:
+    """Return in words the networks of a record."""
+    return listed([names.in_text(record, network) for network in names.networks(record)])
 
 
 def paper_attack(record: Record) -> str:

@@ -162,10 +162,11 @@ def _weaker(record: Record) -> str:
         return ""
     text = (
         f"At $c = {c:g}$ our network without a defense is nevertheless more accurate than the "
-        f"authors': {ours:.1f} instead of {_printed('none', c):.1f} %. But the attack moves our "
-        f"images by {moved:.3f} only, and the authors' by {theirs:.3f}. So the same $c$ is a "
-        "weaker attack on our network, probably because its logits change less per unit of "
-        "distance; we did not test this. "
+        f"authors': {ours:.1f} instead of {_printed('none', c):.1f} %. But the attack changes "
+        f"our images by an l2 distance of only {moved:.3f}, and the authors' by {theirs:.3f} (root "
+        "mean square over the images, called distortion). So the same $c$ is a weaker attack on "
+        "our network, probably because its logits change less per unit of distance; we did not "
+        "test this. "
     )
     figure = first(records_of("self_ensemble/figure-6"), "accuracy at distortion", network=NETWORK)
     if figure is not None:

@@ -43,7 +43,7 @@ def answer(record: Record) -> str:
     words = (
         "and RSE lets fewer attacks succeed"
         if hits[0] < hits[1]
-        else f"and it is larger with RSE in {ahead} of {pairs} comparisons, so RSE is "
+        else f"and it is larger with RSE for {ahead} of {pairs} {_cases(record, pairs)}, so RSE is "
         + ("" if mostly(ahead, pairs) else "not shown to be ")
         + "harder to attack on this image"
     )
@@ -64,6 +64,14 @@ def _ahead(record: Record, network: str) -> tuple[int, int]:
         for a, b in zip(*(_distances(record, d, name, network) for d in _ENDS), strict=True)
     ]
     return sum(a > b for a, b in pairs), len(pairs)
+
+
+def _cases(record: Record, pairs: int) -> str:
+    """Return in words what ``pairs`` counts: the target classes, or with several seeds the
+    combinations of target class and seed.
+    """
+    one = pairs == len(_classes(record))
+    return "target classes" if one else "combinations of target class and seed"
 
 
 def _means(record: Record, network: str) -> list[float]:
@@ -126,18 +134,25 @@ def comparable(record: Record) -> bool:
 
 
 def ran(record: Record) -> str:
-    """Return sentences that name the network, the image, the defenses and the number of attack
+    """Return sentences that name the networks, the image, the defenses and the number of attack
     steps of the shown results.
     """
     network = main_network(record)
     image = "a ship" if comparable(record) else "a digit on a photograph"
     seeds = max(len(record.seeds), 1)
+    words = {d: f"with {title}" for d, title in DEFENSES.items()} | {"none": "without a defense"}
+    rest = "".join(
+        f" A {_plain(record, other)} is also attacked, "
+        f"{listed([words[d] for d in _defenses(record, other)])}."
+        for other in names.networks(record)
+        if other != network
+    )
     return (
         f"In the stored results, one image ({image}) is attacked on a {_plain(record, network)}"
         f"{names.trained_on(record, network, ', ')}{',' * bool(names.trained_on(record, network))} "
         f"in {TARGETED_STEPS[record.profile]:,} steps, with "
         f"{'one seed' if seeds == 1 else f'{seeds} seeds'}. "
-        f"{names.comparison(_defenses(record))}"
+        f"{names.comparison(_defenses(record))}{rest}"
     )
 
 
@@ -230,16 +245,18 @@ def reached(version: Version) -> Table:
 
 def orders(record: Record) -> str:
     """Return for each network a sentence that counts the attacks in which the distance is larger
-    with RSE than without a defense, and states the two mean distances.
+    with RSE than without a defense, and states the two mean distances. The network of the table is
+    the first.
     """
     told = []
-    for network in names.networks(record):
+    first = main_network(record)
+    for network in sorted(names.networks(record), key=lambda each: each != first):
         ahead, pairs = _ahead(record, network)
         rse, none = _means(record, network)
         told.append(
             f"On {names.in_text(record, network)}, the attack changes the image by a larger "
-            f"distance with RSE than without a defense in {ahead} of {pairs} comparisons (one for "
-            f"each target class and seed). The mean squared distance is {rse:.2f} with RSE and "
+            f"distance with RSE than without a defense for {ahead} of {pairs} "
+            f"{_cases(record, pairs)}. The mean squared distance is {rse:.2f} with RSE and "
             f"{none:.2f} without a defense."
         )
     return " ".join(told)
@@ -296,7 +313,8 @@ def identical(record: Record) -> str:
     return (
         f"For some target classes, the pictures of the perturbation are identical: "
         f"{'; '.join(told)}. The loss explains this: while $Z_t < 0$, the clamped logit "
-        "$\\max(Z_t, 0)$ has no gradient, so the attack does not move towards the target class."
+        "$\\max(Z_t, 0)$ has no gradient, so the attack does not move towards the target class. It "
+        "only lowers the largest logit of the other classes, which is the same for these targets."
     )
 
 

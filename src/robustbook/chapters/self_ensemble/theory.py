@@ -42,14 +42,22 @@ def answer(record: Record) -> str:
     depends on the size of the noise.
     """
     bound = HOLDS if min(of_target(record, JENSEN)) > -1e-6 else FAILS
+    found = {word: from_to(scales, "g") for word, scales in _on_rse(record).items()}
+    imprecise = found.pop(OPEN, "")
     on_rse = listed(
-        f"{word} with {from_to(scales, 'g')} times" for word, scales in _on_rse(record).items()
+        f"it {word} if the noise is {scales} times as large as in training"
+        for word, scales in found.items()
     )
-    return (
-        f"Jensen's bound {bound}. The Taylor expansion {outcome(record, 'digits', SMALL)} on a "
-        f"small smooth network; on RSE, it {on_rse} the training noise. "
-        "The step to a Lipschitz constant does not follow."
-    )
+    told = [
+        f"Jensen's bound {bound}.",
+        f"The Taylor expansion {outcome(record, 'digits', SMALL)} on a small smooth network.",
+        f"On RSE {on_rse}." if on_rse else "",
+        f"At {imprecise} times the noise in training, our test on RSE is too imprecise to tell."
+        if imprecise
+        else "",
+        "The step to a Lipschitz constant does not follow.",
+    ]
+    return " ".join(filter(None, told))
 
 
 def outcome(record: Record, network: str, scale: float, name: str = "trace") -> str:

@@ -32,7 +32,11 @@ from .names import (
     with_network,
 )
 
-DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE with noise on the image"}
+DEFENSES = {
+    "none": "no defense",
+    "rse": "RSE",
+    "rse paper 0.4": "RSE with the strongest noise on the image",
+}
 ATTACKS = {
     "clean": "no attack",
     "paper": "Carlini-Wagner, the paper's",
@@ -213,7 +217,8 @@ def noise_in_words(records: Sequence[Record]) -> str:
 def larger_c(records: Sequence[Record]) -> str:
     """Return a list with an entry for each network that the page of Figure 6 attacks with several
     values of c: what the paper's attack leaves there, and how this compares with the attacks of
-    this page at the same distortion. Return "" if there is no such network.
+    this page at the same distortion. An entry starts with the conclusion if neither the search
+    nor PGD is clearly stronger there. Return "" if there is no such network.
     """
     entries = [_larger_c(*each) for each in best(records)]
     return bullets([entry for entry in entries if entry] or [""])
@@ -335,14 +340,14 @@ def _in_words(record: Record, network: str) -> str:
     noise = max(values(record, "spread", network=network, defense="rse"))
     c = f"$c = {fixed_c(record, network):g}$"
     return (
-        f"On {in_text(record, network)}, the accuracy of RSE under the paper's attack with {c} is "
-        f"{paper:.1f} % with one draw in each step, and {small:.1f} % with {count} draws. So "
-        f"averaging {'lowers' if lower else 'does not clearly change'} it. With larger steps it is "
-        f"{few:.1f} % with one draw and {many:.1f} % with {most} draws. A search over $c$, with no "
-        f"limit on the distortion, lowers it to {search:.1f} %. {_nearest(record, network)} Within "
-        f"the l2 radius {r:g}, it is {one:.1f} % under the paper's attack with {c} and "
-        f"{every:.1f} % under all attacks together. {_under_pgd(record, network)} New noise alone "
-        f"changes an accuracy by up to {noise:.1f} points."
+        f"On {in_text(record, network)} within the l2 radius {r:g}, the accuracy of RSE is "
+        f"{every:.1f} % under all attacks together, and {one:.1f} % under the paper's attack with "
+        f"{c}. {_under_pgd(record, network)} Without a limit on the distortion, the accuracy under "
+        f"the paper's attack is {paper:.1f} % with one draw in each step, and {small:.1f} % with "
+        f"{count} draws. So averaging {'lowers' if lower else 'does not clearly change'} it. With "
+        f"larger steps it is {few:.1f} % with one draw and {many:.1f} % with {most} draws. "
+        f"{_nearest(record, network)} A search over $c$ lowers it to {search:.1f} %. New noise "
+        f"alone changes an accuracy by up to {noise:.1f} points."
     )
 
 
@@ -357,8 +362,8 @@ def _under_pgd(record: Record, network: str) -> str:
     lower = clearly_above(one, many, counted(record, network))
     return (
         f"Under PGD within this radius, averaging over {counts[-1]} draws instead of one "
-        f"{'clearly lowers' if lower else 'does not clearly lower'} it: from {one:.1f} to "
-        f"{many:.1f} %."
+        f"{'clearly lowers' if lower else 'does not clearly lower'} the accuracy: from {one:.1f} "
+        f"to {many:.1f} %."
     )
 
 
@@ -389,6 +394,7 @@ def _larger_c(record: Record, network: str) -> str:
         f"leaves {search:.1f} % at the distortion {far:.2f}. So it is "
         f"{'' if stronger else 'not '}clearly stronger than the paper's attack with a larger $c$."
     )
+    lead = ""
     r = middle(record, network)
     counts = settings(record, "accuracy", "averaged", attack="pgd l2", eps=r, **of)
     most = max(map(int, counts))
@@ -396,17 +402,29 @@ def _larger_c(record: Record, network: str) -> str:
     pgd = accuracy(record, network, "pgd l2", most, r)
     distances, left = zip(*sorted(at.values()), strict=True)
     if distances[0] <= moved <= distances[-1]:
+        paper = float(np.interp(moved, distances, left))
         text += (
             f" PGD with {most} draws leaves {pgd:.1f} % at the distortion {moved:.2f}. By linear "
-            f"interpolation, the paper's attack leaves "
-            f"{float(np.interp(moved, distances, left)):.1f} % at this distortion."
+            f"interpolation, the paper's attack leaves {paper:.1f} % at this distortion."
         )
-    return text
+        if not stronger and not clearly_above(paper, pgd, counted(record, network)):
+            lead = (
+                "Mostly, its $c$ is small: at about equal distortion, the paper's attack does not "
+                "leave clearly more accuracy than the search or PGD. "
+            )
+    return lead + text
 
 
 def _certified_in_words(record: Record, network: str) -> str:
     told = []
-    for defense, words in DEFENSES.items():
+    for defense, words in (
+        ("rse", "RSE has noise of standard deviation {sigma:g} on the image."),
+        (
+            "rse paper 0.4",
+            "The variant with the strongest noise on the image has noise of standard deviation "
+            "{sigma:g} there.",
+        ),
+    ):
         if f"{network}/{defense}/certified" in record.arrays:
             most, of = provable(record, network, defense), {"network": network, "defense": defense}
             shares = [
@@ -417,10 +435,10 @@ def _certified_in_words(record: Record, network: str) -> str:
             sigma = mean(record, "deviation on the image", **of)
             votes = mean(record, "accuracy of votes", **of)
             told.append(
-                f"{words} has noise of standard deviation {sigma:g} on the image. Its majority "
-                f"vote classifies {votes:.1f} % of the clean images correctly. The certified "
-                f"accuracy is {listed(shares)}. With {SIZES[record.profile][-1]:,} votes, no "
-                f"network with this noise can be certified beyond the radius {most:.3f}."
+                f"{words.format(sigma=sigma)} Its majority vote classifies {votes:.1f} % of the "
+                f"clean images correctly. The certified accuracy is {listed(shares)}. With "
+                f"{SIZES[record.profile][-1]:,} votes, no network with this noise can be "
+                f"certified beyond the radius {most:.3f}."
             )
     return f"These results are for {in_text(record, network)}. {' '.join(told)}"
 
