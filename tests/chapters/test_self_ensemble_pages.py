@@ -671,7 +671,7 @@ def test_the_gain_of_50_draws_is_paired_by_image(monkeypatch: pytest.MonkeyPatch
         for name, each in (("accuracy", right < 140), ("accuracy of one draw", one))
     ]
     shown = Record(PAPER, "table-2", "reduced", {}, (0, 1, 2), tuple(rows))
-    monkeypatch.setattr(figure4, "placed", lambda: shown)
+    monkeypatch.setattr(table2, "placed", lambda: shown)
     image, released = figure4.by_place().splitlines()
     assert image.startswith(
         "- *Strongest noise 0.4, on the image*: 50 draws gain +6.0 points (2 values of"

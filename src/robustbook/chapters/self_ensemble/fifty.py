@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from robustbook.chapters import pairs
-from robustbook.chapters.published import record_of, records_of, rows_of, values
+from robustbook.chapters.published import records_of, rows_of, values
 from robustbook.chapters.wording import from_to, listed, minus
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
@@ -58,7 +58,7 @@ def answer() -> str:
     """Return sentences that state by how much 50 draws are more accurate than one draw under weak
     attacks, for each placement of the noise, and under a strong attack, for each network.
     """
-    record = record_of("self_ensemble/table-2")
+    record = table2.placed()
     parts = [
         f"With {where}, the accuracy of 50 draws minus that of one draw is {_points(record, d)} "
         f"points at $c$ up to {max(_cs(record, d)):g} ({_count(record, d)}). There the attack "
@@ -115,7 +115,7 @@ def claims() -> Iterator[tuple[str, bool | None]]:
     """Yield the parts of the paper's claim on 50 draws, each with True if it holds, False if it
     does not, and None if it is open.
     """
-    record = record_of("self_ensemble/table-2")
+    record = table2.placed()
     for defense, where in PLACES.items():
         if cs := _cs(record, defense):
             found = {ordered(record, table2.NETWORK, defense, c) for c in cs}

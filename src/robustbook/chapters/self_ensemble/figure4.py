@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters import pairs
-from robustbook.chapters.published import Version, record_of, records_of, rows_of, values
+from robustbook.chapters.published import Version, records_of, rows_of, values
 from robustbook.chapters.wording import (
     bullets,
     from_to,
@@ -23,7 +23,7 @@ from robustbook.figures import LOOKS, Panel, Table
 from robustbook.ledger import Record, Row
 from robustbook.ledger.outcomes import paired_error
 
-from . import fifty, names, sweeps
+from . import fifty, names, sweeps, table2
 
 DRAWS: Mapping[str, str] = {"accuracy": "50 draws", "accuracy of one draw": "one draw"}
 LOOK = {"accuracy": LOOKS["rse"], "accuracy of one draw": LOOKS["adv"]}
@@ -42,7 +42,7 @@ def answer(records: Sequence[Record]) -> str:
     """Return how many points 50 noise draws gain under weak attacks, for each placement of the
     strongest noise on the network of Table 2, and under a strong attack on each network.
     """
-    record = placed()
+    record = table2.placed()
     image, released = (
         from_to([g for c, each in _attacked(record, d).items() for g in each], "+.1f")
         for d in PLACES
@@ -68,13 +68,6 @@ def answer(records: Sequence[Record]) -> str:
     return text
 
 
-def placed() -> Record:
-    """Return the record of Table 2, in which RSE has its strongest noise on the image or as
-    released.
-    """
-    return record_of("self_ensemble/table-2")
-
-
 def _attacked(record: Record, defense: str) -> dict[float, list[float]]:
     """Return the gains under the attack on the network of Table 2 (see `gain`)."""
     return {c: each for c, each in gain(record, NETWORK, defense).items() if c}
@@ -93,7 +86,7 @@ def by_place() -> str:
     entry for each placement of RSE's strongest noise. The test is paired where the record says
     which images are classified correctly.
     """
-    record = placed()
+    record = table2.placed()
     return bullets([_placed(record, defense) for defense in PLACES])
 
 

@@ -69,6 +69,7 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
     yield "The bound implies that training with noise minimises a Lipschitz constant.", False
     yield _no_gradient()
     yield _zoo_fails()
+    where = names.full_title(table2.placed(), table2.NETWORK)
     yield f"RSE is far ahead of the three other defenses ({where}).", _first_of_all()
     yield from _ahead()
     yield _more_noise()
@@ -133,7 +134,7 @@ def _zoo_fails() -> tuple[str, bool | None]:
 
 
 def _first_of_all() -> bool | None:
-    record = record_of(f"{PAPER}/table-2")
+    record = table2.placed()
     if figure6.failed(record, table2.NETWORK):
         return None
     rse, *others = (
