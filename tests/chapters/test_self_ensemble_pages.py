@@ -243,6 +243,9 @@ def test_the_nearest_placement() -> None:
     assert "the authors' network is 88.6 %" in text
     alone = record("table-2", "paper", cells("vgg16", {"rse": far}))
     assert table2.nearest_placement(alone).startswith("Only one placement")
+    assert table2.at_full_width([replace(alone, profile="reduced")]) == ""
+    wide = table2.at_full_width([replace(alone, profile="reduced"), alone])
+    assert "differs from the printed accuracies by 5.0 points" in wide and "88.0 % on" in wide
     assert len(table2.accuracies([alone]).axes) == 1
 
 
@@ -987,7 +990,7 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     )
     rows = tuple(r for r in today.rows if r.setting.get("defense") != "rse paper 0.4")
     assert "text says" not in overview.answer(replace(today, rows=rows))
-    text = overview.paper_attack(record_of(f"{PAPER}/table-2"))
+    text = overview.paper_attack(table2.placed())
     assert text.startswith("Under the paper's attack with $c = 0.03$, the accuracy of a ")
 
 
@@ -996,7 +999,17 @@ def test_the_overview_names_the_networks_that_are_missing(monkeypatch: pytest.Mo
     some = record("today", "reduced", cells("vgg16", SMALL))
     text = overview.still_open(some)
     assert text.startswith("The stronger attacks were not run on Model A and ResNeXt. ")
-    assert text.endswith("VGG16 and ResNeXt were not run at the paper's width.")
+    narrow = record("figure-6", "reduced", [*cells("vgg16", SMALL), *cells("resnext", SMALL)])
+    wide = record("table-2", "paper", cells("vgg16", SMALL))
+    held = {f"{PAPER}/figure-6": [narrow], f"{PAPER}/table-2": []}
+    monkeypatch.setattr(overview, "records_of", lambda item: held[item])
+    assert overview.still_open(some).endswith(
+        "VGG16 and ResNeXt were not run at the paper's width."
+    )
+    held[f"{PAPER}/table-2"] = [wide]
+    text = overview.still_open(some)
+    assert "At the paper's width, VGG16 was run only for Table 2" in text
+    assert text.endswith("ResNeXt was not run at the paper's width.")
     rows = [row for network in names.NETWORKS for row in cells(network, SMALL)]
     monkeypatch.setattr(overview, "records_of", lambda item: [record("figure-6", "paper", rows)])
     assert overview.still_open(record("today", "paper", rows)) == ""
@@ -1087,7 +1100,7 @@ def test_how_far_the_attack_lowers_the_accuracy_of_50_draws() -> None:
 
 
 def test_the_overview_states_the_gain_of_50_draws_for_each_placement() -> None:
-    table_2 = record_of(f"{PAPER}/table-2")
+    table_2 = table2.placed()
     text = spaced(fifty.answer())
     for defense, where in fifty.PLACES.items():
         each = [
@@ -1159,7 +1172,7 @@ def test_the_mean_of_the_finite_differences_decides(
 
 def test_the_caption_row_is_rse_where_the_means_of_all_others_are_low() -> None:
     """The published rows for the caption of Table 2, and the sentence on its page."""
-    shown = record_of(f"{PAPER}/table-2")
+    shown = table2.placed()
     others = [d for d in FIVE if d != "rse"]
     of = {"network": "vgg16"}
     c = min(
@@ -1229,7 +1242,7 @@ def test_an_answer_has_about_sixty_words(name: str, root: Path) -> None:
 
 def test_networks_that_were_trained_again_are_compared_with_table_2() -> None:
     shown = record("today", "reduced", [])
-    table_2 = record_of("self_ensemble/table-2")
+    table_2 = table2.placed()
     theirs = values(table_2, "accuracy", network="vgg16", defense="none", c=0.0)[0]
     assert numbers(names.trained_again(shown, theirs - 5.5))[-2:] == [theirs - 5.5, theirs]
     assert "trained again" not in names.trained_again(shown, theirs)
@@ -1237,7 +1250,7 @@ def test_networks_that_were_trained_again_are_compared_with_table_2() -> None:
 
 
 def test_table_2_names_the_defenses_with_one_seed() -> None:
-    shown = record_of("self_ensemble/table-2")
+    shown = table2.placed()
     once = " Adv. retraining and Distillation were run with one seed only."
     assert table2.ran([shown]).endswith(once)
     first = replace(

@@ -112,10 +112,19 @@ def still_open(record: Record) -> str:
     there = names.networks(record)
     rest = listed([name for network, name in NETWORKS.items() if network not in there])
     best = names.best(records_of("self_ensemble/figure-6"))
-    narrow = listed([NETWORKS[network] for each, network in best if each.profile != "paper"])
+    narrow = [network for each, network in best if each.profile != "paper"]
+    tables = [each for each in records_of("self_ensemble/table-2") if each.profile == "paper"]
+    wide = [network for each in tables for network in names.networks(each) if network in narrow]
+    never = [NETWORKS[network] for network in narrow if network not in wide]
     told = [
         f"The stronger attacks were not run on {rest}." if rest else "",
-        f"{narrow} were not run at the paper's width." if narrow else "",
+        f"At the paper's width, {listed(NETWORKS[n] for n in wide)} was run only for Table 2, "
+        "without a defense and with RSE."
+        if wide
+        else "",
+        f"{listed(never)} {'was' if len(never) == 1 else 'were'} not run at the paper's width."
+        if never
+        else "",
     ]
     return " ".join(filter(None, told))
 

@@ -4,6 +4,7 @@ is run with five values of its constant c.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -278,11 +279,7 @@ def nearest_placement(record: Record) -> str:
     are from the printed accuracies. The absolute difference of two accuracies is averaged over the
     values of the attack's constant c.
     """
-    off = {
-        d: sum(abs(_mean(record, d, c) - float(printed(target("rse", c)) or 0)) for c in CS) / 5
-        for d in PLACES
-        if _ours(record, d, CS[0])
-    }
+    off = {d: _off(record, d) for d in PLACES if _ours(record, d, CS[0])}
     if len(off) < 2:
         return "Only one placement of the strongest noise has been run so far."
     clean = {d: names.at(record, NETWORK, d, 0.0) or 0.0 for d in off}
@@ -300,6 +297,29 @@ def nearest_placement(record: Record) -> str:
     return (
         f"Probably the placement with noise {_place(nearest)}, because its accuracies are nearest "
         f"to the printed ones: averaged over $c$, the difference is {told}."
+    )
+
+
+def _off(record: Record, defense: str) -> float:
+    """Return the mean over c of the absolute difference between our accuracy and the printed one of
+    RSE.
+    """
+    return fmean(abs(_mean(record, defense, c) - _printed("rse", c)) for c in CS)
+
+
+def at_full_width(records: Sequence[Record]) -> str:
+    """Return sentences that state, for networks of the paper's width, how far the accuracies of RSE
+    as released are from the printed ones. Return "" if there is no such network.
+    """
+    wide = next((r for r in records if r.profile == "paper" and _ours(r, "rse", CS[0])), None)
+    if wide is None:
+        return ""
+    theirs = points()[NETWORK, "rse"][0.0][0]
+    return (
+        f"At the paper's width, the accuracy of RSE as released is {_mean(wide, 'rse', 0.0):.1f} % "
+        f"on clean images ({theirs:.1f} % in the authors' data). Under attack it differs from the "
+        f"printed accuracies by {_off(wide, 'rse'):.1f} points, averaged over $c$ "
+        f"({names.size(wide, NETWORK)}). We did not run the other placements at this width."
     )
 
 
