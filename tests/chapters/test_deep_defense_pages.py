@@ -587,6 +587,7 @@ def test_claims_in_words() -> None:
     assert values(record("table-1"), "unfooled", network="mlp", method="reference") == [0.0] * 5
     text = claims.second_to_fourth(shown)
     assert text.count("\n\n") == 2 and text.count(" on LeNet, 3 seeds)") == 2
+    assert "That paper itself states 1,000 for such networks." in claims.first(shown)
     assert "on both networks" in claims.fifth_to_seventh()
     assert "4.6 % with Parseval training and of 4.7 % without" in claims.eighth()
     assert claims.tenth(shown).startswith("**Claim 10.**")
@@ -793,6 +794,7 @@ def test_anchors() -> None:
         for row in body(anchors.errors(shown)):
             if row[1]:
                 there, ours, *_ = numbers(row[1].replace("*", " "))
+                assert not row[1].startswith("1.0")  # the paper prints 1, without a decimal
                 assert 0 <= there <= 100 and 0 <= ours <= 100
                 assert numbers(row[2].replace("*", " "))[0] > 0
                 assert ("/" in row[2]) == (row[0] == anchors.METHODS["reference"])
@@ -825,6 +827,16 @@ def test_the_answer_and_the_figure_of_the_anchors() -> None:
         assert ours >= after and abs(ours - tuned) <= allowed
     stated, mlp, _, lenet, *_ = numbers(anchors.gain(shown).split(" by ", 1)[1])
     assert stated == 50 > mlp > lenet > 20
+    first = numbers(anchors._first_epoch(shown).split("our increase is")[1])
+    assert first[0] > mlp and stated > first[1] > lenet
+    assert numbers(anchors._axis().split("ends at")[1]) == [0.28, 40]
+    assert " from 1.7 to 1.5 % in" in anchors.small_effect(shown)
+    assert " from 1 (rounded) to 0.8 % in" in anchors.small_effect(shown)
+    for each, n in names.each_network(records_of(f"{PAPER}/anchors")):  # as in the DeepFool paper
+        start, after = (
+            values(each, "error", network=n, method=m) for m in ("reference", "fgs-set")
+        )
+        assert all(a > b for a, b in zip(after, start, strict=True))
     axes = anchors.strips(shown).axes
     assert len(axes) >= len(names.networks(shown))
     assert len(axes[0].collections) == 2 * len(anchors.METHODS)

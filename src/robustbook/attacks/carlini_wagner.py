@@ -16,9 +16,9 @@ Carlini and Wagner search for the smallest c with which the attack succeeds (arg
 with `searches` = 1, c is fixed. To attack an image with several values of c in one call, put
 several copies of the image into the batch, and give each copy its own c.
 
-Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
-nearest adversarial image. Their released code, which the preset `RANDOM_SELF_ENSEMBLE` follows,
-also replaces the label's logit Z_y by max(Z_y, 0), and never changes pixels of exactly 0 or 1.
+Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c. Their released code, which the preset
+`RANDOM_SELF_ENSEMBLE` follows, returns the last iterate instead of the nearest adversarial image,
+replaces the label's logit Z_y by max(Z_y, 0), and never changes pixels of exactly 0 or 1.
 Their program for Table 3 (`gallery.py`) minimises over the pixels instead of w.
 
 Only the gradient of the hinge needs a backward pass, because the gradient of the distance has a

@@ -19,8 +19,8 @@ SUBJECTS = {
     "flat part of its nonlinearity.",
     "deep_defense": "Yan, Guo and Zhang, 2018 {cite}`yan2018`: training increases the "
     "size of the perturbations that the attack DeepFool needs.",
-    "self_ensemble": "Liu and others, 2018 {cite}`liu2018`: noise is added in every layer, and the "
-    "predictions are averaged over draws of the noise.",
+    "self_ensemble": "Liu and others, 2018 {cite}`liu2018`: noise is added in front of every "
+    "convolution, and the predictions are averaged over draws of the noise.",
     "survey": "A survey of adversarial training and related defenses.",
 }
 """For each paper, a sentence that says what the paper proposes."""

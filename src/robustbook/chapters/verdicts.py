@@ -10,7 +10,7 @@ from robustbook.chapters.published import compared
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry
 
-HEADS = ("Quantity", "Verdict", "Paper", "Ours", "Interval", "Tolerance", "Seeds")
+HEADS = ("Quantity", "Verdict", "Source", "Ours", "Interval", "Tolerance", "Seeds")
 """The columns of a table of verdicts. A phone shows only the first ones at once."""
 
 
@@ -115,7 +115,9 @@ def _caption(shown: Sequence[Entry], rest: int) -> str:
         "The page [Verdicts](../basics/verdicts.ipynb) explains how the numbers lead to a verdict."
     )
     if any(entry.target.kind == "derived" for entry in shown):
-        sentences.append("*Derived* numbers follow from numbers, formulas or data of the paper.")
+        sentences.append(
+            "*Derived* numbers follow from numbers, formulas, data or code of the source."
+        )
     if rest:
         more = "number, which was" if rest == 1 else "numbers, which were"
         sentences.append(f"The ledger lists {rest} more target {more} not measured.")

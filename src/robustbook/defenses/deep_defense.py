@@ -7,13 +7,13 @@ relative norm of the perturbation. The loss of a batch of n images is the sum of
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
-This is equation 6 of the paper, with one difference: the paper sums over the training set, but the
-released code and this code take the mean over the batch. The set T contains the images that the
-network currently classifies correctly; DeepFool perturbs them until they are misclassified. The set
-F contains the misclassified images; DeepFool perturbs them until they are classified correctly. For
-an image in F, each step moves from the class that is predicted at the current point towards the
-label. The number of steps, the overshoot and the offset of DeepFool are as in the released code and
-in the preset "authors" of `deepfool`.
+This is the loss of the released code. A student report prints it as a sum over all images, and a
+public review names equation 6 of the paper, which we could not read. The set T contains the images
+that the network currently classifies correctly; DeepFool perturbs them until they are
+misclassified. The set F contains the misclassified images; DeepFool perturbs them until they are
+classified correctly. For an image in F, each step moves from the class that is predicted at the
+current point towards the label. The number of steps, the overshoot and the offset of DeepFool are
+as in the released code and in the preset "authors" of `deepfool`.
 
 The gradient of the loss flows through the logits, the gradients of the logits, and the iterates of
 DeepFool. Three things are treated as constants: the norm ||x||, the choice of the nearest class,
@@ -21,7 +21,7 @@ and the set of finished images. An image is finished once its perturbation has c
 class as intended. The authors' code builds a second network that computes the gradients of the
 network, and differentiates this second network. This code instead differentiates the network twice,
 which gives the same derivative for piecewise linear networks. An image with ||x|| = 0 has no rho
-and is excluded from both DeepFool terms; the paper does not mention this case.
+and is excluded from both DeepFool terms.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 

@@ -95,8 +95,9 @@ MOSBACH: Mapping[str, Weights] = MappingProxyType(
         "100% AT + ALP": Weights(adversarial=1.0, pairing=1.0),
     }
 )
-"""The weights of each row of the tables of Mosbach et al. 2018. With CLP and LSQ, the paper also
-adds noise to the images.
+"""Weights for each row of the tables of Mosbach et al. 2018. Those of CLP and LSQ are not from the
+paper, but from a re-implementation and from the default of the authors' script. The script can add
+noise to the images; by default it does not.
 """
 
 

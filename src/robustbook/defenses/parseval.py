@@ -8,10 +8,10 @@ moved towards such a matrix:
 .. math:: W_S \leftarrow (1 + \beta) W_S - \beta\, W_S W_S^\top W_S
 
 Here S is a random subset of the rows of W, and W_S consists of these rows. This update, from
-Algorithm 1 of Cisse et al., is one step of gradient descent on
-:math:`\frac\beta4\|W_S W_S^\top - I\|^2`. The paper of Deep Defense (Yan et al. 2018) updates 30 %
-"of the columns" in each step. These columns are our rows: in a layer that computes x W for an input
-x, a column of W contains the weights of a unit. A matrix with more rows than columns cannot have
+Algorithm 1 of Cisse et al., is one step of gradient descent on :math:`\frac\beta4\|W_S W_S^\top -
+I\|^2`. As we remember, the paper of Deep Defense (Yan et al. 2018) updates a random 30 % of the
+columns in each step. We take these for our rows: in a layer that computes x W for an input x, a
+column of W contains the weights of a unit. A matrix with more rows than columns cannot have
 orthonormal rows, but if every step updates all its rows, its singular values still converge to 1.
 
 The weight matrix of a convolution has one row for each output channel: the flattened kernel

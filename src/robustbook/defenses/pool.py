@@ -1,9 +1,10 @@
 """Train with a pool of adversarial images, as sketched by Szegedy et al. 2013 (arXiv 1312.6199,
 Section 4.2).
 
-The paper keeps a pool of adversarial images, continually replaces a part of the pool, and mixes the
-pool into the training set. The paper does not state the size of the pool, how many images are
-replaced, or the share of the pool in the training set.
+The paper keeps a pool of adversarial examples for each layer, continually replaces a part of each
+pool, and mixes the pools into the training set. It reports that only this gave an improvement. This
+code has a single pool, for the images. The paper does not state the size of the pools, how many
+examples are replaced, or the share of the pools in the training set.
 
 In this code, buffers of the network store the pool, so checkpoints contain it, and an interrupted
 training run continues with the same pool.

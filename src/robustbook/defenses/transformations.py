@@ -226,8 +226,8 @@ def jpeg(net: nn.Module, quality: SupportsIndex = 75, *, subsampling: str = "4:2
         horizontal resolution, and ``4:4:4`` means full resolution. For gray images ``subsampling``
         has no effect.
 
-    Das et al. do not state which subsampling and which JPEG library they use. Raises ValueError for
-    a quality outside 1..100 or an unknown subsampling.
+    We do not know which subsampling and which JPEG library Das et al. use. Raises ValueError for a
+    quality outside 1..100 or an unknown subsampling.
     """
     check_network(net)
     _check_codec(quality, subsampling)

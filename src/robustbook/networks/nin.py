@@ -1,11 +1,11 @@
 """Define the network in network for CIFAR-10 (Lin, Chen and Yan 2014) as used by Deep Defense.
 
-The layers follow the released code of Yan, Guo and Zhang 2018. In that code the class NIN raises an
-error, because a dropout layer is missing. The network is like the NIN of MatConvNet, except that
-its first two pooling layers use windows of 2 x 2 instead of 3 x 3 pixels, with stride 2. The last
-pooling layer averages over 8 x 8 pixels. As in MatConvNet, initial weights are normal with variance
-2 / fan-in (He et al. 2015), and biases are 0. The weights of the last layer have a tenth of this
-standard deviation.
+The layers follow the released code of Yan, Guo and Zhang 2018. In that code the constructor of NIN
+raises an error, which announces a later release. The network is like the NIN of MatConvNet, except
+that its first two pooling layers use windows of 2 x 2 instead of 3 x 3 pixels, with stride 2. The
+last pooling layer averages over 8 x 8 pixels. As in MatConvNet, initial weights are normal with
+variance 2 / fan-in (He et al. 2015), and biases are 0. The weights of the last layer have a tenth
+of this standard deviation.
 """
 
 import math

@@ -39,26 +39,30 @@ CLAIMS = (
         "the norm of the image divided by that of the perturbation, on a network for large images",
     ),
     (
-        "Networks misclassify adversarial images with high confidence",
-        "mean confidence in the wrong class under PGD at least 0.7 (our threshold)",
+        "Even leading networks can be fooled to misclassify adversarial images with high "
+        "confidence",
+        "mean confidence of a small network in the wrong class under PGD at least 0.7 (our "
+        "threshold)",
     ),
     (
-        "Random noise of the same size as an adversarial perturbation is far less harmful",
-        "to fool the network on half of the images, noise has to be at least 5 times as large as "
-        "DeepFool's perturbation (our threshold)",
+        "Instability to random noise is less critical",
+        "our reading: to fool the network on half of the images, noise has to be at least 5 times "
+        "as large as DeepFool's perturbation (our threshold)",
     ),
     (
-        "One consequence of the claim that the cause of adversarial images is linearity: few "
-        "linear steps reach the class boundary",
+        "One consequence of the view of Goodfellow and others that linearity is the main reason "
+        "for adversarial images: few linear steps reach the class boundary",
         "DeepFool, which assumes that networks are linear, needs fewer than 3 steps on "
-        "average; this is consistent with the claim, but does not test the cause",
+        "average; this is consistent with the view, but does not test the cause",
     ),
     (
-        "Deep Defense improves robustness significantly",
-        "the ρ₂ of Deep Defense is above that of the reference network",
+        "Deep Defense significantly improves the resistance of different networks to advanced "
+        "attacks",
+        "the ρ₂ of Deep Defense is above that of the reference network (one network, and DeepFool "
+        "only)",
     ),
     (
-        "Accuracy is not lost",
+        "No loss of accuracy was observed (MNIST, CIFAR-10, ImageNet)",
         "the accuracy of Deep Defense is not more than 0.2 points below that of the reference "
         "network",
     ),
@@ -73,10 +77,10 @@ CLAIMS = (
         "increase in ρ₂ as a share of that by Deep Defense",
     ),
     (
-        "The regulariser is meant to encourage larger perturbations for correctly classified "
-        "images and possibly smaller ones for misclassified images (an aim, not a claim)",
-        "not decided, because the post reports no such result; our own question is whether both "
-        "also hold for test images",
+        "The regulariser is meant to encourage relatively large perturbations for correctly "
+        "classified images and possibly small ones for misclassified images (an aim, not a claim)",
+        "not decided, because the post reports no such result; the numbers compare the sizes on "
+        "test images with those of the reference network",
     ),
     (
         "One consequence of the claim that the regulariser is precise and trained jointly: its "
@@ -188,13 +192,14 @@ def aim(record: Record) -> str:
     return (
         f"On test images, the perturbations of correctly classified images become {right:.2f} "
         f"times as large, as intended. Over the {count:.0f} images that the reference network "
-        f"misclassifies, the mean becomes {wrong:.2f} times as large, although it should become "
-        "smaller. In this mean, an image that is classified correctly after Deep Defense counts as "
-        f"0. The accuracy on the {images:,} test images rises by {ours - start:.2f} points, so at "
-        f"least {corrected:.0f} of the {count:.0f} images are now classified correctly, as "
-        f"intended. Over the other {count - corrected:.0f} or fewer images the mean is at least "
-        f"{after:.3f}. For the reference network we stored only the mean over all {count:.0f}, "
-        f"{before:.3f}. We did not measure the training images, on which the regulariser acts."
+        f"misclassifies, the mean becomes {wrong:.2f} times as large, although the aim is "
+        "possibly small perturbations. In this mean, an image that is classified correctly after "
+        f"Deep Defense counts as 0. The accuracy on the {images:,} test images rises by "
+        f"{ours - start:.2f} points, so at least {corrected:.0f} of the {count:.0f} images are now "
+        f"classified correctly, as intended. Over the other {count - corrected:.0f} or fewer "
+        f"images the mean is at least {after:.3f}. For the reference network we stored only "
+        f"the mean over all {count:.0f}, {before:.3f}. We did not measure the "
+        "training images, on which the regulariser acts."
     )
 
 
@@ -363,10 +368,12 @@ def first(record: Record) -> str:
         f"**Claim 1.** According to the post, perturbations *can be* {SMALLER:,} times smaller "
         "than the image. This can only be tested with a network for photographs. We have code for "
         "ImageNet but not the photographs, so we use $\\rho_2$ of two networks in the DeepFool "
-        "paper {cite}`moosavi2016`. On average, the norm of the perturbation is "
-        f"1/{caffenet:.0f} of that of its image for CaffeNet and 1/{googlenet:.0f} for GoogLeNet "
-        f"(for our MLP on digits, 1/{1 / _mean(record, 'rho', 'read'):.0f}). Single images may "
-        f"reach 1/{SMALLER:,}; we could not check this."
+        "paper {cite}`moosavi2016`. "
+        f"That paper itself states {SMALLER:,} for such networks. But on average, the norm of the "
+        f"perturbation is 1/{caffenet:.0f} of that of its image for CaffeNet and "
+        f"1/{googlenet:.0f} for GoogLeNet (for our MLP on digits, "
+        f"1/{1 / _mean(record, 'rho', 'read'):.0f}). Single images may reach "
+        f"1/{SMALLER:,}; we could not check this."
     )
 
 
@@ -399,15 +406,15 @@ def second_to_fourth(record: Record) -> str:
             f"**Claim 4.** DeepFool takes {_mean(record, 'iterations', 'read'):.2f} steps on "
             f"average on the MLP ({_on_lenet(record, 'iterations', 'read', 2, 'steps')}). If few "
             "linear steps suffice, the network is nearly linear between an image and the class "
-            "boundary. This is one consequence of the claim that linearity is the cause of "
-            "adversarial images. It does not show the cause, so the verdict is on the "
-            "consequence only.",
+            "boundary. This is one consequence of the view, which the post takes from "
+            "Goodfellow and others, that linearity is the main reason. It does not show the cause, "
+            "so the verdict is on the consequence only.",
         ]
     )
 
 
 def fifth_to_seventh() -> str:
-    """Return sentences that state what our other networks say about claims 6 and 7."""
+    """Return sentences that state what our other networks say about claims 5 to 7."""
     table_1 = record_of("deep_defense/table-1")
     ahead = [
         mean(table_1, "rho2", network=network, method="adv-training-ii")
@@ -416,11 +423,12 @@ def fifth_to_seventh() -> str:
     ]
     return (
         "The post speaks of three data sets, but our verdicts on **claims 5 to 7** come from the "
-        f"MLP on MNIST alone. For claim 6, a run on another data set, "
-        f"with another network and optimiser, disagrees. {on_clothing()} For "
-        "claim 7 we compare Deep Defense with adversarial training II, whose settings we chose. It "
-        f"has the larger $\\rho_2$ on {counted(ahead)} for MNIST. But compared with adversarial "
-        "training I, which we remember as the method of the paper's table, Deep Defense has the "
+        "MLP on MNIST alone. The verdict on claim 5 uses DeepFool, the attack of the training; the "
+        f"page {page_link('today')} uses stronger attacks. Claim 6 does not carry over to our run "
+        f"on another data set, with another network and optimiser. {on_clothing()} For claim 7 we "
+        "compare Deep Defense with adversarial training II, whose settings we chose. It has the "
+        f"larger $\\rho_2$ on {counted(ahead)} for MNIST. But compared with adversarial training "
+        "I, which we remember as the method of the paper's table, Deep Defense has the "
         f"larger $\\rho_2$ ({page_link('table1')})."
     )
 
@@ -435,8 +443,8 @@ def eighth() -> str:
     )
     return (
         "**Statement 8.** According to the post, approximations make Parseval training less "
-        "effective against very strong attacks. It compares Parseval training with no other "
-        f"method. Under all attacks of the page {page_link('today')} at eps "
+        "effective against very strong attacks. This sentence compares Parseval training with no "
+        f"other method. Under all attacks of the page {page_link('today')} at eps "
         f"{size_text('mlp', eps)}, the MLP has an accuracy of {parseval:.1f} % with Parseval "
         f"training and of {start:.1f} % without. This agrees with the statement but does not test "
         "it: our Parseval training consists of five epochs of fine-tuning, which hardly change the "
@@ -511,14 +519,16 @@ def tenth(record: Record) -> str:
     by_ddn = listed(f"{percent:.0f} % ({name})" for percent, name in found)
     return (
         "**Claim 10.** The post says that Deep Defense integrates its regulariser precisely, "
-        "while other methods optimise possibly untight bounds. Our test says only that the "
-        "*gradient* of the perturbation is exact. We compare it with central differences along "
-        f"random directions in weight space, and the median relative error is {power(error)}. The "
-        "perturbation itself is not the smallest one, so its size is an upper bound on the "
-        f"distance. On networks with Deep Defense, DDN finds images that are {by_ddn} nearer, both "
-        f"attacks without clipping as in the training ({page_link('today')}). If the perturbations "
-        "were computed before the training, the regulariser would be a constant with zero gradient "
-        "and have no effect, as [a replication](./replication.ipynb) shows."
+        "while other methods optimise possibly untight bounds. It also says *efficiently*, which "
+        f"we did not test; the {page_link('overview')} states how long a training step takes. Our "
+        "test says only that the *gradient* of the perturbation is exact. We compare it with "
+        "central differences along random directions in weight space, and the median relative "
+        f"error is {power(error)}. The perturbation itself is not the smallest one, so its size is "
+        "an upper bound on the distance. On networks with Deep Defense, DDN finds images that are "
+        f"{by_ddn} nearer, both attacks without clipping as in the training "
+        f"({page_link('today')}). If the perturbations were computed before the training, the "
+        "regulariser would be a constant with zero gradient and have no effect, as "
+        "[a replication](./replication.ipynb) shows."
     )
 
 

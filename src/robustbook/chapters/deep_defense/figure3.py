@@ -38,7 +38,7 @@ def answer(record: Record) -> str:
     that changes rho2 most, and that the training diverged with the largest value of d.
     """
     (_, most, _, found), *_ = _ranges(record)
-    badges = of_page("deep_defense/figure-3", {"results of the paper's figure": ""})
+    badges = of_page("deep_defense/figure-3", {"results of a remembered figure": ""})
     return (
         f"The parameter {most} changes $\\rho_2$ most, from {found[0]:.3f} with its smallest value "
         f"to {found[-1]:.3f} with its largest; with the largest d that we tried, the training "

@@ -296,7 +296,7 @@ CLAIMS = (
         _exact,
     ),
     Finding(
-        "Deep Defense is more robust than the reference network, without loss of accuracy",
+        "Deep Defense is more robust than the reference network, without observed loss of accuracy",
         ("table1",),
         "(table-1|supplement|text-results)/.*",
         _compared,

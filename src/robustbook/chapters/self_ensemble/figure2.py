@@ -106,14 +106,14 @@ def ran(records: Sequence[Record]) -> str:
 
 
 def tested(records: Sequence[Record]) -> str:
-    """Return a sentence that states at which values of c the claim about every c up to 0.4 was
-    tested. Return an empty text if the network of the claim was not run.
+    """Return a sentence that states at which values of c the order of the curves at every c up to
+    0.4 was tested. Return an empty text if the network of the order was not run.
     """
     record = names.with_network(records, "vgg16")
     if record is None:
         return ""
     cs = [f"{c:g}" for c in names.strengths(record, "vgg16", "rse") if c <= LAST]
-    return f"The claim about every $c$ up to {LAST:g} was tested at $c$ = {listed(cs)} only."
+    return f"The order at every $c$ up to {LAST:g} was tested at $c$ = {listed(cs)} only."
 
 
 def curves(records: Sequence[Record]) -> Figure:

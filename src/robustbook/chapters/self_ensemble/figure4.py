@@ -28,8 +28,8 @@ from . import fifty, names, sweeps, table2
 DRAWS: Mapping[str, str] = {"accuracy": "50 draws", "accuracy of one draw": "one draw"}
 LOOK = {"accuracy": LOOKS["rse"], "accuracy of one draw": LOOKS["adv"]}
 TURN = 0.4
-"""The value of c from which, according to a later version of the paper, 50 draws are worse than one
-draw.
+"""The value of c above which 50 draws are worse than one draw, according to our memory of a later
+version of the paper.
 """
 STRONG = 1.0
 """The value of c of a strong attack."""
@@ -168,12 +168,12 @@ def _told(record: Record, network: str) -> str:
         f"{names.trained_on(record, network, '; ')}), 50 draws are "
         f"{', and '.join(parts) or 'as accurate as one draw'}."
     )
-    against = [f"{c:g}" for c in up if c >= TURN]
+    against = [f"{c:g}" for c in up if c > TURN]
     if against:
         clear = any(c in _clear(record, network) for c in gains if f"{c:g}" in against)
         text += (
-            f" At $c$ = {listed(against)} the sign is not the one that we remember from the paper "
-            f"for VGG16{'' if clear else ', but no difference there is clear'}."
+            f" At $c$ = {listed(against)} the sign is not the one that we remember for VGG16 from "
+            f"a later version of the paper{'' if clear else ', but no difference there is clear'}."
         )
     return text
 

@@ -80,11 +80,11 @@ def without_new_noise(record: Record) -> str:
 
 
 def abstract() -> str:
-    """Return the verdicts on the two claims of the abstract, of which the first is also a number of
-    Table 2.
+    """Return the verdicts on two claims of the second version's abstract, of which the first is
+    also a number of Table 2.
     """
     kinds = {
-        "the abstract's accuracy of RSE under attack": "/table-2/rse/c-0.03",
+        "the second version's abstract: accuracy of RSE under attack": "/table-2/rse/c-0.03",
         "RSE above the best earlier defense": "/rse-beats-best-previous",
         "": "",
     }
@@ -266,7 +266,7 @@ CLAIMS = (
         of_all(figure2.answer, "self_ensemble/figure-2"),
     ),
     Finding(
-        "More noise makes RSE more robust and lowers its clean accuracy",
+        "More noise makes RSE more robust and lowers its accuracy under weak attacks",
         ("figure3",),
         "figure-3/.*",
         of_best(fifty.cost, "self_ensemble/figure-3"),
@@ -285,14 +285,14 @@ CLAIMS = (
         of_all(figure5.answer, "self_ensemble/figure-5"),
     ),
     Finding(
-        "On three networks, RSE has a higher accuracy under attack than the other defenses, and "
-        "attacks on RSE need a larger distortion",
+        "On three networks, RSE has a higher accuracy and a larger distortion under strong attacks "
+        "than the other defenses",
         ("figure6",),
         r"(figure-6|text-3|text-4\.3)/.*",
         of_all(figure6.answer, "self_ensemble/figure-6"),
     ),
     Finding(
-        "A targeted attack on one image needs a larger distortion with RSE than without",
+        "A targeted attack on one image needs a larger distortion with RSE than with the others",
         ("table3",),
         "table-3/.*",
         of_best(table3.answer, "self_ensemble/table-3"),

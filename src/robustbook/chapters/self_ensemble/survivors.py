@@ -66,7 +66,11 @@ def _judged() -> Iterator[tuple[str, bool | None]]:
         "Training with noise minimises a bound on the ensemble's loss (it holds for any network).",
         _bound(),
     )
-    yield "The bound implies that training with noise minimises a Lipschitz constant.", False
+    yield (
+        "Training with noise is equivalent to a penalty on a Lipschitz constant of the loss (the "
+        "last step of the derivation does not follow).",
+        False,
+    )
     yield _no_gradient()
     yield _zoo_fails()
     where = names.full_title(table2.placed(), table2.NETWORK)
@@ -115,8 +119,9 @@ def _no_gradient() -> tuple[str, bool]:
     holds = abs(ratio - 1) > 0.1
     mean = "" if holds else "In the mean they do: "
     return (
-        f"With RSE, ZOO's finite differences estimate no gradient. ({mean}{ratio:.2f} times the "
-        f"derivative{' in the mean' * holds} at $h = {zoo.MODERATE:g}$.)",
+        "With RSE, ZOO's finite differences estimate no gradient, even for $h \\to 0$. "
+        f"({mean}{ratio:.2f} times the derivative{' in the mean' * holds} at "
+        f"$h = {zoo.MODERATE:g}$.)",
         holds,
     )
 
@@ -128,7 +133,8 @@ def _zoo_fails() -> tuple[str, bool | None]:
     none, rse = (max(zoo.success(record, network, d).values()) for d in ("none", "rse"))
     return (
         f"ZOO with about {zoo.queries(record, network)} queries per image succeeds on fewer images "
-        f"with RSE than without a defense ({names.full_title(record, network)}).",
+        f"with RSE than without a defense ({names.full_title(record, network)}; the paper says "
+        "that RSE perfectly prevents ZOO).",
         _compared(none, rse, names.counted(record, network)),
     )
 

@@ -50,7 +50,8 @@ def settings_in_words(record: Record) -> str:
     trained = listed([str(n) for n in sorted(set(epochs().values()))])
     count = f"{same} of {len(there)}" if same < len(there) else f"{same}"
     return (
-        f"{_noise(record)} For Model A and ResNeXt, the released code and the text agree. "
+        f"{_noise(record)} For Model A and ResNeXt, the released code and the text place the noise "
+        "alike, but a training script for ResNeXt has other levels. "
         f"{count} settings of the paper or its code are ours too, because we copied them; this "
         f"reproduces no result. Others are smaller: we train for {trained} epochs "
         f"instead of {names.THEIR_EPOCHS}, and attack {attacked} images instead of "

@@ -35,7 +35,7 @@ it.
 """
 SHOWN = [*DEFENSES, *PLACES]
 AT = 0.03
-"""The value of c at which the abstract states accuracies."""
+"""The value of c whose column of Table 2 has the accuracies of the abstract."""
 
 
 def target(defense: str, c: float) -> str:
@@ -226,9 +226,9 @@ def printed_beside(version: Version) -> Table:
     return version.table(
         f": {names.full_title(record, NETWORK)}, {names.images(record, NETWORK)}. Accuracy in per "
         f"cent under the attack, printed / **ours**{ranges(record)}. Table 2 prints no "
-        "accuracies on clean images. Those shown are the authors' data of Figure 6, from another "
-        "run than Table 2. Therefore the authors' RSE is less accurate on clean images than at $c "
-        "= 0.01$.",
+        "accuracies on clean images. Those shown are the authors' data of Figure 6, for RSE from "
+        "another run than Table 2. Therefore the authors' RSE is less accurate on clean images "
+        "than at $c = 0.01$.",
         "rse-table-2",
         ["Defense", "clean", *(f"c = {c:g}" for c in CS)],
         [

@@ -258,9 +258,9 @@ def attacks(version: Version) -> Table:
         f"Carlini-Wagner attacks without a search have {_c_in_words(version.record)}. *Draws*: "
         "over how many draws of the noise each attack step averages. *Spread*: the highest minus "
         "the lowest of the accuracies with new noise, for the seed with the largest difference. "
-        "*Distortion*: root mean square of the l2 distance over all images, as in the paper. *As "
-        "seen*: accuracy of the attacked network, with frozen noise or without noise. The attacks "
-        f"are run on {listed(_images(version.record))}.",
+        "*Distortion*: root mean square of the l2 distance over all images, as in the released "
+        "code. *As seen*: accuracy of the attacked network, with frozen noise or without noise. "
+        f"The attacks are run on {listed(_images(version.record))}.",
         "rse-today-attacks",
         ["Network, attack", "Draws", "Radius", "Accuracy", "Spread", "Distortion", "As seen"],
         list(_attack_rows(version.record)),

@@ -537,8 +537,8 @@ def surface_claim(record: Record) -> str:
         f"{title(record)}. The table of verdicts has a row on these three ratios. The claim in "
         f"this row holds if the smallest ratio is above {ROUGHER:g}, and ours is "
         f"{min(smallest):.3f}. We chose this margin, because each roughness is a mean over only "
-        f"{SURFACES[record.profile]} images. Engstrom et al. compare with a network without a "
-        f"defense. Divided by the roughness of Plain, the roughness is {to_plain}."
+        f"{SURFACES[record.profile]} images. Engstrom et al. show only ALP, and compare it with "
+        f"a network without a defense. Divided by the roughness of Plain, it is {to_plain}."
     )
 
 

@@ -42,8 +42,8 @@ class Statement:
 def first_training() -> Found:
     """Return what became of the statement that Szegedy et al. introduced adversarial training."""
     return "holds", (
-        "They trained on clean images and a pool of adversarial images (2013), before Goodfellow "
-        "et al. (2015). This is from reading; no run can test it"
+        "They trained on clean images and pools of adversarial images and features (2013), before "
+        "Goodfellow et al. (2015). This is from reading; no run can test it"
     )
 
 
@@ -143,8 +143,8 @@ def winner() -> Found:
     """Return what became of the statement about the winner of a competition."""
     return "holds, with a detail missing", (
         "The winner was a ResNeXt-101 with a block after every residual block. The post names only "
-        f"a ResNet with 4 blocks. The paper prints an accuracy of {printed(post.WINNER):g} % for "
-        "the winner"
+        "a ResNet with 4 blocks, and not that it won the track on black-box attacks. The paper "
+        f"prints an accuracy of {printed(post.WINNER):g} % for the winner"
     )
 
 
@@ -199,20 +199,20 @@ STATEMENTS = (
         first_training,
     ),
     Statement(
-        "Trained with the adversarial loss (the equation), a network learns to classify perturbed "
-        "images",
+        "Trained with the adversarial loss (the equation), a network learns to classify images "
+        "that the chosen attack perturbs",
         "goodfellow",
         "Goodfellow's loss",
         weighted_loss,
     ),
     Statement(
-        "Adversarial logit pairing improves adversarial training",
+        "Adversarial logit pairing is proposed as an improvement of adversarial training",
         "pairing",
         "Logit pairing",
         logit_pairing,
     ),
     Statement(
-        "Transforming the image first is a defense",
+        "Transformations of the image have been introduced as a defense",
         "transformations",
         "Input transformations",
         transformed,

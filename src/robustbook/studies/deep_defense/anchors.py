@@ -1,10 +1,11 @@
 """Compare our networks with the numbers that the DeepFool paper prints for the same architectures.
 
-Deep Defense uses the architectures of the DeepFool paper (Moosavi-Dezfooli, Fawzi and Frossard
-2016) and measures the robustness rho_2 in the same way. Therefore the numbers of the DeepFool paper
-are a check of our reference networks and of our implementation of DeepFool. Table 1 of the DeepFool
-paper reports the test error and rho_2 of several networks. Table 3 reports how fine-tuning on
-perturbed images changes the test error, and the text reports how it changes rho_2.
+On MNIST, the released code of Deep Defense uses the architectures of the DeepFool paper
+(Moosavi-Dezfooli, Fawzi and Frossard 2016). It measures rho_2 in the same way, but stops DeepFool
+after five steps. Therefore the numbers of the DeepFool paper are a check of our reference networks
+and of our implementation of DeepFool. Table 1 of the DeepFool paper reports the test error and
+rho_2 of several networks. Table 3 reports how fine-tuning on perturbed images changes the test
+error, and the text reports how it changes rho_2.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,5 +1,5 @@
-"""Reproduce Figure 2 of Deep Defense: how the accuracy and the robustness rho_2 change from epoch
-to epoch of fine-tuning, for each method.
+"""Reproduce Figure 2 of Deep Defense, as we remember it: how the accuracy and the robustness rho_2
+change from epoch to epoch of fine-tuning, for each method.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,6 @@
-"""Reproduce Figure 1 of Deep Defense: the layers of a network and of its reverse network."""
+"""Reproduce Figure 1 of Deep Defense, as we remember it: the layers of a network and of its reverse
+network.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal

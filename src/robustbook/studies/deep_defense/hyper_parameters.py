@@ -1,12 +1,11 @@
-"""Reproduce Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and robustness
-rho_2.
+"""Measure how c, lambda and d change LeNet's accuracy and robustness rho_2.
 
-We could not read from the figure which values of c, lambda and d the paper tried. This study
-fine-tunes LeNet with every pair of three values of lambda and nine values of c, which gives 27
-networks. When the study varies d, lambda and c have the defaults of the released code. We do not
-use d = 20, because a single misclassified image with a large perturbation then dominates the loss
-of its batch. With d = 20, fine-tuning diverged on MNIST (seed 0, step 54) and on the digits of
-profile ``quick`` (seed 2).
+As we remember, Deep Defense has such a figure. We know neither its number (we call it Figure 3) nor
+which values of c, lambda and d the paper tried. This study fine-tunes LeNet with every pair of
+three values of lambda and nine values of c, which gives 27 networks. When the study varies d,
+lambda and c have the defaults of the released code. We do not use d = 20, because a single
+misclassified image with a large perturbation then dominates the loss of its batch. With d = 20,
+fine-tuning diverged on MNIST (seed 0, step 54) and on the digits of profile ``quick`` (seed 2).
 """
 
 from collections.abc import Mapping

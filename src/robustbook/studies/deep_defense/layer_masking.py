@@ -1,5 +1,5 @@
-"""Reproduce Figure 4 of Deep Defense: LeNet is fine-tuned, and the regulariser's gradient changes
-only one layer.
+"""Reproduce Figure 4 of Deep Defense, as we remember it: LeNet is fine-tuned, and the regulariser's
+gradient changes only one layer.
 
 The gradient of the cross entropy still changes all layers. The study fine-tunes 20 networks, one
 for each of 4 layers with each of 5 values of c. For comparison, it fine-tunes 5 networks in which

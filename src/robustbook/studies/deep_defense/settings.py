@@ -184,7 +184,7 @@ def _gray(network: Networks, profile: str) -> Setting:
         epoch=600,
         marks=1,
         c=25.0,
-        eps=25.5,  # a tenth of the range of grey levels; the paper does not state eps
+        eps=25.5,  # a tenth of the range of grey levels; we do not know the paper's
         beta=1e-4,
         test=10_000,
         looked=LOOKED[network],

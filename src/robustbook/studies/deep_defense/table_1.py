@@ -6,9 +6,9 @@ So its accuracy at eps_ref is 50 % by definition; a more robust Deep Defense net
 eps_ref, at which all other methods have lower accuracies.
 
 The study adds three methods to the paper's table. The first is adversarial training II, which
-trains on new FGS images in every batch. The second combines it with Deep Defense. The paper reports
-these two only in a supplement that we could not read. The third is fine-tuning on clean images,
-which shows the effect of fine-tuning without a defense.
+trains on new FGS images in every batch. The second combines it with Deep Defense. As we remember,
+the paper reports these two only in a supplement. The third is fine-tuning on clean images, which
+shows the effect of fine-tuning without a defense.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from .settings import NAMES, PAPER, Parameters
 
 ITEM = "table-1"
 METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
-"""The methods in the rows of Table 1, in the paper's order."""
+"""The methods in the rows of Table 1, in the paper's order as we remember it."""
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
@@ -55,7 +55,7 @@ def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
     """Yield the measurements of one network and method, which make one row of Table 1, and the
-    accuracies under variants of FGS that the paper does not use.
+    accuracies under other variants of FGS.
     """
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}

@@ -2,10 +2,10 @@
 
 Deep Defense increases DeepFool's estimate of the smallest perturbation. DDN, which follows the
 curved class boundary for 300 steps, tests whether Deep Defense increases this perturbation itself.
-The accuracies under FGS in the paper's Table 1 suggest that the method also helps against
-l-infinity perturbations. PGD and the gradient-free Square attack test this. All norms are for
-pixels in [0, 1], because the preprocessing is part of the attacked network. Attacks with "free" in
-their names do not clip; all others clip images to [0, 1].
+As we remember, the accuracies under FGS in the paper's Table 1 suggest that the method also helps
+against l-infinity perturbations. PGD and the gradient-free Square attack test this. All norms are
+for pixels in [0, 1], because the preprocessing is part of the attacked network. Attacks with "free"
+in their names do not clip; all others clip images to [0, 1].
 """
 
 from collections.abc import Iterator, Mapping

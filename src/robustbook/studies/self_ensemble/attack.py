@@ -157,8 +157,8 @@ class Swept:
 
     @property
     def distortion(self) -> float:
-        """Return the distortion as the paper defines it: the root mean square of the l2 distance
-        over all images.
+        """Return the distortion as the released code computes it: the root mean square of the l2
+        distance over all images.
         """
         return self.distance.double().square().mean().sqrt().item()
 

@@ -6,7 +6,7 @@ study trains and attacks these networks beside RSE and a network without a defen
 ``adv``, ``adv paper``: adversarial retraining, from random weights as in the released code, and
     from a trained network as the paper says. ``adv twice`` is a control with as many training steps
     as ``adv paper``.
-``pgd``: adversarial training with PGD, which only the paper's second version has.
+``pgd``: adversarial training with PGD, which the paper's first version does not have.
 ``distill``: distillation with temperature 40, as in the paper's Table 1. Three students approach
     the released code step by step: ``distill crops`` is trained on cropped and flipped images,
     ``distill 100`` also with temperature 100, and ``distill released`` also with a loss that is 10

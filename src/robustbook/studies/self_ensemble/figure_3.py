@@ -71,10 +71,10 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 def _compared(of: Mapping[tuple[str, float], Tensor], own: Setting, seed: int) -> Iterator[Row]:
     """Yield the accuracies of one draw that the book's ledger orders, to test the paper's claims.
 
-    The paper claims that more noise raises the accuracy at c = 0.1 and lowers it under weak
-    attacks. So some noise is compared with none, and the highest level with the lowest. At c = 0.01
-    only networks with noise are compared: there the network without noise already loses more
-    accuracy than all others, here and in the paper's Table 2.
+    The paper claims that more noise raises the robustness, which we test at c = 0.1, and lowers the
+    accuracy under weak attacks. So some noise is compared with none, and the highest level with the
+    lowest. At c = 0.01 only networks with noise are compared: there the network without noise
+    already loses more accuracy than all networks with noise.
 
     ``of``: for each noise level and each c, which images one draw classifies correctly.
     """

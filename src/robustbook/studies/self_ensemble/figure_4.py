@@ -22,9 +22,9 @@ from .sweep import cell, counted, points, swept
 
 ITEM = "figure-4"
 WEAK, TURN, STRONG = 0.1, 0.4, 1.0
-"""The values of c of a weak and of a strong attack, and the value between them at which, according
-to the paper, 50 draws begin to be worse than one. All settings of VGG16 have the first and the
-third.
+"""The values of c of a weak and of a strong attack, and the value between them above which 50 draws
+are worse than one, according to our memory of a later version of the paper. All settings of VGG16
+have the first and the third.
 """
 Parameters = settings.OfNetworks
 
@@ -58,9 +58,9 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
     """Yield the results that are compared with the paper's statements; all of them are for VGG16.
 
-    According to the paper, 50 draws give a higher accuracy than one draw up to about c = 0.4, and a
-    lower one for larger c. The book's ledger orders the two accuracies at `WEAK` and at `STRONG`.
-    The mean difference over all c below `TURN` is only shown.
+    According to the paper, 50 draws give a higher accuracy than one draw under weak attacks, and a
+    lower one under strong attacks. The book's ledger orders the two accuracies at `WEAK` and at
+    `STRONG`. The mean difference over all c below `TURN` is only shown.
     """
     start = f"{TARGETS}/{ITEM}"
     gain = [at.accuracy - percent(at.single) for c, at in of.items() if 0 < c < TURN]

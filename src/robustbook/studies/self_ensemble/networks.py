@@ -99,7 +99,8 @@ class Defense:
 
 MADRY = inner_pgd(8 / 256, 10, 0.007)
 """The attack of adversarial training with PGD, with the settings of the authors' later code (the
-repository BayesianDefense, ``main_adv.py``). Batch norm uses its running statistics in this attack.
+repository BayesianDefense, ``main_adv.py``), but with a random start, which that code lacks. Batch
+norm uses its running statistics in this attack.
 """
 
 

@@ -28,7 +28,7 @@ from .sizes import EPOCHS, LENGTHS
 ITEM = "schedule"
 DEFENSES: tuple[Names, ...] = ("rse", "none")
 IMAGES = {"quick": 12, "reduced": 1600, "paper": 1600}
-"""The number of test images; the paper evaluates on 1600."""
+"""The number of test images; the authors' code evaluates on 1600."""
 PIECE = 400
 """The number of test images that one job evaluates."""
 

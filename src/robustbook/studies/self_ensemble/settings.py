@@ -12,9 +12,9 @@ A profile selects the size of the experiments:
 ``quick``: networks that are narrower than the paper's, on the small image set "scenes", which comes
     with the book.
 
-All trainings are shorter than the paper's 200 epochs. The learning rate rises from 0 and then falls
-linearly to 0, whereas the paper's drops three times and is constant in between. At full width,
-VGG16 is trained in float32 (TF32 on a GPU) and ResNeXt in bfloat16.
+All trainings are shorter than the 200 epochs of the released code. The learning rate rises from 0
+and then falls linearly to 0, whereas that of the released code drops three times and is constant in
+between. At full width, VGG16 is trained in float32 (TF32 on a GPU) and ResNeXt in bfloat16.
 """
 
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ defenses from ``adv paper`` to ``prototype`` are other forms of the defenses:
 
 ``adv paper``: adversarial retraining that starts from a trained network, as the paper says.
 ``adv twice``: ``adv`` that is trained a second time, so it has as many steps as ``adv paper``.
-``pgd``: adversarial training with PGD, which only the paper's second version has.
+``pgd``: adversarial training with PGD, which the paper's first version does not have.
 ``distill crops``: ``distill``, but the student is trained on cropped and flipped images, as in the
     released code.
 ``distill 100``: the same with the temperature of the released scripts.

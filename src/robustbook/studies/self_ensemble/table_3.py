@@ -3,7 +3,7 @@ one image.
 
 The attacked image is the second of the test set; in CIFAR-10 it shows a ship. Where the paper
 leaves a setting open, we follow the released program: the distortion is the squared l2 distance,
-the attacked network is ResNeXt, and it is in evaluation mode. The caption of the table states a
+the attacked network is ResNeXt, and it is in evaluation mode. The caption of Figure 7 states a
 value of c, but in our copy of the paper this value is missing. We use c = 100, the last value in
 the released script. With profile quick, the images show digits, and the network is VGG16, which
 other studies train too.

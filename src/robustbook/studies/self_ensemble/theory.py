@@ -4,9 +4,10 @@ The first step is Jensen's bound: for each image and any number of noise draws, 
 averaged probabilities is at most the mean loss over the draws. The second is a Taylor expansion for
 small noise with standard deviation s sigma_l in layer l. By this expansion, the mean loss exceeds
 the loss without noise by s^2/2 times a weighted trace of the Hessian: the sum over layers of
-sigma_l^2 times the trace with respect to the noise of layer l. The paper then replaces the weighted
-trace by a norm of the Hessian, which it calls the Lipschitz constant of the loss. This study
-measures for each image the trace and the norm of the Hessian, and the norm of the gradient.
+sigma_l^2 times the trace with respect to the noise of layer l. The paper speaks of the Frobenius
+norm of the Hessian instead of the trace, and replaces it by the Lipschitz constant of the loss.
+This study measures for each image the trace and the norm of the Hessian, and the norm of the
+gradient.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -39,13 +39,13 @@ ALPHA = 0.001
 """For each image, the probability that its certified radius is too large, as in the paper."""
 SIGMAS = (0.12, 0.25, 0.5, 1.0)
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
-"""The l2 radii of the paper's table."""
+"""The l2 radii of the page's table."""
 POINTS = 121
 """The number of points of each curve of certified accuracy; the curves reach from radius 0 to 3."""
 CAPS = (100, 1000, 10_000, 100_000)
 """The numbers of noise draws for which the largest certifiable radius is computed."""
 PRINTED = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
-"""For each sigma, the largest radius at which the paper prints the certified accuracy."""
+"""For each sigma, the largest radius for which the book lists the authors' certified accuracy."""
 
 
 @dataclass(frozen=True)

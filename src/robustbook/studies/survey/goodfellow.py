@@ -1,5 +1,5 @@
-"""Reproduce Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572) on MNIST: FGSM
-and adversarial training with it.
+"""Reproduce Sections 4 to 9 and Appendix A of Goodfellow, Shlens and Szegedy 2015 (arXiv
+1412.6572) on MNIST: FGSM and adversarial training with it.
 
 The loss of adversarial training is a weighted sum of the losses on clean images and on adversarial
 images of FGSM. The study trains maxout networks with and without adversarial training, and linear

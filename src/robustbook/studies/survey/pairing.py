@@ -100,8 +100,8 @@ METHODS: tuple[Network, ...] = (
 PENALISED = ("clp", "lsq")
 """The methods with a penalty on logits that need no attack in training."""
 MASKED = ("clp", "lsq", "plain-alp")
-"""The methods whose loss surfaces, according to Engstrom et al., are rougher than that of
-adversarial training.
+"""The methods whose loss surfaces Engstrom et al. (ALP) and Mosbach et al. (CLP, LSQ) show to be
+rough. We compare them with that of adversarial training.
 """
 GUESSING = 10.0
 """The accuracy of guessing one of ten classes, in percent."""
