@@ -623,7 +623,7 @@ def test_findings_of_the_overview_follow_the_records() -> None:
     assert second == pytest.approx(100 * (8.41027 - 0.305441) / (25.3828 - 0.305441))
     assert second < 50 < first < third < 100
     text = figure1.tails()
-    assert text.startswith("In 5 of 6 layers. In layer 3 of the ReLU MLP the weights have lighter")
+    assert text.startswith("In 5 of 6 layers with every seed. In layer 3 of the ReLU MLP the sat")
     assert "ReLU network 1.75 values are large" in figure4.relu_values()
 
 

@@ -72,6 +72,18 @@ def test_the_books_claims_name_targets_of_pages_that_exist(root: Path) -> None:
             assert status(claim, verdicts) == "untested", claim
 
 
+def test_the_claim_on_heavy_tails_rests_on_every_layer_of_both_networks(root: Path) -> None:
+    """The paper says it of every layer, so a layer in which it is open leaves the claim open."""
+    targets = ledger.read_targets(root / "book" / "targets")
+    claims = read_claims(root / "book" / "claims.csv", targets)
+    (claim,) = (claim for claim in claims if claim.page == "saturating/figure1")
+    assert claim.supported_by == tuple(
+        f"saturating/figure-1/{net}-layer-{layer}/kurtosis-saturated"
+        for net in ("sigmoid", "relu")
+        for layer in (1, 2, 3)
+    )
+
+
 def test_each_comparison_speaks_for_a_claim_or_against_it():
     claim = Claim("survey", "It holds", "", ("a", "b", "c"), ("d", "e"), ("f", "g"))
     verdicts = dict.fromkeys("ae", "reproduced") | dict.fromkeys("bd", "not reproduced")

@@ -7,8 +7,9 @@ and b1 and b2 the decay rates. Step t of the attack updates the moments m and v 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
     x <- x - a (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
 
-Nayebi and Ganguli 2017 (arXiv 1703.09202), section 7, use this attack with a target class and
-without a bound on the distance. Unlike theirs, this code clips iterates to [0, 1] by default.
+Nayebi and Ganguli 2017 (arXiv 1703.09202), section 7, use this attack with a target class.
+They mention neither a bound on the distance nor clipping; this code clips iterates to [0, 1] by
+default.
 """
 
 import torch

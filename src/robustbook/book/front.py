@@ -15,8 +15,8 @@ from robustbook.figures import addition
 from robustbook.ledger import Claim, Entry, Ledger
 
 SUBJECTS = {
-    "saturating": "Nayebi and Ganguli, 2017 {cite}`nayebi2017`: a penalty keeps every unit in the "
-    "flat part of its nonlinearity.",
+    "saturating": "Nayebi and Ganguli, 2017 {cite}`nayebi2017`: a penalty pushes units into the "
+    "flat parts of their nonlinearities.",
     "deep_defense": "Yan, Guo and Zhang, 2018 {cite}`yan2018`: training increases the "
     "size of the perturbations that the attack DeepFool needs.",
     "self_ensemble": "Liu and others, 2018 {cite}`liu2018`: noise is added in front of every "

@@ -3,8 +3,8 @@ r"""Compute the saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
 The loss is the cross entropy plus the penalty :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)`
 (eq. 8). The penalty is a sum over the pre-activations h of all units in all layers, including the
 last layer. The function :math:`\phi_c` is the distance to the nearest flat point of the
-nonlinearity (eq. 7): max(0, z) for a ReLU with pre-activation z. A sigmoid has no flat point, so
-the paper penalises its derivative, sigma(z)(1 - sigma(z)). On the last layer of the CNN, the paper
+nonlinearity (eq. 7): max(0, z) for a ReLU with pre-activation z. A sigmoid has no flat point; for
+it the paper takes the derivative, sigma(z)(1 - sigma(z)). On the last layer of the CNN, the paper
 uses the pre-activation z itself, as a "stronger penalty".
 
 The paper does not say how the penalties of a batch are combined. This code sums the penalty over
@@ -66,7 +66,7 @@ def saturation(
 
     ``hidden`` is the penalty on the pre-activations h^1 ... h^(D-1) of the hidden layers, and
     ``readout`` the penalty on the logits h^D. With ``layers="hidden"`` the logits are not
-    penalised; Section 4 of the paper compares this penalty with the penalty on all layers.
+    penalised; Section 4 of the paper says that the penalty on all layers worked best.
     """
     check_choice("layers", layers, ("all", "hidden"))
     if not hasattr(net, "preactivations"):

@@ -12,8 +12,8 @@ The length l of the path measures how much the probabilities change along the pa
 under p: sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2). The length element is 0 if all v_k are equal,
 because adding the same number to all logits changes no probability.
 
-The paper says that multiplying all logits by the same number does not change the length of a path.
-In fact it changes the length; adding the same number to all logits does not.
+The paper calls the multiplication of all logits by the same number "irrelevant". In fact it changes
+the probabilities and the length of a path; adding the same number to all logits changes neither.
 """
 
 from collections.abc import Callable

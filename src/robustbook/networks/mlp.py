@@ -3,8 +3,8 @@ width.
 
 As in Nayebi & Ganguli 2017, Section 2, the pre-activations of layer l are h^l = W^l x^(l-1) + b^l,
 and its output is x^l = phi(h^l) for l < D. The logits are h^D, and D is the number of weight
-matrices. So the paper's "3 layer" networks have three weight matrices here. The paper says that the
-hidden width is 200 to 2000 "for best performance", but does not state the width of each network.
+matrices. So the paper's "3 layer" networks have three weight matrices here. The paper varies
+the hidden width between 200 and 2000, but does not state the width of each network.
 """
 
 from collections.abc import Callable

@@ -60,7 +60,7 @@ CLAIMED = {
         "penalty on the hidden layers only",
     ),
     f"{CLAIM}/annealing-essential": (
-        "Raising lambda slowly is essential",
+        "Annealing lambda (raising it in steps) is essential",
         "by how many percentage points the clean or FGSM accuracy is lower if lambda has its "
         "maximum from the first step, without epochs without penalty; this must be more than "
         "{points:g}",
@@ -71,7 +71,7 @@ CLAIMED = {
         "best alpha; this must be at most {points:g}",
     ),
     f"{ADAM}/vanilla-success": (
-        "Adam always fools the vanilla network",
+        "Adam fools the vanilla network, from the least and from the most confident image",
         "share of the 180 pairs of source image and target class on which Adam succeeds",
     ),
     f"{ADAM}/vanilla-iterations": (
@@ -283,7 +283,7 @@ def undone_in_words(record: Record) -> str:
             f"{spread(ours)} % of the images correctly with the penalty on all layers, and "
             f"{spread(hidden)} % with the penalty on the hidden layers only. The first accuracy is "
             f"higher with {ahead} of {len(ours)} seeds.",
-            "*Raising lambda slowly.* If lambda has its maximum from the first step, without "
+            "*Annealing lambda.* If lambda has its maximum from the first step, without "
             "epochs without penalty, the clean or the FGSM accuracy (whichever falls more) is "
             f"{spread(lost)} percentage points lower than with a slow rise. {_exceeding(lost)} "
             "But this training changes two things at once, and the verdict rests on it. If only "

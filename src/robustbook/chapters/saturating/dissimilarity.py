@@ -73,7 +73,7 @@ def orders(version: Version) -> Table:
     record = version.record
     return version.table(
         f": mean dissimilarity of two images of different classes{ranges(record)}. "
-        "The paper shows colours and states no numbers.",
+        "We could not see the paper's figure; its text states no numbers.",
         record.item,
         ["Layer", "The paper", "Vanilla", "Saturated"],
         [

@@ -127,8 +127,8 @@ def orders(version: Version) -> Table:
     differs from the vanilla one.
     """
     return version.table(
-        f": pre-activations of all units for all test images, mean{ranges(version.record)}. The "
-        "paper shows histograms and states no numbers.",
+        f": pre-activations of all units for all test images, mean{ranges(version.record)}. We "
+        "could not see the paper's figure; its text states no numbers.",
         "figure-2",
         ["Measure", "The paper", "Vanilla", "Saturated"],
         [

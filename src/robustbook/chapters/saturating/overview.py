@@ -24,12 +24,12 @@ from .names import METHODS, fgsm_target, verdicts_of_table_1
 from .table1 import in_two_groups
 
 ATTACKS = {
-    "float32": "the paper's attack: one step, gradient in float32",
+    "float32": "FGSM as we read the paper: one step, gradient in float32",
     "float64": "the same step, gradient in float64",
     "rescaled": "the same step, logits divided by a constant",
     "probabilities": "the same step, loss from clipped probabilities",
     "signs": "a step with the same eps and random signs",
-    "float32, clipped": "the paper's attack, clipped to [0, 1]",
+    "float32, clipped": "one step, gradient in float32, clipped to [0, 1]",
     "transfer": "one step computed on the vanilla network, clipped to [0, 1]",
     "pgd softened": "20 steps with softened slopes, clipped to [0, 1]",
 }
@@ -72,7 +72,7 @@ def gradients_compared(record: Record) -> str:
     there = printed(fgsm_target("sigmoid-mlp", "saturated"))
     images = record.parameters["controls"]
     return (
-        f"Under the paper's attack, FGSM in float32, {len(high)} of the {len(high) + len(low)} "
+        f"Under FGSM in float32, {len(high)} of the {len(high) + len(low)} "
         f"saturated sigmoid networks classify {from_to(high, '.1f')} % of the test images "
         f"correctly, and the other {len(low)} classify {from_to(low, '.1f')} % (the paper: "
         f"{there:.1f} %). "
@@ -83,7 +83,7 @@ def gradients_compared(record: Record) -> str:
 
 
 def _after_fgsm(record: Record) -> list[float]:
-    """Return the accuracies of the saturated sigmoid networks under the paper's attack on all test
+    """Return the accuracies of the saturated sigmoid networks under FGSM in float32 on all test
     images, one per seed.
     """
     return of_target(record, fgsm_target("sigmoid-mlp", "saturated"))
@@ -144,9 +144,10 @@ def _heavy_tails() -> str:
     theirs, their_own = (f"{printed(target):.0f}" for target in (GAIN, OWN_GAIN))
     return (
         "Yes, by the paper's ratio R, but less than the paper says: with random weights of its "
-        f"family (Pearson VII) by at most {ours} % (the paper: {theirs} %), and with trained "
-        f"weights by {own} % in the best layer (the paper: {their_own} %). Not in every layer: "
-        f"with the exact smallest eps R is smaller in {listed(smaller(record))}"
+        f"family (Pearson VII) by at most {ours} % (the paper: almost {theirs} %), and with "
+        f"trained weights by {own} % in the best layer (the paper: as much as {their_own} %). Not "
+        "in every layer: with the exact smallest eps R is smaller in "
+        f"{listed(smaller(record))}"
     )
 
 
@@ -186,8 +187,8 @@ CLAIMS = (
         _near_the_paper,
     ),
     Finding(
-        "The penalty works best if it covers all layers and its weight rises slowly; adversarial "
-        "training works best with alpha = 0.5",
+        "The penalty works best if it covers all layers, and its weight must be annealed (raised "
+        "in steps); adversarial training works best with alpha = 0.5",
         ("claims",),
         r"text-4/claim/.*",
         "With the full penalty from the first step the network loses much accuracy; if it starts "
@@ -196,28 +197,31 @@ CLAIMS = (
         "alpha gives a higher FGSM accuracy",
     ),
     Finding(
-        "The weights of saturated networks have heavy tails",
+        "In every layer, the weights of saturated networks have heavier tails than those of "
+        "vanilla networks",
         ("figure1",),
         r"figure-1/.*",
-        lambda: f"{tails()}; the paper says that all layers have heavy tails",
+        tails,
     ),
     Finding(
-        "The pre-activations of saturated networks are extreme",
+        "The pre-activations of saturated networks tend to extreme values",
         ("figure2",),
         r"figure-2/.*extreme.*",
         lambda: (
-            "Yes. For ReLU units longer training alone explains a part: "
-            f"{from_to(explained_by_length(), '.0f')} % of the change of the median, by layer "
-            "(one seed)"
+            "Yes, by the median and compared with vanilla networks. For ReLU units longer training "
+            f"alone explains a part: {from_to(explained_by_length(), '.0f')} % of the change of "
+            "the median, by layer (one seed)"
         ),
     ),
     Finding(
-        "Saturated networks represent images of one class alike, and images of different classes "
-        "far apart",
+        "Vanilla and saturated networks represent images of one class nearly alike, and saturated "
+        "networks represent images of different classes much further apart",
         ("figure3", "figure7"),
         r"figure-[37]/.*",
-        "Not in the sigmoid network. In the ReLU network classes lie further apart, probably "
-        "mostly because the weights are larger",
+        "In the first hidden layer images of one class are not alike, in any of these networks. In "
+        "the saturated sigmoid network classes lie further apart in the first layer only. In the "
+        "saturated ReLU network they do in every layer, probably mostly because the weights are "
+        "larger",
     ),
     Finding(
         "On a path between two images the outputs are constant, except for a sharp change in one "
@@ -238,7 +242,7 @@ CLAIMS = (
         _targeted,
     ),
     Finding(
-        "Heavy-tailed weights alone make a linear classifier more robust",
+        "Heavy-tailed weights alone can make a linear classifier more robust",
         ("figure6",),
         r"figure-6/pearson/(shape|y-example)|text-8/(pearson/gain|own-weights/.*)",
         _heavy_tails,

@@ -21,7 +21,7 @@ from .names import METHODS, NETWORKS, fgsm_target
 
 FREE = {
     "signs": "random signs (for comparison)",
-    "float32": "FGSM, float32 (the paper's)",
+    "float32": "FGSM, float32 (as for Table 1)",
     "float64": "FGSM, float64",
     "rescaled": "FGSM, logits rescaled",
     "margin": "FGSM, logit difference",

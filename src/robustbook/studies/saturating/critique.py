@@ -1,7 +1,7 @@
 """Evaluate the networks of Nayebi & Ganguli 2017 (Table 1) under stronger attacks.
 
-According to Brendel & Bethge 2017 (arXiv 1704.01547), the paper's attacks failed for a
-numerical reason: the gradients vanish in float32. Three groups of attacks avoid this. The first
+According to Brendel & Bethge 2017 (arXiv 1704.01547), the paper's attacks failed because
+of numerical limits in computing the gradients. Three groups of attacks avoid this. The first
 computes in float64, rescales the logits, or uses a difference of two logits as the loss. The second
 changes the backward pass: it skips the last nonlinearity, or smooths all of them. The third needs
 no gradients of the attacked network: it transfers adversarial images from another network, or

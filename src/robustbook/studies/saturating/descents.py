@@ -3,9 +3,10 @@
 Each of ten source images is attacked nine times, once with each other class as the target class:
 Adam changes the image until the network predicts this class.
 
-As in the paper, the perturbation has no bound, and pixels are not clipped. So the study asks only
-whether the network finally predicts the target class, not how large the perturbation is. The paper
-states no step size; for the comparison with it, we fixed 0.01 before we saw any result.
+The paper mentions neither a bound on the perturbation nor clipping, and this study uses neither. So
+it asks only whether the network finally predicts the target class, not how large the perturbation
+is. The paper states no step size; for the comparison with it, we fixed 0.01 before we saw any
+result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -168,10 +169,11 @@ def _claims(
     """Yield the results that test the paper's claims about Adam. Except for the number of failures,
     each result is for the least and the most confident source images together.
 
-    The paper says that Adam fails on "either least or most" confident images. So on the saturated
-    network, we count the failures for each kind of source images, and take the smaller number. An
-    attack that fails within ``most`` steps may succeed within the paper's larger number of steps,
-    so the count is measured in another setting than the paper's.
+    The paper starts from the image on which the network is "either least or most confident", and
+    does not say from which of them Adam fails. So on the saturated network, we count the failures
+    for each kind of source images, and take the smaller number. An attack that fails within
+    ``most`` steps may succeed within the paper's larger number of steps, so the count is measured
+    in another setting than the paper's.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]

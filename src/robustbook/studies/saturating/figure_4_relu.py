@@ -2,9 +2,10 @@
 occurs for the ReLU MLP (data not shown)".
 
 The study measures the paths of Figure 4 for vanilla and saturated ReLU MLPs. The paper does not say
-what is similar, so we test the two patterns of Figure 4 on average over the four paths: the
-saturated network is flat on a larger fraction of the path, and has fewer large singular values at
-the peak of the length element. The thresholds are those of `figure_4`.
+what is similar, so we test the two patterns of Figure 4 on average over the four paths. First, the
+saturated network is flat on a larger fraction of the path. Second, at the peak of the length
+element it has one large singular value, and the vanilla network at least two. The thresholds are
+those of `figure_4`.
 """
 
 from collections.abc import Mapping

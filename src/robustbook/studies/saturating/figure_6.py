@@ -1,10 +1,10 @@
 """Reproduce Figure 6 and Section 8 of Nayebi & Ganguli 2017.
 
-Section 8 asks whether a linear classifier is more robust if its weights have high kurtosis. The
-figure shows the scaled ratio of equation 14 for two random prototypes, vectors w1 and w2 of 20,000
-components. These are drawn from Pearson type VII distributions with several values of the excess
-kurtosis, or from the weights of trained networks. The ratio is divided by the mean of |w1|, as in
-the paper, and also by the median.
+Section 8 asks whether a linear classifier is more robust if its weights have high kurtosis. It
+computes the scaled ratio of equation 14 for two random prototypes, vectors w1 and w2 of 20,000
+components. In the figure these are drawn from Pearson type VII distributions with several values of
+the excess kurtosis; in the text also from the weights of trained networks. The ratio is divided by
+the mean of |w1|, as in the paper, and also by the median.
 """
 
 from collections.abc import Iterator, Mapping

@@ -151,8 +151,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the computations that the study runs, as a dict with one entry per triple (network,
     method, seed).
 
-    The paper says that the ReLU MLP behaves like the sigmoid MLP, so it is attacked only by the
-    variant of L-BFGS that is compared with the paper.
+    The caption of Figure 5 says of the ReLU MLP only that "a similar trend occurs". So it is
+    attacked only by the variant of L-BFGS that is compared with the paper.
     """
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
     networks = mlps(p.profile)
