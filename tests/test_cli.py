@@ -351,6 +351,16 @@ def test_other_parameters_claim_no_verdict(cli: Cli) -> None:
     assert f"{TINY} with profile paper, height 5.0: " in other
 
 
+def test_the_number_of_test_images_may_be_published() -> None:
+    """Every row states it, so a record may have another number than its profile."""
+    given = {"networks": ["vgg16"], "defenses": ["none", "rse"], "images": 200}
+    (job,) = jobs.jobs(["self_ensemble/table-2"], "paper", [0], given)
+    assert job.changed == {} and job.selected["images"] == 200
+    assert "images=200" in job.command("publish")
+    (other,) = jobs.jobs(["survey/fast"], "paper", [0])
+    assert other.selected == {}
+
+
 def test_parts_of_an_item_can_be_published_and_other_settings_cannot(cli: Cli) -> None:
     """Three of four networks are a record of the paper's setting; another eps is not."""
     ran = cli(f"run {TINY} --profile paper --set word=other --workers 0").stdout

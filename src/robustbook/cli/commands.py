@@ -240,8 +240,9 @@ def publish(
 
     The records are made from stored results; nothing is computed. A record is always computed with
     the parameters of its profile. Only parameters that choose parts of an item, such as networks,
-    may be set. Stored seeds and parts that the book's record lacks are added to it. The command
-    refuses to delete a row of the book's record or to change its value.
+    may be set, and the number of test images, which every row states. Stored seeds and parts that
+    the book's record lacks are added to it. The command refuses to delete a row of the book's
+    record or to change its value.
 
     \b
     Example: robustbook publish saturating/table-1 --profile paper
@@ -256,10 +257,10 @@ def publish(
     records = []
     for job in asked:  # check everything before the first record is written
         for name in job.changed:
-            parts = ", ".join(job.parameters.selects) or "none"
+            parts = ", ".join((*job.parameters.selects, *job.parameters.sizes)) or "none"
             raise click.UsageError(
                 f"{name} must have the value in the book's record of {job.item}; parameters "
-                f"that choose parts: {parts}"
+                f"that may be set: {parts}"
             )
         found = runs.plan(job.calls, where)
         if found.missing:

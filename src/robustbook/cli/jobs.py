@@ -38,17 +38,16 @@ class Job:
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Return the parameters that the user has changed, except those that only choose parts of a
-        table or figure.
-        """
-        return {k: v for k, v in self._given.items() if k not in self.parameters.selects}
+        """Return the parameters that the user has changed, except those in `selected`."""
+        return {k: v for k, v in self._given.items() if k not in self.selected}
 
     @property
     def selected(self) -> dict[str, Any]:
         """Return the parameters given by the user that only choose parts of a table or figure, such
-        as networks.
+        as networks, or a size that its rows state, such as the number of test images.
         """
-        return {k: v for k, v in self._given.items() if k in self.parameters.selects}
+        chosen = (*self.parameters.selects, *self.parameters.sizes)
+        return {k: v for k, v in self._given.items() if k in chosen}
 
     def command(self, name: str, store: Path | None = None) -> str:
         """Return a command line that runs the command `name` for this job, with the job's profile,

@@ -324,7 +324,7 @@ ITEMS: Mapping[str, Item] = {
 WITHOUT_STUDY: Mapping[str, str] = {
     "deep_defense/anchor-deepfool-table-1/caffenet-": "CaffeNet is not in the book",
     "deep_defense/anchor-deepfool-table-1/googlenet-": "GoogLeNet is not in the book",
-    "self-ensemble/table-1/pgd-adv/": "not in the first version; the second could not be read",
+    "self-ensemble/table-1/pgd-adv/": "not in the first version, and the second could not be read",
     "self-ensemble/text-4.1/": "the numbers are missing from the paper's text that we could read",
     "self-ensemble/later/nes100-": "the attack NES is not in the book",
     "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",

@@ -70,6 +70,10 @@ class Parameters:
     """The names of the parameters that only choose which parts of the study are run, without
     changing the paper's settings.
     """
+    sizes: ClassVar[tuple[str, ...]] = ()
+    """The names of the parameters that set a size which every row of a record states, such as the
+    number of test images. A published record may have another size than its profile.
+    """
 
     profile: Annotated[
         Literal["published", "quick", "paper"],

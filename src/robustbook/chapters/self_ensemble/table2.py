@@ -17,6 +17,7 @@ from robustbook.chapters.published import (
     printed,
     records_of,
     values,
+    without_quick,
 )
 from robustbook.chapters.wording import beside, from_to, listed, ranges
 from robustbook.figures import LOOKS, Curve, Table
@@ -136,7 +137,7 @@ def baselines(record: Record) -> str:
         return ""
     narrow = "" if record.profile == "paper" else "are narrow and "
     text = (
-        "On clean images our networks are "
+        f"On clean images our {'' if record.profile == 'paper' else 'narrow '}networks are "
         f"{from_to(list(_behind(record).values()), '.1f')} points less accurate than the authors' "
         f"({{numref}}`tab-rse-table-2-{record.profile}`), probably because they {narrow}were "
         f"trained for {names.epochs(record, NETWORK)} epochs instead of {names.THEIR_EPOCHS} or "
@@ -187,30 +188,37 @@ def _weaker(record: Record) -> str:
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against c, with a curve per defense. Pale lines show the printed numbers, but
-    not behind a record for profile ``quick``, which is from other images. If RSE was run with its
-    strongest noise in several places, a second panel has a curve for each place. Table 2 is about
-    VGG16; without results for it, the panel is empty and its title says so.
+    """Draw accuracy against c, with a panel per record and a curve per defense. Pale lines show the
+    printed numbers, but not behind a record for profile ``quick``, which is from other images. If
+    RSE was run with its strongest noise in several places, a last panel has a curve for each place.
+    Table 2 is about VGG16; without results for it, the panel is empty and its title says so.
     """
-    record = names.with_network(records, NETWORK)
-    if record is None:
+    own = [r for r in without_quick(records) if NETWORK in names.networks(r)]
+    if not own:
         title = f"{names.NETWORKS[NETWORK]}, not run"
         return figures.lines([sweeps.panel(None, NETWORK, DEFENSES, title=title)], height=3.4)
-    title = names.title(record, NETWORK)
-    theirs = {
-        words: Curve(CS, [[float(printed(target(d, c)) or 0) for c in CS]], LOOKS[d])
-        for d, words in DEFENSES.items()
-        if record.profile != "quick"
-    }
-    panels = [sweeps.panel(record, NETWORK, DEFENSES, title=title, theirs=theirs)]
-    if len(names.defenses(record, NETWORK, list(PLACES))) > 1:
+    panels = [
+        sweeps.panel(r, NETWORK, DEFENSES, title=names.title(r, NETWORK), theirs=_theirs(r))
+        for r in own
+    ]
+    most = widest(own)
+    if len(names.defenses(most, NETWORK, list(PLACES))) > 1:
         shown = {d: "RSE" if d == "rse" else f"RSE, noise {_place(d)}" for d in PLACES}
-        row = {words: curve for words, curve in theirs.items() if words == "RSE"}
+        row = {words: curve for words, curve in _theirs(most).items() if words == "RSE"}
         looks = names.PLACE_LOOKS
-        place = f"{title}, RSE"
-        panels.append(sweeps.panel(record, NETWORK, shown, title=place, theirs=row, looks=looks))
+        place = f"{names.title(most, NETWORK)}, RSE"
+        panels.append(sweeps.panel(most, NETWORK, shown, title=place, theirs=row, looks=looks))
     panels = [replace(panel, limits=(-3.0, 100.0)) for panel in panels]
     return figures.lines(panels, columns=len(panels), height=3.4)
+
+
+def _theirs(record: Record) -> dict[str, Curve]:
+    """Return the curves of the printed accuracies, or none for a record of profile ``quick``."""
+    if record.profile == "quick":
+        return {}
+    return {
+        words: Curve(CS, [[_printed(d, c) for c in CS]], LOOKS[d]) for d, words in DEFENSES.items()
+    }
 
 
 def _place(defense: str) -> str:

@@ -391,6 +391,8 @@ class OfImages(Parameters):
     More images than the profile's own add jobs, and leave the other jobs unchanged.
     """
 
+    sizes: ClassVar[tuple[str, ...]] = ("images",)
+
     images: Images = None
 
     def chosen(self) -> dict[Networks, Setting]:
