@@ -198,7 +198,7 @@ def entries(
                 command=line,
                 same_as=(
                     target.same_as
-                    if target.same_as in ids
+                    if target.same_as in ids and _of_one_profile(target, targets, measured)
                     else _earlier(first, target, targets, measured)
                 ),
             )
@@ -223,6 +223,16 @@ def _pair(target: Target, measured: Measured) -> tuple[Measurement | None, Measu
     if shared:
         return ours[shared[0]], theirs[shared[0]]
     return next((ours[profile] for profile in PROFILES if profile in ours), None), None
+
+
+def _of_one_profile(target: Target, targets: Mapping[str, Target], measured: Measured) -> bool:
+    """Return whether ``target`` and the number that it repeats are measured with one profile, or
+    neither is measured.
+    """
+    first, second = (
+        _pair(each, measured)[0] for each in (target, targets[target.same_as or target.id])
+    )
+    return (first and first.profile) == (second and second.profile)
 
 
 def _values(target: Target, found: Measurement | None) -> Hashable:
