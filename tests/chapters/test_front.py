@@ -22,6 +22,12 @@ def test_the_finding_on_noise_names_what_was_not_run(monkeypatch: pytest.MonkeyP
     d, rse, none = front.figure6.at_equal_distance(record, "model-a") or (0.0, 0.0, 0.0)
     assert f"distance {d:g}), Model A on STL-10 has an accuracy of {rse:.1f} %" in text
     assert f"{none:.1f} % without noise: not distinguishable (200 images, one seed)" in text
+    (wide,) = (r for r in front.records_of("self_ensemble/table-2") if r.profile == "paper")
+    rse, none = (front.names.at(wide, "vgg16", d, 0.03) for d in ("rse", "none"))
+    assert f"VGG16 on CIFAR-10 has an accuracy of {rse:.1f} % with RSE and {none:.1f} % w" in text
+    assert text.endswith("ResNeXt on CIFAR-10 was not yet attacked at full width.")
+    monkeypatch.setattr(front, "records_of", lambda item: [])
+    text = front.self_ensemble()
     assert text.endswith("VGG16 and ResNeXt on CIFAR-10 were not yet attacked at full width.")
     monkeypatch.setattr(front.self_ensemble_overview, "under_pgd", lambda record: "it falls")
     monkeypatch.setattr(front.names, "NETWORKS", {"model-a": "Model A"})

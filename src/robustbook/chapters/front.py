@@ -11,9 +11,9 @@ from jaxtyping import Int, UInt8
 
 from robustbook.chapters.deep_defense.names import TITLES, networks
 from robustbook.chapters.deep_defense.today import nearest_gain
-from robustbook.chapters.published import accuracies, of_target, record_of
+from robustbook.chapters.published import accuracies, of_target, record_of, records_of
 from robustbook.chapters.saturating.names import IN_SENTENCES, fgsm_target
-from robustbook.chapters.self_ensemble import figure6, names
+from robustbook.chapters.self_ensemble import figure6, names, table2
 from robustbook.chapters.self_ensemble import overview as self_ensemble_overview
 from robustbook.chapters.survey import overview, szegedy, transformations
 from robustbook.chapters.wording import from_to, listed, seeds_in_words
@@ -86,9 +86,21 @@ def self_ensemble() -> str:
     )
     stronger = self_ensemble_overview.under_pgd(record_of("self_ensemble/today"))
     text += f" {stronger[:1].upper()}{stronger[1:]}."
-    missing = [name for network, name in names.NETWORKS.items() if network not in there]
+    wide = [each for each in records_of("self_ensemble/table-2") if each.profile == "paper"]
+    ran = {network for each in wide for network in names.networks(each)}
+    for each in wide:
+        under = [
+            names.at(each, table2.NETWORK, defense, table2.AT) or 0.0 for defense in ("rse", "none")
+        ]
+        text += (
+            f" Under the paper's attack with c = {table2.AT:g}, "
+            f"{names.in_text(each, table2.NETWORK)} has an accuracy of {under[0]:.1f} % with RSE and {under[1]:.1f} % without noise "
+            f"({names.size(each, table2.NETWORK)})."
+        )
+    missing = [words for key, words in names.NETWORKS.items() if key not in {*there, *ran}]
     if missing:
-        text += f" {listed(missing)} on CIFAR-10 were not yet attacked at full width."
+        were = "was" if len(missing) == 1 else "were"
+        text += f" {listed(missing)} on CIFAR-10 {were} not yet attacked at full width."
     return text
 
 
