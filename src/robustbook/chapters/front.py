@@ -94,7 +94,8 @@ def self_ensemble() -> str:
         ]
         text += (
             f" Under the paper's attack with c = {table2.AT:g}, "
-            f"{names.in_text(each, table2.NETWORK)} has an accuracy of {under[0]:.1f} % with RSE and {under[1]:.1f} % without noise "
+            f"{names.in_text(each, table2.NETWORK)} has an accuracy of {under[0]:.1f} % with RSE "
+            f"and {under[1]:.1f} % without noise "
             f"({names.size(each, table2.NETWORK)})."
         )
     missing = [words for key, words in names.NETWORKS.items() if key not in {*there, *ran}]
