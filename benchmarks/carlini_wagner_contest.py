@@ -129,20 +129,15 @@ JOBS: dict[str, Callable[[nn.Module, float, int, int, float], Job]] = {
 
 
 def contest(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    c: float,
-    searches: int,
-    steps: int,
-    step_sizes: Sequence[float],
-    rounds: int,
+    model: nn.Module, images: Tensor, labels: Tensor, step_sizes: Sequence[float], **given: Any
 ) -> list[dict[str, Any]]:
-    """Return one row per step size and library, with the numbers of `_of_step_size`."""
+    """Return one row per step size and library, with the numbers of `_of_step_size`, whose other
+    arguments are ``given``.
+    """
     return [
         {"step_size": step_size, **row}
         for step_size in step_sizes
-        for row in _of_step_size(model, images, labels, c, searches, steps, step_size, rounds)
+        for row in _of_step_size(model, images, labels, step_size=step_size, **given)
     ]
 
 

@@ -315,7 +315,9 @@ def test_the_benchmark_counts_a_black_image_as_a_failure(
     labels = net(0 * images).argmin(1)
     jobs = {"robustbook": carlini_wagner_contest.ours, "black": lambda net, **_: lambda x, y: 0 * x}
     monkeypatch.setattr(carlini_wagner_contest, "JOBS", jobs)
-    ours, black = carlini_wagner_contest.contest(net, images, labels, 20.0, 1, 20, [0.01], 1)
+    ours, black = carlini_wagner_contest.contest(
+        net, images, labels, [0.01], c=20.0, searches=1, steps=20, rounds=1
+    )
     assert ours["fooled"] == 100 and black["fooled"] == 0
     assert ours["step_size"] == 0.01
 
