@@ -65,7 +65,7 @@ def test_the_example_is_the_published_pair_that_changes_least() -> None:
     shown = front.example()
     assert shown.label != shown.answer and 0 < shown.size < 0.25
     record = record_of("survey/szegedy")
-    assert values(record, "found", network=front.SHOWN, target="random") == [100]
+    assert set(values(record, "found", network=front.SHOWN, target="random")) == {100}
     change = np.abs(shown.adversarial.astype(int) - shown.image.astype(int))
     assert change.max() / 255 == pytest.approx(shown.size)
     flat = shown.perturbation[change == 0]

@@ -3,6 +3,7 @@ and how often these images transfer to other networks.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from statistics import fmean
 
@@ -18,6 +19,7 @@ from robustbook.chapters.published import (
     images_of,
     mean,
     printed,
+    rows_of,
     settings,
     tolerance,
     values,
@@ -25,7 +27,7 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import beside, from_to, listed, ranges, spread
 from robustbook.figures import Picture, Table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above, clearly_differ, sampling_error
+from robustbook.ledger.intervals import clearly_above, clearly_differ
 from robustbook.studies.survey.sizes import DEEP_EPOCHS, POOLED_EPOCHS, PRINTED_HALVES
 
 TABLE_1, TABLE_2 = "survey/szegedy-table-1", "survey/szegedy-table-2"
@@ -113,18 +115,17 @@ def agreement(record: Record) -> str:
     ours = [own for own, _ in found.values()]
     errors = transfer_errors(record)
     compared = _compared(record)
-    agree = sum(within for *_, within, _ in compared)
-    unsure = sum(within and not sure for *_, within, sure in compared)
-    few = f" ({unsure} of them {'is' if unsure == 1 else 'are'} inconclusive, because "
-    few += f"{_attacked(record)} images are too few)"
-    few *= unsure > 0
-    far_ours, far_there, *_ = max(compared, key=lambda each: abs(each[0] - each[1]))
+    counts = Counter(verdict for *_, verdict in compared)
+    agree, unsure = counts["reproduced"], counts["inconclusive"]
+    far_ours, far_there, _ = max(compared, key=lambda each: abs(each[0] - each[1]))
     return (
         "The attack makes a network predict the chosen class with a mean distortion of "
         f"{min(ours):.3f} to {max(ours):.3f}. Other networks misclassify "
         f"{min(errors.values()):.1f} to {max(errors.values()):.1f} % of its images. Of the "
-        f"{len(compared)} printed errors, {agree} agree with ours within the tolerance{few}, but "
-        f"the largest difference is between {far_there:g} % (printed) and {far_ours:.1f} % (ours). "
+        f"{len(compared)} printed errors, {agree} agree with ours and {counts['not reproduced']} "
+        f"do not; for the other {unsure}, our results for different networks or images vary too "
+        f"much. The largest difference is between {far_there:g} % (printed) and {far_ours:.1f} % "
+        "(ours). "
         f"Our numbers are for {_attacked(record)} test images and {_runs(record)}."
     )
 
@@ -190,19 +191,19 @@ def under_noise(record: Record, noise: str) -> dict[str, float]:
     return {b: mean(record, "transfer error", source=noise, network=b) for b in NETWORKS}
 
 
-def _compared(record: Record) -> list[tuple[float, float, bool, bool]]:
+def _compared(record: Record) -> list[tuple[float, float, str]]:
     """Return one entry for each pair of different networks for which the paper prints an error. An
-    entry contains our error, the printed error, whether they agree within the tolerance, and
-    whether the binomial error of ours is at most the tolerance, as the verdict *reproduced* needs.
+    entry contains our error, the printed error, and the verdict of the ledger's rules, as if the
+    record had the paper's setting.
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     found = []
     for (a, b), own in transfer_errors(record).items():
         target = targets.get(_error_id(a, b))
         if target is not None and target.printed is not None:
-            within = abs(own - target.printed) <= target.tolerance
-            sure = sampling_error(own, "percent", _attacked(record)) <= target.tolerance
-            found.append((own, target.printed, within, sure))
+            rows = rows_of(record, "transfer error", source=a, network=b)
+            measured = ledger.Measurement(record.item, "paper", tuple(rows))
+            found.append((own, target.printed, ledger.judge(target, measured).verdict))
     return found
 
 
