@@ -179,10 +179,12 @@ def test_lengths_of_training_differ_in_nothing_else(profile: str, network: str) 
         same = {replace(net.arguments["recipe"], steps=1) for net in trainings.values()}
         assert same == {replace(own.recipe, steps=1)}
     rows = schedule.condense(p, answers(calls)).rows
-    assert {(row.setting["defense"], row.setting["epochs"]) for row in rows} == {
-        (defense, epochs) for defense, _, epochs in nets
-    }
-    assert {row.images for row in rows} == {1600}
+    for clean in (True, False):
+        of = [row for row in rows if row.name == "accuracy" and (not row.setting["c"]) == clean]
+        assert {(row.setting["defense"], row.setting["epochs"]) for row in of} == {
+            (defense, epochs) for defense, _, epochs in nets
+        }
+        assert {row.images for row in of} == {1600 if clean else own.images}
 
 
 def test_the_regimes_of_figure_2() -> None:

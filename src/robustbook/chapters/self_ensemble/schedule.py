@@ -1,16 +1,10 @@
-"""Compute the part of the page on Figure 6 that compares short and long trainings."""
+"""Compute the part of the page on Table 2 that compares short and long trainings."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
-from robustbook.chapters.published import (
-    images_of,
-    mean,
-    rows_of,
-    settings,
-    values,
-    version_of,
-)
-from robustbook.chapters.wording import beside, listed
+from robustbook.chapters.published import images_of, rows_of, settings, values, version_of
+from robustbook.chapters.wording import beside, from_to, listed, minus
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.outcomes import paired_error
@@ -19,69 +13,77 @@ from robustbook.studies.self_ensemble.sizes import EPOCHS
 
 from . import names
 
-WITH = {"none": "without a defense", "rse": "with RSE"}
+WITH = {"none": "Without a defense", "rse": "With RSE"}
 """The defenses with which networks were trained for several numbers of epochs."""
 
 
-def lengths(record: Record) -> Table:
-    """Return a table of accuracies on clean images, with one row for each network and defense, and
-    one column for each number of training epochs.
+def lengths(record: Record, network: str) -> Table:
+    """Return a table of accuracies on clean images and under the attack, with one row for each
+    defense and number of training epochs, and one column for each value of c.
     """
-    epochs = sorted(settings(record, "accuracy", "epochs"))
     rows = []
-    for network in names.networks(record):
-        for defense in WITH:
-            of = {"network": network, "defense": defense}
-            found = [values(record, "accuracy", epochs=n, **of) for n in epochs]
-            theirs = points()[network, defense][0.0][0]
-            title = f"{names.full_title(record, network)}, {names.DEFENSES[defense]}"
-            rows.append([title, *(beside(each, None) for each in found), f"{theirs:.1f}"])
+    for defense, n in [(d, n) for d in WITH for n in _epochs(record, network)]:
+        of = {"network": network, "defense": defense, "epochs": n}
+        accuracies = (values(record, "accuracy", c=c, **of) for c in _cs(record, network))
+        rows.append([f"{names.DEFENSES[defense]}, {n}", *(beside(x, None) for x in accuracies)])
+    for defense in WITH:
+        theirs = [points()[network, defense][c][0] for c in _cs(record, network)]
+        rows.append([f"{names.DEFENSES[defense]}, the authors'", *(f"{x:.1f}" for x in theirs)])
+    clean, attacked = (
+        images_of(record, "accuracy", network=network, c=pick(_cs(record, network)))
+        for pick in (min, max)
+    )
     return version_of(record).table(
-        f": accuracy in per cent on {images_of(record, 'accuracy'):,} clean test images, by the "
-        "number of training epochs. The authors trained for "
-        f"{names.THEIR_EPOCHS} epochs or more.",
+        f": {names.full_title(record, network)}, accuracy in per cent after trainings of different "
+        f"lengths, on {clean:,} clean images and on {attacked} attacked ones. The last rows are "
+        f"the authors' data of Figure 6, from networks trained for {names.THEIR_EPOCHS} epochs or "
+        "more.",
         "rse-schedule",
-        ["Network, defense", *(f"{n} epochs" for n in epochs), "the authors'"],
+        ["Network, epochs", "clean", *(f"c = {c:g}" for c in _cs(record, network) if c)],
         rows,
     )
 
 
 def longer(record: Record, network: str) -> str:
-    """Return sentences that compare our training of a network with the longest one: the accuracies
-    on clean images, and which of them a longer training clearly raises.
+    """Return sentences that compare our training of a network with the longest one: by how many
+    points the accuracies on clean and on attacked images change, and which changes are clear.
 
-    A difference is clear if it exceeds the 95 % error for two accuracies on the same images.
+    A change is clear if it exceeds the 95 % error for two accuracies on the same images.
     """
-    own, most = EPOCHS[record.profile, network], max(settings(record, "accuracy", "epochs"))
-    short, long = (
-        {d: mean(record, "accuracy", network=network, defense=d, epochs=n) for d in WITH}
-        for n in (own, most)
-    )
-    raised = [d for d in WITH if long[d] - short[d] > _error(record, network, d, (own, most))]
-    told = listed(
-        [f"{long[d]:.1f} instead of {short[d]:.1f} % {words}" for d, words in WITH.items()]
-    )
-    text = (
-        f"With {most} instead of {own} epochs, the accuracy on "
-        f"{images_of(record, 'accuracy'):,} clean images is {told}."
-    )
-    if not raised:
-        return f"{text} Neither difference is clear, so our training is long enough."
-    text += f" A longer training clearly raises the accuracy {listed([WITH[d] for d in raised])}."
-    if long["none"] - short["none"] > long["rse"] - short["rse"]:
-        text += " The gain without a defense is larger, so our short training may favour RSE."
+    own, most = EPOCHS[record.profile, network], max(_epochs(record, network))
+    text = f"We trained both networks for {most} instead of {own} epochs."
+    for defense, words in WITH.items():
+        changes = {
+            c: _change(record, (own, most), network=network, defense=defense, c=c)
+            for c in _cs(record, network)
+        }
+        attacked = minus(from_to([value for c, (value, _) in changes.items() if c], "+.1f"))
+        clear = [
+            f"at $c = {c:g}$" if c else "on clean images"
+            for c, (value, error) in changes.items()
+            if abs(value) > error
+        ]
+        text += (
+            f" {words} the accuracy changes by {minus(f'{changes[0.0][0]:+.1f}')} "
+            f"points on clean images and by {attacked} points under the attack; "
+            + (f"the change is clear {listed(clear)}." if clear else "no change is clear.")
+        )
     return text
 
 
-def _error(record: Record, network: str, defense: str, epochs: Sequence[int]) -> float:
-    """Return the 95 % error, in percentage points, of the difference between the accuracies after
-    two trainings. It includes only the error from the choice of the test images.
+def _change(record: Record, lengths: Sequence[int], **of: str | float) -> tuple[float, float]:
+    """Return by how many points the accuracy changes from the first to the second number of
+    epochs, and the 95 % error of this change. The error includes only the choice of the images.
     """
-    first, second = (
-        [
-            row.each
-            for row in rows_of(record, "accuracy", network=network, defense=defense, epochs=n)
-        ]
-        for n in epochs
-    )
-    return paired_error(first, second)
+    short, long = (rows_of(record, "accuracy", epochs=n, **of) for n in lengths)
+    change = fmean(float(row.value) for row in long) - fmean(float(row.value) for row in short)
+    return change, paired_error([row.each for row in short], [row.each for row in long])
+
+
+def _cs(record: Record, network: str) -> list[float]:
+    """Return the values of c of a record; 0 stands for clean images."""
+    return sorted(settings(record, "accuracy", "c", network=network))
+
+
+def _epochs(record: Record, network: str) -> list[int]:
+    return sorted(settings(record, "accuracy", "epochs", network=network))

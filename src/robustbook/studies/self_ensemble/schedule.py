@@ -1,5 +1,5 @@
-"""Compare lengths of training, which the paper does not do: the accuracy on clean images after a
-short and after a long training.
+"""Compare lengths of training, which the paper does not do: the accuracy on clean images and under
+the paper's attack after a short and after a long training.
 
 The networks are trained with RSE and without a defense. All trainings have the recipe of the other
 studies; only the number of epochs differs. In a longer training, the learning rate falls more
@@ -11,26 +11,27 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, ClassVar
 
-import torch
 from pydantic.dataclasses import dataclass
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 from robustbook.studies.parameters import STRICT
-from robustbook.studies.rows import share_row
 
 from . import settings
-from .attack import clean
+from .attack import joined
 from .networks import Networks
 from .settings import PAPER, Names, Setting
 from .sizes import EPOCHS, LENGTHS
+from .sweep import CURVE, cell, points
 
 ITEM = "schedule"
 DEFENSES: tuple[Names, ...] = ("rse", "none")
 IMAGES = {"quick": 12, "reduced": 1600, "paper": 1600}
-"""The number of test images; the authors' code evaluates on 1600."""
+"""The number of clean test images; the authors' code evaluates on 1600. The attack changes only
+the first of them, as in the other studies.
+"""
 PIECE = 400
-"""The number of test images that one job evaluates."""
+"""The number of clean test images that one job evaluates."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -49,16 +50,19 @@ class Parameters(settings.OfNetworks):
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
-    seed, number of epochs, index of the job's first test image).
+    seed, number of epochs, c, index of the job's first test image). The value c = 0 stands for
+    clean images.
     """
     found: dict[tuple[Any, ...], Call] = {}
     for (network, own), defense, seed in product(p.chosen().items(), DEFENSES, p.seeds):
-        every = replace(own, images=IMAGES[p.profile], few=0, piece=PIECE)
         for epochs in LENGTHS[p.profile, network]:
-            net = trained_for(own, network, p.profile, epochs).network(defense, seed)
-            for first, count in every.pieces(defense):
-                call = clean(net, first, count, (own.draws(defense),))
-                found[network, defense, seed, epochs, first] = call
+            longer = trained_for(own, network, p.profile, epochs)
+            every = replace(longer, images=IMAGES[p.profile], few=0, piece=PIECE)
+            curve = [c for c in CURVE if c in own.cs]
+            under_attack = points(longer, defense, seed, curve)
+            parts = {at: call for at, call in under_attack.items() if at[0]}
+            for at, call in (points(every, defense, seed, ()) | parts).items():
+                found[network, defense, seed, epochs, *at] = call
     return found
 
 
@@ -69,13 +73,14 @@ def trained_for(own: Setting, network: Networks, profile: str, epochs: int) -> S
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the accuracy of each network for each number of epochs."""
+    """Return the study's results: for each number of epochs, the accuracy of each network on clean
+    images, and the accuracy and the distortion under the attack.
+    """
     pieces: dict[tuple[Any, ...], list[Done]] = {}
     for (*key, _), done in results.items():
         pieces.setdefault(tuple(key), []).append(done)
     rows: list[Row] = []
-    for (network, defense, seed, epochs), parts in pieces.items():
-        right = torch.cat([part.tensors["right"][0] for part in parts])
-        labels = {"network": network, "defense": defense, "epochs": epochs}
-        rows.append(share_row(right, None, "accuracy", seed, setting=labels))
+    for (network, defense, seed, epochs, c), parts in pieces.items():
+        for row in cell(network, defense, c, seed, joined(parts), {}):
+            rows.append(replace(row, setting={**row.setting, "epochs": epochs}))
     return p.record(PAPER, ITEM, rows)
