@@ -72,21 +72,20 @@ def test_the_answer_on_szegedy(first: Record) -> None:
         for row in first.rows
     ]
     told = szegedy.agreement(replace(first, rows=tuple(rows)))
-    assert numbers(told) == [0.03, 0.18, 0, 40, 13, 0, 9, 4, 71.9, 0, 20, 2]
+    assert numbers(told.replace("AE400-10", "AE")) == [
+        *(0.03, 0.18, 0, 40, 13, 0, 9, 4, 71.9, 0, 20, 2)
+    ]
     assert told.endswith("2 networks of each kind.")
 
 
 def test_errors_of_other_networks_are_counted_as_in_the_ledger() -> None:
-    """The record has the paper's setting, so the sentence and the ledger have the same verdicts."""
+    """The record has the paper's setting, but for one network, which the sentence leaves out."""
     text = szegedy.agreement(record_of("survey/szegedy"))
     pattern = szegedy.JUDGED["errors of other networks"]
     judged = [e.verdict for e in entries("survey") if re.search(pattern, e.id)]
-    words = (
-        r"Of the (\d+) printed errors, (\d+) agree with ours and (\d+) do not; for the other (\d+),"
-    )
-    found = re.findall(words, text)
-    kinds = ("reproduced", "not reproduced", "inconclusive")
-    assert [*map(int, found[0])] == [len(judged), *(judged.count(kind) for kind in kinds)]
+    found = numbers(text[text.index("Of the") : text.index("our results")])
+    counts = [judged.count(kind) for kind in ("reproduced", "not reproduced", "inconclusive")]
+    assert found == [sum(counts), *counts] and sum(counts) == len(judged) - 5
 
 
 def test_the_mean_errors_by_source(first: Record) -> None:

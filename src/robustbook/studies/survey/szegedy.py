@@ -208,11 +208,12 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
     for name in NETWORKS:
         of = {"network": name}
         start = f"{PAPER}/szegedy-table-1/{name}"
+        more: dict[str, Any] = {"seed": seed, "setting": of, "differs": unlike(name)}
         done = results["trained", seed, name]
         error = done.values["train_error"]
-        yield Row(error, "percent", f"{start}/train-error", "training error", seed, setting=of)
+        yield Row(error, "percent", f"{start}/train-error", "training error", **more)
         error = done.values["error"]
-        yield Row(error, "percent", f"{start}/test-error", "test error", seed, tests, setting=of)
+        yield Row(error, "percent", f"{start}/test-error", "test error", images=tests, **more)
         for choice, target in (("random", f"{start}/distortion"), ("second", None)):
             made = results["attacked", seed, name, choice].tensors
             there: Labels = {**of, "target": choice}
@@ -220,7 +221,9 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
             yield share_row(found, None, "found", seed, setting=there)
             if bool(found.any()):
                 mean = made["distortion"][found].double().mean().item()
-                yield Row(mean, "none", target, "distortion", seed, setting=there)
+                yield Row(
+                    mean, "none", target, "distortion", seed, setting=there, differs=unlike(name)
+                )
     for source in NETWORKS:
         right = results["fed", seed, source].tensors["right"]
         yield from _fed(source, tuple(NETWORKS), right, seed, COLUMNS)
@@ -259,6 +262,15 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
             yield share_row(~correct, target, "error across halves", seed, setting=of)
 
 
+def unlike(name: str) -> str:
+    """Return how one of our networks differs from the paper's network of the same name, or "" if we
+    know of no difference.
+    """
+    if name != "ae400-10":
+        return ""
+    return "our autoencoder has no sparsity penalty, and its errors are larger than the paper's"
+
+
 def shortened(profile: str) -> str:
     """Return how the training with a pool differs from that of the same network without a pool, or
     "" if both have the same number of epochs. A shorter training alone raises the test error.
@@ -288,7 +300,8 @@ def _fed(
             there = source.removesuffix(TRAINING)
             target = f"{PAPER}/szegedy-table-2/{there}-on-{name}/error"
         of: Labels = {"source": source, "network": name}
-        yield share_row(~correct, target, "transfer error", seed, setting=of)
+        differs = unlike(name)
+        yield share_row(~correct, target, "transfer error", seed, setting=of, differs=differs)
 
 
 def _pictures(
