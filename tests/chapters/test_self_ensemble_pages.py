@@ -563,6 +563,32 @@ def test_figure_2() -> None:
     assert figure2.remaining([shown]) == ""
 
 
+def test_figure_2_divides_the_lead_of_rse_into_noise_and_ensemble() -> None:
+    """One draw has 3 points less than the ensemble; 400 images show a difference of 10 points."""
+
+    def told(rse: float, alone: float, one: float | None = None, profile: str = "reduced") -> str:
+        of = {"rse": {0.1: rse}, "train only": {0.1: alone}}
+        rows = [
+            replace(r, value=one) if one is not None and r.name == figure2.ONE else r
+            for r in cells("vgg16", of, seeds=1)
+        ]
+        return figure2.ensemble_alone([record("figure-2", profile, rows)])
+
+    text = minus(told(60, 42))
+    assert "the accuracy of RSE with one draw is 57.0 %. So one draw of the noise at test" in text
+    assert "changes the accuracy by +15.0 points (a clear difference). The ensemble" in text
+    assert "The ensemble changes it by another +3.0 points (not a clear difference)." in text
+    assert text.endswith("these results show that the noise helps, but not that the ensemble does.")
+    text = told(60, 42, one=45)
+    assert "+3.0 points (not a clear difference). The ensemble" in text
+    assert "another +15.0 points (a clear difference). Thus the ensemble itself raises" in text
+    text = told(60, 56, profile="quick")
+    assert text.startswith("On a narrow VGG16 on digits") and "Thus" not in text
+    assert "by another \u221220.0 points (a clear difference)" in told(40, 56, one=60)
+    bare = record("figure-2", "reduced", cells("vgg16", {"rse": {0.1: 60.0}}))
+    assert figure2.ensemble_alone([bare]) == ""
+
+
 def test_figure_3() -> None:
     """The highest of the script's levels is compared with no noise, in accuracies of one draw."""
     start = {"none": 93.0, "rse paper 0.12/0.1": 83.0, "rse paper 0.18/0.2": 73.0, "rse": 63.0}
