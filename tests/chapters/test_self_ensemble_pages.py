@@ -248,6 +248,14 @@ def test_the_nearest_placement() -> None:
     one = record("table-2", "paper", cells("vgg16", {"rse": far}, seeds=1))
     wide = table2.at_full_width([replace(one, profile="reduced"), one])
     assert "differs from the printed accuracies by 5.0 points" in wide and "88.0 % on" in wide
+    assert "Section 1" not in wide  # the network without a defense was not run
+    for none, words in (
+        (96.0, ("by \u22128.0 points here, and by \u22123.4 points in", "test images excludes 0.")),
+        (89.0, ("by \u22121.0 points here, and by \u22123.4 points in", "test images contains 0.")),
+    ):
+        rows = cells("vgg16", {"rse": far, "none": {**theirs, 0.0: none}}, seeds=1)
+        wide = table2.at_full_width([record("table-2", "paper", rows)])
+        assert f"no defense, RSE changes it {words[0]}" in wide and wide.endswith(words[1])
     assert len(table2.accuracies([alone]).axes) == 1
 
 
