@@ -207,6 +207,44 @@ def pgd_training(record: Record) -> str:
     )
 
 
+def on_cifar(record: Record) -> str:
+    """Return sentences that say where PGD training is clearly more or less accurate than RSE, and
+    than no defense. Return "" if PGD training was not run, or neither of the others.
+    """
+    others = {"rse": "RSE", "none": "a network without a defense"}
+    told = [
+        f"Compared with {words}, PGD training is {_sorted(_orders_of_pgd(record, other))}."
+        for other, words in others.items()
+        if _ran(record, "pgd", other)
+    ]
+    return " ".join(told)
+
+
+def _orders_of_pgd(record: Record, other: str) -> dict[str, bool | None]:
+    """Return where PGD training is clearly more (True) or less accurate than another defense."""
+    under = {
+        f"under {words} PGD": _above(record, *(_under_pgd(record, d, a) for d in ("pgd", other)))
+        for a, words in NORMS.items()
+    }
+    return {**under, "on clean images": _ordered(record, "pgd", other, 0.0)}
+
+
+def cost(record: Record) -> str:
+    """Return a sentence that states how much longer a training step takes with RSE than without a
+    defense. Return "" if this was not measured.
+    """
+    network = names.networks(record)[0]
+    found = values(record, TIME, network=network, defense="rse")
+    if not found:
+        return ""
+    ratio = fmean(found)
+    lead = "Training is slower too" if round(ratio, 2) > 1 else "Training is not slower"
+    return (
+        f"{lead}: a training step with RSE takes {ratio:.2f} times as long as one without a "
+        f"defense ({names.title(record, network)}, one measurement)."
+    )
+
+
 def trained_elsewhere(record: Record) -> str:
     """Return a sentence with RSE's accuracy under the same l-infinity PGD on the page on stronger
     attacks, whose networks come from another training; or "" if that page has no such result.
@@ -253,11 +291,18 @@ def retraining(record: Record) -> str:
 
 def _grouped(orders: Mapping[float, bool | None]) -> str:
     """Return in words at which values of c an accuracy is clearly higher or lower, or neither."""
+    return _sorted({f"{c:g}": order for c, order in orders.items()}, "at $c$ = ")
+
+
+def _sorted(orders: Mapping[str, bool | None], before: str = "") -> str:
+    """Return in words where an accuracy is clearly higher or lower, or neither. The text ``before``
+    stands in front of each enumeration.
+    """
     found = {
-        words: [f"{c:g}" for c, order in orders.items() if order is key]
+        words: [where for where, order in orders.items() if order is key]
         for key, words in ORDERS.items()
     }
-    return "; ".join(f"{words} at $c$ = {listed(cs)}" for words, cs in found.items() if cs)
+    return "; ".join(f"{words} {before}{listed(each)}" for words, each in found.items() if each)
 
 
 def distillation(record: Record) -> str:
