@@ -179,6 +179,22 @@ def test_distillation_says_which_step_changes_the_accuracy() -> None:
     assert told.index("a clear rise") < told.index("no clear change") < told.index("a clear fall")
 
 
+def test_students_are_compared_with_no_defense_under_the_attack() -> None:
+    """In the made record all students are far below no defense. Table 2 prints more for
+    distillation at the two smallest c.
+    """
+    told = controls.distillation_under_attack(made())
+    assert told.startswith("At none of the 2 values of $c$ is one of the 4 students clearly more")
+    assert "In 8 of 8 comparisons, the student is clearly less accurate." in told
+    assert told.endswith("than without a defense at $c$ = 0.01 and 0.03.")
+    told = controls.distillation_under_attack(made(distill=99, **{"distill crops": 86}))
+    assert told.startswith(
+        "These students are clearly more accurate than the network without a defense: "
+        "Distillation, T = 40 at $c$ = 0.03 and 0.2. In 4 of 8 comparisons"
+    )
+    assert controls.distillation_under_attack(made(["distill", "none"])) == ""
+
+
 def test_networks_on_which_pgd_is_the_weaker_attack_are_named() -> None:
     """In the made record PGD leaves 10 points more than the attack at c = 0.2, except without a
     defense. Differences of 10 points are clear on 400 images.
