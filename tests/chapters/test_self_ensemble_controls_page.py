@@ -117,6 +117,39 @@ def test_pgd_training_in_words() -> None:
     assert f"takes {printed:.1f} times as long as a step of RSE" in text  # as in the table
 
 
+def test_pgd_training_is_compared_with_rse_and_with_no_defense() -> None:
+    """Differences of 10 points are clear on 400 images, one point is not."""
+    told = controls.on_cifar(made())
+    everywhere = "clearly less accurate under l2 PGD, under l-infinity PGD and on clean images"
+    assert f"Compared with RSE, PGD training is {everywhere}." in told
+    above_none = (
+        "clearly more accurate under l2 PGD and under l-infinity PGD; clearly less accurate"
+    )
+    assert told.endswith(
+        f"a network without a defense, PGD training is {above_none} on clean images."
+    )
+    same = controls.on_cifar(made(pgd=69))
+    assert "Compared with RSE, PGD training is not clearly more or less accurate under l2" in same
+    assert "RSE, PGD training is clearly more accurate under l2 PGD" in controls.on_cifar(
+        made(pgd=90)
+    )
+    assert controls.on_cifar(made(["rse", "pgd"])).count("Compared with") == 1
+    assert controls.on_cifar(made(["rse", "none"])) == ""
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (1.4, "Training is slower too: a training step with RSE takes 1.40 times as long"),
+        (1.0, "Training is not slower: a training step with RSE takes 1.00 times as long"),
+    ],
+)
+def test_the_cost_of_rse_in_training(ratio: float, words: str) -> None:
+    rows = [replace(r, value=ratio) if r.name == controls.TIME else r for r in made().rows]
+    assert controls.cost(replace(made(), rows=tuple(rows))).startswith(words)
+    assert controls.cost(made(["prototype", "none"])) == ""
+
+
 def test_retraining_is_compared_at_equal_length() -> None:
     told = controls.retraining(made())
     assert numbers(told) == [65, 55, 0.03, 55, 45, *CS[1:], 45, 2, 50, 40]
@@ -144,6 +177,22 @@ def test_distillation_says_which_step_changes_the_accuracy() -> None:
     words = [part for part in ("a clear rise", "no clear change", "a clear fall") if part in told]
     assert len(words) == 3
     assert told.index("a clear rise") < told.index("no clear change") < told.index("a clear fall")
+
+
+def test_students_are_compared_with_no_defense_under_the_attack() -> None:
+    """In the made record all students are far below no defense. Table 2 prints more for
+    distillation at the two smallest c.
+    """
+    told = controls.distillation_under_attack(made())
+    assert told.startswith("At none of the 2 values of $c$ is one of the 4 students clearly more")
+    assert "In 8 of 8 comparisons, the student is clearly less accurate." in told
+    assert told.endswith("than without a defense at $c$ = 0.01 and 0.03.")
+    told = controls.distillation_under_attack(made(distill=99, **{"distill crops": 86}))
+    assert told.startswith(
+        "These students are clearly more accurate than the network without a defense: "
+        "Distillation, T = 40 at $c$ = 0.03 and 0.2. In 4 of 8 comparisons"
+    )
+    assert controls.distillation_under_attack(made(["distill", "none"])) == ""
 
 
 def test_networks_on_which_pgd_is_the_weaker_attack_are_named() -> None:

@@ -253,6 +253,14 @@ def test_the_nearest_placement() -> None:
     one = record("table-2", "paper", cells("vgg16", {"rse": far}, seeds=1))
     wide = table2.at_full_width([replace(one, profile="reduced"), one])
     assert "differs from the printed accuracies by 5.0 points" in wide and "88.0 % on" in wide
+    assert "Section 1" not in wide  # the network without a defense was not run
+    for none, words in (
+        (96.0, ("by \u22128.0 points here, and by \u22123.4 points in", "test images excludes 0.")),
+        (89.0, ("by \u22121.0 points here, and by \u22123.4 points in", "test images contains 0.")),
+    ):
+        rows = cells("vgg16", {"rse": far, "none": {**theirs, 0.0: none}}, seeds=1)
+        wide = table2.at_full_width([record("table-2", "paper", rows)])
+        assert f"no defense, RSE changes it {words[0]}" in wide and wide.endswith(words[1])
     assert len(table2.accuracies([alone]).axes) == 1
 
 
@@ -352,6 +360,26 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     bare = record("figure-6", "paper", cells("model-a", SMALL))
     assert figure6.at_equal_distance(bare, "model-a") is None
     assert "No distortion" in figure6.crossings([bare])
+
+
+def test_brelu_is_compared_with_no_defense_where_the_paper_does_so() -> None:
+    """Clearly less accurate at the smallest c, and clearly more accurate at the two others."""
+    theirs = {d: points()["model-a", d][0.0][0] for d in ("brelu", "none")}
+    of = {
+        "brelu": {0.0: theirs["brelu"], 0.01: 60.0, 0.1: 50.0, 1.0: 40.0},
+        "none": {0.0: theirs["none"], 0.01: 75.0, 0.1: 30.0, 1.0: 5.0},
+    }
+    text = figure6.brelu([record("figure-6", "paper", cells("model-a", of, seeds=1))])
+    assert text.startswith(
+        "On Model A on STL-10 it is clearly more accurate at 2 of 3 values of $c$, and clearly "
+        "less accurate at 1. In the authors' data, it is clearly more accurate at 1 of 16 values "
+    )
+    alike = {**of, "brelu": {**of["none"], 0.0: 20.0}}
+    text = figure6.brelu([record("figure-6", "reduced", cells("resnext", alike, seeds=1))])
+    assert text.startswith("On a narrow ResNeXt on CIFAR-10, where this defense trained badly, it")
+    assert "more accurate at none of 3 values of $c$, and clearly less accurate at none." in text
+    for network, given in (("vgg16", of), ("model-a", SMALL)):
+        assert figure6.brelu([record("figure-6", "reduced", cells(network, given))]) == ""
 
 
 def test_a_lead_over_a_weak_network_is_explained() -> None:
@@ -566,6 +594,32 @@ def test_figure_2() -> None:
     shown = record("figure-2", "reduced", cells("vgg16", behind, seeds=1))
     assert "does not have a higher accuracy" in figure2.shares([shown])
     assert figure2.remaining([shown]) == ""
+
+
+def test_figure_2_divides_the_lead_of_rse_into_noise_and_ensemble() -> None:
+    """One draw has 3 points less than the ensemble; 400 images show a difference of 10 points."""
+
+    def told(rse: float, alone: float, one: float | None = None, profile: str = "reduced") -> str:
+        of = {"rse": {0.1: rse}, "train only": {0.1: alone}}
+        rows = [
+            replace(r, value=one) if one is not None and r.name == figure2.ONE else r
+            for r in cells("vgg16", of, seeds=1)
+        ]
+        return figure2.ensemble_alone([record("figure-2", profile, rows)])
+
+    text = minus(told(60, 42))
+    assert "the accuracy of RSE with one draw is 57.0 %. So one draw of the noise at test" in text
+    assert "changes the accuracy by +15.0 points (a clear difference). The ensemble" in text
+    assert "The ensemble changes it by another +3.0 points (not a clear difference)." in text
+    assert text.endswith("these results show that the noise helps, but not that the ensemble does.")
+    text = told(60, 42, one=45)
+    assert "+3.0 points (not a clear difference). The ensemble" in text
+    assert "another +15.0 points (a clear difference). Thus the ensemble itself raises" in text
+    text = told(60, 56, profile="quick")
+    assert text.startswith("On a narrow VGG16 on digits") and "Thus" not in text
+    assert "by another \u221220.0 points (a clear difference)" in told(40, 56, one=60)
+    bare = record("figure-2", "reduced", cells("vgg16", {"rse": {0.1: 60.0}}))
+    assert figure2.ensemble_alone([bare]) == ""
 
 
 def test_figure_3() -> None:

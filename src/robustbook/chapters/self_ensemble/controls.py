@@ -15,6 +15,7 @@ from robustbook.chapters.published import (
     Version,
     mean,
     of_target,
+    printed,
     records_of,
     rows_of,
     settings,
@@ -26,7 +27,7 @@ from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
 from robustbook.studies.self_ensemble.sizes import AVERAGED
 
-from . import names, sweeps, today
+from . import names, sweeps, table2, today
 
 DEFENSES: Mapping[str, str] = {
     "rse": "RSE",
@@ -45,6 +46,8 @@ DEFENSES: Mapping[str, str] = {
 """The defenses, in the order of the rows of the tables. ``crops`` stands for a student that is
 trained on cropped and flipped images.
 """
+STUDENTS = ("distill", "distill crops", "distill 100", "distill released")
+"""The students of distillation; each is one step nearer to the released code."""
 RIVALS: Mapping[str, Look] = {
     "rse": LOOKS["rse"],
     "prototype": LOOKS["train only"],
@@ -207,6 +210,44 @@ def pgd_training(record: Record) -> str:
     )
 
 
+def on_cifar(record: Record) -> str:
+    """Return sentences that say where PGD training is clearly more or less accurate than RSE, and
+    than no defense. Return "" if PGD training was not run, or neither of the others.
+    """
+    others = {"rse": "RSE", "none": "a network without a defense"}
+    told = [
+        f"Compared with {words}, PGD training is {_sorted(_orders_of_pgd(record, other))}."
+        for other, words in others.items()
+        if _ran(record, "pgd", other)
+    ]
+    return " ".join(told)
+
+
+def _orders_of_pgd(record: Record, other: str) -> dict[str, bool | None]:
+    """Return where PGD training is clearly more (True) or less accurate than another defense."""
+    under = {
+        f"under {words} PGD": _above(record, *(_under_pgd(record, d, a) for d in ("pgd", other)))
+        for a, words in NORMS.items()
+    }
+    return {**under, "on clean images": _ordered(record, "pgd", other, 0.0)}
+
+
+def cost(record: Record) -> str:
+    """Return a sentence that states how much longer a training step takes with RSE than without a
+    defense. Return "" if this was not measured.
+    """
+    network = names.networks(record)[0]
+    found = values(record, TIME, network=network, defense="rse")
+    if not found:
+        return ""
+    ratio = fmean(found)
+    lead = "Training is slower too" if round(ratio, 2) > 1 else "Training is not slower"
+    return (
+        f"{lead}: a training step with RSE takes {ratio:.2f} times as long as one without a "
+        f"defense ({names.title(record, network)}, one measurement)."
+    )
+
+
 def trained_elsewhere(record: Record) -> str:
     """Return a sentence with RSE's accuracy under the same l-infinity PGD on the page on stronger
     attacks, whose networks come from another training; or "" if that page has no such result.
@@ -253,11 +294,18 @@ def retraining(record: Record) -> str:
 
 def _grouped(orders: Mapping[float, bool | None]) -> str:
     """Return in words at which values of c an accuracy is clearly higher or lower, or neither."""
+    return _sorted({f"{c:g}": order for c, order in orders.items()}, "at $c$ = ")
+
+
+def _sorted(orders: Mapping[str, bool | None], before: str = "") -> str:
+    """Return in words where an accuracy is clearly higher or lower, or neither. The text ``before``
+    stands in front of each enumeration.
+    """
     found = {
-        words: [f"{c:g}" for c, order in orders.items() if order is key]
+        words: [where for where, order in orders.items() if order is key]
         for key, words in ORDERS.items()
     }
-    return "; ".join(f"{words} at $c$ = {listed(cs)}" for words, cs in found.items() if cs)
+    return "; ".join(f"{words} {before}{listed(each)}" for words, each in found.items() if each)
 
 
 def distillation(record: Record) -> str:
@@ -265,20 +313,52 @@ def distillation(record: Record) -> str:
     100 and of four students, which approach the released code step by step. Return "" if one of
     them was not run.
     """
-    students = ("distill", "distill crops", "distill 100", "distill released")
-    if not _ran(record, *students, "distill teacher 100"):
+    if not _ran(record, *STUDENTS, "distill teacher 100"):
         return ""
     steps = ("cropped and flipped images", "the temperature 100", "the loss of the released code")
     told = []
-    for words, (before, after) in zip(steps, pairwise(students), strict=True):
+    for words, (before, after) in zip(steps, pairwise(STUDENTS), strict=True):
         above = _ordered(record, after, before, 0.0)
         change = "no clear change" if above is None else "a clear rise" if above else "a clear fall"
         told.append(f"{_at(record, after, 0.0):.1f} % with {words} too ({change})")
     return (
         "On clean images, our student with the temperature 40 has an accuracy of "
-        f"{_at(record, students[0], 0.0):.1f} %. It has {listed(told)}. The teacher with the "
+        f"{_at(record, STUDENTS[0], 0.0):.1f} %. It has {listed(told)}. The teacher with the "
         f"temperature 100 has {_at(record, 'distill teacher 100', 0.0):.1f} %."
     )
+
+
+def distillation_under_attack(record: Record) -> str:
+    """Return sentences that compare the students with a network without a defense under the paper's
+    attack, and name the values of c at which Table 2 prints a higher accuracy with distillation.
+    Return "" if one of the networks was not run.
+    """
+    if not _ran(record, *STUDENTS, "none"):
+        return ""
+    cs = _cs(record)
+    orders = {d: [_ordered(record, d, "none", c) for c in cs] for d in STUDENTS}
+    better = {
+        d: [f"{c:g}" for c, above in zip(cs, orders[d], strict=True) if above] for d in orders
+    }
+    told = [f"{DEFENSES[d]} at $c$ = {listed(at)}" for d, at in better.items() if at]
+    less = sum(each.count(False) for each in orders.values())
+    theirs = [f"{c:g}" for c in table2.CS if _printed("distill", c) > _printed("none", c)]
+    lead = (
+        "These students are clearly more accurate than the network without a defense: "
+        f"{'; '.join(told)}."
+        if told
+        else f"At none of the {len(cs)} values of $c$ is one of the {len(STUDENTS)} students "
+        "clearly more accurate than the network without a defense."
+    )
+    return (
+        f"{lead} In {less} of {len(cs) * len(STUDENTS)} comparisons, the student is clearly less "
+        "accurate. The paper's Table 2 itself prints a higher accuracy with distillation than "
+        f"without a defense at $c$ = {listed(theirs)}."
+    )
+
+
+def _printed(defense: str, c: float) -> float:
+    return printed(table2.target(defense, c)) or 0.0
 
 
 def masking(record: Record) -> str:

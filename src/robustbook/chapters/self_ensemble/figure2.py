@@ -3,14 +3,16 @@ test time, in both, and in neither.
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version
-from robustbook.chapters.wording import listed, ranges
+from robustbook.chapters import pairs
+from robustbook.chapters.published import Version, rows_of
+from robustbook.chapters.wording import listed, minus, ranges
 from robustbook.figures import Table
-from robustbook.ledger import Record
+from robustbook.ledger import Record, Row
 from robustbook.ledger.intervals import clearly_above
 
 from . import names, sweeps
@@ -21,6 +23,7 @@ REGIMES: Mapping[str, str] = {
     "test only": "noise at test time only",
     "none": "no noise",
 }
+ONE = "accuracy of one draw"
 SMALL = 0.1
 """The largest value of c that we count as one of the paper's "smaller attacks"."""
 LAST = 0.4
@@ -239,3 +242,42 @@ def _lost(record: Record, network: str) -> str:
         f"Without an attack it costs {clean[0] - clean[1]:.1f} points: the accuracy falls from "
         f"{clean[0]:.1f} to {clean[1]:.1f} %."
     )
+
+
+def ensemble_alone(records: Sequence[Record]) -> str:
+    """Return sentences that divide RSE's lead over noise in training only, under the weak attack,
+    into two parts: that of one draw of the noise at test time, and that of the ensemble.
+    """
+    return " ".join(filter(None, (_divided(*each) for each in names.best(records))))
+
+
+def _divided(record: Record, network: str) -> str:
+    rse, one, alone = (
+        rows_of(record, name, network=network, defense=r, c=SMALL)
+        for name, r in (("accuracy", "rse"), (ONE, "rse"), ("accuracy", "train only"))
+    )
+    if not (rse and one and alone):
+        return ""
+    noise, ensemble = pairs.ordered(one, alone), pairs.ordered(rse, one)
+    text = (
+        f"On {names.in_text(record, network)} at $c = {SMALL:g}$, the accuracy of RSE with one "
+        f"draw is {_mean(one):.1f} %. So one draw of the noise at test time changes the accuracy "
+        f"by {_change(one, alone)}. The ensemble changes it by another {_change(rse, one)}."
+    )
+    if ensemble:
+        return f"{text} Thus the ensemble itself raises the accuracy, as the paper says."
+    if noise:
+        return (
+            f"{text} Thus these results show that the noise helps, but not that the ensemble does."
+        )
+    return text
+
+
+def _change(after: Sequence[Row], before: Sequence[Row]) -> str:
+    clear = "" if pairs.ordered(after, before) is not None else "not "
+    points = minus(f"{_mean(after) - _mean(before):+.1f}")
+    return f"{points} points ({clear}a clear difference)"
+
+
+def _mean(rows: Sequence[Row]) -> float:
+    return fmean(float(row.value) for row in rows)

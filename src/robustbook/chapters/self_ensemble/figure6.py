@@ -651,6 +651,44 @@ def clean_costs(records: Sequence[Record]) -> str:
     )
 
 
+def brelu(records: Sequence[Record]) -> str:
+    """Return sentences that count the values of c at which Robust Opt. + BReLU is clearly more or
+    less accurate than no defense, in our runs and in the authors' data, for the two networks for
+    which the paper compares them in words.
+    """
+    told = []
+    for record, network in names.best(records):
+        plain, bounded = (points()[network, d] for d in ("none", "brelu"))
+        theirs = [clearly_ordered(bounded[c][0], plain[c][0], THEIR_IMAGES) for c in bounded if c]
+        ours = _orders_of_brelu(record, network)
+        if ours and network != "vgg16":
+            weak = ", where this defense trained badly," * ("brelu" in failed(record, network))
+            told.append(
+                f"On {names.in_text(record, network)}{weak} it is {_tally(ours)}. In the authors' "
+                f"data, it is {_tally(theirs)}."
+            )
+    return " ".join(told)
+
+
+def _orders_of_brelu(record: Record, network: str) -> list[bool | None]:
+    """Return for each c whether Robust Opt. + BReLU is clearly more (True) or less accurate than
+    no defense.
+    """
+    each = (
+        [rows_of(record, "accuracy", network=network, defense=d, c=c) for d in ("brelu", "none")]
+        for c in names.strengths(record, network, "brelu")
+    )
+    return [pairs.ordered(*rows) for rows in each if all(rows)]
+
+
+def _tally(orders: Sequence[bool | None]) -> str:
+    more, less = orders.count(True), orders.count(False)
+    return (
+        f"clearly more accurate at {more or 'none'} of {len(orders)} values of $c$, and clearly "
+        f"less accurate at {less or 'none'}"
+    )
+
+
 def _cost(record: Record, network: str) -> list[float]:
     none, rse = (
         values(record, "accuracy", network=network, defense=d, c=0) for d in ("none", "rse")
