@@ -48,7 +48,7 @@ class Panel:
     limits: tuple[float, float] | None = None
 
 
-PRINTED = "broad and pale: the paper's points"
+PRINTED = "broad and pale: the authors' numbers"
 """The name in the legend that stands for all curves of the paper."""
 PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 THIN: Mapping[str, Any] = {"linewidth": 1, "markersize": 3, "alpha": 0.9, "zorder": 1.5}

@@ -8,7 +8,7 @@ from robustbook.chapters.wording import beside, from_to, listed, minus
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.outcomes import paired_error
-from robustbook.studies.self_ensemble.printed import points
+from robustbook.studies.self_ensemble.printed import CLEAN, points
 from robustbook.studies.self_ensemble.sizes import EPOCHS
 
 from . import names
@@ -51,7 +51,11 @@ def longer(record: Record, network: str) -> str:
     A change is clear if it exceeds the 95 % error for two accuracies on the same images.
     """
     own, most = EPOCHS[record.profile, network], max(_epochs(record, network))
-    text = f"We trained both networks for {most} instead of {own} epochs."
+    text = (
+        "In the verdicts, a training counts as the authors' if the accuracy on clean images is "
+        f"within {CLEAN:g} points of theirs. To test this rule, we trained a "
+        f"{names.title(record, network)} for {most} instead of {own} epochs."
+    )
     for defense, words in WITH.items():
         changes = {
             c: _change(record, (own, most), network=network, defense=defense, c=c)

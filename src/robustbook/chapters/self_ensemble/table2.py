@@ -62,6 +62,8 @@ def answer(record: Record) -> str:
             " We do not rank the other defenses, because some of our networks with them are far "
             "less accurate than the authors'."
         )
+    elif not set(names.BASELINES) & set(names.defenses(record, NETWORK, list(DEFENSES))):
+        text += " We ran the other defenses only on narrow networks."
     return text
 
 
@@ -297,7 +299,7 @@ def nearest_placement(record: Record) -> str:
     if max(clean.values()) < theirs - CLOSE:
         accuracy = listed([f"{value:.1f} % with noise {_place(d)}" for d, value in clean.items()])
         return (
-            "Our networks are too weak to decide. On clean images their accuracy is only "
+            "Our narrow networks are too weak to decide. On clean images their accuracy is only "
             f"{accuracy}; that of the authors' network is {theirs:.1f} %. Averaged over $c$, the "
             "accuracies under attack differ from the printed ones by "
             f"{listed([f'{v:.1f} points with noise {_place(d)}' for d, v in off.items()])}."

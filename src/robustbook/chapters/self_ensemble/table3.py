@@ -105,8 +105,8 @@ def beside_paper(record: Record) -> str:
         text += " Both means include failed attacks."
     if record.profile != "paper":
         text += (
-            " The ResNeXt of the authors' script was not run at its full width, so the paper's "
-            "numbers have no verdict."
+            " The ResNeXt of the authors' script was not run at its full width, so we do not judge "
+            "whether the numbers agree."
         )
     return f"{text} {_not_run(record)}".rstrip()
 
