@@ -423,6 +423,7 @@ def test_an_attack_weaker_than_that_of_training_tests_nothing() -> None:
     weak = replace(own, rows=tuple(easy))
     text = post.unseen(weak)
     assert post.unseen_is_weaker(weak) and "cannot test the statement" in text
+    assert "The claim in its row of the table of verdicts does not hold" in text
     assert text.count("clearly worse") == 1, "the other direction is tested"
     near = [
         replace(r, value=24.0) if r.setting == {"training": "l2", "attack": "linf"} else r
