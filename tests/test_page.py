@@ -5,6 +5,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from traitlets.config import Config
 
 from robustbook import catalogue, ledger, page, publishing
 from robustbook.chapters.published import compared, record_of
-from robustbook.chapters.verdicts import _unsure
+from robustbook.chapters.verdicts import _unsure, reasons_of
 from robustbook.figures import Table
 from robustbook.ledger import Record, Row
 from robustbook.runs import Store
@@ -347,6 +348,21 @@ def test_equal_reasons_stand_together_and_inconclusive_verdicts_are_explained() 
     shown = [e for e in compared(here.item) if e.verdict in ("not reproduced", "inconclusive")]
     assert named == len(shown) > len(listed)
     assert "These comparisons are inconclusive:" in lines
+    assert lines[0].endswith("For each we give the reason, as far as we know it:")
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [(0, "no number that we could compare, so there is no judgement."), (1, "the paper's setting")],
+)
+def test_without_a_printed_number_the_setting_is_not_the_reason(
+    others: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the reason if a number was measured in another setting."""
+    verdicts = ["no printed number"] * 2 + ["other setting"] * others
+    lines = [SimpleNamespace(verdict=verdict) for verdict in verdicts]
+    monkeypatch.setattr("robustbook.chapters.verdicts.compared", lambda item: lines)
+    assert words in reasons_of(ITEM)
 
 
 def test_why_a_verdict_is_inconclusive() -> None:

@@ -42,6 +42,8 @@ def reasons_of(item: str) -> str:
     """
     lines = compared(item)
     verdicts = [entry.verdict for entry in lines]
+    if {*verdicts} == {"no printed number"}:
+        return "The source has no number that we could compare, so there is no judgement."
     if not set(ledger.VERDICTS[:3]) & set(verdicts):
         return (
             "None of these numbers has the verdict *reproduced* or *not reproduced*, because "
@@ -50,7 +52,10 @@ def reasons_of(item: str) -> str:
     failed = _listed(lines, "not reproduced", lambda entry: entry.reason)
     unsure = _listed(lines, "inconclusive", _unsure)
     other = verdicts.count("other setting")
-    head = "These target numbers were not reproduced. For each we give our best explanation:"
+    head = (
+        "These target numbers were not reproduced. For each we give the reason, as far as we know "
+        "it:"
+    )
     if not failed:
         agree = verdicts.count("reproduced")
         head = f"Comparisons in the paper's setting: {agree} *reproduced*, none *not reproduced*."

@@ -131,12 +131,14 @@ def printed_beside(version: Version) -> Table:
     from the authors' released data stands before our number.
     """
     record = version.record
+    votes, most = _draws(record), largest(_draws(record))
     return version.table(
         f": {_network(record)}, {_images(record)}. Certified accuracy in per cent, the authors' / "
         f"**ours**{ranges(record)}. The authors' numbers are computed from their released "
         "certification data. From radius 0.25 to 1.5, they agree with the two digits of the table "
-        "in their released code; we could not read the table of the paper. A number alone "
-        f"is ours; a dash stands for a radius that our {_draws(record):,} votes cannot certify.",
+        "in their released code; we could not read the table of the paper. A number alone is ours. "
+        f"Our accuracy is 0 at each radius above {most:.2f} sigma, because our {votes:,} votes "
+        "cannot certify it.",
         "survey-certified",
         ["l2 radius", *(f"sigma {sigma:g}" for sigma in sigmas(record))],
         [[f"{r:g}", *(_cell(record, sigma, r) for sigma in sigmas(record))] for r in RADII],
@@ -307,8 +309,6 @@ def largest(draws: int) -> float:
 
 def _cell(record: Record, sigma: float, radius: float) -> str:
     found = [100 * v for v in values(record, "certified accuracy", sigma=sigma, radius=radius)]
-    if radius > sigma * largest(_draws(record)):
-        found = []
     if sigma not in LAST or radius > LAST[sigma]:
         return beside(found, None)
     return beside(found, round(100 * float(printed(target(sigma, radius)) or 0), 1))

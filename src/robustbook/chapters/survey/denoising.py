@@ -480,15 +480,15 @@ def printed_gains() -> str:
 
 
 def _black_box_gains() -> str:
-    """Return a sentence that states the gains under attacks without the gradients of the network,
-    by the kind of blocks.
+    """Return sentences that state the gains under attacks without the gradients of the network, by
+    the kind of blocks.
     """
     return (
-        "If an image counts as correct only if five attacks without the network's gradients all "
-        f"fail, at twice the radius, the gain is {from_to(_local_gains(), '.1f')} points with four "
-        f"local filters, {_black_box_gain('4-non-local'):.1f} with four non-local blocks, and "
-        f"{_black_box_gain('all-blocks'):.1f} with blocks everywhere (from notes of another "
-        "reader, which we could not check)."
+        "Another reader's notes, which we could not check, report a second test: five attacks "
+        "without the network's gradients, at twice the radius. An image counts as correct only if "
+        f"all five fail. In this test, four local filters gain {from_to(_local_gains(), '.1f')} "
+        f"points, four non-local blocks {_black_box_gain('4-non-local'):.1f}, and blocks "
+        f"everywhere {_black_box_gain('all-blocks'):.1f}."
     )
 
 

@@ -99,13 +99,13 @@ def answer(record: Record) -> str:
     badges = of_page(
         "survey/goodfellow",
         {
-            "training on both lowers the error": "/claim/adversarial-training-",
+            "training on both lowers the error under FGSM": "/claim/adversarial-training-",
             "": "/claim/fgsm-training-",
             "all others": "",
         },
     )
     return (
-        f"A maxout network trained in this way has an error of {fgsm:.1f} % under FGSM "
+        f"A maxout network trained this way has an error of {fgsm:.1f} % under FGSM "
         f"({there} % in the paper, for a larger network) and of {pgd:.1f} % under PGD. {badges}; "
         f"*larger error under PGD (our own claim)*: {_held(record)}"
     )

@@ -496,29 +496,31 @@ def concentration(record: Record) -> str:
     starts, by two measures. Both divide the range of the losses on one image: the first by the
     range of the images' mean losses, and the second by the mean loss of the image itself.
     """
-    said, both = [], []
-    for kind, words in (("adversarial", "with PGD"), ("natural", "on clean images")):
+    both = []
+    for kind in ("adversarial", "natural"):
         each = array(record, f"losses/{kind}")
         ranges_ = [max(losses) - min(losses) for losses in each]
         means = [fmean(losses) for losses in each]
         ratio = fmean(ranges_) / (max(means) - min(means))
         own = [100 * range_ / middle for range_, middle in zip(ranges_, means, strict=True)]
-        both.append((ratio, fmean(own)))
-        said.append(
-            f"On the network trained {words}, the losses on one image have a range of "
-            f"{fmean(ranges_):.3g} on average. This is {ratio:.2f} times the range of the images' "
-            f"mean losses, which lie between {min(means):.3g} and {max(means):.3g}. Divided by the "
-            f"mean loss of the image itself, the range is {from_to(own, '.0f')} %."
+        both.append((ratio, own))
+    (ratio, own), (ratio_natural, own_natural) = both
+    names = {True: "training with PGD", False: "training on clean images"}
+    one, two = names[ratio < ratio_natural], names[fmean(own) < fmean(own_natural)]
+    end = f"So by both measures, the losses are more similar after {one}."
+    if one != two:
+        end = (
+            "So the two measures disagree: by the first, the losses are more similar after "
+            f"{one}, and by the second, after {two}."
         )
-    first_, second = (trained < natural for trained, natural in zip(*both, strict=True))
-    names = {True: "trained with PGD", False: "trained on clean images"}
-    head = f"By both measures, the losses are more similar on the network {names[first_]}."
-    if first_ != second:
-        head = (
-            "The answer depends on the measure. By the first one below, the losses are more "
-            f"similar on the network {names[first_]}, and by the second on that {names[second]}."
-        )
-    return " ".join([head, *said, f"From {len(each)} images, we draw no conclusion."])
+    return (
+        "First measure: the mean range of the losses on one image, divided by the range of the "
+        f"images' mean losses. It is {ratio:.2f} after {names[True]} and {ratio_natural:.2f} after "
+        f"{names[False]}. Second measure: the range of the losses on one image, divided by their "
+        f"mean. It is {from_to(own, '.0f')} % after {names[True]} and "
+        f"{from_to(own_natural, '.0f')} % after {names[False]}. {end} From {len(each)} images, we "
+        "draw no conclusion."
+    )
 
 
 def fgsm_trained(record: Record) -> str:

@@ -92,16 +92,16 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states the largest mean distortion of a network, and how much more
-    often other networks misclassify adversarial images than images with Gaussian noise that is
+    """Return a sentence that states which mean distortion suffices for every network, and how much
+    more often other networks misclassify adversarial images than images with Gaussian noise that is
     larger than all distortions. The verdicts of the page follow.
     """
     largest = max(own for own, _ in distortions(record).values())
     more = fmean(transfer_errors(record).values()) - fmean(under_noise(record, NOISES[-1]).values())
     return (
-        f"On {data(record)}, no network's mean distortion (root mean square per pixel) exceeds "
-        f"{largest:.3f}; other networks misclassify {more:.1f} percentage points more adversarial "
-        "images than images with even larger Gaussian noise. "
+        f"On {data(record)}, a mean distortion of at most {largest:.3f} (root mean square) "
+        f"suffices for every network; others misclassify {more:.1f} percentage points more such "
+        "images than images with larger Gaussian noise. "
         f"{of_page('survey/szegedy', JUDGED)}"
     )
 
