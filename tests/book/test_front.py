@@ -87,6 +87,18 @@ def test_each_claim_has_a_line_with_its_page_and_status(whole: ledger.Ledger) ->
     assert third.startswith("| Later | ") and third.endswith(f"untested</span> {none} |")
 
 
+def test_the_landing_page_explains_the_float32_status_only_if_a_claim_has_it(
+    whole: ledger.Ledger,
+) -> None:
+    targets = ledger.read_targets(catalogue.BOOK / "targets")
+    claims = ledger.read_claims(catalogue.BOOK / "claims.csv", targets)
+    verdicts = {entry.id: entry.verdict for entry in whole.entries}
+    found = {ledger.status(claim, verdicts) for claim in claims}
+    page = (catalogue.BOOK / "intro.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^(.+)\n: ", page, re.MULTILINE))
+    assert found <= explained and ("only in float32" in found) == ("only in float32" in explained)
+
+
 def test_the_comparisons_of_each_claim_are_listed(whole: ledger.Ledger) -> None:
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     claims = ledger.read_claims(catalogue.BOOK / "claims.csv", targets)

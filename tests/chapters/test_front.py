@@ -58,7 +58,15 @@ def test_a_rival_that_does_less_is_not_ahead(monkeypatch: pytest.MonkeyPatch) ->
         front, "nearest_gain", lambda record, network, method="deep-defense": gains[method]
     )
     text = front.deep_defense()
+    assert "of the adversarial images that DeepFool or DDN finds by 2.00 (MLP)" in text
     assert ". Adversarial training with FGSM" in text and "on 0 of 2 networks" in text
+
+
+def test_the_finding_of_the_survey_names_networks_and_images() -> None:
+    """Accuracies without the data and the attack say little."""
+    text = front.survey()
+    assert "widths on MNIST (100 test images) with PGD: its accuracy is 74.0 % under PGD" in text
+    assert "narrow ResNet-18 on CIFAR-10 (200 test images), PGD at radius 4/255 leaves" in text
 
 
 def test_the_example_is_the_published_pair_that_changes_least() -> None:

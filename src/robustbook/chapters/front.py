@@ -11,7 +11,7 @@ from jaxtyping import Int, UInt8
 
 from robustbook.chapters.deep_defense.names import TITLES, networks
 from robustbook.chapters.deep_defense.today import nearest_gain
-from robustbook.chapters.published import accuracies, of_target, record_of, records_of
+from robustbook.chapters.published import accuracies, images_of, of_target, record_of, records_of
 from robustbook.chapters.saturating.names import IN_SENTENCES, fgsm_target
 from robustbook.chapters.self_ensemble import figure6, names, table2
 from robustbook.chapters.self_ensemble import overview as self_ensemble_overview
@@ -46,8 +46,9 @@ def saturating() -> str:
 
 
 def deep_defense() -> str:
-    """Return text that states by which factor Deep Defense on MNIST increases the distance to the
-    nearest adversarial image.
+    """Return text that states by which factor Deep Defense on MNIST increases the median distance
+    of the adversarial images that DeepFool or DDN finds. This is an upper bound on the distance to
+    the nearest adversarial image.
 
     The text also says for how many networks adversarial training with FGSM gives larger distances
     than Deep Defense.
@@ -58,9 +59,10 @@ def deep_defense() -> str:
     ahead = sum(nearest_gain(attacked, n, RIVAL) > nearest_gain(attacked, n) for n in shown)
     on = "both" if ahead == len(shown) == 2 else f"{ahead} of {len(shown)}"
     return (
-        "On MNIST, Deep Defense multiplies the median distance to the nearest adversarial image by "
-        f"{gains}. {'But adversarial' if ahead else 'Adversarial'} training with FGSM increases "
-        f"this distance more than Deep Defense on {on} networks."
+        "On MNIST, Deep Defense multiplies the median distance of the adversarial images that "
+        f"DeepFool or DDN finds by {gains}. {'But adversarial' if ahead else 'Adversarial'} "
+        "training with FGSM increases this distance more than Deep Defense on "
+        f"{on} networks."
     )
 
 
@@ -107,24 +109,28 @@ def self_ensemble() -> str:
 
 def survey() -> str:
     """Return sentences that state how far the accuracies with two defenses fall under stronger
-    attacks, and what JPEG leaves if PGD ignores it and if PGD attacks through it.
+    attacks, and what JPEG leaves if PGD ignores it and if PGD attacks through it. Each sentence
+    says which networks and how many images the numbers are for.
     """
     found = overview.kept()
-    pgd, paired = (
-        f"{found[name].weak:.1f} to {found[name].strong:.1f} %" for name in ("pgd", "pairing")
-    )
+    trained, paired = found["pgd"], found["pairing"]
+    assert trained.network == paired.network  # the first sentence names it for both
     text = (
-        f"If the attack becomes stronger, the accuracy falls from {pgd} after training with PGD, "
-        f"and from {paired} with clean logit pairing."
+        f"We train {trained.network} with PGD: its accuracy is {trained.weak:.1f} % under PGD and "
+        f"{trained.strong:.1f} % under several stronger attacks together. With clean logit pairing "
+        f"it is {paired.weak:.1f} and {paired.strong:.1f} %."
     )
-    through = transformations.clearly_stronger(record_of("survey/transformations"))
+    record = record_of("survey/transformations")
+    through = transformations.clearly_stronger(record)
     if "jpeg" in through:
         eps, blind, aware = through["jpeg"][-1]
+        images = images_of(record, "accuracy", front="jpeg", attack="pgd", eps=eps)
         text += (
-            f" With JPEG, PGD at radius {eps:g}/255 leaves {blind:.1f} % if it ignores JPEG and "
+            f" If JPEG compresses the inputs of {transformations.network(record)} ({images:,} test "
+            f"images), PGD at radius {eps:g}/255 leaves {blind:.1f} % if it ignores JPEG and "
             f"{aware:.1f} % if it attacks through it."
         )
-    return f"{text} These numbers are for small networks or few images."
+    return text
 
 
 RIVAL = "adv-training-ii"

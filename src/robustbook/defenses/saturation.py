@@ -1,11 +1,11 @@
 r"""Compute the saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
 
 The loss is the cross entropy plus the penalty :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)`
-(eq. 8). The penalty is a sum over the pre-activations h of all units in all layers, including the
-last layer. The function :math:`\phi_c` is the distance to the nearest flat point of the
-nonlinearity (eq. 7): max(0, z) for a ReLU with pre-activation z. A sigmoid has no flat point; for
-it the paper takes the derivative, sigma(z)(1 - sigma(z)). On the last layer of the CNN, the paper
-uses the pre-activation z itself, as a "stronger penalty".
+(equation 8 of the paper). The penalty is a sum over the pre-activations h of all units in all
+layers, including the last layer. The function :math:`\phi_c` is the distance to the nearest flat
+point of the nonlinearity (equation 7 of the paper): max(0, z) for a ReLU with pre-activation z. A
+sigmoid has no flat point; for it the paper takes the derivative, sigma(z)(1 - sigma(z)). On the
+last layer of the CNN, the paper uses the pre-activation z itself, as a "stronger penalty".
 
 The paper does not say how the penalties of a batch are combined. This code sums the penalty over
 units, and takes the mean over the images of the batch.
@@ -34,7 +34,7 @@ class Layered(Protocol):
 
 
 def relu_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return max(0, h), the distance of h to the flat half of a ReLU (eq. 7)."""
+    """Return max(0, h), the distance of h to the flat half of a ReLU (equation 7 of the paper)."""
     return torch.relu(h)
 
 

@@ -1,11 +1,11 @@
 """Measure how a network's probabilities change along a straight path between two images.
 
 The measurements follow Section 6 of Nayebi & Ganguli 2017. The path is x(t) = (1 - t) x_S + t x_T
-(equation 13; the paper writes lambda for t). Let J be the Jacobian of the logits, and p the softmax
-of the logits. The Fisher metric G^F on logits induces a metric G^in on images, and G^in defines a
-length element dl:
+(equation 13 of the paper, which writes lambda for t). Let J be the Jacobian of the logits, and p
+the softmax of the logits. The Fisher metric G^F on logits induces a metric G^in on images, and G^in
+defines a length element dl (equations 10 to 12 of the paper):
 
-    G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
+    G^F = diag(p) - p p^T,    G^in = J^T G^F J,    dl^2 = dx^T G^in dx
 
 The length l of the path measures how much the probabilities change along the path. On the path, dx
 = (x_T - x_S) dt. So with v = J (x_T - x_S), the length element dl/dt is the standard deviation of v
@@ -88,7 +88,7 @@ def walk(
 def straight_path(
     source: Float[Tensor, "*source"], target: Float[Tensor, "*target"], t: Float[Tensor, " t"]
 ) -> Float[Tensor, "t *source"]:
-    """Return the images (1 - t) ``source`` + t ``target`` (eq. 13).
+    """Return the images (1 - t) ``source`` + t ``target`` (equation 13 of the paper).
 
     Raises ValueError for images of different shapes, and for fewer than 2 points.
     """

@@ -5,7 +5,7 @@ The classifier is from Nayebi & Ganguli 2017, Section 8. An input is assigned to
 orthogonal unit vectors, w1 and w2. An attack that adds plus or minus eps to every pixel of x = w1
 succeeds if eps exceeds eps_min:
 
-    eps_min = ||w1||_2^2 / ||w2 - w1||_1.                                            (equation 14)
+    eps_min = ||w1||_2^2 / ||w2 - w1||_1.                               (equation 14 of the paper)
 
 The paper divides eps_min by the intensity of the input, which is "the average absolute value of a
 nonzero component of w1". For the same weights, the ratio eps_min / intensity is larger if the
@@ -28,7 +28,7 @@ from robustbook.pearson import Intensity, check_intensity, degrees
 
 
 def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[Tensor, "*s"]:
-    """Return eps_min (equation 14) for each pair of prototypes."""
+    """Return eps_min (equation 14 of Nayebi & Ganguli 2017) for each pair of prototypes."""
     largest = _largest(w1)  # avoids squares that round to 0 or infinity
     relative = ((w1 / largest) ** 2).sum(-1) / ((w2 - w1) / largest).abs().sum(-1)
     return relative * largest.squeeze(-1)

@@ -83,7 +83,7 @@ def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activ
 
 def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]:
     """Return the dissimilarity of each pair of images in float64: the mean over units of the
-    squared difference between their activations (eq. 9).
+    squared difference between their activations (equation 9 of Nayebi & Ganguli 2017).
     """
     x = activations.double()
     # The matrix product |a|^2 + |b|^2 - 2ab would round small distances and lose symmetry.

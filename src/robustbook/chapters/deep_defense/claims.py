@@ -56,15 +56,15 @@ CLAIMS = (
         "average; this is consistent with the view, but does not test the cause",
     ),
     (
-        "Deep Defense significantly improves the resistance of different networks to advanced "
-        "attacks",
+        "One case of the claim that Deep Defense significantly improves the resistance of "
+        "different networks to advanced attacks",
         "the ρ₂ of Deep Defense is above that of the reference network (one network, and DeepFool "
         "only)",
     ),
     (
-        "No loss of accuracy was observed (MNIST, CIFAR-10, ImageNet)",
+        "One case of the claim that no loss of accuracy was observed (MNIST, CIFAR-10, ImageNet)",
         "the accuracy of Deep Defense is not more than 0.2 points below that of the reference "
-        "network",
+        "network (one network, and MNIST only)",
     ),
     (
         "Deep Defense gives far more robustness than adversarial training and Parseval training",

@@ -68,8 +68,8 @@ def later(records: Sequence[Record]) -> str:
     return (
         f"Of the {len(DRAWN)} methods in the figure, Deep Defense has the largest $\\rho_2$ "
         f"{_ahead(shown)} at the first evaluation, and on {last} after the last epoch. Adversarial "
-        "training II, which has the largest $\\rho_2$ on MNIST in Table 1, was not measured after "
-        "each epoch. In the first epoch of Deep Defense the accuracy falls by "
+        "training II, which has a larger $\\rho_2$ on MNIST than Deep Defense in Table 1, was not "
+        "measured after each epoch. In the first epoch of Deep Defense the accuracy falls by "
         f"{_falls(recovered, 0)}, but recovers later. On the other networks it is lower at the end "
         f"than at the start, by {_falls(lower, -1, seeds=True)}."
     )

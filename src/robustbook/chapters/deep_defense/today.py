@@ -61,7 +61,7 @@ _MISSED = {
     "ddn": "DDN with clipping",
     "best": "both with clipping on the same images",
 }
-"""The same attacks, as the sentence on their failures names them."""
+"""The same attacks, as the table of their failures names them."""
 BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD on the margin", "square": "Square"}
 """Attacks of a given l-infinity radius."""
 DRAWN = {"DeepFool": "deepfool", "DDN": "ddn"}
@@ -318,74 +318,124 @@ def orders_in_words(records: Sequence[Record]) -> str:
 
 def masked(records: Sequence[Record]) -> str:
     """Return sentences that list where the accuracy of a defense under the single step of FGSM is
-    lower than under PGD, and where the accuracy under all attacks together is less than half of
-    the accuracy under each kind of PGD. Both are signs that PGD is too weak there. Differences of
-    at most one point are listed separately, because they rest on few images.
+    lower than under PGD, and count the rows of the table `weak`. Both are signs that PGD is too
+    weak there. Differences of at most one point are counted separately, because they rest on few
+    images.
     """
-    found: list[str] = []
-    weak: list[str] = []
-    few: list[str] = []
-    for record, network in each_network(records):
-        for method, eps in product(RANKED, sizes(record, network)):
-            single, many, margin, together = (
-                fmean(_left(record, network, method, attack, eps))
-                for attack in ("fgsm", "pgd", "pgd margin", "worst")
+    found = []
+    for record, network, method, eps in _defended(records):
+        single, many = (
+            fmean(_left(record, network, method, attack, eps)) for attack in ("fgsm", "pgd")
+        )
+        if single < many:
+            found.append(
+                f"{title(record, network)} with {METHODS[method]} at eps {size_text(network, eps)} "
+                f"({single:.1f} and {many:.1f} % of the images, means over "
+                f"{seeds_in_words(len(record.seeds))})"
             )
-            where = f"{title(record, network)} with {METHODS[method]} at eps "
-            where += size_text(network, eps)
-            if single < many:
-                found.append(
-                    f"{where} ({single:.1f} and {many:.1f} % of the images, means over "
-                    f"{seeds_in_words(len(record.seeds))})"
-                )
-            if min(many, margin) > 2 * together:
-                (weak if min(many, margin) - together > 1 else few).append(
-                    f"{where} (PGD {many:.1f} %, PGD on the margin {margin:.1f} %, all attacks "
-                    f"{together:.1f} %)"
-                )
     text = (
         "The single step of FGSM leaves fewer images classified correctly than PGD "
         f"{f'here: {listed(found)}' if found else 'in no case'}."
     )
-    if weak:
+    cases = _weak(records)
+    if cases:
+        few = sum(min(kinds) - together <= 1 for *_, kinds, together in cases)
         text += (
-            " In the following cases PGD alone is not reliable, because all attacks together "
-            "leave less than half as many images as each of the two kinds of PGD, and differ by "
-            "more than one point: "
-            f"{'; '.join(weak)}."
+            " In the cases of {numref}`tab-dd-today-weak`, all attacks together leave less than "
+            "half as many images as PGD, so PGD alone is not reliable there."
         )
-    if few:
-        text += f" The same happens on fewer images here: {'; '.join(few)}."
+        if few:
+            text += (
+                f" In {few} of these {len(cases)} cases the difference is at most one point, so it "
+                "rests on few images."
+            )
     return text
 
 
-def failures(records: Sequence[Record]) -> str:
-    """Return sentences that list the networks on which an attack without a limit on the size of
-    the perturbation fails on some test images, and on how many. Such an attack should find an
-    adversarial image for every image, so a failure is a sign of gradient masking.
+def weak(records: Sequence[Record]) -> Table | None:
+    """Return a table of the cases in which the accuracy of a defense under all attacks together is
+    less than half of the accuracy under each kind of PGD; None if there is no such case.
     """
-    parts = []
+    rows = [
+        [
+            f"{title(record, network)} with {METHODS[method]}",
+            size_text(network, eps),
+            *(f"{accuracy:.1f}" for accuracy in (*kinds, together)),
+        ]
+        for record, network, method, eps, kinds, together in _weak(records)
+    ]
+    caption = (
+        "Where PGD alone is not reliable: accuracy in per cent under PGD, under PGD on the margin, "
+        "and under all attacks together. Means over the seeds."
+    )
+    heads = ["Network and method", "eps", "PGD", "PGD on the margin", "all together"]
+    return table(caption, "tab-dd-today-weak", heads, rows) if rows else None
+
+
+def _defended(records: Sequence[Record]) -> Iterator[tuple[Record, str, str, float]]:
+    """Yield each combination of a network, a defense and an eps that was attacked."""
     for record, network in each_network(records):
-        for method, name in METHODS.items():
-            missed = {
-                words: found
-                for attack, words in _MISSED.items()
-                if max(found := _missed(record, network, method, attack), default=0) > 0
-            }
-            if missed:
-                shares = listed(f"{words} {spread(found, 1)} %" for words, found in missed.items())
-                parts.append(f"{title(record, network)} with {name} ({shares})")
-    if not parts:
+        for method, eps in product(RANKED, sizes(record, network)):
+            yield record, network, method, eps
+
+
+def _weak(
+    records: Sequence[Record],
+) -> list[tuple[Record, str, str, float, tuple[float, float], float]]:
+    """Return the cases in which all attacks together leave less than half as many images as each
+    kind of PGD: the network, the defense, eps, the accuracies under PGD and under PGD on the
+    margin, and the accuracy under all attacks together.
+    """
+    cases = []
+    for record, network, method, eps in _defended(records):
+        many, margin, together = (
+            fmean(_left(record, network, method, attack, eps))
+            for attack in ("pgd", "pgd margin", "worst")
+        )
+        if min(many, margin) > 2 * together:
+            cases.append((record, network, method, eps, (many, margin), together))
+    return cases
+
+
+def failures(records: Sequence[Record]) -> str:
+    """Return sentences on the table `missed`: attacks without a limit on the size of the
+    perturbation that fail on some test images. Such an attack should find an adversarial image for
+    every image, so a failure is a sign of gradient masking.
+    """
+    if not _failing(records):
         return "DeepFool and DDN, whose perturbations may have any size, succeed on every image."
     return (
         "DeepFool and DDN may use perturbations of any size, so they should succeed on every "
-        "image. They fail on some images of the following networks (means over the seeds, and "
-        "ranges): "
-        f"{'; '.join(parts)}. On all other networks they succeed on every image. The "
+        "image. DeepFool or DDN fails on some images of the networks in "
+        "{numref}`tab-dd-today-missed`. On all other networks both succeed on every image. The "
         "failures are a sign of gradient masking, but the limited number of steps may also be the "
         "reason. DDN without clipping has only the cross entropy as its loss, whose gradient can "
         "round to 0."
     )
+
+
+def missed(records: Sequence[Record]) -> Table | None:
+    """Return a table with a row for each network and attack without a limit on the size of the
+    perturbation, if the attack fails on some images; None if there is no such case.
+    """
+    caption = (
+        "Networks on which DeepFool or DDN fails on some images: the percentage of test images on "
+        "which the attack fails, mean over the seeds (range)."
+    )
+    rows = _failing(records)
+    heads = ["Network and method", "Attack", "Fails (%)"]
+    return table(caption, "tab-dd-today-missed", heads, rows, align="llr") if rows else None
+
+
+def _failing(records: Sequence[Record]) -> list[list[str]]:
+    """Return the rows of the table `missed`."""
+    return [
+        [f"{title(record, network)} with {name}", words, spread(found, 1)]
+        for record, network in each_network(records)
+        for method, name in METHODS.items()
+        for attack, words in _MISSED.items()
+        if max(found := _missed(record, network, method, attack), default=0) > 0
+    ]
 
 
 def attacked(records: Sequence[Record]) -> str:

@@ -76,7 +76,7 @@ CLAIMED = {
     ),
     f"{ADAM}/vanilla-iterations": (
         "Adam usually fools the vanilla network in less than 10 steps",
-        "median number of steps, which must be less than the paper's number",
+        "median number of steps, which must be at most the paper's number",
     ),
     f"{ADAM}/saturated-failures": (
         "Adam fails on the saturated network in several cases",
@@ -487,9 +487,9 @@ def plateaus(record: Record) -> str:
         words.append(
             f"For the {len(large)} runs that end after "
             f"{from_to([ends[name] for name in large], ',.0f')} steps, a likely cause is that Adam "
-            "divides the gradient by the square root of a running mean of squared gradients. In "
-            f"the recorded ones of the first {EARLY:,} steps, the largest component of their "
-            f"gradients is {from_to([early[name] for name in large], ',.0f')}. This keeps the mean "
+            "divides the gradient by the square root of a running mean of squared gradients. We "
+            f"stored some of the first {EARLY:,} steps: the largest gradient component in them is "
+            f"{from_to([early[name] for name in large], ',.0f')}, by run. This keeps the mean "
             "large for thousands of steps."
         )
     words += [

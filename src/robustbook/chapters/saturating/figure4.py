@@ -95,8 +95,8 @@ def _large(record: Record, method: str) -> float:
 
 def relu(record: Record) -> str:
     """Return sentences that compare the saturated with the vanilla ReLU MLP in the two patterns of
-    Figure 4, and that count the paths on which only one singular value is large. ``record`` has the
-    results of the study of the ReLU MLP.
+    Figure 4, and that count the paths on which exactly one singular value is large. ``record`` has
+    the results of the study of the ReLU MLP.
     """
     flat, large = _flat(record), _large_of_both(record)
     count = len(record.seeds)
@@ -106,15 +106,17 @@ def relu(record: Record) -> str:
     counts = values(
         record, "large singular values", grid="even", threshold=LARGE, method="saturated"
     )
+    one = set(counts) == {1}
     return (
         f"We measured the same four paths, with {networks} for each training method. On average "
         f"the class probabilities are nearly constant on {100 * flat[1]:.0f} % of a path in the "
         f"saturated ReLU MLP, and on {100 * flat[0]:.0f} % in the vanilla one. At the peak of the "
         f"length element, {large[1]:.1f} and {large[0]:.1f} singular values exceed half of the "
         f"largest one. So the first pattern {holds}. {order} singular values are large than in the "
-        f"vanilla network, but only one is large on just {counts.count(1)} of {len(counts)} paths, "
-        f"so the second pattern {'holds' if set(counts) == {1} else 'does not hold'}. Besides, the "
-        "vanilla network was trained for far fewer epochs."
+        f"vanilla network, {'and' if one else 'but'} on {'' if one else 'only '}{counts.count(1)} "
+        f"of {len(counts)} paths is exactly one value large, so the second pattern "
+        f"{'holds' if one else 'does not hold'}. Besides, the vanilla network was trained for far "
+        "fewer epochs."
     )
 
 

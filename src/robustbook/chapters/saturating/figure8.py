@@ -19,10 +19,11 @@ The braces stand for the name of the figure.
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that compares how often L-BFGS succeeds on two sets of source images: with
-    the highest confidence, and with the lowest confidence. It ends with the page's verdicts.
+    """Return a sentence that compares on which share of the 90 pairs L-BFGS succeeds for two sets
+    of source images: with the highest confidence, and with the lowest confidence. It ends with the
+    page's verdicts.
     """
-    least, most = map(fmean, _successes(record))
+    least, most = (100 * fmean(each) / PAIRS for each in _successes(record))
     badges = of_page(
         "saturating/figure-8",
         {
@@ -33,8 +34,8 @@ def answer(record: Record) -> str:
     )
     return unbroken(
         f"{'Yes' if most < least else 'No'}: on the saturated sigmoid network L-BFGS succeeds for "
-        f"{most:.0f} pairs of image and target class from the most confident images, and for "
-        f"{least:.0f} from the least confident ones. {badges}"
+        f"{most:.0f} % of the pairs of image and target class from the most confident images, and "
+        f"for {least:.0f} % from the least confident ones. {badges}"
     )
 
 

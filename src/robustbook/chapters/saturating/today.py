@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
+from robustbook.chapters.verdicts import reasons_of
 from robustbook.chapters.wording import beside, from_to, seeds_in_words, spread
 from robustbook.counting import number_of
 from robustbook.figures import Table, table
@@ -77,8 +78,8 @@ DIFFER = 5.0
 
 def answer(record: Record) -> str:
     """Return a sentence that states whether the saturated networks are robust to all attacks
-    together, and the accuracy of the saturated MLPs under FGSM with gradients in float64. The
-    verdicts on our own predictions follow.
+    together, and the accuracy of the saturated MLPs under FGSM with gradients in float64, whose
+    images are not clipped. The verdicts on our own predictions follow.
     """
     single, wide, worst = (
         _of_saturated(record, attack) for attack in ("float32", "float64", "worst")
@@ -97,7 +98,7 @@ def answer(record: Record) -> str:
     )
     return (
         f"{'Robust' if stands else 'Not robust'}: all attacks together leave "
-        f"{_at_most(max(worst))} correctly classified; with gradients in float64, FGSM alone "
+        f"{_at_most(max(worst))} correctly classified; unclipped FGSM with float64 gradients "
         f"leaves {left['relu-mlp']:.1f} % on the ReLU MLP, but {left['sigmoid-mlp']:.1f} % on "
         f"the sigmoid MLP. {badges}"
     )
@@ -122,8 +123,9 @@ def each_network(record: Record) -> str:
     )
     return (
         f"Here are the accuracies of the saturated networks under attacks of size "
-        f"{record.parameters['eps']:g}: after one FGSM step in float32, and under all attacks. For "
-        "the latter, an image counts as correct only if all attacks fail on it. (All numbers are "
+        f"{record.parameters['eps']:g}: after one FGSM step in float32, whose images may leave "
+        "[0, 1], and under all attacks, whose images may not. For the latter, an image counts as "
+        "correct only if all attacks fail on it. (All numbers are "
         "means over the seeds, the first of each row with the range; the accuracies of the sigmoid "
         "MLP under FGSM lie in two groups, see [Table 1](./table1.ipynb).)"
         f"\n\n{bullets}\n\n"
@@ -157,6 +159,17 @@ def trained_on_fgsm(record: Record) -> str:
     return (
         "The networks trained on FGSM images are not robust either: under PGD in float32, their "
         f"mean accuracy is at most {most:.1f} % (see [Table 1](./table1.ipynb))."
+    )
+
+
+def reasons() -> str:
+    """Return how many of our own predictions were reproduced, and why other verdicts on them are
+    inconclusive or not reproduced. The first sentence says that a reproduced prediction speaks
+    against the paper.
+    """
+    return reasons_of("saturating/critique").replace(
+        "Comparisons in the paper's setting:",
+        "Our own predictions, which speak against the paper if they hold:",
     )
 
 
