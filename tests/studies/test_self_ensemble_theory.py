@@ -59,6 +59,8 @@ def made(call: Call) -> Done:
         case "black_box":
             values = {"queries": 100.0}
             tensors = {"right": right.expand(3, n), "distance": torch.ones(n)}
+        case "unattacked":
+            tensors = {"right": right.expand(3, n)}
         case _:
             scales = theory.SMALL if call.function == "smooth" else theory.SCALES
             gap = ones[:, None] * torch.tensor(scales) ** 2

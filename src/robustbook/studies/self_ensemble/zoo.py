@@ -10,7 +10,9 @@ n). So the variance grows as h decreases, and averaging reduces it.
 
 This study measures the mean and the variance of the estimate. It also attacks networks by ZOO with
 a small and with a large h. Networks with noise are attacked with one noise draw per value of g.
-With the large h, they are also attacked with an average over several noise draws.
+With the large h, they are also attacked with an average over several noise draws. New noise alone
+can make such a network misclassify an image. Therefore the same images are also classified again
+without an attack.
 """
 
 import math
@@ -202,10 +204,7 @@ def black_box(
     ``queries``: the number of forward passes for each image.
     """
     net: Any = trained(network, context.device).requires_grad_(False)
-    x, y, keys = test_images(network, 0, 3 * images, context.device)
-    known = probabilities(net, x, keys, draws, SELECT).argmax(1) == y
-    rows = known.nonzero().squeeze(1)[:images]
-    x, y, keys = x[rows], y[rows], keys[rows]
+    x, y, keys = _correct(net, network, images, draws, context.device)
     made = zoo(
         net,
         x,
@@ -219,21 +218,53 @@ def black_box(
         judge=draws if draws_noise(net) else 1,
         keys=keys,
     )
+    return {
+        "right": _judged(net, made.images, y, keys, draws, repeats),
+        "distance": (made.images - x).flatten(1).norm(dim=1).cpu(),
+        "queries": made.forwards / len(x),
+    }
+
+
+@step(version=1)
+def unattacked(
+    network: Done, images: int, draws: int, repeats: int, *, context: Context
+) -> dict[str, object]:
+    """Classify again the test images that `black_box` attacks, without an attack.
+
+    ``right``: which images are classified correctly, as `black_box` returns it.
+    """
+    net: Any = trained(network, context.device).requires_grad_(False)
+    x, y, keys = _correct(net, network, images, draws, context.device)
+    return {"right": _judged(net, x, y, keys, draws, repeats)}
+
+
+def _correct(
+    net: Any, network: Done, images: int, draws: int, device: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the first ``images`` test images that are classified correctly with ``draws`` noise
+    draws, their labels, and their keys.
+    """
+    x, y, keys = test_images(network, 0, 3 * images, device)
+    known = probabilities(net, x, keys, draws, SELECT).argmax(1) == y
+    rows = known.nonzero().squeeze(1)[:images]
+    return x[rows], y[rows], keys[rows]
+
+
+def _judged(net: Any, x: Tensor, y: Tensor, keys: Tensor, draws: int, repeats: int) -> Tensor:
+    """Return which images are classified correctly in each of ``repeats`` evaluations with
+    ``draws`` new noise draws, shape (repeats, images).
+    """
     right = [
-        probabilities(net, made.images, keys, draws, JUDGED + APART * r).argmax(1) == y
+        probabilities(net, x, keys, draws, JUDGED + APART * r).argmax(1) == y
         for r in range(repeats)
     ]
-    return {
-        "right": torch.stack(right).cpu(),
-        "distance": (made.images - x).flatten(1).norm(dim=1).cpu(),
-        "queries": made.forwards / len(rows),
-    }
+    return torch.stack(right).cpu()
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the jobs that the study runs, as a dict with one entry per tuple (network, defense,
-    seed, measurement). For an attack by ZOO, the measurement is the pair (h, number of noise draws
-    per output).
+    seed, measurement). The measurement is "estimated" or "unattacked", and for an attack by ZOO the
+    pair (h, number of noise draws per output).
     """
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -244,6 +275,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
                 if noisy:
                     found[network, defense, seed, "estimated"] = estimated(
                         net, size.images, size.pairs, size.gradients
+                    )
+                    found[network, defense, seed, "unattacked"] = unattacked(
+                        net, size.attacked, size.draws, size.repeats
                     )
                 for h, averaged in options(size, noisy):
                     found[network, defense, seed, (h, averaged)] = black_box(
@@ -279,6 +313,13 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     judged: set[int] = set()
     for (network, defense, seed, what), done in results.items():
         labels = {"network": network, "defense": defense}
+        if what == "unattacked":
+            right = done.tensors["right"]
+            value, images = percent(~right), right.shape[1]
+            rows.append(
+                Row(value, "percent", None, "errors without attack", seed, images, setting=labels)
+            )
+            continue
         if what != "estimated":
             rows += _attacked(done, what, seed, labels)
             continue
