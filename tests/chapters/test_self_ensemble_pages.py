@@ -688,9 +688,21 @@ def test_figure_4() -> None:
     shown = record("figure-4", "reduced", rows)
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
     text = figure4.answer([shown])
-    assert text.startswith("With the strongest noise on the image, 50 draws gain +")
+    assert text.startswith(
+        "Yes for weak attacks ($c \\le 0.2$, narrow VGG16) with the strongest noise on the image: "
+        "50 draws gain +"
+    )
+    assert " points; not clearly with the released placement (\u2212" in text  # as on the overview
     assert text.endswith(
-        " At $c = 1$: \u22124.0, +4.5 and \u221211.0 (narrow VGG16, Model A and narrow ResNeXt)."
+        "). No at $c = 1$: they lose 11.0 points (narrow ResNeXt); not clear on narrow VGG16 "
+        "(\u22124.0) and Model A (+4.5)."
+    )
+    assert 10 < len(figure4.answer(records_of(f"{PAPER}/figure-4")).split()) <= 53  # and 12 follow
+    more = [replace(row, value=40.0) if row.value == 10.0 else row for row in rows]
+    text = figure4.answer([record("figure-4", "reduced", more)])
+    assert text.endswith(
+        ". Partly at $c = 1$: they gain 26.0 points (narrow VGG16); they lose 11.0 points "
+        "(narrow ResNeXt); not clear on Model A (+4.5)."
     )
     assert figure4.clear([shown]).startswith(
         "1 of 17 differences, those on clean images included, exceeds two"
@@ -736,7 +748,7 @@ def test_the_gain_of_50_draws_is_paired_by_image(monkeypatch: pytest.MonkeyPatch
     rows = [
         made(name, defense, c, seed, each)
         for defense, one in single.items()
-        for c in (0.01, 0.1)
+        for c in (0.0, 0.01, 0.1)
         for seed in (0, 1, 2)
         for name, each in (("accuracy", right < 140), ("accuracy of one draw", one))
     ]
@@ -1163,7 +1175,10 @@ def test_how_far_the_attack_lowers_the_accuracy_of_50_draws() -> None:
     """The largest fall from clean images over all c and seeds."""
     rows = list(cells("vgg16", {"rse": {0.0: 70.0, 0.01: 69.5, 0.1: 66.0}}))
     assert fifty.lowered(record("table-2", "reduced", rows), "vgg16", "rse") == 4
-    assert "the attack costs at most 1.5 points" in figure4.answer([])
+    image, released = figure4.by_place().splitlines()
+    for defense, text in (("rse paper 0.4", image), ("rse", released)):
+        lost = fifty.lowered(table2.placed(), "vgg16", defense)
+        assert f"lowers the accuracy of 50 draws by at most {lost:.1f} points." in text
 
 
 def test_the_overview_states_the_gain_of_50_draws_for_each_placement() -> None:
