@@ -1048,7 +1048,7 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     """Each names a page of the chapter and items of the ledger."""
     rows = body(overview.claims())
     assert len(rows) == len(overview.CLAIMS) + 1  # the last row counts all other numbers
-    assert all(finding.endswith(".") for _, _, finding, _ in rows[:-1])
+    assert all(finding.endswith((".", ".)")) for _, _, finding, _ in rows[:-1])
     assert all(verdicts for _, _, _, verdicts in rows)
     assert len(overview.accuracies().axes) == 3
     today = record_of(f"{PAPER}/today")
