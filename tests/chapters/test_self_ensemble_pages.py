@@ -329,7 +329,17 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert text.endswith("at each of them, in our runs and in the authors' data.")
     equal_in_ours = record("figure-6", "paper", [*cells("model-a", SMALL), *equal("model-a", 6, 6)])
     text = figure6.crossings([equal_in_ours])
-    assert "the two are not distinguishable at any of them in our runs; in the" in text
+    assert "RSE is not distinguishable from no defense at any of them in our runs; in the" in text
+    two = figure6._counts([figure6.WORSE, figure6.OPEN, figure6.WORSE])
+    assert two == (
+        "RSE is worse at 2 of these 3 distortions and not distinguishable from no defense at the "
+        "other"
+    )
+    assert figure6._counts([figure6.OPEN] * 2 + [figure6.BETTER, figure6.WORSE]) == (
+        "RSE is better at 1 of these 4 distortions, worse at 1 and not distinguishable from no "
+        "defense at the other 2"
+    )
+    assert figure6._counts([figure6.BETTER]) == "RSE is better"
     assert text.endswith("in the authors' data, RSE is worse at each of them.")
     ran = figure6.ran([paper])
     assert ran.startswith(
@@ -485,8 +495,8 @@ def test_the_crossing_has_the_error_of_few_images() -> None:
         assert low < 0.5 < high
         wide.append(high - low)
         text = figure6.crossing([shown])
-        assert "distortion of 0.50, the authors' at 0.36. The" in text
-        assert f"the choice of our {images} images from the shares alone" in text
+        assert "distortion of 0.50, the authors' at 0.36. We simulate" in text
+        assert f"the choice of our {images} images from the accuracies alone" in text
         assert f"95 % of the crossings are between {low:.2f} and {high:.2f}" in text
     assert wide[0] > 3 * wide[1]
     assert figure6.crossing([record("figure-6", "reduced", [*rows, crossing])]) == ""
@@ -525,6 +535,14 @@ def test_an_answer_has_the_networks_of_all_published_records() -> None:
     weak = {**SMALL, "brelu": falling(30, (0.01, 0.1, 1.0)), "distill": SMALL["rse"]}
     text = figure6.answer([record("figure-6", "paper", cells("model-a", weak))])
     assert text.endswith("Some other networks are too weak to rank.")
+    lines = figure6.baselines([record("figure-6", "paper", cells("model-a", weak))]).splitlines()
+    assert lines[0].startswith("These accuracies are more than 15 points below the authors' (ours")
+    clean = {d: figure6.points()["model-a", d][0.0][0] for d in ("brelu", "rse")}
+    assert lines[2] == (  # the mean of two seeds
+        f"- *Model A on STL-10*: Robust Opt. + BReLU 30.5 / {clean['brelu']:.1f} "
+        f"(RSE 70.5 / {clean['rse']:.1f})."
+    )
+    assert lines[-1].startswith("Probably our training is too short for these defenses, so their")
 
 
 def test_the_tables_of_figure_6() -> None:
