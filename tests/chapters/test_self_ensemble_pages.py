@@ -802,8 +802,8 @@ def test_figure_5() -> None:
     error = 100 * (0.85 * 0.15 / 1600) ** 0.5
     text = figure5.answer([shown])
     assert text == (
-        "About ten draws: from 1 to 10 draws the clean accuracy changes by +4.5 points, and from "
-        "10 to 50 draws by +0.0 points (VGG16 on CIFAR-10, 1,600 images, 2 seeds)."
+        "About ten draws. On VGG16 on CIFAR-10, the clean accuracy changes by +4.5 points from 1 "
+        "to 10 draws, and by +0.0 from 10 to 50 (1,600 images, 2 seeds)."
     )
     text = figure5.accuracies_in_words([shown])
     assert text == (
@@ -812,9 +812,23 @@ def test_figure_5() -> None:
     )
     few = [replace(row, images=100) for row in rows]
     text = figure5.answer([record("figure-5", "paper", few)])
-    assert text.startswith("These runs cannot tell, because no gain exceeds two standard errors: ")
+    assert text.startswith("Our runs cannot tell, because no gain exceeds two standard errors. ")
     late = [replace(row, value=99.0) if row.setting["draws"] == 50 else row for row in rows]
-    assert figure5.answer([record("figure-5", "paper", late)]).startswith("More than ten draws: ")
+    assert figure5.answer([record("figure-5", "paper", late)]).startswith("More than ten draws. ")
+    narrow = record("figure-5", "reduced", few)
+    model_a = [replace(r, setting={**r.setting, "network": "model-a"}) for r in rows]
+    assert figure5.answer([record("figure-5", "paper", model_a), narrow]) == (
+        "About ten draws (Model A). On Model A on STL-10, the clean accuracy changes by +4.5 "
+        "points from 1 to 10 draws, and by +0.0 from 10 to 50 (1,600 images, 2 seeds). Our runs "
+        "cannot tell, because no gain exceeds two standard errors (narrow VGG16). On a narrow "
+        "VGG16 on CIFAR-10, the clean accuracy changes by +4.5 points from 1 to 10 draws, and by "
+        "+0.0 from 10 to 50 (100 images, 2 seeds)."
+    )
+    few_a = [replace(r, images=100) for r in model_a]
+    assert figure5.answer([record("figure-5", "paper", few_a), narrow]).endswith(
+        ", and by +0.0 from 10 to 50; on a narrow VGG16 on CIFAR-10, by +4.5 and +0.0 (each 100 "
+        "images, 2 seeds)."
+    )
     assert figure5.gained([shown]).startswith("Yes, if one ignores the standard errors: for 1 of 1")
     assert "But 1 of these 2 changes exceeds two" in figure5.gained([shown])
     assert body(figure5.accuracies(version_of(shown)))[1][1:] == [
@@ -850,11 +864,11 @@ def test_figure_5_is_paired_where_the_record_says_which_images_are_right() -> No
         for n, each in right.items()
     ]
     shown = record("figure-5", "paper", rows)
-    assert figure5.answer([shown]).startswith("About ten draws: ")
+    assert figure5.answer([shown]).startswith("About ten draws. ")
     assert figure5.pairing(shown).endswith("All tests on this page are paired.")
     assert "But 1 of these 2 changes exceeds two" in figure5.gained([shown])
     bare = record("figure-5", "paper", [replace(row, outcomes="") for row in rows])
-    assert figure5.answer([bare]).startswith("These runs cannot tell")
+    assert figure5.answer([bare]).startswith("Our runs cannot tell")
     other = record_of(f"{PAPER}/figure-6")
     again = values(other, "accuracy", network="model-a", defense="rse", c=0)[0]
     told = figure5.redrawn([shown])
