@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from robustbook.chapters.published import entries, mean, record_of, version_of
-from robustbook.chapters.self_ensemble import controls
+from robustbook.chapters.self_ensemble import controls, overview
 from robustbook.ledger import Record, Row
 from robustbook.studies.rows import share_row
 from robustbook.studies.self_ensemble import controls as study
@@ -110,8 +110,14 @@ def test_a_record_without_a_defense_has_its_other_sentences(left_out: str) -> No
 
 def test_pgd_training_in_words() -> None:
     told = numbers(controls.pgd_training(made()))
-    assert told[:13] == [60, 70, 30, 40, 0.2, 40, 50, 0.1, 40, 50, 0.5, 20, 30]
-    assert told[13:] == [8, 255, 0.2, 0.2, 5.8, 8.0]
+    assert told[:9] == [60, 70, 0.5, 40, 50, 8, 255, 20, 30]
+    assert told[9:] == [0.2, 30, 40, 0.2, 0.2, 0.1, 40, 50, 5.8, 8.0]
+    text = controls.pgd_training(made())
+    assert "On clean images, PGD training is clearly less accurate than RSE (60" in text
+    assert "not a clear difference" not in text  # 10 points on 400 images
+    near = controls.pgd_training(made(pgd=69))
+    assert near.startswith("On clean images, PGD training is not clearly more or less accurate")
+    assert near.count(", which is not a clear difference.") == 2
     (printed,) = (row.ours for row in entries("self_ensemble") if row.id == controls.TRAINING_TIME)
     text = controls.pgd_training(record_of("self_ensemble/controls"))
     assert f"takes {printed:.1f} times as long as a step of RSE" in text  # as in the table
@@ -200,14 +206,17 @@ def test_networks_on_which_pgd_is_the_weaker_attack_are_named() -> None:
     defense. Differences of 10 points are clear on 400 images.
     """
     told = controls.masking(made(("distill", "rse", "none")))
-    assert "RSE (50.0 and 40.0" in told and "Distillation, T = 40 (10.0 and 0.0" in told
+    assert told.splitlines()[2:] == [
+        "- RSE: 50.0 and 40.0 %",
+        "- Distillation, T = 40: 10.0 and 0.0 %",
+    ]
     assert "No defense" not in told
     assert controls.masking(made(("none",))) == ""
 
 
 def test_the_prototype_is_compared_only_if_it_trained() -> None:
     told = controls.prototype(made())
-    assert numbers(told)[:13] == [75, 70, 85, 55, 50, 0, 0.5, 35, 30, 0, 8, 255, 8]
+    assert numbers(told)[:13] == [75, 70, 85, 0.5, 55, 50, 0, 8, 255, 35, 30, 0, 8]
     assert numbers(told)[14:16] == [97.5, 57.1]  # RSE keeps 30 of 70 points
     assert "PGD leaves RSE" not in told  # 50 and 30 % are less than 55 and 35 %
     assert "RSE is not clearly more or less accurate at $c$ = 0.03 and 0.2. At the" in told
@@ -246,7 +255,13 @@ def test_the_accuracy_on_the_page_on_stronger_attacks_is_named() -> None:
     found = mean(record_of("self_ensemble/today"), "accuracy", eps=round(8 / 255, 5), **of)
     told = controls.trained_elsewhere(made())
     assert f"leaves {found:.1f} % with RSE (200 images, 2 seeds)" in told
-    assert controls.trained_elsewhere(replace(made(), profile="paper")) == ""
+    assert controls.kept_elsewhere(made()) == found
+    text = overview.against_pgd_training(made())
+    assert text.startswith(controls.answer(made()))
+    assert text.endswith(f"at the top, it keeps {found:.1f} % under the same l-infinity PGD.)")
+    elsewhere = replace(made(), profile="paper")
+    assert overview.against_pgd_training(elsewhere) == controls.answer(elsewhere)
+    assert controls.trained_elsewhere(elsewhere) == ""
     assert controls.trained_elsewhere(made(["none", "pgd"])) == ""
 
 

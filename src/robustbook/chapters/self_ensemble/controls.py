@@ -184,30 +184,43 @@ def pgd_training(record: Record) -> str:
         return ""
     network = names.networks(record)[0]
     c = _cs(record)[-1]
-    parts = [
-        f"{_pair(record, 'pgd', 'rse', 0.0)} on clean images",
-        f"{_pair(record, 'pgd', 'rse', c)} under the paper's attack at $c = {c:g}$",
+    clean = _ordered(record, "pgd", "rse", 0.0)
+    told = [
+        f"On clean images, PGD training is {ORDERS[clean]} than RSE "
+        f"({_at(record, 'pgd', 0.0):.1f} and {_at(record, 'rse', 0.0):.1f} %).",
     ]
+    for attack, words in NORMS.items():
+        one, two = (_under_pgd(record, d, attack) for d in ("pgd", "rse"))
+        unclear = ", which is not a clear difference" * (_above(record, one, two) is None)
+        told.append(
+            f"Under {words} PGD with radius {_radius(record, attack)}, PGD training keeps "
+            f"{one:.1f} % and RSE {two:.1f} %{unclear}."
+        )
+    told.append(
+        f"Under the paper's attack at $c = {c:g}$, PGD training keeps {_at(record, 'pgd', c):.1f} "
+        f"% and RSE {_at(record, 'rse', c):.1f} %."
+    )
+    far = [mean(record, "distortion", network=network, defense=d, c=c) for d in ("pgd", "rse")]
+    told.append(
+        f"But at this $c$ the attack changes the images by a distortion of {far[0]:.2f} with PGD "
+        f"training and {far[1]:.2f} with RSE, so it is not the same test for both."
+    )
     equal = [values(record, EQUAL, network=network, defense=d) for d in ("pgd", "rse")]
     if all(equal):
         (d,) = settings(record, EQUAL, "distortion")
-        one, two = (sum(each) / len(each) for each in equal)
-        parts.append(f"{one:.1f} and {two:.1f} % at the distortion {d:g} of this attack")
-    for attack, words in NORMS.items():
-        one, two = (_under_pgd(record, d, attack) for d in ("pgd", "rse"))
-        parts.append(
-            f"{one:.1f} and {two:.1f} % under {words} PGD with radius {_radius(record, attack)}"
+        one, two = map(fmean, equal)
+        told.append(
+            f"At the distortion {d:g} of this attack, PGD training keeps {one:.1f} % and RSE "
+            f"{two:.1f} %."
         )
-    far = [mean(record, "distortion", network=network, defense=d, c=c) for d in ("pgd", "rse")]
     ratio = of_target(record, TRAINING_TIME)
     longer = mean(record, TIME, network=network, defense="pgd")
     time = f"{fmean(ratio):.1f} times as long as a step of RSE, and " if ratio else ""
-    return (
-        f"With PGD training and with RSE, the accuracies are {listed(parts)}. But at this $c$ the "
-        f"paper's attack changes the images by a distortion of {far[0]:.2f} with PGD training and "
-        f"{far[1]:.2f} with RSE, so it is not the same test for both. On this network, a "
-        f"step of PGD training takes {time}{longer:.1f} times as long as a step without a defense."
+    told.append(
+        f"On this network, a step of PGD training takes {time}{longer:.1f} times as long as a step "
+        "without a defense."
     )
+    return " ".join(told)
 
 
 def on_cifar(record: Record) -> str:
@@ -253,19 +266,34 @@ def trained_elsewhere(record: Record) -> str:
     attacks, whose networks come from another training; or "" if that page has no such result.
     """
     network = names.networks(record)[0]
-    if not _ran(record, "rse"):
+    other, kept = _stronger(record), kept_elsewhere(record)
+    if other is None or kept is None or not _ran(record, "rse"):
         return ""
+    return (
+        "On the page on [stronger attacks](./today.ipynb), the same l-infinity PGD leaves "
+        f"{kept:.1f} % with RSE ({names.size(other, network)}). There the "
+        "network was trained again."
+    )
+
+
+def kept_elsewhere(record: Record) -> float | None:
+    """Return RSE's accuracy under the same l-infinity PGD on the page on stronger attacks, or None
+    if that page has no such result.
+    """
+    other = _stronger(record)
+    if other is None:
+        return None
     (eps,) = settings(record, PGD, "eps", attack="pgd-linf")
-    for other in records_of("self_ensemble/today"):
-        if other.profile == record.profile and network in names.networks(other):
-            k = AVERAGED[record.profile]
-            left = today.accuracy(other, network, "pgd linf", k, float(eps))
-            return (
-                "On the page on [stronger attacks](./today.ipynb), the same l-infinity PGD leaves "
-                f"{left:.1f} % with RSE ({names.size(other, network)}). There the network was "
-                "trained again."
-            )
-    return ""
+    k = AVERAGED[record.profile]
+    return today.accuracy(other, names.networks(record)[0], "pgd linf", k, float(eps))
+
+
+def _stronger(record: Record) -> Record | None:
+    """Return the record of the page on stronger attacks that has the same profile and network."""
+    network = names.networks(record)[0]
+    found = records_of("self_ensemble/today")
+    same = (r for r in found if r.profile == record.profile and network in names.networks(r))
+    return next(same, None)
 
 
 def retraining(record: Record) -> str:
@@ -362,8 +390,8 @@ def _printed(defense: str, c: float) -> float:
 
 
 def masking(record: Record) -> str:
-    """Return sentences that name the networks on which the paper's attack succeeds on clearly more
-    images than l2 PGD, although it changes the images less. Return "" if there are none.
+    """Return a list of the networks on which the paper's attack succeeds on clearly more images
+    than l2 PGD, although it changes the images less. Return "" if there are none.
     """
     network, c = names.networks(record)[0], _cs(record)[-1]
     radius = float(_radius(record, "pgd-l2"))
@@ -375,12 +403,13 @@ def masking(record: Record) -> str:
     found = {d: pair for d, pair in pairs.items() if _above(record, *pair)}
     if not found:
         return ""
-    told = [f"{DEFENSES[d]} ({pgd:.1f} and {cw:.1f} %)" for d, (pgd, cw) in found.items()]
-    return (
+    told = [f"- {DEFENSES[d]}: {pgd:.1f} and {cw:.1f} %" for d, (pgd, cw) in found.items()]
+    lead = (
         f"On some networks, l2 PGD with radius {radius:g} leaves clearly more accuracy than the "
-        f"paper's attack at $c = {c:g}$, although the latter changes the images less: "
-        f"{listed(told)}."
+        f"paper's attack at $c = {c:g}$, although the latter changes the images less. The "
+        "accuracies are, first under PGD and then under the paper's attack:"
     )
+    return "\n".join([lead, "", *told])
 
 
 def prototype(record: Record) -> str:
@@ -393,14 +422,15 @@ def prototype(record: Record) -> str:
         return ""
     clean = [_at(record, d, 0.0) for d in three]
     under = {a: [_under_pgd(record, d, a) for d in three] for a in NORMS}
-    told = [
-        f"{_three(each)} under {NORMS[a]} PGD with radius {_radius(record, a)}"
-        for a, each in under.items()
-    ]
     text = (
-        "With the prototype, with RSE and without a defense, the accuracies are "
-        f"{listed([f'{_three(clean)} on clean images', *told])}."
+        f"On clean images, the accuracy is {clean[0]:.1f} % with the prototype, {clean[1]:.1f} % "
+        f"with RSE and {clean[2]:.1f} % without a defense."
     )
+    for attack, (ours, rse, none) in under.items():
+        text += (
+            f" Under {NORMS[attack]} PGD with radius {_radius(record, attack)}, the prototype "
+            f"keeps {ours:.1f} %, RSE {rse:.1f} % and no defense {none:.1f} %."
+        )
     success = of_target(record, NATTACK)
     if success:
         rse = 100 * (1 - under["pgd-linf"][1] / clean[1])
@@ -431,14 +461,6 @@ def prototype(record: Record) -> str:
             f"with RSE and {fmean(equal[1]):.1f} % with the prototype."
         )
     return text
-
-
-def _three(numbers: list[float]) -> str:
-    return f"{listed([f'{number:.1f}' for number in numbers])} %"
-
-
-def _pair(record: Record, first: str, second: str, c: float) -> str:
-    return f"{_at(record, first, c):.1f} and {_at(record, second, c):.1f} %"
 
 
 def _above(record: Record, first: float, second: float) -> bool | None:

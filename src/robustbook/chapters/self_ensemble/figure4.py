@@ -34,38 +34,57 @@ version of the paper.
 STRONG = 1.0
 """The value of c of a strong attack."""
 NETWORK = "vgg16"
-PLACES = ("rse paper 0.4", "rse")
-"""RSE with its strongest noise on the image, and as released."""
+PLACES: Mapping[str, str] = {
+    "rse paper 0.4": "with the strongest noise on the image",
+    "rse": "with the released placement",
+}
+LEADS = {True: "Yes", False: "No", None: "Not clearly"}
+"""Whether 50 draws are more accurate, as the first word of a sentence."""
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return how many points 50 noise draws gain under weak attacks, for each placement of the
-    strongest noise on the network of Table 2, and under a strong attack on each network.
+    """Return whether 50 noise draws are more accurate than one draw, and by how many points: under
+    weak attacks, for each placement of the strongest noise on the network of Table 2, and under a
+    strong attack, for each network.
     """
     record = table2.placed()
-    image, released = (
-        from_to([g for c, each in _attacked(record, d).items() for g in each], "+.1f")
-        for d in PLACES
+    weak = []
+    for defense, where in PLACES.items():
+        gains = _attacked(record, defense)
+        found = {fifty.ordered(record, NETWORK, defense, c) for c in gains}
+        lead = LEADS[found.pop() if len(found) == 1 else None]
+        points = minus(from_to([gained for each in gains.values() for gained in each], "+.1f"))
+        weak.append((lead, where, points, max(gains)))
+    (lead, where, points, largest), *others = weak
+    rest = "".join(f"; {word.lower()} {place} ({gained})" for word, place, gained, _ in others)
+    return (
+        f"{lead} for weak attacks ($c \\le {largest:g}$, {names.title(record, NETWORK)}) {where}: "
+        f"50 draws gain {points} points{rest}.{_under_strong(records)}"
     )
-    strong = [
-        (names.full_title(*each).partition(" on ")[0], found[STRONG])
-        for each in _shown(records)
-        if STRONG in (found := gain(*each))
+
+
+def _under_strong(records: Sequence[Record]) -> str:
+    """Return a sentence that states on which networks 50 draws are more or less accurate than one
+    draw under a strong attack, or "" if no network was attacked so strongly.
+    """
+    found: dict[bool | None, list[tuple[str, float]]] = {True: [], False: [], None: []}
+    for each in _shown(records):
+        if STRONG in (gains := gain(*each)):
+            order = pairs.ordered(*_rows(*each, "rse", STRONG))
+            found[order].append((names.title(*each), fmean(gains[STRONG])))
+    told = [
+        f"they {word} {listed(f'{abs(gained):.1f}' for _, gained in found[order])} points "
+        f"({', '.join(title for title, _ in found[order])})"
+        for order, word in ((True, "gain"), (False, "lose"))
+        if found[order]
     ]
-    text = (
-        f"With the strongest noise on the image, 50 draws gain {minus(image)} points "
-        f"at $c$ up to {max(_attacked(record, PLACES[0])):g}, where the attack "
-        f"costs at most {fifty.lowered(record, NETWORK, PLACES[0]):.1f} points; as released, "
-        f"{minus(released)} ({names.title(record, NETWORK)}, "
-        f"{seeds_in_words(len(record.seeds))})."
-    )
-    if strong:
-        text += (
-            f" At $c = {STRONG:g}$: "
-            f"{listed(minus(f'{fmean(each):+.1f}') for _, each in strong)} "
-            f"({listed(title for title, _ in strong)})."
-        )
-    return text
+    unclear = listed(f"{title} ({minus(f'{gained:+.1f}')})" for title, gained in found[None])
+    if not told:
+        return f" Not clearly at $c = {STRONG:g}$, on {unclear}." if unclear else ""
+    if unclear:
+        told.append(f"not clear on {unclear}")
+    lead = "Partly" if found[True] and found[False] else LEADS[bool(found[True])]
+    return f" {lead} at $c = {STRONG:g}$: {'; '.join(told)}."
 
 
 def _attacked(record: Record, defense: str) -> dict[float, list[float]]:
@@ -82,9 +101,9 @@ def _shown(records: Sequence[Record]) -> list[tuple[Record, str]]:
 
 
 def by_place() -> str:
-    """Return a list that states how many points 50 draws gain under the attack of Table 2, with one
-    entry for each placement of RSE's strongest noise. The test is paired where the record says
-    which images are classified correctly.
+    """Return a list that states how many points 50 draws gain under the attack of Table 2, and how
+    many points this attack costs, with one entry for each placement of RSE's strongest noise. The
+    test is paired where the record says which images are classified correctly.
     """
     record = table2.placed()
     return bullets([_placed(record, defense) for defense in PLACES])
@@ -108,7 +127,9 @@ def _placed(record: Record, defense: str) -> str:
     text = (
         f"*Strongest noise {names.PLACES[defense]}*: 50 draws gain "
         f"{minus(from_to([g for each in gains.values() for g in each], '+.1f'))} points "
-        f"({len(gains)} values of $c$ up to {max(gains):g}, {seeds_in_words(len(record.seeds))})."
+        f"({len(gains)} values of $c$ up to {max(gains):g}, {seeds_in_words(len(record.seeds))}). "
+        "There the attack lowers the accuracy of 50 draws by at most "
+        f"{fifty.lowered(record, NETWORK, defense):.1f} points."
     )
     if not tested:
         return text

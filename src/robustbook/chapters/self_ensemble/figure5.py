@@ -21,30 +21,40 @@ MOST, ENOUGH = 50, 10
 LEADS = {
     True: "About ten draws",
     False: "More than ten draws",
-    None: "These runs cannot tell, because no gain exceeds two standard errors",
+    None: "Our runs cannot tell, because no gain exceeds two standard errors",
 }
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return a sentence for each possible answer (ten draws are enough, more are needed, or these
-    runs cannot tell), with the gains in accuracy from 1 to 10 and from 10 to 50 noise draws.
+    """Return a sentence for each possible answer (ten draws are enough, more are needed, or our
+    runs cannot tell), which names the networks if there are several answers. Another sentence
+    follows each, with the changes of the accuracy from 1 to 10 and from 10 to 50 noise draws.
     """
     found: dict[bool | None, list[tuple[Record, str]]] = {}
     for each in names.best(records):
         found.setdefault(enough(*each), []).append(each)
-    return " ".join(f"{LEADS[which]}: {_gained(best)}" for which, best in found.items())
+    told = []
+    for which, best in found.items():
+        where = f" ({listed(names.title(*each) for each in best)})" * (len(found) > 1)
+        told.append(f"{LEADS[which]}{where}. {_gained(best)}")
+    return " ".join(told)
 
 
 def _gained(best: Sequence[tuple[Record, str]]) -> str:
-    early, late = (
-        listed([minus(f"{gain:+.1f}") for gain in gains])
-        for gains in zip(*(_gains(*each, "rse") for each in best), strict=True)
-    )
-    where = "; ".join(f"{names.full_title(*each)}, {names.size(*each)}" for each in best)
-    return (
-        f"from 1 to {ENOUGH} draws the clean accuracy changes by {early} points, and from {ENOUGH} "
-        f"to {MOST} draws by {late} points ({where})."
-    )
+    sizes = [names.size(*each) for each in best]
+    same = len(set(sizes)) == 1
+    told: list[str] = []
+    for each, size in zip(best, sizes, strict=True):
+        early, late = (minus(f"{gain:+.1f}") for gain in _gains(*each, "rse"))
+        where = f"n {names.in_text(*each)}{'' if same else f' ({size})'}, "
+        told.append(
+            f"o{where}by {early} and {late}"
+            if told
+            else f"O{where}the clean accuracy changes by {early} points from 1 to {ENOUGH} draws, "
+            f"and by {late} from {ENOUGH} to {MOST}"
+        )
+    end = f" ({'each ' * (len(best) > 1)}{sizes[0]})" * same
+    return f"{'; '.join(told)}{end}."
 
 
 def accuracies_in_words(records: Sequence[Record]) -> str:

@@ -511,11 +511,10 @@ def crossing(records: Sequence[Record]) -> str:
         told.append(
             f"On {names.full_title(record, network)} our two curves cross at a distortion of "
             f"{fmean(found):.2f}{beside_it}. "
-            "The record does not say which images are classified correctly. So we simulate the "
-            f"choice of our {names.counted(record, network)} images from the shares alone, with "
-            "fixed distortions and independent networks. Then 95 % of the crossings are between "
-            f"{low:.2f} and {high:.2f}. So the choice of images moves the crossing far, "
-            "and we compare the accuracies at one distortion instead."
+            f"We simulate the choice of our {names.counted(record, network)} images from the "
+            "accuracies alone, with fixed distortions and independent networks. Then 95 % of the "
+            f"crossings are between {low:.2f} and {high:.2f}. So the choice of images moves the "
+            "crossing far, and we compare the accuracies at one distortion instead."
         )
     return " ".join(told)
 
@@ -554,11 +553,18 @@ def resampled(record: Record, network: str, times: int = 2000) -> tuple[float, f
 
 
 def _counts(orders: Sequence[str]) -> str:
-    words = {BETTER: BETTER, WORSE: WORSE, OPEN: "the two are not distinguishable"}
-    if len(orders) > 1 and len(set(orders)) == 1:
-        return f"{words[orders[0]]} at {'any' if orders[0] == OPEN else 'each'} of them"
+    """Return in words at how many of several distortions RSE is better, worse, or neither."""
+    words = {BETTER: "better", WORSE: "worse", OPEN: "not distinguishable from no defense"}
+    if len(set(orders)) == 1:
+        where = f" at {'any' if orders[0] == OPEN else 'each'} of them" * (len(orders) > 1)
+        return f"RSE is {words[orders[0]]}{where}"
     found = {word: orders.count(word) for word in words if word in orders}
-    return listed(f"{words[word]} at {count} of {len(orders)}" for word, count in found.items())
+    (first, count), *others = found.items()
+    told = [f"{words[first]} at {count} of these {len(orders)} distortions"]
+    told += [f"{words[word]} at {count}" for word, count in others[:-1]]
+    last, count = others[-1]
+    told.append(f"{words[last]} at the other{f' {count}' * (count > 1)}")
+    return f"RSE is {listed(told)}"
 
 
 def counted_trainings(records: Sequence[Record]) -> str:
@@ -584,19 +590,24 @@ def counted_trainings(records: Sequence[Record]) -> str:
 
 
 def baselines(records: Sequence[Record]) -> str:
-    """Return sentences that name the other defenses with accuracies far below the authors', on
-    clean images or under the weakest attack. Our accuracies stand next to the authors'. The last
-    sentence gives a probable reason.
+    """Return a list of the other defenses with accuracies far below the authors', on clean images
+    or under the weakest attack, with an entry for each network. Our accuracies stand next to the
+    authors'. The last sentence gives a probable reason.
     """
     weak = [each for each in names.best(records) if failed(*each)]
     if not weak:
         return ""
     narrow = any(record.profile != "paper" for record, _ in weak)
-    return (
-        f"{' '.join(_trained(*each) for each in weak)} Probably our training is too short for "
-        f"these defenses{', or the narrow networks are too small' * narrow}, so their ranks say "
-        "little about them."
+    lead = (
+        f"These accuracies are more than {FAILED} points below the authors' (ours / theirs in %, "
+        "on clean images unless a $c$ is given; RSE for comparison):"
     )
+    end = (
+        "Probably our training is too short for these defenses"
+        f"{', or the narrow networks are too small' * narrow}, so their ranks say little about "
+        "them."
+    )
+    return "\n".join([lead, "", *(_trained(*each) for each in weak), "", end])
 
 
 def failed(record: Record, network: str) -> dict[str, float]:
@@ -614,21 +625,19 @@ def failed(record: Record, network: str) -> dict[str, float]:
 
 
 def _trained(record: Record, network: str) -> str:
-    found = failed(record, network)
+    """Return the entry of a network in the list of the accuracies far below the authors'."""
     low = [
-        f"{DEFENSES[defense]} with {names.at(record, network, defense, c):.1f} % "
-        f"{f'at $c = {c:g}$' if c else 'on clean images'} "
-        f"({points()[network, defense][c][0]:.1f} %)"
-        for defense, c in found.items()
+        f"{DEFENSES[defense]}{f' ($c = {c:g}$)' * bool(c)} {_beside(record, network, defense, c)}"
+        for defense, c in failed(record, network).items()
     ]
-    rse = names.at(record, network, "rse", 0.0) or 0.0
-    many = len(found) > 1
-    return (
-        f"On {names.in_text(record, network)}, "
-        f"{'these accuracies are' if many else 'one of our accuracies is'} far below the authors' "
-        f"(in brackets): {'; '.join(low)}. For comparison, the accuracy of RSE on clean "
-        f"images is {rse:.1f} % ({points()[network, 'rse'][0.0][0]:.1f} %)."
-    )
+    rse = _beside(record, network, "rse", 0.0)
+    return f"- *{names.first_title(record, network)}*: {'; '.join(low)} (RSE {rse})."
+
+
+def _beside(record: Record, network: str, defense: str, c: float) -> str:
+    """Return our accuracy and the authors'."""
+    ours = names.at(record, network, defense, c) or 0.0
+    return f"{ours:.1f} / {points()[network, defense][c][0]:.1f}"
 
 
 def clean_costs(records: Sequence[Record]) -> str:

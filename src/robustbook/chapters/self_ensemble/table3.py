@@ -33,24 +33,22 @@ SQUARED = "squared distance"
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states how far the attack changes the image on average, with RSE and
-    without a defense. Badges follow for the paper's network.
+    """Return whether the attack changes the image further with RSE than without a defense, with
+    the mean distances and the number of target classes for which this holds. Badges follow for the
+    paper's network.
     """
     network = main_network(record)
     rse, none = _means(record, network)
     hits = _hits(record)
     ahead, pairs = _ahead(record, network)
-    words = (
-        "and RSE lets fewer attacks succeed"
-        if hits[0] < hits[1]
-        else f"and it is larger with RSE for {ahead} of {pairs} {_cases(record, pairs)}, so RSE is "
-        + ("" if mostly(ahead, pairs) else "not shown to be ")
-        + "harder to attack on this image"
-    )
+    lead = "Larger than without a defense" if mostly(ahead, pairs) else "Not shown to be larger"
+    if hits[0] < hits[1]:
+        lead = "RSE lets fewer attacks succeed"
     return (
-        f"For one image, the squared l2 distance is {rse:.2f} with RSE and {none:.2f} without a "
-        f"defense, {words} ({names.full_title(record, network)}; mean over the target classes)."
-        f"{_judged(record)}"
+        f"{lead}: the attack changes the image by a squared l2 distance of {rse:.2f} with RSE and "
+        f"of {none:.2f} without a defense (mean over {len(_classes(record))} target classes). The "
+        f"distance is larger with RSE for {ahead} of {pairs} {_cases(record, pairs)} (one image, "
+        f"{names.full_title(record, network)}).{_judged(record)}"
     )
 
 
