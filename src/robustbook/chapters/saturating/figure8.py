@@ -35,7 +35,7 @@ def answer(record: Record) -> str:
     return unbroken(
         f"{'Yes' if most < least else 'No'}: on the saturated sigmoid network L-BFGS succeeds for "
         f"{most:.0f} % of the pairs of image and target class from the most confident images, and "
-        f"for {least:.0f} % from the least confident ones. {badges}"
+        f"for {least:.0f} % from the least confident. {badges}"
     )
 
 
