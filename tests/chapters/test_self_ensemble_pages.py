@@ -115,8 +115,8 @@ def test_a_longer_training_is_compared_image_by_image() -> None:
     assert "is within 5 points of theirs. To test this rule, we trained a narrow VGG16" in text
     assert "for 24 instead of 6 epochs. Without a defense the accuracy changes by" in text
     assert "+6.0 points on clean images and by +6.0 points under the attack; the change is" in text
-    assert "clear on clean images and at $c = 0.1$. With RSE" in text
-    assert "\N{MINUS SIGN}1.0 points under the attack; no change is clear." in text
+    assert "clear on clean images and at $c$ = 0.1. With RSE" in text
+    assert "\N{MINUS SIGN}1.0 points under the attack; no change is clear. So" in text
     text = schedule.longer(trained((60, 66), (60, 61), same=False), "vgg16")
     assert text.count("no change is clear.") == 2
     rows = body(schedule.lengths(trained((60, 66), (60, 61)), "vgg16"))

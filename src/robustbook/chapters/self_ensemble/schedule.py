@@ -56,21 +56,26 @@ def longer(record: Record, network: str) -> str:
         f"within {CLEAN:g} points of theirs. To test this rule, we trained a "
         f"{names.title(record, network)} for {most} instead of {own} epochs."
     )
+    surely = False
     for defense, words in WITH.items():
         changes = {
             c: _change(record, (own, most), network=network, defense=defense, c=c)
             for c in _cs(record, network)
         }
         attacked = minus(from_to([value for c, (value, _) in changes.items() if c], "+.1f"))
-        clear = [
-            f"at $c = {c:g}$" if c else "on clean images"
-            for c, (value, error) in changes.items()
-            if abs(value) > error
-        ]
+        clear = [c for c, (value, error) in changes.items() if abs(value) > error]
+        under = [f"{c:g}" for c in clear if c]
+        where = ["on clean images"] * (0.0 in clear) + [f"at $c$ = {listed(under)}"] * bool(under)
+        surely |= bool(under)
         text += (
             f" {words} the accuracy changes by {minus(f'{changes[0.0][0]:+.1f}')} "
             f"points on clean images and by {attacked} points under the attack; "
-            + (f"the change is clear {listed(clear)}." if clear else "no change is clear.")
+            + (f"the change is clear {listed(where)}." if where else "no change is clear.")
+        )
+    if surely:
+        text += (
+            " So accuracies under attack depend on the length of the training, and verdicts on "
+            "networks with a short training may change after a longer one."
         )
     return text
 

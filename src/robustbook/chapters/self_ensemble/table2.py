@@ -145,7 +145,7 @@ def baselines(record: Record) -> str:
         f"{from_to(list(_behind(record).values()), '.1f')} points less accurate than the authors' "
         f"({{numref}}`tab-rse-table-2-{record.profile}`), probably because they {narrow}were "
         f"trained for {names.epochs(record, NETWORK)} epochs instead of {names.THEIR_EPOCHS} or "
-        "more; we did not test this. "
+        "more. A part of this page compares lengths of training. "
     )
     text += _weaker(record)
     rse = _mean(record, "rse", 0.0)
