@@ -65,7 +65,7 @@ def test_the_answer_on_szegedy(first: Record) -> None:
     error of 20 images exceeds the tolerance, so no printed error agrees.
     """
     told, *verdicts = re.split(r"\*[A-Za-z ]+\*: ", szegedy.answer(first))
-    assert "a mean distortion of at most 0.180 (root mean square) suffices" in told
+    assert "a mean distortion up to 0.180 (root mean square) suffices" in told
     assert numbers(told) == [0.18, 2]  # 6 % of adversarial images, and 4 % under noise
     assert [sum(numbers(each)) for each in verdicts] == [6, 13, 21]  # numbers of each kind
     rows = [

@@ -99,8 +99,8 @@ def answer(record: Record) -> str:
     largest = max(own for own, _ in distortions(record).values())
     more = fmean(transfer_errors(record).values()) - fmean(under_noise(record, NOISES[-1]).values())
     return (
-        f"On {data(record)}, a mean distortion of at most {largest:.3f} (root mean square) "
-        f"suffices for every network; others misclassify {more:.1f} percentage points more such "
+        f"On {data(record)}, a mean distortion up to {largest:.3f} (root mean square) "
+        f"suffices for every network; others misclassify {more:.1f} points more such "
         "images than images with larger Gaussian noise. "
         f"{of_page('survey/szegedy', JUDGED)}"
     )
