@@ -36,9 +36,10 @@ def verdicts_of(item: str) -> Table | Markdown:
     )
 
 
-def reasons_of(item: str) -> str:
+def reasons_of(item: str, lead: str = "Comparisons in the paper's setting") -> str:
     """Return our explanation for each of the paper's numbers on the page of ``item`` that was not
-    reproduced, and why other verdicts are inconclusive.
+    reproduced, and why other verdicts are inconclusive. If all were reproduced, the first sentence
+    counts them and begins with ``lead``.
     """
     lines = compared(item)
     verdicts = [entry.verdict for entry in lines]
@@ -58,7 +59,7 @@ def reasons_of(item: str) -> str:
     )
     if not failed:
         agree = verdicts.count("reproduced")
-        head = f"Comparisons in the paper's setting: {agree} *reproduced*, none *not reproduced*."
+        head = f"{lead}: {agree} *reproduced*, none *not reproduced*."
         if other:
             head += (
                 f" {other} more have the verdict *other setting*, because our experiment differs "

@@ -150,7 +150,7 @@ def reasons() -> str:
     """Return how many numbers of the replication were reproduced, and our explanation of each that
     was not.
     """
-    return reasons_of(ITEM).replace("in the paper's setting", "in the replication's setting")
+    return reasons_of(ITEM, "Comparisons in the replication's setting")
 
 
 def methods_table(version: Version) -> Table:

@@ -167,10 +167,8 @@ def reasons() -> str:
     inconclusive or not reproduced. The first sentence says that a reproduced prediction speaks
     against the paper.
     """
-    return reasons_of("saturating/critique").replace(
-        "Comparisons in the paper's setting:",
-        "Our own predictions, which speak against the paper if they hold:",
-    )
+    lead = "Our own predictions, which speak against the paper if they hold"
+    return reasons_of("saturating/critique", lead)
 
 
 def _of_saturated(record: Record, attack: str) -> list[float]:
