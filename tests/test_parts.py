@@ -341,8 +341,8 @@ def test_what_would_lose_or_contradict_is_refused(
 def test_what_rests_on_several_parts_needs_them_all(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Examples are an array of means, or rows that compare networks; the message says what to
-    do.
+    """An example is an array of means. If the study says that its arrays belong to the first seed,
+    the published arrays stay.
     """
     usual = tiny_parts.condense
 
@@ -356,12 +356,11 @@ def test_what_rests_on_several_parts_needs_them_all(
     cli("take a --store b")
     assert published(cli, compute("b", "1") + " --store b")["seeds"] == [0, 1]
     shutil.rmtree("book/records")
-    monkeypatch.setattr(tiny_parts, "condense", usual)
-    monkeypatch.setattr(tiny_parts, "JOINT", ("networks",), raising=False)
-    published(cli, compute("a", "0") + " --store a")
-    words = "rows of this item compare all networks"
-    refused(cli, compute("c", "0", "large") + " --store c", words)
-    assert published(cli, compute("c", "1") + " --store c")["seeds"] == [0, 1]
+    monkeypatch.setattr(tiny_parts, "FIRST_SEED", True, raising=False)
+    arrays = published(cli, compute("c", "1") + " --store c")["arrays"]
+    both = published(cli, compute("d", "2", "large", "small") + " --store d")
+    assert both["seeds"] == [1, 2] and both["arrays"] == arrays
+    refused(cli, compute("e", "0") + " --store e", "the array 'mean' is published with other")
 
 
 @pytest.mark.filterwarnings("default::robustbook.runs.DamagedResult")

@@ -36,6 +36,7 @@ from .networks import trained
 from .settings import PAPER, TARGETS, Names
 
 ITEM = "theory"
+FIRST_SEED = True  # arrays belong to the first seed, see `publishing.publishable`
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 COUNTS = (1, 2, 5, 10, 50)
 """The numbers of noise draws over which losses and probabilities are averaged. With one draw both

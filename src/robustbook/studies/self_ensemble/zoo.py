@@ -38,6 +38,7 @@ from .networks import trained
 from .settings import PAPER, TARGETS, Names
 
 ITEM = "zoo"
+FIRST_SEED = True  # arrays belong to the first seed, see `publishing.publishable`
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 STEPS = (0.0001, 0.001, 0.01, 0.1, 0.3, 1.0)
 """The values of h, by which a finite difference moves the image (l2). The paper of ZOO uses 1e-4.

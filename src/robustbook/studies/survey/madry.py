@@ -40,6 +40,7 @@ from .networks import PLAIN, Model, Networks, fgsm_training, pgd_training, train
 from .settings import PAPER
 
 ITEM = "madry"
+FIRST_SEED = True  # arrays belong to the first seed, see `publishing.publishable`
 
 
 @checked(frozen=True, config=STRICT)

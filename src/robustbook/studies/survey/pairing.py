@@ -45,6 +45,7 @@ from .settings import PAPER
 from .sizes import SURFACES
 
 ITEM = "pairing"
+FIRST_SEED = True  # arrays belong to the first seed, see `publishing.publishable`
 WEIGHTS: Mapping[str, Weights] = {
     "plain": MOSBACH["Plain"],
     "clp": MOSBACH["CLP"],

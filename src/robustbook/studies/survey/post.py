@@ -37,6 +37,7 @@ from .networks import L2Steps, l2_training
 from .settings import PAPER
 
 ITEM = "post"
+FIRST_SEED = True  # arrays belong to the first seed, see `publishing.publishable`
 Parameters = settings.Parameters
 EPS_L2 = 0.5
 RANDOM = Attack("random-signs", EPS, clip=True)

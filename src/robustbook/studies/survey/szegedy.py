@@ -39,6 +39,7 @@ from robustbook.studies.survey.szegedy_networks import (
 from robustbook.training import Recipe
 
 PAPER, ITEM = "survey", "szegedy"
+FIRST_SEED = True  # arrays belong to the first seed, see `publishing.publishable`
 NETWORKS: Mapping[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "fc10-1e-4": ((784, 10), (1e-4,)),
     "fc10-1e-2": ((784, 10), (1e-2,)),
