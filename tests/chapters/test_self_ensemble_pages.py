@@ -112,7 +112,8 @@ def trained(none: tuple[int, int], rse: tuple[int, int], same: bool = True) -> R
 def test_a_longer_training_is_compared_image_by_image() -> None:
     """A gain of 6 of 100 images is clear if no image is lost, and is not if others are."""
     text = schedule.longer(trained((60, 66), (60, 59)), "vgg16")
-    assert "is within 5 points of theirs. To test this rule, we trained a narrow VGG16" in text
+    assert "is within 5 points of the paper's, and its error" in text
+    assert "To test this rule, we trained a narrow VGG16" in text
     assert "for 24 instead of 6 epochs. Without a defense the accuracy changes by" in text
     assert "+6.0 points on clean images and by +6.0 points under the attack; the change is" in text
     assert "clear on clean images and at $c$ = 0.1. With RSE" in text

@@ -31,8 +31,9 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, MISSING, Curve, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
+from robustbook.studies.rows import REACHED
 from robustbook.studies.self_ensemble.curves import crossover
-from robustbook.studies.self_ensemble.printed import CLEAN, points, shorter
+from robustbook.studies.self_ensemble.printed import points, shorter
 from robustbook.studies.self_ensemble.sizes import EPOCHS
 
 from . import names, sweeps
@@ -582,8 +583,7 @@ def counted_trainings(records: Sequence[Record]) -> str:
             ]
             told.append(
                 f"Our trainings of {NETWORKS[network]} have {EPOCHS['paper', network]} epochs, the "
-                "authors' 200 or 300. We count a training as the paper's if the accuracy on clean "
-                f"images is within {CLEAN:g} points of the authors'. "
+                f"authors' 200 or 300. We count a training as the paper's if {REACHED}. "
                 + (f"This excludes {listed(far)}." if far else "This holds for all of them.")
             )
     return " ".join(told)

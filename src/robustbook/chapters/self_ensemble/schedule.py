@@ -8,7 +8,8 @@ from robustbook.chapters.wording import beside, from_to, listed, minus
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.outcomes import paired_error
-from robustbook.studies.self_ensemble.printed import CLEAN, points
+from robustbook.studies.rows import REACHED
+from robustbook.studies.self_ensemble.printed import points
 from robustbook.studies.self_ensemble.sizes import EPOCHS
 
 from . import names
@@ -52,9 +53,8 @@ def longer(record: Record, network: str) -> str:
     """
     own, most = EPOCHS[record.profile, network], max(_epochs(record, network))
     text = (
-        "In the verdicts, a training counts as the authors' if the accuracy on clean images is "
-        f"within {CLEAN:g} points of theirs. To test this rule, we trained a "
-        f"{names.title(record, network)} for {most} instead of {own} epochs."
+        f"In the verdicts, a training counts as the paper's if {REACHED}. To test this rule, we "
+        f"trained a {names.title(record, network)} for {most} instead of {own} epochs."
     )
     surely = False
     for defense, words in WITH.items():

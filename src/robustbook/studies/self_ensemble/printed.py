@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from robustbook.studies.rows import reaches
+
 FILE = Path(__file__).resolve().parents[4] / "book" / "targets" / "random-self-ensemble-figure6.csv"
 NETWORKS = {"Model A": "model-a", "VGG16": "vgg16", "ResNeXt29-2x64d": "resnext"}
 DEFENSES = {"plain": "none", "adv": "adv", "brelu": "brelu", "dd": "distill", "rse": "rse"}
@@ -17,24 +19,18 @@ Points = Mapping[float, tuple[float, float]]
 """The accuracy in percent and the distortion for each c; c = 0 stands for clean images."""
 
 
-CLEAN = 5.0
-"""The largest difference, in percentage points, between two accuracies on clean images for which
-our shorter training counts as the paper's.
-"""
-
-
 def shorter(network: str, defense: str, clean: float | int) -> str:
     """Return how our training of a network differs from the authors', or "" if our training counts
     as theirs.
 
     All our trainings are shorter than the authors'. A training counts as theirs if the accuracy
-    ``clean`` of the network on clean images, in percent, is within `CLEAN` points of the authors'
-    accuracy. It also counts if the authors' accuracy is not known.
+    ``clean`` of the network on clean images, in percent, reaches theirs (see `rows.reaches`). It
+    also counts if the authors' accuracy is not known.
     """
     if (network, defense) not in points():
         return ""
     theirs, _ = points()[network, defense][0.0]
-    if abs(clean - theirs) <= CLEAN:
+    if reaches(clean, theirs):
         return ""
     return (
         "our training is shorter than the authors', and its accuracy on clean images is "
