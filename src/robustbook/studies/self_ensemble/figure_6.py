@@ -12,7 +12,6 @@ from statistics import fmean
 from typing import Any
 
 from robustbook.ledger import Record, Row
-from robustbook.ledger.intervals import share_difference
 from robustbook.runs import Call, Done
 from robustbook.studies.rows import share_row
 
@@ -20,7 +19,7 @@ from . import printed, settings
 from .attack import Swept
 from .curves import Curve, crossover, interpolated
 from .settings import DEFENSES, PAPER, TARGETS
-from .sweep import cell, points, swept
+from .sweep import cell, clean_cost, points, swept
 
 ITEM = "figure-6"
 JUDGES = ("figure-6", "text-3", "text-4.3")
@@ -96,18 +95,8 @@ def _compared(network: str, of: Mapping[tuple[str, float], Swept], seed: int) ->
     if side and (at := of.get(("brelu", 0.1))):
         target = f"{start}/brelu-{side}-none"
         yield share_row(at.right, target, seed=seed, differs=at.differs)
-    if (plain := of.get(("none", 0.0))) and (rse := of.get(("rse", 0.0))):
-        name = "clean-cost" if network == "vgg16" else f"clean-cost-{network}"
-        cost, differs = plain.accuracy - rse.accuracy, plain.differs or rse.differs
-        low, high = share_difference(plain.accuracy, rse.accuracy, len(plain.right), len(rse.right))
-        yield Row(
-            cost,
-            "percent",
-            f"{TARGETS}/text-3/{name}",
-            seed=seed,
-            differs=differs,
-            error=(high - low) / 2,
-        )
+    name = "clean-cost" if network == "vgg16" else f"clean-cost-{network}"
+    yield from clean_cost(name, of, seed)
 
 
 def _size(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from robustbook.ledger import Row
+from robustbook.ledger.intervals import share_difference
 from robustbook.runs import Call, Done
 from robustbook.studies.rows import share_row
 
 from .attack import Swept, attacked, clean, joined
 from .networks import Noise
 from .printed import shorter
-from .settings import DRAWS, Names, Setting
+from .settings import DRAWS, TARGETS, Names, Setting
 
 CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
 """The values of c in Figures 2 and 3. If a profile lacks some of them, its figures show the others.
@@ -103,4 +104,23 @@ def cell(
         error = found.distortion_error
         yield Row(
             found.distortion, "l2", targets.get("distortion"), "distortion", error=error, **of
+        )
+
+
+def clean_cost(name: str, of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]:
+    """Yield by how many points RSE lowers the accuracy of one network on clean images. Yield
+    nothing if the network was not run with and without RSE.
+
+    ``name``: the last part of the id of the paper's number.
+    ``of``: the results for each pair (defense, c).
+    """
+    if (none := of.get(("none", 0.0))) and (rse := of.get(("rse", 0.0))):
+        low, high = share_difference(none.accuracy, rse.accuracy, len(none.right), len(rse.right))
+        yield Row(
+            none.accuracy - rse.accuracy,
+            "percent",
+            f"{TARGETS}/text-3/{name}",
+            seed=seed,
+            differs=none.differs or rse.differs,
+            error=(high - low) / 2,
         )
