@@ -39,8 +39,8 @@ CLAIMS = (
         "the norm of the image divided by that of the perturbation, on a network for large images",
     ),
     (
-        "Even leading networks can be fooled to misclassify adversarial images with high "
-        "confidence",
+        "One case of the claim that even leading networks can be fooled to misclassify adversarial "
+        "images with high confidence",
         "mean confidence of a small network in the wrong class under PGD at least 0.7 (our "
         "threshold)",
     ),

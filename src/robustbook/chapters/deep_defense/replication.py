@@ -76,7 +76,7 @@ def answer(record: Record) -> str:
     """
     apart = max(values(record, "difference"))
     share = share_of_batches(record)
-    badges = of_page(ITEM, {"numbers of the replication within the tolerance, not their cause": ""})
+    badges = of_page(ITEM, {"numbers of the replication": ""})
     how = "almost entirely" if share > 90 else "mostly" if share > 50 else "partly"
     return (
         f"{'No' if apart == 0 else 'Partly'}: its regulariser has no gradient, and the trained "
@@ -140,9 +140,9 @@ def _wide_tolerances() -> str:
         assert first is not None and second is not None
         wide.append(abs(first - second) <= tolerance(f"{ITEM}/{a}/{measure}"))
     return (
-        f"In {sum(wide)} of {len(wide)} comparisons, two successive networks of the replication "
-        "differ by no more than the tolerance. So these verdicts alone do not show that we "
-        "reproduce their order."
+        "Neighbouring rows of the replication's table often differ by no more than the tolerance "
+        f"({sum(wide)} of {len(wide)} cases). So these verdicts do not show that its ranking is "
+        "reproduced."
     )
 
 
