@@ -296,15 +296,16 @@ def test_attacks_are_compared_point_by_point(ran: Ran) -> None:
     assert numbers(many_steps.restarted(shown))[:2] == [int(start.sum()), len(start)]
     assert numbers(many_steps.restarted(shown))[3:5] == list(networks.apart(start, starts))
     text = many_steps.answer(shown)
-    assert "On this network restarts do: PGD with several random starts" in text
-    assert "More steps alone make no clear difference. DDN and Carlini-Wagner usually" in text
+    assert "Restarts do, more steps alone not clearly: PGD with restarts" in text
+    assert "; DDN and Carlini-Wagner usually" in text
     first, *_ = shown.budget.values()
     left = [round(networks.accuracy(right)) for right in (starts, first)]
     assert numbers(many_steps.answer(shown)) == left
     *same, truth = shown.budget
     weak = replace(shown, budget={**dict.fromkeys(same, start), truth: start}, minimal={})
     text = many_steps.answer(weak)
-    assert "restarts do not: PGD" in text and ". No attack usually comes" in text
+    assert text.startswith("**Answer.** Restarts not clearly, ")
+    assert "; no attack usually comes" in text
 
 
 def test_the_drawn_point_shows_what_the_caption_says(ran: Ran) -> None:

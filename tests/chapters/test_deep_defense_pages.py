@@ -185,14 +185,14 @@ def test_the_answer_of_table_1() -> None:
         )
         assert f"{ours / start:.2f}" in text
     assert text.startswith("Partly, on MNIST: ")
-    assert "This is more than with adversarial training on stored DeepFool images, but less" in text
+    assert ", more than adversarial training on stored DeepFool images, but less than that" in text
     rows = tuple(
         replace(row, value=9.0) if row.setting.get("method") == "deep-defense" else row
         for row in shown.rows
         if row.name in ("rho2", "accuracy")
     )
     text_ahead = table1.answer(replace(shown, rows=rows))
-    assert text_ahead.startswith("Yes") and "images, and more than with new FGSM" in text_ahead
+    assert text_ahead.startswith("Yes") and "images, and more than that on new FGSM" in text_ahead
     assert text.endswith("with FGSM (authors' post)*: " + badge("not reproduced"))
     assert "*MNIST, ρ₂ above the reference network*: 2 " + badge("reproduced") in text
     assert "*CIFAR-10*: 4 " + badge("other setting") in text
@@ -321,8 +321,8 @@ def test_the_answer_of_today() -> None:
         "Yes on the MLP, LeNet and the narrow ConvNet, unclear on the narrow NIN: "
     )
     assert "1.27 (LeNet) times as large. " in text
-    gain, other, eps, ours, start = numbers(text)
-    assert gain > other > 1 and eps == 0.15 and ours > 20 > 1 > start
+    gain, other = numbers(text)
+    assert gain > other > 1
     assert text.count("DeepFool") == 0  # it was used in the training
     gain = round(today.nearest_gain(records[0], "mlp"), 2)
     text = today.undecided(records)

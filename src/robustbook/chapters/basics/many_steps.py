@@ -237,20 +237,20 @@ def paths(shown: Study) -> Figure:
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that state the accuracy under PGD from several random starts, and under
-    FGSM. They say whether PGD clearly succeeds on more points than FGSM, with restarts and without.
-    They also name the attacks whose distance is, in the median, less than `NEAR` times that of the
-    grid search.
+    """Return a sentence that states the accuracy under PGD with restarts, and under FGSM. It says
+    whether PGD clearly succeeds on more points than FGSM, with restarts and with a single run. It
+    also names the attacks whose distance is, in the median, less than `NEAR` times that of the grid
+    search.
     """
     first, *single, restarted, _ = shown.budget.values()
     near = [name for name in shown.minimal if _ratio(shown, name).median() < NEAR]
-    alone = "a" if any(_better(first, each) for each in single) else "no"
+    start = "Restarts do" if _better(first, restarted) else "Restarts not clearly"
+    alone = "do too" if any(_better(first, each) for each in single) else "not clearly"
     return (
-        f"**Answer.** On this network restarts {'do' if _better(first, restarted) else 'do not'}: "
-        f"PGD with several random starts leaves {accuracy(restarted):.0f} % of the points "
-        f"correctly classified, FGSM {accuracy(first):.0f} %. More steps alone make {alone} clear "
-        f"difference. {listed(near) or 'No attack'} "
-        f"usually {'comes' if len(near) < 2 else 'come'} close to the nearest adversarial point."
+        f"**Answer.** {start}, more steps alone {alone}: PGD with restarts leaves "
+        f"{accuracy(restarted):.0f} % of the points correct, FGSM "
+        f"{accuracy(first):.0f} %; {listed(near) or 'no attack'} usually "
+        f"{'comes' if len(near) < 2 else 'come'} close to the nearest adversarial point."
     )
 
 

@@ -72,9 +72,9 @@ def answer(record: Record) -> str:
     )
     link = "and" if first == second else "but"
     return (
-        f"{start}, on MNIST: Deep Defense multiplies $\\rho_2$ by {ratios}. This is {first} than "
-        f"with adversarial training on stored DeepFool images, {link} {second} than with new FGSM "
-        f"images in every batch. {verdicts()}"
+        f"{start}, on MNIST: Deep Defense multiplies $\\rho_2$ by {ratios}, {first} than "
+        f"adversarial training on stored DeepFool images, {link} {second} than that on new FGSM "
+        f"images. {verdicts()}"
     )
 
 

@@ -75,11 +75,10 @@ LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-train
 
 
 def answer(record: Record) -> str:
-    """Return sentences that say on which networks Deep Defense, with every seed, increases the
+    """Return a sentence that says on which networks Deep Defense, with every seed, increases the
     median distance that DDN finds, and by which factor on the networks in ``record``. If the seeds
-    disagree, they say that it is unclear. This part holds for the networks of all stored results.
-    They also state the accuracy of the first network under all attacks with a given eps. DeepFool,
-    the attack of the training, does not count.
+    disagree, the sentence says that it is unclear. The first part holds for the networks of all
+    stored results. DeepFool, the attack of the training, does not count.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
     found = {with_article(*e): _further(*e, "ddn") for e in each_network([record, *others])}
@@ -88,13 +87,9 @@ def answer(record: Record) -> str:
         f"{nearest_gain(record, n, attack='ddn'):.2f} ({title(record, n)})"
         for n in networks(record)
     )
-    network = networks(record)[0]
-    ours, start = (_all_attacks(record, network, method) for method in (OURS, "reference"))
     return (
         f"{answered[0].upper()}{answered[1:]}: the median distance by DDN becomes {gains} times as "
-        f"large. Under all attacks with eps {size_text(network, shown_size(record, network))}, "
-        f"the accuracy of {with_article(record, network)} is {ours:.0f} instead of {start:.1f} %. "
-        f"*Distances and accuracies*: {badge('no printed number')}"
+        f"large. *Distances and accuracies*: {badge('no printed number')}"
     )
 
 
