@@ -49,6 +49,7 @@ def judged(
     unit: str = "percent",
     images: int | None = None,
     partner: Sequence[float | int] = (),
+    no_loss: bool = False,
     holds: Sequence[bool] = (),
 ) -> Judgement:
     """Return the verdict that the book's rules give if a paper's number is compared with invented
@@ -57,6 +58,7 @@ def judged(
     ``compare``: the kind of comparison, such as "equal", "at_least" or "greater_than".
     ``partner``: if the paper says that one method is better than another, the invented results of
         the other method.
+    ``no_loss``: whether the paper only says that the method is not worse than the other.
     ``holds``: if the paper states a pattern, such as a falling curve, whether each run shows the
         pattern.
     """
@@ -81,7 +83,7 @@ def judged(
         partner="the other method" if partner else None,
         tolerance=tolerance,
         source="",
-        note="",
+        note="no loss of accuracy" if no_loss else "",
     )
     other = Measurement("example", "paper", others) if partner else None
     return ledger.judge(target, Measurement("example", "paper", rows), other)
@@ -229,6 +231,8 @@ def _examples() -> list[tuple[str, str, str, Judgement]]:
     for runs in (ahead, close, behind):
         order = judged(runs, None, compare="greater_than", partner=quiet)
         found.append(("order", "A above B", f"A: {shown[runs]}<br>B: {shown[quiet]}", order))
+    kept = judged(close, None, compare="greater_than", partner=quiet, no_loss=True)
+    found.append(("order", "A not below B", f"A: {shown[close]}<br>B: {shown[quiet]}", kept))
     for marks in (yes, once, twice):
         values = [float(mark) for mark in marks]
         shape = judged(values, None, compare="shape", unit="none", tolerance=0.0, holds=marks)

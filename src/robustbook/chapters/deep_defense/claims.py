@@ -14,7 +14,6 @@ from robustbook.chapters.published import (
     mean,
     printed,
     record_of,
-    records_of,
     values,
 )
 from robustbook.chapters.wording import listed, minus, page_link, power, spread
@@ -30,7 +29,6 @@ from .names import (
     title,
 )
 from .replication import on_clothing
-from .table1 import narrow_in_words, rival_cost
 from .today import nearer
 
 CLAIMS = (
@@ -39,8 +37,8 @@ CLAIMS = (
         "the norm of the image divided by that of the perturbation, on a network for large images",
     ),
     (
-        "Even leading networks can be fooled to misclassify adversarial images with high "
-        "confidence",
+        "One case of the claim that even leading networks can be fooled to misclassify adversarial "
+        "images with high confidence",
         "mean confidence of a small network in the wrong class under PGD at least 0.7 (our "
         "threshold)",
     ),
@@ -162,9 +160,7 @@ def _fails(failing: Sequence[int]) -> str:
 
 
 def failed(record: Record) -> str:
-    """Return sentences that name the claims that fail, with the numbers that decide claim 7 and the
-    clean accuracies, and state how the accuracy of claim 6 changes on the narrow networks.
-    """
+    """Return sentences that name the claims that fail, with the numbers that decide claim 7."""
     _, failing = _whole()
     table_1 = record_of("deep_defense/table-1")
     ours, rival = (
@@ -173,9 +169,9 @@ def failed(record: Record) -> str:
     )
     return (
         f"{_named(failing).capitalize()} {_fails(failing)}: $\\rho_2$ is {ours:.3f} with Deep "
-        f"Defense and {rival:.3f} with adversarial training II. {rival_cost(table_1)} Claim 6 (no "
-        "loss of accuracy) passes on MNIST for Deep Defense. For CIFAR-10 we have only narrow "
-        f"networks. {narrow_in_words(records_of('deep_defense/table-1'))}"
+        f"Defense and {rival:.3f} with adversarial training II. Claim 6 (no loss of accuracy) "
+        "passes on MNIST for Deep Defense. For CIFAR-10 we have only narrow networks "
+        f"({page_link('table1')} states the accuracies)."
     )
 
 
@@ -449,6 +445,23 @@ def eighth() -> str:
         f"training and of {start:.1f} % without. This agrees with the statement but does not test "
         "it: our Parseval training consists of five epochs of fine-tuning, which hardly change the "
         "network. Its authors {cite}`cisse2017` train with it from the start."
+    )
+
+
+def notes(record: Record) -> str:
+    """Return paragraphs on statements 1 to 4 and 8 to 10, in this order."""
+    return "\n\n".join(
+        [
+            first(record),
+            second_to_fourth(record),
+            eighth(),
+            "**Statement 9.** The post says what the regulariser is meant to encourage. This is "
+            f"the authors' aim, not a result that they report. {aim(record)}",
+            "The regulariser has one term for correctly classified images and one for "
+            "misclassified images. {numref}`tab-dd-claims-sides` shows networks that were trained "
+            f"with only one of them. {one_term(record)}",
+            tenth(record),
+        ]
     )
 
 

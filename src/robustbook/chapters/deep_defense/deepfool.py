@@ -58,9 +58,9 @@ def answer(record: Record) -> str:
     network = networks(record)[0]
     free, clipped = (_means(record, network, unclipped) for unclipped in (True, False))
     return (
-        "Only if both clip images or neither does: on "
-        f"{with_article(record, network)}, the mean distance is at most {max(free):.3f} without "
-        f"clipping and at least {min(clipped):.3f} with (if nearly all attacks succeed). "
+        f"Only if both clip images or neither does: on {with_article(record, network)}, mean "
+        f"distances are at most {max(free):.3f} without clipping, and at least {min(clipped):.3f} "
+        "with clipping if nearly all attacks succeed. "
         "*Distances of the implementations*: "
         f"{badge('no printed number')}"
     )

@@ -24,7 +24,7 @@ from robustbook.studies.deep_defense.sizes import STEPS
 
 from . import deepfool, figure2, figure3, figure4, names, replication
 from .claims import in_short
-from .table1 import verdicts
+from .table1 import stated, verdicts
 from .today import NEAREST, nearest_gain
 
 RIVAL = "adv-training-ii"
@@ -110,6 +110,44 @@ def cost() -> str:
     )
 
 
+def combined_on_digits(record: Record) -> str:
+    """Return sentences that compare the combination of Deep Defense and adversarial training II
+    with Deep Defense: by the clean accuracy, and by how much of the advantage of adversarial
+    training II it keeps. ``record`` contains the stored results of Table 1.
+    """
+    attacked, shown = _attacked(record)
+    accuracies, bounded, nearest = [], [], []
+    for network in shown:
+        name, eps = names.title(record, network), names.shown_size(attacked, network)
+        both, ours = (
+            mean(record, "accuracy", network=network, method=method)
+            for method in ("combination", "deep-defense")
+        )
+        kept = _kept(attacked, network, "accuracy", attack="worst", eps=eps)
+        accuracies.append(f"{both:.2f} instead of {ours:.2f} % ({name})")
+        bounded.append(f"{kept:.0f} % ({name})")
+        kept = _kept(attacked, network, "shared median", attack="ddn")
+        nearest.append(f"{kept:.0f} % ({name})")
+    size = names.size_text(shown[0], names.shown_size(attacked, shown[0]))
+    return (
+        "The clean accuracy of the combination is about that of Deep Defense: "
+        f"{listed(accuracies)}. Under all attacks at eps {size}, the combination keeps "
+        f"{listed(bounded)} of the advantage of adversarial training II over Deep Defense. By "
+        f"DDN's median distance it keeps {listed(nearest)}."
+    )
+
+
+def _kept(record: Record, network: str, name: str, **of: Any) -> float:
+    """Return the advantage of the combination over Deep Defense, in per cent of the advantage of
+    adversarial training II over Deep Defense.
+    """
+    both, rival, ours = (
+        mean(record, name, network=network, method=m, **of)
+        for m in ("combination", RIVAL, "deep-defense")
+    )
+    return 100 * (both - ours) / (rival - ours)
+
+
 def combined() -> str:
     """Return a sentence that states the accuracies of the combination of Deep Defense with
     adversarial training II on the narrow networks.
@@ -142,7 +180,8 @@ def claims() -> Table:
         "Claims of the paper and its authors, and our own questions (in italics): the page that "
         "tests them, what we find, and the verdicts on that page. A question of our own has no "
         "verdict; its row counts the verdicts on the numbers and claims that its page compares, if "
-        "there are any.",
+        "there are any. *Without a printed number*: numbers of ours for which we know no statement "
+        "of the paper.",
         "tab-dd-overview",
         CLAIMS,
         columns={**COLUMNS, "words": "Claim or question"},
@@ -152,14 +191,19 @@ def claims() -> Table:
 
 def _counted(lines: Sequence[ledger.Entry]) -> str:
     """Return as text how many claims and numbers have each verdict, for each kind of comparison.
-    The text says how many of them make the same comparison as another row of the overview's table.
+    The text counts apart how many numbers have no statement of the paper. It also says how many
+    comparisons are the same as in another row of the overview's table.
     """
     here = {line.id for line in lines}
     repeated = [line for line in lines if line.same_as and line.same_as not in here]
     also = [replace(line, same_as="") for line in repeated]
     pages = {c.links for c in CLAIMS if any(c.decides(line.same_as) for line in repeated)}
     there = f" (including {ledger.counts(also)} that {listed(pages)} has too)"
-    return by_kind([*lines, *also]) + (there if also else "")
+    own = [line for line in (*lines, *also) if not line.same_as]
+    told = [by_kind(stated(own))]
+    if other := len(own) - len(stated(own)):
+        told.append(f"without a printed number: {other}")
+    return "; ".join(filter(None, told)) + (there if also else "")
 
 
 def asked() -> Table:

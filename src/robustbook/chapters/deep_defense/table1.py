@@ -2,7 +2,7 @@
 combination of network and method.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ from robustbook.chapters.published import (
 )
 from robustbook.chapters.wording import listed, minus, page_link, ranges, seeds_in_words, spread
 from robustbook.figures import Table, table
-from robustbook.ledger import Record, counts, difference_interval
+from robustbook.ledger import Entry, Record, counts, difference_interval
 
 from . import figure3
 from .names import IDS, METHODS, coloured, counted, each_network, networks, title, with_article
@@ -66,14 +66,15 @@ def answer(record: Record) -> str:
     first, second = (
         "more" if all(each) else "not always more" if any(each) else "less" for each in leads
     )
-    link = "and" if first == second else "but"
     ratios = " and ".join(
         f"{_rho(record, n, 'deep-defense') / _rho(record, n, 'reference'):.2f} ({title(record, n)})"
         for n in shown
     )
+    link = "and" if first == second else "but"
     return (
         f"{start}, on MNIST: Deep Defense multiplies $\\rho_2$ by {ratios}, {first} than "
-        f"adversarial training on stored images, {link} {second} than on new ones. {verdicts()}"
+        f"adversarial training on stored DeepFool images, {link} {second} than that on new FGSM "
+        f"images. {verdicts()}"
     )
 
 
@@ -93,15 +94,24 @@ def verdicts() -> str:
 
 
 def all_counts() -> str:
-    """Return sentences that count all verdicts of the page, and say which are *not reproduced*."""
+    """Return sentences that count the verdicts on the orders of the page and its other numbers, and
+    say which are *not reproduced*.
+    """
     lines = compared("deep_defense/table-1")
-    failed = sum(line.verdict == "not reproduced" for line in lines)
-    rest = f"{failed} of them are" if failed else "None of them is"
+    orders = stated(lines)
+    failed = sum(line.verdict == "not reproduced" for line in orders)
+    rest = f"{failed} of them are" if failed else "No comparison of this page is"
     return (
-        f"This page makes {len(lines)} comparisons: {counts(lines)}. {rest} *not reproduced*. The "
-        "verdict *not reproduced* at the top of the page is on claim 7 of the authors' post, on "
-        f"the page on {page_link('claims')}."
+        f"This page judges {len(orders)} orders: {counts(orders)}. For the other "
+        f"{len(lines) - len(orders)} cells we know no statement of the paper. {rest} *not "
+        "reproduced*. The verdict *not reproduced* at the top of the page is on claim 7 of the "
+        f"authors' post ({page_link('claims')})."
     )
+
+
+def stated(lines: Iterable[Entry]) -> list[Entry]:
+    """Return the lines of the ledger for which we know a number or an order of the paper."""
+    return [e for e in lines if e.target.kind != "none" or e.target.compare != "shape"]
 
 
 def changes(record: Record) -> str:
@@ -407,6 +417,28 @@ def choices(record: Record) -> Table:
         "tab-dd-table-1-readings",
         ["Network, method", *CHOICES.values(), "steps", "not fooled"],
         list(_choice_rows(record)),
+    )
+
+
+def choices_in_words(record: Record) -> str:
+    """Return a sentence that states by how much the class and the clipping change the accuracies
+    under FGS, at most.
+    """
+    shown = [each for each in networks(record) if not coloured(each)]
+    plain, predicted, clipped = (
+        [
+            mean(record, "fgs", reading=variant, share=1.0, network=network, method=method)
+            for network in shown
+            for method in PRINTED
+        ]
+        for variant in CHOICES
+    )
+    by_class, by_clipping = (
+        max(abs(a - b) for a, b in zip(each, plain, strict=True)) for each in (predicted, clipped)
+    )
+    return (
+        f"The class changes these accuracies by at most {by_class:.1f} points, and clipping by at "
+        f"most {by_clipping:.1f} points (means over the seeds)."
     )
 
 

@@ -35,7 +35,6 @@ from .names import (
     coloured,
     counted,
     each_network,
-    narrowed,
     networks,
     shown_size,
     size_text,
@@ -77,46 +76,48 @@ LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-train
 
 def answer(record: Record) -> str:
     """Return a sentence that says on which networks Deep Defense, with every seed, increases the
-    median distance that DeepFool or DDN find, and by which factor on the networks in ``record``.
-    If the seeds disagree, the sentence says that it is unclear. The first part holds for the
-    networks of all stored results.
+    median distance that DDN finds, and by which factor on the networks in ``record``. If the seeds
+    disagree, the sentence says that it is unclear. The first part holds for the networks of all
+    stored results. DeepFool, the attack of the training, does not count.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
-    found = {with_article(*each): _further(*each) for each in each_network([record, *others])}
+    found = {with_article(*e): _further(*e, "ddn") for e in each_network([record, *others])}
     answered = _by_answer(found)
-    gains = listed(f"{nearest_gain(record, n):.2f} ({title(record, n)})" for n in networks(record))
+    gains = listed(
+        f"{nearest_gain(record, n, attack='ddn'):.2f} ({title(record, n)})"
+        for n in networks(record)
+    )
     return (
-        f"{answered[0].upper()}{answered[1:]}: the median distance by DeepFool or DDN "
-        f"becomes {gains} times as large. *Distances and accuracies*: "
-        f"{badge('no printed number')}"
+        f"{answered[0].upper()}{answered[1:]}: the median distance by DDN becomes {gains} times as "
+        f"large. *Distances and accuracies*: {badge('no printed number')}"
     )
 
 
 def over_all_images(records: Sequence[Record]) -> str:
-    """Return a sentence that lists which fine-tuned networks for colour images would look less
-    robust than the reference network if all test images counted and not only the shared ones.
+    """Return sentences that list which fine-tuned networks for colour images would look less robust
+    than the reference network if all test images counted and not only the shared ones.
     """
-    found = []
+    found = ""
     for record, network in each_network(records):
         if not coloured(network):
             continue
         start, *tuned = (fmean(_medians(record, network, m, "best")) for m in METHODS)
         lower = [
-            f"{METHODS[method]} {ours:.4f}"
+            METHODS[method]
             for method, ours in zip(list(METHODS)[1:], tuned, strict=True)
             if ours < start
         ]
-        every = "all other networks: " if len(lower) == len(tuned) else ""
+        fewer = "every method" if len(lower) == len(tuned) else listed(lower)
         if lower:
-            found.append(
-                f"on {with_article(record, network)} (reference: {start:.4f}) "
-                f"{every}{', '.join(lower)}"
+            found += (
+                f" On {with_article(record, network)}, the median over all images is smaller with "
+                f"{fewer} than for the reference network."
             )
     return (
         "We decided to count only the shared images after we had seen the numbers for CIFAR-10. "
         "Over all images, a misclassified image counts with distance 0, so a lower clean accuracy "
-        "lowers the median. These networks would then look less robust than the reference network, "
-        f"by the median distance that DeepFool or DDN finds: {'; '.join(found)}."
+        f"lowers the median.{found} The column *smaller of both* of "
+        "{numref}`tab-dd-today-nearest-reduced` shows these medians."
     )
 
 
@@ -141,7 +142,7 @@ def undecided(records: Sequence[Record]) -> str:
         f"{rho_gain(tables[record.profile], network):.2f} times. That is the growth of a mean over "
         "all test images, after the preprocessing and without clipping. We did not test which of "
         "these differences matters. Without any defense, the accuracy on clean images is "
-        f"{without}. {narrowed()}"
+        f"{without}. The page on {page_link('table1')} states their sizes."
         for record, network in each_network(records)
         if _further(record, network) != "yes"
         and (found := _gains(record, network, "deep-defense", "best"))
@@ -342,7 +343,7 @@ def masked(records: Sequence[Record]) -> str:
         few = sum(min(kinds) - together <= 1 for *_, kinds, together in cases)
         text += (
             " In the cases of {numref}`tab-dd-today-weak`, all attacks together leave less than "
-            "half as many images as PGD, so PGD alone is not reliable there."
+            "half as many images as PGD with either loss. So PGD alone is not reliable there."
         )
         if few:
             text += (
@@ -604,12 +605,12 @@ def rho_gain(table_1: Record, network: str) -> float:
     return ours / start
 
 
-def _further(record: Record, network: str) -> str:
-    """Return "yes" if Deep Defense, with every seed, increases the median distance that DeepFool or
-    DDN find, "no" if it does so with no seed, and "unclear" if the seeds disagree or no image is
-    shared.
+def _further(record: Record, network: str, attack: str = "best") -> str:
+    """Return "yes" if Deep Defense, with every seed, increases the median distance that an attack
+    finds, "no" if it does so with no seed, and "unclear" if the seeds disagree or no image is
+    shared. By default, the distance is the smaller one of DeepFool and DDN.
     """
-    larger = {gain > 1 for gain in _gains(record, network, "deep-defense", "best")}
+    larger = {gain > 1 for gain in _gains(record, network, "deep-defense", attack)}
     return "unclear" if len(larger) != 1 else "yes" if larger.pop() else "no"
 
 
