@@ -33,8 +33,9 @@ same images: the first images of the test set. The ordering is *reproduced* if t
 lies on the claimed side of 0. It is *inconclusive* if the interval contains 0 but reaches beyond
 the tolerance on the claimed side. Otherwise it is *not reproduced*: no difference in the interval
 exceeds the tolerance on the claimed side. A few orderings only claim that the first number is not
-worse than the second. For these, the rule of `at_least` is applied to the difference of the means,
-with the bound 0.
+worse than the second. Such an ordering is *reproduced* if the first mean is worse by at most the
+tolerance, *not reproduced* if even the smallest loss in the interval exceeds the tolerance, and
+otherwise *inconclusive*.
 
 An experiment may differ from the paper's in more than its seeds: its profile may not be `paper`, or
 its rows may say how it differs (`Row.differs`). The verdict is then *other setting*.
