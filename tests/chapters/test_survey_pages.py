@@ -287,6 +287,7 @@ def test_single_step_training_at_smaller_radii() -> None:
     assert "of radius 0.25 or 0.3, 7 of them are below guessing" in text
     started = overview.single_step_accuracies()["FGSM with random start"]
     assert f", but not FGSM with random start ({started:.0f} %)." in text
+    assert "exceptions are N-FGSM with a rising radius (43 %) and FGSM for 64 hidden units" in text
     found = [
         float(row.value)
         for row in record_of("survey/fast").rows

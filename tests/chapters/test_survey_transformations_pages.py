@@ -181,11 +181,10 @@ def test_pgd_on_the_network_alone_at_each_radius(transformed: Record) -> None:
         ("jpeg", 8, "pgd"): of_images(0, 1),
     }
     text = transformations.alone_in_words(replace(transformed, rows=attacked(right), seeds=(0,)))
-    assert numbers(text.replace("/255", ""))[:8] == [2, 8, 35, 0, 10.5, 0.5, 10, 0]
-    assert text.endswith("It is clearly raised by random resizing at 2/255.")
+    assert text.endswith("is clearly raised by random resizing at 2/255.")
     same = {key: of_images(0, 20) for key in right}
     text = transformations.alone_in_words(replace(transformed, rows=attacked(same), seeds=(0,)))
-    assert text.endswith("Neither clearly raises it.")
+    assert text.endswith("is clearly raised by neither transformation.")
 
 
 def test_the_table_of_transformations(transformed: Record) -> None:
