@@ -344,10 +344,6 @@ def test_the_tables_of_pairing(whole: Record) -> None:
     assert numbers(few[7][3]) == [88] and few[7][3].endswith("–")
     heads = pairing.printed_beside(version_of(whole)).markdown
     assert heads.count("(400 images)") == 3
-    falls = body(pairing.falls(version_of(whole)))
-    assert len(falls) == 8 and falls[1][0] == "CLP"
-    assert numbers(falls[1][1].replace("**", ""))[:2] == [62.4, 79.5]  # strongest and fall
-    assert numbers(falls[1][2].replace("**", "")) == [58.3, 68]
     table = pairing.attacks(version_of(whole))
     assert "entropy 0.01" in table.markdown and len(body(table)[0]) == 3
 

@@ -662,9 +662,9 @@ def others(record: Record) -> str:
     if failed:
         text += (
             f"At radius {' and '.join(f'{radius:g}' for radius in failed)}, training with N-FGSM "
-            "and a constant radius fails from the first epoch: the accuracy under PGD with 10 steps is at most "
-            f"{max(failed.values()):.1f} % after every epoch. De Jorge et al. report no such "
-            "failure, but they used other data and radii."
+            "and a constant radius fails from the first epoch: the accuracy under PGD with 10 "
+            f"steps is at most {max(failed.values()):.1f} % after every epoch. De Jorge et al. "
+            "report no such failure, but they used other data and radii."
         )
     return text.strip()
 
