@@ -83,7 +83,7 @@ def test_the_answer_on_szegedy(first: Record) -> None:
 def test_errors_of_other_networks_are_counted_as_in_the_ledger() -> None:
     """The record has the paper's setting, but for one network, which the sentence leaves out."""
     text = szegedy.agreement(record_of("survey/szegedy"))
-    pattern = szegedy.JUDGED["errors of other networks"]
+    pattern = szegedy.JUDGED["transfer errors"]
     judged = [e.verdict for e in entries("survey") if re.search(pattern, e.id)]
     found = numbers(text[text.index("Of the") : text.index("our results")])
     counts = [judged.count(kind) for kind in ("reproduced", "not reproduced", "inconclusive")]

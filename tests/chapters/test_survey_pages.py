@@ -354,7 +354,7 @@ def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: method == "at50")
     monkeypatch.setattr(overview, "single_step_accuracies", lambda: dict(made))
     assert numbers(overview.on_training())[:11] == [1, 4, 3, 1, 2, 0.25, 0.3, 2, 0, 7.5, 60]
-    assert ", but not two (60 %). At radius" in overview.on_training()
+    assert ", but not two (60 %). In smaller experiments" in overview.on_training()
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: False)
     assert "Plain, CLP, LSQ and Plain + ALP are not. The pages" in overview.on_training()
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: "alp" in method)
