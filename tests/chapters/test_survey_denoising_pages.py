@@ -331,6 +331,7 @@ def test_a_block_that_changes_little_is_named(monkeypatch: pytest.MonkeyPatch) -
         assert "after stage 3 changes" in found and text in found
         assert ("too small to show" in found) == (factor < 2)
         assert ("input by at most 1.0 %" in denoising.compared(own)) == (factor < 2)
+        assert ("input by at most 1.0 %. *Filters" in denoising.answer(own)) == (factor < 2)
         cells = [line[-1] for line in body(denoising.noise(version_of(own)))]
         assert [cell for cell in cells if cell != "–"] == [f"{100 * factor - 100:.1f}\xa0%"]
     quick = replace(own, profile="quick")  # the picture is of another network

@@ -66,7 +66,7 @@ def test_the_answer_on_szegedy(first: Record) -> None:
     """
     told, *verdicts = re.split(r"\*[A-Za-z ]+\*: ", szegedy.answer(first))
     assert "a mean distortion up to 0.180 (root mean square) suffices" in told
-    assert numbers(told) == [0.18, 6, 4]  # of adversarial images, and under noise
+    assert numbers(told) == [0.18, 6]
     assert numbers(szegedy.own_error(first))[:2] == [20, 100]
     assert [sum(numbers(each)) for each in verdicts] == [6, 13, 21]  # numbers of each kind
     rows = [
@@ -92,10 +92,11 @@ def test_errors_of_other_networks_are_counted_as_in_the_ledger() -> None:
 
 def test_the_mean_errors_by_source(first: Record) -> None:
     """They are those of the sentences on transfer, and the noise is the larger one."""
-    linear, others, size = numbers(szegedy.by_source(first).replace("FC10", ""))
+    noise, size, linear, others = numbers(szegedy.by_source(first).replace("FC10", ""))
     errors = szegedy.transfer_errors(first)
     assert linear == round(sum(e for (a, _), e in errors.items() if a[:5] == "fc10-") / 15, 1)
     assert others == round(sum(e for (a, _), e in errors.items() if a[:5] != "fc10-") / 15, 1)
+    assert noise == round(sum(szegedy.under_noise(first, "gaussian-0.3").values()) / 6, 1)
     stored = szegedy.distortions(record_of("survey/szegedy")).values()
     assert size == 0.3 > max(own for own, _ in stored), "the noise is larger than each distortion"
 

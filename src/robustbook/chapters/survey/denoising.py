@@ -166,9 +166,9 @@ def _images(record: Record, attack: str = "pgd-20") -> int:
 
 def answer(record: Record) -> str:
     """Return a sentence that says whether filters clearly raise the accuracy under PGD, and whether
-    they can be ranked. It states the highest accuracy with a filter, and that without blocks. If
-    the measured block hardly changes its input, a second sentence says so. The verdicts of the page
-    follow.
+    they can be ranked. If the measured block hardly changes its input, the sentence says so;
+    otherwise it states the highest accuracy with a filter, and that without blocks. The verdicts of
+    the page follow.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(accuracy(record, name, "pgd-20") for name in shown)
@@ -187,11 +187,15 @@ def answer(record: Record) -> str:
             "accuracies of the controls": "/(baseline|null)/",
         },
     )
+    hardly = hardly_changes(record)
+    shares = (
+        f" ({best:.1f} % with the best one, {accuracy(record, 'baseline', 'pgd-20'):.1f} % without "
+        "blocks)"
+    )
     return (
         f"In our {'small ' * (record.profile != 'paper')}experiment, "
-        f"{which if useful else 'no filter clearly raises'} the accuracy under PGD "
-        f"({best:.1f} % with the best one, {accuracy(record, 'baseline', 'pgd-20'):.1f} % without "
-        f"blocks){ranked}. {_sentence(hardly_changes(record))}{badges}"
+        f"{which if useful else 'no filter clearly raises'} the accuracy under PGD"
+        f"{'' if hardly else shares}{ranked}{f'; {hardly}' * bool(hardly)}. {badges}"
     )
 
 
@@ -233,21 +237,16 @@ def hardly_changes(record: Record) -> str:
     return f"the one block measured changes its input by at most {most:.1f} %"
 
 
-def _sentence(clause: str) -> str:
-    """Return a clause as a sentence with a space behind it, or ""."""
-    return f"{clause[0].upper()}{clause[1:]}. " if clause else ""
-
-
 def _hardly_tested(record: Record) -> str:
     """Return sentences that say that the run may hardly test the filters, or "" (see
     `hardly_changes`).
     """
-    told = _sentence(hardly_changes(record))
-    if not told:
+    hardly = hardly_changes(record)
+    if not hardly:
         return ""
     return (
-        " Before training, every block returns its input unchanged, and our training is short. "
-        f"{told}So this run may hardly test the filters."
+        " Before training, every block returns its input unchanged, our training is short, and "
+        f"{hardly}. So this run may hardly test the filters."
     )
 
 

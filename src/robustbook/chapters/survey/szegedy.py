@@ -92,17 +92,15 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state which mean distortion suffices for every network, and how often
-    other networks misclassify adversarial images, and images with Gaussian noise that is larger
-    than all distortions. The verdicts of the page follow.
+    """Return a sentence that states which mean distortion suffices for every network, and how often
+    other networks misclassify adversarial images. The verdicts of the page follow.
     """
     largest = max(own for own, _ in distortions(record).values())
     moved = fmean(transfer_errors(record).values())
-    noisy = fmean(under_noise(record, NOISES[-1]).values())
     return (
         f"On {data(record)}, a mean distortion up to {largest:.3f} (root mean square) "
-        f"suffices for every network. Others misclassify {moved:.1f} % of such images, but "
-        f"{noisy:.1f} % under larger Gaussian noise. "
+        f"suffices for every network, and other networks misclassify {moved:.1f} % of such images "
+        "on average. "
         f"{of_page('survey/szegedy', JUDGED)}"
     )
 
@@ -134,14 +132,15 @@ def agreement(record: Record) -> str:
 
 def by_source(record: Record) -> str:
     """Return sentences that state the mean error of other networks on adversarial images, for those
-    made for linear networks and for the others, and the size of the noise of the page's answer.
+    made for linear networks and for the others, and on images with larger Gaussian noise.
     """
     linear, others = _means(record)
+    noise = fmean(under_noise(record, NOISES[-1]).values())
     size = NOISES[-1].removeprefix("gaussian-")
     return (
-        f"On average, other networks misclassify {linear:.1f} % of the images made for the linear "
-        f"networks FC10, and {others:.1f} % of those made for the other networks. The "
-        f"Gaussian noise of the answer has a standard deviation of {size}."
+        f"Other networks misclassify only {noise:.1f} % of images with larger Gaussian noise "
+        f"(standard deviation {size}). Of the images made for the linear networks FC10, they "
+        f"misclassify {linear:.1f} %, and of those made for the other networks {others:.1f} %."
     )
 
 
