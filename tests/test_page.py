@@ -349,6 +349,8 @@ def test_equal_reasons_stand_together_and_inconclusive_verdicts_are_explained() 
     assert named == len(shown) > len(listed)
     assert "These comparisons are inconclusive:" in lines
     assert lines[0].endswith("For each we give the reason, as far as we know it:")
+    many = [line for line in reasons_of("survey/szegedy").splitlines() if "This is about" in line]
+    assert len(many) == 1 and many[0].endswith("**.") and many[0].count("**") > 6
 
 
 @pytest.mark.parametrize(

@@ -287,6 +287,7 @@ def test_single_step_training_at_smaller_radii() -> None:
     assert "of radius 0.25 or 0.3, 7 of them are below guessing" in text
     started = overview.single_step_accuracies()["FGSM with random start"]
     assert f", but not FGSM with random start ({started:.0f} %)." in text
+    assert "exceptions are N-FGSM with a rising radius (43 %) and FGSM for 64 hidden units" in text
     found = [
         float(row.value)
         for row in record_of("survey/fast").rows
@@ -353,7 +354,7 @@ def test_overview_conclusions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: method == "at50")
     monkeypatch.setattr(overview, "single_step_accuracies", lambda: dict(made))
     assert numbers(overview.on_training())[:11] == [1, 4, 3, 1, 2, 0.25, 0.3, 2, 0, 7.5, 60]
-    assert ", but not two (60 %). At radius" in overview.on_training()
+    assert ", but not two (60 %). In smaller experiments" in overview.on_training()
     monkeypatch.setattr(overview.pairing, "inconclusive", lambda *_: False)
     assert "Plain, CLP, LSQ and Plain + ALP are not. The pages" in overview.on_training()
     monkeypatch.setattr(overview.pairing, "is_robust", lambda record, method: "alp" in method)

@@ -201,7 +201,9 @@ def test_fast_answer(single: Record) -> None:
     assert numbers(fast.answer(single))[:4] == [78.5, 88.77, 88, 10]
     text = fast.under_autoattack(single)
     assert numbers(text) == [77.5, 300, 82.93] and "in the paper" not in text
-    assert numbers(fast.reference([single])) == [300, 58, 57, 2, 78.5, 77.5]
+    told = fast.reference([single])
+    assert numbers(told)[:6] == [300, 58, 57, 2, 78.5, 77.5]
+    assert fast.FAVOURS_PGD in told and numbers(told)[6:] == [39]
     failed = fast.reference([with_failed_pgd(single)])
     assert numbers(failed)[-2:] == [12, 1000] and failed.endswith("no working reference.")
 
@@ -214,6 +216,7 @@ def test_fast_tables(single: Record) -> None:
     assert all(cell.startswith("**") for cell in table[0][1:])
     heads = fast.printed_beside(version).markdown
     assert heads.count(fast.SOURCES["mnist"]) == 1 and "quote the paper" in heads
+    assert fast.FAVOURS_PGD in heads and "10 restarts (300 images)" in heads
     assert heads.count("(1,000 images)") == 2 and heads.count("(300 images)") == 3
     radii = body(fast.radii(version))
     assert len(radii) == len(fast.METHODS) and numbers(radii[1][1])[0] == 79.5
@@ -260,8 +263,10 @@ def test_the_second_data_set_of_a_record(single: Record) -> None:
     both = replace(single, profile="reduced", rows=(*single.rows, *rows), arrays=curves)
     assert fast.first_set(both) == "mnist" and fast.main_radius(both, "cifar10") == 8
     told = fast.cifar10([single, both])
-    assert numbers(told)[:4] == [18, 10000, 10, 50] and "radius 16/255" in told
+    assert numbers(told) == [18, 10000, 10, 8, 255, 50, 59, 89, 16, 255, 89]
     assert fast.cifar10([single]) == ""
+    assert numbers(fast.restarts_run([single, both])) == [10, 10, 10, 5]
+    assert fast.restarts_run([single]) == ""
     table = body(
         fast.printed_beside(
             fast.first_with([version_of(single), version_of(both)], "cifar10"), "cifar10"

@@ -85,8 +85,14 @@ def test_the_claim_on_heavy_tails_rests_on_every_layer_of_both_networks(root: Pa
 
 
 def test_each_comparison_speaks_for_a_claim_or_against_it():
-    claim = Claim("survey", "It holds", "", ("a", "b", "c"), ("d", "e"), ("f", "g"))
+    claim = Claim("survey", "It holds", "", ("a", "b", "c", "h", "i"), ("d", "e"), ("f", "g"))
     verdicts = dict.fromkeys("ae", "reproduced") | dict.fromkeys("bd", "not reproduced")
     # In float64 ("f") the effect is smaller, which speaks neither for nor against the claim.
-    verdicts |= {"c": "inconclusive", "f": "reproduced"}
-    assert sides(claim, verdicts) == {"for": 2, "against": 2, "open": 1, "not run": 0}
+    verdicts |= {"c": "inconclusive", "f": "reproduced", "h": "other setting", "i": "not run"}
+    assert sides(claim, verdicts) == {
+        "for": 2,
+        "against": 2,
+        "open": 1,
+        "only in another setting": 1,
+        "not run": 1,
+    }

@@ -103,7 +103,7 @@ def _counts(entries: Sequence[Entry]) -> list[str]:
 def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
     """Return a markdown table of the papers' claims. A row has the claim, which links to the page
     that tests it, its status, such as "survives", and how many of the comparisons that decide the
-    status speak for it and against it.
+    status speak for it and against it (see `ledger.sides`).
     """
     found = {entry.id: entry for entry in entries}
     verdicts = {id_: entry.verdict for id_, entry in found.items()}
@@ -117,11 +117,7 @@ def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
         status = ledger.status(claim, verdicts)
         counts = ledger.sides(claim, verdicts)
         told = [f"{n}\N{NO-BREAK SPACE}{side}" for side, n in counts.items() if n]
-        words = [badge(status), ", ".join(told)]
-        own = [verdicts.get(each) for each in claim.targets]
-        if status == "untested" and "other setting" in own:
-            words.append("(only run at a smaller size)")
-        lines.append(f"| {linked} | {' '.join(words)} |")
+        lines.append(f"| {linked} | {badge(status)} {', '.join(told)} |")
     return "\n".join([*lines, ""])
 
 

@@ -73,15 +73,17 @@ def reasons_of(item: str, lead: str = "Comparisons in the paper's setting") -> s
 
 def _listed(lines: Sequence[Entry], verdict: str, why: Callable[[Entry], str]) -> list[str]:
     """Return a markdown list of the numbers with this verdict, in which numbers with the same
-    explanation ``why`` stand together.
+    explanation ``why`` stand together. If they are many, the explanation stands before them.
     """
     names: dict[str, list[str]] = {}
     for entry in lines:
         if entry.verdict == verdict:
             names.setdefault(why(entry), []).append(f"**{ledger.quantity(entry.target)}**")
-    return [
-        f"- {'; '.join(each)}: {reason[:1].upper()}{reason[1:]}." for reason, each in names.items()
-    ]
+    told = []
+    for reason, each in names.items():
+        why_, which = f"{reason[:1].upper()}{reason[1:]}.", "; ".join(each)
+        told.append(f"- {why_} This is about {which}." if len(each) > 3 else f"- {which}: {why_}")
+    return told
 
 
 def _row(entry: Entry) -> list[str]:

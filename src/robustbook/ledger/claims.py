@@ -92,12 +92,13 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
 
 def sides(claim: Claim, verdicts: Mapping[str, str]) -> dict[str, int]:
     """Return how many comparisons speak for a claim ("for"), speak against it ("against"), leave it
-    open ("open"), and were not run with the paper's setting ("not run"). A smaller effect in
-    float64 does not refute a claim on float32, so it is not counted.
+    open ("open"), were run only in another setting than the paper's, and were not run. A smaller
+    effect in float64 does not refute a claim on float32, so it is not counted.
     """
-    found = {"for": 0, "against": 0, "open": 0, "not run": 0}
-    words = {"reproduced": "for", "not reproduced": "against", "inconclusive": "open"}
-    turned = {"reproduced": "against", "not reproduced": "for", "inconclusive": "open"}
+    found = {"for": 0, "against": 0, "open": 0, "only in another setting": 0, "not run": 0}
+    either = {"inconclusive": "open", "other setting": "only in another setting"}
+    words = {"reproduced": "for", "not reproduced": "against", **either}
+    turned = {"reproduced": "against", "not reproduced": "for", **either}
     for ids, of in ((claim.supported_by, words), (claim.refuted_by, turned)):
         for each in ids:
             found[of.get(verdicts.get(each, ""), "not run")] += 1

@@ -177,24 +177,6 @@ def votes(version: Version) -> Table:
     )
 
 
-def caps(version: Version) -> Table:
-    """Return a table of the largest radius, in multiples of sigma, that a number of votes can
-    certify. There is one row for each number of votes.
-    """
-    rows = []
-    for draws in settings(version.record, "cap", "draws"):
-        there = printed(f"survey/cohen-theory/radius-cap/n-{draws}")
-        (ours,) = values(version.record, "cap", draws=draws)
-        rows.append([f"{draws:,}", f"{there:g}", f"{ours:.3f}"])
-    return version.table(
-        ": the largest certified radius divided by sigma, if all votes are for one class. "
-        "*Expected*: computed by the closed form.",
-        "survey-certified-caps",
-        ["Votes", "Expected", "Ours"],
-        rows,
-    )
-
-
 def limit_in_words(records: Sequence[Record]) -> str:
     """Return sentences that state the largest radius that our number of votes can certify, and for
     which share of the images this radius is reached.

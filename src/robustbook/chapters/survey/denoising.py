@@ -166,8 +166,9 @@ def _images(record: Record, attack: str = "pgd-20") -> int:
 
 def answer(record: Record) -> str:
     """Return a sentence that says whether filters clearly raise the accuracy under PGD, and whether
-    they can be ranked. It states the highest accuracy with a filter, and that without blocks. The
-    verdicts of the page follow.
+    they can be ranked. If the measured block hardly changes its input, the sentence says so;
+    otherwise it states the highest accuracy with a filter, and that without blocks. The verdicts of
+    the page follow.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(accuracy(record, name, "pgd-20") for name in shown)
@@ -181,16 +182,20 @@ def answer(record: Record) -> str:
     badges = of_page(
         "survey/denoising",
         {
-            "filters against controls": "/(mean|median|bilateral|nonlocal-[a-z]+)(-against-null)?/",
+            "filters": "/(mean|median|bilateral|nonlocal-[a-z]+)(-against-null)?/",
             "claims about the blocks": "/claim/",
             "accuracies of the controls": "/(baseline|null)/",
         },
     )
+    hardly = hardly_changes(record)
+    shares = (
+        f" ({best:.1f} % with the best one, {accuracy(record, 'baseline', 'pgd-20'):.1f} % without "
+        "blocks)"
+    )
     return (
         f"In our {'small ' * (record.profile != 'paper')}experiment, "
-        f"{which if useful else 'no filter clearly raises'} the accuracy under PGD "
-        f"({best:.1f} % with the best one, {accuracy(record, 'baseline', 'pgd-20'):.1f} % without "
-        f"blocks){ranked}. {badges}"
+        f"{which if useful else 'no filter clearly raises'} the accuracy under PGD"
+        f"{'' if hardly else shares}{ranked}{f'; {hardly}' * bool(hardly)}. {badges}"
     )
 
 
@@ -219,8 +224,8 @@ def compared(record: Record) -> str:
     )
 
 
-def _hardly_tested(record: Record) -> str:
-    """Return sentences that say how little the measured block changes its input, or "" if it was
+def hardly_changes(record: Record) -> str:
+    """Return a clause that says how little the measured block changes its input, or "" if it was
     not measured or changes it by `NEARLY` per cent or more.
     """
     pictured = _pictured(record)
@@ -229,10 +234,19 @@ def _hardly_tested(record: Record) -> str:
     most = max(change for each in block_change(pictured).values() for change in each)
     if most >= NEARLY:
         return ""
+    return f"the one block measured changes its input by at most {most:.1f} %"
+
+
+def _hardly_tested(record: Record) -> str:
+    """Return sentences that say that the run may hardly test the filters, or "" (see
+    `hardly_changes`).
+    """
+    hardly = hardly_changes(record)
+    if not hardly:
+        return ""
     return (
-        " Before training, every block returns its input unchanged, and our training is short. "
-        f"The one block that we measured changes its input by at most {most:.1f} %. So this run "
-        "may hardly test the filters."
+        " Before training, every block returns its input unchanged, our training is short, and "
+        f"{hardly}. So this run may hardly test the filters."
     )
 
 
@@ -465,17 +479,6 @@ def precision(record: Record) -> str:
         f"intervals for filters are {from_to(halves, '.1f')} points. So if all our differences "
         f"were {gain:.1f} points, {wide} of {len(halves)} intervals would still contain 0"
         f"{too_wide}."
-    )
-
-
-def printed_gains() -> str:
-    """Return sentences that state the gains in accuracy under attack that are reported for
-    denoising blocks on ImageNet, under attacks with and without the gradients of the network.
-    """
-    return (
-        "By the error rates that Xie et al. print for their released networks on ImageNet, four "
-        "Gaussian blocks raise the accuracy under targeted PGD by "
-        f"{from_to(_white_box_gains(), '.1f')} points. {_black_box_gains()}"
     )
 
 

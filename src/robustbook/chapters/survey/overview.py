@@ -11,6 +11,7 @@ from robustbook import figures
 from robustbook.chapters.claims import Finding, claims_table, of_all, of_best
 from robustbook.chapters.published import (
     benchmark,
+    first,
     images_of,
     mean,
     record_of,
@@ -115,10 +116,11 @@ def _filters(record: Record) -> tuple[list[str], int]:
 def _denoising(record: Record) -> str:
     filters, clear = _filters(record)
     found = [denoising.accuracy(record, name, "pgd-20") for name in filters]
+    hardly = denoising.hardly_changes(record)
     return (
-        f"Accuracy under PGD of {from_to(found, '.1f')} % with filters and "
-        f"{denoising.accuracy(record, 'baseline', 'pgd-20'):.1f} % without blocks; "
-        f"{clear} of {len(filters)} differences are clear"
+        f"Under PGD, {from_to(found, '.1f')} % with filters, "
+        f"{denoising.accuracy(record, 'baseline', 'pgd-20'):.1f} % without ({clear} of "
+        f"{len(filters)} clear){f'; {hardly}' * bool(hardly)}"
     )
 
 
@@ -350,8 +352,30 @@ def _single_step() -> str:
         f"{len(found)} kinds of training with a single attack step on MNIST ({alphas} values of "
         f"alpha, and {len(found) - alphas} methods). Under strong attacks of radius {EPS:g} or "
         f"{fast.main_radius(quick):g}, {len(low)} of them are below guessing{told}."
-        f"{_smaller_radii(quick)}"
+        f"{_smaller_experiments()}{_smaller_radii(quick)}"
     )
+
+
+def _smaller_experiments() -> str:
+    """Return a sentence on trainings with a single attack step in smaller experiments, after which
+    the network is better than guessing under PGD: N-FGSM with a rising radius, and networks with
+    few units on Madry's page. Return "" if there are none.
+    """
+    of = {"method": "n-fgsm-rising", "attack": "pgd-50"}
+    found = {}
+    risen = first(records_of("survey/fast"), "accuracy", **of)
+    if risen is not None:
+        found["N-FGSM with a rising radius"] = mean(risen, "accuracy", **of)
+    of = {"training": "fgsm", "attack": "pgd-40"}
+    narrow = first(records_of("survey/madry"), "accuracy", **of)
+    if narrow is not None:
+        for units in settings(narrow, "accuracy", "units", **of):
+            words = f"FGSM for {units} hidden units on [Madry's page](./madry.ipynb)"
+            found[words] = mean(narrow, "accuracy", units=units, **of)
+    told = [f"{words} ({a:.0f} %)" for words, a in found.items() if a >= pairing.GUESSING]
+    if not told:
+        return ""
+    return f" In smaller experiments, tested with PGD alone, exceptions are {listed(told)}."
 
 
 def _smaller_radii(record: Record) -> str:

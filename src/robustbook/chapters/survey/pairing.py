@@ -684,29 +684,3 @@ def certain(record: Record) -> str:
 def most_methods(records: Sequence[Record]) -> Record:
     """Return the record with the most training methods; of several, the best one."""
     return max(without_quick(records), key=lambda record: len(methods(record)))
-
-
-def falls(version: Version) -> Table:
-    """Return a table of the accuracy under the baseline attack, and of how far it falls under the
-    strongest attack on the same images, in percentage points. There is one row for each training
-    method.
-    """
-    record = version.record
-    rows = []
-    for method in methods(record):
-        ours = values(record, "fall", network=method)
-        before, after = (
-            printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")
-        )
-        assert before is not None and after is not None
-        same = marks(record, method)[ATTACKS["baseline"]]
-        rows.append([METHODS[method], beside(same, before), beside(ours, round(before - after, 1))])
-    images = images_of(record, "accuracy", attack="strongest")
-    return version.table(
-        ": accuracy in per cent under the baseline attack, and its fall under the strongest "
-        f"attack in percentage points, printed / **ours**{ranges(record)}. Both attacks are run "
-        "on the same images.",
-        "survey-pairing-falls",
-        ["Training", with_images("Baseline attack", images), "Fall"],
-        rows,
-    )

@@ -115,7 +115,8 @@ def growing() -> Found:
     record = record_of("survey/post")
     found = post.through_layers(record)
     rises = all(before < after for before, after in pairwise(found))
-    return "holds" if rises else "does not hold", post.growing_in_words(record)
+    where = "in our small network" + "s" * (len(record.seeds) > 1)
+    return f"{'holds' if rises else 'does not hold'} {where}", post.growing_in_words(record)
 
 
 def less_noise() -> Found:
@@ -139,10 +140,11 @@ def more_accuracy() -> Found:
     above = [name for name in filters if denoising.difference(record, name, "baseline")[1] > 0]
     result = "holds" if len(above) == len(filters) else "holds in part" if above else "not decided"
     found = [denoising.accuracy(record, name, "pgd-20") for name in filters]
+    hardly = denoising.hardly_changes(record)
     return result, (
         f"The accuracy under PGD is {from_to(found, '.1f')} % with filters and "
         f"{denoising.accuracy(record, 'baseline', 'pgd-20'):.1f} % without blocks; {len(above)} of "
-        f"{len(filters)} filters are clearly better"
+        f"{len(filters)} filters are clearly better{f'; {hardly}' * bool(hardly)}"
     )
 
 
@@ -261,7 +263,7 @@ STATEMENTS = (
         clean_images,
     ),
 )
-"""The statements of the post, in its order."""
+"""The statements of the post that our results can check."""
 
 
 def statements() -> Table:

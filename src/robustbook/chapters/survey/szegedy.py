@@ -27,7 +27,7 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import beside, from_to, listed, ranges, spread
 from robustbook.figures import Picture, Table
 from robustbook.ledger import Record
-from robustbook.ledger.intervals import clearly_above, clearly_differ
+from robustbook.ledger.intervals import clearly_above, clearly_differ, sampling_error
 from robustbook.studies.survey.sizes import DEEP_EPOCHS, POOLED_EPOCHS, PRINTED_HALVES
 
 TABLE_1, TABLE_2 = "survey/szegedy-table-1", "survey/szegedy-table-2"
@@ -78,7 +78,7 @@ is smaller, but at least this many percentage points.
 """
 JUDGED: Mapping[str, str] = {
     "distortions": "/distortion$",
-    "errors of other networks": r"/szegedy-table-2/(?!gaussian)(.+)-on-(?!\1/)",
+    "transfer errors": r"/szegedy-table-2/(?!gaussian)(.+)-on-(?!\1/)",
     "all others": "",
 }
 """The kinds of the page's verdicts. The first two are about its answer: the distortions, and the
@@ -92,16 +92,15 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states which mean distortion suffices for every network, and how much
-    more often other networks misclassify adversarial images than images with Gaussian noise that is
-    larger than all distortions. The verdicts of the page follow.
+    """Return a sentence that states which mean distortion suffices for every network, and how often
+    other networks misclassify adversarial images. The verdicts of the page follow.
     """
     largest = max(own for own, _ in distortions(record).values())
-    more = fmean(transfer_errors(record).values()) - fmean(under_noise(record, NOISES[-1]).values())
+    moved = fmean(transfer_errors(record).values())
     return (
         f"On {data(record)}, a mean distortion up to {largest:.3f} (root mean square) "
-        f"suffices for every network; others misclassify {more:.1f} points more such "
-        "images than images with larger Gaussian noise. "
+        f"suffices for every network, and other networks misclassify {moved:.1f} % of such images "
+        "on average. "
         f"{of_page('survey/szegedy', JUDGED)}"
     )
 
@@ -133,15 +132,27 @@ def agreement(record: Record) -> str:
 
 def by_source(record: Record) -> str:
     """Return sentences that state the mean error of other networks on adversarial images, for those
-    made for linear networks and for the others, and that under the noise of the page's answer.
+    made for linear networks and for the others, and on images with larger Gaussian noise.
     """
     linear, others = _means(record)
     noise = fmean(under_noise(record, NOISES[-1]).values())
     size = NOISES[-1].removeprefix("gaussian-")
     return (
-        f"On average, other networks misclassify {linear:.1f} % of the images made for the linear "
-        f"networks FC10, and {others:.1f} % of those made for the other networks. Under the "
-        f"Gaussian noise of the answer (standard deviation {size}), they misclassify {noise:.1f} %."
+        f"Other networks misclassify only {noise:.1f} % of images with larger Gaussian noise "
+        f"(standard deviation {size}). Of the images made for the linear networks FC10, they "
+        f"misclassify {linear:.1f} %, and of those made for the other networks {others:.1f} %."
+    )
+
+
+def own_error(record: Record) -> str:
+    """Return a sentence that says how large the sampling error is even if all images are
+    misclassified. The ledger's reasons name this error, but its interval can have width 0.
+    """
+    images = _attacked(record)
+    return (
+        f"With {images} images, even an error of 100 % has a sampling error of "
+        f"{sampling_error(100, 'percent', images):.1f} points. It can make a row inconclusive, "
+        "also if its interval has width 0."
     )
 
 

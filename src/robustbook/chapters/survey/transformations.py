@@ -290,15 +290,13 @@ def pgd_in_words(record: Record) -> str:
 
 
 def alone_in_words(record: Record) -> str:
-    """Return sentences that state the accuracies under PGD on the network alone at each radius,
-    with random resizing, with JPEG and without a transformation. They also state at which radii a
-    transformation clearly raises this accuracy.
+    """Return a sentence that says at which radii a transformation clearly raises the accuracy under
+    PGD on the network alone.
     """
     at = _radii(record)
-    told, clear = {}, {}
+    clear = {}
     for name in SHOWN:
         each = [_rows(record, name, "pgd", eps=eps) for eps in at]
-        told[name] = listed(f"{fmean(float(row.value) for row in rows):.1f}" for rows in each)
         bare = [_rows(record, "none", "pgd", eps=eps) for eps in at]
         clear[name] = [e for e, *both in zip(at, each, bare, strict=True) if pairs.ordered(*both)]
     raised = ", and by ".join(
@@ -306,12 +304,8 @@ def alone_in_words(record: Record) -> str:
         for name in SHOWN
         if clear[name]
     )
-    return (
-        f"Under PGD on the network alone, at {listed(f'{eps:g}/255' for eps in at)}, the accuracy "
-        f"is {told['resize-pad']} % with random resizing, {told['jpeg']} % with JPEG, and "
-        f"{told['none']} % without a transformation. "
-        + (f"It is clearly raised by {raised}." if raised else "Neither clearly raises it.")
-    )
+    text = "Under PGD on the network alone, the accuracy is clearly raised by "
+    return f"{text}{raised or 'neither transformation'}."
 
 
 def cost_in_words(record: Record) -> str:
