@@ -31,10 +31,10 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, MISSING, Curve, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
-from robustbook.studies.rows import REACHED
 from robustbook.studies.self_ensemble.curves import crossover
 from robustbook.studies.self_ensemble.printed import points, shorter
 from robustbook.studies.self_ensemble.sizes import EPOCHS
+from robustbook.studies.shortened import REACHED
 
 from . import names, sweeps
 from .names import DEFENSES, NETWORKS

@@ -8,9 +8,9 @@ from robustbook.chapters.wording import beside, from_to, listed, minus
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.outcomes import paired_error
-from robustbook.studies.rows import REACHED
 from robustbook.studies.self_ensemble.printed import points
 from robustbook.studies.self_ensemble.sizes import EPOCHS
+from robustbook.studies.shortened import REACHED
 
 from . import names
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from robustbook.studies.rows import reaches
+from robustbook.studies.shortened import reaches
 
 FILE = Path(__file__).resolve().parents[4] / "book" / "targets" / "random-self-ensemble-figure6.csv"
 NETWORKS = {"Model A": "model-a", "VGG16": "vgg16", "ResNeXt29-2x64d": "resnext"}
@@ -24,7 +24,7 @@ def shorter(network: str, defense: str, clean: float | int) -> str:
     as theirs.
 
     All our trainings are shorter than the authors'. A training counts as theirs if the accuracy
-    ``clean`` of the network on clean images, in percent, reaches theirs (see `rows.reaches`). It
+    ``clean`` of the network on clean images, in percent, reaches theirs (see `reaches`). It
     also counts if the authors' accuracy is not known.
     """
     if (network, defense) not in points():

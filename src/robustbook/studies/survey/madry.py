@@ -31,7 +31,8 @@ from robustbook.measures import Attack, logits_of
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT, BadParameter
-from robustbook.studies.rows import reaches, share_row
+from robustbook.studies.rows import share_row
+from robustbook.studies.shortened import reaches
 from robustbook.training import Recipe
 
 from . import settings
@@ -381,7 +382,7 @@ value, of its printed accuracy on clean images.
 
 def shorter(own: Setting, rows: Sequence[Row]) -> list[Row]:
     """Return the rows, and say in each how our training differs from the paper's, if the network
-    does not reach the paper's accuracy on clean images (see `rows.reaches`).
+    does not reach the paper's accuracy on clean images (see `shortened.reaches`).
     """
     main, steps = next(iter(own.schedules.values())), PRINTED.recipe.steps
     adversarial, natural = CLEAN
