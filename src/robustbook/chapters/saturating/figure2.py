@@ -15,6 +15,7 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from .dissimilarity import three_digits
+from .figure1 import longer_and_saturated
 from .names import COMPARED, IN_SENTENCES, MLPS
 
 LAYERS = (1, 2, 3)
@@ -30,13 +31,12 @@ its title, and how the saturated network should differ from the vanilla one.
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states how many pre-activations of the saturated and of the vanilla
-    sigmoid network are large. It ends with the page's verdicts.
+    """Return sentences that state how many pre-activations of the saturated and of the vanilla
+    networks lie in the flat part of the nonlinearity. They end with the page's verdicts.
     """
     vanilla, saturated = _large(record)
-    active = _active(record)
-    fewer = all(b < a for a, b in zip(active["vanilla"], active["saturated"], strict=True))
-    yes = fewer and min(saturated) > max(vanilla)
+    off, off_saturated = ([100 - share for share in each] for each in _active(record).values())
+    yes = min(saturated) > max(vanilla) and min(off_saturated) > max(off)
     badges = of_page(
         "saturating/figure-2",
         {"sigmoid MLP": "sigmoid/", "ReLU MLP": "relu/"},
@@ -44,7 +44,8 @@ def answer(record: Record) -> str:
     return (
         f"{'Yes' if yes else 'No'}: on average at least {min(saturated):.1f} % of the "
         "pre-activations in each layer of saturated sigmoid networks lie where a sigmoid is flat, "
-        f"and at most {max(vanilla):.1f} % in vanilla networks. {badges}"
+        f"and at most {max(vanilla):.1f} % in vanilla networks. For ReLU networks, these shares "
+        f"are {min(off_saturated):.1f} and {max(off):.1f} %. {badges}"
     )
 
 
@@ -76,6 +77,27 @@ def equally_long(record: Record) -> str:
         f"saturated one {listed(f'{x:.1f}' for x in saturated)} % (seed {record.seeds[0]}). So "
         f"fewer units are active with the penalty only in layer{'s' * (len(fewer) != 1)} "
         f"{listed(fewer) or 'none'}."
+    )
+
+
+def longer_sigmoid(record: Record) -> str:
+    """Return a sentence that compares the vanilla sigmoid network with longer training with the
+    saturated one, and states their numbers of epochs.
+    """
+    flat = float(record.parameters["flat"])
+    most, least = (
+        pick(
+            _found(record, "beyond", "sigmoid-mlp", method, layer, threshold=flat)[0]
+            for layer in LAYERS
+        )
+        for method, pick in (("vanilla, longer", max), ("saturated", min))
+    )
+    longer, saturated = longer_and_saturated(record.profile, "sigmoid-mlp")
+    return (
+        f"A vanilla sigmoid network that trains for {longer} epochs has at most {most:.1f} % such "
+        f"pre-activations in a layer, and the saturated one at least {least:.1f} % (seed "
+        f"{record.seeds[0]}). But the saturated one trains for {saturated:,} epochs, so longer "
+        "training may explain a part of the difference."
     )
 
 
