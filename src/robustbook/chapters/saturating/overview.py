@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from robustbook.chapters.claims import Finding, claims_table, undecided
 from robustbook.chapters.published import of_target, printed, record_of, values
-from robustbook.chapters.wording import from_to, spread_or
-from robustbook.figures import Table, table
+from robustbook.chapters.wording import from_to
+from robustbook.figures import Table
 from robustbook.ledger import Entry, Record
 from robustbook.ledger.verdicts import JUDGED
 
@@ -20,20 +20,8 @@ from .figure1 import tails
 from .figure2 import explained_by_length
 from .figure4 import relu_values
 from .figure6 import GAIN, OWN_GAIN, heavy_without_gain
-from .names import METHODS, fgsm_target, verdicts_of_table_1
+from .names import fgsm_target, verdicts_of_table_1
 from .table1 import in_two_groups
-
-ATTACKS = {
-    "float32": "FGSM as we read the paper: one step, gradient in float32",
-    "float64": "the same step, gradient in float64",
-    "rescaled": "the same step, logits divided by a constant",
-    "probabilities": "the same step, loss from clipped probabilities",
-    "signs": "a step with the same eps and random signs",
-    "float32, clipped": "one step, gradient in float32, clipped to [0, 1]",
-    "transfer": "one step computed on the vanilla network, clipped to [0, 1]",
-    "pgd softened": "20 steps with softened slopes, clipped to [0, 1]",
-}
-
 
 NEAR = 4.0
 """A distance in percentage points, of which a finding says how many networks are within it."""
@@ -268,32 +256,3 @@ COLUMNS = {
     "verdicts": "Verdicts",
     "links": "Pages",
 }
-
-
-def attacks() -> Table:
-    """Return a table of the accuracy of the sigmoid networks under attacks with the same eps."""
-    record = record_of("saturating/table-1")
-    return table(
-        f"Accuracy of the sigmoid network in per cent on {record.parameters['controls']:,} test "
-        "images under attacks with eps = 0.25; mean (range over the seeds).",
-        "tab-saturating-asked",
-        ["Attack", "Vanilla", "Adversarial", "Saturated"],
-        [
-            [
-                words,
-                *(
-                    spread_or(
-                        values(
-                            record,
-                            "accuracy",
-                            network="sigmoid-mlp",
-                            method=method,
-                            reading=attack,
-                        )
-                    )
-                    for method in METHODS
-                ),
-            ]
-            for attack, words in ATTACKS.items()
-        ],
-    )

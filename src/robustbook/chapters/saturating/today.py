@@ -293,22 +293,22 @@ def alone(version: Version) -> Table:
     )
 
 
-def sizes(version: Version) -> Table:
-    """Return a table of the perturbation size at which half of the images are misclassified, for
-    each network.
-
-    The table also shows the accuracy at the perturbation size 0.5, and the share of images whose
-    gradient is zero.
+def zero_gradients(record: Record) -> str:
+    """Return how many images have a zero FGSM gradient in float32 on the saturated MLPs, and in
+    float64 on any network.
     """
-    return version.table(
-        ": *Half at*: the size at which half of the images are misclassified (range over the "
-        "seeds). *Times*: this size divided by that of the vanilla network. *At 0.5*: the "
-        "accuracy (%) at size 0.5. *Grey*: the accuracy (%) if every image is the same uniform "
-        "grey. *Zero*: the share of images (%) whose FGSM gradient is exactly zero, in float32, "
-        "in float64, and from probabilities clipped at 1e-7.",
-        "critique-sizes",
-        ["Network", "Half at", "Times", "At 0.5", "Grey", "Zero, f32", "f64", "clipped p"],
-        list(_size_rows(version.record)),
+
+    def zero(network: str, method: str, reading: str) -> list[float]:
+        return values(record, "unmoved", reading=reading, network=network, method=method)
+
+    single = listed(
+        f"{spread(zero(network, 'saturated', 'float32'))} % of the images of the saturated {title}"
+        for network, title in MLPS.items()
+    ).replace("Sigmoid", "sigmoid")
+    wide = max(max(zero(network, method, "float64")) for network, method in ALL)
+    return (
+        f"In float32 the FGSM gradient is exactly zero for {single}. In float64 it is zero for "
+        f"{f'at most {wide:.1f} %' if wide else 'none'} of the images of any network."
     )
 
 
@@ -406,23 +406,6 @@ def _alone_rows(record: Record) -> Iterator[list[str]]:
         yield [
             title,
             *("" if x is None else f"{x:.3f}" if x < top else f"over {top:g}" for x in means),
-        ]
-
-
-def _size_rows(record: Record) -> Iterator[list[str]]:
-    for network, method in ALL:
-        last = [curve[-1] for curve in array(record, f"{network}/{method}")]
-        zero = [
-            values(record, "unmoved", reading=reading, network=network, method=method)
-            for reading in ("float32", "float64", "probabilities")
-        ]
-        yield [
-            f"{NETWORKS[network]}, {method}",
-            spread(_halves(record, network, method), 3),
-            spread(_times(record, network, method), 2),
-            spread(last),
-            spread(values(record, "grey", network=network, method=method)),
-            *map(spread, zero),
         ]
 
 
