@@ -34,7 +34,8 @@ def answer(record: Record) -> str:
         network: sum(all(_ahead(record, network, layer)) for layer in LAYERS) for network in MLPS
     }
     where = listed(
-        f"{number} of {len(LAYERS)} layers of the {IN_SENTENCES[network]}"
+        f"in {'all' if number == len(LAYERS) else f'{number} of {len(LAYERS)}'} layers of the "
+        f"{IN_SENTENCES[network]}"
         for network, number in ahead.items()
     )
     badges = of_page(
@@ -42,9 +43,8 @@ def answer(record: Record) -> str:
         {"larger kurtosis, layer by layer": "kurtosis", "more extreme weights": "range|extremes"},
     )
     return (
-        f"{'Yes' if sum(ahead.values()) > len(_EACH) / 2 else 'No'}, in {where}: there, with every "
-        "seed, the weights of the saturated network have a larger excess kurtosis than those of "
-        f"the vanilla network. {badges}"
+        f"{'Yes' if sum(ahead.values()) > len(_EACH) / 2 else 'No'}, {where} the weights have a "
+        f"larger excess kurtosis with saturation, with every seed. {badges}"
     )
 
 

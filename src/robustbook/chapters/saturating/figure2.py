@@ -31,21 +31,23 @@ its title, and how the saturated network should differ from the vanilla one.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many pre-activations of the saturated and of the vanilla
-    networks lie in the flat part of the nonlinearity. They end with the page's verdicts.
+    """Return a sentence that states how many pre-activations of the saturated and of the vanilla
+    sigmoid network are large, and whether fewer ReLU units are active. It ends with the page's
+    verdicts.
     """
     vanilla, saturated = _large(record)
-    off, off_saturated = ([100 - share for share in each] for each in _active(record).values())
-    yes = min(saturated) > max(vanilla) and min(off_saturated) > max(off)
+    active = _active(record)
+    fewer = all(b < a for a, b in zip(active["vanilla"], active["saturated"], strict=True))
+    yes = fewer and min(saturated) > max(vanilla)
     badges = of_page(
         "saturating/figure-2",
         {"sigmoid MLP": "sigmoid/", "ReLU MLP": "relu/"},
     )
     return (
-        f"{'Yes' if yes else 'No'}: on average at least {min(saturated):.1f} % of the "
-        "pre-activations in each layer of saturated sigmoid networks lie where a sigmoid is flat, "
-        f"and at most {max(vanilla):.1f} % in vanilla networks. For ReLU networks, these shares "
-        f"are {min(off_saturated):.1f} and {max(off):.1f} %. {badges}"
+        f"{'Yes' if yes else 'No'}: in each layer at least {min(saturated):.1f} % of inputs to "
+        "saturated sigmoid units lie where a sigmoid is flat (vanilla: at most "
+        f"{max(vanilla):.1f} %), and {'fewer' if fewer else 'not fewer'} ReLU units are active. "
+        f"{badges}"
     )
 
 

@@ -145,9 +145,8 @@ def answer(record: Record) -> str:
     """
     left = _softened(record)
     return (
-        f"{'No' if left < 50 else 'Yes'}: after PGD with flatter slopes in the backward pass, a "
-        f"stronger attack than FGSM, no saturated network of Table 1 has a mean accuracy above "
-        f"{left:.1f} %. "
+        f"{'No' if left < 50 else 'Yes'}: after PGD with flatter slopes in the backward pass, no "
+        f"saturated network of Table 1 has a mean accuracy above {left:.1f} %. "
         f"{verdicts_of_table_1()}"
     )
 

@@ -108,8 +108,8 @@ def answer(record: Record) -> str:
         },
     )
     return (
-        f"{'Yes' if stands else 'No'}. If all attacks are tried, the saturated networks classify "
-        f"{_at_most(max(worst))} correctly at eps {eps:g}. Float64 gradients alone repair FGSM "
+        f"{'Yes' if stands else 'No'}: if all attacks are tried, the saturated networks classify "
+        f"{_at_most(max(worst))} correctly at eps {eps:g}, and float64 gradients alone repair FGSM "
         f"only on {listed(f'the {each}' for each in repaired) or 'no MLP'}. {badges}"
     )
 
