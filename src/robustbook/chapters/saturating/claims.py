@@ -348,29 +348,33 @@ def adam_in_words(record: Record) -> str:
     size = float(max(settings(record, "failures", "step_size")))
     longest = {"precision": "float32", "step_size": size}
 
-    def both(name: str, method: str, unit: str = "", /, **setting: Any) -> str:
-        """Return a measurement as text, with its unit: first for the least confident source images
-        and then for the most confident ones.
-        """
-        digits = 2 if name.startswith("moved") else 0
+    def both(name: str, method: str, **setting: Any) -> str:
+        """Return on how many pairs something happens, from each kind of source image."""
         least, most = (
-            spread_or(
-                values(record, name, method=method, rule=rule, **setting), digits, missing="(none)"
-            )
-            for rule in SOURCES
+            values(record, name, method=method, rule=rule, **setting) for rule in SOURCES
         )
-        return f"{least} and {most}{unit}"
+        if not any(least + most):
+            return "no pair"
+        return (
+            f"{spread(least, 0)} of 90 pairs from the least confident images and "
+            f"{spread(most, 0)} from the most confident ones"
+        )
+
+    def moved(which: str, **setting: Any) -> str:
+        """Return the mean change of a pixel, from one kind of source image to the other."""
+        found = [
+            values(record, f"moved, {which}", method="saturated", rule=rule, **setting)
+            for rule in SOURCES
+        ]
+        return from_to([fmean(each) for each in found if each], ".2f") if any(found) else "nothing"
 
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     least, most = (values(record, "3 to 7", method="saturated", rule=k, **main) for k in SOURCES)
-    of = " of 90 pairs"
     return "\n\n".join(
         [
-            "*How often Adam fails.* From the least and from the most confident source images, "
-            f"{record.parameters['steps']:,} steps of Adam fail for "
-            f"{both('failures', 'saturated', of, **main)} on the saturated network, "
-            f"and for {both('failures', 'vanilla', **main).replace('0 and 0', 'none')} on the "
-            "vanilla network.",
+            f"*How often Adam fails.* On the saturated network, {record.parameters['steps']:,} "
+            f"steps of Adam fail for {both('failures', 'saturated', **main)}. On the vanilla "
+            f"network they fail for {both('failures', 'vanilla', **main)}.",
             "*A 3 into a 7.* Within the same number of steps, Adam changes a 3 into a 7 with "
             f"{_with_seeds(least)} from the least confident image, and with {_with_seeds(most)} "
             f"from the most confident one; from either image, with {_with_seeds(threes)}. The "
@@ -379,23 +383,21 @@ def adam_in_words(record: Record) -> str:
             "pair contradicts nothing in the paper, and we give no verdict.",
             f"*Failures depend on the step size.* With a step size of {size:g} instead of "
             f"{main['step_size']:g}, and with {_steps_at(record, size):,} instead of "
-            f"{record.parameters['steps']:,} steps, Adam fails for "
-            f"{both('failures', 'saturated', of, **longest)} on the saturated network (in the same "
-            "order). So a failure may be due to the attack and not to the network.",
-            "*Failures depend on the arithmetic.* For "
-            f"{both('precisions differ', 'saturated', of)}, Adam succeeds on the saturated "
-            "network in only one of the two precisions float32 and float64; on the vanilla "
-            f"network this happens for {both('precisions differ', 'vanilla')}. So rounding "
-            "can decide whether Adam succeeds on a pair, and the counts are more reliable than the "
+            f"{record.parameters['steps']:,} steps, Adam fails on the saturated network for "
+            f"{both('failures', 'saturated', **longest)}. So a failure may be due to the attack "
+            "and not to the network.",
+            "*Failures depend on the arithmetic.* On the saturated network the results in float32 "
+            f"and float64 disagree for {both('precisions differ', 'saturated')}. On the vanilla "
+            f"network they disagree for {both('precisions differ', 'vanilla')}. So rounding can "
+            "decide whether Adam succeeds on a pair, and the counts are more reliable than the "
             "result of a single pair such as 3 and 7.",
-            "*Are the failed attacks too short?* The attack may change the image by any amount, so "
-            "it would always succeed if it replaced the image by the source image of the target "
-            f"class. This would change a pixel by {both('moved, swapped', 'saturated')} (mean "
-            "absolute change, median over pairs; again from the least and from the most confident "
-            f"images). With the step size {main['step_size']:g}, which decides the verdicts, the "
-            f"failed attacks changed a pixel by {both('moved, failed', 'saturated', **main)}, so "
-            f"they may have stopped too early. With the step size {size:g} they changed it by "
-            f"{both('moved, failed', 'saturated', **longest)} and failed all the same.",
+            "*Are the failed attacks too short?* The attack may change the image by any amount. "
+            "So it would always succeed if it replaced the image by the source image of the target "
+            f"class. This would change a pixel by {moved('swapped')} (mean absolute change, median "
+            f"over pairs). With the step size {main['step_size']:g}, which decides the verdicts, "
+            f"the failed attacks changed a pixel by {moved('failed', **main)}, so they may have "
+            f"stopped too early. With the step size {size:g} they changed it by "
+            f"{moved('failed', **longest)} and failed all the same.",
         ]
     )
 
@@ -468,7 +470,7 @@ def plateaus(record: Record) -> str:
     runs of Adam. They separate the runs with a large gradient in the first `EARLY` steps from those
     in which it stays below the epsilon in Adam's divisor.
     """
-    first, early, ends = {}, {}, {}
+    first, early, ends, still = {}, {}, {}, []
     for row in (row for row in record.rows if row.name == "iterations"):
         rule, precision = map(str, _of(row.setting))
         name, at = f"{SOURCES[rule]}, {precision}", f"{rule} {precision}"
@@ -476,12 +478,16 @@ def plateaus(record: Record) -> str:
         first[name] = array(record, f"{at} moved")[1]
         early[name] = max(size for step, size in trace if step <= EARLY)
         ends[name] = float(row.value)
+        losses = zip(array(record, f"{at} iterations"), array(record, f"{at} loss"), strict=True)
+        most = [loss for step, loss in losses if 10 < step < 0.9 * row.value]
+        still.append(max(most) <= 1.01 * min(most))
     large = [name for name in early if early[name] > 1]
     tiny = [name for name in early if early[name] < EPSILON]
     words = [
-        "*A long attack may still succeed.* In the long runs of Adam, the probability of the "
-        "target class stays nearly constant for thousands of steps and then rises abruptly "
-        "({numref}`fig-claims-long-descent`). We did not test why."
+        f"*A long attack may still succeed.* In {sum(still)} of the {len(still)} long runs of "
+        "Adam, the probability of the target class stays nearly constant from the first steps on, "
+        "for thousands of steps, and then rises abruptly ({numref}`fig-claims-long-descent`). We "
+        "did not test why."
     ]
     if large:
         words.append(

@@ -15,6 +15,7 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from .dissimilarity import three_digits
+from .figure1 import longer_and_saturated
 from .names import COMPARED, IN_SENTENCES, MLPS
 
 LAYERS = (1, 2, 3)
@@ -31,7 +32,8 @@ its title, and how the saturated network should differ from the vanilla one.
 
 def answer(record: Record) -> str:
     """Return a sentence that states how many pre-activations of the saturated and of the vanilla
-    sigmoid network are large. It ends with the page's verdicts.
+    sigmoid network are large, and whether fewer ReLU units are active. It ends with the page's
+    verdicts.
     """
     vanilla, saturated = _large(record)
     active = _active(record)
@@ -42,9 +44,10 @@ def answer(record: Record) -> str:
         {"sigmoid MLP": "sigmoid/", "ReLU MLP": "relu/"},
     )
     return (
-        f"{'Yes' if yes else 'No'}: on average at least {min(saturated):.1f} % of the "
-        "pre-activations in each layer of saturated sigmoid networks lie where a sigmoid is flat, "
-        f"and at most {max(vanilla):.1f} % in vanilla networks. {badges}"
+        f"{'Yes' if yes else 'No'}: in each layer at least {min(saturated):.1f} % of inputs to "
+        "saturated sigmoid units lie where a sigmoid is flat (vanilla: at most "
+        f"{max(vanilla):.1f} %), and {'fewer' if fewer else 'not fewer'} ReLU units are active. "
+        f"{badges}"
     )
 
 
@@ -76,6 +79,27 @@ def equally_long(record: Record) -> str:
         f"saturated one {listed(f'{x:.1f}' for x in saturated)} % (seed {record.seeds[0]}). So "
         f"fewer units are active with the penalty only in layer{'s' * (len(fewer) != 1)} "
         f"{listed(fewer) or 'none'}."
+    )
+
+
+def longer_sigmoid(record: Record) -> str:
+    """Return a sentence that compares the vanilla sigmoid network with longer training with the
+    saturated one, and states their numbers of epochs.
+    """
+    flat = float(record.parameters["flat"])
+    most, least = (
+        pick(
+            _found(record, "beyond", "sigmoid-mlp", method, layer, threshold=flat)[0]
+            for layer in LAYERS
+        )
+        for method, pick in (("vanilla, longer", max), ("saturated", min))
+    )
+    longer, saturated = longer_and_saturated(record.profile, "sigmoid-mlp")
+    return (
+        f"A vanilla sigmoid network that trains for {longer} epochs has at most {most:.1f} % such "
+        f"pre-activations in a layer, and the saturated one at least {least:.1f} % (seed "
+        f"{record.seeds[0]}). But the saturated one trains for {saturated:,} epochs, so longer "
+        "training may explain a part of the difference."
     )
 
 

@@ -43,7 +43,8 @@ def answer(record: Record) -> str:
         "saturating/figure-4",
         {
             "nearly constant": "flat-share",
-            "one large singular value": "/singular-values",
+            "one large singular value, saturated": "/singular-values-saturated",
+            "several, vanilla": "/singular-values-vanilla",
             "": "grown-singular-values|length-follows",
         },
     )
@@ -103,20 +104,22 @@ def relu(record: Record) -> str:
     networks = f"{count} networks" if count > 1 else "one network"
     holds = "holds" if flat[1] > flat[0] else "does not hold"
     order = "Fewer" if large[1] < large[0] else "Not fewer"
-    counts = values(
-        record, "large singular values", grid="even", threshold=LARGE, method="saturated"
+    counts, resolved = (
+        values(record, "large singular values", grid=grid, threshold=LARGE, method="saturated")
+        for grid in ("even", "resolved")
     )
     one = set(counts) == {1}
     return (
         f"We measured the same four paths, with {networks} for each training method. On average "
         f"the class probabilities are nearly constant on {100 * flat[1]:.0f} % of a path in the "
         f"saturated ReLU MLP, and on {100 * flat[0]:.0f} % in the vanilla one. At the peak of the "
-        f"length element, {large[1]:.1f} and {large[0]:.1f} singular values exceed half of the "
+        f"length element, {large[1]:.2f} and {large[0]:.2f} singular values exceed half of the "
         f"largest one. So the first pattern {holds}. {order} singular values are large than in the "
         f"vanilla network, {'and' if one else 'but'} on {'' if one else 'only '}{counts.count(1)} "
         f"of {len(counts)} paths is exactly one value large, so the second pattern "
-        f"{'holds' if one else 'does not hold'}. Besides, the vanilla network was trained for far "
-        "fewer epochs."
+        f"{'holds' if one else 'does not hold'}. With added points "
+        f"{'all' if resolved == counts else 'not all'} counts are the same. Besides, "
+        "the vanilla network was trained for far fewer epochs."
     )
 
 
@@ -139,9 +142,10 @@ def still(record: Record) -> str:
         for method in COMPARED
     )
     return (
-        "The limit of 1 % belongs to each path's own peak, which is mostly far higher in the "
-        f"saturated networks. With one limit for both networks, a length element below {STILL:g}, "
-        f"the shares are {from_to(saturated, '.0f')} % on the four paths of the saturated network, "
+        "We call a point flat relative to the peak of its own path. Saturated networks have "
+        f"higher peaks, so more of their points count as flat. With one limit for both "
+        f"networks, a length element below {STILL:g}, the shares are "
+        f"{from_to(saturated, '.0f')} % on the four paths of the saturated network, "
         f"and {from_to(vanilla, '.0f')} % on those of the vanilla network (seed "
         f"{record.seeds[0]})."
     )

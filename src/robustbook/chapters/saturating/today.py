@@ -11,14 +11,23 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import Version, array, as_printed, mean, printed, values
+from robustbook.chapters.published import (
+    Version,
+    array,
+    as_printed,
+    compared,
+    mean,
+    printed,
+    values,
+)
 from robustbook.chapters.verdicts import reasons_of
-from robustbook.chapters.wording import beside, from_to, seeds_in_words, spread
+from robustbook.chapters.wording import beside, from_to, listed, seeds_in_words, spread
 from robustbook.counting import number_of
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+from robustbook.ledger.verdicts import JUDGED
 
-from .names import METHODS, NETWORKS, fgsm_target
+from .names import IN_SENTENCES, METHODS, MLPS, NETWORKS, fgsm_target
 
 FREE = {
     "signs": "random signs (for comparison)",
@@ -72,35 +81,36 @@ tables.
 SHORT = ("vanilla", "adv.", "sat.")  # short, so that nine columns fit
 COLUMNS = [f"{name.split()[0]}, {method}" for name in NETWORKS.values() for method in SHORT]
 ALL = [(network, method) for network in NETWORKS for method in METHODS]
+FEW = 10.0
+"""The accuracy in per cent up to which an attack counts as successful on nearly all images."""
 DIFFER = 5.0
 """The difference in percentage points below which two accuracies count as equal."""
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states whether the saturated networks are robust to all attacks
-    together, and the accuracy of the saturated MLPs under FGSM with gradients in float64, whose
-    images are not clipped. The verdicts on our own predictions follow.
+    """Return whether the saturated networks are robust to all attacks together, and for
+    which MLPs float64 gradients are enough to make FGSM succeed on nearly all images. The
+    verdicts on our own predictions and criteria follow.
     """
     single, wide, worst = (
         _of_saturated(record, attack) for attack in ("float32", "float64", "worst")
     )
     stands = all(least > one / 2 for least, one in zip(worst, single, strict=True))
     left = dict(zip(NETWORKS, wide, strict=True))
+    repaired = [IN_SENTENCES[network] for network in MLPS if left[network] <= FEW]
+    eps = record.parameters["eps"]
     badges = of_page(
         "saturating/critique",
         {
-            "": "clipped-fgsm",
-            "at most 10 % under all attacks": "all-attacks",
-            "our predictions against robustness": "-fgsm|-pgd",
-            "accuracy under FGSM hardly above random signs": "random-sign",
-            "share of zero gradients": "zero-gradient",
+            "": "clipped-fgsm|zero-gradient",
+            "our predictions against robustness": "-fgsm|-pgd|random-sign",
+            "criterion added after the runs": "all-attacks",
         },
     )
     return (
-        f"{'Robust' if stands else 'Not robust'}: all attacks together leave "
-        f"{_at_most(max(worst))} correctly classified; unclipped FGSM with float64 gradients "
-        f"leaves {left['relu-mlp']:.1f} % on the ReLU MLP, but {left['sigmoid-mlp']:.1f} % on "
-        f"the sigmoid MLP. {badges}"
+        f"{'Yes' if stands else 'No'}: if all attacks are tried, the saturated networks classify "
+        f"{_at_most(max(worst))} correctly at eps {eps:g}, and float64 gradients alone repair FGSM "
+        f"only on {listed(f'the {each}' for each in repaired) or 'no MLP'}. {badges}"
     )
 
 
@@ -163,12 +173,29 @@ def trained_on_fgsm(record: Record) -> str:
 
 
 def reasons() -> str:
-    """Return how many of our own predictions were reproduced, and why other verdicts on them are
-    inconclusive or not reproduced. The first sentence says that a reproduced prediction speaks
-    against the paper.
+    """Return how many of our own predictions and later criteria hold, and why verdicts on them are
+    inconclusive or not reproduced. The first sentence says that a prediction speaks against the
+    paper if it holds.
     """
-    lead = "Our own predictions, which speak against the paper if they hold"
+    lead = f"A prediction of ours speaks against the paper if it holds. {held()}. All together"
     return reasons_of("saturating/critique", lead)
+
+
+def held() -> str:
+    """Return how many of our own predictions hold, and how many criteria that we added after the
+    runs hold.
+    """
+    lines = [line for line in compared("saturating/critique") if line.verdict in JUDGED]
+    added, ours = (
+        [line.verdict for line in lines if line.id.endswith("all-attacks") == after]
+        for after in (True, False)
+    )
+    unsure = ours.count("inconclusive")
+    told = f" ({unsure} {'is' if unsure == 1 else 'are'} inconclusive)" * bool(unsure)
+    return (
+        f"{ours.count('reproduced')} of our {len(ours)} predictions hold{told}, and "
+        f"{added.count('reproduced')} of {len(added)} criteria that we added after the runs"
+    )
 
 
 def _of_saturated(record: Record, attack: str) -> list[float]:
@@ -266,22 +293,22 @@ def alone(version: Version) -> Table:
     )
 
 
-def sizes(version: Version) -> Table:
-    """Return a table of the perturbation size at which half of the images are misclassified, for
-    each network.
-
-    The table also shows the accuracy at the perturbation size 0.5, and the share of images whose
-    gradient is zero.
+def zero_gradients(record: Record) -> str:
+    """Return how many images have a zero FGSM gradient in float32 on the saturated MLPs, and in
+    float64 on any network.
     """
-    return version.table(
-        ": *Half at*: the size at which half of the images are misclassified (range over the "
-        "seeds). *Times*: this size divided by that of the vanilla network. *At 0.5*: the "
-        "accuracy (%) at size 0.5. *Grey*: the accuracy (%) if every image is the same uniform "
-        "grey. *Zero*: the share of images (%) whose FGSM gradient is exactly zero, in float32, "
-        "in float64, and from probabilities clipped at 1e-7.",
-        "critique-sizes",
-        ["Network", "Half at", "Times", "At 0.5", "Grey", "Zero, f32", "f64", "clipped p"],
-        list(_size_rows(version.record)),
+
+    def zero(network: str, method: str, reading: str) -> list[float]:
+        return values(record, "unmoved", reading=reading, network=network, method=method)
+
+    single = listed(
+        f"{spread(zero(network, 'saturated', 'float32'))} % of the images of the saturated {title}"
+        for network, title in MLPS.items()
+    ).replace("Sigmoid", "sigmoid")
+    wide = max(max(zero(network, method, "float64")) for network, method in ALL)
+    return (
+        f"In float32 the FGSM gradient is exactly zero for {single}. In float64 it is zero for "
+        f"{f'at most {wide:.1f} %' if wide else 'none'} of the images of any network."
     )
 
 
@@ -379,23 +406,6 @@ def _alone_rows(record: Record) -> Iterator[list[str]]:
         yield [
             title,
             *("" if x is None else f"{x:.3f}" if x < top else f"over {top:g}" for x in means),
-        ]
-
-
-def _size_rows(record: Record) -> Iterator[list[str]]:
-    for network, method in ALL:
-        last = [curve[-1] for curve in array(record, f"{network}/{method}")]
-        zero = [
-            values(record, "unmoved", reading=reading, network=network, method=method)
-            for reading in ("float32", "float64", "probabilities")
-        ]
-        yield [
-            f"{NETWORKS[network]}, {method}",
-            spread(_halves(record, network, method), 3),
-            spread(_times(record, network, method), 2),
-            spread(last),
-            spread(values(record, "grey", network=network, method=method)),
-            *map(spread, zero),
         ]
 
 

@@ -5,8 +5,8 @@ Adam changes the image until the network predicts this class.
 
 The paper mentions neither a bound on the perturbation nor clipping, and this study uses neither. So
 it asks only whether the network finally predicts the target class, not how large the perturbation
-is. The paper states no step size; for the comparison with it, we fixed 0.01 before we saw any
-result.
+is. The paper states no step size; for the comparison with it, we fixed 0.01 before the runs
+of the page.
 """
 
 from collections.abc import Iterator, Mapping

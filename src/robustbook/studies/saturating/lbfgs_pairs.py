@@ -7,8 +7,9 @@ the most confident ones in Figure 8.
 
 The paper mentions neither a bound on the distance nor clipping, so the attack has neither. The
 paper does not name its implementation of L-BFGS either. For the comparison with the paper, we use
-scipy's default tolerances and float32, a likely choice in 2017. We fixed this before we saw any
-result. The study also runs variants: without tolerances, in float64, and with clipping.
+scipy's default tolerances and float32, a likely choice in 2017. We fixed this before the runs of
+the pages, but after a pilot on one network. The study also runs variants: without tolerances, in
+float64, and with clipping.
 """
 
 import copy

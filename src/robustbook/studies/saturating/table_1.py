@@ -4,8 +4,8 @@ under FGSM.
 The table combines three architectures (sigmoid MLP, ReLU MLP, CNN) with three ways of training
 (vanilla, adversarial, saturated). The comparison with the paper uses all test images, and FGSM with
 eps 0.25, without clipping, in float32, and with the cross entropy computed from the logits. We
-fixed this variant before we saw any result. The study also runs attacks that the paper does not
-use, to explain the accuracies.
+fixed this variant before the runs of the page, but after pilot runs. The study also runs attacks
+that the paper does not use, to explain the accuracies.
 """
 
 from collections.abc import Iterator, Mapping
