@@ -80,25 +80,26 @@ NATTACK = "self-ensemble/later/nattack-success"
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states the accuracies under PGD in two norms, of PGD training (or,
-    without it, of the first prototype) and of RSE.
+    """Return sentences that state the accuracies on clean images and under PGD in two norms, of PGD
+    training (or, without it, of the first prototype) and of RSE.
     """
     network = names.networks(record)[0]
     other = next((d for d in ("pgd", "prototype") if _ran(record, d, "rse")), "")
     if not other:
         return "RSE was not compared with another form of a defense."
-    order = {True: "higher than", False: "lower than", None: "not distinguishable from"}
-    told = []
+    clean = ORDERS[_ordered(record, other, "rse", 0.0)]
+    told = [
+        f"On {names.in_text(record, network)} ({names.size(record, network)}), "
+        f"{'PGD training' if other == 'pgd' else 'the first prototype'} is {clean} than RSE on "
+        f"clean images ({_at(record, other, 0.0):.1f} and {_at(record, 'rse', 0.0):.1f} %)."
+    ]
     for attack, words in NORMS.items():
         first, rse = (_under_pgd(record, d, attack) for d in (other, "rse"))
         told.append(
-            f"{order[_above(record, first, rse)]} that of RSE under {words} PGD with radius "
-            f"{_radius(record, attack)} ({first:.1f} and {rse:.1f} %)"
+            f"Under {words} PGD with radius {_radius(record, attack)}, it is "
+            f"{ORDERS[_above(record, first, rse)]} ({first:.1f} and {rse:.1f} %)."
         )
-    return (
-        f"The accuracy of {'PGD training' if other == 'pgd' else 'the first prototype'} is "
-        f"{told[0]}, and {told[1]}; {names.title(record, network)}, {names.size(record, network)}."
-    )
+    return " ".join(told)
 
 
 def trained_again(record: Record) -> str:

@@ -154,7 +154,6 @@ def baselines(record: Record) -> str:
             text += (
                 f"{DEFENSES[d]} has a higher accuracy than RSE on clean images, but only "
                 f"{_mean(record, d, c):.1f} % at $c = {c:g}$ ({_printed(d, c):g} % in the paper). "
-                "So its training did not fail, although its accuracy under attack is low. "
             )
     return (
         f"{text}The fair comparison is between RSE and the network without a defense: apart from "
