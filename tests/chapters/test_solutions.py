@@ -31,6 +31,7 @@ SELF_ENSEMBLE: dict[str, Check] = {
     "ex-rse-profiles": lambda s: (
         {profile for profile, verdict in s["counted"] if verdict.endswith("reproduced")}
         == {"paper"}
+        and s["counted"]["paper", "reproduced"] == reproduced("self_ensemble")
     ),
     "ex-rse-votes": lambda s: (s["by_sum"], s["by_votes"]) == (0, 1),
     "ex-rse-first-layer": lambda s: (
@@ -81,11 +82,6 @@ SELF_ENSEMBLE: dict[str, Check] = {
     "ex-rse-networks": lambda s: (
         bool((s["lead"]["model-a"] < 0).all())
         and bool((np.array([s["lead"]["vgg16"], s["lead"]["resnext"]]) > 30).all())
-    ),
-    "ex-rse-plan": lambda s: (
-        0 < s["counts"][1] <= s["counts"][0] / 5
-        and {key[:2] for key in s["study"].calls(s["check"](s["study"].Parameters, s["part"]))}
-        == {("vgg16", "rse"), ("vgg16", "none")}
     ),
     "ex-rse-squared": lambda s: (
         s["ratios"][0] == approx(s["ratios"][1] ** 2) and s["ratios"][0] > 4

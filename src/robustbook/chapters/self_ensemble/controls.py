@@ -80,25 +80,26 @@ NATTACK = "self-ensemble/later/nattack-success"
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states the accuracies under PGD in two norms, of PGD training (or,
-    without it, of the first prototype) and of RSE.
+    """Return sentences that state the accuracies on clean images and under PGD in two norms, of PGD
+    training (or, without it, of the first prototype) and of RSE.
     """
     network = names.networks(record)[0]
     other = next((d for d in ("pgd", "prototype") if _ran(record, d, "rse")), "")
     if not other:
         return "RSE was not compared with another form of a defense."
-    order = {True: "higher than", False: "lower than", None: "not distinguishable from"}
-    told = []
+    clean = ORDERS[_ordered(record, other, "rse", 0.0)]
+    told = [
+        f"On {names.in_text(record, network)} ({names.size(record, network)}), "
+        f"{'PGD training' if other == 'pgd' else 'the first prototype'} is {clean} than RSE on "
+        f"clean images ({_at(record, other, 0.0):.1f} and {_at(record, 'rse', 0.0):.1f} %)."
+    ]
     for attack, words in NORMS.items():
         first, rse = (_under_pgd(record, d, attack) for d in (other, "rse"))
         told.append(
-            f"{order[_above(record, first, rse)]} that of RSE under {words} PGD with radius "
-            f"{_radius(record, attack)} ({first:.1f} and {rse:.1f} %)"
+            f"Under {words} PGD with radius {_radius(record, attack)}, it is "
+            f"{ORDERS[_above(record, first, rse)]} ({first:.1f} and {rse:.1f} %)."
         )
-    return (
-        f"The accuracy of {'PGD training' if other == 'pgd' else 'the first prototype'} is "
-        f"{told[0]}, and {told[1]}; {names.title(record, network)}, {names.size(record, network)}."
-    )
+    return " ".join(told)
 
 
 def trained_again(record: Record) -> str:
@@ -224,25 +225,17 @@ def pgd_training(record: Record) -> str:
 
 
 def on_cifar(record: Record) -> str:
-    """Return sentences that say where PGD training is clearly more or less accurate than RSE, and
-    than no defense. Return "" if PGD training was not run, or neither of the others.
+    """Return a sentence that says where PGD training is clearly more or less accurate than no
+    defense. Return "" if one of the two was not run.
     """
-    others = {"rse": "RSE", "none": "a network without a defense"}
-    told = [
-        f"Compared with {words}, PGD training is {_sorted(_orders_of_pgd(record, other))}."
-        for other, words in others.items()
-        if _ran(record, "pgd", other)
-    ]
-    return " ".join(told)
-
-
-def _orders_of_pgd(record: Record, other: str) -> dict[str, bool | None]:
-    """Return where PGD training is clearly more (True) or less accurate than another defense."""
-    under = {
-        f"under {words} PGD": _above(record, *(_under_pgd(record, d, a) for d in ("pgd", other)))
+    if not _ran(record, "pgd", "none"):
+        return ""
+    orders = {
+        f"under {words} PGD": _above(record, *(_under_pgd(record, d, a) for d in ("pgd", "none")))
         for a, words in NORMS.items()
     }
-    return {**under, "on clean images": _ordered(record, "pgd", other, 0.0)}
+    orders["on clean images"] = _ordered(record, "pgd", "none", 0.0)
+    return f"Compared with a network without a defense, PGD training is {_sorted(orders)}."
 
 
 def cost(record: Record) -> str:
@@ -413,54 +406,39 @@ def masking(record: Record) -> str:
 
 
 def prototype(record: Record) -> str:
-    """Return sentences that compare the first prototype with RSE and with no defense: on clean
-    images, under PGD, and with RSE under the paper's attack. Return "" if one of the three was not
-    run.
+    """Return sentences that compare the first prototype with RSE under PGD and under the paper's
+    attack. Return "" if one of the two or no defense was not run.
     """
     three = ("prototype", "rse", "none")
     if not _ran(record, *three):
         return ""
     clean = [_at(record, d, 0.0) for d in three]
-    under = {a: [_under_pgd(record, d, a) for d in three] for a in NORMS}
-    text = (
-        f"On clean images, the accuracy is {clean[0]:.1f} % with the prototype, {clean[1]:.1f} % "
-        f"with RSE and {clean[2]:.1f} % without a defense."
-    )
-    for attack, (ours, rse, none) in under.items():
-        text += (
-            f" Under {NORMS[attack]} PGD with radius {_radius(record, attack)}, the prototype "
-            f"keeps {ours:.1f} %, RSE {rse:.1f} % and no defense {none:.1f} %."
-        )
-    success = of_target(record, NATTACK)
-    if success:
-        rse = 100 * (1 - under["pgd-linf"][1] / clean[1])
-        text += (
-            f" Within the l-infinity radius {_radius(record, 'pgd-linf')}, PGD lowers the accuracy "
-            f"of the prototype by {fmean(success):.1f} % of its value on clean images, and that of "
-            f"RSE by {rse:.1f} %."
-        )
     if clean[0] < clean[2] - FAR:
-        text += " But the prototype was trained badly, so this says little about it."
-        return text
+        return (
+            f"The prototype was trained badly: its accuracy on clean images is {clean[0]:.1f} %, "
+            f"without a defense {clean[2]:.1f} %. So our runs say little about it."
+        )
+    under = {a: [_under_pgd(record, d, a) for d in three] for a in NORMS}
     better = [NORMS[a] for a, (ours, rse, _) in under.items() if _above(record, rse, ours)]
+    told = []
     if len(better) == 1:
-        text += (
-            f" Of the two PGD attacks, only {better[0]} PGD leaves RSE clearly more accurate than "
+        told.append(
+            f"Of the two PGD attacks, only {better[0]} PGD leaves RSE clearly more accurate than "
             "the prototype."
         )
     elif better:
-        text += " Both PGD attacks leave RSE clearly more accurate than the prototype."
+        told.append("Both PGD attacks leave RSE clearly more accurate than the prototype.")
     orders = {c: _ordered(record, "rse", "prototype", c) for c in _cs(record)}
-    text += f" Compared with the prototype under the paper's attack, RSE is {_grouped(orders)}."
-    network = names.networks(record)[0]
-    equal = [values(record, EQUAL, network=network, defense=d) for d in ("rse", "prototype")]
-    if all(equal):
-        (d,) = settings(record, EQUAL, "distortion")
-        text += (
-            f" At the distortion {d:g} of this attack, the accuracies are {fmean(equal[0]):.1f} % "
-            f"with RSE and {fmean(equal[1]):.1f} % with the prototype."
+    told.append(f"Compared with the prototype under the paper's attack, RSE is {_grouped(orders)}.")
+    success = of_target(record, NATTACK)
+    if success:
+        rse = 100 * (1 - under["pgd-linf"][1] / clean[1])
+        told.append(
+            f"Within the l-infinity radius {_radius(record, 'pgd-linf')}, PGD lowers the accuracy "
+            f"of the prototype by {fmean(success):.1f} % of its value on clean images, and that of "
+            f"RSE by {rse:.1f} %."
         )
-    return text
+    return " ".join(told)
 
 
 def _above(record: Record, first: float, second: float) -> bool | None:

@@ -3,7 +3,6 @@ images are compared one by one where the record stores which of them are classif
 """
 
 from collections.abc import Iterator
-from statistics import fmean
 
 from robustbook.chapters import pairs
 from robustbook.chapters.published import records_of, rows_of, values
@@ -55,51 +54,31 @@ def lowered(record: Record, network: str, defense: str) -> float:
 
 
 def answer() -> str:
-    """Return sentences that state by how much 50 draws are more accurate than one draw under weak
-    attacks, for each placement of the noise, and under a strong attack, for each network.
+    """Return sentences that count the values of c at which 50 draws are clearly more accurate than
+    one draw under weak attacks, for each placement of the noise, and the networks on which they are
+    clearly less accurate under a strong attack.
     """
     record = table2.placed()
-    parts = [
-        f"With {where}, the accuracy of 50 draws minus that of one draw is {_points(record, d)} "
-        f"points at $c$ up to {max(_cs(record, d)):g} ({_count(record, d)}). There the attack "
-        "lowers the accuracy of 50 draws by at most "
-        f"{lowered(record, table2.NETWORK, d):.1f} points."
-        for d, where in PLACES.items()
-        if _cs(record, d)
+    clear = {
+        d: [ordered(record, table2.NETWORK, d, c) for c in cs]
+        for d in PLACES
+        if (cs := _cs(record, d))
+    }
+    told = [
+        f"at {of.count(True)} of {len(of)} values of $c$ with {PLACES[d].partition(',')[0]}"
+        for d, of in clear.items()
     ]
-    paired = {row.seed for row in record.rows if row.name == ONE and row.outcomes}
-    parts.append(
-        f"(These are results for {names.in_text(record, table2.NETWORK)}, "
-        f"{names.size(record, table2.NETWORK)}; {len(paired)} of the seeds are compared image by "
-        "image.)"
+    most = max(c for d in clear for c in _cs(record, d))
+    strong = [more for *_, more in under_strong()]
+    return (
+        f"Up to $c = {most:g}$, 50 draws are clearly more accurate than one draw {listed(told)}. "
+        f"At $c = {STRONG:g}$ they are clearly less accurate on {strong.count(False)} of "
+        f"{len(strong)} networks."
     )
-    strong = []
-    for each, network, order in under_strong():
-        change = minus(f"{fmean(gains(each, network, 'rse')[STRONG]):+.1f}")
-        doubt = "" if order is not None else "; not clear"
-        strong.append(f"{change} points ({names.full_title(each, network)}{doubt})")
-    if strong:
-        parts.append(
-            f"On the networks of Figure 6, at $c = {STRONG:g}$, this difference is "
-            f"{listed(strong)}."
-        )
-    return " ".join(parts)
 
 
 def _cs(record: Record, defense: str) -> list[float]:
     return names.strengths(record, table2.NETWORK, defense, ONE)
-
-
-def _points(record: Record, defense: str) -> str:
-    found = gains(record, table2.NETWORK, defense).values()
-    return minus(from_to([gained for each in found for gained in each], "+.1f"))
-
-
-def _count(record: Record, defense: str) -> str:
-    clear = [ordered(record, table2.NETWORK, defense, c) is not None for c in _cs(record, defense)]
-    if all(clear):
-        return "clear at every $c$"
-    return f"clear at {sum(clear) or 'no'} $c$"
 
 
 def under_strong() -> Iterator[tuple[Record, str, bool | None]]:
@@ -135,37 +114,27 @@ def claims() -> Iterator[tuple[str, bool | None]]:
 
 
 def cost(record: Record) -> str:
-    """Return sentences that state what noise costs on clean images, with one draw and with the 50
-    draws of RSE, and how the strongest noise changes the accuracy under attack. ``record`` contains
-    the stored results of Figure 3.
+    """Return sentences that state how the strongest noise changes the accuracy under attack, and
+    what noise costs on clean images, with the 50 draws of RSE. ``record`` contains the stored
+    results of Figure 3.
     """
     network = names.networks(record)[0]
-    shown = names.defenses(record, network, list(figure3.LEVELS))
-    noisy = [d for d in shown if d != "none"]
-
-    def lost(name: str) -> str:
-        none, *rest = (names.at(record, network, d, 0.0, name) or 0.0 for d in ("none", *noisy))
-        return from_to([none - each for each in rest], ".1f")
-
     low, high = figure3.ends(record, network)
-    levels = figure3.levels(record)
-    none = names.at(record, network, "none", figure3.STRONG, ONE) or 0.0
-    told: list[str] = []
-    for c, name, words in ((figure3.STRONG, ONE, "one draw"), (STRONG, MANY, "50 draws")):
-        less, more = (names.at(record, network, d, c, name) for d in (low, high))
-        if less is not None and more is not None:
-            order = clearly_ordered(more, less, names.counted(record, network))
-            change = {True: "raises", False: "lowers", None: "does not clearly change"}[order]
-            units = "" if told else f" ({figure3.UNITS})"
-            told.append(
-                f" At $c = {c:g}$ more noise {change} the accuracy of {words}: {less:.1f} % with "
-                f"{levels[low]} and {more:.1f} % with {levels[high]}{units}."
-            )
+    images = names.counted(record, network)
+    told = []
+    for c in (figure3.STRONG, STRONG):
+        less, more = (names.at(record, network, d, c, MANY) or 0.0 for d in (low, high))
+        order = clearly_ordered(more, less, images)
+        change = {True: "raises", False: "lowers", None: "does not clearly change"}[order]
+        told.append(f"{change} the accuracy at $c = {c:g}$ ({less:.1f} and {more:.1f} %)")
+    none, *rest = (
+        names.at(record, network, d, 0.0, MANY) or 0.0
+        for d in ("none", *names.defenses(record, network, list(figure3.LEVELS)))
+    )
+    lost = from_to([none - each for each in rest if each != none], ".1f")
     return (
-        f"Without noise the accuracy of one draw at $c = {figure3.STRONG:g}$ is {none:.1f} %."
-        f"{''.join(told)} On clean images noise costs {lost(ONE)} points with one draw, and "
-        f"{lost(MANY)} points with 50 draws, as RSE predicts "
-        f"({names.full_title(record, network)}; {names.size(record, network)})."
+        f"More noise {listed(told)}. On clean images noise costs {lost} points "
+        f"({names.title(record, network)}, 50 draws)."
     )
 
 

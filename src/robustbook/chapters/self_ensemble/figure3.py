@@ -75,16 +75,13 @@ def _told(record: Record, network: str) -> str:
     none, less, more = (under[d] for d in ("none", low, high))
     some = "raises" if _ordered(record, network, low, "none") else "does not clearly raise"
     change = CHANGES[_ordered(record, network, high, low)]
-    further = (
-        ""
-        if low == high
-        else f"; more noise {change} it ({more:.1f} % with {levels(record)[high]})"
-    )
+    words = levels(record)
+    further = "" if low == high else f" More noise, {words[high]}, {change} it ({more:.1f} %)."
     return (
-        f"Some noise {some} the accuracy of one draw at $c = {STRONG:g}$ (from {none:.1f} to "
-        f"{less:.1f} %){further}. On clean images noise costs {_lost(record, network)} points with "
-        f"one draw and {_lost(record, network, FIFTY)} with 50 "
-        f"({names.title(record, network)}; {names.size(record, network)})."
+        f"Noise {words[low]} ({UNITS}) {some} the accuracy of one draw at $c = {STRONG:g}$ from "
+        f"{none:.1f} to {less:.1f} %.{further} On clean images noise costs "
+        f"{_lost(record, network)} points with one draw and {_lost(record, network, FIFTY)} with "
+        f"50 ({names.title(record, network)}; {names.size(record, network)})."
     )
 
 

@@ -27,10 +27,6 @@ from . import fifty, names, sweeps, table2
 
 DRAWS: Mapping[str, str] = {"accuracy": "50 draws", "accuracy of one draw": "one draw"}
 LOOK = {"accuracy": LOOKS["rse"], "accuracy of one draw": LOOKS["adv"]}
-TURN = 0.4
-"""The value of c above which 50 draws are worse than one draw, according to our memory of a later
-version of the paper.
-"""
 STRONG = 1.0
 """The value of c of a strong attack."""
 NETWORK = "vgg16"
@@ -161,44 +157,6 @@ def _mean_gain(tested: Sequence[tuple[Row, Row]]) -> tuple[float, float, float]:
     return mean, mean - error, mean + error
 
 
-def gains_in_words(records: Sequence[Record]) -> str:
-    """Return a list that states for each network at which values of c 50 noise draws gain and lose
-    accuracy.
-    """
-    return bullets([_told(*each) for each in _shown(records)])
-
-
-def _told(record: Record, network: str) -> str:
-    """Return sentences that state at which values of c 50 noise draws gain and lose accuracy."""
-    gains = {c: fmean(each) for c, each in gain(record, network).items() if c}
-    up, down = ({c: s * gained for c, gained in gains.items() if s * gained > 0} for s in (1, -1))
-    parts = [
-        f"{from_to(list(found.values()), '.1f')} points {word} at $c$ = "
-        f"{listed([f'{c:g}' for c in found])}"
-        for word, found in (
-            ("more accurate than one draw", up),
-            (f"less accurate{'' if up else ' than one draw'}", down),
-        )
-        if found
-    ]
-    same = [f"{c:g}" for c, gained in gains.items() if not gained]
-    if same:
-        parts.append(f"equally accurate at $c$ = {listed(same)}")
-    text = (
-        f"On {names.in_text(record, network)} ({names.size(record, network)}"
-        f"{names.trained_on(record, network, '; ')}), 50 draws are "
-        f"{', and '.join(parts) or 'as accurate as one draw'}."
-    )
-    against = [f"{c:g}" for c in up if c > TURN]
-    if against:
-        clear = any(c in _clear(record, network) for c in gains if f"{c:g}" in against)
-        text += (
-            f" At $c$ = {listed(against)} the sign is not the one that we remember for VGG16 from "
-            f"a later version of the paper{'' if clear else ', but no difference there is clear'}."
-        )
-    return text
-
-
 def clear(records: Sequence[Record]) -> str:
     """Return a sentence that counts the differences between 50 noise draws and one draw which
     exceed two standard errors, and says whether the comparison is paired.
@@ -294,31 +252,4 @@ def gains(version: Version) -> Table:
         "rse-figure-4",
         ["Attack", "one draw", "50 draws", "difference", "distortion"],
         rows,
-    )
-
-
-def turning(records: Sequence[Record]) -> str:
-    """Return sentences that state for which c 50 noise draws are not more accurate than one draw.
-    They also state the accuracy of one draw at these c, and at all other c.
-    """
-    return " ".join(_turning(*each) for each in names.best(records))
-
-
-def _turning(record: Record, network: str) -> str:
-    gains = {c: fmean(each) for c, each in gain(record, network).items()}
-    above, below = (
-        [c for c, gained in gains.items() if (gained > 0) is better] for better in (True, False)
-    )
-    where = names.in_text(record, network)
-    if not above or not below:
-        word = "more accurate" if above else "no more accurate"
-        return f"On {where}, 50 draws are {word} than one draw at every $c$."
-    one = {c: names.at(record, network, "rse", c, "accuracy of one draw") or 0.0 for c in gains}
-    lead = f"at $c$ = {listed([f'{c:g}' for c in below])}"
-    if max(above) < min(below):
-        lead = f"from $c = {min(below):g}$ on (the next smaller $c$ that we ran is {max(above):g})"
-    return (
-        f"On {where}, 50 draws are no more accurate {lead}. There the accuracy of one draw is "
-        f"{from_to([one[c] for c in below], '.1f')} %; at the other $c$ it is "
-        f"{from_to([one[c] for c in above], '.1f')} %."
     )

@@ -31,7 +31,7 @@ from robustbook.chapters.wording import (
 from robustbook.figures import LOOKS, MISSING, Curve, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_ordered
-from robustbook.studies.self_ensemble.curves import crossover
+from robustbook.studies.self_ensemble.curves import crossover, least_error
 from robustbook.studies.self_ensemble.printed import points, shorter
 from robustbook.studies.self_ensemble.sizes import EPOCHS
 from robustbook.studies.shortened import REACHED
@@ -49,6 +49,8 @@ CS = (0.0, 0.01, 0.1, 0.4, 1.0, 10.0, 100.0)
 """The values of c in the tables, if they were measured; the figure shows all values of c."""
 THEIR_IMAGES = 1600
 """The number of images behind each of the authors' points."""
+LARGE = 1.0
+"""The largest c, except 100, at which all networks were attacked."""
 FAILED = 15
 """A network failed to train if its accuracy is lower than the authors' by more points than this."""
 FAR = 1.0
@@ -103,6 +105,44 @@ def comparisons(records: Sequence[Record]) -> str:
         if network not in ran
     ]
     return bullets(told)
+
+
+def under_strong_attacks(records: Sequence[Record]) -> str:
+    """Return a list with one entry for each network: the accuracies with RSE and with the best
+    other network at the c `LARGE`, in the authors' data and in our runs. It tests the caption of
+    Figure 6, which says that RSE is the best defense under strong attacks.
+    """
+    told = []
+    for record, network in names.best(records):
+        theirs = {d: points()[network, d][LARGE][0] for d in DEFENSES}
+        known = names.defenses(record, network, list(DEFENSES))
+        ours = {d: names.at(record, network, d, LARGE) or 0.0 for d in known}
+        (rse, other), (own, rival) = ((of.pop("rse"), max(of.values())) for of in (theirs, ours))
+        told.append(
+            f"*{NETWORKS[network]}*: {rse:.1f} and {other:.1f} % in the authors' data, {own:.1f} "
+            f"and {rival:.1f} % in our runs{' (narrow)' * (record.profile != 'paper')}."
+        )
+    lead = f"At $c = {LARGE:g}$ the accuracies with RSE and with the best other network are:"
+    return f"{lead}\n\n{bullets(told)}"
+
+
+def best_until() -> str:
+    """Return sentences that state up to which c RSE is the most accurate network in the authors'
+    data, from c = 0.1 on, and the highest accuracy of any network at larger c.
+    """
+    until, beyond = [], {}
+    for network, plain in NETWORKS.items():
+        cs = sorted(c for c in points()[network, "rse"] if c >= AT)
+        highest = {c: max(points()[network, d][c][0] for d in DEFENSES) for c in cs}
+        first = next((c for c in cs if points()[network, "rse"][c][0] < highest[c]), math.inf)
+        until.append(f"{max(c for c in cs if c < first):g} ({plain})")
+        if first < math.inf:
+            beyond[plain] = f"{max(highest[c] for c in cs if c >= first):.1f}"
+    return (
+        "In the authors' data, RSE is the most accurate of all networks from "
+        f"$c = {AT:g}$ to {listed(until)}. At larger $c$, no accuracy exceeds "
+        f"{listed([f'{most} % on {plain}' for plain, most in beyond.items()])}."
+    )
 
 
 def _mostly_better(record: Record, network: str) -> bool:
@@ -287,15 +327,6 @@ def least_errors(records: Sequence[Record]) -> str:
             f"distortion a 95 % interval of at least plus or minus {listed(least)}."
         )
     return " ".join(told)
-
-
-def least_error(share: float, images: int) -> float:
-    """Return a lower bound of half the width of the 95 % interval of a distortion, as a fraction of
-    the distortion, if only a share of the images is changed at all.
-
-    The squared distances vary least if all changed images are changed equally far.
-    """
-    return 1.96 * math.sqrt((1 / share - 1) / images) / 2
 
 
 def _gaps(record: Record, network: str, defense: str) -> list[float]:

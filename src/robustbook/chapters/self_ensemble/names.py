@@ -104,15 +104,6 @@ def _width(record: Record) -> str:
     return "" if record.profile == "paper" else "narrow "
 
 
-def places(record: Record) -> dict[str, str]:
-    """Return a label for each variant of RSE. The label states the standard deviation and the place
-    of the initial noise, which is the strongest noise. On the small images included in the package,
-    RSE has half the noise level of the paper.
-    """
-    own = {"rse": "0.2, as released"} if record.profile == "quick" else {}
-    return {**PLACES, **own}
-
-
 def images(record: Record, network: str) -> str:
     """Return, as text, the number of test images from which a network's accuracies were
     computed.

@@ -5,10 +5,9 @@ each of them.
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.badges import of_page
 from robustbook.chapters.claims import Finding, claims_table, of_all, of_best
-from robustbook.chapters.published import mean, records_of, settings
-from robustbook.chapters.wording import listed
+from robustbook.chapters.published import mean, records_of, settings, verdicts
+from robustbook.chapters.wording import badge, listed
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_above
@@ -46,12 +45,13 @@ def answer(record: Record) -> str:
     if ON_IMAGE in settings(record, "accuracy", "defense", network=network):
         clean = [
             mean(record, "accuracy", network=network, defense=d, attack="clean")
-            for d in (ON_IMAGE, "rse")
+            for d in ("none", "rse", ON_IMAGE)
         ]
         text += (
-            " With the strongest noise on the image, as the paper's text says, it is "
-            f"{today.shares(record, network, ON_IMAGE).rse:.1f} %, at {clean[0]:.1f} instead of "
-            f"{clean[1]:.1f} % on clean images."
+            " With the strongest noise on the image, as in the text, it is "
+            f"{today.shares(record, network, ON_IMAGE).rse:.1f} %. Clean accuracies: "
+            f"{clean[0]:.1f} % (no defense), {clean[1]:.1f} % (RSE), {clean[2]:.1f} % (this "
+            "variant)."
         )
     eps = _largest_radius(record, network)
     averaged = today.draws(record, network, "pgd linf")[-1]
@@ -66,29 +66,30 @@ def _largest_radius(record: Record, network: str) -> float:
 
 def without_new_noise(record: Record) -> str:
     """Return sentences that state which share of the gain under PGD remains without new noise: if
-    the noise is switched off, and if it is frozen. The last one names the networks. ``record``
-    contains the stored results of the page on stronger attacks.
+    the noise is switched off, and if it is frozen. ``record`` contains the stored results of the
+    page on stronger attacks.
     """
     network = names.networks(record)[0]
     off, frozen = (today.shares(record, network, noise=way).remains for way in ("off", "frozen"))
     return (
-        "The gain is the accuracy with RSE minus that without a defense. Under PGD, "
-        f"{off:.0f} % of it remains if the noise is switched off at test time, and {frozen:.0f} % "
-        "if it is frozen at one draw. These are two estimates of one share, because there are two "
-        f"ways to predict without new noise. They are for {_ran(record)} only."
+        f"Under PGD, {off:.0f} % of it with the noise switched off at test time, and {frozen:.0f} "
+        "% with one fixed draw of the noise. The gain is the accuracy with RSE minus that without "
+        f"a defense ({_ran(record)})."
     )
 
 
 def abstract() -> str:
-    """Return the verdicts on two claims of the second version's abstract, of which the first is
-    also a number of Table 2.
-    """
-    kinds = {
-        "the second version's abstract: accuracy of RSE under attack": "/table-2/rse/c-0.03",
-        "RSE above the best earlier defense": "/rse-beats-best-previous",
-        "": "",
-    }
-    return of_page("self_ensemble/table-2", kinds)
+    """Return a sentence with the verdicts on three claims of the second version's abstract."""
+    found = verdicts("self_ensemble")
+    told = [
+        f"{words} {badge(found[f'self-ensemble/abstract/{name}'])}"
+        for words, name in (
+            ("the accuracy of RSE under attack", "rse-under-attack"),
+            ("an accuracy below 10 % without a defense", "no-defense-under-attack"),
+            ("RSE above the best earlier defense", "rse-beats-best-previous"),
+        )
+    ]
+    return f"*Claims of the second version's abstract:* {'; '.join(told)}."
 
 
 def under_pgd(record: Record) -> str:
@@ -105,28 +106,24 @@ def under_pgd(record: Record) -> str:
 
 
 def still_open(record: Record) -> str:
-    """Return sentences that state on which networks the stronger attacks, and the paper's width,
-    are missing, or "" if on none. ``record`` contains the stored results of the page on stronger
-    attacks.
+    """Return a sentence that names the networks on which the stronger attacks were not run, or ""
+    if there are none. ``record`` contains the stored results of the page on stronger attacks.
     """
     there = names.networks(record)
     rest = listed([name for network, name in NETWORKS.items() if network not in there])
-    best = names.best(records_of("self_ensemble/figure-6"))
-    narrow = [network for each, network in best if each.profile != "paper"]
-    tables = [each for each in records_of("self_ensemble/table-2") if each.profile == "paper"]
-    wide = [network for each in tables for network in names.networks(each) if network in narrow]
-    never = [NETWORKS[network] for network in narrow if network not in wide]
-    told = [
-        f"The stronger attacks were not run on {rest}." if rest else "",
-        f"At the paper's width, {listed(NETWORKS[n] for n in wide)} was run only for Table 2, "
-        "without a defense and with RSE."
-        if wide
-        else "",
-        f"{listed(never)} {'was' if len(never) == 1 else 'were'} not run at the paper's width."
-        if never
-        else "",
-    ]
-    return " ".join(filter(None, told))
+    return f"The stronger attacks were not run on {rest}." if rest else ""
+
+
+def small_c(record: Record) -> str:
+    """Return a sentence that says so if the paper's attack is weak mostly because of its small c,
+    otherwise "". ``record`` contains the stored results of the page on stronger attacks.
+    """
+    if today.SMALL_C not in today.larger_c([record]):
+        return ""
+    return (
+        "Mostly, the paper's attack is weaker because its $c$ is small: at about equal distortion, "
+        "it does not leave clearly more accuracy than the search over $c$ or PGD."
+    )
 
 
 def _ran(record: Record) -> str:
@@ -306,7 +303,8 @@ CLAIMS = (
         "On three networks, RSE has a higher accuracy and a larger distortion under strong attacks "
         "than the other defenses",
         ("figure6",),
-        r"figure-6/[^/]+/rse-(distortion-)?above-.*|text-4\.3/.*|" + AT_EQUAL_DISTORTION,
+        r"figure-6/((vgg16|resnext)/rse|[^/]+/rse-distortion)-above-.*|text-4\.3/.*|"
+        + AT_EQUAL_DISTORTION,
         of_all(figure6.answer, "self_ensemble/figure-6"),
         against=AT_EQUAL_DISTORTION,
     ),
@@ -319,7 +317,7 @@ CLAIMS = (
     Finding(
         "A targeted attack on one image needs a larger distortion with RSE than with the others",
         ("table3",),
-        "table-3/.*",
+        "table-3/.*|figure-7/.*",
         of_best(table3.answer, "self_ensemble/table-3"),
     ),
     Finding(

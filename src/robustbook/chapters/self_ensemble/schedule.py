@@ -53,8 +53,9 @@ def longer(record: Record, network: str) -> str:
     """
     own, most = EPOCHS[record.profile, network], max(_epochs(record, network))
     text = (
-        f"In the verdicts, a training counts as the paper's if {REACHED}. To test this rule, we "
-        f"trained a {names.title(record, network)} for {most} instead of {own} epochs."
+        f"In the verdicts, a training counts as the paper's if {REACHED}. To see how "
+        f"much the length of training matters, we trained a {names.title(record, network)} for "
+        f"{most} instead of {own} epochs."
     )
     surely = False
     for defense, words in WITH.items():

@@ -25,15 +25,15 @@ DRAWS = 50
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states where the noise is and how strong it is, and in front of which
-    convolution of VGG16 it is strongest in the released code and in the text.
+    """Return sentences that state where the noise is and how strong it is, and in front of which
+    convolution of VGG16 it is strongest in the text and in the released code.
     """
     levels = sorted({sigma for network in NETWORKS for sigma in sigmas(record, network)})
     return (
-        "Before every convolution, with a standard deviation of "
-        f"{' or '.join(f'{sigma:g}' for sigma in levels)}; but for VGG16 the strongest noise is "
-        f"before convolution {strongest(record, 'vgg16')} in the released code, and before "
-        "convolution 1 in the paper's text."
+        "RSE adds noise before every convolution, with a standard deviation of "
+        f"{' or '.join(f'{sigma:g}' for sigma in levels)}. VGG16's strongest noise is on the image "
+        "in the paper's text, but before convolution "
+        f"{strongest(record, 'vgg16')} in the released code."
     )
 
 
@@ -177,7 +177,10 @@ def settings_table(version: Version) -> Table:
     shared = {"distillation: temperature": "table-1/distill/temperature"}
     rows = [
         ["RSE: initial noise", *_cells(record, "table-1/rse-{}/init-noise")],
-        ["RSE: initial noise before convolution (text / code)", *_places(record)],
+        [
+            "RSE: initial noise before convolution (the text / **ours, as released**)",
+            *_places(record),
+        ],
         ["RSE: noise inside", *_cells(record, "table-1/rse-{}/inner-noise")],
         ["RSE: draws per prediction", *_cells(record, "table-1/rse-{}/n")],
         *([words, *[_cell(record, name)] * 3] for words, name in shared.items()),
@@ -201,7 +204,7 @@ def settings_table(version: Version) -> Table:
 
 
 def _places(record: Record) -> list[str]:
-    """Return table cells: the convolution with the initial noise, by the text / by the code."""
+    """Return table cells: the convolution with the initial noise, by the text / as released."""
     return [f"1 / **{strongest(record, network) or 1}**" for network in NETWORKS]
 
 

@@ -41,14 +41,13 @@ def answer(record: Record) -> str:
     rse, none = _means(record, network)
     hits = _hits(record)
     ahead, pairs = _ahead(record, network)
-    lead = "Larger than without a defense" if mostly(ahead, pairs) else "Not shown to be larger"
+    lead = "Larger with RSE" if mostly(ahead, pairs) else "Not clearly larger"
     if hits[0] < hits[1]:
         lead = "RSE lets fewer attacks succeed"
     return (
-        f"{lead}: the attack changes the image by a squared l2 distance of {rse:.2f} with RSE and "
-        f"of {none:.2f} without a defense (mean over {len(_classes(record))} target classes). The "
-        f"distance is larger with RSE for {ahead} of {pairs} {_cases(record, pairs)} (one image, "
-        f"{names.full_title(record, network)}).{_judged(record)}"
+        f"{lead}: the mean squared l2 distance is {rse:.2f} with RSE and {none:.2f} without a "
+        f"defense. It is larger with RSE for {ahead} of {pairs} {_cases(record, pairs)} (one "
+        f"image, {names.full_title(record, network)}).{_judged(record)}"
     )
 
 

@@ -80,6 +80,14 @@ SMALL = (0.1, 0.2)
 can be certified for the weakest noise.
 """
 
+SMALL_C = (
+    "Mostly, its $c$ is small: at about equal distortion, the paper's attack does not leave "
+    "clearly more accuracy than the search or PGD."
+)
+"""The conclusion on the paper's attack if no stronger attack leaves clearly less accuracy at about
+equal distortion.
+"""
+
 
 def answer(record: Record) -> str:
     """Return a sentence with RSE's accuracy on clean images, and its accuracy under all attacks
@@ -225,8 +233,9 @@ def larger_c(records: Sequence[Record]) -> str:
 
 
 def certified_in_words(records: Sequence[Record]) -> str:
-    """Return a list with an entry for each network. An entry states which share of the images is
-    certified at two radii, and the largest radius that the votes can prove.
+    """Return a list with an entry for each network. An entry states the largest radius that the
+    votes can prove for each placement of the noise, and which share of the images is certified at
+    two radii.
     """
     return bullets([_certified_in_words(*each) for each in best(records)])
 
@@ -408,39 +417,29 @@ def _larger_c(record: Record, network: str) -> str:
             f"interpolation, the paper's attack leaves {paper:.1f} % at this distortion."
         )
         if not stronger and not clearly_above(paper, pgd, counted(record, network)):
-            lead = (
-                "Mostly, its $c$ is small: at about equal distortion, the paper's attack does not "
-                "leave clearly more accuracy than the search or PGD. "
-            )
+            lead = f"{SMALL_C} "
     return lead + text
 
 
 def _certified_in_words(record: Record, network: str) -> str:
-    told = []
-    for defense, words in (
-        ("rse", "RSE has noise of standard deviation {sigma:g} on the image."),
-        (
-            "rse paper 0.4",
-            "The variant with the strongest noise on the image has noise of standard deviation "
-            "{sigma:g} there.",
-        ),
-    ):
-        if f"{network}/{defense}/certified" in record.arrays:
-            most, of = provable(record, network, defense), {"network": network, "defense": defense}
-            shares = [
-                f"{fmean(_at(record, network, defense, 'certified', r)):.1f} % within {r:g}"
-                for r in SMALL
-                if r <= most
-            ]
-            sigma = mean(record, "deviation on the image", **of)
-            votes = mean(record, "accuracy of votes", **of)
-            told.append(
-                f"{words.format(sigma=sigma)} Its majority vote classifies {votes:.1f} % of the "
-                f"clean images correctly. The certified accuracy is {listed(shares)}. With "
-                f"{SIZES[record.profile][-1]:,} votes, no network with this noise can be "
-                f"certified beyond the radius {most:.3f}."
-            )
-    return f"These results are for {in_text(record, network)}. {' '.join(told)}"
+    shown = {"rse": "RSE", "rse paper 0.4": "the variant with the strongest noise on the image"}
+    proven = [d for d in shown if f"{network}/{d}/certified" in record.arrays]
+    most = {d: provable(record, network, d) for d in proven}
+    told = [
+        f"{most[d]:.3f} for {shown[d]} (noise of standard deviation "
+        f"{mean(record, 'deviation on the image', network=network, defense=d):g} on the image)"
+        for d in proven
+    ]
+    shares = {
+        r: [f"{fmean(_at(record, network, d, 'certified', r)):.1f}" for d in proven]
+        for r in SMALL
+        if r <= min(most.values(), default=0.0)
+    }
+    told_shares = [f"{listed(each)} % within {r:g}" for r, each in shares.items()]
+    return (
+        f"On {in_text(record, network)}, {SIZES[record.profile][-1]:,} votes can prove a radius of "
+        f"at most {listed(told)}. The certified accuracies are {listed(told_shares)}."
+    )
 
 
 def _c_in_words(record: Record) -> str:
