@@ -48,7 +48,7 @@ from robustbook.ledger.outcomes import packed
 from robustbook.studies.rows import share_row
 from robustbook.studies.self_ensemble import attack, settings, sweep
 from robustbook.studies.self_ensemble import table_2 as study
-from robustbook.studies.self_ensemble.curves import least_error, with_least_errors
+from robustbook.studies.self_ensemble.curves import least_error
 from robustbook.studies.self_ensemble.printed import points
 
 from .reading import body, numbers, ordered
@@ -448,14 +448,6 @@ def relative_error(far: torch.Tensor) -> float:
     swept = attack.Swept(far, far, far)
     assert swept.distortion_error is not None
     return swept.distortion_error / swept.distortion
-
-
-def test_the_least_errors_are_those_of_networks_without_noise() -> None:
-    rows = list(cells("model-a", {d: {0.0: 70.0, 0.1: 40.0} for d in ("none", "rse")}, seeds=1))
-    found = with_least_errors(record("figure-6", "paper", rows))
-    errors = {r.setting["defense"]: r.error for r in found.rows if r.name == "distortion"}
-    assert errors == {"none": pytest.approx(0.1**0.5 * least_error(0.7, 400)), "rse": None}
-    assert with_least_errors(found) == found
 
 
 def test_the_page_states_the_least_error_of_distortions() -> None:

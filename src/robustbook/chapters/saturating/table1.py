@@ -37,7 +37,7 @@ from robustbook.chapters.wording import (
     spread_or,
 )
 from robustbook.diagnosis import diagnose
-from robustbook.figures import Table, table
+from robustbook.figures import MISSING, Table, table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import difference_interval
 from robustbook.studies.saturating.sizes import ANNEALS
@@ -236,7 +236,7 @@ def clipped_probabilities(record: Record) -> str:
         return f"{fmean(found[network][method]['probabilities']):.1f}"
 
     def theirs(network: str, method: str) -> str:
-        return as_printed(fgsm_target(network, method))
+        return as_printed(fgsm_target(network, method)) or MISSING
 
     both = [(network, "saturated") for network in MLPS]
     return (

@@ -5,12 +5,9 @@ The book's pages use this too, so this module does not import torch.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-
-from robustbook.ledger import Record, Row
 
 Curve = Sequence[tuple[float, float]]
 """A curve: pairs (distortion, accuracy), in increasing order of distortion."""
@@ -49,29 +46,3 @@ def least_error(share: float, images: int) -> float:
     The squared distances vary least if all changed images are changed equally far.
     """
     return 1.96 * math.sqrt((1 / share - 1) / images) / 2
-
-
-def with_least_errors(record: Record) -> Record:
-    """Return the record with the `least_error` at each distortion that has no error. It needs no
-    distance per image: on a network without noise, the attack changes exactly the images that are
-    classified correctly without it. A network with RSE is left as it is.
-    """
-    clean = {
-        (row.setting["network"], row.setting["defense"], row.seed): row
-        for row in record.rows
-        if row.name == "accuracy" and row.setting.get("c") == 0
-    }
-
-    def with_error(row: Row) -> Row:
-        of = row.setting
-        if (
-            row.name != "distortion"
-            or row.error is not None
-            or str(of["defense"]).startswith("rse")
-        ):
-            return row
-        right = clean[of["network"], of["defense"], row.seed]
-        least = least_error(float(right.value) / 100, right.images or 0)
-        return replace(row, error=float(row.value) * least)
-
-    return replace(record, rows=tuple(map(with_error, record.rows)))
