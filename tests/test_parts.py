@@ -439,8 +439,10 @@ def test_the_list_says_what_the_studies_say() -> None:
     for record in ledger.read_records(catalogue.BOOK / "records"):
         answered = {row.target for row in record.rows} - {None}
         compared = {targets[target].partner for target in answered}
-        # A study may measure the other number of an ordering at its own setting.
-        for target in answered - compared:
+        # A study may measure the other number of an ordering at its own setting. Table 2 of Random
+        # Self-Ensemble measures a number of Figure 6 too, with the same network.
+        also = {"self-ensemble/text-3/clean-cost"} if record.item == "table-2" else set()
+        for target in answered - compared - also:
             assert items.measured_by(target, record.paper) == f"{record.paper}/{record.item}"
 
 

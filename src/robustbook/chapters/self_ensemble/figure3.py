@@ -80,8 +80,8 @@ def _told(record: Record, network: str) -> str:
     return (
         f"Noise {words[low]} ({UNITS}) {some} the accuracy of one draw at $c = {STRONG:g}$ from "
         f"{none:.1f} to {less:.1f} %.{further} On clean images noise costs "
-        f"{_lost(record, network)} points with one draw and {_lost(record, network, FIFTY)} with "
-        f"50 ({names.title(record, network)}; {names.size(record, network)})."
+        f"{_lost(record, network)} points ({names.title(record, network)}, "
+        f"{names.size(record, network)})."
     )
 
 
