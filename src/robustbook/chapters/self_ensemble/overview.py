@@ -271,7 +271,7 @@ CLAIMS = (
     Finding(
         "On VGG16, RSE is far ahead of the other defenses under the Carlini-Wagner attack",
         ("table2",),
-        r"table-2/(rse|rse-first)/.*|table-2/caption-75|abstract/(rse-.*|best-previous.*)",
+        r"table-2/(rse|rse-first|rse-above-\w+)/.*|table-2/caption-75|abstract/(rse-.*|best-previous.*)",
         of_best(table2.answer, "self_ensemble/table-2"),
     ),
     Finding(
