@@ -652,7 +652,7 @@ def test_findings_of_the_overview_follow_the_records() -> None:
     assert text.startswith("In 5 of 6 layers with every seed. In layer 3 of the ReLU MLP the sat")
     assert "ReLU network 1.75 values are large" in figure4.relu_values()
     assert figure6.heavy_without_gain(record("figure-6")) == (
-        "In layer 2 of the ReLU MLP the weights have heavy tails (excess kurtosis 3.0), but the "
+        "in layer 2 of the ReLU MLP the weights have heavy tails (excess kurtosis 3.0), but the "
         "ratio grows by only 2 %"
     )
 

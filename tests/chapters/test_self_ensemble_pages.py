@@ -48,7 +48,6 @@ from robustbook.ledger.outcomes import packed
 from robustbook.studies.rows import share_row
 from robustbook.studies.self_ensemble import attack, settings, sweep
 from robustbook.studies.self_ensemble import table_2 as study
-from robustbook.studies.self_ensemble.curves import least_error
 from robustbook.studies.self_ensemble.printed import points
 
 from .reading import body, numbers, ordered
@@ -439,7 +438,7 @@ def test_a_distortion_has_at_least_the_error_of_its_unchanged_images() -> None:
     for share, images in ((0.7, 200), (0.63, 100)):
         count = round(share * images)
         far = torch.cat([torch.full((count,), 0.4), torch.zeros(images - count)])
-        least = least_error(share, images)
+        least = figure6.least_error(share, images)
         assert relative_error(far) == pytest.approx(least, rel=0.01)
         assert relative_error(far * torch.linspace(0.5, 1.5, images)) > 1.1 * least
 
@@ -464,7 +463,7 @@ def test_the_page_states_the_least_error_of_distortions() -> None:
         for d in ("none", "brelu")
         for of in [{"network": "model-a", "defense": d, "c": 0.0}.items()]
     ]
-    least = [100 * least_error(float(row.value) / 100, row.images or 0) for row in rows]
+    least = [100 * figure6.least_error(float(row.value) / 100, row.images or 0) for row in rows]
     assert numbers(text)[-2:] == [round(each, 1) for each in least]
     known = [
         replace(r, rows=tuple(replace(x, error=0.1) if x.unit == "l2" else x for x in r.rows))

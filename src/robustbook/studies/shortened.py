@@ -7,7 +7,7 @@ images differ by at most `POINTS` percentage points, and our error on clean imag
 """
 REACHED = (
     f"its accuracy on clean images is within {POINTS:g} points of the paper's, and its error on "
-    "clean images is at most twice the paper's"
+    f"clean images is at most {TIMES:g} times the paper's"
 )
 """The rule of `reaches` in words, for pages; it follows the words "a training counts as the paper's
 if".

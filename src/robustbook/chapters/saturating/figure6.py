@@ -161,7 +161,8 @@ def largest_gain(record: Record) -> str:
         f"and range over the seeds); the paper says as much as {printed(OWN_GAIN):.0f} %. With the "
         f"median instead of the mean as the intensity, it is {best('median')} %. With the exact "
         "smallest eps, the ratio is smaller for the saturated network in "
-        f"{listed(smaller(record)) or 'no layer'} with every seed. {heavy_without_gain(record)}."
+        f"{listed(smaller(record)) or 'no layer'} with every seed. "
+        f"Moreover, {heavy_without_gain(record)}."
     )
 
 
@@ -172,7 +173,7 @@ def heavy_without_gain(record: Record) -> str:
     found, exact = heavy(), _exact(record)
     network, layer = min(found, key=lambda each: fmean(exact[each]))
     return (
-        f"In layer {layer} of the {MLPS[network]} the weights have heavy tails (excess kurtosis "
+        f"in layer {layer} of the {MLPS[network]} the weights have heavy tails (excess kurtosis "
         f"{found[network, layer]:.1f}), but the ratio grows by only "
         f"{minus(f'{fmean(exact[network, layer]):.0f}')} %"
     )

@@ -134,8 +134,8 @@ def _heavy_tails() -> str:
         "Yes, by the paper's ratio R, but less than the paper says: with random weights of its "
         f"family (Pearson VII) by at most {ours} % (the paper: almost {theirs} %), and with "
         f"trained weights by {own} % in the best layer of each seed (the paper: as much as "
-        f"{their_own} %). Not always: {heavy_without_gain(record).replace('In', 'in', 1)} (with "
-        "the exact smallest eps)"
+        f"{their_own} %). Not always: {heavy_without_gain(record)} (with the exact "
+        "smallest eps)"
     )
 
 

@@ -302,9 +302,10 @@ def zero_gradients(record: Record) -> str:
         return values(record, "unmoved", reading=reading, network=network, method=method)
 
     single = listed(
-        f"{spread(zero(network, 'saturated', 'float32'))} % of the images of the saturated {title}"
-        for network, title in MLPS.items()
-    ).replace("Sigmoid", "sigmoid")
+        f"{spread(zero(network, 'saturated', 'float32'))} % of the images of the saturated "
+        f"{IN_SENTENCES[network]}"
+        for network in MLPS
+    )
     wide = max(max(zero(network, method, "float64")) for network, method in ALL)
     return (
         f"In float32 the FGSM gradient is exactly zero for {single}. In float64 it is zero for "

@@ -127,11 +127,12 @@ def cost(record: Record) -> str:
         order = clearly_ordered(more, less, images)
         change = {True: "raises", False: "lowers", None: "does not clearly change"}[order]
         told.append(f"{change} the accuracy at $c = {c:g}$ ({less:.1f} and {more:.1f} %)")
-    none, *rest = (
-        names.at(record, network, d, 0.0, MANY) or 0.0
-        for d in ("none", *names.defenses(record, network, list(figure3.LEVELS)))
-    )
-    lost = from_to([none - each for each in rest if each != none], ".1f")
+    clean = {
+        d: names.at(record, network, d, 0.0, MANY) or 0.0
+        for d in names.defenses(record, network, list(figure3.LEVELS))
+    }
+    none = clean.pop("none")
+    lost = from_to([none - each for each in clean.values()], ".1f")
     return (
         f"More noise {listed(told)}. On clean images noise costs {lost} points "
         f"({names.title(record, network)}, 50 draws)."

@@ -80,14 +80,6 @@ SMALL = (0.1, 0.2)
 can be certified for the weakest noise.
 """
 
-SMALL_C = (
-    "Mostly, its $c$ is small: at about equal distortion, the paper's attack does not leave "
-    "clearly more accuracy than the search or PGD."
-)
-"""The conclusion on the paper's attack if no stronger attack leaves clearly less accuracy at about
-equal distortion.
-"""
-
 
 def answer(record: Record) -> str:
     """Return a sentence with RSE's accuracy on clean images, and its accuracy under all attacks
@@ -228,8 +220,21 @@ def larger_c(records: Sequence[Record]) -> str:
     this page at the same distortion. An entry starts with the conclusion if neither the search
     nor PGD is clearly stronger there. Return "" if there is no such network.
     """
+    lead = (
+        "Mostly, its $c$ is small: at about equal distortion, the paper's attack does not leave "
+        "clearly more accuracy than the search or PGD. "
+    )
     entries = [_larger_c(*each) for each in best(records)]
-    return bullets([entry for entry in entries if entry] or [""])
+    return bullets([lead * small + text for text, small in entries if text] or [""])
+
+
+def mostly_small_c(record: Record) -> bool:
+    """Return whether, on each network of the record that can be compared, neither the search nor
+    PGD is clearly stronger than the paper's attack at about the same distortion.
+    """
+    entries = [_larger_c(*each) for each in best([record])]
+    found = [small for text, small in entries if text]
+    return bool(found) and all(found)
 
 
 def certified_in_words(records: Sequence[Record]) -> str:
@@ -376,10 +381,13 @@ def _under_pgd(record: Record, network: str) -> str:
     )
 
 
-def _larger_c(record: Record, network: str) -> str:
+def _larger_c(record: Record, network: str) -> tuple[str, bool]:
+    """Return the text of `larger_c` for one network without its conclusion, and whether neither the
+    search nor PGD is clearly stronger.
+    """
     other = with_network(records_of("self_ensemble/figure-6"), network)
     if other is None or other.profile != record.profile:
-        return ""
+        return "", False
     of = {"network": network, "defense": "rse"}
     at = {
         c: (mean(other, "distortion", c=c, **of), mean(other, "accuracy", c=c, **of))
@@ -389,7 +397,7 @@ def _larger_c(record: Record, network: str) -> str:
     far = mean(record, "distortion", attack="search", **of)
     shown = {c: pair for c, pair in at.items() if c >= fixed_c(record, network) and pair[0] <= far}
     if not shown:
-        return ""
+        return "", False
     told = listed(
         [f"{left:.1f} % with $c = {c:g}$ (distortion {d:.2f})" for c, (d, left) in shown.items()]
     )
@@ -403,7 +411,7 @@ def _larger_c(record: Record, network: str) -> str:
         f"leaves {search:.1f} % at the distortion {far:.2f}. So it is "
         f"{'' if stronger else 'not '}clearly stronger than the paper's attack with a larger $c$."
     )
-    lead = ""
+    small = False
     r = middle(record, network)
     counts = settings(record, "accuracy", "averaged", attack="pgd l2", eps=r, **of)
     most = max(map(int, counts))
@@ -416,9 +424,8 @@ def _larger_c(record: Record, network: str) -> str:
             f" PGD with {most} draws leaves {pgd:.1f} % at the distortion {moved:.2f}. By linear "
             f"interpolation, the paper's attack leaves {paper:.1f} % at this distortion."
         )
-        if not stronger and not clearly_above(paper, pgd, counted(record, network)):
-            lead = f"{SMALL_C} "
-    return lead + text
+        small = not stronger and not clearly_above(paper, pgd, counted(record, network))
+    return text, small
 
 
 def _certified_in_words(record: Record, network: str) -> str:

@@ -37,12 +37,3 @@ def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
     below = np.flatnonzero(~(between(second, ds) >= between(first, ds)))
     start = below[-1] + 1 if below.size else 0
     return float(ds[start]) if start < len(ds) else None
-
-
-def least_error(share: float, images: int) -> float:
-    """Return a lower bound of half the width of the 95 % interval of a distortion, as a fraction of
-    the distortion, if only a share of the images is changed at all.
-
-    The squared distances vary least if all changed images are changed equally far.
-    """
-    return 1.96 * math.sqrt((1 / share - 1) / images) / 2

@@ -392,15 +392,15 @@ def shorter(own: Setting, rows: Sequence[Row]) -> list[Row]:
         natural: f"our training on clean images has {own.natural.steps:,} steps, the paper's "
         f"schedule has {steps:,}",
     }
-    for start, (end, printed) in CLEAN.items():
-        short = {r.seed for r in rows if r.target == start + end and not reaches(r.value, printed)}
-        rows = [
-            replace(row, differs=texts[start])
-            if row.seed in short and (row.target or "").startswith(start)
-            else row
-            for row in rows
-        ]
-    return list(rows)
+    clean = {(row.target, row.seed): row.value for row in rows}
+
+    def differs(row: Row) -> str:
+        for start, (end, printed) in CLEAN.items():
+            if (row.target or "").startswith(start):
+                return "" if reaches(clean[start + end, row.seed], printed) else texts[start]
+        return ""
+
+    return [replace(row, differs=differs(row)) for row in rows]
 
 
 def _row(
