@@ -709,7 +709,8 @@ def test_dissimilarity(item: str) -> None:
         "**grows with depth**",
         "**last layer: larger between classes with saturation**",
     ]
-    assert sum(bool(row[3]) for row in rows) == 3
+    decided = [row[3:] for row in rows if any(row[3:])]
+    assert len(decided) == (3 if item == "figure-3" else 0)  # the paper says it of Figure 3 only
     for row in rows:
         if row[1]:
             held, seeds = numbers(row[2])
@@ -1037,7 +1038,8 @@ def test_the_overview_counts_every_verdict_once() -> None:
     )
     assert "setting: 27 reproduced" in rows[-1][2]
     rest = undecided("saturating", overview.CLAIMS)
-    assert {line.item for line in rest} == {*("table-1", "table-2", "figure-6", "text-4", "text-8")}
+    items = {"table-1", "table-2", "figure-6", "figure-7", "text-4", "text-8"}
+    assert {line.item for line in rest} == items
     assert rows[-1][1] == (
         "18 of 18 settings that the paper states agree, and 9 of 15 measured numbers. 9 of 9 "
         "checks of formulas that we derived ourselves hold"

@@ -322,18 +322,18 @@ def test_an_ordering_waits_for_its_partner(target, measured):
 
 
 def test_a_claimed_pattern_must_be_decided(target, measured):
-    """Otherwise a forgotten `holds` would give 'no printed number', and the claim would
-    disappear.
-    """
-    with pytest.raises(ValueError, match="holds must be given for each seed"):
-        judge(target(kind="claim"), measured(1, 2))
-    with pytest.raises(ValueError, match="holds must be given for each seed"):
-        judge(target(kind="none"), measured(1, 2, holds=[True, None]))
+    """Otherwise a forgotten `holds` would change the verdict on the claim."""
+    for kind in ("claim", "derived"):
+        for holds in ([None, None], [True, None]):
+            with pytest.raises(ValueError, match="holds must be given for each seed"):
+                judge(target(kind=kind), measured(1, 2, holds=holds))
 
 
 def test_a_number_to_be_reported_has_no_verdict(target, measured):
-    judged = judge(target(kind="none"), measured(1, 3))
-    assert (judged.verdict, judged.ours, judged.seeds) == ("no printed number", 2, 2)
+    """Not even if we say whether a pattern holds that the paper does not state."""
+    for holds in ([None, None], [True, False]):
+        judged = judge(target(kind="none"), measured(1, 3, holds=holds))
+        assert (judged.verdict, judged.ours, judged.seeds) == ("no printed number", 2, 2)
 
 
 def test_other_profiles_claim_nothing_but_say_the_direction(target, measured):

@@ -48,8 +48,8 @@ For an ordering, the error from this choice gives an interval for the difference
 *reproduced* if the whole interval lies on the claimed side of 0 and the difference exceeds the
 tolerance.
 
-If ``compare`` is `shape` but no run says whether the pattern holds, the verdict is `no printed
-number`: the ledger shows our number without a comparison.
+If ``compare`` is `shape` and ``kind`` is `none`, the paper states neither a number nor a pattern.
+The verdict is then `no printed number`: the ledger shows our number without a comparison.
 """
 
 import math
@@ -188,10 +188,10 @@ def judge(
         else:
             verdict, note, unsure, difference = _ordering(target, measured, partner)
     elif target.compare == "shape":
-        marks = [row.holds for row in measured.rows if row.holds is not None]
-        if not marks and target.kind != "claim":
+        marks = [row.holds for row in measured.rows]
+        if target.kind == "none":
             verdict, note = "no printed number", ""
-        elif len(marks) != len(measured.rows):
+        elif None in marks:
             raise ValueError(f"{target.id} states a pattern: holds must be given for each seed")
         else:
             held = (marks.count(True), len(marks))

@@ -23,12 +23,6 @@ DECADES = {"figure-3": None, "figure-7": 6}
 """For each figure, the number of powers of ten that the colour scale covers; None means a linear
 scale.
 """
-PATTERNS = {
-    "larger between classes, layer by layer": "between-saturated",
-    "close to zero within classes": "within-near-zero",
-    "grows with depth": "grows-with-depth",
-}
-"""What the verdicts on Figures 3 and 7 judge, with parts of the ids of the judged statements."""
 LAST = {"3": "φ of the logits", "softmax": "softmax"}
 """The functions of the last layer's inputs: for each name in the records, the name in a table."""
 DECIDED = "decided by this variant"
@@ -67,10 +61,11 @@ own_scales = partial(matrices, shared=False)
 def orders(version: Version) -> Table:
     """Return a table of the mean dissimilarity between classes in each layer.
 
-    The paper says that the dissimilarity between classes is larger in the saturated network than in
-    the vanilla network.
+    The paper says for Figure 3 that the dissimilarity between classes is larger in the saturated
+    network than in the vanilla network.
     """
     record = version.record
+    said = "larger" if record.item == "figure-3" else "not stated"
     return version.table(
         f": mean dissimilarity of two images of different classes{ranges(record)}. "
         "We could not see the paper's figure; its text states no numbers.",
@@ -79,7 +74,7 @@ def orders(version: Version) -> Table:
         [
             [
                 title,
-                "larger",
+                said,
                 *(three_digits(values(record, "between", method=m, layer=layer)) for m in COMPARED),
             ]
             for layer, title in LAYERS.items()
@@ -105,20 +100,24 @@ def layers(record: Record) -> Table:
 
 def patterns(record: Record) -> Table:
     """Return a table of how many seeds show each of the two patterns that the paper describes.
-    There is one row for each of several definitions of a pattern.
+    There is one row for each of several definitions of a pattern. The paper describes the patterns
+    of Figure 3 only, so only this figure has a column that says which variants decide a verdict.
     """
+    head = ["Pattern and variant", "Number", "Holds", "Verdict"]
+    if record.item != "figure-3":
+        head.pop()
     return table(
-        "Two patterns that the paper describes, each in several variants. *Holds*: the number of "
-        "seeds with which a variant holds. *Within near zero*: the number is the mean "
-        "dissimilarity within classes divided by that between classes, in the layer and network "
-        "in which this ratio is largest. *Grows with depth*: the number is the smallest ratio of "
-        "a layer's measure (such as *between*) to the previous layer's measure. *Last layer*: the "
-        "number is the dissimilarity between classes of the saturated network divided by that of "
-        "the vanilla network.",
+        "Two patterns that the paper describes for Figure 3, each in several variants. *Holds*: "
+        "the number of seeds with which a variant holds. *Within near zero*: the number is the "
+        "mean dissimilarity within classes divided by that between classes, in the layer and "
+        "network in which this ratio is largest. *Grows with depth*: the number is the smallest "
+        "ratio of a layer's measure (such as *between*) to the previous layer's measure. *Last "
+        "layer*: the number is the dissimilarity between classes of the saturated network divided"
+        " by that of the vanilla network.",
         f"tab-{record.item}-patterns",
-        ["Pattern and variant", "Number", "Holds", "Verdict"],
-        list(_pattern_rows(record)),
-        align="lrrl",
+        head,
+        [row[: len(head)] for row in _pattern_rows(record)],
+        align="lrrl"[: len(head)],
     )
 
 

@@ -9,10 +9,15 @@ from robustbook.chapters.published import values
 from robustbook.chapters.wording import listed
 from robustbook.ledger import Record
 
-from .dissimilarity import PATTERNS
 from .names import COMPARED
 
 LAYERS = ("1", "2", "3")
+PATTERNS = {
+    "larger between classes, layer by layer": "between-saturated",
+    "close to zero within classes": "within-near-zero",
+    "grows with depth": "grows-with-depth",
+}
+"""What the verdicts judge, with parts of the ids of the judged statements."""
 
 
 def answer(record: Record) -> str:
