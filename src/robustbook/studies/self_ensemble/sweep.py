@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from robustbook.ledger import Row
-from robustbook.ledger.intervals import share_difference
+from robustbook.ledger.outcomes import paired_error
 from robustbook.runs import Call, Done
 from robustbook.studies.rows import share_row
 
@@ -112,15 +112,14 @@ def clean_cost(name: str, of: Mapping[tuple[str, float], Swept], seed: int) -> I
     nothing if the network was not run with and without RSE.
 
     ``name``: the last part of the id of the paper's number.
-    ``of``: the results for each pair (defense, c).
+    ``of``: the results for each pair (defense, c). All results at one c are of the same images.
     """
     if (none := of.get(("none", 0.0))) and (rse := of.get(("rse", 0.0))):
-        low, high = share_difference(none.accuracy, rse.accuracy, len(none.right), len(rse.right))
         yield Row(
             none.accuracy - rse.accuracy,
             "percent",
             f"{TARGETS}/text-3/{name}",
             seed=seed,
             differs=none.differs or rse.differs,
-            error=(high - low) / 2,
+            error=paired_error([none.right], [rse.right]),
         )
