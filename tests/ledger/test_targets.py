@@ -25,7 +25,9 @@ FIXED = {
     # baseline attack got a tolerance of 5 instead of 15, and the claim on the fall under other
     # attacks leaves out the baseline attack and asks for at least a half. Notes of nine rows now
     # say what the source has, and three claims of ours have the kind "claim": no verdict changes.
-    "feature-denoising-targets.csv": "56170fae1c7b0c1c59cdee479780d711",
+    # The claim of Goodfellow et al. that training on FGSM images lowers the clean error is now
+    # judged by an order of two errors of ours, and not by two absolute errors.
+    "feature-denoising-targets.csv": "2b5ee6d6bae3399a74fc221d93225a83",
     "random-self-ensemble-figure6.csv": "991597370d55a9372340dd7733e2586e",
     # After the runs: the partner of eot-lowers-rse was Table 2's number for one draw, which comes
     # from another training here. Now it is the number of the same run, in the new row one-draw-rse.
@@ -104,7 +106,7 @@ def test_committed_targets_are_whole(book):
     """Rows that are lost, added or moved between papers would change all counts of the book."""
     targets = read_targets(book / "targets").values()
     counts = Counter(target.paper for target in targets)
-    assert counts == {"saturating": 148, "deep_defense": 200, "self_ensemble": 329, "survey": 525}
+    assert counts == {"saturating": 148, "deep_defense": 200, "self_ensemble": 329, "survey": 526}
     context = Counter(target.paper for target in targets if target.context)
     assert context == {"saturating": 3, "survey": 213}
 

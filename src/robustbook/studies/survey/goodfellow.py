@@ -391,7 +391,14 @@ MEASURED = frozenset(
 """The ids of the paper's numbers that state an error rate or a confidence of one network under one
 attack.
 """
-CLAIMS = {"maxout 0.5": "adversarial-training-lowers-fgsm-error", "noise sign": "noise-does-not"}
+CLAIMS: Mapping[tuple[str, str], str] = {
+    ("maxout 0.5", "fgsm"): "adversarial-training-lowers-fgsm-error",
+    ("maxout 0.5", "clean"): "adversarial-training-lowers-clean-error",
+    ("noise sign", "fgsm"): "noise-does-not",
+}
+"""For a network and an attack, the claim on its error. The ledger looks up the error with which it
+is compared.
+"""
 
 
 def _target(name: str) -> str:
@@ -428,9 +435,9 @@ def _rows(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
     for label in sorted({label for label, _ in of if (label, STRONG[0]) in of}):
         worst = torch.stack([of[label, name].tensors["right"] for name in STRONG]).all(0)
         yield _error(worst, seed, None, network=label, attack="worst")
-    for label, claim in CLAIMS.items():
-        if (label, "fgsm") in of:
-            right = of[label, "fgsm"].tensors["right"]
+    for key, claim in CLAIMS.items():
+        if key in of:
+            right = of[key].tensors["right"]
             yield _error(right, seed, _target(f"claim/{claim}"), claim=claim)
     if ("maxout 0.5", "pgd-40") in of:
         right = of["maxout 0.5", "pgd-40"].tensors["right"]
