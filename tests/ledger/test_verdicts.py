@@ -287,6 +287,11 @@ def test_a_single_run_on_few_images_decides_no_order_that_their_choice_explains(
     assert judge(asked, measured(base, **few), measured(near, **few)).verdict == UNSURE
     wider = ordering(target, compare, tolerance=10.0)  # the tolerance must be exceeded too
     assert judge(wider, measured(near, **many), measured(base, **many)).verdict == NO
+    more = base + sign * 20  # above 0 on 100 images, but perhaps below the tolerance
+    wide = judge(
+        ordering(target, compare, tolerance=25.0), measured(more, **few), measured(base, **few)
+    )
+    assert wide.verdict == UNSURE and "does not exceed the tolerance clearly" in wide.unsure
     mean, low, high = judge(asked, measured(near, **few), measured(base, **few)).difference
     assert low < 0 < high and mean == pytest.approx((low + high) / 2, abs=1e-3)
 

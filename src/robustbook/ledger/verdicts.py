@@ -30,8 +30,8 @@ numbers were measured. If there is no such seed, it is Welch's interval. For sha
 all seeds use the same images. If the rows say which images count (`Row.outcomes`), and both numbers
 are from equally many images, this error is computed image by image. Both numbers are then from the
 same images: the first images of the test set. The ordering is *reproduced* if the whole interval
-lies on the claimed side of 0. It is *inconclusive* if the interval contains 0 but reaches beyond
-the tolerance on the claimed side. Otherwise it is *not reproduced*: no difference in the interval
+lies on the claimed side of 0. It is *inconclusive* if the interval only ends beyond 0 and
+beyond the tolerance on the claimed side. Otherwise it is *not reproduced*: no difference in the interval
 exceeds the tolerance on the claimed side. A few orderings only claim that the first number is not
 worse than the second. Such an ordering is *reproduced* if the first mean is worse by at most the
 tolerance, *not reproduced* if even the smallest loss in the interval exceeds the tolerance, and
@@ -359,7 +359,7 @@ def _ordering(
         verdict = "not reproduced" if failed else "inconclusive" if lost else "reproduced"
     elif bottom > 0 and (not single or sign * mean > target.tolerance):
         verdict = "reproduced"
-    elif bottom <= 0 < top and top > target.tolerance:
+    elif top > max(target.tolerance, 0):
         verdict = "inconclusive"
     else:
         verdict = "not reproduced"
@@ -369,11 +369,13 @@ def _ordering(
     how = "a single run" if single else "seed by seed" if paired else "with different seeds"
     unsure = ""
     if verdict == "inconclusive":
-        unsure = (
-            "the loss exceeds the tolerance, but its interval reaches to the tolerance or below"
-            if target.no_loss
-            else "the interval of the difference contains 0"
-        )
+        unsure = "the interval of the difference contains 0"
+        if target.no_loss:
+            unsure = (
+                "the loss exceeds the tolerance, but its interval reaches to the tolerance or below"
+            )
+        elif bottom > 0:
+            unsure = "the difference of single runs does not exceed the tolerance clearly"
     return verdict, f"{text}, {how}", unsure, (mean, low, high)
 
 
