@@ -30,8 +30,8 @@ numbers were measured. If there is no such seed, it is Welch's interval. For sha
 all seeds use the same images. If the rows say which images count (`Row.outcomes`), and both numbers
 are from equally many images, this error is computed image by image. Both numbers are then from the
 same images: the first images of the test set. The ordering is *reproduced* if the whole interval
-lies on the claimed side of 0. It is *inconclusive* if the interval only ends beyond 0 and
-beyond the tolerance on the claimed side. Otherwise it is *not reproduced*: no difference in the interval
+lies on the claimed side of 0. It is *inconclusive* if the interval only ends beyond 0 and beyond
+the tolerance on the claimed side. Otherwise it is *not reproduced*: no difference in the interval
 exceeds the tolerance on the claimed side. A few orderings only claim that the first number is not
 worse than the second. Such an ordering is *reproduced* if the first mean is worse by at most the
 tolerance, *not reproduced* if even the smallest loss in the interval exceeds the tolerance, and
