@@ -1,8 +1,8 @@
 """Make a separate random generator for each purpose of an experiment, such as initial weights.
 
-The seed of each generator is a hash of the experiment's seed and the purpose. The global random
-generators of torch and numpy are not used, with one exception: the training loop uses torch's, and
-seeds it for each step.
+The seed of each generator is a hash of the experiment's seed and the purpose. Numpy's global random
+generator is not used. Torch's is used in training steps, which the training loop seeds one by one,
+and by randomised models that are called without the number of a draw.
 """
 
 import hashlib

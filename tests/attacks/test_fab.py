@@ -149,6 +149,7 @@ def test_it_finds_nearer_images_than_deepfool(
         ({"overshoot": 0.0}, "overshoot must be a finite number above 0, got 0.0"),
         ({"rank": 5}, "rank must be at most 4, the number of wrong classes, got 5"),
         ({"rank": 1, "targets": torch.tensor([1, 2])}, "rank must be None with targets, got 1"),
+        ({"rank": 0}, "rank must be a whole number, 1 or more, got 0"),
         ({"norm": 1}, "norm must be one of 2, inf, got 1"),
         ({"steps": 0}, "steps must be a whole number, 1 or more, got 0"),
     ],

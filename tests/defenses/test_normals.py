@@ -110,3 +110,4 @@ def test_fresh_numbers_are_torchs_own_generators() -> None:
 def test_no_rows_and_no_numbers_are_accepted() -> None:
     assert Stream(torch.zeros(0, dtype=torch.int64)).normal(5, torch.float32).shape == (0, 5)
     assert streams(0, torch.arange(2), 0).normal(0, torch.float32).shape == (2, 0)
+    assert on_gpu(torch.zeros(0, dtype=torch.int64), 0, 2, torch.float32).shape == (0, 8)

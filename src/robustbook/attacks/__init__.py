@@ -2,7 +2,7 @@
 result, an `Adversarial`.
 
 This package imports only torch and jaxtyping, so it can be used without the rest of `robustbook`.
-Each attack has its own module. The attacks share eight helper modules. `checks` validates
+Each attack has its own module. The attacks share helper modules, such as these: `checks` validates
 arguments, `losses` contains the loss functions, and `goal` contains the success criterion.
 `propagation` makes forward and backward passes, and `result` contains the class `Adversarial`.
 `drawing` defines the interface of randomised models, `noise` draws random numbers, and `norms`

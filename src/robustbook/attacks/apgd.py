@@ -155,6 +155,10 @@ def apgd(
     if rank is not None and (targets is not None or loss != "cross_entropy"):
         given = "targets" if targets is not None else f"loss {loss!r}"
         raise ValueError(f"rank must be None with {given}, got {rank!r}")
+    if rank is not None:
+        rank = check_count("rank", rank)
+        if average != "loss":
+            raise ValueError(f"average must be 'loss' with rank, got {average!r}")
     propagation, goal, images = prepare(
         model,
         images,
@@ -171,7 +175,7 @@ def apgd(
     radius = check_eps(eps, images, norm)
     if rank is not None:
         clean = propagation.logits(images, goal, restarts * (steps + 1))
-        aims = ranked(clean, goal.labels, check_count("rank", rank))
+        aims = ranked(clean, goal.labels, rank)
         goal = Towards(goal.labels, None, goal.loss, goal.keys, aims)
 
     adversarial, spent = images.clone(), torch.zeros_like(goal.labels)

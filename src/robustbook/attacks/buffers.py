@@ -20,10 +20,12 @@ def unchanged(*models: object) -> Iterator[None]:
     global generator. In this context, each model uses a copy of its buffers. At the end, torch's
     random state is restored, so two measurements in a row use the same dropout masks.
     """
-    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    devices = [torch.cuda.current_device()] if started else []
     parts = {part for model in models for part in _modules(model)}
-    with torch.random.fork_rng(devices), _copied_buffers(parts):
+    tensors = (t for part in parts for t in (*part.parameters(False), *part.buffers(False)))
+    devices = {t.device.index for t in tensors if t.is_cuda}
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        devices.add(torch.cuda.current_device())
+    with torch.random.fork_rng(sorted(devices)), _copied_buffers(parts):
         yield
 
 

@@ -119,9 +119,9 @@ def carlini_wagner(
     ``searches``: how many values of c are tried for each image, each time from the clean image.
         Until the attack succeeds, c is multiplied by 10, up to 1e10; then a binary search finds the
         smallest successful c. The original code tries 9 values, and the first is 1e-3.
-    ``abandon``: whether the attack on an image can stop early, as in the original code. If True,
-        the loss is checked after every tenth of the steps. The attack stops if the loss has fallen
-        by less than 0.01 % since the previous check.
+    ``abandon``: whether the attack on an image can stop early. If True, the loss is checked after
+        every tenth of the steps. The attack stops if the loss has fallen by less than 0.01 % since
+        the previous check. The original code does the same with the summed loss of a batch.
     ``kappa``: a margin, 0 or above. The attack succeeds on an iterate only if the highest logit of
         a wrong class exceeds the label's logit by kappa or more. With targets, the target's logit
         must exceed all others by kappa. The final evaluation ignores kappa.

@@ -85,6 +85,7 @@ def fab(
             raise ValueError(f"{name} must be in (0, 1], got {value!r}")
     if rank is not None and targets is not None:
         raise ValueError(f"rank must be None with targets, got {rank!r}")
+    rank = None if rank is None else check_count("rank", rank)
     propagation, whole, images = prepare(
         model, images, labels, targets, keys, draws=draws, judge=judge, generator=generator
     )
@@ -93,7 +94,7 @@ def fab(
     origin, goal = images[rows], whole.rows(rows)
     aims = rivals(first[rows], goal.labels, None)
     if rank is not None:
-        aims = ranked(first[rows], goal.labels, check_count("rank", rank))[:, None]
+        aims = ranked(first[rows], goal.labels, rank)[:, None]
     x, best, nearest = origin, origin.clone(), origin.new_full((len(origin),), math.inf)
     answers = first.clone()
     for step in range(1, steps + 1):

@@ -150,6 +150,8 @@ class Propagation:
             with torch.enable_grad():
                 try:
                     w = gradient(kept, source, target, again=True)
+                except torch.OutOfMemoryError:
+                    raise
                 except RuntimeError:
                     fresh = self._answer(images, goal, first, self._draws, slope=True)
                     w = gradient(fresh, source, target, again=False)

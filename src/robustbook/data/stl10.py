@@ -136,7 +136,10 @@ def _fetch(split: str, root: Path, download: bool) -> None:
 
     If two processes need the same files, one extracts them and the other waits.
     """
-    path, missing = root / ARCHIVE, f"{_missing(split, root)[0].name} is not in {root}"
+    left = _missing(split, root)
+    if not left:  # another process has just extracted them
+        return
+    path, missing = root / ARCHIVE, f"{left[0].name} is not in {root}"
     names, _, labels = PACKED[split]
     if all((root / PACKS / name).is_file() for name in names):
         missing += f" (the packed files there have only the first {labels.size} images)"
@@ -149,10 +152,12 @@ def _fetch(split: str, root: Path, download: bool) -> None:
     try:
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
         with FileLock(root / f"{FOLDER}.lock"):
+            if not _missing(split, root):
+                return
             if path.is_file():
                 with path.open("rb") as file:
                     _extract(file, path, split, root)
-            elif _missing(split, root):
+            else:
                 _download(split, root)
     except DownloadError as error:
         raise DataError(

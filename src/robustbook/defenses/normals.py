@@ -106,7 +106,7 @@ def on_gpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Flo
     bits = mix(starts[:, None] + counter * (_GAMMA - 2**64))
     places = bits.view(torch.uint16).to(torch.int32)
     found = values(dtype, str(starts.device)).index_select(0, places.view(-1))
-    return found.view(len(starts), -1)
+    return found.view(len(starts), 4 * words)
 
 
 @cache

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustbook.attacks.buffers import unchanged
-from robustbook.attacks.checks import check_count, check_integers
+from robustbook.attacks.checks import check_count, check_images, check_integers
 from robustbook.attacks.drawing import Drawing
 
 Model = Callable[[Tensor], Tensor] | Drawing
@@ -147,7 +147,10 @@ def rows_of(images: Float[Tensor, "n *shape"]) -> Int[Tensor, " n"]:
 
 
 def check_set(images: Tensor, labels: Any) -> None:
-    """Raise ValueError if there are no images, or if the labels are wrong (see `check_labels`)."""
+    """Raise ValueError if the images are no floats, if there are none, or if the labels are wrong
+    (see `check_labels`).
+    """
+    check_images(images)
     if not len(images):
         raise ValueError(
             "images must be one or more, got none: an accuracy needs at least one image"

@@ -69,15 +69,19 @@ def votes(
     check_range(low, high, box)
     rows = torch.arange(len(images), device=images.device).repeat_interleave(draws)
     numbers = torch.arange(start, start + draws, device=images.device).repeat(len(images))
-    found = []
+    counts = None
     size = _ROWS.get(images.device.type, 64)
     with unchanged(model), torch.no_grad():
         for row, number in zip(torch.split(rows, size), torch.split(numbers, size), strict=True):
             logits = model.at(keys[row], number)(images[row])
             if bool(logits.isnan().any()):
                 raise ValueError("model must give finite logits, got NaN")
-            found.append(torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]))
-    return torch.cat(found).view(len(images), draws, -1).sum(1)
+            choice = logits.argmax(1)
+            if counts is None:
+                counts = choice.new_zeros(len(images), logits.shape[1])
+            counts.index_put_((row, choice), torch.ones_like(choice), accumulate=True)
+    assert counts is not None  # there are images and draws
+    return counts
 
 
 def lower_limit(

@@ -52,7 +52,8 @@ def curvature(
         point. Autograd differentiates the function twice, so the second derivative of a piecewise
         linear layer counts as 0.
     ``probes``: the number of random sign vectors v for each point, 2 or more.
-    ``generator``: the generator that draws the random signs; None means torch's global generator.
+    ``generator``: the generator that draws the random signs, on the CPU or on the points' device;
+        None means torch's global generator.
 
     Raises ValueError for fewer than 2 probes, or for a function that does not return one number per
     point or cannot be differentiated.
@@ -69,10 +70,11 @@ def curvature(
         if not values.requires_grad:
             raise ValueError("function must be differentiable, got values that depend on no point")
         (gradient,) = torch.autograd.grad(values.sum(), leaf, create_graph=True)
+    where = points.device if generator is None else generator.device
     forms, squares = [], []
     for _ in range(probes):
-        draw = torch.randint(0, 2, points.shape, generator=generator, device=points.device)
-        v = (2 * draw - 1).to(points.dtype)
+        draw = torch.randint(0, 2, points.shape, generator=generator, device=where)
+        v = (2 * draw - 1).to(points)
         product = _product(gradient, leaf, v)
         forms.append((product * v).flatten(1).sum(1))
         squares.append(product.square().flatten(1).sum(1))

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from robustbook.attacks import Drawing, deepfool, fgsm, pgd
+from robustbook.attacks import FRESH, Drawing, deepfool, fgsm, pgd
 from robustbook.defenses import ensemble, jpeg, resize_and_pad
 from robustbook.ledger import Record, Row
 from robustbook.randomness import generator
@@ -55,10 +55,6 @@ TARGET: Mapping[tuple[str, str], str] = {
 """The target number for a transformation and an attack of radius `EPS`."""
 RADII = (2 / 255, 4 / 255)
 """Smaller radii, at which FGSM and PGD are also run."""
-FRESH = 2**41
-"""Random draws are numbered; this is the first for evaluation. The attacks have generators, so the
-numbers of their draws are far larger.
-"""
 Parameters = settings.Parameters
 
 
