@@ -29,6 +29,7 @@ from robustbook.measures import (
     survival,
     surviving,
 )
+from robustbook.measures.answers import gradients
 
 NET = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
 with torch.no_grad():
@@ -73,8 +74,7 @@ PASSED: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (survival, {"attack": NONE, "batch_size": 0}, "batch_size must be a whole number, 1 or more"),
     (survival, {"attack": NONE, "images": X * 255}, r"images must lie in \[0, 1\]"),
     (strike, {"attack": NONE, "images": (X * 255).byte()}, "images must be a float tensor"),
-    (gradient_signs, {"images": (X * 255).byte()}, "images must be a float tensor"),
-    (gradient_sizes, {"images": (X * 255).byte()}, "images must be a float tensor"),
+    (gradients, {"images": (X * 255).byte()}, "images must be a float tensor"),
     (strike, {"attack": NONE, "keys": torch.arange(3)}, "keys must be an int64 tensor of shape"),
     (evidence, {"eps": 0.1, "attacks": {"one_step": fgsm}}, "attack must be an Attack, got func"),
     (evidence, {"eps": torch.full((4,), 0.1)}, "eps must be a finite number above 0, got tensor"),
