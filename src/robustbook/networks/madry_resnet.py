@@ -5,6 +5,11 @@ The networks have three stages of five pre-activation blocks, with leaky ReLUs o
 shortcut between stages averages neighbouring pixels and adds channels of zeros, so it has no
 weights. The network first normalises each image: it subtracts the image's mean and divides by the
 image's standard deviation.
+
+Three details differ from the released code, which uses TensorFlow. A convolution with stride 2 pads
+both sides of the image, not only the right and the lower one. Batch norm adds 1e-5 to the variance,
+not 1e-3. The last layer starts with torch's usual weights, not with a bias of 0 and weights up to
+sqrt(3 / n) for n inputs.
 """
 
 from collections import OrderedDict
