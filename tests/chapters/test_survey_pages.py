@@ -190,13 +190,13 @@ def test_the_shortest_schedule_with_the_printed_accuracies(record: Record) -> No
 
 
 def test_square_below_pgd_is_a_sign_of_gradient_masking(record: Record) -> None:
-    """Of 400 images; a difference within the binomial error is a weak sign. The attacks are rows of
+    """Of 400 images; a difference within the binomial error is too small. The attacks are rows of
     the table of their own.
     """
     pgd = madry.mean(record, "accuracy", source="white", attack="pgd-100-restarts")
     for square, words in (
-        (pgd - 2, "This is a weak sign of"),
-        (pgd - 20, "This is a sign of"),
+        (pgd - 2, "too small to be a sign of"),
+        (pgd - 20, "of 400 images, a sign of"),
         (pgd + 2, "gives no sign of"),
     ):
         more = [

@@ -113,8 +113,22 @@ def test_a_network_as_accurate_as_the_papers_is_judged() -> None:
         replace(row, value=printed, outcomes="") if row.target == start + end else row
         for row in bare
     ]
-    judged = [row for row in madry.shorter(own, good) if (row.target or "").startswith(start)]
+    table = [row for row in madry.shorter(own, good) if (row.target or "").startswith(start)]
+    judged = [row for row in table if row.setting["source"] == "white"]
     assert len(judged) > 5 and not any(row.differs for row in judged)
+    others = [row for row in table if row not in judged]
+    assert len(others) > 5 and all(
+        row.differs.startswith("our training of A has 6,000 steps and that of") for row in others
+    ), "A' and B have a shorter training, and their clean accuracy is not measured"
+
+
+def test_the_sources_of_transfer_attacks_have_a_shorter_training() -> None:
+    """At the paper's width A' and B have 3,000 steps; elsewhere they are trained like A."""
+    for profile, steps in (("paper", 3000), ("reduced", 4000), ("quick", 80)):
+        found = madry.calls(check(madry.Parameters, {"profile": profile, "seeds": [0]}))
+        for source in ("copy", "other"):
+            given = found[source, "fgsm", 0].arguments["source"].arguments
+            assert given["recipe"].steps == steps
 
 
 def test_the_printed_schedule_needs_the_papers_size() -> None:

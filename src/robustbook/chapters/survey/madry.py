@@ -448,8 +448,8 @@ def later_standard(record: Record) -> str:
 
 def masking(record: Record) -> str:
     """Return sentences that compare the accuracies under the Square attack, which uses no gradient,
-    and under PGD with restarts, on the same images. If Square leaves fewer images correct, this is
-    a sign of gradient masking. The sign is weak if the difference is within the binomial error.
+    and under PGD with restarts, on the same images. If Square leaves clearly fewer images correct,
+    this is a sign of gradient masking.
     """
     square, pgd, margin = (
         mean(record, "accuracy", source="white", attack=attack)
@@ -467,11 +467,10 @@ def masking(record: Record) -> str:
         rows = (
             rows_of(record, "accuracy", source="white", attack=attack) for attack in (of, "square")
         )
-        weak = "" if pairs.ordered(*rows) else "weak "
+        sign = "a" if pairs.ordered(*rows) else "too small to be a"
         told += (
             "It leaves fewer images correct than PGD, so PGD does not find all adversarial images. "
-            f"This is a {weak}sign of gradient masking: the difference is {fewer:.3g} of "
-            f"{images:,} images."
+            f"The difference is {fewer:.3g} of {images:,} images, {sign} sign of gradient masking."
         )
     else:
         told += "It leaves no fewer images correct, so it gives no sign of gradient masking."

@@ -7,9 +7,9 @@ architecture that is trained like A. The study also measures how the accuracy de
 of training steps and on the network's width. For a few images, it measures which losses PGD reaches
 from many random starts.
 
-``paper``: networks of the paper's width, with 3,000 training steps of 7 PGD steps each. With the
-    parameter ``schedule`` "printed", training has the paper's 100,000 steps of 40 PGD steps, which
-    need a GPU. The accuracy is then measured on all test images.
+``paper``: networks of the paper's width. A has 6,000 training steps of 7 PGD steps each, A' and B
+    have 3,000. With the parameter ``schedule`` "printed", training has the paper's 100,000 steps of
+    40 PGD steps, which need a GPU. The accuracy is then measured on all test images.
 ``reduced``: MNIST, networks of a quarter of the width, and fewer training steps than in the paper,
     each with 5 PGD steps that are larger than the paper's. For comparison, one network is trained
     with the paper's PGD steps.
@@ -90,7 +90,8 @@ class Setting:
     ``images``: the number of test images.
     ``many``: the number of test images for the attacks that take long, such as PGD with 20
         restarts.
-    ``schedules``: the training schedules by name; the first trains the networks of Table 1.
+    ``schedules``: the training schedules by name; the first trains network A.
+    ``sources``: the name of the schedule that trains A' and B, or "" for that of A.
     ``natural``: the recipe of training on clean images.
     ``widths``: the numbers by which the widths are divided, for the experiment on network capacity.
     ``starts``: the number of random starts per image, in the figure of the losses that PGD reaches.
@@ -116,6 +117,7 @@ class Setting:
     long: int = 100
     queries: int = 5000
     auto: bool = False
+    sources: str = ""
 
 
 def _short(steps: int) -> Schedule:
@@ -186,8 +188,8 @@ SETTINGS: Mapping[str, Setting] = {
         2000,
         100,
         {
-            "rising 3000": _rising(3000),
             "rising 6000": _rising(6000),
+            "rising 3000": _rising(3000),
             "rising 1000": _rising(1000),
             "constant 1000": replace(_rising(1000), rise=0.0),
         },
@@ -195,6 +197,7 @@ SETTINGS: Mapping[str, Setting] = {
         (),
         _rising(1000),
         100,
+        sources="rising 3000",
     ),
 }
 
@@ -286,9 +289,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     for seed in p.seeds:
         a = network(own, main, seed)
         natural = train(Model(own.data, "madry", own.narrow), PLAIN, own.natural, seed)
+        shared = own.schedules[own.sources] if own.sources else main
         sources = {
-            "copy": (network(own, main, seed + COPY_SEED), COPY),
-            "other": (network(own, main, seed, "tramer-b", min(own.narrow, 8)), OTHER),
+            "copy": (network(own, shared, seed + COPY_SEED), COPY),
+            "other": (network(own, shared, seed, "tramer-b", min(own.narrow, 8)), OTHER),
         }
         for name, attack in kinds.items():
             images = own.many if name in MANY else own.images
@@ -382,9 +386,15 @@ value, of its printed accuracy on clean images.
 
 def shorter(own: Setting, rows: Sequence[Row]) -> list[Row]:
     """Return the rows, and say in each how our training differs from the paper's, if the network
-    does not reach the paper's accuracy on clean images (see `shortened.reaches`).
+    does not reach the paper's accuracy on clean images (see `shortened.reaches`). Transfer attacks
+    always differ, because A' and B have an even shorter training, and are not tested themselves.
     """
     main, steps = next(iter(own.schedules.values())), PRINTED.recipe.steps
+    sources = own.schedules[own.sources].recipe.steps
+    transfer = (
+        f"our training of A has {main.recipe.steps:,} steps and that of the network that the "
+        f"attack uses {sources:,}, the paper's has {steps:,}"
+    )
     adversarial, natural = CLEAN
     texts = {
         adversarial: f"our training has {main.recipe.steps:,} steps with {main.inner} PGD steps "
@@ -395,6 +405,8 @@ def shorter(own: Setting, rows: Sequence[Row]) -> list[Row]:
     clean = {(row.target, row.seed): row.value for row in rows}
 
     def differs(row: Row) -> str:
+        if row.setting.get("source") in ("copy", "other"):
+            return transfer
         for start, (end, printed) in CLEAN.items():
             if (row.target or "").startswith(start):
                 return "" if reaches(clean[start + end, row.seed], printed) else texts[start]
