@@ -21,8 +21,7 @@ Unlike in the released code, the attack on an image stops as soon as an iterate 
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -41,7 +40,7 @@ from .checks import (
 )
 from .drawing import Drawing
 from .goal import Goal, ranked
-from .losses import Loss, targeted_dlr
+from .losses import Loss
 from .noise import in_ball
 from .norms import each, per_image, project, size, steepest
 from .propagation import LOOK_EVERY, Average, Model, Propagation
@@ -62,27 +61,6 @@ def checkpoints(steps: int) -> frozenset[int]:
         window = max(window - 3, 6)
         at += window
     return frozenset(found)
-
-
-@dataclass(frozen=True, eq=False)
-class Towards(Goal):
-    """The goal of an untargeted attack whose loss is the `targeted_dlr` towards one wrong class.
-
-    ``aims``: this wrong class, for each image. The attack also succeeds if the network predicts
-        another wrong class.
-    """
-
-    aims: Int[Tensor, " n"] | None = None
-
-    def gain(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-        """Return the `targeted_dlr` of each image, which the attack increases."""
-        assert self.aims is not None
-        return targeted_dlr(logits, self.labels, self.aims)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Towards":
-        assert self.aims is not None
-        whole = Goal._each(self, change)
-        return Towards(whole.labels, None, self.loss, whole.keys, change(self.aims))
 
 
 @torch.inference_mode(False)
@@ -175,8 +153,7 @@ def apgd(
     radius = check_eps(eps, images, norm)
     if rank is not None:
         clean = propagation.logits(images, goal, restarts * (steps + 1))
-        aims = ranked(clean, goal.labels, rank)
-        goal = Towards(goal.labels, None, goal.loss, goal.keys, aims)
+        goal = replace(goal, aims=ranked(clean, goal.labels, rank))
 
     adversarial, spent = images.clone(), torch.zeros_like(goal.labels)
     gain = images.new_full((len(images),), -math.inf)

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .losses import LOSSES, Loss
+from .losses import LOSSES, Loss, targeted_dlr
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +20,16 @@ class Goal:
     target class.
 
     ``keys``: for each image a number that identifies it and determines its random numbers.
+    ``aims``: for an untargeted attack, a wrong class for each image. If they are given, the attack
+        increases the `targeted_dlr` towards these classes instead of the loss. It also succeeds if
+        the network predicts another wrong class.
     """
 
     labels: Int[Tensor, " n"]
     targets: Int[Tensor, " n"] | None
     loss: Loss
     keys: Int[Tensor, " n"] | None = None
+    aims: Int[Tensor, " n"] | None = None
 
     @property
     def sign(self) -> int:
@@ -36,8 +40,10 @@ class Goal:
 
     def gain(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
         """Return the objective that the attack increases: the loss of the label or, with targets,
-        minus the loss of the target.
+        minus the loss of the target. With ``aims``, it is the `targeted_dlr` towards them.
         """
+        if self.aims is not None:
+            return targeted_dlr(logits, self.labels, self.aims)
         losses = self.loss(logits, self.labels if self.targets is None else self.targets)
         if losses.shape != self.labels.shape:
             raise ValueError(
@@ -63,12 +69,9 @@ class Goal:
         return self if times == 1 else self._each(lambda given: given.repeat(times))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Goal":
-        return Goal(
-            change(self.labels),
-            None if self.targets is None else change(self.targets),
-            self.loss,
-            None if self.keys is None else change(self.keys),
-        )
+        given = {name: getattr(self, name) for name in ("labels", "targets", "keys", "aims")}
+        changed: dict[str, Any] = {k: change(v) for k, v in given.items() if v is not None}
+        return replace(self, **changed)
 
 
 def named_loss(loss: Any) -> Loss:

@@ -102,20 +102,20 @@ def answer(record: Record) -> str:
             "training on both lowers the error under FGSM": "/claim/adversarial-training-.*-fgsm",
             "on clean images": "/claim/adversarial-training-.*-clean",
             "": "/claim/fgsm-training-",
-            "all others": "",
+            "others": "",
         },
     )
     return (
         f"A maxout network trained this way has an error of {fgsm:.1f} % under FGSM "
-        f"({there} % in the paper, for a larger network) and of {pgd:.1f} % under PGD. {badges}; "
-        f"*larger error under PGD (our own claim)*: {_held(record)}"
+        f"({there} % in the paper, for a larger network) and {pgd:.1f} % under PGD. {badges}; "
+        f"*larger under PGD (our own claim)*: {_held(record)}"
     )
 
 
 def _held(record: Record) -> str:
     """Return in how many runs the error is clearly larger under PGD than under FGSM."""
     holds = [bool(row.holds) for row in record.rows if row.target == CLAIM]
-    return f"holds in {sum(holds)} of {len(holds)} runs"
+    return f"in {sum(holds)} of {len(holds)} runs"
 
 
 def clean(record: Record) -> str:
