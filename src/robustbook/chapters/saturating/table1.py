@@ -177,7 +177,7 @@ def two_groups(record: Record) -> str:
     """
     high, low = in_two_groups(of_target(record, fgsm_target("sigmoid-mlp", "saturated")))
     return (
-        "*The FGSM accuracies of the saturated sigmoid networks are bimodal.* With "
+        "*The FGSM accuracies of the saturated sigmoid networks lie in two groups.* With "
         f"{len(high)} of {len(high) + len(low)} seeds they are {from_to(high, '.1f')} %, and with "
         f"the other {len(low)} they are {from_to(low, '.1f')} %. So their mean describes none of "
         "the networks. The prediction interval assumes a normal distribution, and is therefore "
@@ -240,10 +240,10 @@ def clipped_probabilities(record: Record) -> str:
 
     both = [(network, "saturated") for network in MLPS]
     return (
-        "*With another loss the saturated MLPs come near the paper's numbers, but a vanilla MLP "
-        "does not.* If FGSM computes the loss from clipped probabilities, the saturated MLPs "
-        f"classify {listed(left(*each) for each in both)} % of the images correctly (the paper: "
-        f"{listed(theirs(*each) for each in both)} %). But the vanilla ReLU MLP then classifies "
+        "*With another loss the saturated MLPs come near the paper's numbers, but the vanilla "
+        "ReLU MLP does not.* If FGSM computes the loss from clipped probabilities, the saturated "
+        f"MLPs classify {listed(left(*each) for each in both)} % of the images correctly (the "
+        f"paper: {listed(theirs(*each) for each in both)} %). But the vanilla ReLU MLP then classifies "
         f"{left('relu-mlp', 'vanilla')} % correctly (the paper: "
         f"{theirs('relu-mlp', 'vanilla')} %)."
     )
@@ -266,8 +266,8 @@ def zero_gradients(record: Record) -> str:
         "masking](../basics/gradient_masking.ipynb)). In the sigmoid network, the tiny slopes of "
         "the units probably make the gradient vanish at a smaller lead. A probability of exactly "
         f"1 for the true class is not enough: {certain:.0f} % of the images of the vanilla ReLU "
-        f"network have it, and {without} a zero gradient. In float64, or if the logits are divided "
-        "by a constant, hardly any gradient of the saturated MLPs is zero."
+        f"network have it, and {without} a zero gradient. In float64 no gradient is zero. If the "
+        "logits are divided by a constant, hardly any gradient of the saturated MLPs is zero."
     )
 
 
