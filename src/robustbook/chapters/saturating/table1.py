@@ -243,8 +243,8 @@ def clipped_probabilities(record: Record) -> str:
         "*With another loss the saturated MLPs come near the paper's numbers, but the vanilla "
         "ReLU MLP does not.* If FGSM computes the loss from clipped probabilities, the saturated "
         f"MLPs classify {listed(left(*each) for each in both)} % of the images correctly (the "
-        f"paper: {listed(theirs(*each) for each in both)} %). But the vanilla ReLU MLP then classifies "
-        f"{left('relu-mlp', 'vanilla')} % correctly (the paper: "
+        f"paper: {listed(theirs(*each) for each in both)} %). But the vanilla ReLU MLP then "
+        f"classifies {left('relu-mlp', 'vanilla')} % correctly (the paper: "
         f"{theirs('relu-mlp', 'vanilla')} %)."
     )
 
