@@ -248,8 +248,8 @@ def answer(_: Record) -> str:
     """
     found = kept()
     return (
-        "If several stronger attacks replace PGD on the same images, the accuracy falls from "
-        f"{_fall(found['pgd'])} after adversarial training on PGD images alone, and from "
+        "If stronger attacks replace PGD on the same images, the accuracy falls from "
+        f"{_fall(found['pgd'])} after training on PGD images, and from "
         f"{_fall(found['pairing'])} with clean logit pairing."
     )
 
