@@ -976,7 +976,7 @@ def test_table_3_names_the_defense_with_the_largest_distances() -> None:
         for of in [{"network": "resnext", "defense": d}]
     ]
     text = table3.largest(record("table-3", "reduced", rows))
-    assert text.startswith("Of the five defenses, RSE has the largest distance in 1 of 2 attacks;")
+    assert text.startswith("Of the five networks, RSE has the largest distance in 1 of 2 attacks;")
     assert "in the paper, in 6 of 9. The largest mean is 5.00, with Adv. retraining." in text
     assert "Some attacks fail: 1 of 2 with Robust Opt. + BReLU." in text
 
@@ -987,7 +987,7 @@ def test_table_3_names_identical_perturbations() -> None:
     far = shown.arrays["resnext none"]
     same = {**shown.arrays, "resnext none": [far[1], far[1]]}
     text = table3.identical(replace(shown, arrays=same))
-    assert "identical: bird and car (No defense). The loss" in text
+    assert "identical: bird and car (No defense). This happens if" in text
     real = table3.identical(record_of(f"{PAPER}/table-3"))
     assert "identical: cat, dog and frog (Robust Opt. + BReLU)." in real
 

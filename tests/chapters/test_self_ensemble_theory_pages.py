@@ -291,7 +291,7 @@ def test_zoo(version: Version) -> None:
 def test_the_logs_of_another_black_box_attack_are_quoted() -> None:
     own = {row.id: row.target.printed for row in entries("self_ensemble")}
     rse, none = (own[f"self-ensemble/later/nes100-eps-0.2/{d}"] for d in ("rse", "none"))
-    assert numbers(zoo.nes_in_words()) == [100, 0.2, rse, none]
+    assert numbers(zoo.nes_in_words()) == [100, 0.05, 0.1, 0.2, 17.5, 16.6, rse, 4.3, 13.3, none]
 
 
 def test_constants_are_those_of_the_studies() -> None:

@@ -261,7 +261,7 @@ def orders(record: Record) -> str:
 
 def largest(record: Record) -> str:
     """Return sentences that state for how many target classes RSE has the largest distance of the
-    five defenses, which defense has the largest mean, and where the attack fails; or "" if the
+    five networks, which defense has the largest mean, and where the attack fails; or "" if the
     table's network was not run with all five.
     """
     network = main_network(record)
@@ -277,7 +277,7 @@ def largest(record: Record) -> str:
     first = max(means, key=means.__getitem__)
     theirs = printed("self-ensemble/table-3/rse-largest-count") if comparable(record) else None
     text = (
-        f"Of the five defenses, RSE has the largest distance in {ahead} of {len(cells)} attacks"
+        f"Of the five networks, RSE has the largest distance in {ahead} of {len(cells)} attacks"
         + (f"; in the paper, in {theirs:g} of 9" if theirs is not None else "")
         + f". The largest mean is {means[first]:.2f}, with {DEFENSES[first]}."
     )
@@ -297,7 +297,7 @@ def largest(record: Record) -> str:
 
 def identical(record: Record) -> str:
     """Return sentences that name the target classes with the same perturbation, for each defense,
-    and explain why this can happen; or "" if there are none.
+    and give a possible reason; or "" if there are none.
     """
     network, told = main_network(record), []
     for d in _defenses(record):
@@ -309,9 +309,9 @@ def identical(record: Record) -> str:
         return ""
     return (
         f"For some target classes, the pictures of the perturbation are identical: "
-        f"{'; '.join(told)}. The loss explains this: while $Z_t < 0$, the clamped logit "
-        "$\\max(Z_t, 0)$ has no gradient, so the attack does not move towards the target class. It "
-        "only lowers the largest logit of the other classes, which is the same for these targets."
+        f"{'; '.join(told)}. This happens if $Z_t < 0$ throughout the attack, but we did not "
+        "measure $Z_t$. Then the clamped logit $\\max(Z_t, 0)$ has no gradient, so the attack only "
+        "lowers the largest logit of the other classes, which is the same for these targets."
     )
 
 

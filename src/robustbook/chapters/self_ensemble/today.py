@@ -153,6 +153,11 @@ them with the study.
 """
 
 
+def queries(record: Record) -> int:
+    """Return the number of queries of the Square attack."""
+    return SIZES[record.profile][2]
+
+
 def ran(records: Sequence[Record]) -> str:
     """Return a list of what was attacked for the shown results, one entry per network."""
     return bullets([_ran(*each) for each in best(records)])
@@ -162,7 +167,7 @@ def _ran(record: Record, network: str) -> str:
     shown = settings(record, "accuracy", "defense", network=network)
     words = {**DEFENSES, "none": "a network without a defense"}
     radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
-    large, searches, queries, _ = SIZES[record.profile]
+    large, searches, *_ = SIZES[record.profile]
     return (
         f"On {in_text(record, network)} ({size(record, network)}), we attack "
         f"{listed([words[d] for d in shown])}. "
@@ -170,8 +175,8 @@ def _ran(record: Record, network: str) -> str:
         f"Both use only $c = {fixed_c(record, network):g}$, and a search tries "
         f"{searches} values of $c$. We run attacks on RSE that average over "
         f"{listed([str(k) for k in draws(record, network, 'large steps')])} draws. The l2 "
-        f"radii are {listed([f'{r:g}' for r in radii])}. The Square attack makes only {queries} "
-        "queries, so it is weak."
+        f"radii are {listed([f'{r:g}' for r in radii])}. The Square attack makes only "
+        f"{queries(record)} queries, so it is weak."
     )
 
 

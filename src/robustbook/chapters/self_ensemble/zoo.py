@@ -18,15 +18,21 @@ from robustbook.chapters.published import (
     settings,
     values,
 )
-from robustbook.chapters.wording import SPACE, from_to, minus, ranges, spread
+from robustbook.chapters.wording import SPACE, from_to, listed, minus, ranges, spread
 from robustbook.figures import LOOKS, Look, Points, Scatter, Table
 from robustbook.ledger import Record
 
-from .names import counted, in_text, networks, title
+from . import today
+from .names import counted, in_text, networks, size, title
 
 UNBIASED = "self-ensemble/text-3.3/zoo-unbiased"
 NES = "self-ensemble/later/nes100-eps-0.2"
 DEFENSES_OF_NES = ("rse", "none")
+NES_RADII = (0.05, 0.1)
+NES_LOGS = {"rse": (17.5, 16.6), "none": (4.3, 13.3)}
+"""The shares of changed predictions in per cent, at the radii `NES_RADII`. They are from the same
+logs as the ledger's number at the largest radius.
+"""
 MODERATE = 0.1
 """The step h at which the mean of the estimate is compared with the derivative."""
 COUNT_LOOKS: tuple[Look, ...] = (
@@ -111,11 +117,31 @@ def nes_in_words() -> str:
     """Return sentences that state the results of another black-box attack in the logs of one of
     the paper's authors.
     """
-    rse, none = (as_printed(f"{NES}/{defense}") for defense in DEFENSES_OF_NES)
+    largest = {d: as_printed(f"{NES}/{d}") for d in DEFENSES_OF_NES}
+    rse, none = (listed([*NES_LOGS[d], largest[d]]) for d in DEFENSES_OF_NES)
+    radii = listed([*NES_RADII, NES.rpartition("-")[2]])
     return (
         "One of the paper's authors published logs of another black-box attack, NES with 100 "
-        f"steps. With the largest l-infinity radius, {NES.rpartition('-')[2]}, it changes {rse} % "
-        f"of the predictions of RSE, and {none} % of those of a network without a defense."
+        f"steps. Within the l-infinity radii {radii}, it changes {rse} % of the predictions of "
+        f"RSE, and {none} % of those of a network without a defense. With RSE, the share hardly "
+        "depends on the radius, so most of it is due to the noise and not to the attack."
+    )
+
+
+def square_in_words(record: Record) -> str:
+    """Return a sentence that states the accuracies under the Square attack with RSE and without a
+    defense. ``record`` contains the stored results of the page on stronger attacks.
+    """
+    network = networks(record)[0]
+    of = {"network": network, "attack": "square"}
+    (eps,) = map(float, settings(record, "accuracy", "eps", **of))
+    averaged = today.draws(record, network, "square")[-1]
+    rse = today.accuracy(record, network, "square", averaged, eps)
+    none = mean(record, "accuracy", defense="none", **of)
+    return (
+        f"With l-infinity radius {255 * eps:.0f}/255 and only {today.queries(record):,} queries, "
+        f"it leaves an accuracy of {rse:.1f} % with RSE and of {none:.1f} % without a defense "
+        f"({title(record, network)}; {size(record, network)})."
     )
 
 
@@ -290,7 +316,7 @@ def _power(value: float) -> str:
     if value < 1:
         return "1"
     rounded = round(value, min(0, 2 - len(str(int(value)))))
-    for size, words in ((1e9, "billion"), (1e6, "million")):
-        if rounded >= size:
-            return f"{rounded / size:g}{SPACE}{words}"
+    for unit, words in ((1e9, "billion"), (1e6, "million")):
+        if rounded >= unit:
+            return f"{rounded / unit:g}{SPACE}{words}"
     return f"{rounded:,.0f}"

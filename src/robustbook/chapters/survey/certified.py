@@ -61,7 +61,7 @@ def answer(records: Sequence[Record]) -> str:
             "largest radius, our code against the formula": "/cohen-theory/",
         },
     )
-    small = "small " * (record.profile != "paper")
+    small = "small, briefly trained " * (record.profile != "paper")
     return (
         f"With noise of standard deviation {AT:g}, our {small}network has a certified accuracy of "
         f"{_with_printed(record, AT)} within an $\\ell_2$ radius of the same size. {badges}"

@@ -92,15 +92,17 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states which mean distortion suffices for every network, and how often
-    other networks misclassify adversarial images. The verdicts of the page follow.
+    """Return a sentence that states the largest mean distortion of a network, and how much more
+    often other networks misclassify adversarial images than clean images. The verdicts of the page
+    follow.
     """
     largest = max(own for own, _ in distortions(record).values())
     moved = fmean(transfer_errors(record).values())
+    clean = fmean(mean(record, "test error", network=network) for network in NETWORKS)
     return (
-        f"On {data(record)}, a mean distortion up to {largest:.3f} (root mean square) "
-        f"suffices for every network, and other networks misclassify {moved:.1f} % of such images "
-        "on average. "
+        f"On {data(record)}, the mean distortion is at most {largest:.3f} (root mean square) for "
+        f"every network, and other networks misclassify such images {moved / clean:.1f} times as "
+        "often as clean images. "
         f"{of_page('survey/szegedy', JUDGED)}"
     )
 
@@ -467,8 +469,8 @@ def amplified(record: Record) -> str:
     word = "Yes." if all(larger) else "In part." if any(larger) else "No."
     changes = f"{', '.join(told[:-1])} and {told[-1]}"
     return (
-        f"{word} If the perturbations that were made for FC100-100-10 (first half of the training "
-        f"set) are amplified, the errors of other networks change {changes}."
+        f"{word} We amplify the perturbations that were made for FC100-100-10 (first half of the "
+        f"training set). The errors of other networks change {changes}."
     )
 
 
