@@ -58,7 +58,7 @@ def test_a_rival_that_does_less_is_not_ahead(monkeypatch: pytest.MonkeyPatch) ->
         front, "nearest_gain", lambda record, network, method="deep-defense": gains[method]
     )
     text = front.deep_defense()
-    assert "of the adversarial images that DeepFool or DDN finds by 2.00 (MLP)" in text
+    assert "that DeepFool or DDN finds by 2.00 (MLP, 1,000 test images)" in text
     assert ". Adversarial training with FGSM" in text and "on 0 of 2 networks" in text
 
 

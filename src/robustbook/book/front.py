@@ -79,21 +79,22 @@ def cards(whole: Ledger, root: Path) -> str:
     return "\n".join([":::::{grid} 1 1 2 2", ":gutter: 3", "", *blocks, ":::::", ""])
 
 
-OWN_PREDICTIONS = "critique"
-"""The item whose comparisons test our own predictions, and no statement of a paper."""
+OWN_TESTS = "critique"
+"""The item whose comparisons test our own predictions and criteria, and no statement of a paper."""
 
 
 def _counts(entries: Sequence[Entry]) -> list[str]:
     """Return as a list how many comparisons have each verdict: results that were run in the paper's
-    setting, our own predictions, all other results, and settings. A prediction of ours that holds
-    is evidence against the paper, so it does not count as a result of the paper.
+    setting, our own tests, all other results, and settings. A prediction or criterion of ours that
+    holds is evidence against the paper, so it does not count as a result of the paper.
     """
     settings = [entry for entry in entries if entry.target.tally == "setting"]
     judged = [e for e in entries if e.verdict in ledger.VERDICTS[:3] and e not in settings]
-    ours = [entry for entry in judged if entry.item == OWN_PREDICTIONS]
+    ours = [entry for entry in judged if entry.item == OWN_TESTS]
     groups = {
         "Results in the paper's setting": [e for e in judged if e not in ours],
-        "Our own predictions, which speak against the paper if they hold": ours,
+        "Our own predictions, and criteria that we added after the runs (if *reproduced*, they "
+        "speak against the paper)": ours,
         "Other results": [e for e in entries if e not in judged and e not in settings],
         "Settings": settings,
     }
