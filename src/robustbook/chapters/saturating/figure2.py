@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import Version, array, record_of, values
-from robustbook.chapters.wording import listed, ranges, spread
+from robustbook.chapters.wording import from_to, listed, ranges, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -66,19 +66,26 @@ def active_units(record: Record) -> str:
 
 def equally_long(record: Record) -> str:
     """Return sentences that compare the share of active units in the saturated ReLU network and in
-    a vanilla network of equally long training, layer by layer, with the first seed.
+    a vanilla network of equally long training, layer by layer, with the first seed. They name the
+    layers in which the difference exceeds the range over the seeds of the saturated network.
     """
     longer, saturated = (
         [_found(record, "active", "relu-mlp", method, layer)[0] for layer in LAYERS]
         for method in ("vanilla, longer", "saturated")
     )
-    fewer = [layer for layer in LAYERS if saturated[layer - 1] < longer[layer - 1]]
+    of_seeds = [_found(record, "active", "relu-mlp", "saturated", layer) for layer in LAYERS]
+    clear = [
+        layer
+        for layer, a, seeds in zip(LAYERS, longer, of_seeds, strict=True)
+        if a - seeds[0] > max(seeds) - min(seeds)
+    ]
     return (
         "A vanilla ReLU network that trains for as many epochs as the saturated one has "
         f"{listed(f'{x:.1f}' for x in longer)} % active units in layers {listed(LAYERS)}, and the "
-        f"saturated one {listed(f'{x:.1f}' for x in saturated)} % (seed {record.seeds[0]}). So "
-        f"fewer units are active with the penalty only in layer{'s' * (len(fewer) != 1)} "
-        f"{listed(fewer) or 'none'}."
+        f"saturated one {listed(f'{x:.1f}' for x in saturated)} % (seed {record.seeds[0]}). Only "
+        f"in layer{'s' * (len(clear) != 1)} {listed(clear) or 'none'} has the saturated one fewer "
+        "by more than the range of its seeds. The longer training alone explains "
+        f"{from_to(explained_by_length(), '.0f')} % of the change of the median, by layer."
     )
 
 

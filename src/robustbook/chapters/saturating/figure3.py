@@ -21,21 +21,30 @@ PATTERNS = {
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states in how many hidden layers the dissimilarity between classes is
+    """Return sentences that state in how many hidden layers the dissimilarity between classes is
     larger in the saturated network than in the vanilla network, and whether images of one class lie
-    close together in the first layer. It ends with the page's verdicts.
+    close together in the first layer. They end with the page's verdicts.
 
-    The last layer is left out, because the comparison there depends on the function that is applied
+    Of the last layer, they only say whether the comparison depends on the function that is applied
     to the logits.
     """
     vanilla, saturated = (each[:-1] for each in _between(record))
     ahead = sum(ours > theirs for ours, theirs in zip(saturated, vanilla, strict=True))
     near = "" if max(_within(record)) <= float(record.parameters["near_zero"]) else "not "
     badges = of_page("saturating/figure-3", PATTERNS)
+    last = [
+        saturated > vanilla
+        for vanilla, saturated in (
+            (fmean(_found(record, "between", m, layer)) for m in COMPARED)
+            for layer in (LAYERS[-1], "softmax")
+        )
+    ]
+    functions = ("sigmoids", "the softmax") if last[0] else ("the softmax", "sigmoids")
+    depends = f", and in the last layer with {functions[0]} but not with {functions[1]}"
     return (
         f"Different classes lie further apart than in the vanilla network in {ahead} of "
-        f"{len(vanilla)} hidden layers, and images of one class are {near}close together in the "
-        f"first layer. {badges}"
+        f"{len(vanilla)} hidden layers{depends * (last[0] != last[1])}. Images of one class "
+        f"are {near}close together in the first layer. {badges}"
     )
 
 
@@ -71,19 +80,25 @@ def _within(record: Record) -> list[float]:
 
 
 def longer(record: Record) -> str:
-    """Return sentences that compare the dissimilarity between classes in the first layer of three
-    networks: vanilla, vanilla with longer training, and saturated. All three were trained with the
-    first seed, the only seed of the network with longer training.
+    """Return sentences that compare the dissimilarity between classes in the first layer, and in
+    the last one with the softmax, of three networks: vanilla, vanilla with longer training, and
+    saturated. All three were trained with the first seed, the only seed of the network with longer
+    training.
     """
-    vanilla, longest, saturated = (
-        _found(record, "between", method, LAYERS[0])[0]
-        for method in ("vanilla", "vanilla, longer", "saturated")
+    (vanilla, longest, saturated), last = (
+        [
+            _found(record, "between", method, layer)[0]
+            for method in ("vanilla", "vanilla, longer", "saturated")
+        ]
+        for layer in (LAYERS[0], "softmax")
     )
     return (
-        "*The penalty need not be the cause in layer 1.* "
+        "*The penalty need not be the cause.* "
         f"With seed {record.seeds[0]} the dissimilarity between classes in layer 1 is "
         f"{vanilla:.3f} in the vanilla network and {saturated:.3f} in the saturated network. In a "
-        f"vanilla network with longer training, and no penalty, it is {longest:.3f}."
+        f"vanilla network with longer training, and no penalty, it is {longest:.3f}. With the "
+        f"softmax in the last layer these three numbers are {last[0]:.3f}, {last[2]:.3f} and "
+        f"{last[1]:.3f}."
     )
 
 

@@ -3,8 +3,8 @@ and tables.
 """
 
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import mean
-from robustbook.chapters.wording import from_to
+from robustbook.chapters.published import mean, values
+from robustbook.chapters.wording import from_to, listed
 from robustbook.ledger import Record
 
 from .names import COMPARED
@@ -13,9 +13,9 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states how many times as large as in the vanilla network the
-    dissimilarity within classes, divided by that between classes, is in the saturated network. It
-    ends with the page's verdicts.
+    """Return sentences that state how many times as large as in the vanilla network the
+    dissimilarity within classes, divided by that between classes, is in the saturated network, and
+    whether longer training alone enlarges it too. They end with the page's verdicts.
     """
     times = [_ratio(record, "within over between", layer) for layer in LAYERS]
     relative = (
@@ -26,7 +26,7 @@ def answer(record: Record) -> str:
     return (
         "Different classes lie further apart than in the vanilla network, but so do images of one "
         f"class: dissimilarity within classes, divided by that between classes, is {relative}. "
-        f"{of_page('saturating/figure-7', {'dissimilarities': ''})}"
+        f"{_by_length(record)}{of_page('saturating/figure-7', {'dissimilarities': ''})}"
     )
 
 
@@ -58,6 +58,38 @@ def controls(record: Record) -> str:
         f"as the saturated network) and {stronger:.2g} times as large (saturated, with a stronger "
         "penalty)."
     )
+
+
+def _by_length(record: Record) -> str:
+    """Return a sentence, or "" if it is false: without the penalty, longer training enlarges the
+    dissimilarity within classes, divided by that between classes, in every layer.
+    """
+    vanilla, longer, _ = _relative(record)
+    if any(b <= a for a, b in zip(vanilla, longer, strict=True)):
+        return ""
+    return "Longer training without the penalty makes it larger too (one seed). "
+
+
+def equally_long(record: Record) -> str:
+    """Return a sentence that states, for the first seed, the dissimilarity within classes divided
+    by that between classes in each layer of three networks: vanilla, vanilla with as many epochs as
+    the saturated one, and saturated.
+    """
+    vanilla, longer, saturated = (
+        listed(f"{share:.2f}" for share in shares) for shares in _relative(record)
+    )
+    return (
+        f"In layers {listed(LAYERS)} the dissimilarity within classes, divided by that between "
+        f"classes, is {vanilla} in the vanilla network of seed {record.seeds[0]}. It is {longer} "
+        f"in the vanilla network with longer training, and {saturated} in the saturated one."
+    )
+
+
+def _relative(record: Record) -> list[list[float]]:
+    return [
+        [values(record, "within over between", method=m, layer=layer)[0] for layer in LAYERS]
+        for m in ("vanilla", "vanilla, longer", "saturated")
+    ]
 
 
 def _ratio(record: Record, name: str, layer: str, method: str = COMPARED[1]) -> float:

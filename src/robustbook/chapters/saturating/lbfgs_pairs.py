@@ -12,8 +12,8 @@ from jaxtyping import Bool, UInt8
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import record_of, values
-from robustbook.chapters.wording import spread, spread_or
+from robustbook.chapters.published import benchmark, record_of, values
+from robustbook.chapters.wording import listed, spread, spread_or
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -99,6 +99,23 @@ def without_tolerances(record: Record) -> tuple[str, str]:
         for precision in ("float32", "float64")
     )
     return single, double
+
+
+def implementations() -> str:
+    """Return a sentence that states on how many pairs the implementations of L-BFGS in the
+    benchmark succeed, on one saturated network.
+    """
+    found = {
+        row["way"].removesuffix(", loop"): row["found"]
+        for row in benchmark("lbfgs")["rows"]
+        if row["method"] == "saturated" and "alone" not in row["way"]
+    }
+    return unbroken(
+        "The number of pairs also depends on the implementation of L-BFGS: from the least "
+        "confident images of one saturated network, "
+        + listed(f"{'our own' if k == 'ours' else k} succeeds for {n}" for k, n in found.items())
+        + " ([benchmarks](../benchmarks.ipynb))."
+    )
 
 
 def straight(record: Record) -> str:

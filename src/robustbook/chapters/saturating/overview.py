@@ -207,8 +207,9 @@ CLAIMS = (
         ("figure3", "figure7"),
         r"figure-3/.*",
         "In the first hidden layer images of one class are not alike, in any of these networks. In "
-        "the saturated sigmoid network classes lie further apart in the first layer only. The "
-        "paper does not say it of the ReLU network, where they do in every layer, probably mostly "
+        "the saturated sigmoid network, of the two hidden layers, classes lie further apart in the "
+        "first; in the last layer this depends on the function (sigmoid or softmax). The paper "
+        "does not say it of the ReLU network, where they do in every layer, probably mostly "
         "because the weights are larger",
     ),
     Finding(
