@@ -71,8 +71,24 @@ def later(records: Sequence[Record]) -> str:
         "training II, which has a larger $\\rho_2$ on MNIST than Deep Defense in Table 1, was not "
         "measured after each epoch. In the first epoch of Deep Defense the accuracy falls by "
         f"{_falls(recovered, 0)}, but recovers later. On the other networks it is lower at the end "
-        f"than at the start, by {_falls(lower, -1, seeds=True)}."
-    )
+        f"than at the start, by {_falls(lower, -1, seeds=True)}. {_in_table_1(lower)}"
+    ).strip()
+
+
+def _in_table_1(shown: Sequence[tuple[Record, str]]) -> str:
+    """Return a sentence with the losses of accuracy by Deep Defense in Table 1, on more test
+    images, or "" if there are no networks.
+    """
+    tables = {each.profile: each for each in records_of("deep_defense/table-1")}
+    losses = []
+    for record, network in shown:
+        start, end = (
+            mean(tables[record.profile], "accuracy", network=network, method=method)
+            for method in ("reference", "deep-defense")
+        )
+        losses.append(f"{start - end:.1f} points on {names.with_article(record, network)}")
+    where = f"On the test images of {page_link('table1')}, which are more"
+    return f"{where}, the losses are {listed(losses)}." if losses else ""
 
 
 def dip(records: Sequence[Record]) -> str:

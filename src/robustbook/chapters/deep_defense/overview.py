@@ -180,7 +180,7 @@ def claims() -> Table:
         "Claims of the paper and its authors, and our own questions (in italics): the page that "
         "tests them, what we find, and the verdicts on that page. A question of our own has no "
         "verdict; its row counts the verdicts on the numbers and claims that its page compares, if "
-        "there are any. *Without a printed number*: numbers of ours for which we know no statement "
+        "there are any. *Without a printed number*: numbers for which we know no statement "
         "of the paper.",
         "tab-dd-overview",
         CLAIMS,
@@ -201,8 +201,10 @@ def _counted(lines: Sequence[ledger.Entry]) -> str:
     there = f" (including {ledger.counts(also)} that {listed(pages)} has too)"
     own = [line for line in (*lines, *also) if not line.same_as]
     told = [by_kind(stated(own))]
-    if other := len(own) - len(stated(own)):
-        told.append(f"without a printed number: {other}")
+    if other := [line for line in own if line not in stated(own)]:
+        unrun = sum(line.verdict == "not run" for line in other)
+        words = f" ({unrun} of them *not run*)" if unrun else ""
+        told.append(f"without a printed number: {len(other)}{words}")
     return "; ".join(filter(None, told)) + (there if also else "")
 
 

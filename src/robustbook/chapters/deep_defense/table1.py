@@ -317,8 +317,8 @@ def narrow_in_words(records: Sequence[Record]) -> str:
 
 def by_c() -> str:
     """Return sentences that compare adversarial training II on LeNet with Deep Defense for several
-    values of c. A value of rho2 is a tie if it differs from the mean of adversarial training II by
-    less than the seeds of Deep Defense differ.
+    values of c. One network does not decide if its rho2 differs from the mean of adversarial
+    training II by less than the seeds of Deep Defense differ.
     """
     varied, table_1 = record_of("deep_defense/figure-3"), record_of("deep_defense/table-1")
     rival, seeds = (
@@ -335,8 +335,9 @@ def by_c() -> str:
     )
     with_lowest, start = (f"{accuracy:.2f} %" for accuracy in accuracies)
     tied = (
-        f"At {listed(ties)} we call this a tie: the means differ by less than the seeds of Deep "
-        f"Defense with c = {figure3.USUAL['c']:g} do ({noise:.3f}). "
+        f"At {listed(ties)} one network cannot decide the order: its $\\rho_2$ differs from the "
+        "mean of adversarial training II by less than the seeds of Deep Defense with "
+        f"c = {figure3.USUAL['c']:g} differ ({noise:.3f}). "
         if ties
         else ""
     )

@@ -231,7 +231,7 @@ def ablations(version: Version) -> Table:
             rows.append([words, *map(spread, cells), str(len(cells[0]))])
     return version.table(
         ": accuracy in per cent of the saturated sigmoid network, mean (range). The page on "
-        f"{page_link('table1')} shows the first two trainings too, for fewer seeds and test images.",
+        f"{page_link('table1')} shows the first two trainings too, with fewer seeds and images.",
         "claims-ablations",
         ["Network", *READINGS.values(), "Seeds"],
         rows,
