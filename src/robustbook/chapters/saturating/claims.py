@@ -125,12 +125,11 @@ threshold.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many long runs of Adam change a 3 into a 7, and after how
-    many steps, and on how many pairs of classes the shorter runs in ``record`` fail. They end with
-    the page's verdicts, which judge the shorter runs.
+    """Return a sentence that states how many long runs of Adam change a 3 into a 7, and for how
+    many pairs of classes the shorter runs in ``record`` fail. It ends with the page's verdicts,
+    which judge the shorter runs.
     """
     runs, reached = long_runs(record_of("saturating/long-descent"))
-    steps = f" after {from_to(reached, ',.0f')} steps" if reached else ""
     share = "every long run" if len(reached) == runs else f"{len(reached)} of {runs} long runs"
     badges = of_page(
         "saturating/claims",
@@ -142,10 +141,9 @@ def answer(record: Record) -> str:
         },
     )
     return (
-        f"{'No' if reached else 'Yes'}: if pixels may take any value, {share} of Adam on one "
-        f"network {'changes' if len(reached) == runs else 'change'} a 3 into an image classified "
-        f"as a 7{steps}. But {record.parameters['steps']:,} steps fail for "
-        f"{fmean(of_target(record, SEVERAL)):.0f} of 90 pairs of classes. {badges}"
+        f"{'No' if reached else 'Yes'}: without clipping, {share} of Adam on one network "
+        f"{'changes' if len(reached) == runs else 'change'} a 3 into an image classified as a 7; "
+        f"shorter runs fail for {fmean(of_target(record, SEVERAL)):.0f} of 90 pairs. {badges}"
     )
 
 

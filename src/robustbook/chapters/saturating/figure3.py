@@ -21,30 +21,21 @@ PATTERNS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state in how many hidden layers the dissimilarity between classes is
+    """Return a sentence that states in how many hidden layers the dissimilarity between classes is
     larger in the saturated network than in the vanilla network, and whether images of one class lie
-    close together in the first layer. They end with the page's verdicts.
+    close together in the first layer. It ends with the page's verdicts.
 
-    Of the last layer, they only say whether the comparison depends on the function that is applied
+    The last layer is left out, because the comparison there depends on the function that is applied
     to the logits.
     """
     vanilla, saturated = (each[:-1] for each in _between(record))
     ahead = sum(ours > theirs for ours, theirs in zip(saturated, vanilla, strict=True))
     near = "" if max(_within(record)) <= float(record.parameters["near_zero"]) else "not "
     badges = of_page("saturating/figure-3", PATTERNS)
-    last = [
-        saturated > vanilla
-        for vanilla, saturated in (
-            (fmean(_found(record, "between", m, layer)) for m in COMPARED)
-            for layer in (LAYERS[-1], "softmax")
-        )
-    ]
-    functions = ("sigmoids", "the softmax") if last[0] else ("the softmax", "sigmoids")
-    depends = f", and in the last layer with {functions[0]} but not with {functions[1]}"
     return (
         f"Different classes lie further apart than in the vanilla network in {ahead} of "
-        f"{len(vanilla)} hidden layers{depends * (last[0] != last[1])}. Images of one class "
-        f"are {near}close together in the first layer. {badges}"
+        f"{len(vanilla)} hidden layers, and images of one class are {near}close together in the "
+        f"first layer. {badges}"
     )
 
 

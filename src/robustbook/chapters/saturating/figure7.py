@@ -13,20 +13,20 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how many times as large as in the vanilla network the
+    """Return a sentence that states how many times as large as in the vanilla network the
     dissimilarity within classes, divided by that between classes, is in the saturated network, and
-    whether longer training alone enlarges it too. They end with the page's verdicts.
+    whether longer training alone enlarges it too. It ends with the page's verdicts.
     """
     times = [_ratio(record, "within over between", layer) for layer in LAYERS]
     relative = (
-        f"{from_to([100 * (each - 1) for each in times], '.0f')} % larger"
+        f"{from_to([100 * (each - 1) for each in times], '.0f')} % further apart than"
         if min(times) > 1
-        else f"{from_to(times, '.2g')} times as large"
+        else f"{from_to(times, '.2g')} times as far apart as"
     )
     return (
-        "Different classes lie further apart than in the vanilla network, but so do images of one "
-        f"class: dissimilarity within classes, divided by that between classes, is {relative}. "
-        f"{_by_length(record)}{of_page('saturating/figure-7', {'dissimilarities': ''})}"
+        "Relative to the dissimilarity between classes, images of one class lie "
+        f"{relative} in the vanilla network{_by_length(record)}. "
+        f"{of_page('saturating/figure-7', {'dissimilarities': ''})}"
     )
 
 
@@ -61,13 +61,12 @@ def controls(record: Record) -> str:
 
 
 def _by_length(record: Record) -> str:
-    """Return a sentence, or "" if it is false: without the penalty, longer training enlarges the
-    dissimilarity within classes, divided by that between classes, in every layer.
+    """Return words that say, or "" if it is false, that without the penalty longer training
+    enlarges the dissimilarity within classes, divided by that between classes, in every layer.
     """
     vanilla, longer, _ = _relative(record)
-    if any(b <= a for a, b in zip(vanilla, longer, strict=True)):
-        return ""
-    return "Longer training without the penalty makes it larger too (one seed). "
+    larger = all(b > a for a, b in zip(vanilla, longer, strict=True))
+    return ", but longer training alone has this effect too" if larger else ""
 
 
 def equally_long(record: Record) -> str:
