@@ -26,6 +26,8 @@ REGIMES: Mapping[str, str] = {
 ONE = "accuracy of one draw"
 SMALL = 0.1
 """The largest value of c that we count as one of the paper's "smaller attacks"."""
+NEEDED = (("at test time", "train only"), ("in training", "test only"))
+"""Where RSE has noise, and the use of noise that leaves it out there."""
 LAST = 0.4
 """The largest value of c in the claim that RSE is more accurate than the network without noise."""
 
@@ -39,18 +41,19 @@ def answer(records: Sequence[Record]) -> str:
 
 def _told(record: Record, network: str) -> str:
     under = {r: names.at(record, network, r, SMALL) for r in REGIMES}
-    rse, alone, late = (under[r] or 0.0 for r in ("rse", "train only", "test only"))
-    images = names.counted(record, network)
-    needed = [
-        words
-        for words, other in (("at test time", alone), ("in training", late))
-        if clearly_above(rse, other, images)
-    ]
-    lead = {2: "Both", 1: f"It needs noise {''.join(needed)}", 0: "These results cannot tell"}
+    rse, train, late = (under[r] or 0.0 for r in ("rse", "train only", "test only"))
+    needed = [words for words, other in NEEDED if _above(record, network, other)]
+    lead = {
+        2: "Noise in training and at test time both help",
+        1: f"Noise {''.join(needed)} helps",
+        0: "These results cannot tell",
+    }
+    kept = alone(record, network).removeprefix("; noise in training alone ")
     return (
-        f"{lead[len(needed)]}: at $c = {SMALL:g}$ the accuracy is {rse:.1f} % with RSE, "
-        f"{alone:.1f} % with noise in training only, and {late:.1f} % with noise at test time only "
-        f"({names.full_title(record, network)}; {names.size(record, network)})."
+        f"{lead[len(needed)]}: at $c = {SMALL:g}$ the accuracy is {rse:.1f} % with RSE, and "
+        f"{late:.1f} % with noise at test time only ({names.full_title(record, network)}; "
+        f"{names.size(record, network)}). With noise in training only it is {train:.1f} %"
+        f"{f', which {kept}' * bool(kept)}."
     )
 
 
@@ -68,11 +71,29 @@ def needs_both(record: Record, network: str) -> bool:
     """Return whether RSE is clearly more accurate under a weak attack than with noise in
     training only, and than with noise at test time only.
     """
-    images = names.counted(record, network)
-    rse, alone, late = (
-        names.at(record, network, r, SMALL) or 0.0 for r in ("rse", "train only", "test only")
+    return all(_above(record, network, other) for _, other in NEEDED)
+
+
+def _above(record: Record, network: str, other: str) -> bool:
+    """Return whether RSE is clearly more accurate under the weak attack than ``other``."""
+    rse, rest = (
+        rows_of(record, "accuracy", network=network, defense=r, c=SMALL) for r in ("rse", other)
     )
-    return clearly_above(rse, alone, images) and clearly_above(rse, late, images)
+    return pairs.ordered(rse, rest) is True
+
+
+def alone(record: Record, network: str) -> str:
+    """Return a clause on the share of RSE's gain under the weak attack that noise in training alone
+    keeps, or "" if RSE has no gain.
+    """
+    rse, train, none = (
+        names.at(record, network, r, SMALL) or 0.0 for r in ("rse", "train only", "none")
+    )
+    if rse <= none:
+        return ""
+    return (
+        f"; noise in training alone keeps {100 * (train - none) / (rse - none):.0f} % of the gain"
+    )
 
 
 def _clean(record: Record, network: str) -> str:

@@ -74,14 +74,14 @@ def _told(record: Record, network: str) -> str:
     under = _accuracies(record, network, STRONG)
     none, less, more = (under[d] for d in ("none", low, high))
     some = "raises" if _ordered(record, network, low, "none") else "does not clearly raise"
+    where = f"({names.title(record, network)}, {names.size(record, network)})"
     change = CHANGES[_ordered(record, network, high, low)]
     words = levels(record)
     further = "" if low == high else f" More noise, {words[high]}, {change} it ({more:.1f} %)."
     return (
-        f"Noise {words[low]} ({UNITS}) {some} the accuracy of one draw at $c = {STRONG:g}$ from "
-        f"{none:.1f} to {less:.1f} %.{further} On clean images noise costs "
-        f"{_lost(record, network)} points ({names.title(record, network)}, "
-        f"{names.size(record, network)})."
+        f"Noise {some} the accuracy at $c = {STRONG:g}$: it is {none:.1f} % without noise, and "
+        f"{less:.1f} % with one draw of noise {words[low]} ({UNITS}).{further} On clean images "
+        f"noise costs {_lost(record, network)} points {where}."
     )
 
 
@@ -186,6 +186,40 @@ def ran(records: Sequence[Record]) -> str:
         + "."
         for record, network in names.best(records)
     )
+
+
+def moved(records: Sequence[Record]) -> str:
+    """Return sentences that compare the distortions with and without noise: the values of c at
+    which each noise level has a smaller one, and all distortions at c = 0.1.
+    """
+    told = []
+    for record, network in names.best(records):
+        words = levels(record)
+        far = {
+            c: {
+                d: names.at(record, network, d, c, "distortion") or 0.0
+                for d in names.defenses(record, network, list(LEVELS))
+            }
+            for c in names.strengths(record, network, "none")
+        }
+        less = [
+            f"{c:g}"
+            for c, of in far.items()
+            if of["none"] > max(v for d, v in of.items() if d != "none")
+        ]
+        if less:
+            told.append(
+                f"At $c$ = {listed(less)} the distortion is smaller with each noise level than "
+                "without noise, so the gain in accuracy may partly come from smaller perturbations."
+            )
+        at = dict(far[STRONG])
+        none = at.pop("none")
+        each = listed([f"{value:.2f} ({words[d]})" for d, value in at.items()])
+        told.append(
+            f"At $c = {STRONG:g}$ the distortion is {none:.2f} without noise, and {each} with "
+            f"noise ({names.title(record, network)})."
+        )
+    return " ".join(told)
 
 
 def curves(records: Sequence[Record]) -> Figure:

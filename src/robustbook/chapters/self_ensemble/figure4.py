@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters import pairs
-from robustbook.chapters.published import Version, records_of, rows_of, values
+from robustbook.chapters.published import Version, rows_of, values
 from robustbook.chapters.wording import (
     bullets,
     from_to,
@@ -50,12 +50,14 @@ def answer(records: Sequence[Record]) -> str:
         found = {fifty.ordered(record, NETWORK, defense, c) for c in gains}
         lead = LEADS[found.pop() if len(found) == 1 else None]
         points = minus(from_to([gained for each in gains.values() for gained in each], "+.1f"))
-        weak.append((lead, where, points, max(gains)))
-    (lead, where, points, largest), *others = weak
-    rest = "".join(f"; {word.lower()} {place} ({gained})" for word, place, gained, _ in others)
+        cost = f"{fifty.lowered(record, NETWORK, defense):.1f}"
+        weak.append((lead, where, points, max(gains), cost))
+    (lead, where, points, largest, cost), *others = weak
+    rest = "".join(f" {word} {place} ({gained})." for word, place, gained, *_ in others)
     return (
-        f"{lead} for weak attacks ($c \\le {largest:g}$, {names.title(record, NETWORK)}) {where}: "
-        f"50 draws gain {points} points{rest}.{_under_strong(records)}"
+        f"{lead} for $c\\le{largest:g}$ {where} ({names.title(record, NETWORK)}): 50 draws gain "
+        f"{points} points. There the attack costs at most {cost} points."
+        f"{rest}{_under_strong(records)}"
     )
 
 
@@ -64,36 +66,27 @@ def _under_strong(records: Sequence[Record]) -> str:
     draw under a strong attack, or "" if no network was attacked so strongly.
     """
     found: dict[bool | None, list[tuple[str, float]]] = {True: [], False: [], None: []}
-    for each in _shown(records):
+    for each in fifty.shown(records):
         if STRONG in (gains := gain(*each)):
             order = pairs.ordered(*_rows(*each, "rse", STRONG))
             found[order].append((names.title(*each), fmean(gains[STRONG])))
-    told = [
-        f"they {word} {listed(f'{abs(gained):.1f}' for _, gained in found[order])} points "
-        f"({', '.join(title for title, _ in found[order])})"
-        for order, word in ((True, "gain"), (False, "lose"))
-        if found[order]
-    ]
+    told = listed(
+        f"{minus(f'{gained:+.1f}')} ({title})"
+        for order in (True, False)
+        for title, gained in found[order]
+    )
     unclear = listed(f"{title} ({minus(f'{gained:+.1f}')})" for title, gained in found[None])
     if not told:
         return f" Not clearly at $c = {STRONG:g}$, on {unclear}." if unclear else ""
     if unclear:
-        told.append(f"not clear on {unclear}")
+        told += f"; unclear on {unclear}"
     lead = "Partly" if found[True] and found[False] else LEADS[bool(found[True])]
-    return f" {lead} at $c = {STRONG:g}$: {'; '.join(told)}."
+    return f" {lead} at $c = {STRONG:g}$: {told}."
 
 
 def _attacked(record: Record, defense: str) -> dict[float, list[float]]:
     """Return the gains under the attack on the network of Table 2 (see `gain`)."""
     return {c: each for c, each in gain(record, NETWORK, defense).items() if c}
-
-
-def _shown(records: Sequence[Record]) -> list[tuple[Record, str]]:
-    """Return the networks of Figure 4, and those that were attacked for Figure 6 only."""
-    best = names.best(records)
-    known = [network for _, network in best]
-    more = names.best(records_of("self_ensemble/figure-6"))
-    return best + [each for each in more if each[1] not in known]
 
 
 def by_place() -> str:
@@ -129,13 +122,14 @@ def _placed(record: Record, defense: str) -> str:
     )
     if not tested:
         return text
-    clear = sum(pairs.ordered([many], [one]) is not None for many, one in tested)
+    clear = sum(fifty.ordered(record, NETWORK, defense, c) is not None for c in gains)
     seeds = len({many.seed for many, _ in tested})
     others = len(record.seeds) - seeds
     mean, low, high = _mean_gain(tested)
     return (
-        f"{text} A paired test is possible for {seeds} of {len(record.seeds)} seeds: "
-        f"{clear or 'none'} of {len(tested)} gains exceed{'s' * (clear < 2)} two standard errors. "
+        f"{text} A paired test is possible for {seeds} of {len(record.seeds)} seeds. In their "
+        f"mean, {clear or 'none'} of {len(gains)} gains exceed{'s' * (clear < 2)} two standard "
+        "errors. "
         f"The mean of these gains is {minus(f'{mean:+.1f}')} points (95 % interval from the choice "
         f"of images {minus(f'{low:+.1f}')} to {minus(f'{high:+.1f}')})."
         + (
@@ -161,24 +155,46 @@ def clear(records: Sequence[Record]) -> str:
     """Return a sentence that counts the differences between 50 noise draws and one draw which
     exceed two standard errors, and says whether the comparison is paired.
     """
-    best = _shown(records)
+    best = fifty.shown(records)
     found = [
-        f"{names.full_title(*each)} at $c = {c:g}$, {minus(f'{fmean(gain(*each)[c]):+.1f}')} points"
+        f"{names.full_title(*each)} at $c = {c:g}$, from {one:.1f} % with one draw to {many:.1f} %"
         for each in best
         for c in _clear(*each)
+        for many, one in [[names.at(*each, "rse", c, n) or 0.0 for n in DRAWS]]
     ]
     told = "; ".join(found)
     count = sum(len(gain(*each)) for each in best)
     text = (
-        f"{len(found) or 'None'} of {count} differences, those on clean images included, "
+        f"{len(found) or 'None'} of {count} differences "
         f"exceed{'s' * (len(found) < 2)} two standard errors{f' ({told})' if found else ''}."
     )
+    bare = [names.title(*each) for each in best if 0.0 not in gain(*each)]
+    if bare:
+        text += f" The accuracy of one draw on clean images was not measured on {listed(bare)}."
     if not all(pairs.paired(*_rows(*each, "rse", c)) for each in best for c in gain(*each) if c):
         text += (
             " The test is not paired, because these records do not say which images are classified "
             "correctly. So it misses some real differences."
         )
     return text
+
+
+def strength(records: Sequence[Record]) -> str:
+    """Return a sentence on how much the strong attack lowers the accuracy of 50 draws, for each
+    network, or "" if no network was attacked so strongly.
+    """
+    told = [
+        f"{clean - under:.1f} points on {names.title(*each)}"
+        for each in fifty.shown(records)
+        for clean, under in [[names.at(*each, "rse", c) for c in (0.0, STRONG)]]
+        if clean is not None and under is not None
+    ]
+    if not told:
+        return ""
+    return (
+        f"With $c = {STRONG:g}$ the attack lowers the accuracy of 50 draws by {listed(told)}, so "
+        "it is not equally strong on all networks."
+    )
 
 
 def _clear(record: Record, network: str) -> list[float]:

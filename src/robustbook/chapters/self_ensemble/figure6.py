@@ -18,6 +18,7 @@ from robustbook.chapters.published import (
     settings,
     values,
     verdicts,
+    without_quick,
 )
 from robustbook.chapters.wording import (
     badge,
@@ -135,12 +136,14 @@ def best_until() -> str:
         cs = sorted(c for c in points()[network, "rse"] if c >= AT)
         highest = {c: max(points()[network, d][c][0] for d in DEFENSES) for c in cs}
         first = next((c for c in cs if points()[network, "rse"][c][0] < highest[c]), math.inf)
-        until.append(f"{max(c for c in cs if c < first):g} ({plain})")
+        end = "the largest $c$" * (first == math.inf)
+        until.append(f"{max(c for c in cs if c < first):g} on {plain}{f' ({end})' * bool(end)}")
         if first < math.inf:
             beyond[plain] = f"{max(highest[c] for c in cs if c >= first):.1f}"
     return (
         "In the authors' data, RSE is the most accurate of all networks from "
-        f"$c = {AT:g}$ to {listed(until)}. At larger $c$, no accuracy exceeds "
+        f"$c = {AT:g}$ up to an end that depends on the network. This end is $c$ = "
+        f"{listed(until)}. At larger $c$, no accuracy exceeds "
         f"{listed([f'{most} % on {plain}' for plain, most in beyond.items()])}."
     )
 
@@ -549,13 +552,14 @@ def crossing(records: Sequence[Record]) -> str:
         theirs = crossover(_their_curve(network, "none"), _their_curve(network, "rse"))
         beside_it = "" if theirs is None else f", the authors' at {theirs:.2f}"
         low, high = resampled(record, network)
+        outside = ", but the authors' is not" * (theirs is not None and not low <= theirs <= high)
         told.append(
             f"On {names.full_title(record, network)} our two curves cross at a distortion of "
             f"{fmean(found):.2f}{beside_it}. "
             f"We simulate the choice of our {names.counted(record, network)} images from the "
             "accuracies alone, with fixed distortions and independent networks. Then 95 % of the "
-            f"crossings are between {low:.2f} and {high:.2f}. So the choice of images moves the "
-            "crossing far, and we compare the accuracies at one distortion instead."
+            f"crossings are between {low:.2f} and {high:.2f}{outside}. So the choice of images "
+            "moves the crossing far, and we compare the accuracies at one distortion instead."
         )
     return " ".join(told)
 
@@ -681,9 +685,16 @@ def _beside(record: Record, network: str, defense: str, c: float) -> str:
 
 
 def clean_costs(records: Sequence[Record]) -> str:
-    """Return a sentence that states how much RSE lowers the accuracy on clean images."""
+    """Return a sentence that states how much RSE lowers the accuracy on clean images. It has each
+    network of each width once, from the first of the ``records`` with it.
+    """
     parts = []
-    for record, network in names.best(records):
+    found: dict[str, tuple[Record, str]] = {}
+    for network in NETWORKS:
+        for record in without_quick(records):
+            if network in names.networks(record):
+                found.setdefault(names.full_title(record, network), (record, network))
+    for record, network in found.values():
         if cost := _cost(record, network):
             rse, none = (
                 rows_of(record, "accuracy", network=network, defense=d, c=0)

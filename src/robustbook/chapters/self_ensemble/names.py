@@ -190,6 +190,32 @@ def trained_again(record: Record, ours: float) -> str:
     )
 
 
+def drawn_again(records: Sequence[Record], figure: int) -> str:
+    """Return sentences on the networks with RSE that are the same as on the page on another figure,
+    but have another accuracy on clean images: their draws of the noise differ. Networks count as
+    the same if the first seeds have the same accuracies under each attack on both pages.
+    """
+    there = dict((each[1], each[0]) for each in best(records_of(f"self_ensemble/figure-{figure}")))
+    told = []
+    for record, network in best(records):
+        if network not in there or there[network].profile != record.profile:
+            continue
+        (ours, *under), (theirs, *others) = (
+            [
+                values(of, "accuracy", network=network, defense="rse", c=c)[:1]
+                for c in (0.0, *strengths(record, network, "rse"))
+            ]
+            for of in (record, there[network])
+        )
+        if ours and theirs and ours != theirs and under == others:
+            told.append(
+                f"On clean images the accuracy of RSE is {ours[0]:.1f} % here and {theirs[0]:.1f} "
+                f"% in [Figure {figure}](./figure{figure}.ipynb) ({title(record, network)}, first "
+                "seed): the network is the same, but the draws of the noise differ."
+            )
+    return " ".join(told)
+
+
 def span_of_c(record: Record, network: str) -> str:
     """Return in words with how many values of c a network was attacked, and from which to which."""
     found = sorted(

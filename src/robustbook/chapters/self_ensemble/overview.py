@@ -121,8 +121,10 @@ def small_c(record: Record) -> str:
     if not today.mostly_small_c(record):
         return ""
     return (
-        "Mostly, the paper's attack is weaker because its $c$ is small: at about equal distortion, "
-        "it does not leave clearly more accuracy than the search over $c$ or PGD."
+        "A rough comparison suggests that the paper's attack is weaker mainly because its $c$ is "
+        "small: at about equal distortion, the search over $c$ and PGD are not clearly stronger. "
+        "Its two networks are from different trainings, and for PGD we interpolate between values "
+        "of $c$."
     )
 
 
@@ -135,7 +137,10 @@ def paper_attack(record: Record) -> str:
     """Return sentences that state the accuracies under the paper's attack, for each network.
     ``record`` contains the stored results of Table 2.
     """
-    rse, none = (names.at(record, table2.NETWORK, d, table2.AT) or 0.0 for d in ("rse", "none"))
+    c = table2.equally_far(record)
+    at = table2.AT if c is None else c
+    equal = "" if c is None else ", where the images are changed almost equally far"
+    rse, none = (names.at(record, table2.NETWORK, d, at) or 0.0 for d in ("rse", "none"))
     other = "".join(
         (_too_close if names.NETWORKS[network] in figure6.undecided([each]) else _decided)(
             each, network
@@ -144,7 +149,7 @@ def paper_attack(record: Record) -> str:
         if network != table2.NETWORK
     )
     return (
-        f"Under the paper's attack with $c = {table2.AT:g}$, the accuracy of "
+        f"Under the paper's attack with $c = {at:g}${equal}, the accuracy of "
         f"{names.in_text(record, table2.NETWORK)} is {rse:.1f} % with RSE and {none:.1f} % without "
         f"a defense ({names.size(record, table2.NETWORK)}).{other}"
     )

@@ -3,8 +3,15 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from robustbook.chapters.published import images_of, rows_of, settings, values, version_of
-from robustbook.chapters.wording import beside, from_to, listed, minus
+from robustbook.chapters.published import (
+    images_of,
+    records_of,
+    rows_of,
+    settings,
+    values,
+    version_of,
+)
+from robustbook.chapters.wording import beside, from_to, listed, minus, seeds_in_words
 from robustbook.figures import Table
 from robustbook.ledger import Record
 from robustbook.ledger.outcomes import paired_error
@@ -23,24 +30,27 @@ def lengths(record: Record, network: str) -> Table:
     defense and number of training epochs, and one column for each value of c.
     """
     rows = []
+    cs = [c for c in _cs(record, network) if c]
+    attacked = images_of(record, "accuracy", network=network, c=max(cs))
     for defense, n in [(d, n) for d in WITH for n in _epochs(record, network)]:
         of = {"network": network, "defense": defense, "epochs": n}
-        accuracies = (values(record, "accuracy", c=c, **of) for c in _cs(record, network))
-        rows.append([f"{names.DEFENSES[defense]}, {n}", *(beside(x, None) for x in accuracies)])
+        accuracies = (values(record, "accuracy", c=c, **of) for c in cs)
+        clean = [
+            100 * float(row.each[:attacked].mean())
+            for row in rows_of(record, "accuracy", c=0, **of)
+        ]
+        cells = [clean, *accuracies]
+        rows.append([f"{names.DEFENSES[defense]}, {n}", *(beside(x, None) for x in cells)])
     for defense in WITH:
-        theirs = [points()[network, defense][c][0] for c in _cs(record, network)]
+        theirs = [points()[network, defense][c][0] for c in (0.0, *cs)]
         rows.append([f"{names.DEFENSES[defense]}, the authors'", *(f"{x:.1f}" for x in theirs)])
-    clean, attacked = (
-        images_of(record, "accuracy", network=network, c=pick(_cs(record, network)))
-        for pick in (min, max)
-    )
     return version_of(record).table(
         f": {names.full_title(record, network)}, accuracy in per cent after trainings of different "
-        f"lengths, on {clean:,} clean images and on {attacked} attacked ones. The last rows are "
+        f"lengths, on the same {attacked} images without and with the attack. The last rows are "
         f"the authors' data of Figure 6, from networks trained for {names.THEIR_EPOCHS} epochs or "
         "more.",
         "rse-schedule",
-        ["Network, epochs", "clean", *(f"c = {c:g}" for c in _cs(record, network) if c)],
+        ["Network, epochs", "clean", *(f"c = {c:g}" for c in cs)],
         rows,
     )
 
@@ -55,7 +65,7 @@ def longer(record: Record, network: str) -> str:
     text = (
         f"In the verdicts, a training counts as the paper's if {REACHED}. To see how "
         f"much the length of training matters, we trained a {names.title(record, network)} for "
-        f"{most} instead of {own} epochs."
+        f"{most} instead of {own} epochs ({seeds_in_words(len(record.seeds))} per length)."
     )
     surely = False
     for defense, words in WITH.items():
@@ -78,7 +88,33 @@ def longer(record: Record, network: str) -> str:
             " So accuracies under attack depend on the length of the training, and verdicts on "
             "networks with a short training may change after a longer one."
         )
-    return text
+    return f"{text}{_again(record, network)}"
+
+
+def _again(record: Record, network: str) -> str:
+    """Return a sentence on how much a second training of the same length changes the accuracies
+    under the attack: those of Table 2 are compared. Return "" if Table 2 has no such network.
+    """
+    own = EPOCHS[record.profile, network]
+    away = [
+        abs(here - there)
+        for other in records_of("self_ensemble/table-2")
+        if other.profile == record.profile
+        for defense in WITH
+        for c in _cs(record, network)
+        if c
+        for here, there in zip(
+            values(record, "accuracy", network=network, defense=defense, c=c, epochs=own),
+            values(other, "accuracy", network=network, defense=defense, c=c),
+            strict=False,
+        )
+    ]
+    if not away:
+        return ""
+    return (
+        " These tests leave out the error from the training: under the attack, a second training "
+        f"of {own} epochs (first seed of Table 2) differs by up to {max(away):.1f} points."
+    )
 
 
 def _change(record: Record, lengths: Sequence[int], **of: str | float) -> tuple[float, float]:

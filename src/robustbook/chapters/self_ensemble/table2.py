@@ -47,14 +47,22 @@ def target(defense: str, c: float) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return a sentence that states the accuracies at c = 0.03, with RSE and without a defense. The
-    other defenses are not ranked if their accuracies are far below the authors'.
+    """Return sentences that state the accuracies with RSE and without a defense, at a c at which
+    the attack changes the images almost equally far, or at c = 0.03 if there is none. The other
+    defenses are not ranked if their accuracies are far below the authors'.
     """
-    rse, none = (_mean(record, d, AT) for d in ("rse", "none"))
+    c = equally_far(record)
+    at = AT if c is None else c
+    rse, none = (_mean(record, d, at) for d in ("rse", "none"))
     sure = clearly_above(rse, none, names.counted(record, NETWORK))
+    far, other = (f"{_distortion(record, d, at):.2f}" for d in ("rse", "none"))
+    moved = f"almost equally far (distortion {far})"
+    if c is None:
+        moved = f"by {far} (RSE) and {other} (no defense)"
     text = (
-        f"With RSE the accuracy is {'' if sure else 'not clearly '}higher than without a defense: "
-        f"at $c = {AT:g}$ it is {rse:.1f} and {none:.1f} % ({names.full_title(record, NETWORK)}; "
+        f"With RSE the accuracy is {'' if sure else 'not clearly '}higher than without a defense. "
+        f"At $c = {at:g}$ the attack changes the images {moved}. There the accuracy is {rse:.1f} "
+        f"% with RSE and {none:.1f} % without a defense ({names.full_title(record, NETWORK)}; "
         f"{names.size(record, NETWORK)})."
     )
     if figure6.failed(record, NETWORK):
@@ -86,6 +94,15 @@ def beside_paper(record: Record) -> str:
             "images or at the smallest $c$."
         )
     return text
+
+
+def equally_far(record: Record) -> float | None:
+    """Return the c at which the distortions with RSE and without a defense are closest to each
+    other, or None if they differ by more than 5 %. Of equals, return the c of the abstract.
+    """
+    away = {c: abs(_distortion(record, "rse", c) / _distortion(record, "none", c) - 1) for c in CS}
+    c = min(CS, key=lambda c: (away[c], c != AT))
+    return c if away[c] <= 0.05 else None
 
 
 def _behind(record: Record) -> dict[str, float]:
