@@ -207,6 +207,15 @@ def test_networks_on_which_pgd_is_the_weaker_attack_are_named() -> None:
         "- Distillation, T = 40: 10.0 and 0.0 %",
     ]
     assert "No defense" not in told
+    some = made(("distill", "rse", "none"))
+    equal = [
+        replace(row, value=60.0, outcomes="")
+        if row.name.startswith("accuracy") and row.setting.get("defense") == "distill"
+        else row
+        for row in some.rows
+    ]
+    told = controls.masking(replace(some, rows=tuple(equal)))
+    assert told.endswith("This is not so with Distillation, T = 40 (60.0 and 60.0 %).")
     assert controls.masking(made(("none",))) == ""
 
 

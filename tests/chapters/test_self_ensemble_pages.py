@@ -118,7 +118,9 @@ def test_a_longer_training_is_compared_image_by_image() -> None:
         "for 24 instead of 6 epochs (2 seeds per length). Without a defense the accuracy changes by"
         in text
     )
-    assert "+6.0 points on clean images and by +6.0 points under the attack; the change is" in text
+    assert (
+        "+6.0 points on 100 clean images and by +6.0 points under the attack; the change is" in text
+    )
     assert "clear on clean images and at $c$ = 0.1. With RSE" in text
     assert "\N{MINUS SIGN}1.0 points under the attack; no change is clear. So" in text
     text = schedule.longer(trained((60, 66), (60, 61), same=False), "vgg16")
@@ -187,9 +189,8 @@ def test_table_2() -> None:
     assert spaced(rows[1][1]).startswith("91.62 / **80.5**")  # the authors' data of Figure 6
     assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
     assert spaced(table2.answer(shown)) == (  # all are near the authors' clean accuracies
-        "With RSE the accuracy is higher than without a defense. At $c = 0.03$ the attack changes "
-        "the images almost equally far (distortion 0.17). There the accuracy is 65.5 % with RSE "
-        "and 45.5 % without a defense (narrow VGG16 on CIFAR-10; 400 images, 2 seeds)."
+        "RSE is more accurate than no defense: 65.5 and 45.5 % at $c = 0.03$, where the attack "
+        "changes the images almost equally far (narrow VGG16 on CIFAR-10; 400 images, 2 seeds)."
     )
     rows = [
         replace(row, value=2 * float(row.value))
@@ -205,7 +206,7 @@ def test_table_2() -> None:
     assert text.endswith("at this $c$ is 0.17 with RSE and 0.17 without a defense.")
     alike = {"rse": TABLE["rse"], "none": TABLE["rse"]}
     text = table2.answer(record("table-2", "reduced", cells("vgg16", alike)))
-    assert "is not clearly higher than" in text
+    assert "RSE is not clearly more accurate than" in text
     worse = {**TABLE, "brelu": falling(50, table2.CS)}
     shown = record("table-2", "reduced", cells("vgg16", worse))
     text = table2.beside_paper(shown)
@@ -761,7 +762,7 @@ def test_figure_4() -> None:
     told = figure4.strength([shown])
     assert "lowers the accuracy of 50 draws by 70.0 points on narrow VGG16" in told
     assert figure4.strength([]).count("points on") == 3  # those of Figure 6
-    assert "The test is not paired" in figure4.clear([shown])
+    assert "the test is not paired" in figure4.clear([shown])
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     far = [replace(row, value=2.0) if row.value == 10.0 else row for row in rows]
@@ -830,7 +831,7 @@ def test_figure_5() -> None:
     )
     few = [replace(row, images=100) for row in rows]
     text = figure5.answer([record("figure-5", "paper", few)])
-    assert text.startswith("Our runs cannot tell, because no gain exceeds two standard errors. ")
+    assert text.startswith("Our runs cannot tell, because no gain is clear. ")
     late = [replace(row, value=99.0) if row.setting["draws"] == 50 else row for row in rows]
     assert figure5.answer([record("figure-5", "paper", late)]).startswith("More than ten draws. ")
     narrow = record("figure-5", "reduced", few)
@@ -838,7 +839,7 @@ def test_figure_5() -> None:
     assert figure5.answer([record("figure-5", "paper", model_a), narrow]) == (
         "About ten draws (Model A). On Model A on STL-10, the clean accuracy changes by +4.5 "
         "points from 1 to 10 draws, and by +0.0 from 10 to 50 (1,600 images, 2 seeds). Our runs "
-        "cannot tell, because no gain exceeds two standard errors (narrow VGG16). On a narrow "
+        "cannot tell, because no gain is clear (narrow VGG16). On a narrow "
         "VGG16 on CIFAR-10, the clean accuracy changes by +4.5 points from 1 to 10 draws, and by "
         "+0.0 from 10 to 50 (100 images, 2 seeds)."
     )
@@ -864,7 +865,7 @@ def test_figure_5() -> None:
     (line,) = figure5.curves([shown]).axes[0].lines
     assert line.get_xdata().tolist() == list(sweep.NUMBERS)
     assert f"{error:.1f} points" in figure5.largest_error(shown)
-    assert "It needs another run" in figure5.pairing(shown)
+    assert "It needs another run" in figure5.pairing([shown])
     assert figure5.redrawn([shown]) == ""  # VGG16 of full width is in no record of Figure 6
 
 
@@ -883,10 +884,14 @@ def test_figure_5_is_paired_where_the_record_says_which_images_are_right() -> No
     ]
     shown = record("figure-5", "paper", rows)
     assert figure5.answer([shown]).startswith("About ten draws. ")
-    assert figure5.pairing(shown).endswith("All tests on this page are paired.")
+    assert figure5.pairing([shown]).endswith("All tests on this page are paired.")
+    bare = [replace(row, outcomes="", setting={**row.setting, "network": "vgg16"}) for row in rows]
+    told = figure5.pairing([shown, record("figure-5", "reduced", bare)])
+    assert told.endswith("do not say which images each number of draws classifies correctly.")
+    assert "on Model A are paired. Those on narrow VGG16 are not" in told
     assert "But 1 of these 2 changes exceeds two" in figure5.gained([shown])
-    bare = record("figure-5", "paper", [replace(row, outcomes="") for row in rows])
-    assert figure5.answer([bare]).startswith("Our runs cannot tell")
+    without = record("figure-5", "paper", [replace(row, outcomes="") for row in rows])
+    assert figure5.answer([without]).startswith("Our runs cannot tell")
     other = record_of(f"{PAPER}/figure-6")
     again = values(other, "accuracy", network="model-a", defense="rse", c=0)[0]
     told = figure5.redrawn([shown])
@@ -1020,7 +1025,7 @@ def test_table_3_names_identical_perturbations() -> None:
     far = shown.arrays["resnext none"]
     same = {**shown.arrays, "resnext none": [far[1], far[1]]}
     text = table3.identical(replace(shown, arrays=same))
-    assert "identical: bird and car (No defense). This happens if" in text
+    assert "identical: bird and car (No defense). A possible" in text
     real = table3.identical(record_of(f"{PAPER}/table-3"))
     assert "identical: cat, dog and frog (Robust Opt. + BReLU)." in real
 
@@ -1088,7 +1093,8 @@ def test_table_1_from_its_record() -> None:
     assert "(Model A and VGG16), and 0.1 before all convolutions (ResNeXt). For Model A" in text
     assert " 15 settings of the paper" in text and "reproduces no result" in text
     images = sorted(count for count, _ in table1.runs().values())
-    assert f"attack {images[0]:,}" in text and text.endswith("images instead of 1,600.")
+    assert f"attack {images[0]:,}" in text and "images instead of 1,600. VGG16 of" in text
+    assert text.endswith("is trained for 12 epochs.")
     told = sorted(set(table1.epochs().values()))
     assert f"we train for {listed([str(n) for n in told])} epochs instead of 200" in text
     assert "\n- Model A on STL-10, 24 epochs (" in table1.shorter()

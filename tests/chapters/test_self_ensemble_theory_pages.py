@@ -185,8 +185,8 @@ def test_the_answer_states_the_outcome_for_each_size_of_the_noise() -> None:
         Row(2.0, "ratio", None, "error over trace", 0, setting=at),
     )
     text = theory.answer(replace(shown, rows=shown.rows + more))
-    assert "On RSE it fails if the noise is 0.01 times as large as in training." in text
-    assert "At 0.001 times the noise in training, our test on RSE is too imprecise to tell." in text
+    assert "it fails at 0.01 times the noise in training (at 0.01 by " in text
+    assert "At 0.001 times the noise in training, our test is too imprecise." in text
 
 
 def theoretical(rse: float, error: float, noisy: list[float]) -> Record:
@@ -227,7 +227,8 @@ def test_the_taylor_expansion_is_judged_by_its_standard_error(
     shown = theoretical(ratio, error, [0.4, 0.9, 0.5, 0.6])
     text = theory.answer(shown)
     assert "The Taylor expansion holds on a small smooth network." in text
-    judged = f"On RSE it {words} if the noise is 0.01 times as large as in training." in text
+    judged = f" images) it {words} at 0.01 times the noise in training" in text
+    assert ("standard errors)." in text) is (words == theory.FAILS)
     assert judged is (words != theory.OPEN)
     assert ("At 0.01 times the noise in training, our test" in text) is not judged
     told = theory.taylor_in_words(shown)
@@ -292,6 +293,17 @@ def test_the_logs_of_another_black_box_attack_are_quoted() -> None:
     own = {row.id: row.target.printed for row in entries("self_ensemble")}
     rse, none = (own[f"self-ensemble/later/nes100-eps-0.2/{d}"] for d in ("rse", "none"))
     assert numbers(zoo.nes_in_words()) == [100, 0.05, 0.1, 0.2, 17.5, 16.6, rse, 4.3, 13.3, none]
+
+
+def test_the_square_attack_is_quoted_from_the_page_on_stronger_attacks() -> None:
+    shown = record_of("self_ensemble/today")
+    rse, none = (
+        mean(shown, "accuracy", attack="square", network="vgg16", defense=d)
+        for d in ("rse", "none")
+    )
+    assert zoo.square(shown).endswith(
+        f"is {rse:.1f} % with RSE and {none:.1f} % without a defense."
+    )
 
 
 def test_constants_are_those_of_the_studies() -> None:

@@ -397,12 +397,18 @@ def masking(record: Record) -> str:
     if not found:
         return ""
     told = [f"- {DEFENSES[d]}: {pgd:.1f} and {cw:.1f} %" for d, (pgd, cw) in found.items()]
+    others = listed(
+        f"{DEFENSES[d]} ({pgd:.1f} and {cw:.1f} %)"
+        for d, (pgd, cw) in pairs.items()
+        if d not in found and ("distill" in d or "teacher" in d)
+    )
     lead = (
         f"On some networks, l2 PGD with radius {radius:g} leaves clearly more accuracy than the "
         f"paper's attack at $c = {c:g}$, although the latter changes the images less. The "
         "accuracies are, first under PGD and then under the paper's attack:"
     )
-    return "\n".join([lead, "", *told])
+    rest = f"This is not so with {others}."
+    return "\n".join([lead, "", *told, *(["", rest] if others else [])])
 
 
 def prototype(record: Record) -> str:

@@ -13,7 +13,6 @@ from robustbook.chapters.published import Version, rows_of
 from robustbook.chapters.wording import listed, minus, ranges
 from robustbook.figures import Table
 from robustbook.ledger import Record, Row
-from robustbook.ledger.intervals import clearly_above
 
 from . import names, sweeps
 
@@ -71,15 +70,15 @@ def needs_both(record: Record, network: str) -> bool:
     """Return whether RSE is clearly more accurate under a weak attack than with noise in
     training only, and than with noise at test time only.
     """
-    return all(_above(record, network, other) for _, other in NEEDED)
+    return all(_above(record, network, other) is True for _, other in NEEDED)
 
 
-def _above(record: Record, network: str, other: str) -> bool:
-    """Return whether RSE is clearly more accurate under the weak attack than ``other``."""
+def _above(record: Record, network: str, other: str, c: float = SMALL) -> bool | None:
+    """Return whether RSE is clearly more (True) or less accurate than another use of noise."""
     rse, rest = (
-        rows_of(record, "accuracy", network=network, defense=r, c=SMALL) for r in ("rse", other)
+        rows_of(record, "accuracy", network=network, defense=r, c=c) for r in ("rse", other)
     )
-    return pairs.ordered(rse, rest) is True
+    return pairs.ordered(rse, rest)
 
 
 def alone(record: Record, network: str) -> str:
@@ -105,7 +104,7 @@ def _clean(record: Record, network: str) -> str:
 
 def _behind(record: Record, network: str) -> str:
     """Return a sentence for each c at which RSE is less accurate than another use of noise."""
-    told, images = "", names.counted(record, network)
+    told = ""
     for c in names.strengths(record, network, "rse"):
         found = {r: names.at(record, network, r, c) or 0.0 for r in REGIMES}
         rse = found.pop("rse")
@@ -116,7 +115,7 @@ def _behind(record: Record, network: str) -> str:
             )
             many = "The differences" if len(higher) > 1 else "The difference"
             verb = "are" if len(higher) > 1 else "is"
-            sure = any(clearly_above(value, rse, images) for value in higher.values())
+            sure = any(_above(record, network, r, c) is False for r in higher)
             told += (
                 f" At $c = {c:g}$ RSE ({rse:.1f} %) is less accurate than {which}."
                 f"{'' if sure else f' {many} at this $c$ {verb} within two standard errors.'}"

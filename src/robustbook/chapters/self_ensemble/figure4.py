@@ -157,7 +157,8 @@ def clear(records: Sequence[Record]) -> str:
     """
     best = fifty.shown(records)
     found = [
-        f"{names.full_title(*each)} at $c = {c:g}$, from {one:.1f} % with one draw to {many:.1f} %"
+        f"{names.full_title(*each)} {f'at $c = {c:g}$' if c else 'on clean images'}, from "
+        f"{one:.1f} % with one draw to {many:.1f} %"
         for each in best
         for c in _clear(*each)
         for many, one in [[names.at(*each, "rse", c, n) or 0.0 for n in DRAWS]]
@@ -171,10 +172,15 @@ def clear(records: Sequence[Record]) -> str:
     bare = [names.title(*each) for each in best if 0.0 not in gain(*each)]
     if bare:
         text += f" The accuracy of one draw on clean images was not measured on {listed(bare)}."
-    if not all(pairs.paired(*_rows(*each, "rse", c)) for each in best for c in gain(*each) if c):
+    apart = [
+        names.title(*each)
+        for each in best
+        if not all(pairs.paired(*_rows(*each, "rse", c)) for c in gain(*each) if c)
+    ]
+    if apart:
         text += (
-            " The test is not paired, because these records do not say which images are classified "
-            "correctly. So it misses some real differences."
+            f" On {listed(apart)} the test is not paired, because the record does not say which "
+            "images are classified correctly. So it misses some real differences."
         )
     return text
 

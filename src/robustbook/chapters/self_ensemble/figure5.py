@@ -21,7 +21,7 @@ MOST, ENOUGH = 50, 10
 LEADS = {
     True: "About ten draws",
     False: "More than ten draws",
-    None: "Our runs cannot tell, because no gain exceeds two standard errors",
+    None: "Our runs cannot tell, because no gain is clear",
 }
 
 
@@ -188,12 +188,14 @@ def gained(records: Sequence[Record]) -> str:
     ]
     most = sum(early > max(late, 0) for early, late, _ in found)
     clear = sum(sure for *_, sure in found)
+    few = clear <= len(found)
+    ignored = ", if one ignores the standard errors" * few
+    count = f"But {clear or 'none'}" if few else f"{clear}"
     return (
-        f"{'Yes' if 2 * most > len(found) else 'No'}, if one ignores the standard errors: for "
+        f"{'Yes' if 2 * most > len(found) else 'No'}{ignored}: for "
         f"{most} of {len(found)} combinations of network and noise level, the accuracy rises more "
-        f"from 1 to {ENOUGH} draws than from {ENOUGH} to {MOST} (the last two columns above). But "
-        f"{clear or 'none'} of these {2 * len(found)} changes exceed{'s' * (clear < 2)} two "
-        "standard errors."
+        f"from 1 to {ENOUGH} draws than from {ENOUGH} to {MOST} (the last two columns above). "
+        f"{count} of these {2 * len(found)} changes exceed{'s' * (clear < 2)} two standard errors."
     )
 
 
@@ -225,15 +227,25 @@ def largest_error(record: Record) -> str:
     )
 
 
-def pairing(record: Record) -> str:
-    """Return sentences that say whether the tests on this page are paired."""
-    network = names.networks(record)[0]
+def pairing(records: Sequence[Record]) -> str:
+    """Return sentences that say on which networks the tests on this page are paired."""
     text = (
         "This threshold is for accuracies on different images. Here all numbers of draws classify "
         "the same images, so a paired test, as in the second exercise below, "
     )
-    if pairs.paired(*(_rows(record, network, "rse", n) for n in (ENOUGH, MOST))):
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for each in names.best(records):
+        found[pairs.paired(*(_rows(*each, "rse", n) for n in (ENOUGH, MOST)))].append(
+            names.title(*each)
+        )
+    if not found[False]:
         return f"{text}finds smaller differences. All tests on this page are paired."
+    if found[True]:
+        return (
+            f"{text}finds smaller differences. The tests on {listed(found[True])} are paired. "
+            f"Those on {listed(found[False])} are not, because these stored results do not say "
+            "which images each number of draws classifies correctly."
+        )
     return (
         f"{text}could find smaller differences. It needs another run, because the stored results "
         "do not say which images each number of draws classifies correctly."

@@ -123,8 +123,8 @@ def small_c(record: Record) -> str:
     return (
         "A rough comparison suggests that the paper's attack is weaker mainly because its $c$ is "
         "small: at about equal distortion, the search over $c$ and PGD are not clearly stronger. "
-        "Its two networks are from different trainings, and for PGD we interpolate between values "
-        "of $c$."
+        "The compared networks are from different trainings, and for PGD we interpolate between "
+        "values of $c$."
     )
 
 

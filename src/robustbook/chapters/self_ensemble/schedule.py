@@ -67,6 +67,7 @@ def longer(record: Record, network: str) -> str:
         f"much the length of training matters, we trained a {names.title(record, network)} for "
         f"{most} instead of {own} epochs ({seeds_in_words(len(record.seeds))} per length)."
     )
+    images = images_of(record, "accuracy", network=network, c=0.0)
     surely = False
     for defense, words in WITH.items():
         changes = {
@@ -80,7 +81,7 @@ def longer(record: Record, network: str) -> str:
         surely |= bool(under)
         text += (
             f" {words} the accuracy changes by {minus(f'{changes[0.0][0]:+.1f}')} "
-            f"points on clean images and by {attacked} points under the attack; "
+            f"points on {images:,} clean images and by {attacked} points under the attack; "
             + (f"the change is clear {listed(where)}." if where else "no change is clear.")
         )
     if surely:

@@ -55,7 +55,18 @@ def settings_in_words(record: Record) -> str:
         f"{count} settings of the paper or its code are ours too, because we copied them; this "
         f"reproduces no result. Others are smaller: we train for {trained} epochs "
         f"instead of {names.THEIR_EPOCHS}, and attack {attacked} images instead of "
-        f"{printed(IMAGES):,.0f}."
+        f"{printed(IMAGES):,.0f}.{_wide()}"
+    )
+
+
+def _wide() -> str:
+    """Return a sentence on the training of VGG16 of the paper's width, or "" if it was not run."""
+    found = [r for r in records_of("self_ensemble/table-2") if r.profile == "paper"]
+    if not found:
+        return ""
+    return (
+        " VGG16 of the paper's width, which only [Table 2](./table2.ipynb) has, is trained for "
+        f"{names.epochs(found[0], 'vgg16')} epochs."
     )
 
 

@@ -55,15 +55,14 @@ def answer(record: Record) -> str:
     at = AT if c is None else c
     rse, none = (_mean(record, d, at) for d in ("rse", "none"))
     sure = clearly_above(rse, none, names.counted(record, NETWORK))
-    far, other = (f"{_distortion(record, d, at):.2f}" for d in ("rse", "none"))
-    moved = f"almost equally far (distortion {far})"
+    moved = "almost equally far"
     if c is None:
-        moved = f"by {far} (RSE) and {other} (no defense)"
+        far = [f"{_distortion(record, d, at):.2f}" for d in ("rse", "none")]
+        moved = f"by {far[0]} (RSE) and {far[1]} (no defense)"
     text = (
-        f"With RSE the accuracy is {'' if sure else 'not clearly '}higher than without a defense. "
-        f"At $c = {at:g}$ the attack changes the images {moved}. There the accuracy is {rse:.1f} "
-        f"% with RSE and {none:.1f} % without a defense ({names.full_title(record, NETWORK)}; "
-        f"{names.size(record, NETWORK)})."
+        f"RSE is {'' if sure else 'not clearly '}more accurate than no defense: {rse:.1f} and "
+        f"{none:.1f} % at $c = {at:g}$, where the attack changes the images {moved} "
+        f"({names.full_title(record, NETWORK)}; {names.size(record, NETWORK)})."
     )
     if figure6.failed(record, NETWORK):
         text += (

@@ -309,9 +309,9 @@ def identical(record: Record) -> str:
         return ""
     return (
         f"For some target classes, the pictures of the perturbation are identical: "
-        f"{'; '.join(told)}. This happens if $Z_t < 0$ throughout the attack, but we did not "
-        "measure $Z_t$. Then the clamped logit $\\max(Z_t, 0)$ has no gradient, so the attack only "
-        "lowers the largest logit of the other classes, which is the same for these targets."
+        f"{'; '.join(told)}. A possible reason is the loss: while $Z_t < 0$, the clamped "
+        "logit $\\max(Z_t, 0)$ has no gradient. Then the attack only lowers the largest logit of "
+        "the other classes, which is the same for these targets. We did not record the logits."
     )
 
 

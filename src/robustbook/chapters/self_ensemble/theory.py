@@ -42,17 +42,23 @@ def answer(record: Record) -> str:
     depends on the size of the noise.
     """
     bound = HOLDS if min(of_target(record, JENSEN)) > -1e-6 else FAILS
-    found = {word: from_to(scales, "g") for word, scales in _on_rse(record).items()}
+    on_rse = _on_rse(record)
+    weakest = ""
+    if FAILS in on_rse:
+        least = min(on_rse[FAILS])
+        ratio, error = _ratio(record, networks(record)[0], least)
+        weakest = f" (at {least:g} by {abs(ratio - 1) / error:.1f} standard errors)"
+    found = {word: from_to(scales, "g") for word, scales in on_rse.items()}
     imprecise = found.pop(OPEN, "")
-    on_rse = listed(
-        f"it {word} if the noise is {scales} times as large as in training"
+    judged = listed(
+        f"it {word} at {scales} times the noise in training{weakest * (word == FAILS)}"
         for word, scales in found.items()
     )
     told = [
         f"Jensen's bound {bound}.",
         f"The Taylor expansion {outcome(record, 'digits', SMALL)} on a small smooth network.",
-        f"On RSE {on_rse}." if on_rse else "",
-        f"At {imprecise} times the noise in training, our test on RSE is too imprecise to tell."
+        f"On RSE ({_bent(record)} images) {judged}." if judged else "",
+        f"At {imprecise} times the noise in training, our test is too imprecise."
         if imprecise
         else "",
         "The step to a Lipschitz constant does not follow.",

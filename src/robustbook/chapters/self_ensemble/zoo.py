@@ -145,6 +145,20 @@ def square_in_words(record: Record) -> str:
     )
 
 
+def square(record: Record) -> str:
+    """Return a sentence that states the accuracies under the Square attack with RSE and without a
+    defense. ``record`` contains the stored results of the page on stronger attacks.
+    """
+    network = networks(record)[0]
+    of = {"network": network, "attack": "square"}
+    (eps,) = settings(record, "accuracy", "eps", **of)
+    rse, none = (mean(record, "accuracy", defense=d, **of) for d in ("rse", "none"))
+    return (
+        f"On {in_text(record, network)}, within the l-infinity radius {255 * float(eps):.0f}/255, "
+        f"the accuracy under it is {rse:.1f} % with RSE and {none:.1f} % without a defense."
+    )
+
+
 def widest(record: Record, network: str) -> float:
     """Return the largest step h at which ZOO's mean gradient estimate agrees with the estimate at
     the step ``MODERATE``. The two may differ by up to two standard errors of their difference.
