@@ -385,6 +385,16 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert figure6.clean_costs([paper]).endswith(
         ", by 0.0 points (Model A on STL-10; not a clear difference)."
     )
+    wide = {"rse": {0.0: 70.0}, "none": {0.0: 80.0}}
+    both = [
+        record("table-2", "paper", cells("vgg16", wide)),
+        record("figure-6", "paper", cells("vgg16", SMALL)),
+        reduced,
+    ]
+    assert figure6.clean_costs(both).endswith(  # each width once, from the first record
+        ", by 10.0 points (VGG16 on CIFAR-10, run of Table 2; a clear difference) and 0.0 points "
+        "(narrow VGG16 on CIFAR-10; not a clear difference)."
+    )
     bare = record("figure-6", "paper", cells("model-a", SMALL))
     assert figure6.at_equal_distance(bare, "model-a") is None
     assert "No distortion" in figure6.crossings([bare])

@@ -651,7 +651,14 @@ def baselines(records: Sequence[Record]) -> str:
         f"{', or the narrow networks are too small' * narrow}, so their ranks say little about "
         "them."
     )
+    far = [names.in_text(*each) for each in weak if _rse_behind(*each) > FAILED]
+    if far:
+        end += f" On {listed(far)}, RSE is more than {FAILED} points below the authors' too."
     return "\n".join([lead, "", *(_trained(*each) for each in weak), "", end])
+
+
+def _rse_behind(record: Record, network: str) -> float:
+    return points()[network, "rse"][0.0][0] - (names.at(record, network, "rse", 0.0) or 0.0)
 
 
 def failed(record: Record, network: str) -> dict[str, float]:
@@ -684,27 +691,29 @@ def _beside(record: Record, network: str, defense: str, c: float) -> str:
     return f"{ours:.1f} / {points()[network, defense][c][0]:.1f}"
 
 
-def clean_costs(records: Sequence[Record]) -> str:
-    """Return a sentence that states how much RSE lowers the accuracy on clean images. It has each
-    network of each width once, from the first of the ``records`` with it.
+def costs(records: Sequence[Record]) -> list[tuple[Record, str, float]]:
+    """Return by how many points RSE lowers the accuracy on clean images, for each network of each
+    width once, from the first of the ``records`` with it.
     """
-    parts = []
-    found: dict[str, tuple[Record, str]] = {}
+    found: dict[str, tuple[Record, str, float]] = {}
     for network in NETWORKS:
         for record in without_quick(records):
-            if network in names.networks(record):
-                found.setdefault(names.full_title(record, network), (record, network))
-    for record, network in found.values():
-        if cost := _cost(record, network):
-            rse, none = (
-                rows_of(record, "accuracy", network=network, defense=d, c=0)
-                for d in ("rse", "none")
-            )
-            sure = pairs.ordered(none, rse)
-            title = names.full_title(record, network)
-            parts.append(
-                f"{fmean(cost):.1f} points ({title}; {'' if sure else 'not '}a clear difference)"
-            )
+            if cost := _cost(record, network):
+                title = names.full_title(record, network)
+                found.setdefault(title, (record, network, fmean(cost)))
+    return list(found.values())
+
+
+def clean_costs(records: Sequence[Record]) -> str:
+    """Return a sentence that states how much RSE lowers the accuracy on clean images (`costs`)."""
+    parts = []
+    for record, network, cost in costs(records):
+        none, rse = (
+            rows_of(record, "accuracy", network=network, defense=d, c=0) for d in ("none", "rse")
+        )
+        title = names.full_title(record, network) + ", run of Table 2" * (record.item == "table-2")
+        clear = "a clear" if pairs.ordered(none, rse) else "not a clear"
+        parts.append(f"{cost:.1f} points ({title}; {clear} difference)")
     return (
         "On clean images the accuracy of RSE is lower than that of the network without a defense, "
         f"by {listed(parts)}."
