@@ -198,7 +198,7 @@ def strength(records: Sequence[Record]) -> str:
     if not told:
         return ""
     return (
-        f"With $c = {STRONG:g}$ the attack lowers the accuracy of 50 draws by {listed(told)}, so "
+        f"With $c = {STRONG:g}$ the attack lowers the accuracy of 50 draws by {listed(told)}. So "
         "it is not equally strong on all networks."
     )
 

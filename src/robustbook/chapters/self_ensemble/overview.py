@@ -139,7 +139,13 @@ def paper_attack(record: Record) -> str:
     """
     c = table2.equally_far(record)
     at = table2.AT if c is None else c
-    equal = "" if c is None else ", where the images are changed almost equally far"
+    where = names.in_text(record, table2.NETWORK)
+    lead = f"Under the paper's attack with $c = {at:g}$, the accuracy of {where}"
+    if c is not None:
+        lead = (
+            f"On {where}, the paper's attack with $c = {at:g}$ changes the images almost equally "
+            "far with RSE and without a defense. There the accuracy"
+        )
     rse, none = (names.at(record, table2.NETWORK, d, at) or 0.0 for d in ("rse", "none"))
     other = "".join(
         (_too_close if names.NETWORKS[network] in figure6.undecided([each]) else _decided)(
@@ -149,9 +155,8 @@ def paper_attack(record: Record) -> str:
         if network != table2.NETWORK
     )
     return (
-        f"Under the paper's attack with $c = {at:g}${equal}, the accuracy of "
-        f"{names.in_text(record, table2.NETWORK)} is {rse:.1f} % with RSE and {none:.1f} % without "
-        f"a defense ({names.size(record, table2.NETWORK)}).{other}"
+        f"{lead} is {rse:.1f} % with RSE and {none:.1f} % without a defense "
+        f"({names.size(record, table2.NETWORK)}).{other}"
     )
 
 
@@ -229,8 +234,8 @@ def averaging(record: Record) -> str:
         )
     return (
         f"Averaging over {counts[-1]} draws instead of one changes RSE's accuracy under the "
-        f"paper's attack with $c = {today.fixed_c(record, network):g}$ {told[0]}, and under PGD "
-        f"with the l-infinity radius {255 * eps:.0f}/255 {told[1]}. "
+        f"paper's attack with $c = {today.fixed_c(record, network):g}$ {told[0]}. Under PGD "
+        f"with the l-infinity radius {255 * eps:.0f}/255 it changes it {told[1]}. "
         f"(These results are for {names.in_text(record, network)}; {names.size(record, network)}.)"
     )
 

@@ -155,7 +155,7 @@ def square(record: Record) -> str:
     rse, none = (mean(record, "accuracy", defense=d, **of) for d in ("rse", "none"))
     return (
         f"On {in_text(record, network)}, within the l-infinity radius {255 * float(eps):.0f}/255, "
-        f"the accuracy under it is {rse:.1f} % with RSE and {none:.1f} % without a defense."
+        f"the accuracy under this attack is {rse:.1f} % with RSE and {none:.1f} % without a defense."
     )
 
 
