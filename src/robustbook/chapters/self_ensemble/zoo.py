@@ -23,7 +23,7 @@ from robustbook.figures import LOOKS, Look, Points, Scatter, Table
 from robustbook.ledger import Record
 
 from . import today
-from .names import counted, in_text, networks, size, title
+from .names import counted, in_text, networks, title
 
 UNBIASED = "self-ensemble/text-3.3/zoo-unbiased"
 NES = "self-ensemble/later/nes100-eps-0.2"
@@ -128,23 +128,6 @@ def nes_in_words() -> str:
     )
 
 
-def square_in_words(record: Record) -> str:
-    """Return a sentence that states the accuracies under the Square attack with RSE and without a
-    defense. ``record`` contains the stored results of the page on stronger attacks.
-    """
-    network = networks(record)[0]
-    of = {"network": network, "attack": "square"}
-    (eps,) = map(float, settings(record, "accuracy", "eps", **of))
-    averaged = today.draws(record, network, "square")[-1]
-    rse = today.accuracy(record, network, "square", averaged, eps)
-    none = mean(record, "accuracy", defense="none", **of)
-    return (
-        f"With l-infinity radius {255 * eps:.0f}/255 and only {today.queries(record):,} queries, "
-        f"it leaves an accuracy of {rse:.1f} % with RSE and of {none:.1f} % without a defense "
-        f"({title(record, network)}; {size(record, network)})."
-    )
-
-
 def square(record: Record) -> str:
     """Return a sentence that states the accuracies under the Square attack with RSE and without a
     defense. ``record`` contains the stored results of the page on stronger attacks.
@@ -154,8 +137,9 @@ def square(record: Record) -> str:
     (eps,) = settings(record, "accuracy", "eps", **of)
     rse, none = (mean(record, "accuracy", defense=d, **of) for d in ("rse", "none"))
     return (
-        f"On {in_text(record, network)}, within the l-infinity radius {255 * float(eps):.0f}/255, "
-        f"the accuracy under this attack is {rse:.1f} % with RSE and {none:.1f} % without a defense."
+        f"On {in_text(record, network)}, within the l-infinity radius {255 * float(eps):.0f}/255 "
+        f"and with only {today.queries(record)} queries, the accuracy under this attack is "
+        f"{rse:.1f} % with RSE and {none:.1f} % without a defense."
     )
 
 
