@@ -40,7 +40,7 @@ EPS = 0.25
 """The radius of the attacks on the page on Goodfellow's loss."""
 WEAK, STRONG = "weaker attack", "stronger attack"
 TRAINED = "at100"
-"""The kind of adversarial training that the page's answer names: on adversarial images alone."""
+"""The kind of adversarial training in `kept`: on adversarial images alone."""
 SINGLE_STEP = ("fgsm", "fgsm-rs", "fgsm-rs-2", "n-fgsm")
 """The methods of fast training that have a single attack step and a constant radius."""
 LOOK = {WEAK: LOOKS["none"], STRONG: LOOKS["adv"]}
@@ -49,10 +49,11 @@ LOOK = {WEAK: LOOKS["none"], STRONG: LOOKS["adv"]}
 def _szegedy(record: Record) -> str:
     found = szegedy.distortions(record)
     small = [own for own, _ in found.values()]
-    made = szegedy.transfer_errors(record).values()
+    above, pairs = szegedy.above_noise(record)
     return (
         f"Changes of {from_to(small, '.3f')} (root mean square) lead {len(found)} networks to a "
-        f"random class; others misclassify {from_to(list(made), '.0f')} % of the images"
+        f"random class; in {above} of {pairs} pairs, others misclassify clearly more than under "
+        "small noise"
     )
 
 
@@ -75,7 +76,7 @@ def _madry(record: Record) -> str:
     worst = mean(record, "accuracy", source="white", attack="worst")
     network = madry.network(record)
     share = madry.effort(record)
-    shorter = f"with {100 * share:.1g} % of the paper's training, " if share < 1 else ""
+    shorter = f"with {100 * share:.1g} % of the paper's training passes, " if share < 1 else ""
     pgd = fmean(madry.on_first(record, images, "pgd-40"))
     text = (
         f"{shorter}{network} has {worst:.0f} % under all strong attacks, and {pgd:.0f} % under "
@@ -99,10 +100,15 @@ def _fast(record: Record) -> str:
 def _pairing(records: list[Record]) -> str:
     record = pairing.first_with(records, pairing.FALLEN)
     clp, lsq = (pairing.at_strongest(record, method) for method in pairing.FALLEN)
-    return (
-        f"Accuracy of {clp:.1f} % with CLP and {lsq:.1f} % with LSQ under several strong attacks "
-        "together"
-    )
+    text = f"Under strong attacks together, {clp:.1f} % with CLP and {lsq:.1f} % with LSQ"
+    narrow = pairing.most_methods(records)
+    trained = [m for m in pairing.methods(narrow) if m not in ("plain", *pairing.FALLEN)]
+    told = []
+    for words, inside in (("with ALP", True), ("with AT alone", False)):
+        left = [pairing.at_strongest(narrow, m) for m in trained if m.endswith("-alp") == inside]
+        if left:
+            told.append(f"{from_to(left, '.0f')} % {words}")
+    return f"{text}; narrow networks: {listed(told)}" if told else text
 
 
 def _filters(record: Record) -> tuple[list[str], int]:
@@ -243,15 +249,21 @@ def _trained(record: Record, method: str) -> Kept:
 
 
 def answer(_: Record) -> str:
-    """Return a sentence that states how far the accuracies of two defenses fall under stronger
-    attacks.
+    """Return a sentence that states how far the accuracies fall under stronger attacks after all
+    kinds of adversarial training, and with clean logit pairing.
     """
-    found = kept()
+    falls = from_to([of.weak - of.strong for of in _adversarial()], ".0f")
     return (
-        "If stronger attacks replace PGD on the same images, the accuracy falls from "
-        f"{_fall(found['pgd'])} after training on PGD images, and from "
-        f"{_fall(found['pairing'])} with clean logit pairing."
+        f"If stronger attacks replace PGD on the same images, the accuracy falls by {falls} "
+        "percentage points after adversarial training, and from "
+        f"{_fall(kept()['pairing'])} with clean logit pairing."
     )
+
+
+def _adversarial() -> list[Kept]:
+    """Return the accuracies of all adversarially trained networks on logit pairing's page."""
+    record = pairing.most_methods(records_of("survey/pairing"))
+    return [_trained(record, m) for m in pairing.ADVERSARIAL if m in pairing.methods(record)]
 
 
 def _fall(of: Kept) -> str:
@@ -260,30 +272,28 @@ def _fall(of: Kept) -> str:
 
 def others() -> str:
     """Return sentences that state on which networks the page's answer is measured, the accuracies
-    of the other adversarially trained networks and at the paper's width, and how far the accuracies
-    of three more defenses fall.
+    after adversarial training and at the paper's width, and how far the accuracies of three more
+    defenses fall.
     """
-    found = kept()
+    found, trained = kept(), _adversarial()
     pgd, squeezing, jpeg = (found[k] for k in ("pgd", "squeezing", "jpeg"))
     aware = transformations.aware(record_of("survey/transformations"), "jpeg", 1)
+    before, after = (from_to(ends, ".0f") for ends in zip(*map(_ends, trained), strict=True))
+    kinds = f"{len(trained)} kinds" if len(trained) > 1 else "one kind"
     return (
-        f"The numbers of the answer are for {pgd.network}. {_also_trained()}With logit squeezing, "
-        f"the accuracy changes from {_fall(squeezing)} in the same setting. {_at_width()}"
-        f"{_denoised(record_of('survey/denoising'))} With JPEG in front of {jpeg.network}, the "
-        f"accuracy is {jpeg.weak:.1f} % under DeepFool and {jpeg.strong:.1f} % under PGD at radius "
-        f"{RADIUS}/255 if both attack the network alone, and {aware:.1f} % if PGD attacks the "
-        "network with JPEG."
+        f"The numbers of the answer are for {pgd.network}. After {kinds} of adversarial training, "
+        f"the accuracy is {before} % under PGD and {after} % under the stronger attacks. With "
+        f"logit squeezing, it changes from {_fall(squeezing)}. {_at_width()}With pairing and "
+        "squeezing, the training images also have noise, so we do not know what the penalties "
+        f"contribute. {_denoised(record_of('survey/denoising'))} We also put JPEG in front of "
+        f"{jpeg.network}. If the attack uses the network alone, the accuracy is {jpeg.weak:.1f} % "
+        f"under DeepFool and {jpeg.strong:.1f} % under PGD at radius {RADIUS}/255. If PGD attacks "
+        f"through JPEG, it is {aware:.1f} %."
     )
 
 
-def _also_trained() -> str:
-    """Return a sentence on the other adversarially trained networks, or "" if there are none."""
-    record = pairing.most_methods(records_of("survey/pairing"))
-    rest = [m for m in pairing.ADVERSARIAL if m != TRAINED and m in pairing.methods(record)]
-    if not rest:
-        return ""
-    told = listed(f"from {_fall(_trained(record, m))} ({pairing.METHODS[m]})" for m in rest)
-    return f"After other kinds of adversarial training, the accuracy falls {told}. "
+def _ends(of: Kept) -> tuple[float, float]:
+    return of.weak, of.strong
 
 
 def _at_width() -> str:
@@ -379,8 +389,9 @@ def _smaller_experiments() -> str:
 
 
 def _smaller_radii(record: Record) -> str:
-    """Return a sentence that states the accuracies under PGD at radii below the main one, for those
-    methods of fast training with a single step that are better than guessing at all of them.
+    """Return sentences that state the accuracies under PGD at radii below the main one, first for
+    those methods of fast training with a single step that are better than guessing at all of them,
+    and then for each of the others.
     """
     main = fast.main_radius(record)
     at = {"set": fast.first_set(record), "attack": "pgd-50"}
@@ -393,15 +404,20 @@ def _smaller_radii(record: Record) -> str:
         for method in SINGLE_STEP
     }
     kept = {m: of for m, of in found.items() if of and min(of.values()) > pairing.GUESSING}
-    if not kept:
-        return ""
     radii = sorted({eps for of in kept.values() for eps in of})
     shares = [share for of in kept.values() for share in of.values()]
-    return (
+    told = (
         f" At radius {listed(f'{eps:g}' for eps in radii)}, networks trained on "
         f"{' or on '.join(fast.METHODS[m][0] for m in kept)} keep {from_to(shares, '.0f')} % under "
         "PGD with 50 steps."
+        if kept
+        else ""
     )
+    for method, of in found.items():
+        if of and method not in kept:
+            left = listed(f"{share:.1f} % at radius {eps:g}" for eps, share in of.items())
+            told += f" Training on {fast.METHODS[method][0]} keeps {left}."
+    return told
 
 
 def single_step_accuracies() -> dict[str, float]:
@@ -444,9 +460,11 @@ def on_transformations() -> str:
         for eps, blind, through in transformations.clearly_stronger(record).get("jpeg", [])
         if eps < RADIUS
     ]
+    images = images_of(record, "accuracy", front="jpeg", attack="pgd", eps=RADIUS)
     return (
         f"At radius {RADIUS}/255, PGD {needs} knowledge of JPEG: if it attacks our "
-        f"network without JPEG, the accuracy with JPEG is {alone:.1f} %. "
+        f"network without JPEG, the accuracy with JPEG is {alone:.1f} % ({images:,} test images, "
+        f"{'one network' if len(record.seeds) == 1 else f'{len(record.seeds)} networks'}). "
         f"{f'Knowledge helps at {listed(helps)}. ' if helps else ''}After DeepFool's attack the "
         f"accuracy is {weak:.0f} %, but the median l2 norm of DeepFool's perturbations is "
         f"{near:.2f}, and of PGD's {far:.2f} at {RADIUS}/255."
@@ -484,8 +502,10 @@ def claims() -> Table:
     """
     caption = (
         "Each claim, the page that tests it, our finding, and the number of verdicts of each kind. "
-        "A reproduced number need not support the claim. *Statement against the claim*: if it "
-        "is reproduced, it speaks against the claim."
+        "A reproduced number need not support the claim. *Claim tested by us*: we chose the "
+        "experiment that tests it. *Statement against the claim*: a statement of ours or of "
+        "another paper; if it is reproduced, it speaks against the claim. The last row has the "
+        "numbers that decide no claim, also those of pages with a row of their own."
     )
     return claims_table("survey", caption, "tab-survey-overview", CLAIMS)
 

@@ -412,6 +412,15 @@ def smaller(record: Record) -> str:
     )
 
 
+def above_noise(record: Record) -> tuple[int, int]:
+    """Return for how many pairs of different networks the error on adversarial images is larger
+    than under the smaller noise, by more than the sampling error, and the number of pairs.
+    """
+    noise, images = under_noise(record, NOISES[0]), _attacked(record)
+    errors = transfer_errors(record)
+    return sum(clearly_above(e, noise[b], images) for (_, b), e in errors.items()), len(errors)
+
+
 def transfer(record: Record) -> str:
     """Return sentences on transfer: how often a network misclassifies adversarial images that were
     made for a different network, compared with images with Gaussian noise and with clean images.
@@ -425,7 +434,7 @@ def transfer(record: Record) -> str:
     linear, others = _means(record)
     images = _attacked(record)
     tests = images_of(record, "test error", network=_LARGEST_DECAY)
-    above = sum(clearly_above(error, noise[b], images) for (_, b), error in errors.items())
+    above, pairs = above_noise(record)
     own = [error for (_, b), error in errors.items() if b == _LARGEST_DECAY]
     decayed = clean[_LARGEST_DECAY]
     near = [error for error in own if not clearly_differ(error, decayed, images, tests)]
@@ -444,7 +453,7 @@ def transfer(record: Record) -> str:
         f"{tests:,}, so this does not show that noise helps."
     ) * (below > 0)
     return (
-        f"In {above} of the {len(errors)} pairs of different networks, the error on adversarial "
+        f"In {above} of the {pairs} pairs of different networks, the error on adversarial "
         "images is larger than under Gaussian noise of standard deviation 0.1, by more than the "
         f"sampling error of {images} images. The mean error is {fmean(errors.values()):.1f} % on "
         f"adversarial images: {linear:.1f} % on those for the linear networks FC10, and "
