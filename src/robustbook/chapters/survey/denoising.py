@@ -166,9 +166,8 @@ def _images(record: Record, attack: str = "pgd-20") -> int:
 
 def answer(record: Record) -> str:
     """Return a sentence that says whether filters clearly raise the accuracy under PGD, and whether
-    they can be ranked. If the measured block hardly changes its input, the sentence says so;
-    otherwise it states the highest accuracy with a filter, and that without blocks. The verdicts of
-    the page follow.
+    they can be ranked. It states the highest accuracy with a filter, and that without blocks. The
+    verdicts of the page follow.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(accuracy(record, name, "pgd-20") for name in shown)
@@ -187,7 +186,6 @@ def answer(record: Record) -> str:
             "accuracies of the controls": "/(baseline|null)/",
         },
     )
-    hardly = hardly_changes(record)
     shares = (
         f" ({best:.1f} % with the best one, {accuracy(record, 'baseline', 'pgd-20'):.1f} % without "
         "blocks)"
@@ -195,7 +193,7 @@ def answer(record: Record) -> str:
     return (
         f"In our {'small ' * (record.profile != 'paper')}experiment, "
         f"{which if useful else 'no filter clearly raises'} the accuracy under PGD"
-        f"{'' if hardly else shares}{ranked}{f'; {hardly}' * bool(hardly)}. {badges}"
+        f"{shares}{ranked}. {badges}"
     )
 
 
@@ -215,38 +213,43 @@ def compared(record: Record) -> str:
     few = DENOISING[record.profile].images
     size = "" if few is None else f"{few:,} training images; "
     return (
-        f"{_ranking(record, shown)} For {network(record)} "
-        f"({size}{seeds_in_words(len(record.seeds))}), the accuracy under PGD with 20 steps on "
-        f"{_images(record):,} test images is {filters}, and {baseline:.1f} % (without blocks) and "
-        f"{null:.1f} % (with null blocks) for the controls. The paper's accuracies are for "
+        f"{_ranking(record, shown)} We test {network(record)} "
+        f"({size}{seeds_in_words(len(record.seeds))}). Under PGD with 20 steps, the accuracy on "
+        f"{_images(record):,} test images is {filters}, {baseline:.1f} % without blocks and "
+        f"{null:.1f} % with null blocks. The paper's accuracies are for "
         f"ImageNet, so this smaller experiment cannot refute them. {_scope(record)}"
         f"{_hardly_tested(record)}"
     )
 
 
 def hardly_changes(record: Record) -> str:
-    """Return a clause that says how little the measured block changes its input, or "" if it was
+    """Return a sentence that says how little the measured block changes its input, or "" if it was
     not measured or changes it by `NEARLY` per cent or more.
     """
     pictured = _pictured(record)
     if pictured is None:
         return ""
-    most = max(change for each in block_change(pictured).values() for change in each)
+    found = block_change(pictured)
+    most = max(change for each in found.values() for change in each)
     if most >= NEARLY:
         return ""
-    return f"the one block measured changes its input by at most {most:.1f} %"
+    (stage,) = pictured.arrays["stage"]
+    return (
+        f"In one channel of {len(found['clean'])} images, the Gaussian block after stage "
+        f"{stage.removeprefix('stage')} changes its input by at most {most:.1f} %."
+    )
 
 
 def _hardly_tested(record: Record) -> str:
-    """Return sentences that say that the run may hardly test the filters, or "" (see
+    """Return sentences that say that the run may hardly test a filter, or "" (see
     `hardly_changes`).
     """
     hardly = hardly_changes(record)
     if not hardly:
         return ""
     return (
-        " Before training, every block returns its input unchanged, our training is short, and "
-        f"{hardly}. So this run may hardly test the filters."
+        " Before training, every block returns its input unchanged, and our training is short. "
+        f"{hardly} So this run may hardly test this filter there."
     )
 
 
@@ -714,6 +717,11 @@ def control(record: Record) -> str:
     """
     masked = accuracy(record, WHOLE, "worst", "standard") > MASKED
     sign = "gradient masking is likely" if masked else "we see no sign of gradient masking"
+    little = (
+        " But the filter may change the features too little for this test to show anything."
+        if not masked and hardly_changes(record)
+        else ""
+    )
     worst, auto = (
         [
             f"{fmean(found):.1f} % ({NAMES[name]})"
@@ -735,9 +743,10 @@ def control(record: Record) -> str:
         "attack can only lower the accuracy under all attacks together."
     )
     return (
-        f"For the Gaussian filter, {sign}. After training on clean images, the networks classify "
-        f"{' and '.join(worst)} of {_images(record, 'worst'):,} test images correctly under all of "
-        f"our attacks. The second network has {blocks} Gaussian blocks. {alone} {_too_few(record)}"
+        f"For the Gaussian filter, {sign}.{little} After training on clean images, the networks "
+        f"classify {' and '.join(worst)} of {_images(record, 'worst'):,} test images correctly "
+        f"under all of our attacks. The second network has {blocks} Gaussian blocks. {alone} "
+        f"{_too_few(record)}"
     )
 
 

@@ -12,6 +12,7 @@ from robustbook.chapters.published import (
     Version,
     array,
     as_printed,
+    benchmark,
     first,
     images_of,
     mean,
@@ -22,6 +23,7 @@ from robustbook.chapters.published import (
 from robustbook.chapters.wording import (
     ON_OUR_IMAGES,
     beside,
+    from_to,
     listed,
     ranges,
     seeds_in_words,
@@ -83,6 +85,10 @@ PRINTED_RESTARTS = 10
 FALL = 20.0
 """By how many percentage points the accuracy under PGD must fall from its highest value to count as
 catastrophic overfitting. The binomial error of an accuracy on 200 images is at most 7 points.
+"""
+RESISTS = 50.0
+"""The accuracy in per cent under FGSM above which a network counts as resisting FGSM, as in the
+ledger's claim about FGSM without a random start.
 """
 
 
@@ -207,18 +213,11 @@ FAVOURS_PGD = "Only the radius of PGD rises, so this comparison favours PGD."
 
 
 def _favoured(records: Sequence[Record]) -> str:
-    """Return sentences that say that only PGD's radius rises, and which accuracy it reaches with a
-    constant radius, or "" if no record has this training.
+    """Return a sentence that says that only PGD's radius rises, or "" if no record has the training
+    with a constant radius.
     """
-    of = {"set": "mnist", "method": "pgd-constant", "attack": "pgd-50"}
-    record = first(records, "accuracy", **of)
-    if record is None:
-        return ""
-    left = mean(record, "accuracy", eps=main_radius(record), **of)
-    return (
-        f"{FAVOURS_PGD} With a constant radius, training with PGD on {data(record)} reaches "
-        f"{left:.1f} % under PGD (one start)."
-    )
+    record = first(records, "accuracy", set="mnist", method="pgd-constant", attack="pgd-50")
+    return "" if record is None else FAVOURS_PGD
 
 
 def cifar10(records: Sequence[Record]) -> str:
@@ -291,6 +290,31 @@ def long_step(records: Sequence[Record]) -> str:
         f"{RESTARTS[record.profile, 'cifar10']} restarts, and {one:.1f} % of {many:,} images under "
         f"PGD with one start. {decided} whether at most {LOST:g} % are left."
         f"{'' if sure else f' {ON_OUR_IMAGES}'}"
+    )
+
+
+def plain_step(records: Sequence[Record]) -> str:
+    """Return sentences that state the accuracies on CIFAR-10 after training on FGSM without a
+    random start, under FGSM and under PGD, and whether they fulfil both parts of the claim. Return
+    "" if no record has this training.
+    """
+    of = {"set": "cifar10", "method": "fgsm"}
+    record = first(records, "accuracy", **of)
+    if record is None:
+        return ""
+    eps = main_radius(record, "cifar10")
+    key = f"cifar10/fgsm/{eps:g}/fgsm"
+    if key not in record.arrays:
+        return ""
+    fgsm = array(record, key)[-1]
+    left = mean(record, "accuracy", eps=eps, attack="pgd-50-10", **of)
+    parts = [left <= LOST, fgsm > RESISTS]
+    told = "both parts hold" if all(parts) else "the second part fails" if parts[0] else "it fails"
+    return (
+        f"If the step starts at the image, the accuracy at radius {eps:g}/255 is {left:.1f} % "
+        f"under PGD with restarts, and {fgsm:.1f} % under FGSM on "
+        f"{FOLLOWED[record.profile, 'cifar10']} images. The claim says at most {LOST:g} % under "
+        f"PGD and above {RESISTS:g} % under FGSM, so {told}."
     )
 
 
@@ -456,13 +480,12 @@ def radii(version: Version, data_set: str = "") -> Table:
 def printed_beside(version: Version, data_set: str = "") -> Table:
     """Return a table of the accuracies of networks that were trained with the radius that
     `main_radius` returns, by default on the record's first data set. The papers print accuracies
-    only for some of the methods. The caption says if only PGD's radius rises.
+    only for some of the methods.
     """
     record = version.record
     name = data_set or first_set(record)
     eps = main_radius(record, name)
     attacks = ATTACKS | {"pgd-50-10": f"PGD, 50 steps, {RESTARTS[record.profile, name]} restarts"}
-    favours = name == "mnist" and record.profile != "quick"
     rows = []
     for method, (words, _) in METHODS.items():
         found = {
@@ -486,7 +509,7 @@ def printed_beside(version: Version, data_set: str = "") -> Table:
         f"attacked with radius {eps:g}{unit(name)}. A number alone is ours. A column with fewer "
         "images uses the first images of the test set. In the last column, an image counts as "
         "correct only if PGD with restarts, PGD on the margin, Square and AutoAttack all fail. "
-        f"{SOURCES[name]}{f' {FAVOURS_PGD}' * favours}",
+        f"{SOURCES[name]}",
         f"survey-fast-{name}",
         [
             "Training",
@@ -566,13 +589,19 @@ def collapse(record: Record) -> str:
         under = " and ".join(
             f"{fgsm:.1f} % (radius {r:g}{each})" for r, (_, fgsm) in failed.items()
         )
+        resists = min(fgsm for _, fgsm in failed.values()) > RESISTS
         told.append(
             f"At radius {at}, the accuracy under PGD is {'at most ' * (highest > 0)}{highest:.1f} "
-            "% after every epoch, so it cannot fall; after the last epoch, the accuracy under FGSM "
-            f"is {under}."
+            "% after every epoch, so we see no fall. After the last epoch, the accuracy under FGSM "
+            f"is {under}{', so the result is the same' * resists}."
         )
     images = FOLLOWED[record.profile, name]
-    return f"{' '.join([*told, *kept])} All of these accuracies are on {images} test images."
+    chosen = (
+        f" We chose the limit of {FALL:.0f} points after the first runs on MNIST." if kept else ""
+    )
+    return (
+        f"{' '.join([*told, *kept])}{chosen} All of these accuracies are on {images} test images."
+    )
 
 
 def under_pgd(record: Record) -> str:
@@ -585,28 +614,32 @@ def under_pgd(record: Record) -> str:
         for method, eps in (("fgsm", 0.1), ("fgsm", 0.3), ("fgsm-rs", 0.3))
     )
     return (
-        "But not every training on FGSM images ends like this. On the page [Fast "
-        "training](../survey/fast.ipynb), another network for MNIST has an accuracy under PGD of "
-        f"{small:.1f} % if eps is 0.1 both for FGSM in training and for PGD in the test, and of "
-        f"{large:.1f} % if it is 0.3. If FGSM starts at random points, it has "
-        f"{started:.1f} % at eps 0.3."
+        "But not every training on FGSM images ends like this. The page [Fast "
+        "training](../survey/fast.ipynb) trains another network on FGSM images of MNIST, and "
+        f"attacks it by PGD with the same eps. Its accuracy is {small:.1f} % at eps 0.1, and "
+        f"{large:.1f} % at eps 0.3. If FGSM starts at random points, it is {started:.1f} % at eps "
+        "0.3."
     )
 
 
 def start_matters(record: Record) -> str:
     """Return sentences that compare, for each radius, the accuracies under PGD after training on
     FGSM without and with a random start. A difference counts as clear if it exceeds its
-    binomial error.
+    binomial error. The sentences also say where each accuracy is from one network.
     """
     name = first_set(record)
     images = images_of(record, "accuracy", set=name, attack="pgd-50")
+    single: list[str] = []
     same: list[str] = []
     far: list[str] = []
     for eps in sorted(settings(record, "accuracy", "eps", set=name, attack="pgd-50")):
-        plain, random = (
-            mean(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50")
+        found = [
+            values(record, "accuracy", set=name, eps=eps, method=method, attack="pgd-50")
             for method in ("fgsm", "fgsm-rs")
-        )
+        ]
+        plain, random = map(fmean, found)
+        if {*map(len, found)} == {1}:
+            single.append(f"{eps:g}")
         each = f"{plain:.1f} % and {random:.1f} %"
         if clearly_differ(random, plain, images):
             far.append(f"{eps:g} ({each})")
@@ -614,8 +647,12 @@ def start_matters(record: Record) -> str:
             same.append(f"At radius {eps:g}, both accuracies are {plain:.1f} %.")
         else:
             same.append(f"At radius {eps:g}, {each} are too close to be told apart.")
-    clear = f"They differ clearly at radius {listed(far)}."
-    told = " ".join([*([clear] if far else []), *same])
+    clear = f"They differ clearly on these images at radius {listed(far)}."
+    one = (
+        f"At radius {listed(single)}, each accuracy is from one network, so we do not know how "
+        "much other seeds differ."
+    )
+    told = " ".join([*([clear] if far else []), *same, *([one] if single else [])])
     return (
         "We compare the accuracies under PGD with 50 steps after training on FGSM, first without "
         f"and then with a random start, on {images:,} test images. {told}"
@@ -672,7 +709,8 @@ def others(record: Record) -> str:
 def time_ratio(records: Sequence[Record]) -> str:
     """Return sentences that state the time of an epoch of training with FGSM, divided by the time
     of an epoch of training with PGD, for the first record that has both. They also state the ratio
-    that follows from the numbers of forward and backward passes.
+    that follows from the numbers of forward and backward passes, and that of training steps alone,
+    if this was measured.
     """
     each = [(r, n) for n in ("mnist", "cifar10") for r in records]
     timed = ((r, n, values(r, "time ratio", set=n)) for r, n in each)
@@ -683,10 +721,36 @@ def time_ratio(records: Sequence[Record]) -> str:
     return (
         f"On {data(record, name)}, an epoch of training on FGSM with a random start took "
         f"{fmean(found):.2f} times as long as one with PGD of {k} steps. The numbers of forward "
-        f"and backward passes predict a factor of 2 / {k + 1} = {2 / (k + 1):.2f}. Costs that both "
-        "trainings share, such as the attacks after each epoch, bring the measured factor closer "
+        f"and backward passes predict a factor of 2 / {k + 1} = {2 / (k + 1):.2f}.{_steps_alone(k)}"
+        " The attacks after each epoch, which both trainings share, also bring the factor closer "
         "to 1."
     )
+
+
+def _steps_alone(k: int) -> str:
+    """Return sentences on the ratio of training steps alone, from the benchmark, and on a step with
+    PGD; or "" if PGD with ``k`` steps was not timed.
+    """
+    times = step_times()
+    pgd, fgsm = times.get(f"PGD-{k}", {}), times.get("FGSM-RS", {})
+    ratios = [fgsm[network] / pgd[network] for network in pgd if network in fgsm]
+    if not ratios:
+        return ""
+    return (
+        " On the networks timed in the [overview](./overview.ipynb), the factor of training steps "
+        f"alone is {from_to(ratios, '.2f')}: there, a step with {k} PGD steps takes only "
+        f"{from_to([*pgd.values()], '.1f')} times as long as one on clean images."
+    )
+
+
+def step_times() -> dict[str, dict[str, float]]:
+    """Return for each training objective and each network the time of a training step, divided by
+    that of a training step on clean images.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for row in benchmark("adversarial_training")["rows"]:
+        found.setdefault(row["objective"], {})[row["network"]] = row["plain_steps"] * row["ratio"]
+    return found
 
 
 def first_with(versions: Sequence[Version], data_set: str) -> Version:

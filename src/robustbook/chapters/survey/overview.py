@@ -122,11 +122,10 @@ def _filters(record: Record) -> tuple[list[str], int]:
 def _denoising(record: Record) -> str:
     filters, clear = _filters(record)
     found = [denoising.accuracy(record, name, "pgd-20") for name in filters]
-    hardly = denoising.hardly_changes(record)
     return (
         f"Under PGD, {from_to(found, '.1f')} % with filters, "
         f"{denoising.accuracy(record, 'baseline', 'pgd-20'):.1f} % without ({clear} of "
-        f"{len(filters)} clear){f'; {hardly}' * bool(hardly)}"
+        f"{len(filters)} clear)"
     )
 
 
@@ -510,21 +509,11 @@ def claims() -> Table:
     return claims_table("survey", caption, "tab-survey-overview", CLAIMS)
 
 
-def _times() -> dict[str, dict[str, float]]:
-    """Return for each training objective and each network the time of a training step, divided by
-    that of a training step on clean images.
-    """
-    found: dict[str, dict[str, float]] = {}
-    for row in benchmark("adversarial_training")["rows"]:
-        found.setdefault(row["objective"], {})[row["network"]] = row["plain_steps"] * row["ratio"]
-    return found
-
-
 def on_costs() -> str:
     """Return a sentence that states how much longer a training step takes with Goodfellow's loss
     and with PGD than on clean images.
     """
-    times = _times()
+    times = fast.step_times()
     fgsm, pgd = (from_to([*times[case].values()], ".1f") for case in ("Goodfellow", "PGD-7"))
     return (
         f"Compared with a training step on clean images, a step with Goodfellow's loss takes "
@@ -548,7 +537,7 @@ def costs() -> Table:
         ["Training", *networks.values()],
         [
             [case, *(f"{of[net]:.1f}" if net in of else MISSING for net in networks)]
-            for case, of in _times().items()
+            for case, of in fast.step_times().items()
         ],
     )
 

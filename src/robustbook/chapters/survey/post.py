@@ -24,6 +24,7 @@ from robustbook.chapters.wording import listed, ranges, spread
 from robustbook.figures import LOOKS, MISSING, Curve, Map, Panel, Table
 from robustbook.ledger import Record
 from robustbook.ledger.intervals import clearly_differ
+from robustbook.studies.survey.sizes import DENOISING
 
 from .denoising import network, training_in_words
 
@@ -58,11 +59,20 @@ def answer(record: Record) -> str:
         "survey/post",
         {"noise in the feature maps": "/figure-1/", "other attacks, clean accuracy": "/claim/"},
     )
+    seeds = len(record.seeds)
+    networks = "one network each" if seeds == 1 else f"{seeds} networks each"
     return (
-        f"After training on clean images, the attack changes the last feature maps {clean:.1f} "
-        f"times as much as random signs, and after adversarial training {adversarial:.1f} times, "
-        f"so we see {'no' if adversarial >= clean else 'a'} reduction. {badges}"
+        f"After training on clean images, PGD changes the last feature maps {clean:.1f} times as "
+        f"much as random signs, and after {_inner(record)} adversarial training "
+        f"{adversarial:.1f} times: {'no' if adversarial >= clean else 'a'} reduction ({networks}). "
+        f"{badges}"
     )
+
+
+def _inner(record: Record) -> str:
+    """Return the number of attack steps in a step of adversarial training, as an adjective."""
+    steps = DENOISING[record.profile].inner
+    return "one-step" if steps == 1 else f"{steps}-step"
 
 
 def measured(record: Record) -> str:
@@ -344,7 +354,7 @@ def winner(_: Record) -> str:
     """
     return (
         f"For this network, the paper prints an accuracy of {printed(WINNER):g} % on a secret test "
-        "set similar to ImageNet, against 48 unknown attackers (black-box track)."
+        "set similar to ImageNet, against 48 attackers (defense track)."
     )
 
 

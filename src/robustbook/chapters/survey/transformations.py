@@ -68,8 +68,8 @@ def answer(record: Record) -> str:
     shares = protected(record).get(min(_radii(record)))
     if shares:
         text += (
-            f"; at the smaller one up to {max(shares.values()):.1f} %, clearly more than under PGD "
-            "without them"
+            f"; at the smaller one up to {max(shares.values()):.1f} %, but our attack may be too "
+            "weak"
         )
     return f"{text}. {badges}"
 
@@ -199,7 +199,8 @@ def protected(record: Record) -> dict[int, dict[str, float]]:
 def adaptive_in_words(record: Record) -> str:
     """Return a sentence without a full stop that states the accuracies under PGD through each
     transformation, at the main radius and at the smallest radius, in rounded per cent. At the
-    smallest radius, it also states the accuracy under PGD without a transformation.
+    smallest radius, it also states the accuracy under PGD without a transformation, and that the
+    attack may be too weak if a transformation seems to protect there.
     """
     resized, jpeg = adaptive(record)
     text = (
@@ -211,7 +212,8 @@ def adaptive_in_words(record: Record) -> str:
         return text
     resized, jpeg = (fmean(found(record, name, AWARE, k, eps)) for name, k in _strongest(record))
     bare = fmean(found(record, "none", "pgd", eps=eps))
-    return f"{text}, and {resized:.0f} and {jpeg:.0f} % at {eps}/255 ({bare:.0f} % without them)"
+    text += f", and {resized:.0f} and {jpeg:.0f} % at {eps}/255 ({bare:.0f} % without them"
+    return f"{text}; our attack may be too weak)" if eps in protected(record) else f"{text})"
 
 
 def protected_in_words(record: Record) -> str:

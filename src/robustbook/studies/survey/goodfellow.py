@@ -153,6 +153,8 @@ FEW = ("pgd-40", *STRONG)
 """The attacks that are run on only ``strong`` test images (see `Setting`), because they take longer
 than FGSM.
 """
+OTHER_WIDTH = "the paper probably used networks with 1,600 units in a layer, and ours are narrower"
+"""How the networks between which images are transferred differ from the paper's."""
 SAME = "fgsm on the images of pgd-40"
 """The name of FGSM if only the images count that PGD attacks too."""
 NOISES: tuple[Literal["sign", "uniform"], ...] = ("sign", "uniform")
@@ -427,8 +429,13 @@ def _rows(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
                 target = _target(f"ensemble/{end}")
                 yield _error(done.tensors[kind], seed, target, network="ensemble", attack=kind)
         elif "-to-" in label:
-            yield _error(
-                done.tensors["right"], seed, _target(f"transfer/{label}/error"), transfer=label
+            yield share_row(
+                ~done.tensors["right"],
+                _target(f"transfer/{label}/error"),
+                "error",
+                seed,
+                setting={"transfer": label},
+                differs=OTHER_WIDTH,
             )
         else:
             yield from _of_network(label, name, done, seed)
