@@ -71,7 +71,7 @@ def test_goodfellow_draws_the_large_network_alone(mixed: Record) -> None:
 def test_goodfellow_answer(mixed: Record) -> None:
     text = goodfellow.answer(mixed)
     assert numbers(text)[:3] == [30.5, 17.9, 40.5]
-    assert "*Training on both lowers the error under FGSM*: <" in text, "not the clean error"
+    assert "*Lower error under FGSM*: <" in text, "not the clean error"
     assert text.endswith("; *larger under PGD (our own claim)*: in 1 of 2 runs")
     assert numbers(goodfellow.lowered(mixed)) == [
         *(10_000, 50.5, 89.4, 30.5, 17.9, 40, 40.5, 300, 10_000, 2)

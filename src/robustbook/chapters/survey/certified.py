@@ -61,10 +61,11 @@ def answer(records: Sequence[Record]) -> str:
             "largest radius, our code against the formula": "/cohen-theory/",
         },
     )
-    small = "small, briefly trained " * (record.profile != "paper")
+    small = "small " * (record.profile != "paper")
+    short = " (less than one epoch)" * (record.profile == "reduced")
     return (
-        f"With noise of standard deviation {AT:g}, our {small}network has a certified accuracy of "
-        f"{_with_printed(record, AT)} within an $\\ell_2$ radius of the same size. {badges}"
+        f"With noise of standard deviation {AT:g}, our {small}network{short} has a certified "
+        f"accuracy of {_with_printed(record, AT)} at the same $\\ell_2$ radius. {badges}"
     )
 
 

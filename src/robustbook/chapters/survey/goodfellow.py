@@ -99,7 +99,7 @@ def answer(record: Record) -> str:
     badges = of_page(
         "survey/goodfellow",
         {
-            "training on both lowers the error under FGSM": "/claim/adversarial-training-.*-fgsm",
+            "lower error under FGSM": "/claim/adversarial-training-.*-fgsm",
             "on clean images": "/claim/adversarial-training-.*-clean",
             "": "/claim/fgsm-training-",
             "others": "",

@@ -69,6 +69,10 @@ HALF_SOURCES: Mapping[str, tuple[str, str]] = {
     "noise": ("Gaussian noise 0.1", ""),
 }
 MAIN = "fc100-100-10"
+SIDE = 28
+"""The number of pixels on a side of an image, by which a distortion is multiplied to give the l2
+norm.
+"""
 KINDS: Mapping[str, str] = {"train": "training", "test": "test"}
 _LARGEST_DECAY = "fc10-1"
 _LINEAR = ("fc10-1e-4", "fc10-1e-2", "fc10-1")
@@ -96,15 +100,21 @@ def answer(record: Record) -> str:
     often other networks misclassify adversarial images than clean images. The verdicts of the page
     follow.
     """
-    largest = max(own for own, _ in distortions(record).values())
-    moved = fmean(transfer_errors(record).values())
-    clean = fmean(mean(record, "test error", network=network) for network in NETWORKS)
+    more = fmean(transfer_errors(record).values()) - _clean(record)
     return (
-        f"On {data(record)}, the mean distortion is at most {largest:.3f} (root mean square) for "
-        f"every network, and other networks misclassify such images {moved / clean:.1f} times as "
-        "often as clean images. "
-        f"{of_page('survey/szegedy', JUDGED)}"
+        f"On {data(record)}, the mean distortion is at most {_largest(record):.3f} (root mean "
+        f"square) for every network, and other networks misclassify {more:.1f} percentage points "
+        f"more of such images than of clean images. {of_page('survey/szegedy', JUDGED)}"
     )
+
+
+def _largest(record: Record) -> float:
+    return max(own for own, _ in distortions(record).values())
+
+
+def _clean(record: Record) -> float:
+    """Return the mean error of the networks on clean test images."""
+    return fmean(mean(record, "test error", network=name) for name in NETWORKS)
 
 
 def agreement(record: Record) -> str:
@@ -133,15 +143,19 @@ def agreement(record: Record) -> str:
 
 
 def by_source(record: Record) -> str:
-    """Return sentences that state the mean error of other networks on adversarial images, for those
-    made for linear networks and for the others, and on images with larger Gaussian noise.
+    """Return sentences that state the mean error of other networks on adversarial images, on clean
+    images, and on images with larger Gaussian noise. They also state this error for those made for
+    linear networks and for the others, and the largest distortion as an l2 norm.
     """
     linear, others = _means(record)
     noise = fmean(under_noise(record, NOISES[-1]).values())
     size = NOISES[-1].removeprefix("gaussian-")
     return (
-        f"Other networks misclassify only {noise:.1f} % of images with larger Gaussian noise "
-        f"(standard deviation {size}). Of the images made for the linear networks FC10, they "
+        f"On average, other networks misclassify {fmean(transfer_errors(record).values()):.1f} % "
+        f"of the adversarial images, {_clean(record):.1f} % of the clean test images, and "
+        f"{noise:.1f} % of images with larger Gaussian noise (standard deviation {size}). A "
+        f"distortion of {_largest(record):.3f} is an $\\ell_2$ norm of "
+        f"{SIDE * _largest(record):.1f}. Of the images made for the linear networks FC10, they "
         f"misclassify {linear:.1f} %, and of those made for the other networks {others:.1f} %."
     )
 
@@ -473,13 +487,12 @@ def amplified(record: Record) -> str:
             mean(record, "error across halves", source=source, network=network)
             for source in ("fc100-100-10 first half", "amplified")
         )
-        told.append(f"from {before:.1f} % to {after:.1f} % ({words})")
+        told.append(f"from {before:.1f} to {after:.1f} % ({words})")
         larger.append(after > before)
     word = "Yes." if all(larger) else "In part." if any(larger) else "No."
-    changes = f"{', '.join(told[:-1])} and {told[-1]}"
     return (
         f"{word} We amplify the perturbations that were made for FC100-100-10 (first half of the "
-        f"training set). The errors of other networks change {changes}."
+        f"training set). The errors of other networks then change {listed(told)}."
     )
 
 
