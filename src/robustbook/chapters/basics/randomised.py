@@ -118,9 +118,9 @@ def answer(shown: Study) -> str:
     )
     little = ", with little further effect here," * (single - strong < (weak - single) / 2)
     return (
-        "**Answer.** The attack takes many steps, each with new noise, and can average "
-        f"gradients: together, these lower the accuracy from {weak:.0f} to {strong:.0f} %; new "
-        "draws decide whether it succeeded."
+        f"**Answer.** The attack takes many steps and{little} averages gradients over draws of "
+        f"the noise, which lowers the accuracy from {weak:.0f} to {strong:.0f} %; new draws decide "
+        "whether it succeeded."
     )
 
 
