@@ -314,7 +314,7 @@ def test_only_adversarial_training_is_left(whole: Record) -> None:
     ]
     kept = replace(whole, rows=tuple(rows))
     text = pairing.others([kept])
-    assert "falls too, but not to guessing: it is 75" in text
+    assert "falls too, but not to guessing. It is 75" in text
     assert "on the same 400 images (4 networks)" in text
     assert not pairing.inconclusive(kept, kept) and "do not decide" not in text
     both = pairing.others([record("paper", ["clp", "lsq"]), kept])

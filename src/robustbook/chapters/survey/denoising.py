@@ -673,7 +673,7 @@ def quieter(record: Record) -> str:
         told = [
             f"{change} if they stand after stage {' or '.join(at)}" for change, at in stages.items()
         ]
-        text = ", and ".join(told)
+        text = ". They ".join(told)
         if not said:
             text = text.replace(" it ", " the relative noise ", 1)
         said.append(f"Blocks {words} {text}.")
@@ -785,6 +785,6 @@ def ablated(record: Record) -> str:
     )
     return (
         f"On {_images(record):,} test images ({seeds_in_words(len(record.seeds))}), the accuracy "
-        f"under PGD is {full:.1f} % with the whole Gaussian block, compared with "
+        f"under PGD is {full:.1f} % with the whole Gaussian block. With an incomplete block, it is "
         f"{' and '.join(told)}. {verdict}"
     )

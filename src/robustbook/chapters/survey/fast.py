@@ -287,8 +287,8 @@ def long_step(records: Sequence[Record]) -> str:
     return (
         f"With steps of {2 * eps:g}/255 at radius {eps:g}/255, training on FGSM with a random "
         f"start leaves {left:.1f} % of {few:,} images under PGD with "
-        f"{RESTARTS[record.profile, 'cifar10']} restarts, and {one:.1f} % of {many:,} images under "
-        f"PGD with one start. {decided} whether at most {LOST:g} % are left."
+        f"{RESTARTS[record.profile, 'cifar10']} restarts. Under PGD with one start, it leaves "
+        f"{one:.1f} % of {many:,} images. {decided} whether at most {LOST:g} % are left."
         f"{'' if sure else f' {ON_OUR_IMAGES}'}"
     )
 
@@ -738,7 +738,7 @@ def _steps_alone(k: int) -> str:
         return ""
     return (
         " On the networks timed in the [overview](./overview.ipynb), the factor of training steps "
-        f"alone is {from_to(ratios, '.2f')}: there, a step with {k} PGD steps takes only "
+        f"alone is {from_to(ratios, '.2f')}. There, a step with {k} PGD steps takes only "
         f"{from_to([*pgd.values()], '.1f')} times as long as one on clean images."
     )
 

@@ -167,8 +167,8 @@ def lowered(record: Record) -> str:
     then = printed(f"{TARGETS}/maxout-large-adversarial/fgsm-error")
     return (
         f"Under FGSM on {many:,} test images, the error of a maxout network is {plain:.1f} % after "
-        f"training on clean images alone ({there} % in the paper), and {trained:.1f} % after "
-        f"training on both ({then} % in the paper, for a larger network). But under PGD with "
+        f"training on clean images alone ({there} % in the paper). After training on both, it is "
+        f"{trained:.1f} % ({then} % in the paper, for a larger network). But under PGD with "
         f"40 steps, training on both leaves an error of {pgd:.1f} %, on the first {few:,} of these "
         f"images. The networks were trained on {data(record)} "
         f"({seeds_in_words(len(record.seeds))})."
@@ -332,7 +332,7 @@ def control(record: Record) -> str:
     return (
         f"{word} After training on images with random noise of the same size, the error under FGSM "
         f"on {images:,} test images is {sign:.1f} % (random signs) or {uniform:.1f} % (uniform "
-        f"noise); after training with the adversarial loss, it is {trained:.1f} %."
+        f"noise). After training with the adversarial loss, it is {trained:.1f} %."
     )
 
 

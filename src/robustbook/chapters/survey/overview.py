@@ -517,7 +517,7 @@ def on_costs() -> str:
     fgsm, pgd = (from_to([*times[case].values()], ".1f") for case in ("Goodfellow", "PGD-7"))
     return (
         f"Compared with a training step on clean images, a step with Goodfellow's loss takes "
-        f"{fgsm} times as long, and a step with 7 steps of PGD {pgd} times."
+        f"{fgsm} times as long. A step with 7 steps of PGD takes {pgd} times as long."
     )
 
 

@@ -148,7 +148,7 @@ def others(records: Sequence[Record]) -> str:
     images = images_of(paired, "accuracy", network="clp", attack="strongest")
     told = [
         f"The accuracies of the answer are for {title(paired)} ({_runs(paired)}), under both "
-        f"attacks on the same {images:,} test images. We did not train with the noise alone, so we "
+        f"attacks on the same {images:,} test images. We did not train with this noise alone, so we "
         "do not know what the penalties contribute."
     ]
     if "lsq" in methods(record):
@@ -171,7 +171,7 @@ def others(records: Sequence[Record]) -> str:
         own = f" Each of them is {title(reference)} ({_runs(reference)})."
         own *= reference is not paired
         told.append(
-            f"After adversarial training, the accuracy {words}: it is {_span(before)} under PGD, "
+            f"After adversarial training, the accuracy {words}. It is {_span(before)} under PGD, "
             f"and {_span(after)} under the stronger attacks, on the same "
             f"{images_of(reference, 'accuracy', attack='strongest')} images ({len(trained)} "
             f"network{'s' if len(trained) > 1 else ''}).{own}"
@@ -604,10 +604,10 @@ def halved(record: Record) -> str:
     if not told:
         return ""
     return (
-        "From the baseline attack to all other attacks together, the accuracy on the same images "
-        f"falls by {listed(told)}. The intervals are computed image by image. For the verdict *at "
-        "least halve*, even the lower end of the interval of the fall must be at least half of the "
-        "accuracy under the baseline attack."
+        "We compare the baseline attack with all other attacks together, on the same images. The "
+        f"accuracy falls by {', and by '.join(told)}. The intervals are computed image by image. "
+        "For the verdict *at least halve*, even the lower end of the interval of the fall must be "
+        "at least half of the accuracy under the baseline attack."
     )
 
 

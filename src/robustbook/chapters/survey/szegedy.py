@@ -467,9 +467,9 @@ def transfer(record: Record) -> str:
         f"{tests:,}, so this does not show that noise helps."
     ) * (below > 0)
     return (
-        f"In {above} of the {pairs} pairs of different networks, the error on adversarial "
-        "images is larger than under Gaussian noise of standard deviation 0.1, by more than the "
-        f"sampling error of {images} images. The mean error is {fmean(errors.values()):.1f} % on "
+        f"In {above} of the {pairs} pairs of different networks, adversarial images lead to "
+        "a larger error than Gaussian noise of standard deviation 0.1, by more than the sampling "
+        f"error of {images} images. The mean error is {fmean(errors.values()):.1f} % on "
         f"adversarial images: {linear:.1f} % on those for the linear networks FC10, and "
         f"{others:.1f} % on the others. It is {fmean(noise.values()):.1f} and "
         f"{fmean(larger.values()):.1f} % under noise of standard deviation 0.1 and 0.3, and "
