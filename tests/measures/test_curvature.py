@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustbook.measures import curvature
 
@@ -60,3 +60,10 @@ def test_bad_input_is_refused() -> None:
         curvature(lambda x: x.sum(1), torch.zeros(1, 2), probes=1)
     with pytest.raises(ValueError, match=r"one number per point, shape \(1,\), got \(\)"):
         curvature(lambda x: x.sum(), torch.zeros(1, 2))
+
+
+def test_values_that_depend_on_weights_alone_are_refused() -> None:
+    """They have a graph, but not one that leads to the points."""
+    net = nn.Linear(3, 1)
+    with pytest.raises(ValueError, match="function must be differentiable"):
+        curvature(lambda x: net(x.detach())[:, 0], torch.ones(2, 3), probes=2)

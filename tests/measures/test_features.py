@@ -56,3 +56,11 @@ def test_bad_input_is_refused() -> None:
     net[0].weight.data.zero_()
     with pytest.raises(ValueError, match="feature maps must not be 0 everywhere, got 0 after 0"):
         feature_noise(net, images, images, ("0",))
+
+
+def test_a_wrong_name_leaves_no_hook_behind() -> None:
+    """Not even on the layers that were named before it."""
+    net = nn.Sequential(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="layers must name submodules of the network, got 'typo'"):
+        feature_maps(net, torch.rand(1, 2), ("0", "typo"))
+    assert not net[0]._forward_hooks

@@ -113,10 +113,10 @@ def test_the_curve_is_the_share_of_larger_sizes() -> None:
     assert curve.tolist() == [75, 50, 50, 25, 25]
 
 
-@pytest.mark.parametrize("grid", [(), (0.2, 0.1), (0.0, 0.1)])
+@pytest.mark.parametrize("grid", [(), (0.2, 0.1), (0.0, 0.1), (0.1, 0.1), (0.1, float("inf"))])
 def test_a_grid_that_is_none_is_refused(grid: tuple[float, ...]) -> None:
     model, _ = linear()
-    with pytest.raises(ValueError, match="grid must be sizes above 0 from small to large"):
+    with pytest.raises(ValueError, match="grid must be finite sizes above 0 in increasing order"):
         smallest(model, inner(2), torch.zeros(2, dtype=torch.int64), lambda x, *_: x, grid)
 
 

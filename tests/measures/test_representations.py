@@ -1,5 +1,7 @@
 """Pre-activations and dissimilarities, compared with double loops and closed forms."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -120,3 +122,18 @@ def test_class_means_need_pairs_of_both_kinds(labels: list[int]) -> None:
     """Without pairs there is no mean."""
     with pytest.raises(ValueError, match="labels must have two classes and two images of one"):
         class_means(torch.zeros(3, 3), torch.tensor(labels))
+
+
+def test_only_the_layers_that_were_asked_for_are_kept() -> None:
+    """Otherwise the batch size would not bound the memory."""
+    net, kept = mlp(), []
+
+    class Watched(nn.Module):
+        def preactivations(self, x: Tensor) -> list[Tensor]:
+            alive = sum(h() is not None for h in kept)
+            hs = [h.clone() for h in net.preactivations(x)]
+            kept.append(weakref.ref(hs[0]))
+            assert alive <= 1  # that of the batch before
+            return hs
+
+    preactivations(Watched(), rows(12, 4), layers=[2], batch_size=2)  # type: ignore[arg-type]

@@ -1,10 +1,13 @@
 """Accuracy along fixed directions on a linear model, where the boundary is known."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbook.attacks import fgsm
+from robustbook.attacks import FRESH, fgsm
+from robustbook.attacks.noise import normal
 from robustbook.measures import accuracy_along, eps_leaving, gradient_signs
 from robustbook.networks import initialise, relu_mlp
 from robustbook.randomness import generator
@@ -98,3 +101,24 @@ def test_clipping_keeps_each_pixel_in_its_range() -> None:
     assert accuracy_along(linear(), images, labels, ways, 4.5, (low, high)) == 20
     low[0] = 0.9
     assert accuracy_along(linear(), images, labels, ways, 4.5, (low, high)) == 100
+
+
+class Shifted:
+    """A randomised model: the noise of each draw is added to the second logit."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def at(self, keys: Tensor, draw: int) -> Callable[[Tensor], Tensor]:
+        self.asked.append(draw)
+        noise = normal(0, keys, draw, (1,), torch.float32)
+        return lambda x: torch.cat([torch.zeros_like(noise), x[:, :1] + noise], 1)
+
+
+def test_the_accuracy_is_measured_with_other_noise_than_the_gradient() -> None:
+    """With the same noise, it would be too low."""
+    model, x, y = Shifted(), torch.zeros(4, 3), torch.ones(4).long()
+    ways = gradient_signs(model, x, y)
+    assert model.asked == [0]
+    accuracy_along(model, x, y, ways, 0.1)
+    assert model.asked == [0, FRESH]

@@ -67,9 +67,13 @@ def curvature(
                 f"function must return one number per point, shape ({len(points)},), got "
                 f"{tuple(values.shape)}"
             )
-        if not values.requires_grad:
+        gradient = None
+        if values.requires_grad:
+            (gradient,) = torch.autograd.grad(
+                values.sum(), leaf, create_graph=True, allow_unused=True
+            )
+        if gradient is None:
             raise ValueError("function must be differentiable, got values that depend on no point")
-        (gradient,) = torch.autograd.grad(values.sum(), leaf, create_graph=True)
     where = points.device if generator is None else generator.device
     forms, squares = [], []
     for _ in range(probes):

@@ -81,11 +81,12 @@ def _outputs(net: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor
     dictionary.
     """
     known = dict(net.named_modules())
-    found: dict[str, Tensor] = {}
-    hooks = []
     for name in layers:
         if name not in known:
             raise ValueError(f"layers must name submodules of the network, got {name!r}")
+    found: dict[str, Tensor] = {}
+    hooks = []
+    for name in layers:
 
         def keep(_: nn.Module, __: object, output: Tensor, name: str = name) -> None:
             found[name] = output.clone()  # a later layer may change it in place

@@ -60,8 +60,11 @@ def preactivations(
         if not 1 <= layer <= depth:
             raise ValueError(f"layers must be in 1..{depth}, the layers of the net, got {layer}")
     with unchanged(net):
-        batches = [net.preactivations(x.clone()) for x in torch.split(images, batch_size)]
-    found = [torch.cat([hs[layer - 1].flatten(1) for hs in batches]) for layer in chosen]
+        batches = []
+        for x in torch.split(images, batch_size):
+            hs = net.preactivations(x.clone())
+            batches.append([hs[layer - 1].flatten(1) for layer in chosen])
+    found = [torch.cat(parts) for parts in zip(*batches, strict=True)]
     for h in found:
         refuse_not_finite("pre-activations", h)
     return found

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustbook.attacks.checks import check_positive, check_tolerance
+from robustbook.attacks.propagation import FRESH
 
 from .answers import PIECE, Model, check_classes, check_set, gradients, logits_of, rows_of
 
@@ -36,7 +37,8 @@ def accuracy_along(
     eps: float,
     box: Box | None = None,
 ) -> float:
-    """Return the accuracy in percent after each image was moved by ``eps`` times its direction.
+    """Return the accuracy in percent after each image was moved by ``eps`` times its direction. A
+    randomised model is evaluated with noise that `gradient_signs` has not used.
 
     ``box``: the lowest and highest value of each pixel, to which the perturbed images are clipped;
         with None images are not clipped.
@@ -52,7 +54,7 @@ def accuracy_along(
         moved = images[rows] + eps * directions[rows]
         if box is not None:
             moved = moved.clamp(*box)
-        logits = logits_of(model, moved, keys=rows)
+        logits = logits_of(model, moved, keys=rows, draw=FRESH)
         check_classes(labels[rows], logits)
         right += int((logits.argmax(1) == labels[rows]).sum())
     return 100 * right / len(images)
