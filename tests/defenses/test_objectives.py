@@ -678,3 +678,15 @@ def test_pool_training_mixes_clean_and_stored_images() -> None:
     for options in ({"replaced": 2}, {"replaced": 0}, {"replaced": 1, "share": 1.0}):
         with pytest.raises(ValueError, match="must be"):
             pool_training(net, images, labels, attack=stated, **options)
+
+
+@pytest.mark.parametrize("statistics", ["running", "batch"])
+def test_an_inner_attack_leaves_the_buffers_of_every_layer(statistics: str) -> None:
+    """In training mode, each forward pass of a spectral norm updates its vectors."""
+    layer = torch.nn.utils.spectral_norm(nn.Linear(16, 3))
+    net = nn.Sequential(nn.Flatten(), layer).train()
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    assert before
+    images = torch.rand(4, 1, 4, 4, generator=generator(0))
+    inner_pgd(0.1, 3, 0.05, statistics=statistics)(net, images, torch.arange(4) % 3)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in net.named_buffers())

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from robustbook.attacks import fgsm
+from robustbook.defenses import noisy
 from robustbook.measures import Attack, bypassed, preactivations, rescaled, softened, survival
 from robustbook.networks import CNN, MLP, Prepared, initialise
 from robustbook.randomness import generator
@@ -234,3 +236,16 @@ def test_a_bypass_that_would_change_answers_is_refused() -> None:
             ):
                 view(x)
     assert len(preactivations(Normed(), x)) == 2
+
+
+@pytest.mark.parametrize("drawing", [False, True])
+def test_a_rescaled_network_in_training_mode_keeps_its_running_statistics(drawing: bool) -> None:
+    """An attack finds the batch norms in it, as in the network itself."""
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 3))
+    x, y = torch.rand(4, 1, 4, 4, generator=generator(0)), torch.arange(4) % 3
+    model = rescaled(noisy(net).train() if drawing else net.train(), 2.0)
+    buffers = dict(model.named_buffers())
+    before = {name: buffer.clone() for name, buffer in buffers.items()}
+    assert len(before) == 3
+    fgsm(model, x, y, eps=0.1)
+    assert all(torch.equal(buffers[name], kept) for name, kept in before.items())

@@ -32,13 +32,14 @@ def unchanged(*models: object) -> Iterator[None]:
 @contextlib.contextmanager
 def running_statistics(model: object) -> Iterator[None]:
     """Inside the context, let batch norm layers use their running statistics. All other layers keep
-    their mode.
+    their mode, and no buffer changes.
     """
     norms = [part for part in _modules(model) if isinstance(part, _NormBase) and part.training]
     for layer in norms:
         layer.training = False
     try:
-        yield
+        with batch_statistics(model):  # the buffers of all layers that are still in training mode
+            yield
     finally:
         for layer in norms:
             layer.training = True

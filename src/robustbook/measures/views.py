@@ -6,15 +6,15 @@ convert the network too; convert a `copy.deepcopy` of the view instead.
 """
 
 import copy
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustbook.attacks.checks import check_positive
 from robustbook.attacks.drawing import Drawing
 
 from .answers import Model
@@ -28,20 +28,28 @@ def rescaled(net: Model, by: float) -> Model:
     every noise draw. Raises ValueError unless ``by`` is finite and above 0, because dividing by 0,
     infinity or a negative number would change the predictions.
     """
-    _check_above_zero("by", by)
-    if isinstance(net, Drawing):
-        return _RescaledDraws(net, by)
-    return lambda images: net(images) / by
+    by = check_positive("by", by)
+    return (_RescaledDraws if isinstance(net, Drawing) else _Rescaled)(net, by)
 
 
-@dataclass(frozen=True)
-class _RescaledDraws:
-    """A randomised model that divides the logits of another randomised model, ``net``, by the
-    number ``by``.
+class _Rescaled(nn.Module):
+    """A model that divides the logits of another model, ``net``, by the number ``by``.
+
+    It is a module, so that the functions that protect the buffers of a network find those of
+    ``net``.
     """
 
-    net: Drawing
-    by: float
+    def __init__(self, net: Any, by: float) -> None:
+        super().__init__()
+        self.net, self.by = net, by
+
+    def forward(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
+        logits: Tensor = self.net(images) / self.by
+        return logits
+
+
+class _RescaledDraws(_Rescaled):
+    """A randomised model that divides the logits of another randomised model for every draw."""
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
         drawn = self.net.at(keys, draw)
@@ -64,7 +72,7 @@ def softened(net: Model, softness: float) -> nn.Module:
     no sigmoid or ReLU, if ``net`` is a callable that is not a module, or if ``softness`` is not
     finite and above 0.
     """
-    _check_above_zero("softness", softness)
+    softness = check_positive("softness", softness)
     if not isinstance(net, nn.Module):
         raise ValueError(f"net must be an nn.Module to soften, got {type(net).__name__}")
     shared = {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
@@ -166,8 +174,3 @@ def bypassed(net: Model) -> nn.Module:
             f"got {type(net).__name__} without them"
         )
     return _Bypassed(net)
-
-
-def _check_above_zero(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
