@@ -12,15 +12,12 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from robustbook.defenses import adversarial_training
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
 from robustbook.training import Diverged, Fitted, Objective, Recipe, fit, loop, state, steps
-from robustbook.training.identity import digest
 
 N, BATCH = 23, 4  # five batches per epoch; three images are left over
 PER_EPOCH = N // BATCH
@@ -292,24 +289,6 @@ def test_a_finished_run_resumed_gives_the_same(tmp_path: Path) -> None:
     assert all(torch.equal(values, expected[name]) for name, values in terms.items())
 
 
-def test_an_earlier_checkpoint_resumes(tmp_path: Path) -> None:
-    """Its sums and its history of the loss terms have a last axis of length 1."""
-    file, whole = tmp_path / "a.safetensors", network()
-    expected = run(whole, ADAM).terms
-    with pytest.raises(KeyboardInterrupt):
-        run(network(), ADAM, coefficient=interrupted(7), checkpoint=file, every=0.0)
-    with safe_open(file, "pt") as opened:
-        meta = dict(opened.metadata())
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}
-    for name in ("running", "history"):
-        tensors[name] = tensors[name].unsqueeze(-1)
-    del meta["sha256"]
-    save_file(tensors, file, {**meta, "sha256": digest(tensors, meta)})
-    terms = run(net := network(), ADAM, checkpoint=file).terms
-    assert same(weights(net), weights(whole))
-    assert all(torch.equal(values, expected[name]) for name, values in terms.items())
-
-
 INSTANTS = ["in a step", "in a write", "before the flush", "before the rename", "after the rename"]
 
 
@@ -428,6 +407,21 @@ def test_a_bad_number_stops_the_run_where_it_arose(value: float, tmp_path: Path)
         run(network(), ADAM, coefficient=Coefficient(bad), checkpoint=file, every=0.0)
     run(net, ADAM, checkpoint=file)
     assert same(weights(net), weights(whole))
+
+
+@pytest.mark.parametrize("every", [2, 50])
+def test_a_bad_number_between_two_checks_stops_the_run(
+    every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its gradient is finite, so no later term shows it; only the sum of the epoch does."""
+    monkeypatch.setattr(loop, "_LOOK_EVERY", {"cpu": every})
+
+    def endless(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        return {**plain(net, x, y, c), "constant": c + 0 * net(x).mean()}
+
+    bad = Coefficient(lambda step: torch.inf if step == 6 else 0.0)
+    with pytest.raises(Diverged, match="constant became inf at step (7|9)"):
+        run(network(), ADAM, endless, coefficient=bad)
 
 
 def test_a_bad_gradient_stops_the_run_although_the_loss_is_finite(tmp_path: Path) -> None:

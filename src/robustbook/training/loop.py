@@ -11,8 +11,8 @@ optimiser's state and the step number are the complete state of a run. A run tha
 resumes from its last checkpoint and gives bitwise the same result.
 
 On a GPU a static training step is recorded once as a CUDA graph, which is run for every batch. The
-CPU waits for the GPU only when losses are checked (every 50 steps), and when ``each_epoch`` or a
-checkpoint reads weights.
+CPU waits for the GPU only when losses are checked (every 50 steps and at the end of an epoch), and
+when ``each_epoch`` or a checkpoint reads weights.
 """
 
 import contextlib
@@ -37,6 +37,9 @@ from .identity import described, digest, fingerprint
 from .recipe import Recipe
 from .state import Diverged, State, layout
 from .steps import Objective, Step, graphed, plain
+
+_LOOK_EVERY = {"cpu": 1, "cuda": 50}
+"""Number of steps between two checks of the losses. On a GPU each check makes the CPU wait."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def fit(
         images = images.to(device)
     batches = Batches(images, labels.to(device), recipe, seed, shuffle)
     cuda = torch.device(device).type == "cuda"
-    look = 50 if cuda else 1  # reading a number makes the CPU wait for the GPU
+    look = _LOOK_EVERY["cuda" if cuda else "cpu"]
     # Only the forward pass uses bfloat16.
     precision = "tf32" if recipe.precision == "tf32" else "float32"
     with (
@@ -193,20 +196,20 @@ def fit(
                     retract(state.weights)
             state.running = state.running + values
             state.step += 1
-            if state.step % look == 0 or state.step == recipe.steps:
-                _refuse_nonfinite(state, values)
-            if state.step % batches.per_epoch == 0 or state.step == recipe.steps:
+            ended = state.step % batches.per_epoch == 0 or state.step == recipe.steps
+            if ended or state.step % look == 0:
+                _refuse_nonfinite(state)
+            if ended:
                 state.history.append(state.running / ((state.step - 1) % batches.per_epoch + 1))
                 state.running = torch.zeros_like(state.running)
             if each_epoch is not None and state.step % batches.per_epoch == 0:
-                _refuse_nonfinite(state, values)
                 each_epoch(state.step // batches.per_epoch, net.state_dict())
             now = time.monotonic()
             if progress is not None and now - told > 1:
                 told = now
                 progress(state.step, recipe.steps)
             if checkpoint is not None and now - saved > every:
-                _refuse_nonfinite(state, values)
+                _refuse_nonfinite(state)
                 state.refuse_nonfinite()
                 state.save(checkpoint, now - began)
                 saved = now
@@ -280,7 +283,11 @@ def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
         raise
 
 
-def _refuse_nonfinite(state: State, values: Tensor) -> None:
+def _refuse_nonfinite(state: State) -> None:
+    """Raise `Diverged` if a loss term of the current epoch was NaN or infinite. Their sums keep
+    this, also from steps whose own terms were not looked at.
+    """
+    values = state.running
     if not bool(values.isfinite().all()):
         term = int((~values.isfinite()).nonzero()[0])
         raise Diverged(

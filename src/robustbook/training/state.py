@@ -168,10 +168,8 @@ class State:
                 else:
                     place = torch.empty_like(p).copy_(value)  # in the weight's memory format
                 self.optimizer.state[p][slot] = place
-        # In earlier checkpoints, these tensors have a last axis of length 1.
-        self.running = tensors["running"].to(device).flatten()
-        past = tensors.get("history", torch.zeros(0, 0))
-        self.history = list(past.to(device).flatten(1))
+        self.running = tensors["running"].to(device)
+        self.history = list(tensors.get("history", torch.zeros(0)).to(device))
 
     def _identity(self) -> dict[str, Any]:
         shapes = {
