@@ -150,3 +150,24 @@ def test_votes_of_wrong_images_keys_or_numbers_are_refused(
     given = {"images": POINTS, "keys": KEYS, "draws": 4} | wrong
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(votes)(HalfSpace(1.0), **given)
+
+
+def test_votes_halve_the_rows_if_the_memory_does_not_suffice() -> None:
+    """As the ensemble does; the votes stay the same."""
+
+    class Small(HalfSpace):
+        def at(self, keys: Tensor, draw: Any) -> Any:
+            if len(keys) > 10:
+                raise torch.cuda.OutOfMemoryError
+            return super().at(keys, draw)
+
+    x, keys = torch.rand(5, 2, generator=torch.Generator().manual_seed(0)), torch.arange(5)
+    found = votes(Small(0.5), x, keys, draws=30)
+    assert torch.equal(found, votes(HalfSpace(0.5), x, keys, draws=30))
+
+
+@pytest.mark.gpu
+def test_results_stay_on_the_device_of_the_votes() -> None:
+    counts = torch.tensor([[9, 91], [50, 50]]).cuda()
+    answer, radius = certified(counts, counts, sigma=0.5)
+    assert answer.is_cuda and radius.is_cuda and lower_limit(counts[:, 0], 100).is_cuda

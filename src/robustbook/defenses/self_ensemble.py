@@ -21,6 +21,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from robustbook.attacks.buffers import unchanged
 from robustbook.attacks.checks import (
+    check_choice,
     check_count,
     check_images,
     check_integers,
@@ -28,7 +29,7 @@ from robustbook.attacks.checks import (
     check_range,
     check_tolerance,
 )
-from robustbook.attacks.drawing import Drawing
+from robustbook.attacks.drawing import Drawing, drawn_logits
 
 from .normals import Stream, fresh, streams
 
@@ -101,7 +102,7 @@ class Noisy(nn.Module):
 
     @when.setter
     def when(self, when: str) -> None:
-        _check("when", when, When)
+        check_choice("when", when, get_args(When))
         self._source.when = when
 
     def forward(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
@@ -172,8 +173,8 @@ def noisy(
     check_tolerance("init", init)
     check_tolerance("inner", inner)
     check_count("seed", seed, 0)
-    _check("placement", placement, Placement)
-    _check("when", when, When)
+    check_choice("placement", placement, get_args(Placement))
+    check_choice("when", when, get_args(When))
     found = _copied(net)
     layers = _convolutions(found)
     first = 1 if placement == "code" else 0
@@ -267,63 +268,11 @@ def ensemble(
         low, high = torch.stack(images.aminmax()).tolist()
         check_range(low, high, box)
     with unchanged(net):
-        probabilities = _probabilities(net, images, keys, draws, start, memory)
+        batches = drawn_logits(net, images, keys, draws, start, memory)
+        probabilities = torch.cat([logits.softmax(1) for _, logits in batches])
     if bool(probabilities.isnan().any()):
         raise ValueError("net must give finite logits, got NaN or infinity")
     return probabilities.view(len(images), draws, probabilities.shape[1]).mean(1)
-
-
-def _probabilities(
-    net: Drawing, images: Tensor, keys: Tensor, draws: int, start: int, memory: int
-) -> Tensor:
-    """Return the class probabilities, one row for each image and draw; the rows of an image are
-    neighbours.
-    """
-    numbers = torch.arange(start, start + draws, device=images.device).repeat(len(images))
-    which = torch.arange(len(images), device=images.device).repeat_interleave(draws)
-    rows = min(_ROWS.get(images.device.type, 128), max(1, memory // _row_bytes(net, images)))
-    pieces: list[Tensor] = []
-    at = 0
-    while at < len(which) or not pieces:
-        part, draw = which[at : at + rows], numbers[at : at + rows]
-        try:
-            logits = net.at(keys[part], draw)(images[part])
-        except torch.cuda.OutOfMemoryError:
-            if rows == 1:
-                raise
-            rows = rows // 2
-            continue
-        pieces.append(logits.softmax(1))
-        at += len(part)
-    return torch.cat(pieces)
-
-
-_ROWS = {"cpu": 64, "cuda": 2048}
-"""Number of rows in one forward pass, chosen by measuring speed. Each row is one image with one
-noise draw.
-"""
-
-
-def _row_bytes(net: Drawing, images: Tensor) -> int:
-    """Return approximately how many bytes the activations of one image take in the widest layer.
-    The count includes the layer's input and output, the noise, and the integers from which the
-    noise is computed.
-    """
-    widest = [images[:1].numel() * images.element_size(), 1]
-
-    def look(layer: Any, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and len(output):
-            widest.append(output[0].numel() * output.element_size())
-
-    layers = net.modules() if isinstance(net, nn.Module) else ()
-    hooks = [layer.register_forward_hook(look) for layer in layers]
-    try:
-        if len(images):
-            net.at(torch.zeros(1, dtype=torch.int64, device=images.device), 0)(images[:1])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return 8 * max(widest)
 
 
 def _copied(net: nn.Module) -> nn.Module:
@@ -348,8 +297,3 @@ def _in_front(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def _behind(layer: Any, inputs: Any, output: Tensor) -> Tensor:
     found: Tensor = layer.noise(output)
     return found
-
-
-def _check(name: str, value: str, accepted: Any) -> None:
-    if value not in get_args(accepted):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(accepted))}, got {value!r}")

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
-from robustbook.attacks.checks import check_count, check_images, check_network
+from robustbook.attacks.checks import check_choice, check_count, check_images, check_network
 from robustbook.attacks.drawing import Drawing, check_draws, check_keys, nested, with_draw
 from robustbook.attacks.noise import seed_from, uniform
 from robustbook.randomness import generator
@@ -295,6 +295,4 @@ def _check_codec(quality: Any, subsampling: str) -> None:
     whole = isinstance(quality, SupportsIndex) and not isinstance(quality, bool)
     if not (whole and 1 <= operator.index(quality) <= 100):
         raise ValueError(f"quality must be a whole number from 1 to 100, got {quality!r}")
-    if subsampling not in get_args(Subsampling):
-        known = ", ".join(get_args(Subsampling))
-        raise ValueError(f"subsampling must be one of {known}, got {subsampling!r}")
+    check_choice("subsampling", subsampling, get_args(Subsampling))

@@ -30,12 +30,12 @@ from robustbook.attacks.checks import (
     check_range,
     described,
 )
-from robustbook.attacks.drawing import Drawing
+from robustbook.attacks.drawing import Drawing, drawn_logits
+
+from .answers import check_logits
 
 ABSTAIN = -1
 """The class that is returned if no class is certified."""
-_ROWS = {"cpu": 64, "cuda": 2048}
-"""Number of rows in one forward pass; each row is one image with one noise draw."""
 
 
 def votes(
@@ -56,7 +56,7 @@ def votes(
     ``box``: whether pixels must lie in [0, 1]. With False, they may have any finite value.
 
     Raises ValueError if the model is not randomised, for invalid images, keys or numbers, if there
-    are no images, or if logits are NaN.
+    are no images, or if logits are not finite.
     """
     if not isinstance(model, Drawing):
         raise ValueError(f"model must be a randomised model (a Drawing), got {model!r:.60}")
@@ -67,15 +67,10 @@ def votes(
     draws, start = check_count("draws", draws), check_count("start", start, 0)
     low, high = torch.stack(images.aminmax()).tolist()
     check_range(low, high, box)
-    rows = torch.arange(len(images), device=images.device).repeat_interleave(draws)
-    numbers = torch.arange(start, start + draws, device=images.device).repeat(len(images))
     counts = None
-    size = _ROWS.get(images.device.type, 64)
     with unchanged(model), torch.no_grad():
-        for row, number in zip(torch.split(rows, size), torch.split(numbers, size), strict=True):
-            logits = model.at(keys[row], number)(images[row])
-            if bool(logits.isnan().any()):
-                raise ValueError("model must give finite logits, got NaN")
+        for row, logits in drawn_logits(model, images, keys, draws, start):
+            check_logits(logits)
             choice = logits.argmax(1)
             if counts is None:
                 counts = choice.new_zeros(len(images), logits.shape[1])
@@ -105,7 +100,7 @@ def lower_limit(
             f"successes must be in 0..{trials}, got {float(k.min()):g} to {float(k.max()):g}"
         )
     limits = betaincinv(k.clamp(min=1).numpy(), (trials - k + 1).numpy(), alpha)
-    return torch.from_numpy(limits).masked_fill(k == 0, 0.0)
+    return torch.from_numpy(limits).masked_fill(k == 0, 0.0).to(successes.device)
 
 
 def certified(
@@ -139,11 +134,11 @@ def certified(
             f"counts must have the shape of choice, {tuple(choice.shape)}, "
             f"got {tuple(counts.shape)}"
         )
-    trials = counts.sum(1).cpu()
+    trials = counts.sum(1)
     if len(trials) and bool((trials != trials[0]).any()):
         raise ValueError(f"counts must have equally many votes per image, got {trials.tolist()}")
-    answer = choice.argmax(1).cpu()
-    agreed = counts.cpu().gather(1, answer[:, None]).squeeze(1)
+    answer = choice.argmax(1)
+    agreed = counts.gather(1, answer[:, None]).squeeze(1)
     p = lower_limit(agreed, int(trials[0]) if len(trials) else 1, alpha)
     sure = p > 0.5
     radius = sigma * torch.special.ndtri(p.clamp(0.5, 1))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
+from robustbook.attacks.propagation import JUDGE
 from robustbook.data import as_float, load
 from robustbook.defenses import Noisy, ensemble
 from robustbook.runs import Context, Done, step
@@ -21,7 +22,7 @@ from robustbook.studies.rows import percent
 
 from .networks import Noise, model_of, trained
 
-FRESH = 2**40
+FRESH = JUDGE
 """Noise draws are numbered; this is the number of the first draw for evaluation. The paper's attack
 uses smaller numbers, and also this draw, but only for its own verdict, which we do not use.
 """
