@@ -18,7 +18,16 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 FLOORS = [
-    {"arithmetic", "counting", "diagnosis", "durations", "files", "pearson", "randomness"},
+    {
+        "arithmetic",
+        "counting",
+        "diagnosis",
+        "durations",
+        "files",
+        "pearson",
+        "pixels",
+        "randomness",
+    },
     {"data", "networks", "attacks", "runs", "figures", "ledger"},
     {"training", "defenses", "measures"},
     {"studies"},

@@ -12,6 +12,8 @@ from jaxtyping import Float, Int, Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from robustbook.pixels import refuse_other_than_bytes
+
 Rows = SupportsIndex | Sequence[Any] | NDArray[Any] | Tensor
 """A selection of n images: indices in 0..n-1 or a mask of n bools, as a list, array or tensor."""
 
@@ -106,12 +108,6 @@ def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
     if (bad := array[(array < 0) | (array >= n)]).size:
         raise ValueError(f"{name} must hold indices in 0..{n - 1}, got {bad[0]}")
     return torch.from_numpy(array.astype(np.int64))
-
-
-def refuse_other_than_bytes(images: Tensor) -> None:
-    """Raise ValueError for images that are not bytes; floats could be in [0, 1] or in 0..255."""
-    if images.dtype != torch.uint8:
-        raise ValueError(f"images must be bytes (torch.uint8) in 0..255, got {images.dtype}")
 
 
 def _array(which: Rows, name: str) -> NDArray[Any]:

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from robustbook.pixels import refuse_other_than_bytes
+
 
 class GreyLevels(nn.Module):
     """Multiply images in [0, 1] by 255 and subtract the mean image, as MatConvNet does for MNIST.
@@ -61,12 +63,6 @@ def refuse_other_images(images: Tensor, mean: Tensor) -> None:
         raise ValueError(f"images must be of shape (n, {expected}), got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise ValueError(f"images must be floats in [0, 1], got {images.dtype}")
-
-
-def refuse_other_than_bytes(images: Tensor) -> None:
-    """Raise ValueError for images that are not bytes; floats could be in [0, 1] or in 0..255."""
-    if images.dtype != torch.uint8:
-        raise ValueError(f"images must be bytes (torch.uint8) in 0..255, got {images.dtype}")
 
 
 def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:

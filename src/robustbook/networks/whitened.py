@@ -26,7 +26,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from .prepared import mean_image, refuse_other_images, refuse_other_than_bytes
+from robustbook.pixels import refuse_other_than_bytes
+
+from .prepared import mean_image, refuse_other_images
 
 DEVIATION_FLOOR = 40.0  # grey levels, the smallest divisor of an image
 SPECTRUM_FLOOR = 10.0  # the smallest sqrt(d), in grey levels
