@@ -221,7 +221,7 @@ def test_finds_what_a_vanished_gradient_hides() -> None:
         ({"eps": 8}, "eps must be in (0, 1]"),
         ({"queries": 0}, "queries must be a whole number, 1 or more, got 0"),
         ({"p_init": 0.0}, "p_init must be a finite number above 0, got 0.0"),
-        ({"p_init": 1.5}, "p_init must be at most 1, the share of all pixels, got 1.5"),
+        ({"p_init": 1.5}, "p_init must be in (0, 1], got 1.5"),
         ({"generator": 3}, "generator must be a torch.Generator or None, got 3"),
         ({"images": torch.zeros(2, 72)}, "images must have shape (n, c, h, w), got (2, 72)"),
     ],

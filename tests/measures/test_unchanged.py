@@ -247,7 +247,7 @@ def test_mistakes_are_one_sentence() -> None:
         with pytest.raises(ValueError, match="images must be one or more"):
             ask(net, X[:0], y[:0])
     for labels in (y[:-1], y[:, None]):
-        with pytest.raises(ValueError, match="labels must be one whole number per image"):
+        with pytest.raises(ValueError, match=r"labels must be an int64 tensor of shape \(12,\)"):
             check_set(X, labels)
     with pytest.raises(ValueError, match="model must be differentiable"):
         measures.gradient_sizes(lambda x: x.detach().flatten(1), X, y)
@@ -304,7 +304,7 @@ def test_flushing_is_refused_on_a_gpu() -> None:
 @pytest.mark.parametrize("kind", [torch.int32, torch.uint8, torch.bool, torch.float32])
 def test_labels_of_another_dtype_are_refused(kind: torch.dtype) -> None:
     """Some functions would work with them, and others fail inside torch."""
-    with pytest.raises(ValueError, match=f"labels must be an int64 tensor, got {kind}"):
+    with pytest.raises(ValueError, match=f"labels must be an int64 tensor .* of {kind} of"):
         check_set(X, torch.zeros(12, dtype=kind))
-    with pytest.raises(ValueError, match="labels must be an int64 tensor, got ndarray"):
+    with pytest.raises(ValueError, match="labels must be an int64 tensor .*, got ndarray"):
         check_set(X, torch.zeros(12, dtype=torch.int64).numpy())

@@ -19,7 +19,15 @@ from .drawing import Drawing
 from .fab import fab
 from .fgsm import fgsm
 from .lbfgs import lbfgs
-from .losses import clipped_probabilities, cross_entropy, dlr, margin, squared_error, targeted_dlr
+from .losses import (
+    clipped_probabilities,
+    cross_entropy,
+    dlr,
+    hinge,
+    margin,
+    squared_error,
+    targeted_dlr,
+)
 from .penalised_lbfgs import penalised_lbfgs
 from .pgd import pgd
 from .propagation import FRESH
@@ -43,6 +51,7 @@ __all__ = [
     "dlr",
     "fab",
     "fgsm",
+    "hinge",
     "lbfgs",
     "margin",
     "penalised_lbfgs",

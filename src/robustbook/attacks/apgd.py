@@ -34,7 +34,7 @@ from .checks import (
     check_choice,
     check_count,
     check_eps,
-    check_positive,
+    check_share,
     pick,
     prepare,
 )
@@ -127,9 +127,7 @@ def apgd(
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
     steps, restarts = check_count("steps", steps), check_count("restarts", restarts)
-    share = check_positive("rho", rho)
-    if share > 1:
-        raise ValueError(f"rho must be at most 1, the share of all steps, got {rho!r}")
+    share = check_share("rho", rho)
     if rank is not None and (targets is not None or loss != "cross_entropy"):
         given = "targets" if targets is not None else f"loss {loss!r}"
         raise ValueError(f"rank must be None with {given}, got {rank!r}")

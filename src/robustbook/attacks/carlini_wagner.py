@@ -50,7 +50,7 @@ from .checks import (
 )
 from .drawing import Drawing
 from .goal import Goal
-from .losses import Loss
+from .losses import Loss, margin
 from .norms import per_image, size
 from .propagation import LOOK_EVERY, Model, Propagation
 from .result import Adversarial, judged, nearer
@@ -165,7 +165,7 @@ def carlini_wagner(
         labels,
         targets,
         keys,
-        loss=hinge(preset.hinge, confidence, targets is not None),
+        loss=hinge_of(preset.hinge, confidence, targets is not None),
         clip=clip,
         draws=draws,
         judge=judge,
@@ -276,7 +276,7 @@ def _search(
             kept = going.nonzero().squeeze(1)
             rows, w, fixed, mean, square = (each[kept] for each in (rows, w, fixed, mean, square))
             point, at, active, gradient = (each[kept] for each in (point, at, active, gradient))
-        slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # see `hinge`
+        slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # see `hinge_of`
         if clip:
             x = point.clamp(end, 1 - end)
             slope = (slope * 2 * x * (1 - x)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
@@ -333,23 +333,21 @@ def succeeds(goal: Goal, logits: Float[Tensor, "n k"], kappa: float) -> Bool[Ten
     """Return for each image whether the attack succeeds with a margin of at least kappa between the
     logits.
     """
-    sure = replace(goal, loss=hinge("logits", kappa, goal.targets is not None))
+    sure = replace(goal, loss=hinge_of("logits", kappa, goal.targets is not None))
     return goal.reached(logits) & (sure.gain(logits) == 0)
 
 
-def hinge(kind: str, kappa: float, targeted: bool) -> Loss:
+def hinge_of(kind: str, kappa: float, targeted: bool) -> Loss:
     """Return the loss of Carlini and Wagner's attack, a function from logits and classes to one
     number per image. An untargeted attack increases the negative hinge of the label, a targeted one
     decreases the hinge of the target (see `Goal`).
     """
 
     def loss(logits: Float[Tensor, "n k"], classes: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-        other = logits.scatter(1, classes[:, None], -math.inf).amax(1)
-        own = logits.gather(1, classes[:, None]).squeeze(1)
         if kind == "clamped":
-            own = own.clamp(min=0)
-        if targeted:
-            return (other - own + kappa).clamp(min=0)
-        return -(own - other + kappa).clamp(min=0)
+            own = logits.gather(1, classes[:, None]).clamp(min=0)
+            logits = logits.scatter(1, classes[:, None], own)
+        apart = margin(logits, classes)
+        return (apart + kappa).clamp(min=0) if targeted else (apart - kappa).clamp(max=0)
 
     return loss

@@ -203,6 +203,14 @@ def check_tolerance(name: str, value: Any) -> Any:
     return number
 
 
+def check_share(name: str, value: Any) -> Any:
+    """Return the value if it is a number in (0, 1]; raise ValueError otherwise."""
+    number = check_positive(name, value)
+    if number > 1:
+        raise ValueError(f"{name} must be in (0, 1], got {value!r}")
+    return number
+
+
 def check_momentum(name: str, value: Any) -> tuple[float, float]:
     """Return the value if it consists of two numbers, each in [0, 1); raise ValueError
     otherwise.

@@ -22,8 +22,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .checks import Count, Number, check_choice, check_count, check_positive, prepare
+from .checks import Count, Number, check_choice, check_count, check_positive, check_share, prepare
 from .goal import Goal, ranked, rivals
+from .losses import lead
 from .norms import per_image, size
 from .propagation import Model
 from .result import Adversarial, judged, nearer
@@ -78,11 +79,8 @@ def fab(
     """
     check_choice("norm", norm, (2, math.inf))
     norm, steps = float(norm), check_count("steps", steps)
-    most, back = check_positive("alpha_max", alpha_max), check_positive("backward", backward)
+    most, back = check_share("alpha_max", alpha_max), check_share("backward", backward)
     beyond = check_positive("overshoot", overshoot)
-    for name, value in (("alpha_max", most), ("backward", back)):
-        if value > 1:
-            raise ValueError(f"{name} must be in (0, 1], got {value!r}")
     if rank is not None and targets is not None:
         raise ValueError(f"rank must be None with targets, got {rank!r}")
     rank = None if rank is None else check_count("rank", rank)
@@ -101,7 +99,7 @@ def fab(
         if not len(x):
             break
         logits, slope = propagation.slopes(x, goal, 2 * step - 1)
-        w, f = _plane(logits, slope, goal, aims, norm)
+        w, f = _plane(x, logits, slope, goal, aims, norm)
         # The plane in which f + <w, v - x> is 0, seen from the iterate and from the clean image.
         d1 = displacement(x, w, f, norm)
         d2 = displacement(origin, w, f + (w * (origin - x)).flatten(1).sum(1), norm)
@@ -123,6 +121,7 @@ def fab(
 
 
 def _plane(
+    x: Float[Tensor, "n *shape"],
     logits: Float[Tensor, "n k"],
     slope: Callable[[Tensor, Tensor], Tensor],
     goal: Goal,
@@ -134,32 +133,23 @@ def _plane(
 
     Without targets, f is the logit of a wrong class minus the logit of the label. The wrong class
     is the class in ``aims`` whose linearised boundary is nearest. With targets, f is the logit of
-    the target minus the highest other logit.
+    the target minus the highest other logit. Where all wrong classes are masked, w and f are 0.
     """
     if goal.targets is not None:
         other = rivals(logits, goal.targets, 1).squeeze(1)
-        return slope(other, goal.targets), _lead(logits, other, goal.targets)
-    w, f, near = None, None, None
+        return slope(other, goal.targets), lead(logits, other, goal.targets)
+    w, f = torch.zeros_like(x), logits.new_zeros(len(logits))
+    near = torch.full_like(f, math.inf, dtype=torch.float64)
     for aim in aims.unbind(1):
-        gradient, lead = slope(goal.labels, aim), _lead(logits, goal.labels, aim)
+        gradient, apart = slope(goal.labels, aim), lead(logits, goal.labels, aim)
         dual = torch.linalg.vector_norm(
             gradient.flatten(1), 2 if norm == 2 else 1, dim=1, dtype=torch.float64
         )
-        distance = lead.abs() / dual.clamp(min=1e-300)
-        if w is None or f is None or near is None:
-            w, f, near = gradient, lead, distance
-            continue
+        distance = apart.abs() / dual.clamp(min=1e-300)
         closer = distance < near
-        w, f = torch.where(per_image(closer, w), gradient, w), torch.where(closer, lead, f)
+        w, f = torch.where(per_image(closer, w), gradient, w), torch.where(closer, apart, f)
         near = torch.where(closer, distance, near)
-    assert w is not None and f is not None
     return w, f
-
-
-def _lead(
-    logits: Float[Tensor, "n k"], left: Int[Tensor, " n"], right: Int[Tensor, " n"]
-) -> Float[Tensor, " n"]:
-    return (logits.gather(1, right[:, None]) - logits.gather(1, left[:, None])).squeeze(1)
 
 
 def displacement(

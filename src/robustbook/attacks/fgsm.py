@@ -45,7 +45,8 @@ def fgsm(
     ``model``: a function from images to logits. The model gets a copy of the images, so it may
         change them in place. The attack does not change the mode of a network, so set the network
         to evaluation mode first. In training mode, batch norm layers use the statistics of the
-        batch, and do not update their running statistics. The attack on a randomised model is
+        batch. They do not update their running statistics if the model is an `nn.Module`; the
+        attack cannot protect a network that a function calls. The attack on a randomised model is
         reproducible if the model is a `Drawing`. A class whose logit is minus infinity is masked:
         it is never predicted.
     ``images``: the clean images, in [0, 1], in float32, or in float64 for a float64 model.
@@ -53,8 +54,9 @@ def fgsm(
     ``eps``: in (0, 1], the largest change of a pixel: one number, or one for each image.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``loss``: the name of a loss in `losses`, by default "cross_entropy", as in section 4 of the
-        paper. The names of other losses are "clipped_probabilities", "squared_error", "margin" and
-        "hinge". The loss may also be a function from logits and classes to one number per image.
+        paper. The names of other losses are "clipped_probabilities", "squared_error", "margin",
+        "hinge" and, for three classes or more, "dlr". The loss may also be a function from logits
+        and classes to one number per image.
     ``clip``: whether the result is clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged; default 1. For a deterministic model, more than one draw only costs time.

@@ -121,18 +121,9 @@ def lbfgs(
         generator=generator,
     )
 
-    adversarial, spent = images.clone(), torch.zeros_like(goal.labels)
+    adversarial = images.clone()
     searches = Searches(propagation, goal, images, history, *tolerances, clip)
-    every = LOOK_EVERY.get(images.device.type, 10)
-    while len(searches.rows):
-        if bool(searches.done.any()):
-            adversarial[searches.rows] = searches.images()
-            spent[searches.rows] = searches.accepted
-            searches.only((~searches.done).nonzero().squeeze(1))
-            continue
-        for _ in range(every):
-            searches.trial(steps)
-
+    spent, _ = searches.run(steps, adversarial)
     return judged(propagation, goal, images, adversarial, 2.0, spent)
 
 
@@ -141,8 +132,8 @@ class Searches:
 
     `x` is the iterate, with loss `f` and gradient `g`; `p` is the search direction. `alpha` is the
     next step length, between `low` and `high`. `tries` counts the trial steps of the current line
-    search, `accepted` counts the accepted iterates, and `done` says whether the search for this
-    image has ended.
+    search, `trials` those of all line searches, and `accepted` the accepted iterates. `done` says
+    whether the search for this image has ended.
     """
 
     def __init__(
@@ -168,10 +159,25 @@ class Searches:
         self.alpha, self.low = torch.ones_like(self.f), torch.zeros_like(self.f)
         self.high = torch.full_like(self.f, torch.inf)
         self.steepest = torch.ones_like(self.done)
-        self.tries, self.accepted = torch.zeros_like(self.rows), torch.zeros_like(self.rows)
+        self.tries, self.trials, self.accepted = torch.zeros_like(self.rows).repeat(3, 1)
 
-    def images(self) -> Float[Tensor, "n *shape"]:
-        return self.x.view(-1, *self.shape)
+    def run(
+        self, steps: int, last: Float[Tensor, "n *shape"]
+    ) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+        """Run the search for each image to its end, with at most ``steps`` accepted iterates, and
+        write the last iterates to ``last``. Return for each image the numbers of accepted iterates
+        and of trial steps.
+        """
+        accepted, trials = torch.zeros_like(self.rows), torch.zeros_like(self.rows)
+        while len(self.rows):
+            if bool(self.done.any()):
+                last[self.rows] = self.x.view(-1, *self.shape)
+                accepted[self.rows], trials[self.rows] = self.accepted, self.trials
+                self.only((~self.done).nonzero().squeeze(1))
+                continue
+            for _ in range(LOOK_EVERY.get(last.device.type, 10)):
+                self.trial(steps)
+        return accepted, trials
 
     def only(self, index: Int[Tensor, " m"]) -> None:
         """Keep only the images (rows) with the indices ``index``."""
@@ -195,6 +201,7 @@ class Searches:
         ahead = _dot(unit, s.masked_fill(x != aim, 0), scale) if self.clip else slope
 
         self.tries += 1
+        self.trials += ~self.done
         fell = (f <= self.f + DECREASE * promise) & (promise < 0)
         # A predicted decrease below the rounding error of the loss cannot be observed.
         unseen = -promise <= torch.finfo(x.dtype).eps * self.f.abs()

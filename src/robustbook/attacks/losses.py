@@ -85,16 +85,25 @@ def targeted_dlr(
     infinity), the loss is Z_t - Z_y. Raises ValueError for fewer than four classes.
     """
     top = _highest(logits, 4)
-    lead = logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])
-    return _ratio(lead.squeeze(1), top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
+    scale = top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12
+    return _ratio(lead(logits, labels, targets), scale)
 
 
-def _ratio(lead: Float[Tensor, " n"], scale: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Return lead / scale. If a masked class makes one of the two infinite, return the lead itself,
-    because the quotient and its gradient would be 0 or NaN.
+def lead(
+    logits: Float[Tensor, "n k"], source: Int[Tensor, " n"], target: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Return the logit of the target class minus the logit of the source class; the DeepFool paper
+    calls this difference f.
     """
-    masked = lead.isinf() | scale.isinf()
-    return torch.where(masked, lead, lead.masked_fill(masked, 0) / scale.masked_fill(masked, 1))
+    return (logits.gather(1, target[:, None]) - logits.gather(1, source[:, None])).squeeze(1)
+
+
+def _ratio(above: Float[Tensor, " n"], scale: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return above / scale. If a masked class makes one of the two infinite, return ``above``
+    itself, because the quotient and its gradient would be 0 or NaN.
+    """
+    masked = above.isinf() | scale.isinf()
+    return torch.where(masked, above, above.masked_fill(masked, 0) / scale.masked_fill(masked, 1))
 
 
 def _highest(logits: Float[Tensor, "n k"], count: int) -> Float[Tensor, "n {count}"]:

@@ -31,7 +31,7 @@ from .goal import Goal
 from .lbfgs import Searches
 from .losses import Loss
 from .norms import size, top
-from .propagation import LOOK_EVERY, Average, Model, Propagation
+from .propagation import Average, Model, Propagation
 from .result import Adversarial, judged, nearer
 
 FACTOR = 10.0
@@ -155,18 +155,10 @@ def _minimised(
     """Minimise the penalised loss, starting at the clean images. Return the last iterates, and the
     number of gradients that were computed for each image.
     """
-    last, spent = images.clone(), torch.ones_like(goal.labels)
+    last = images.clone()
     searches = _Penalised(propagation, goal, images, weight, history, gtol, ftol, clip)
-    every = LOOK_EVERY.get(images.device.type, 10)
-    while len(searches.rows):
-        if bool(searches.done.any()):
-            last[searches.rows] = searches.images()
-            searches.only((~searches.done).nonzero().squeeze(1))
-            continue
-        for _ in range(every):
-            spent[searches.rows] += ~searches.done
-            searches.trial(steps)
-    return last, spent
+    _, trials = searches.run(steps, last)
+    return last, 1 + trials
 
 
 class _Penalised(Searches):

@@ -13,6 +13,7 @@ from torch import Tensor
 from .buffers import batch_statistics, updates_buffers
 from .drawing import Drawing
 from .goal import Goal
+from .losses import lead
 from .noise import seed_from
 
 Model = Callable[[Tensor], Tensor] | Drawing
@@ -48,10 +49,10 @@ class Propagation:
 
     Only the gradient with respect to the images is computed, so the model's parameters and their
     `.grad` do not change. The mode of the model (training or evaluation) does not change either. A
-    batch norm layer in training mode uses the statistics of the batch, but keeps its running
-    statistics. Losses are summed over the batch before differentiation, not averaged, so an image's
-    gradient does not depend on the batch size. The model gets a copy of the images, which it may
-    change in place.
+    batch norm layer in training mode uses the statistics of the batch; if the model is an
+    `nn.Module`, the layer keeps its running statistics. Losses are summed over the batch before
+    differentiation, not averaged, so an image's gradient does not depend on the batch size. The
+    model gets a copy of the images, which it may change in place.
 
     Each step uses new noise draws of a randomised model (`Drawing`). The draw numbers of a step
     begin at `first + step * draws`, where the number `first` is computed from the attack's seed. A
@@ -143,8 +144,7 @@ class Propagation:
 
         def gradient(graph: Graph, source: Tensor, target: Tensor, again: bool) -> Tensor:
             answer, leaves = graph
-            margin = answer.gather(1, target[:, None]) - answer.gather(1, source[:, None])
-            return _gradient(margin.sum(), leaves, images.shape, again)
+            return _gradient(lead(answer, source, target).sum(), leaves, images.shape, again)
 
         def slope(source: Tensor, target: Tensor) -> Tensor:
             with torch.enable_grad():

@@ -24,7 +24,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .checks import Count, Number, PerImage, check_count, check_eps, check_positive, prepare
+from .checks import (
+    Count,
+    Number,
+    PerImage,
+    check_count,
+    check_eps,
+    check_share,
+    prepare,
+)
 from .losses import margin
 from .noise import uniform
 from .norms import each, per_image
@@ -83,9 +91,7 @@ def square(
     final evaluation costs one additional forward pass, and the attack needs no backward pass.
     Raises ValueError for an invalid argument, or a model that returns NaN.
     """
-    queries, share = check_count("queries", queries), check_positive("p_init", p_init)
-    if share > 1:
-        raise ValueError(f"p_init must be at most 1, the share of all pixels, got {share}")
+    queries, share = check_count("queries", queries), check_share("p_init", p_init)
     propagation, whole, images = prepare(
         model,
         images,

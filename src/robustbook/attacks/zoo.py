@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .carlini_wagner import hinge, succeeds
+from .carlini_wagner import hinge_of, succeeds
 from .checks import Count, Number, PerImage, check_count, check_positive, check_tolerance, prepare
 from .goal import Goal
 from .noise import uniform
@@ -98,7 +98,7 @@ def zoo(
         labels,
         targets,
         keys,
-        loss=hinge("logits", confidence, targets is not None),
+        loss=hinge_of("logits", confidence, targets is not None),
         draws=draws,
         judge=judge,
         generator=generator,

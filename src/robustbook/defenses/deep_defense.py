@@ -67,6 +67,7 @@ from robustbook.attacks.checks import (
     check_tolerance,
 )
 from robustbook.attacks.goal import rivals as others_by_logit
+from robustbook.attacks.losses import lead
 from robustbook.attacks.norms import per_image
 from robustbook.networks import Prepared
 from robustbook.training import Diverged
@@ -236,7 +237,7 @@ def _rows(
             w = known
         else:
             w = _slope(logits, source, nearest, point, create=True)
-        r = r.index_add(0, rows, _move(_margin(logits, source, nearest), w, search.offset))
+        r = r.index_add(0, rows, _move(lead(logits, source, nearest), w, search.offset))
         if step == search.steps:
             break
         with torch.no_grad():
@@ -282,7 +283,7 @@ def _batched(
         found = others.gather(1, (f / lengths).argmin(1, keepdim=True)).squeeze(1)
         nearest = torch.where(right[rows], found, labels[rows])
         (w,) = pull(_one_hot(nearest, source, logits))
-        move = _move(_margin(logits, source, nearest), w, search.offset)
+        move = _move(lead(logits, source, nearest), w, search.offset)
         r = r.index_add(0, rows, torch.where(per_image(going[rows], move), move, 0))
         if step == search.steps:
             break
@@ -403,23 +404,14 @@ def _slope(
     retain: bool = False,
     create: bool = False,
 ) -> Float[Tensor, "m *shape"]:
-    """Return for each image the gradient of its margin (target logit minus source logit) with
+    """Return for each image the gradient of its `lead` (target logit minus source logit) with
     respect to ``point``. With ``retain`` the autograd graph is kept, and with ``create`` the
     gradient itself can be differentiated.
     """
-    margin = _margin(logits, source, target).sum()
+    total = lead(logits, source, target).sum()
     w: Tensor
-    (w,) = torch.autograd.grad(margin, point, retain_graph=retain or create, create_graph=create)
+    (w,) = torch.autograd.grad(total, point, retain_graph=retain or create, create_graph=create)
     return w
-
-
-def _margin(
-    logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], target: Int[Tensor, " m"]
-) -> Float[Tensor, " m"]:
-    """Return the logit of the target class minus the logit of the source class; the DeepFool paper
-    calls this difference f.
-    """
-    return (logits.gather(1, target[:, None]) - logits.gather(1, source[:, None])).squeeze(1)
 
 
 def _norm(vectors: Float[Tensor, "m *shape"], offset: float = 0.0) -> Float[Tensor, " m"]:

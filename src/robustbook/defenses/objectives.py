@@ -135,25 +135,26 @@ def weighted_training(
         raise ValueError(f"weights must be a Weights, got {weights!r}")
     if isinstance(attack, SignedSteps) and attack.loss != "cross_entropy":
         raise ValueError(f"attack must increase the cross entropy, got the loss {attack.loss!r}")
-    if weights.need_attack and attack is None:
+    if not weights.need_attack:
+        attack = None
+    elif attack is None:
         raise ValueError("attack must be given, because a term needs adversarial images; got None")
     check_tolerance("noise", noise)
     if check_tolerance("smoothing", smoothing) >= 1:
         raise ValueError(f"smoothing must be in [0, 1), got {smoothing}")
     _check_batch(images, labels)
     clean: Any = None
-    adversarial: Any = None
-    if weights.need_attack and attack is not None:
+    moved = None
+    if attack is not None:
         shared = weights.need_clean and not noise and same_while_attacking(net)
         if shared and isinstance(attack, SignedSteps) and attack.start == "image":
             clean, gradient = gradient_at_image(net, images, labels, attack.function)
-            adversarial = attack(net, images, labels, gradient)
+            moved = attack(net, images, labels, gradient)
         else:
-            adversarial = attack(net, images, labels)
+            moved = attack(net, images, labels)
     if weights.need_clean and clean is None:
         clean = net(_noisy(images, noise))
-    if adversarial is not None:
-        adversarial = net(adversarial)  # from here on, the adversarial logits
+    adversarial: Any = None if moved is None else net(moved)
 
     terms = {}
     if weights.clean:

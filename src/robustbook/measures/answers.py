@@ -147,27 +147,15 @@ def rows_of(images: Float[Tensor, "n *shape"]) -> Int[Tensor, " n"]:
 
 
 def check_set(images: Tensor, labels: Any) -> None:
-    """Raise ValueError if the images are no floats, if there are none, or if the labels are wrong
-    (see `check_labels`).
+    """Raise ValueError if the images are no floats, if there are none, or if the labels are not an
+    int64 tensor with one number per image on the device of the images.
     """
     check_images(images)
     if not len(images):
         raise ValueError(
             "images must be one or more, got none: an accuracy needs at least one image"
         )
-    check_labels(images, labels)
-
-
-def check_labels(images: Tensor, labels: Any) -> None:
-    """Raise ValueError if the labels are not an int64 tensor with one number per image."""
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
-        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise ValueError(f"labels must be an int64 tensor, got {kind}")
-    if labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"labels must be one whole number per image, shape ({len(images)},), got shape "
-            f"{tuple(labels.shape)}"
-        )
+    check_integers("labels", labels, images)
 
 
 def check_classes(labels: Int[Tensor, " n"], logits: Float[Tensor, "m k"]) -> None:

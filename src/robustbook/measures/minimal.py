@@ -7,6 +7,7 @@ upper bound. Take this minimum for each image, before averaging over images (Car
 arXiv 1902.06705, section 5).
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,10 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustbook.attacks.checks import check_count, described
+from robustbook.attacks.checks import check_count, check_integers, described
 from robustbook.attacks.propagation import FRESH
 
-from .answers import Model, check_classes, check_labels, logits_of, predict, rows_of
+from .answers import Model, check_classes, logits_of, predict, rows_of
 
 Strike = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 """An attack, given as a function from (images, labels, keys, eps) to perturbed images. By default,
@@ -43,8 +44,9 @@ def smallest(
 
     ``strike``: the attack, a function from images, labels, keys and eps to perturbed images. The
         attack may compute its gradients from a different model, but ``model`` decides whether the
-        attack succeeds.
-    ``grid``: the radii eps of the attack, above 0 and in increasing order. Each radius is tried on
+        attack succeeds. The images that it returns may lie outside the ball of radius eps; only
+        their norm counts.
+    ``grid``: the radii eps of the attack, finite, above 0 and increasing. Each radius is tried on
         the images that ``model`` still classifies correctly after the attacks with all smaller
         radii.
     ``keys``: one number for each image, by default the row number. The key of an image determines
@@ -55,9 +57,12 @@ def smallest(
     Raises ValueError if the grid is not increasing, for wrong labels or numbers, and if logits are
     not finite.
     """
-    if not len(grid) or not all(eps > 0 for eps in grid) or list(grid) != sorted(grid):
-        raise ValueError(f"grid must be sizes above 0 from small to large, got {tuple(grid)}")
-    check_labels(images, labels)
+    rising = all(low < high for low, high in itertools.pairwise(grid))
+    if not len(grid) or not rising or not all(0 < eps < math.inf for eps in grid):
+        raise ValueError(
+            f"grid must be finite sizes above 0 in increasing order, got {tuple(grid)}"
+        )
+    check_integers("labels", labels, images)
     check_count("halvings", halvings, 0)
     keys = rows_of(images) if keys is None else keys
     found = images.new_zeros(len(images))

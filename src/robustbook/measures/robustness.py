@@ -17,6 +17,7 @@ from robustbook.arithmetic import arithmetic
 from robustbook.attacks import Adversarial, autoattack, fgsm, margin, pgd, random_signs, square
 from robustbook.attacks.buffers import unchanged
 from robustbook.attacks.checks import (
+    check_choice,
     check_count,
     check_images,
     check_integers,
@@ -95,10 +96,7 @@ class Attack:
 
     def __post_init__(self) -> None:
         for name, accepted in (("kind", Kind), ("loss", Loss), ("precision", Precision)):
-            value = getattr(self, name)
-            if value not in get_args(accepted):
-                known = ", ".join(get_args(accepted))
-                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+            check_choice(name, getattr(self, name), get_args(accepted))
 
 
 @dataclass(frozen=True)
