@@ -178,3 +178,19 @@ def test_few_classes_are_refused_before_any_attack() -> None:
         with pytest.raises(ValueError, match="4 classes or more, got 3"):
             autoattack(model, images, model(images).argmax(1), eps=eps)
         assert len(calls) <= 2  # the labels, and the clean logits
+
+
+def test_a_success_at_the_boundary_does_not_depend_on_the_batch() -> None:
+    """The model rounds differently for one image than for two. The second image is attacked alone,
+    and the final evaluation sees both.
+    """
+
+    def model(x: Tensor) -> Tensor:
+        rounding = 1e-9 if len(x) == 1 else -1e-9
+        lead = (x.flatten(1).mean(1) - 0.5).clamp(max=rounding)
+        return torch.stack([1 + 0 * lead, 1 + lead, lead - 5, lead - 6], 1)
+
+    images = torch.full((2, 1, 2, 2), 0.48, dtype=torch.float64)
+    labels = torch.tensor([1, 0])  # the first image is misclassified without an attack
+    result = autoattack(model, images, labels, eps=0.1, steps=5, queries=5)
+    assert result.found.all() and result.distance[1] > 0

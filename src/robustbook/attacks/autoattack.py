@@ -75,7 +75,7 @@ def autoattack(
         raise ValueError(f"model must return logits of 4 classes or more, got {classes}")
     ranks = range(1, min(CLASSES, classes - 1) + 1) if targets is None else [None]
 
-    adversarial, spent = images.clone(), torch.zeros_like(goal.labels)
+    adversarial, spent, known = images.clone(), torch.zeros_like(goal.labels), logits.clone()
     rows = (~goal.reached(logits)).nonzero().squeeze(1)
     for attack, rank in [
         ("apgd", None),
@@ -102,9 +102,10 @@ def autoattack(
         # Near 1, rounding can change a distance by up to the machine epsilon.
         tiny = torch.finfo(images.dtype).eps
         won = made.found & (made.distance <= bound * (1 + 1e-6) + tiny)
-        adversarial[rows[won]] = made.images[won]
+        assert made.logits is not None
+        adversarial[rows[won]], known[rows[won]] = made.images[won], made.logits[won]
         spent[rows] += made.steps
         propagation.forwards += made.forwards
         propagation.backwards += made.backwards
         rows = rows[~won]
-    return judged(propagation, goal, images, adversarial, math.inf, spent)
+    return judged(propagation, goal, images, adversarial, math.inf, spent, known=known)

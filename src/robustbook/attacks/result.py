@@ -28,6 +28,8 @@ class Adversarial:
     ``steps``: the number of updates computed for each image, over all restarts.
     ``forwards``: the number of images in all forward passes, including the final evaluation.
     ``backwards``: the number of images in all backward passes.
+    ``logits``: the logits from which ``found`` was computed; None if the result combines the
+        results of several batches.
     """
 
     images: Float[Tensor, "n *shape"]
@@ -36,6 +38,7 @@ class Adversarial:
     steps: Int[Tensor, " n"]
     forwards: int
     backwards: int
+    logits: Float[Tensor, "n k"] | None = None
 
 
 def nearer(
@@ -101,4 +104,5 @@ def judged(
         steps=steps,
         forwards=propagation.forwards,
         backwards=propagation.backwards,
+        logits=logits,
     )
