@@ -148,8 +148,8 @@ def others(records: Sequence[Record]) -> str:
     images = images_of(paired, "accuracy", network="clp", attack="strongest")
     told = [
         f"The accuracies of the answer are for {title(paired)} ({_runs(paired)}), under both "
-        f"attacks on the same {images:,} test images. We did not train with this noise alone, so we "
-        "do not know what the penalties contribute."
+        f"attacks on the same {images:,} test images. We did not train with this noise alone, so "
+        "we do not know what the penalties contribute."
     ]
     if "lsq" in methods(record):
         told.append(f"With {FALLEN['lsq']}, the accuracies are {_both(record, 'lsq')}.")
