@@ -84,10 +84,10 @@ PASSED: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         r"directions must have the shape of images, \(4, 3, 2, 2\), got \(4, 1, 1, 1\)",
     ),
     (eps_leaving, {"directions": -X, "accuracy": math.nan}, "accuracy must be a finite number"),
-    (smallest, {"strike": moved, "grid": [math.nan]}, "grid must be sizes above 0"),
-    (smallest, {"strike": moved, "grid": [0.1, math.nan]}, "grid must be sizes above 0"),
+    (smallest, {"strike": moved, "grid": [math.nan]}, "grid must be finite sizes above 0"),
+    (smallest, {"strike": moved, "grid": [0.1, math.nan]}, "grid must be finite sizes above 0"),
     (smallest, {"strike": moved, "grid": [0.1], "halvings": -1}, "halvings must be a whole number"),
-    (smallest, {"strike": moved, "grid": [0.1], "labels": Y[:2]}, "labels must be one whole numb"),
+    (smallest, {"strike": moved, "grid": [0.1], "labels": Y[:2]}, "labels must be an int64 tensor"),
     (
         smallest,
         {"strike": lambda x, y, keys, eps: fgsm(NET, x, y, eps=eps), "grid": [0.1]},
