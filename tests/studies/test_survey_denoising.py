@@ -14,7 +14,7 @@ from torch import Tensor
 from robustbook import catalogue
 from robustbook.ledger import Record, read_targets
 from robustbook.ledger.intervals import clearly_above
-from robustbook.measures import feature_noise, strike
+from robustbook.measures import feature_maps, feature_noise, strike
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import check
@@ -56,6 +56,9 @@ def answers(calls: Mapping[Any, Call]) -> dict[Any, Done]:
             level = {"images": 0.1} | {s: scale * (1 + i) for i, s in enumerate(shared.STAGES)}
             level |= {f"{stage}.layers": 2 * value for stage, value in level.items()}
             tensors = {f"noise/{name}": torch.full((n,), value) for name, value in level.items()}
+        if call.function == "changes":
+            names = [f"{part}/{stage}" for part in ("block", "filter") for stage in given["stages"]]
+            tensors = {name: torch.full((n,), 0.1) for name in names}
         if call.function == "maps":
             tensors = {"clean": torch.rand(n, 3, 4, 4), "attacked": torch.rand(n, 3, 4, 4)}
             for layer in given["layers"]:
@@ -230,6 +233,31 @@ def test_noise_is_that_of_the_attack_on_the_network_itself(tmp_path: Path) -> No
         torch.testing.assert_close(found[f"noise/{name}"], expected[name])
     assert torch.equal(found["noise/stage4"], found["noise/stage4.layers"])
     assert 0 < found["noise/images"].max() < 0.2
+
+
+def test_the_change_by_a_block_and_by_its_filter(tmp_path: Path) -> None:
+    """Relative to the block's input. A new block changes nothing. With scale 0, a block only adds
+    its bias, without any effect of its filter. A null block has no filter.
+    """
+    context = Context(tmp_path, "cpu", lambda done, total: None)
+    for kind in ("mean", "null"):
+        network = untrained(Blocks(kind, ("stage3", "stage4")))
+        network.tensors["state/stage4.denoising.norm.bias"][:] = 0.5
+        found: Any = denoising.changes.function(network, ("stage3", "stage4"), 4, context=context)
+        net, (x, _) = trained(network, "cpu"), test_images(network, 4, "cpu")
+        before = feature_maps(net, x, ["stage4.layers"])["stage4.layers"]
+        size = before.flatten(1).norm(dim=1)
+        added = 0.5 * before[0].numel() ** 0.5
+        torch.testing.assert_close(found["block/stage4"], added / size)
+        assert not found["block/stage3"].any() and not found["filter/stage4"].any()
+
+        network.tensors["state/stage4.denoising.norm.weight"][:] = 2.0
+        found = denoising.changes.function(network, ("stage4",), 4, context=context)
+        block: Any = trained(network, "cpu").get_submodule("stage4.denoising")
+        scale = 2 / (block.norm.running_var + block.norm.eps).sqrt()
+        moved = block.conv(block.filter(before) - before) * scale[:, None, None]
+        torch.testing.assert_close(found["filter/stage4"], moved.flatten(1).norm(dim=1) / size)
+        assert found["filter/stage4"].any() == (kind == "mean")
 
 
 def test_the_map_is_that_of_the_channel_which_the_attack_changes_most(tmp_path: Path) -> None:

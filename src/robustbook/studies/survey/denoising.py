@@ -15,14 +15,16 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from robustbook.defenses import Denoising
 from robustbook.ledger import Record, Row
-from robustbook.runs import Call, Done
+from robustbook.measures import feature_maps
+from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.rows import percent, share_row
 
 from . import settings
-from .attack import attacked
+from .attack import attacked, evaluated
 from .denoising_networks import (
     ABLATIONS,
     BLOCKED,
@@ -52,7 +54,8 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     attack, seed).
 
     With ``noise`` in place of the attack, the job measures the relative noise in the feature maps
-    before and after each denoising block.
+    before and after each denoising block. With ``change``, it measures how much each block and
+    its filter change the feature maps.
     """
     own = SETTINGS[p.profile]
     found: dict[tuple[Any, ...], Call] = {}
@@ -67,7 +70,37 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
                 found[training, name, "noise", seed] = noise(
                     net, around(own), own.pgd, own.few, seed
                 )
+                found[training, name, "change", seed] = changes(net, own.after, own.few)
     return found
+
+
+@step(version=1)
+def changes(
+    network: Done, stages: tuple[str, ...], images: int, *, context: Context
+) -> dict[str, object]:
+    """Return how much the denoising block after each stage changes its input, for each clean test
+    image.
+
+    ``block/<stage>``: the l2 norm of the block's output minus its input, divided by the l2 norm of
+        the input.
+    ``filter/<stage>``: the same for the block's output minus its output without the filter, so it
+        is 0 for the null block.
+    """
+    net, x, _ = evaluated(network, images, context.device)
+    found: dict[str, list[Tensor]] = {}
+    for batch in torch.split(x, 100):
+        maps = feature_maps(net, batch, [f"{stage}.layers" for stage in stages])
+        for stage in stages:
+            block, before = net.get_submodule(f"{stage}.denoising"), maps[f"{stage}.layers"]
+            assert isinstance(block, Denoising)
+            after = block(before)
+            block.filter, kept = nn.Identity(), block.filter
+            without = block(before)
+            block.filter = kept
+            for part, start in (("block", before), ("filter", without)):
+                size = (after - start).flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)
+                found.setdefault(f"{part}/{stage}", []).append(size)
+    return {name: torch.cat(parts).cpu() for name, parts in found.items()}
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
@@ -80,6 +113,7 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
         rows += _accuracies(of, seed)
         rows += _differences(of, seed)
         rows += _noise(SETTINGS[p.profile], of, seed)
+        rows += _changes(of, seed)
         rows += [replace(row, differs=IMAGES) for row in _claims(of, seed)]
     return p.record(PAPER, ITEM, rows)
 
@@ -162,6 +196,20 @@ def _noise(own: Setting, of: Results, seed: int) -> Iterator[Row]:
                 ("ratio", after / before),
             ):
                 yield Row(value.double().mean().item(), "ratio", None, words, seed, setting=setting)
+
+
+def _changes(of: Results, seed: int) -> Iterator[Row]:
+    """Yield for each block two means over the images, in per cent of the norm of the block's input:
+    of the change by the block, and of the change by its filter alone.
+    """
+    for name in BLOCKED:
+        if ("adversarial", name, "change") not in of:
+            continue
+        for which, found in of["adversarial", name, "change"].tensors.items():
+            part, stage = which.split("/")
+            setting: dict[str, str | float | int | bool] = {"variant": name, "stage": stage}
+            value = 100 * found.double().mean().item()
+            yield Row(value, "percent", None, f"change by {part}", seed, setting=setting)
 
 
 def _claims(of: Results, seed: int) -> Iterator[Row]:
