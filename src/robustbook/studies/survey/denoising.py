@@ -66,11 +66,12 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
             if training == "standard":
                 auto = own.scaled(own.auto)
                 found[training, name, "autoattack", seed] = attacked(net, auto, own.few, seed)
+            if name in BLOCKED:
+                found[training, name, "change", seed] = changes(net, own.after, own.few)
             if training == "adversarial" and name in BLOCKED:
                 found[training, name, "noise", seed] = noise(
                     net, around(own), own.pgd, own.few, seed
                 )
-                found[training, name, "change", seed] = changes(net, own.after, own.few)
     return found
 
 
@@ -202,14 +203,14 @@ def _changes(of: Results, seed: int) -> Iterator[Row]:
     """Yield for each block two means over the images, in per cent of the norm of the block's input:
     of the change by the block, and of the change by its filter alone.
     """
-    for name in BLOCKED:
-        if ("adversarial", name, "change") not in of:
-            continue
-        for which, found in of["adversarial", name, "change"].tensors.items():
-            part, stage = which.split("/")
-            setting: dict[str, str | float | int | bool] = {"variant": name, "stage": stage}
-            value = 100 * found.double().mean().item()
-            yield Row(value, "percent", None, f"change by {part}", seed, setting=setting)
+    for (training, name, attack), done in of.items():
+        if attack == "change":
+            for which, found in done.tensors.items():
+                part, stage = which.split("/")
+                setting: dict[str, str | float | int | bool]
+                setting = {"training": training, "variant": name, "stage": stage}
+                value = 100 * found.double().mean().item()
+                yield Row(value, "percent", None, f"change by {part}", seed, setting=setting)
 
 
 def _claims(of: Results, seed: int) -> Iterator[Row]:
