@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from robustbook import notebooks
-from robustbook.chapters.survey import denoising, post, post_statements
+from robustbook.chapters.survey import post, post_statements
 from robustbook.ledger import Record, Row
 
 from .reading import body, numbers
@@ -62,7 +62,6 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Records:
     of = lambda item: found[item.removeprefix("survey/")]  # noqa: E731
     monkeypatch.setattr(post_statements, "record_of", of)
     monkeypatch.setattr(post_statements, "records_of", lambda item: [of(item)])
-    monkeypatch.setattr(denoising, "records_of", lambda item: [])
     return found
 
 

@@ -7,18 +7,15 @@ from itertools import combinations
 from math import hypot
 from statistics import fmean
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
 from robustbook.chapters.published import (
     Version,
-    array,
     entries,
     images_of,
     printed,
-    records_of,
     rows_of,
     settings,
     values,
@@ -73,10 +70,6 @@ NEAR = 0.5
 MASKED = 1.0
 """The accuracy under attack, in per cent, above which a network that was trained on clean images
 counts as a sign of gradient masking. The claim in the ledger has the same limit.
-"""
-NEARLY = 5.0
-"""The change of its input, in per cent, below which we say that a block cannot show what its filter
-does.
 """
 Interval = tuple[float, float, float]
 """A difference of two accuracies, and the two ends of its confidence interval."""
@@ -218,38 +211,6 @@ def compared(record: Record) -> str:
         f"{_images(record):,} test images is {filters}, {baseline:.1f} % without blocks and "
         f"{null:.1f} % with null blocks. The paper's accuracies are for "
         f"ImageNet, so this smaller experiment cannot refute them. {_scope(record)}"
-        f"{_hardly_tested(record)}"
-    )
-
-
-def hardly_changes(record: Record) -> str:
-    """Return a sentence that says how little the measured block changes its input, or "" if it was
-    not measured or changes it by `NEARLY` per cent or more.
-    """
-    pictured = _pictured(record)
-    if pictured is None:
-        return ""
-    found = block_change(pictured)
-    most = max(change for each in found.values() for change in each)
-    if most >= NEARLY:
-        return ""
-    (stage,) = pictured.arrays["stage"]
-    return (
-        f"In one channel of {len(found['clean'])} images, the Gaussian block after stage "
-        f"{stage.removeprefix('stage')} changes its input by at most {most:.1f} %."
-    )
-
-
-def _hardly_tested(record: Record) -> str:
-    """Return sentences that say that the run may hardly test a filter, or "" (see
-    `hardly_changes`).
-    """
-    hardly = hardly_changes(record)
-    if not hardly:
-        return ""
-    return (
-        " Before training, every block returns its input unchanged, and our training is short. "
-        f"{hardly} So this run may hardly test this filter there."
     )
 
 
@@ -546,49 +507,52 @@ def _cell(record: Record, name: str, against: str) -> str:
     return minus(f"{mean:+.1f} [{low:.1f},\N{NO-BREAK SPACE}{high:.1f}]{mark}")
 
 
-def block_change(record: Record) -> dict[str, list[float]]:
-    """Return by how many per cent the block of the post's second picture changes its input, for
-    clean and for attacked images. A number is for one channel of one image: the norm of output
-    minus input, divided by the norm of the input.
+def changes(
+    record: Record, part: str, names: Iterable[str], training: str = "adversarial"
+) -> dict[str, list[float]]:
+    """Return for each stage by how many per cent of its norm the blocks after it change their
+    input, one number for each of the networks ``names`` and each seed.
 
-    ``record``: the stored results of the page on the post.
+    ``part``: "block" for the change by the whole block, or "filter" for the difference between the
+        block's outputs with and without its filter.
+    ``training``: how the networks were trained, "adversarial" or "standard".
     """
-    found = {}
-    for images in ("clean", "attacked"):
-        before, after = (
-            np.array(array(record, f"denoised/{images}/{where}")) for where in ("before", "stage")
-        )
-        found[images] = [
-            float(100 * np.linalg.norm(change) / np.linalg.norm(own))
-            for change, own in zip(after - before, before, strict=True)
-        ]
+    row, found = f"change by {part}", dict[str, list[float]]()
+    for name in names:
+        of = {"training": training, "variant": name}
+        for stage in settings(record, row, "stage", **of):
+            of_stage = values(record, row, stage=stage, **of)
+            found.setdefault(stage.removeprefix("stage"), []).extend(of_stage)
     return found
 
 
-def _pictured(record: Record) -> Record | None:
-    """Return the stored results of the page on the post whose profile is that of ``record``."""
-    return next((r for r in records_of("survey/post") if r.profile == record.profile), None)
-
-
-def near_identity(record: Record) -> str:
-    """Return sentences that state how much the trained Gaussian block of the post's second picture
-    changes its input. Return "" if the feature maps before and after this block are not stored.
+def changed_by_filter(record: Record, name: str, training: str = "adversarial") -> str:
+    """Return the smallest and the largest change by the filter over the stages and seeds, in per
+    cent as text, or "" if it was not measured.
     """
-    pictured = _pictured(record)
-    if pictured is None:
-        return ""
-    found = block_change(pictured)
-    (stage,) = pictured.arrays["stage"]
-    every = [change for each in found.values() for change in each]
-    little = max(every) < NEARLY
-    text = (
-        f"After training, the Gaussian block after stage {stage.removeprefix('stage')} changes its "
-        f"input by {'only ' * little}{from_to(every, '.1f')} %, measured in one channel of "
-        f"{len(found['clean'])} images."
+    found = [x for of in changes(record, "filter", [name], training).values() for x in of]
+    return f"{from_to(found, '.0f')} %" if found else ""
+
+
+def change_in_words(record: Record) -> str:
+    """Return sentences that state how much the trained blocks, and the filters in them, change
+    their input. Return "" if this was not measured.
+    """
+    shown = [name for name in variants(record) if name in FILTERS]
+    blocks, null = (
+        listed(f"{from_to(of, '.0f')} % (stage {stage})" for stage, of in found.items())
+        for found in (changes(record, "block", names) for names in (shown, ["null"]))
     )
-    if little:
-        text += " In this channel, the change is too small to show what the block's filter does."
-    return text
+    if not blocks:
+        return ""
+    filters = listed(f"{changed_by_filter(record, name)} ({FILTERS[name]})" for name in shown)
+    return (
+        f"After training, the blocks with a filter change their input by {blocks} of its norm, and "
+        f"the blocks without a filter by {null}. So this change says little about the filters. If "
+        f"we leave out the filter of a trained block, its output changes by {filters} of the norm "
+        "of the input, over the stages and seeds. These numbers are means over "
+        f"{_images(record, 'worst')} test images."
+    )
 
 
 def noise_factors(record: Record, names: Iterable[str]) -> dict[str, list[float]]:
@@ -620,32 +584,36 @@ def _overlap(record: Record) -> str:
 
 def noise(version: Version) -> Table:
     """Return a table with one row for each denoising block. The columns are the relative noise of
-    the feature maps before the block and after the block, the ratio, and how much the block changes
-    its input.
+    the feature maps before the block and after the block, the ratio, and how much the block and its
+    filter change the feature maps.
     """
     record = version.record
-    pictured = _pictured(record)
-    stages = pictured.arrays["stage"] if pictured else []
     rows = []
     for name in (each for each in variants(record) if each in ("null", *FILTERS)):
         for stage in settings(record, "ratio", "stage", variant=name):
+            of = {"variant": name, "stage": stage}
             cells = [
-                spread(values(record, what, variant=name, stage=stage), 2)
-                for what in ("noise before", "noise after", "ratio")
+                *(
+                    spread(values(record, what, **of), 2)
+                    for what in ("noise before", "noise after", "ratio")
+                ),
+                *(
+                    spread_or(
+                        changes(record, part, [name]).get(stage.removeprefix("stage"), []),
+                        missing=MISSING,
+                    )
+                    for part in ("block", "filter")
+                ),
             ]
-            change = MISSING
-            if pictured and name == WHOLE and stage in stages:
-                change = from_to(block_change(pictured)["attacked"], ".1f") + " %"
-            rows.append([NAMES[name], f"{stage.removeprefix('stage')}", *cells, change])
+            rows.append([NAMES[name], stage.removeprefix("stage"), *cells])
     return version.table(
         ": relative noise of the feature maps before and after each block, under PGD with 20 "
         "steps, and the mean over images of the ratio noise after / noise "
         f"before{ranges(record)}. If the ratio is below 1, the block reduces the noise. *Change*: "
-        "the norm of the block's output minus its input, divided by the norm of the input, for "
-        "one channel of two attacked images. A dash: the feature maps of these blocks are not "
-        "stored.",
+        "the l2 norm of the block's output minus its input, in per cent of the norm of the input. "
+        "*By the filter*: the same for the block's output minus its output without the filter.",
         "survey-denoising-noise",
-        ["Blocks", "Stage", "before", "after", "ratio", "change"],
+        ["Blocks", "Stage", "before", "after", "ratio", "change (%)", "by the filter (%)"],
         rows,
     )
 
@@ -717,11 +685,8 @@ def control(record: Record) -> str:
     """
     masked = accuracy(record, WHOLE, "worst", "standard") > MASKED
     sign = "gradient masking is likely" if masked else "we see no sign of gradient masking"
-    little = (
-        " But the filter may change the features too little for this test to show anything."
-        if not masked and hardly_changes(record)
-        else ""
-    )
+    moved = changed_by_filter(record, WHOLE, "standard")
+    moved = f" The filter changes the output of this network's blocks by {moved}." * bool(moved)
     worst, auto = (
         [
             f"{fmean(found):.1f} % ({NAMES[name]})"
@@ -743,9 +708,9 @@ def control(record: Record) -> str:
         "attack can only lower the accuracy under all attacks together."
     )
     return (
-        f"For the Gaussian filter, {sign}.{little} After training on clean images, the networks "
-        f"classify {' and '.join(worst)} of {_images(record, 'worst'):,} test images correctly "
-        f"under all of our attacks. The second network has {blocks} Gaussian blocks. {alone} "
+        f"For the Gaussian filter, {sign}. After training on clean images, the networks classify "
+        f"{' and '.join(worst)} of {_images(record, 'worst'):,} test images correctly under all of "
+        f"our attacks. The second network has {blocks} Gaussian blocks.{moved} {alone} "
         f"{_too_few(record)}"
     )
 
