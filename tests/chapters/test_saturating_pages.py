@@ -541,7 +541,7 @@ def test_networks_trained_on_fgsm_resist_only_one_step() -> None:
 
 def test_training_on_fgsm_fails_only_at_a_larger_radius() -> None:
     """Other networks of the book, by radius, and with a random start."""
-    small, _, large, _, started, _ = numbers(table1.elsewhere().split("under PGD of")[1])
+    small, _, large, _, started, _ = numbers(table1.elsewhere().split("with the same eps.")[1])
     assert small > 80 > 1 > large and started > 80
 
 
