@@ -1420,6 +1420,8 @@ def commands(shown: Record) -> Iterator[str]:
     the record was merged from runs with different defenses."""
     seeds: dict[tuple[str, str], set[int]] = {}
     for group in (group for part in shown.provenance.get("parts", []) for group in part["of"]):
+        if "defenses" not in group:  # merged from runs with different seeds
+            continue
         for pair in zip(group["networks"], group["defenses"], strict=True):
             seeds.setdefault(pair, set()).update(group["seeds"])
     given = {k: v for k, v in shown.parameters.items() if k not in ("profile", "seeds")}
