@@ -390,8 +390,8 @@ def test_measures_of_a_randomised_model_take_pieces_and_keys() -> None:
     drawn = net.at(torch.arange(12), 0)(x)
     assert torch.equal(logits_of(net, x), drawn)
     torch.testing.assert_close(logits_of(rescaled(net, 4.0), x), drawn / 4)
-    assert accuracy_along(net, x, answers, torch.zeros_like(x), 1.0) == 100
     fresh = predict(net, x, draw=FRESH)
+    assert accuracy_along(net, x, fresh, torch.zeros_like(x), 1.0) == 100
     sizes = smallest(net, x, fresh, lambda x, y, keys, eps: x + 0, (0.1,), keys=torch.arange(12))
     assert sizes.isinf().all()
     assert gradient_sizes(net, x, answers).isfinite().all()
