@@ -170,7 +170,7 @@ def test_dlr_does_not_change_with_the_unit_of_the_logits() -> None:
         ({"rank": 1, "loss": "dlr"}, "rank must be None with loss 'dlr', got 1"),
         ({"rank": 1, "targets": torch.tensor([1, 2])}, "rank must be None with targets, got 1"),
         ({"rank": 1, "average": "probability"}, "average must be 'loss' with rank, got 'prob"),
-        ({"rho": 1.5}, "rho must be in (0, 1], got 1.5"),
+        ({"rho": 1.5}, r"rho must be in \(0, 1\], got 1.5"),
         ({"norm": 1}, "norm must be one of 2, inf, got 1"),
     ],
 )
