@@ -261,7 +261,9 @@ def test_the_sentences_of_denoising() -> None:
         for name, value in (("baseline", 1.0), (denoising.WHOLE, 3.0))
     ]
     text = denoising.control(replace(own, rows=(*own.rows, *auto)))
-    assert numbers(text) == [0, 0, 100, 2, 2, 4, 1, 3, 100, 1, 0, error] and "not been run" not in text
+    assert (
+        numbers(text) == [0, 0, 100, 2, 2, 4, 1, 3, 100, 1, 0, error] and "not been run" not in text
+    )
     assert numbers(denoising.ablated(own)) == [400, 26, 27, 1, 1, 1, 28, 2]
     few = [r for r in own.rows if r.setting.get("variant") not in denoising.ABLATIONS]
     shorter = Record("survey", "denoising", "quick", {}, (0,), tuple(few))
