@@ -95,13 +95,13 @@ def self_ensemble() -> str:
     wide = [each for each in records_of("self_ensemble/table-2") if each.profile == "paper"]
     ran = {network for each in wide for network in names.networks(each)}
     for each in wide:
-        under = [
-            names.at(each, table2.NETWORK, defense, table2.AT) or 0.0 for defense in ("rse", "none")
-        ]
+        found_c = table2.equally_far(each)
+        c = table2.AT if found_c is None else found_c
+        alike = "" if found_c is None else ", which changes the images almost equally far"
+        rse, none = (names.at(each, table2.NETWORK, d, c) or 0.0 for d in ("rse", "none"))
         text += (
-            f" Under the paper's attack with c = {table2.AT:g}, "
-            f"{names.in_text(each, table2.NETWORK)} has an accuracy of {under[0]:.1f} % with RSE "
-            f"and {under[1]:.1f} % without noise "
+            f" Under the paper's attack with c = {c:g}{alike}, {names.in_text(each, table2.NETWORK)} has "
+            f"an accuracy of {rse:.1f} % with RSE and {none:.1f} % without noise "
             f"({names.size(each, table2.NETWORK)})."
         )
     missing = [words for key, words in names.NETWORKS.items() if key not in {*there, *ran}]
