@@ -100,9 +100,9 @@ def self_ensemble() -> str:
         alike = "" if found_c is None else ", which changes the images almost equally far"
         rse, none = (names.at(each, table2.NETWORK, d, c) or 0.0 for d in ("rse", "none"))
         text += (
-            f" Under the paper's attack with c = {c:g}{alike}, {names.in_text(each, table2.NETWORK)} has "
-            f"an accuracy of {rse:.1f} % with RSE and {none:.1f} % without noise "
-            f"({names.size(each, table2.NETWORK)})."
+            f" Under the paper's attack with c = {c:g}{alike}, "
+            f"{names.in_text(each, table2.NETWORK)} has an accuracy of {rse:.1f} % with RSE and "
+            f"{none:.1f} % without noise ({names.size(each, table2.NETWORK)})."
         )
     missing = [words for key, words in names.NETWORKS.items() if key not in {*there, *ran}]
     if missing:
