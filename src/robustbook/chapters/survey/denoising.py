@@ -523,7 +523,7 @@ def changes(
         for stage in settings(record, row, "stage", **of):
             of_stage = values(record, row, stage=stage, **of)
             found.setdefault(stage.removeprefix("stage"), []).extend(of_stage)
-    return found
+    return dict(sorted(found.items()))
 
 
 def changed_by_filter(record: Record, name: str, training: str = "adversarial") -> str:
