@@ -325,8 +325,8 @@ def test_the_change_by_blocks_and_by_filters() -> None:
     own = record("denoising")
     text = denoising.change_in_words(own)
     assert "change their input by 4 % (stage 3) and 8 % (stage 4) of its norm" in text
-    assert "the blocks without a filter by 3 % (stage 3) and 6 % (stage 4)." in text
-    assert "its output changes by 2 to 4 % (mean 3 x 3), 2 to 4 % (median" in text
+    assert "without a filter change it by 3 % (stage 3) and 6 % (stage 4)." in text
+    assert "changes by 2 to 4 % with the 3 x 3 filters, 2 to 4 % with the dot product and 2" in text
     assert text.endswith("means over 100 test images.")
     rows = {tuple(line[:2]): line[-2:] for line in body(denoising.noise(version_of(own)))}
     assert rows["null block (no filter)", "4"] == ["6.0", "0.0"]

@@ -526,11 +526,11 @@ def changes(
     return dict(sorted(found.items()))
 
 
-def changed_by_filter(record: Record, name: str, training: str = "adversarial") -> str:
-    """Return the smallest and the largest change by the filter over the stages and seeds, in per
-    cent as text, or "" if it was not measured.
+def changed_by_filter(record: Record, names: Iterable[str], training: str = "adversarial") -> str:
+    """Return the smallest and the largest change by the filters over the networks ``names``, the
+    stages and the seeds, in per cent as text, or "" if it was not measured.
     """
-    found = [x for of in changes(record, "filter", [name], training).values() for x in of]
+    found = [x for of in changes(record, "filter", names, training).values() for x in of]
     return f"{from_to(found, '.0f')} %" if found else ""
 
 
@@ -545,12 +545,21 @@ def change_in_words(record: Record) -> str:
     )
     if not blocks:
         return ""
-    filters = listed(f"{changed_by_filter(record, name)} ({FILTERS[name]})" for name in shown)
+    groups = {
+        "the 3 x 3 filters": [name for name in shown if not name.startswith("nonlocal")],
+        "the dot product": [name for name in shown if name == "nonlocal-dot"],
+        "the Gaussian filter": [name for name in shown if name == WHOLE],
+    }
+    filters = listed(
+        f"{changed_by_filter(record, names)} with {words}"
+        for words, names in groups.items()
+        if names
+    )
     return (
-        f"After training, the blocks with a filter change their input by {blocks} of its norm, and "
-        f"the blocks without a filter by {null}. So this change says little about the filters. If "
-        f"we leave out the filter of a trained block, its output changes by {filters} of the norm "
-        "of the input, over the stages and seeds. These numbers are means over "
+        f"After training, the blocks with a filter change their input by {blocks} of its norm. The "
+        f"blocks without a filter change it by {null}. So this change says little about the "
+        "filters. We also leave out the filter of a trained block: its output then changes by "
+        f"{filters}, in per cent of the norm of the input. These numbers are means over "
         f"{_images(record, 'worst')} test images."
     )
 
@@ -685,7 +694,7 @@ def control(record: Record) -> str:
     """
     masked = accuracy(record, WHOLE, "worst", "standard") > MASKED
     sign = "gradient masking is likely" if masked else "we see no sign of gradient masking"
-    moved = changed_by_filter(record, WHOLE, "standard")
+    moved = changed_by_filter(record, [WHOLE], "standard")
     moved = f" The filter changes the output of this network's blocks by {moved}." * bool(moved)
     worst, auto = (
         [
