@@ -320,14 +320,14 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     text = figure6.answer([paper])
     assert text == (
         "RSE is clearly more accurate than no defense on 0 of 1 networks at more than half of "
-        "the values of $c$ (+0.0 points at $c = 0.1$), and on 0 at the same distortion "
+        "the values of $c$ (+0.0 points at $c = 0.1$). At the same distortion it is so on 0 "
         "(\u221210.0)."
     )
     above = SMALL | {"rse": falling(99, (0.01, 0.1, 1.0))}
     for rse, words in (
-        (60, "but only on 0 at the same distortion (\u221210.0)"),
-        (71, "but only on 0 at the same distortion (+1.0, not clear)"),
-        (80, "and on 1 at the same distortion (+10.0)"),
+        (60, "At the same distortion it is so only on 0 (\u221210.0)"),
+        (71, "At the same distortion it is so only on 0 (+1.0, not clear)"),
+        (80, "At the same distortion it is so on 1 (+10.0)"),
     ):
         rows = [*cells("model-a", above), *equal("model-a", rse, 70)]
         assert words in figure6.answer([record("figure-6", "paper", rows)])
@@ -855,8 +855,8 @@ def test_figure_5() -> None:
     )
     few_a = [replace(r, images=100) for r in model_a]
     assert figure5.answer([record("figure-5", "paper", few_a), narrow]).endswith(
-        ", and by +0.0 from 10 to 50; on a narrow VGG16 on CIFAR-10, by +4.5 and +0.0 (each 100 "
-        "images, 2 seeds)."
+        ", and by +0.0 from 10 to 50. On a narrow VGG16 on CIFAR-10, it changes by +4.5 and +0.0 "
+        "(each 100 images, 2 seeds)."
     )
     assert figure5.gained([shown]).startswith("Yes, if one ignores the standard errors: for 1 of 1")
     assert "But 1 of these 2 changes exceeds two" in figure5.gained([shown])

@@ -46,15 +46,15 @@ def _gained(best: Sequence[tuple[Record, str]]) -> str:
     told: list[str] = []
     for each, size in zip(best, sizes, strict=True):
         early, late = (minus(f"{gain:+.1f}") for gain in _gains(*each, "rse"))
-        where = f"n {names.in_text(*each)}{'' if same else f' ({size})'}, "
+        where = f"On {names.in_text(*each)}{'' if same else f' ({size})'}, "
         told.append(
-            f"o{where}by {early} and {late}"
+            f"{where}it changes by {early} and {late}"
             if told
-            else f"O{where}the clean accuracy changes by {early} points from 1 to {ENOUGH} draws, "
+            else f"{where}the clean accuracy changes by {early} points from 1 to {ENOUGH} draws, "
             f"and by {late} from {ENOUGH} to {MOST}"
         )
     end = f" ({'each ' * (len(best) > 1)}{sizes[0]})" * same
-    return f"{'; '.join(told)}{end}."
+    return f"{'. '.join(told)}{end}."
 
 
 def accuracies_in_words(records: Sequence[Record]) -> str:

@@ -76,9 +76,8 @@ def answer(records: Sequence[Record]) -> str:
     leads = listed(_points(rse - none) for rse, none in (at_equal_c(*each) for each in best))
     text = (
         f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks at more "
-        f"than half of the values of $c$ ({leads} points at $c = {AT:g}$), "
-        f"{'and' if same >= better else 'but only'} on {same} at the same distortion"
-        f"{f' ({told})' if near else ''}."
+        f"than half of the values of $c$ ({leads} points at $c = {AT:g}$). At the same distortion "
+        f"it is so {'only ' * (same < better)}on {same}{f' ({told})' if near else ''}."
     )
     worse = sum(_at(*each, c) == WORSE for each in best for c in names.strengths(*each, "rse"))
     if worse:
