@@ -320,14 +320,14 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     text = figure6.answer([paper])
     assert text == (
         "RSE is clearly more accurate than no defense on 0 of 1 networks at more than half of "
-        "the values of $c$ (+0.0 points at $c = 0.1$). At the same distortion it is so on 0 "
+        "the values of $c$ (+0.0 points at $c = 0.1$). At equal distortion it is so on 0 "
         "(\u221210.0)."
     )
     above = SMALL | {"rse": falling(99, (0.01, 0.1, 1.0))}
     for rse, words in (
-        (60, "At the same distortion it is so only on 0 (\u221210.0)"),
-        (71, "At the same distortion it is so only on 0 (+1.0, not clear)"),
-        (80, "At the same distortion it is so on 1 (+10.0)"),
+        (60, "At equal distortion it is so only on 0 (\u221210.0)"),
+        (71, "At equal distortion it is so only on 0 (+1.0, not clear)"),
+        (80, "At equal distortion it is so on 1 (+10.0)"),
     ):
         rows = [*cells("model-a", above), *equal("model-a", rse, 70)]
         assert words in figure6.answer([record("figure-6", "paper", rows)])

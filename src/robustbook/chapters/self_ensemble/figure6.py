@@ -76,7 +76,7 @@ def answer(records: Sequence[Record]) -> str:
     leads = listed(_points(rse - none) for rse, none in (at_equal_c(*each) for each in best))
     text = (
         f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks at more "
-        f"than half of the values of $c$ ({leads} points at $c = {AT:g}$). At the same distortion "
+        f"than half of the values of $c$ ({leads} points at $c = {AT:g}$). At equal distortion "
         f"it is so {'only ' * (same < better)}on {same}{f' ({told})' if near else ''}."
     )
     worse = sum(_at(*each, c) == WORSE for each in best for c in names.strengths(*each, "rse"))
