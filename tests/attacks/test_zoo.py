@@ -43,20 +43,40 @@ def test_coordinates_are_those_asked_for(make_linear: Make, make_images: Make) -
     torch.testing.assert_close(found, exact.flatten(1).gather(1, order))
 
 
+class Shaky:
+    """A model of two classes with Gaussian noise of standard deviation 0.1 on each logit."""
+
+    def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
+        def logits(x: Tensor) -> Tensor:
+            noise = torch.zeros(len(x), 2, dtype=x.dtype)
+            for i, number in enumerate(torch.as_tensor(draw).expand(len(x)).tolist()):
+                noise[i] = normal(int(keys[i]), torch.arange(1), number, (2,), x.dtype)[0]
+            return torch.stack([x.sum(1), -x.sum(1)], 1) + 0.1 * noise
+
+        return logits
+
+
+def test_the_noise_of_an_image_does_not_depend_on_its_batch() -> None:
+    """With 60 images, 40 coordinates are evaluated in several forward passes; with one image, in
+    one forward pass.
+    """
+    images = torch.full((60, 40), 0.5, dtype=torch.float64)
+    labels, keys = torch.zeros(60, dtype=torch.long), torch.arange(60)
+    found = []
+    for rows in (torch.arange(60), torch.tensor([7]), torch.arange(9)):
+        propagation, goal, some = prepare(
+            Shaky(), images[rows], labels[rows], loss="margin", keys=keys[rows]
+        )
+        found.append(differences(propagation, goal, some, every_coordinate(some), 0.1, 5))
+    whole, alone, few = found
+    torch.testing.assert_close(alone, whole[[7]], rtol=0, atol=1e-9)
+    torch.testing.assert_close(few, whole[:9], rtol=0, atol=1e-9)
+    assert whole.unique().numel() == whole.numel(), "new noise in every evaluation"
+
+
 def test_noise_is_divided_by_h() -> None:
     """Logits with noise of deviation s: each margin has variance 2 s^2, the difference of two
     4 s^2, the estimate s^2 / h^2."""
-
-    class Shaky:
-        def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
-            def logits(x: Tensor) -> Tensor:
-                noise = torch.zeros(len(x), 2, dtype=x.dtype)
-                for i, number in enumerate(torch.as_tensor(draw).expand(len(x)).tolist()):
-                    noise[i] = normal(int(keys[i]), torch.arange(1), number, (2,), x.dtype)[0]
-                return torch.stack([x.sum(1), -x.sum(1)], 1) + 0.1 * noise
-
-            return logits
-
     images = torch.full((40, 10), 0.5, dtype=torch.float64)
     labels = torch.zeros(40, dtype=torch.long)
     propagation, goal, images = prepare(Shaky(), images, labels, loss="margin")

@@ -156,7 +156,7 @@ def test_retraining_is_compared_at_equal_length() -> None:
     told = controls.retraining(made())
     assert numbers(told) == [65, 55, 0.03, 55, 45, *CS[1:], 45, 2, 50, 40]
     clearly = (
-        "is clearly more accurate on clean images; under attack, it is clearly more accurate at $c$"
+        "is clearly more accurate on clean images. Under attack, it is clearly more accurate at $c$"
     )
     assert f"started from a trained one {clearly}" in told
     assert told.count("clearly less accurate") == 0 and "at most 45.0 % with either" in told

@@ -170,7 +170,10 @@ def test_the_trace_is_compared_by_medians_over_the_images() -> None:
     rows = body(theory.slopes(version_of(shown)))
     assert [row[1:] for row in rows] == [["8", "2", "2"], ["8", "1", "8"]]
     text = theory.slopes_in_words(shown)
-    assert "the trace is 4 times smaller there" in text and "The median trace" not in text
+    assert (
+        "the trace is 4 times smaller on misclassified images" in text
+        and "The median trace" not in text
+    )
     more["vgg16/rse/steep/trace"] = [4.0, 24.0, 4.0, 4.0]
     text = theory.slopes_in_words(replace(shown, arrays={**shown.arrays, **more}))
     assert "is 4 times larger on misclassified" in text  # 14 / 4
@@ -364,7 +367,7 @@ def test_the_wording_follows_the_numbers() -> None:
     assert "in each step, and 20.0 % with 10 draws. So averaging lowers it." in told
     assert "A search over $c$ lowers it to 8.0 %. " in told
     proven = today.certified_in_words([weak]).replace("\N{NO-BREAK SPACE}", " ")
-    assert "a radius of at most 0.246 for RSE (noise of standard deviation 0.1 on" in proven
+    assert "a radius of at most 0.246 for RSE (standard deviation 0.1 on the image" in proven
     assert proven.endswith("The certified accuracies are 0.0 % within 0.1 and 0.0 % within 0.2.")
     assert "changes an accuracy by up to 2.0 points" in told
     assert "of 50 draws" not in told and "instead of one does not clearly lower the" in told

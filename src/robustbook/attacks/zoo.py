@@ -164,7 +164,8 @@ def differences(
 
     ``coordinates``: indices into each flattened image.
     ``first``: the number of the first evaluation; the number of an evaluation determines its noise
-        draws. For each of m coordinates, the model evaluates two images, each with new noise draws.
+        draws. For each of m coordinates, the model evaluates two images, each with new noise draws:
+        the lower image of coordinate j has the number first + j, the higher one first + m + j.
     """
     n, m = coordinates.shape
     flat = images.flatten(1)
@@ -178,7 +179,8 @@ def differences(
         points = flat.expand(2, k, *flat.shape).scatter(
             3, chosen.expand(2, k, n)[..., None], ends[..., None]
         )
-        numbers = torch.arange(2 * start, 2 * (start + k), device=images.device) + first
+        lower = torch.arange(start, start + k, device=images.device) + first
+        numbers = torch.cat([lower, lower + m])
         whole = goal.repeated(2 * k)
         gain = whole.gain(
             propagation.logits(

@@ -288,9 +288,10 @@ def slopes_in_words(record: Record) -> str:
     if all(of.get("misclassified", 0.0) < of["correctly classified"] for of in ratios.values()):
         times = [of["correctly classified"] / of["misclassified"] for of in ratios.values()]
         text = (
-            "So a given trace stands for a much steeper loss on misclassified images: relative to "
-            f"the squared gradient norm, the trace is {from_to(times, '.0f')} times smaller there "
-            "than on correctly classified images (medians in the table below)."
+            "Relative to the squared gradient norm, the trace is "
+            f"{from_to(times, '.0f')} times smaller on misclassified images than on correctly "
+            "classified images (medians in the table below). So on misclassified images, the same "
+            "trace belongs to a much steeper loss."
         )
         larger = [of["misclassified"] / of["correctly classified"] for of in traces.values()]
         if min(larger) > 1:

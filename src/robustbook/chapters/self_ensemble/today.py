@@ -457,7 +457,7 @@ def _certified_in_words(record: Record, network: str) -> str:
     proven = [d for d in shown if f"{network}/{d}/certified" in record.arrays]
     most = {d: provable(record, network, d) for d in proven}
     told = [
-        f"{most[d]:.3f} for {shown[d]} (noise of standard deviation "
+        f"{most[d]:.3f} for {shown[d]} (standard deviation "
         f"{mean(record, 'deviation on the image', network=network, defense=d):g} on the image)"
         for d in proven
     ]
@@ -468,8 +468,9 @@ def _certified_in_words(record: Record, network: str) -> str:
     }
     told_shares = [f"{listed(each)} % within {r:g}" for r, each in shares.items()]
     return (
-        f"On {in_text(record, network)}, {SIZES[record.profile][-1]:,} votes can prove a radius of "
-        f"at most {listed(told)}. The certified accuracies are {listed(told_shares)}."
+        f"On {in_text(record, network)}, we count {SIZES[record.profile][-1]:,} votes for each "
+        f"image. They can prove a radius of at most {listed(told)}. The certified accuracies are "
+        f"{listed(told_shares)}."
     )
 
 

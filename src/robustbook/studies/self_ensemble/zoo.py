@@ -182,7 +182,7 @@ def _gradients(
     return torch.cat(rows), torch.cat(values)
 
 
-@step(version=1)
+@step(version=2)
 def black_box(
     network: Done,
     images: int,
