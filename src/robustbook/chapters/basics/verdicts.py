@@ -93,8 +93,8 @@ def answer() -> str:
     """Return a sentence that says which verdict a paper's number gets."""
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     return (
-        "**Answer.** When it is within the tolerance of our mean, and our mean is exact enough; "
-        f"otherwise it is *{quiet}*, or *{noisy}* if our runs vary too much."
+        "**Answer.** When it is within the tolerance of our mean, and this mean is exact enough; "
+        f"far outside the spread of our runs it is *{quiet}*, and otherwise *{noisy}*."
     )
 
 
@@ -203,7 +203,7 @@ def examples() -> Table:
         rows.append([kind, stated, measured, f"**{judgement.verdict}**"])
     return table(
         "Invented examples. *Our runs*: the lowest, the highest and the mean accuracy of five runs "
-        "in percent, or the accuracy of a single run; for a pattern, in how many runs it holds. "
+        "in percent, or the accuracy of a single run. For a pattern: in how many runs it holds. "
         "Each verdict is computed by the function that judges the book's real numbers. Where "
         f"accuracies are compared, the tolerance is {TOLERANCE:g} percentage point.",
         "tab-verdicts-examples",
