@@ -461,6 +461,7 @@ def test_judging_by_the_draw_that_was_attacked_is_wrong(ran: Ran) -> None:
     off = networks.accuracy(shown.attacked[randomised.OFF, 0].many)
     plain = body(one_gradient.controls(ran("one_gradient")["shown"]))[2][1]
     assert off > float(plain) + 5, "the page says that something remains"
+    assert abs(off - averaged) < 2 < many - off, "the page says: about as much as averaging"
     rows = body(randomised.judges(shown))
     assert rows[1][0] == "FGSM, 1 draw" and float(rows[1][1]) == round(own)
     assert rows[0][1] == rows[-1][1] == "\N{EN DASH}", "these attacks use no draw"
@@ -517,6 +518,14 @@ def test_made_examples_have_the_verdicts_of_the_rules() -> None:
         for runs in ((86.1, 87.4, 86.9, 88.0, 87.2), (83.1, 92.4, 86.9, 91.0, 89.2))
     )
     assert (lost, unsure) == ("not reproduced", "inconclusive")
+    # The answer names the verdicts of the slider: near the mean, and far outside the spread.
+    for printed in verdicts.PRINTED:
+        calm, loud = (verdicts.judged(runs, printed).verdict for runs in verdicts.RUNS.values())
+        low, high = ledger.prediction_interval(quiet)
+        near = abs(printed - sum(quiet) / 5) <= verdicts.TOLERANCE
+        far = not low - verdicts.TOLERANCE <= printed <= high + verdicts.TOLERANCE
+        words = "reproduced" if near else "not reproduced" if far else "inconclusive"
+        assert (calm, loud) == (words, "inconclusive")
     for said in (verdicts.answer(), verdicts.both_groups()):
         assert "*not reproduced*" in said and "*inconclusive*" in said
 

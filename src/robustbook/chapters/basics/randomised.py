@@ -138,9 +138,9 @@ def each_attack(shown: Study) -> str:
         f"Of {len(shown.labels)} test images, {step} are classified "
         f"correctly after FGSM with one draw at eps {EPS:g}. Averaging the gradient over {most} "
         f"draws lowers this number to {averaged}, taking {STEPS} steps of PGD to {climb}, and both "
-        f"together to {both}. We decide with new draws whether an attack succeeded: after FGSM "
-        f"with one draw, {own} images are classified correctly with the attack's own draw, and "
-        f"{new.mean():.0f} on average with a single new draw (range over {JUDGES} new draws: "
+        f"together to {both}. We decide with new draws whether an attack succeeded. After FGSM "
+        f"with one draw, {own} images are classified correctly with the attack's own draw. With a "
+        f"single new draw it is {new.mean():.0f} on average (range over {JUDGES} new draws: "
         f"{from_to(new.tolist(), '.0f')}; one network)."
     )
 
