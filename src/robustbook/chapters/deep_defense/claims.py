@@ -395,16 +395,20 @@ def second_to_fourth(record: Record) -> str:
             "where two classes have the same probability.",
             "**Claim 3.** With random noise as large as DeepFool's perturbation of the same "
             f"image, {noise:.1f} % of the images are classified correctly; with DeepFool's "
-            f"perturbation itself, {deepfool:.1f} % (images that the network misclassifies at "
-            "first: DeepFool moves them out of the wrong class, most of them to their label). To "
-            f"fool the network on half of the images, noise has to be {ratio:.1f} times as large "
-            f"as DeepFool's perturbation ({_on_lenet(record, 'ratio', 'noise', 1, 'times')}).",
+            f"perturbation itself, {deepfool:.1f} %. The network misclassifies these images at "
+            "first, and DeepFool moves them out of the wrong class, most of them to their label. "
+            f"To fool the network on half of the images, noise has to be {ratio:.1f} times as "
+            "large as DeepFool's perturbation "
+            f"({_on_lenet(record, 'ratio', 'noise', 1, 'times')}).",
             f"**Claim 4.** DeepFool takes {_mean(record, 'iterations', 'read'):.2f} steps on "
-            f"average on the MLP ({_on_lenet(record, 'iterations', 'read', 2, 'steps')}). If few "
-            "linear steps suffice, the network is nearly linear between an image and the class "
-            "boundary. This is one consequence of the view, which the post takes from "
-            "Goodfellow and others, that linearity is the main reason. It does not show the cause, "
-            "so the verdict is on the consequence only.",
+            f"average on the MLP ({_on_lenet(record, 'iterations', 'read', 2, 'steps')}). If the "
+            "network were linear, one step would suffice. So few steps are a consequence of the "
+            "view, which the post takes from Goodfellow and others, that linearity is the main "
+            "reason. But the converse does not hold: few steps do not show that the network is "
+            "nearly linear. They reach some point beyond the boundary, which need not be near. "
+            f"On the reference networks DDN finds images that are {_nearer('reference')} nearer, "
+            f"both attacks without clipping ({page_link('today')}). So the verdict is on the "
+            "consequence only.",
         ]
     )
 
@@ -523,13 +527,6 @@ def tenth(record: Record) -> str:
     agrees with finite differences, and how much nearer images DDN finds than DeepFool.
     """
     error = fmean(_got(record, "error", "exactness", "deep-defense"))
-    attacked = record_of("deep_defense/today")
-    found = zip(
-        nearer(attacked, "deep-defense", clip=False),
-        (title(attacked, network) for network in networks(attacked)),
-        strict=True,
-    )
-    by_ddn = listed(f"{percent:.0f} % ({name})" for percent, name in found)
     return (
         "**Claim 10.** The post says that Deep Defense integrates its regulariser precisely, "
         "while other methods optimise possibly untight bounds. It also says *efficiently*, which "
@@ -538,11 +535,20 @@ def tenth(record: Record) -> str:
         "central differences along random directions in weight space, and the median relative "
         f"error is {power(error)}. The perturbation itself is not the smallest one, so its size is "
         "an upper bound on the distance. On networks with Deep Defense, DDN finds images that are "
-        f"{by_ddn} nearer, both attacks without clipping as in the training "
+        f"{_nearer('deep-defense')} nearer, both attacks without clipping as in the training "
         f"({page_link('today')}). If the perturbations were computed before the training, the "
         "regulariser would be a constant with zero gradient and have no effect, as "
         "[a replication](./replication.ipynb) shows."
     )
+
+
+def _nearer(method: str) -> str:
+    """Return text that states by how many per cent the images that DDN finds are nearer than those
+    of DeepFool, on each network after ``method``. Both attacks do not clip.
+    """
+    attacked = record_of("deep_defense/today")
+    found = zip(nearer(attacked, method, clip=False), networks(attacked), strict=True)
+    return listed(f"{percent:.0f} % ({title(attacked, network)})" for percent, network in found)
 
 
 def _got(record: Record, name: str, what: str, method: str) -> Sequence[float]:

@@ -86,12 +86,12 @@ def ranges(record: Record) -> str:
         f"On {with_article(record, network)}, the mean distance is "
         f"{_range(record, network, True)} with the {len(_means(record, network, True))} "
         f"implementations that do not clip, and {_range(record, network, False)} with the "
-        f"{len(_means(record, network, False))} that do (implementations that succeed on at least "
-        f"{FEW} % of the images)."
+        f"{len(_means(record, network, False))} that do."
         for network in networks(record)
     )
     return (
-        f"{parts} Each mean is over the images on which the attack succeeds "
+        f"{parts} This counts the implementations that succeed on at least {FEW} % of the images. "
+        f"Each mean is over the images on which the attack succeeds "
         f"({seeds_in_words(len(record.seeds))}, {record.parameters['images']} images)."
     )
 

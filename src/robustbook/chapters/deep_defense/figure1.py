@@ -53,9 +53,9 @@ def layers(version: Version) -> Table:
     found = stages(version.record, network)
     start = f"{version.heading}: the" if version.fresh else "The"
     return table(
-        f"{start} layers of the network in the figure ({TITLES[network]}): the operation of each "
-        "layer in the forward pass and in the reverse network, the shape of its output for one "
-        "image, and its number of trainable parameters.",
+        f"{start} layers of the network in the figure ({TITLES[network]}). *Forward* and *in "
+        "reverse*: the operation of each layer in the forward pass and in the reverse network. "
+        "*Output*: the shape of its output for one image. *Parameters*: how many are trainable.",
         f"tab-deep-defense-layers-{version.tag}",
         ["Layer", "Forward", "In reverse", "Output", "Parameters"],
         [

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.badges import of_page
-from robustbook.chapters.published import mean, records_of, settings, values
-from robustbook.chapters.wording import listed, page_link
+from robustbook.chapters.published import images_of, mean, records_of, settings, values
+from robustbook.chapters.wording import bullets, listed, page_link
 from robustbook.ledger import Record
 from robustbook.studies.deep_defense.sizes import LOOKED, STEPS
 
@@ -63,32 +63,40 @@ def later(records: Sequence[Record]) -> str:
     """
     shown = names.each_network(records)
     last = names.counted([_leads(*each, -1) for each in shown])
-    recovered = [each for each in shown if fmean(_fall(*each, -1)) <= 0]
+    recovered = [each for each in shown if fmean(falls(*each, -1)) <= 0]
     lower = [each for each in shown if each not in recovered]
     return (
         f"Of the {len(DRAWN)} methods in the figure, Deep Defense has the largest $\\rho_2$ "
         f"{_ahead(shown)} at the first evaluation, and on {last} after the last epoch. Adversarial "
         "training II, which has a larger $\\rho_2$ on MNIST than Deep Defense in Table 1, was not "
         "measured after each epoch. In the first epoch of Deep Defense the accuracy falls by "
-        f"{_falls(recovered, 0)}, but recovers later. On the other networks it is lower at the end "
-        f"than at the start, by {_falls(lower, -1, seeds=True)}. {_in_table_1(lower)}"
+        f"{_falls(recovered, 0)}, but recovers later. At the end it is lower by "
+        f"{_falls(lower, -1, seeds=True)}. {_in_table_1(lower)}"
     ).strip()
 
 
 def _in_table_1(shown: Sequence[tuple[Record, str]]) -> str:
-    """Return a sentence with the losses of accuracy by Deep Defense in Table 1, on more test
-    images, or "" if there are no networks.
+    """Return sentences with the losses of accuracy by Deep Defense in Table 1 and the reason why
+    they differ from those of the figure: more test images. Return "" if there are no networks.
     """
     tables = {each.profile: each for each in records_of("deep_defense/table-1")}
-    losses = []
+    losses, sizes = [], set()
     for record, network in shown:
+        table = tables[record.profile]
         start, end = (
-            mean(tables[record.profile], "accuracy", network=network, method=method)
+            mean(table, "accuracy", network=network, method=method)
             for method in ("reference", "deep-defense")
         )
         losses.append(f"{start - end:.1f} points on {names.with_article(record, network)}")
-    where = f"On the test images of {page_link('table1')}, which are more"
-    return f"{where}, the losses are {listed(losses)}." if losses else ""
+        sizes.add((LOOKED[network], images_of(table, "accuracy", network=network)))
+    if not losses:
+        return ""
+    ((here, there),) = sizes
+    return (
+        f"{page_link('table1')} states losses of {listed(losses)} for the same networks. Only the "
+        f"test images differ: {there:,} there, and {here:,} of these here. There the confidence "
+        "intervals of both losses contain 0."
+    )
 
 
 def dip(records: Sequence[Record]) -> str:
@@ -128,9 +136,9 @@ def apart(records: Sequence[Record]) -> str:
         if furthest:
             parts.append(f"{furthest:.1f} points ({names.title(record, network)})")
     return (
-        f"Where {page_link('table1')} uses more test images, the accuracies after the last epoch "
-        f"differ from it by up to {listed(parts)}. Methods that differ by less than this may rank "
-        "differently there."
+        f"{page_link('table1')} uses more test images for some of these networks. There the "
+        f"accuracies after the last epoch differ by up to {listed(parts)}. Methods that differ by "
+        "less than this may rank differently there."
     )
 
 
@@ -140,10 +148,10 @@ def _falls(shown: Sequence[tuple[Record, str]], place: int, *, seeds: bool = Fal
     states with how many seeds the accuracy is lower.
     """
     return listed(
-        f"{fmean(falls):.1f} points on {names.with_article(*each)}"
-        + (f" (lower with {names.counted([f > 0 for f in falls], 'seeds')})" if seeds else "")
+        f"{fmean(lost):.1f} points on {names.with_article(*each)}"
+        + (f" (with {names.counted([f > 0 for f in lost], 'seeds')})" if seeds else "")
         for each in shown
-        for falls in (_fall(*each, place),)
+        for lost in (falls(*each, place),)
     )
 
 
@@ -160,7 +168,7 @@ def tested(records: Sequence[Record]) -> str:
             f"{names.title(record, network)}: {count} seeds, {LOOKED[network]:,} test images, "
             f"{step} ({marks[-1]} epochs)"
         )
-    return f"The networks in the figure are evaluated as follows. {'; '.join(parts)}."
+    return f"The networks in the figure are evaluated as follows:\n\n{bullets(parts)}"
 
 
 def rival(record: Record) -> str:
@@ -184,7 +192,9 @@ def rival(record: Record) -> str:
             f"{larger})"
         )
     first, last = parts
-    return f"After the first epoch, $\\rho_2$ of LeNet is {first}; after the last epoch, {last}."
+    return (
+        f"After the first epoch, $\\rho_2$ of LeNet is {first}. After the last epoch it is {last}."
+    )
 
 
 def early(record: Record, network: str) -> tuple[float, int, int]:
@@ -212,11 +222,11 @@ def per_step(records: Sequence[Record]) -> str:
             for step, share in share_at.items()
             if step <= EARLY and step < last
         )
-        parts.append(f"{names.title(record, network)} {marks} of {last:,} steps")
+        parts.append(f"{names.title(record, network)}: {marks} of {last:,} steps")
     return (
         f"An epoch has a different number of training steps: {steps}. Shares of the increase by "
-        f"training step: {'; '.join(parts)}. Each share is of the increase after all steps of the "
-        "same network, and these numbers of steps differ, so they cannot be compared closely."
+        f"training step:\n\n{bullets(parts)}\n\nEach share is of the increase after all steps of "
+        "the same network, and these numbers of steps differ. So they cannot be compared closely."
     )
 
 
@@ -271,7 +281,7 @@ def _marks(record: Record, network: str) -> list[int]:
     return sorted(settings(record, "rho2", "epoch", network=network, method="deep-defense"))
 
 
-def _fall(record: Record, network: str, place: int) -> list[float]:
+def falls(record: Record, network: str, place: int) -> list[float]:
     """Return for each seed by how many points the accuracy of Deep Defense is lower at the first
     (0) or last (-1) evaluation than before fine-tuning.
     """

@@ -40,8 +40,8 @@ def answer(record: Record) -> str:
     (_, most, _, found), *_ = _ranges(record)
     badges = of_page("deep_defense/figure-3", {"results of a remembered figure": ""})
     return (
-        f"The parameter {most} changes $\\rho_2$ most, from {found[0]:.3f} with its smallest value "
-        f"to {found[-1]:.3f} with its largest; with the largest d that we tried, the training "
+        f"Over the values that we tried, {most} changes $\\rho_2$ most, from {found[0]:.3f} with "
+        f"the smallest to {found[-1]:.3f} with the largest; with the largest d, the training "
         f"diverged. {badges}"
     )
 
@@ -130,8 +130,8 @@ def lost_in_words(record: Record) -> str:
         f"{-worst:.2f} points less accurate than the reference network on the same images. With "
         f"larger c the accuracy differs by {low:+.2f} to {high:+.2f} points. The seeds of one "
         f"method on LeNet differ by at most {on_all:.2f} points in {page_link('table1')} (10,000 "
-        f"images) and by at most {on_few:.2f} points at the end of {page_link('figure2')} "
-        f"({IMAGES:,} images). {end}"
+        f"images). At the end of {page_link('figure2')} ({IMAGES:,} images) they differ by at most "
+        f"{on_few:.2f} points. {end}"
     ).rstrip()
 
 
@@ -148,7 +148,7 @@ def d_in_words(record: Record) -> str:
     rho = listed(f"{mean(record, 'rho2', **{**USUAL, 'd': d}):.3f} (d = {d:g})" for d in tried)
     return minus(
         f"For d from {tried[0]:g} to {tried[-1]:g} the accuracy differs from that of the reference "
-        f"network by {low:+.2f} to {high:+.2f} points, and $\\rho_2$ is {rho}."
+        f"network by {low:+.2f} to {high:+.2f} points. $\\rho_2$ is {rho}."
     )
 
 

@@ -76,17 +76,13 @@ def narrowed() -> str:
     """Return sentences that state the width of the narrow networks for CIFAR-10, how many training
     images they have, and how long they are trained, and how long fine-tuning takes on MNIST.
     """
-    parts = (
-        f"the narrow {TITLES[network]} has 1/{factor} of the paper's width, {images:,} training "
+    text = " ".join(
+        f"The narrow {TITLES[network]} has 1/{factor} of the paper's width, {images:,} training "
         f"images, {epochs} epochs of training and {tuned} of fine-tuning "
-        f"({tuned * STEPS[network]:,} steps)"
+        f"({tuned * STEPS[network]:,} steps)."
         for network, (factor, images, epochs, tuned) in NARROWED.items()
     )
-    text = "; ".join(parts)
-    return (
-        f"{text[0].upper()}{text[1:]}. Fine-tuning on MNIST takes "
-        f"{TUNED_ON_DIGITS * STEPS['mlp']:,} steps."
-    )
+    return f"{text} Fine-tuning on MNIST takes {TUNED_ON_DIGITS * STEPS['mlp']:,} steps."
 
 
 def with_article(record: Record, network: str) -> str:

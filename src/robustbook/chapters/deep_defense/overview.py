@@ -240,10 +240,10 @@ def against_adversarial_training() -> Table:
     Defense, with one row for each network.
     """
     return table(
-        "Adversarial training II compared with Deep Defense (means over the seeds of Table 1): its "
-        "ρ₂ divided by that of Deep Defense, and its clean accuracy minus that of Deep Defense, in "
-        "points. The last two columns are the ρ₂ of the two methods, with the range over the "
-        "seeds.",
+        "Adversarial training II compared with Deep Defense (means over the seeds of Table 1). "
+        "*Ratio*: its ρ₂ divided by that of Deep Defense. *Difference*: its clean accuracy minus "
+        "that of Deep Defense, in points. The last two columns are the ρ₂ of the two methods, with "
+        "the range over the seeds.",
         "tab-dd-overview-rival",
         ["Network", "ρ₂, ratio", "accuracy, difference", "ρ₂, Adv. II", "ρ₂, Deep Defense"],
         [_against(record, network) for record, network in _each("table-1")],

@@ -13,15 +13,18 @@ from robustbook.chapters.published import (
     Version,
     compared,
     entries,
+    images_of,
     mean,
     record_of,
+    records_of,
     values,
 )
 from robustbook.chapters.wording import listed, minus, page_link, ranges, seeds_in_words, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Entry, Record, counts, difference_interval
+from robustbook.studies.deep_defense.sizes import LOOKED
 
-from . import figure3
+from . import figure2, figure3
 from .names import IDS, METHODS, coloured, counted, each_network, networks, title, with_article
 
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
@@ -94,18 +97,21 @@ def verdicts() -> str:
 
 
 def all_counts() -> str:
-    """Return sentences that count the verdicts on the orders of the page and its other numbers, and
-    say which are *not reproduced*.
+    """Return sentences that count the verdicts on the orders of the page and its other numbers, say
+    how many of these were not measured, and which orders are *not reproduced*.
     """
     lines = compared("deep_defense/table-1")
     orders = stated(lines)
     failed = sum(line.verdict == "not reproduced" for line in orders)
     rest = f"{failed} of them are" if failed else "No comparison of this page is"
+    others = [line for line in lines if line not in orders]
+    unrun = [line for line in others if line.verdict == "not run"]
+    where = " (all on ImageNet)" if all("/imagenet-" in line.id for line in unrun) else ""
     return (
-        f"This page judges {len(orders)} orders: {counts(orders)}. For the other "
-        f"{len(lines) - len(orders)} cells we know no statement of the paper. {rest} *not "
-        "reproduced*. The verdict *not reproduced* at the top of the page is on claim 7 of the "
-        f"authors' post ({page_link('claims')})."
+        f"This page judges {len(orders)} orders: {counts(orders)}. For the other {len(others)} "
+        f"cells we know no statement of the paper. We did not measure {len(unrun)} of these "
+        f"cells{where}. {rest} *not reproduced*. The verdict *not reproduced* at the top of the "
+        f"page is on claim 7 of the authors' post ({page_link('claims')})."
     )
 
 
@@ -153,20 +159,44 @@ def rival_cost(record: Record) -> str:
 
 def rival_eps(records: Sequence[Record]) -> str:
     """Return sentences that state the eps of adversarial training II divided by eps_ref for each
-    network, and what a much larger eps means for the comparison.
+    network. If the eps is above eps_ref, the largest eps of the table, the sentences say so, and
+    how rho2 and the accuracy differ from those of Deep Defense.
     """
-    found = {
-        title(record, n): RIVAL_EPS[n] / mean(record, "eps_ref", network=n, reading="eps")
+    found = [
+        (record, n, RIVAL_EPS[n] / mean(record, "eps_ref", network=n, reading="eps"))
         for record, n in each_network(records)
-    }
-    parts = listed(f"{ratio:.1f} ({name})" for name, ratio in found.items())
-    large = listed(f"the {name}" for name, ratio in found.items() if ratio > 2)
-    end = (
-        f" On {large} it is so large that the comparison with this method says little."
-        if large
-        else ""
+    ]
+    parts = listed(f"{ratio:.1f} ({title(record, n)})" for record, n, ratio in found)
+    text = f"The eps of adversarial training II, divided by {EPS_REF}, is {parts}."
+    large = [(record, n) for record, n, ratio in found if ratio > SHARES[-1]]
+    if not large:
+        return text
+    where = listed(with_article(*each) for each in large)
+    return (
+        f"{text} The table tests no eps above {EPS_REF}. So on {where} this method was trained for "
+        "larger perturbations than any that the table tests. With a smaller eps it may do better, "
+        "but we tried no other. We compare it with Deep Defense there, with 95 % confidence "
+        "intervals over the seeds in brackets. "
+        f"Its $\\rho_2$ differs by {_ahead(large, 'rho2', '+.4f')}. "
+        f"Its clean accuracy differs by {_ahead(large, 'accuracy', '+.2f', ' points')}."
     )
-    return f"The eps of adversarial training II, divided by {EPS_REF}, is {parts}.{end}"
+
+
+def _ahead(shown: Sequence[tuple[Record, str]], name: str, form: str, unit: str = "") -> str:
+    """Return text that states for each network a number of adversarial training II minus that of
+    Deep Defense, with the 95 % confidence interval over the seeds.
+    """
+    parts = []
+    for record, network in shown:
+        ours, rival = (
+            values(record, name, network=network, method=m) for m in ("deep-defense", RIVAL)
+        )
+        low, high = difference_interval(rival, ours, paired=True)
+        parts.append(
+            f"{fmean(rival) - fmean(ours):{form}}{unit} on {with_article(record, network)} "
+            f"({low:{form}} to {high:{form}})"
+        )
+    return minus(listed(parts))
 
 
 def under_fgs(records: Sequence[Record]) -> str:
@@ -179,20 +209,20 @@ def under_fgs(records: Sequence[Record]) -> str:
         for record, n in each_network(records)
         if not coloured(n)
     ]
-    text = (
-        f"At {EPS_REF}, the accuracy under FGS is higher with adversarial training II than with "
-        f"Deep Defense, by {' and by '.join(ahead)}. With smaller steps the difference is "
-        + " and ".join(
-            listed(
-                f"{fmean(_over(record, n, RIVAL, 'deep-defense', share)):+.1f} points at "
-                f"{_size(share)}"
-                for share in SHARES[:-1]
-            )
-            + f" on {with_article(record, n)}"
-            for record, n in each_network(records)
-            if not coloured(n)
+    smaller = " ".join(
+        f"On {with_article(record, n)} it is "
+        + listed(
+            f"{fmean(_over(record, n, RIVAL, 'deep-defense', share)):+.1f} points at {_size(share)}"
+            for share in SHARES[:-1]
         )
         + "."
+        for record, n in each_network(records)
+        if not coloured(n)
+    )
+    text = (
+        f"At {EPS_REF}, the accuracy under FGS is higher with adversarial training II than with "
+        f"Deep Defense, by {' and by '.join(ahead)}. With smaller steps the difference is smaller. "
+        f"{smaller}"
     )
     narrow = [each for each in each_network(records) if coloured(each[1])]
     if not narrow:
@@ -286,10 +316,11 @@ def accuracy_change(network: str) -> tuple[float, float, float]:
 
 def narrow_in_words(records: Sequence[Record]) -> str:
     """Return sentences that state how Deep Defense changes the clean accuracy of the narrow
-    networks, with how many seeds it falls, and whether the intervals contain 0.
+    networks, with how many seeds it falls, whether the intervals contain 0, and why Figure 2 has
+    other numbers.
     """
     shown = [each for each in each_network(records) if coloured(each[1])]
-    parts, unclear, lower = [], [], []
+    parts, unclear = [], []
     for record, network in shown:
         change, low, high = accuracy_change(network)
         unclear.append(low <= 0 <= high)
@@ -297,21 +328,35 @@ def narrow_in_words(records: Sequence[Record]) -> str:
             values(record, "accuracy", network=network, method=m)
             for m in ("deep-defense", "reference")
         )
-        fell = [a < b for a, b in zip(ours, start, strict=True)]
-        lower += fell
-        falls = counted(fell, "seeds")
+        falls = counted([a < b for a, b in zip(ours, start, strict=True)], "seeds")
         parts.append(
-            f"{change:+.1f} points on {with_article(record, network)} (95 % confidence interval "
-            f"{low:+.1f} to {high:+.1f}; lower with {falls})"
+            f"On {with_article(record, network)}, Deep Defense changes the mean clean accuracy by "
+            f"{change:+.1f} points (95 % confidence interval {low:+.1f} to {high:+.1f}; lower with "
+            f"{falls})."
         )
-    sure = "With every seed the accuracy is lower, so a loss is likely. But the"
     end = (
-        f"{sure if all(lower) else 'The'} intervals contain 0, so a loss is not shown."
+        "The intervals contain 0, so neither a loss nor its absence is shown with so few seeds."
         if all(unclear)
         else "Not all intervals contain 0."
     )
-    return minus(
-        f"With Deep Defense, the mean clean accuracy changes by {' and by '.join(parts)}. {end}"
+    return minus(f"{' '.join(parts)} {end} {_in_figure_2(shown)}")
+
+
+def _in_figure_2(shown: Sequence[tuple[Record, str]]) -> str:
+    """Return sentences with the changes of accuracy by Deep Defense in Figure 2, and the reason why
+    they differ from those of Table 1: fewer test images, on the same networks.
+    """
+    curves = {record.profile: record for record in records_of("deep_defense/figure-2")}
+    changed = listed(
+        f"{-fmean(figure2.falls(curves[record.profile], n, -1)):+.1f} points on "
+        f"{with_article(record, n)}"
+        for record, n in shown
+    )
+    (here,) = {images_of(record, "accuracy", network=n) for record, n in shown}
+    (there,) = {LOOKED[n] for _, n in shown}
+    return (
+        f"{page_link('figure2')} states {changed} for the same networks. Only the test images "
+        f"differ: {here:,} here, and {there:,} of these there."
     )
 
 
@@ -328,25 +373,25 @@ def by_c() -> str:
     rho = {c: mean(varied, "rho2", **{**figure3.USUAL, "c": c}) for c in cs}
     ours = listed(f"{each:.3f} with c = {c:g}" for c, each in rho.items())
     noise = max(seeds) - min(seeds)
-    ties = [f"c = {c:g}" for c, each in rho.items() if abs(each - fmean(rival)) < noise]
+    ties = {c: abs(each - fmean(rival)) for c, each in rho.items()}
+    ties = {c: gap for c, gap in ties.items() if gap < noise}
     accuracies = (
         mean(varied, "accuracy", **of)
         for of in ({**figure3.USUAL, "c": lowest}, {"method": "reference"})
     )
     with_lowest, start = (f"{accuracy:.2f} %" for accuracy in accuracies)
-    tied = (
-        f"At {listed(ties)} one network cannot decide the order: its $\\rho_2$ differs from the "
-        "mean of adversarial training II by less than the seeds of Deep Defense with "
-        f"c = {figure3.USUAL['c']:g} differ ({noise:.3f}). "
-        if ties
-        else ""
+    tied = "".join(
+        f"At c = {c:g} the order is open: one seed cannot decide a difference of {gap:.3f} from "
+        f"the mean of adversarial training II. With c = {figure3.USUAL['c']:g} the seeds of Deep "
+        f"Defense differ by up to {noise:.3f}. "
+        for c, gap in ties.items()
     )
     return (
-        "On LeNet, the order of the two methods depends on c. The $\\rho_2$ of Deep Defense is "
-        f"{ours} ({page_link('figure3')}, one seed, 2,000 images). With adversarial training II it "
-        f"is {min(rival):.3f} to {max(rival):.3f} ({len(rival)} seeds, 10,000 images). {tied}With "
-        f"c = {lowest:g} Deep Defense is ahead, but its accuracy on the 2,000 images is "
-        f"{with_lowest}, and that of the reference network {start}."
+        "On LeNet, the order of the two methods seems to depend on c. With Deep Defense $\\rho_2$ "
+        f"is {ours} ({page_link('figure3')}, one seed for each c, 2,000 images). With adversarial "
+        f"training II it is {min(rival):.3f} to {max(rival):.3f} ({len(rival)} seeds, 10,000 "
+        f"images). {tied}With c = {lowest:g} Deep Defense is ahead by far more than that, but its "
+        f"accuracy on the 2,000 images is {with_lowest}, and that of the reference network {start}."
     )
 
 
@@ -354,14 +399,14 @@ def gains(versions: Sequence[Version]) -> str:
     """Return a sentence with the rho2 of Deep Defense divided by the rho2 of the reference network,
     for each network.
     """
-    parts = (
-        f"{_title(record, network)} "
-        f"{_rho(record, network, 'deep-defense') / _rho(record, network, 'reference'):.2f}"
+    parts = listed(
+        f"{_rho(record, network, 'deep-defense') / _rho(record, network, 'reference'):.2f} "
+        f"({_title(record, network)})"
         for record, network in each_network(version.record for version in versions)
     )
     return (
-        "The $\\rho_2$ of Deep Defense divided by that of the reference network (means over the "
-        f"seeds) is: {'; '.join(parts)}."
+        "We divide the mean $\\rho_2$ of Deep Defense by that of the reference network. The ratio "
+        f"is {parts}."
     )
 
 
@@ -413,8 +458,9 @@ def choices(record: Record) -> Table:
     images on which DeepFool fails.
     """
     return table(
-        f"Accuracy in per cent under three variants of FGS at {EPS_REF}; the mean number of steps "
-        "of DeepFool; and the share of images (%) on which five steps of DeepFool fail.",
+        f"Accuracy in per cent under three variants of FGS at {EPS_REF}. *Steps*: the mean number "
+        "of steps of DeepFool. *Not fooled*: the share of images (%) on which five steps of "
+        "DeepFool fail.",
         "tab-dd-table-1-readings",
         ["Network, method", *CHOICES.values(), "steps", "not fooled"],
         list(_choice_rows(record)),

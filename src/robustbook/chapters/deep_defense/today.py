@@ -19,6 +19,7 @@ from robustbook.chapters.published import (
 )
 from robustbook.chapters.wording import (
     badge,
+    bullets,
     listed,
     minus,
     page_link,
@@ -135,7 +136,7 @@ def undecided(records: Sequence[Record]) -> str:
     without = listed(f"{each:.0f} % (narrow {TITLES[n]})" for n, each in clean.items())
     return " ".join(
         f"On {with_article(record, network)} {_UNDECIDED[_further(record, network)]}: the distance "
-        f"that DeepFool or DDN finds is {spread(found, 2)} times as large, and larger with "
+        f"that DeepFool or DDN finds is {spread(found, 2)} times as large. It is larger with "
         f"{counted([gain > 1 for gain in found], 'seeds')}. This says little, because on average "
         f"only {fmean(values(record, 'shared images', network=network)):.0f} images are shared. "
         f"In {page_link('table1')}, $\\rho_2$ of {with_article(record, network)} grows "
@@ -230,16 +231,16 @@ def nearer_in_words(record: Record) -> str:
     """
     parts = []
     for words, method in (
-        ("for the reference networks", "reference"),
-        ("after Deep Defense", OURS),
+        ("For the reference networks", "reference"),
+        ("After Deep Defense", OURS),
     ):
         clipped, free = (
             listed(f"{each:.0f} %" for each in nearer(record, method, clip))
             for clip in (True, False)
         )
-        parts.append(f"{words}, by {clipped} with clipping and by {free} without")
+        parts.append(f"{words} they are nearer by {clipped} with clipping and by {free} without.")
     names_there = listed(title(record, network) for network in networks(record))
-    return f"DDN finds nearer adversarial images than DeepFool ({names_there}): {'; '.join(parts)}."
+    return f"DDN finds nearer adversarial images than DeepFool ({names_there}). {' '.join(parts)}"
 
 
 def rival_in_words(record: Record) -> str:
@@ -335,7 +336,7 @@ def masked(records: Sequence[Record]) -> str:
                 f"{seeds_in_words(len(record.seeds))})"
             )
     text = (
-        "The single step of FGSM leaves fewer images classified correctly than PGD "
+        "The single step of FGSM leaves fewer images than PGD "
         f"{f'here: {listed(found)}' if found else 'in no case'}."
     )
     cases = _weak(records)
@@ -448,7 +449,7 @@ def attacked(records: Sequence[Record]) -> str:
         for record in records
         for network, words in zip(networks(record), _images(record), strict=True)
     ]
-    return f"Numbers of attacked and of shared test images: {'; '.join(parts)}."
+    return f"Numbers of attacked and of shared test images:\n\n{bullets(parts)}"
 
 
 def summary(records: Sequence[Record]) -> Table:
@@ -461,9 +462,9 @@ def summary(records: Sequence[Record]) -> Table:
         "DDN*: the median of the smaller distance of the two attacks with Deep Defense, divided by "
         "that of the reference network (shared images only). *Larger*: with how many seeds this "
         "ratio is above 1. *DeepFool*: the same ratio for DeepFool's distance. The other columns "
-        "are accuracies at the given l-infinity radius eps, in per cent: under all attacks for "
-        "Deep Defense (*DD*), for the reference network and for adversarial training II, and under "
-        "FGSM alone for Deep Defense.",
+        "are accuracies at the given l-infinity radius eps, in per cent. *All*: under all attacks, "
+        "for Deep Defense (*DD*), the reference network and adversarial training II. *FGSM*: under "
+        "FGSM alone, for Deep Defense.",
         "tab-dd-today-summary",
         [
             "Network",
