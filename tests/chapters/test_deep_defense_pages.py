@@ -262,6 +262,13 @@ def test_a_loss_on_the_narrow_networks_is_not_shown() -> None:
         change, low, high = table1.accuracy_change(network)
         assert low < change < 0 < high
         assert f"{low:+.1f} to {high:+.1f}".replace("-", "\N{MINUS SIGN}") in text
+    for shown, network in names.each_network(records_of(f"{PAPER}/table-1")):
+        ours, start = (
+            values(shown, "rho2", network=network, method=method)
+            for method in ("deep-defense", "reference")
+        )
+        low, _ = difference_interval(ours, start, paired=True)
+        assert low > 0  # the heading says that rho2 increases
     assert names.IDS == settings.NAMES
 
 
