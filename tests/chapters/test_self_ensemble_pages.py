@@ -190,7 +190,8 @@ def test_table_2() -> None:
     assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
     assert spaced(table2.answer(shown)) == (  # all are near the authors' clean accuracies
         "RSE is more accurate than no defense: 65.5 and 45.5 % at $c = 0.03$, where the attack "
-        "changes the images almost equally far (narrow VGG16 on CIFAR-10; 400 images, 2 seeds)."
+        "changes the images almost equally far (narrow VGG16 on CIFAR-10, 6 instead of 200 epochs; "
+        "400 images, 2 seeds)."
     )
     rows = [
         replace(row, value=2 * float(row.value))
@@ -320,7 +321,7 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     text = figure6.answer([paper])
     assert text == (
         "RSE is clearly more accurate than no defense on 0 of 1 networks at more than half of "
-        "the values of $c$ (+0.0 points at $c = 0.1$). At equal distortion it is so on 0 "
+        "the values of $c$ (Model A: +0.0 points at $c = 0.1$). At equal distortion it is so on 0 "
         "(\u221210.0)."
     )
     above = SMALL | {"rse": falling(99, (0.01, 0.1, 1.0))}
@@ -562,7 +563,7 @@ def test_an_answer_has_the_networks_of_all_published_records() -> None:
     assert text.count("verdict-badge") == 3
     weak = {**SMALL, "brelu": falling(30, (0.01, 0.1, 1.0)), "distill": SMALL["rse"]}
     text = figure6.answer([record("figure-6", "paper", cells("model-a", weak))])
-    assert text.endswith("Some other networks are too weak to rank.")
+    assert text.endswith("Some other defenses trained too badly to rank.")
     lines = figure6.baselines([record("figure-6", "paper", cells("model-a", weak))]).splitlines()
     assert lines[0].startswith("These accuracies are more than 15 points below the authors' (ours")
     clean = {d: figure6.points()["model-a", d][0.0][0] for d in ("brelu", "rse")}
@@ -698,7 +699,8 @@ def test_figure_3() -> None:
         "At $c$ = 0.01 and 0.1 the distortion is smaller with each noise level than without noise"
     )
     assert text.endswith(
-        "On clean images noise costs 10.0 to 30.0 points (narrow VGG16, 400 images, 2 seeds)."
+        "On clean images noise costs 10.0 to 30.0 points with one draw, and 10.0 to 30.0 with 50 "
+        "(narrow VGG16, 400 images, 2 seeds)."
     )
     text = spaced(figure3.levels_in_words(shown))
     assert text.startswith(
@@ -941,12 +943,9 @@ def test_table_3() -> None:
     assert "badge" in table3.answer(replace(shown, profile="paper"))
     told = table3.beside_paper(shown)
     assert told.startswith(
-        "In the paper, the mean is 15.8 with RSE and 3.41 without a defense; our "
+        "The mean of the paper's numbers is 15.8 with RSE and 3.41 without a defense; our "
     )
-    assert (
-        "our mean without a defense is 0.7 times the printed one. The attack succeeds for 1 of"
-        in (told)
-    )
+    assert "our mean without a defense is 0.7 times theirs. The attack succeeds for 1 of" in (told)
     assert "Both means include failed attacks. The ResNeXt" in told
     assert "so we do not judge whether the numbers agree. Adv. retraining, Robust" in told
     assert "ResNeXt" not in table3.beside_paper(replace(shown, profile="paper"))
@@ -1137,9 +1136,15 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     assert len(overview.accuracies().axes) == 3
     today = record_of(f"{PAPER}/today")
     assert overview.answer(today).startswith("Partly: under PGD within the l2 radius 0.5, the ")
-    of = {"network": "vgg16", "defense": "rse", "attack": "pgd linf", "eps": round(8 / 255, 5)}
-    left = mean(today, "accuracy", averaged=10, **of)
-    assert overview.answer(today).endswith(f"l-infinity 8/255, PGD leaves RSE {left:.1f} %.")
+    of = {"network": "vgg16", "attack": "pgd linf", "eps": round(8 / 255, 5)}
+    none = mean(today, "accuracy", defense="none", **of)
+    rse, image = (
+        mean(today, "accuracy", averaged=10, defense=d, **of) for d in ("rse", "rse paper 0.4")
+    )
+    assert overview.answer(today).endswith(
+        f"l-infinity 8/255, PGD leaves {none:.1f} % without a defense, {rse:.1f} % with RSE and "
+        f"{image:.1f} % with this variant."
+    )
     off, frozen = (
         today_page.shares(today, "vgg16", noise=way).remains for way in ("off", "frozen")
     )
@@ -1161,7 +1166,7 @@ def test_the_overview_has_a_finding_for_each_claim() -> None:
     badges = re.findall(r'verdict-badge ([a-z-]+)"', overview.abstract())
     assert badges == ["inconclusive", "not-reproduced", "other-setting"]
     assert overview.small_c(today).startswith(
-        "A rough comparison suggests that the paper's attack is weaker mainly because its $c$"
+        "One weakness of the paper's attack may be its small $c$: at about equal distortion, the "
     )
     assert overview.small_c(replace(today, profile="paper")) == ""
     text = overview.paper_attack(table2.placed())
@@ -1268,10 +1273,10 @@ def test_the_overview_counts_where_50_draws_are_better() -> None:
     text = spaced(fifty.answer())
     for defense, where in fifty.PLACES.items():
         found = [fifty.ordered(table2.placed(), "vgg16", defense, c) for c in table2.CS]
-        words = f"at {found.count(True)} of {len(found)} values of $c$ with {where.split(',')[0]}"
-        assert words in text
+        assert f"With {where.split(',')[0]}, 50 draws" in text
+        assert f"at {found.count(True)} of {len(found)} values of $c$ up to" in text
     less = [more for *_, more in fifty.under_strong()].count(False)
-    assert text.endswith(f"they are clearly less accurate on {less} of 3 networks.")
+    assert text.endswith(f"50 draws are clearly less accurate on {less} of 3 networks.")
     judged = dict(survivors._judged())
     assert not any("Lipschitz" in claim for claim in judged)  # no run decides this claim
     assert [judged[claim] for claim, _ in fifty.claims()] == [found for _, found in fifty.claims()]
@@ -1303,7 +1308,7 @@ def test_each_claim_is_in_one_group() -> None:
     lines, (proven, bound, lipschitz, differences, _) = lines[:-5], lines[-5:]
     assert differences == "- *Differences between text and code*"
     assert proven == "- *Decided without any run*"
-    assert bound.startswith("  - True") and lipschitz.startswith("  - Not true")
+    assert bound.startswith("  - True") and lipschitz.startswith("  - Does not")
     heads = [line for line in lines if not line.startswith("  ")]
     assert set(heads) <= {f"- *{words}*" for words in survivors.GROUPS.values()}
     assert len(lines) - len(heads) == len(list(survivors._judged()))

@@ -65,15 +65,15 @@ def answer() -> str:
         if (cs := _cs(record, d))
     }
     told = [
-        f"at {of.count(True)} of {len(of)} values of $c$ with {PLACES[d].partition(',')[0]}"
+        f"With {PLACES[d].partition(',')[0]}, 50 draws are clearly more accurate than one draw at "
+        f"{of.count(True)} of {len(of)} values of $c$ up to {max(_cs(record, d)):g}."
         for d, of in clear.items()
     ]
-    most = max(c for d in clear for c in _cs(record, d))
     strong = [more for *_, more in under_strong()]
     return (
-        f"Up to $c = {most:g}$, 50 draws are clearly more accurate than one draw {listed(told)} "
-        f"({names.title(record, table2.NETWORK)}; mean of the seeds). At $c = {STRONG:g}$ they are "
-        f"clearly less accurate on {strong.count(False)} of {len(strong)} networks."
+        f"{' '.join(told)} These are results on {names.in_text(record, table2.NETWORK)} "
+        f"({names.size(record, table2.NETWORK)}). At $c = {STRONG:g}$, 50 draws are clearly less "
+        f"accurate on {strong.count(False)} of {len(strong)} networks."
     )
 
 

@@ -81,7 +81,8 @@ def _told(record: Record, network: str) -> str:
     return (
         f"Noise {some} the accuracy at $c = {STRONG:g}$: it is {none:.1f} % without noise, and "
         f"{less:.1f} % with one draw of noise {words[low]} ({UNITS}).{further} On clean images "
-        f"noise costs {_lost(record, network)} points {where}."
+        f"noise costs {_lost(record, network)} points with one draw, and "
+        f"{_lost(record, network, FIFTY)} with 50 {where}."
     )
 
 

@@ -84,12 +84,34 @@ def longer(record: Record, network: str) -> str:
             f"points on {images:,} clean images and by {attacked} points under the attack; "
             + (f"the change is clear {listed(where)}." if where else "no change is clear.")
         )
+    text += _last_step(record, network)
     if surely:
         text += (
             " So accuracies under attack depend on the length of the training, and verdicts on "
             "networks with a short training may change after a longer one."
         )
     return f"{text}{_again(record, network)}"
+
+
+def _last_step(record: Record, network: str) -> str:
+    """Return sentences that state the changes under the attack from the second longest training to
+    the longest one, and which of them are clear; "" if there are only two lengths.
+    """
+    if len(_epochs(record, network)) < 3:
+        return ""
+    before, most = _epochs(record, network)[-2:]
+    told = []
+    for defense, words in WITH.items():
+        changes = {
+            c: _change(record, (before, most), network=network, defense=defense, c=c)
+            for c in _cs(record, network)
+            if c
+        }
+        span = minus(from_to([value for value, _ in changes.values()], "+.1f"))
+        clear = [f"{c:g}" for c, (value, error) in changes.items() if abs(value) > error]
+        where = f"clear at $c$ = {listed(clear)}" if clear else "nowhere clear"
+        told.append(f"{span} points {words[0].lower()}{words[1:]} ({where})")
+    return f" From {before} to {most} epochs, the changes under the attack are {listed(told)}."
 
 
 def _again(record: Record, network: str) -> str:

@@ -62,7 +62,8 @@ def answer(record: Record) -> str:
     text = (
         f"RSE is {'' if sure else 'not clearly '}more accurate than no defense: {rse:.1f} and "
         f"{none:.1f} % at $c = {at:g}$, where the attack changes the images {moved} "
-        f"({names.full_title(record, NETWORK)}; {names.size(record, NETWORK)})."
+        f"({names.full_title(record, NETWORK)}, {names.epochs(record, NETWORK)} instead of "
+        f"{names.THEIR_EPOCHS} epochs; {names.size(record, NETWORK)})."
     )
     if figure6.failed(record, NETWORK):
         text += (
@@ -80,8 +81,8 @@ def beside_paper(record: Record) -> str:
     """
     text = (
         f"At $c = {AT:g}$ the paper prints {_there('rse')} % with RSE and {_there('none')} % "
-        "without a defense. In our runs, the root mean square l2 distance of the attacked images "
-        f"at this $c$ is {_distortion(record, 'rse', AT):.2f} with RSE and "
+        f"without a defense. On {names.in_text(record, NETWORK)}, the root mean square l2 distance "
+        f"of the attacked images at this $c$ is {_distortion(record, 'rse', AT):.2f} with RSE and "
         f"{_distortion(record, 'none', AT):.2f} without a defense."
     )
     failed = figure6.failed(record, NETWORK)
@@ -388,12 +389,13 @@ def caption_claim(record: Record) -> str:
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
     if not low:
         return (
-            "In our runs, at none of these $c$ are the accuracies of all networks except RSE below "
-            "30 %."
+            f"On {names.in_text(record, NETWORK)}, at none of these $c$ are the accuracies of all "
+            "networks except RSE below 30 %."
         )
     kept = _mean(record, "rse", low[0])
     return (
-        "In our runs, the accuracies of all networks except RSE are below 30 % from "
+        f"On {names.in_text(record, NETWORK)}, the accuracies of all networks except RSE are below "
+        "30 % from "
         f"$c = {low[0]:g}$ on; at this $c$ RSE has {kept:.1f} %."
     )
 

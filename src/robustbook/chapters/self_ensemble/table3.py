@@ -95,8 +95,8 @@ def beside_paper(record: Record) -> str:
         rse, none = (printed(f"self-ensemble/table-3/mean/{d}") or 0.0 for d in _ENDS)
         times = _means(record, main_network(record))[1] / none
         text = (
-            f"In the paper, the mean is {rse:g} with RSE and {none:g} without a defense; our mean "
-            f"without a defense is {times:.1f} times the printed one. {text}"
+            f"The mean of the paper's numbers is {rse:g} with RSE and {none:g} without a defense; "
+            f"our mean without a defense is {times:.1f} times theirs. {text}"
         )
     if min(hits) < of:
         text += " Both means include failed attacks."

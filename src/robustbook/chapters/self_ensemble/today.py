@@ -112,12 +112,12 @@ def _averaging(record: Record, network: str) -> str:
         one, many = (accuracy(record, network, attack, k, eps) for k in (counts[0], counts[-1]))
         lower.append(clearly_above(one, many, counted(record, network)))
     where = {
-        (True, True): "under PGD and under the paper's attack",
-        (True, False): "under PGD, but not under the paper's attack",
-        (False, True): "under the paper's attack, but not under PGD",
-        (False, False): "neither under PGD nor under the paper's attack",
+        (True, True): "under PGD with this radius and under the paper's attack",
+        (True, False): "under PGD with this radius, but not under the paper's attack",
+        (False, True): "under the paper's attack, but not under PGD with this radius",
+        (False, False): "neither under PGD with this radius nor under the paper's attack",
     }[lower[0], lower[1]]
-    return f" Averaging each gradient over several draws clearly lowers RSE's accuracy {where}."
+    return f" Averaging gradients over draws clearly lowers RSE's accuracy {where}."
 
 
 def trained_again(records: Sequence[Record]) -> str:
@@ -245,8 +245,8 @@ def larger_c(records: Sequence[Record]) -> str:
     nor PGD is clearly stronger there. Return "" if there is no such network.
     """
     lead = (
-        "Mostly, its $c$ is small: at about equal distortion, the paper's attack does not leave "
-        "clearly more accuracy than the search or PGD. "
+        "One weakness may be its small $c$: at about equal distortion, the paper's attack does not "
+        "leave clearly more accuracy than the search or PGD. "
     )
     entries = [_larger_c(*each) for each in best(records)]
     return bullets([lead * small + text for text, small in entries if text] or [""])
