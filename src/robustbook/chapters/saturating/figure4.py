@@ -52,8 +52,9 @@ def answer(record: Record) -> str:
     first = ("Yes" if single == 1 else "Mostly yes") if both else "No"
     return (
         f"{first}: class probabilities are nearly constant on {100 * flat:.0f} % of a path, and "
-        f"where they change fastest, on average {single:.2f} singular values are large, "
-        f"{'fewer' if single < several else 'not fewer'} than in vanilla networks. {badges}"
+        f"at their fastest change between evenly spaced points {single:.2f} singular values are "
+        f"large on average, {'fewer' if single < several else 'not fewer'} than in vanilla "
+        f"networks. {badges}"
     )
 
 
