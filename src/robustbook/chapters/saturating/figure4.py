@@ -51,10 +51,9 @@ def answer(record: Record) -> str:
     both = flat > still and single < min(several, 1.5)
     first = ("Yes" if single == 1 else "Mostly yes") if both else "No"
     return (
-        f"{first}: class probabilities are nearly constant on {100 * flat:.0f} % of a path, and "
-        f"at their fastest change between evenly spaced points {single:.2f} singular values are "
-        f"large on average, {'fewer' if single < several else 'not fewer'} than in vanilla "
-        f"networks. {badges}"
+        f"{first}: class probabilities are nearly constant on {100 * flat:.0f} % of a path; at "
+        f"their fastest change (even grid), {single:.2f} singular values are large on average, "
+        f"{'fewer' if single < several else 'not fewer'} than in vanilla networks. {badges}"
     )
 
 

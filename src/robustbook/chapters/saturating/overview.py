@@ -49,8 +49,8 @@ def answer(record: Record) -> str:
     return (
         f"{'No' if repaired < single / 2 else 'Partly'}: every saturated sigmoid network "
         f"classifies at least {single:.1f} % of the images correctly after clipped FGSM, but at "
-        f"most {repaired:.1f} % after many steps with flatter slopes in the backward pass. Table 1: "
-        f"{verdicts_of_table_1(main=True)}"
+        f"most {repaired:.1f} % after many steps with flatter slopes in the backward pass. "
+        f"Table 1: {verdicts_of_table_1(main=True)}"
     )
 
 

@@ -79,10 +79,9 @@ def _told(record: Record, network: str) -> str:
     words = levels(record)
     further = "" if low == high else f" More noise, {words[high]}, {change} it ({more:.1f} %)."
     return (
-        f"Noise {some} the accuracy at $c = {STRONG:g}$: it is {none:.1f} % without noise, and "
-        f"{less:.1f} % with one draw of noise {words[low]} ({UNITS}).{further} On clean images "
-        f"noise costs {_lost(record, network)} points with one draw, and "
-        f"{_lost(record, network, FIFTY)} with 50 {where}."
+        f"Noise {some} the accuracy at $c={STRONG:g}$: {none:.1f} % without noise, {less:.1f} % "
+        f"with one draw of {words[low]} ({UNITS}).{further} On clean images noise costs "
+        f"{_lost(record, network)} points, with 50 draws {_lost(record, network, FIFTY)} {where}."
     )
 
 

@@ -76,15 +76,15 @@ def answer(records: Sequence[Record]) -> str:
     leads = listed(_points(rse - none) for rse, none in (at_equal_c(*each) for each in best))
     which = listed([names.title(*each) for each in best])
     text = (
-        f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks at more "
-        f"than half of the values of $c$ ({which}: {leads} points at $c = {AT:g}$). At equal "
-        f"distortion it is so {'only ' * (same < better)}on {same}{f' ({told})' if near else ''}."
+        f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks at most "
+        f"$c$ ({which}: {leads} points at $c = {AT:g}$). At equal distortion it is so "
+        f"{'only ' * (same < better)}on {same}{f' ({told})' if near else ''}."
     )
     worse = sum(_at(*each, c) == WORSE for each in best for c in names.strengths(*each, "rse"))
     if worse:
         text += f" Under attack it is clearly worse at {worse} $c$."
     if any(failed(*each) for each in best):
-        text += " Some other defenses trained too badly to rank."
+        text += " Some other defenses trained badly."
     return text
 
 

@@ -2,6 +2,8 @@
 each of them.
 """
 
+from collections.abc import Sequence
+
 from matplotlib.figure import Figure
 
 from robustbook import figures
@@ -42,26 +44,29 @@ def answer(record: Record) -> str:
     found = today.shares(record, network)
     sure = clearly_above(found.rse, found.none, names.counted(record, network))
     text = f"{'Partly' if sure else 'Not clearly'}: {under_pgd(record)}."
+    shown = ["rse", "none"]
     if ON_IMAGE in settings(record, "accuracy", "defense", network=network):
-        clean = [
-            mean(record, "accuracy", network=network, defense=d, attack="clean")
-            for d in ("none", "rse", ON_IMAGE)
-        ]
+        shown.append(ON_IMAGE)
         text += (
             " With the strongest noise on the image, as in the text, it is "
-            f"{today.shares(record, network, ON_IMAGE).rse:.1f} %. Clean accuracies: "
-            f"{clean[0]:.1f} % (no defense), {clean[1]:.1f} % (RSE), {clean[2]:.1f} % (this "
-            "variant)."
+            f"{today.shares(record, network, ON_IMAGE).rse:.1f} %."
         )
     eps = _largest_radius(record, network)
-    of = {"network": network, "attack": "pgd linf", "eps": round(eps, 5)}
     most = today.draws(record, network, "pgd linf")[-1]
-    left = [f"{mean(record, 'accuracy', defense='none', **of):.1f} % without a defense"]
-    for defense, words in (("rse", "with RSE"), (ON_IMAGE, "with this variant")):
-        if defense in settings(record, "accuracy", "defense", **of):
-            value = mean(record, "accuracy", defense=defense, averaged=most, **of)
-            left.append(f"{value:.1f} % {words}")
-    return f"{text} Within l-infinity {255 * eps:.0f}/255, PGD leaves {listed(left)}."
+    of = {"network": network, "attack": "pgd linf", "eps": round(eps, 5)}
+    left = [
+        mean(record, "accuracy", defense=d, averaged=1 if d == "none" else most, **of)
+        for d in shown
+    ]
+    clean = [mean(record, "accuracy", network=network, defense=d, attack="clean") for d in shown]
+    return (
+        f"{text} In this order, it is {_percents(left)} within l-infinity "
+        f"{255 * eps:.0f}/255, and {_percents(clean)} on clean images."
+    )
+
+
+def _percents(accuracies: Sequence[float]) -> str:
+    return f"{listed([f'{each:.1f}' for each in accuracies])} %"
 
 
 def _largest_radius(record: Record, network: str) -> float:
