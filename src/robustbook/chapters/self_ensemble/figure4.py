@@ -32,7 +32,7 @@ STRONG = 1.0
 NETWORK = "vgg16"
 PLACES: Mapping[str, str] = {
     "rse paper 0.4": "with the strongest noise on the image",
-    "rse": "with the released placement",
+    "rse": "as released",
 }
 LEADS = {True: "Yes", False: "No", None: "Not clearly"}
 """Whether 50 draws are more accurate, as the first word of a sentence."""
@@ -47,16 +47,21 @@ def answer(records: Sequence[Record]) -> str:
     weak = []
     for defense, where in PLACES.items():
         gains = _attacked(record, defense)
-        found = {fifty.ordered(record, NETWORK, defense, c) for c in gains}
-        lead = LEADS[found.pop() if len(found) == 1 else None]
+        found = [fifty.ordered(record, NETWORK, defense, c) for c in gains]
+        lead = LEADS[found[0] if len({*found}) == 1 else None]
         points = minus(from_to([gained for each in gains.values() for gained in each], "+.1f"))
+        other = fifty.again(records, max(gains)) if defense == "rse" else None
+        if other and other[0] and lead != LEADS[True]:
+            lead = "Partly"
+            points = f"{found.count(True)} of {len(found)} gains clear, retrained "
+            points += f"{other[0]} of {other[1]}"
         cost = f"{fifty.lowered(record, NETWORK, defense):.1f}"
         weak.append((lead, where, points, max(gains), cost))
     (lead, where, points, largest, cost), *others = weak
     rest = "".join(f" {word} {place} ({gained})." for word, place, gained, *_ in others)
     return (
         f"{lead} for $c\\le{largest:g}$ {where} ({names.title(record, NETWORK)}): 50 draws gain "
-        f"{points} points. There the attack costs at most {cost} points."
+        f"{points} points; the attack costs at most {cost}."
         f"{rest}{_under_strong(records)}"
     )
 
@@ -77,11 +82,11 @@ def _under_strong(records: Sequence[Record]) -> str:
     )
     unclear = listed(f"{title} ({minus(f'{gained:+.1f}')})" for title, gained in found[None])
     if not told:
-        return f" Not clearly at $c = {STRONG:g}$, on {unclear}." if unclear else ""
+        return f" Not clearly at $c={STRONG:g}$, on {unclear}." if unclear else ""
     if unclear:
         told += f"; unclear on {unclear}"
     lead = "Partly" if found[True] and found[False] else LEADS[bool(found[True])]
-    return f" {lead} at $c = {STRONG:g}$: {told}."
+    return f" {lead} at $c={STRONG:g}$: {told}."
 
 
 def _attacked(record: Record, defense: str) -> dict[float, list[float]]:
