@@ -320,7 +320,7 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert len(figure6.equal_distortion([paper]).axes) == 3
     text = figure6.answer([paper])
     assert text == (
-        "RSE is clearly more accurate than no defense on 0 of 1 networks at most $c$ (Model A: "
+        "RSE is clearly more accurate than no defense on 0 of 1 networks for most $c$ (Model A: "
         "+0.0 points at $c = 0.1$). At equal distortion it is so on 0 "
         "(\u221210.0)."
     )
