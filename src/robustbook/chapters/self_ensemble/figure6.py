@@ -76,8 +76,8 @@ def answer(records: Sequence[Record]) -> str:
     leads = listed(_points(rse - none) for rse, none in (at_equal_c(*each) for each in best))
     which = listed([names.title(*each) for each in best])
     text = (
-        f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks for most "
-        f"$c$ ({which}: {leads} points at $c = {AT:g}$). At equal distortion it is so "
+        f"RSE is clearly more accurate than no defense on {better} of {len(best)} networks for "
+        f"most $c$ ({which}: {leads} points at $c = {AT:g}$). At equal distortion it is so "
         f"{'only ' * (same < better)}on {same}{f' ({told})' if near else ''}."
     )
     worse = sum(_at(*each, c) == WORSE for each in best for c in names.strengths(*each, "rse"))
