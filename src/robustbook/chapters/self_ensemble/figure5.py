@@ -21,22 +21,38 @@ MOST, ENOUGH = 50, 10
 LEADS = {
     True: "About ten draws",
     False: "More than ten draws",
-    None: "Our runs cannot tell, because no gain is clear",
+    None: "Our runs cannot tell",
 }
+UNCLEAR = ", because no gain is clear"
 
 
 def answer(records: Sequence[Record]) -> str:
     """Return a sentence for each possible answer (ten draws are enough, more are needed, or our
-    runs cannot tell), which names the networks if there are several answers. Another sentence
-    follows each, with the changes of the accuracy from 1 to 10 and from 10 to 50 noise draws.
+    runs cannot tell), with the changes of the accuracy from 1 to 10 and from 10 to 50 noise draws.
+    Each sentence names its networks if there are several answers.
     """
     found: dict[bool | None, list[tuple[Record, str]]] = {}
     for each in names.best(records):
         found.setdefault(enough(*each), []).append(each)
-    told = []
-    for which, best in found.items():
-        where = f" ({listed(names.title(*each) for each in best)})" * (len(found) > 1)
-        told.append(f"{LEADS[which]}{where}. {_gained(best)}")
+    if len(found) == 1:
+        ((which, best),) = found.items()
+        return f"{LEADS[which]}{UNCLEAR * (which is None)}. {_gained(best)}"
+    told: list[str] = []
+    for which in (True, False, None):
+        best = found.get(which, [])
+        changes: list[str] = []
+        for each in best:
+            early, late = (minus(f"{gain:+.1f}") for gain in _gains(*each, "rse"))
+            whole = not (told or changes)
+            change = (
+                f"the clean accuracy changes by {early} points from 1 to {ENOUGH} draws, and by "
+                f"{late} from {ENOUGH} to {MOST}"
+            )
+            changes.append(f"{change if whole else f'{early} and {late}'} ({names.size(*each)})")
+        if best:
+            where = listed(names.title(*each) for each in best)
+            why = UNCLEAR * (which is None)
+            told.append(f"{LEADS[which]} on {where}{why}: {'; '.join(changes)}.")
     return " ".join(told)
 
 
@@ -190,7 +206,7 @@ def gained(records: Sequence[Record]) -> str:
     clear = sum(sure for *_, sure in found)
     few = clear <= len(found)
     ignored = ", if one ignores the standard errors" * few
-    count = f"But {clear or 'none'}" if few else f"{clear}"
+    count = (f"But only {clear}" if clear else "But none") if few else f"{clear}"
     return (
         f"{'Yes' if 2 * most > len(found) else 'No'}{ignored}: for "
         f"{most} of {len(found)} combinations of network and noise level, the accuracy rises more "
