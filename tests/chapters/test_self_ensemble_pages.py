@@ -768,7 +768,7 @@ def test_figure_4() -> None:
         for row in rows
     ]
     text = figure4.answer([record("figure-4", "reduced", clear)])
-    assert " Partly as released (0 of 5 gains clear, retrained 1 of 2). " in text
+    assert " Partly as released (0 of 5 gains clear; retrained networks: 1 of 2). " in text
     more = [replace(row, value=40.0) if row.value == 10.0 else row for row in rows]
     text = figure4.answer([record("figure-4", "reduced", more)])
     assert text.endswith(

@@ -53,7 +53,7 @@ def answer(records: Sequence[Record]) -> str:
         other = fifty.again(records, max(gains)) if defense == "rse" else None
         if other and other[0] and lead != LEADS[True]:
             lead = "Partly"
-            points = f"{found.count(True)} of {len(found)} gains clear, retrained "
+            points = f"{found.count(True)} of {len(found)} gains clear; retrained networks: "
             points += f"{other[0]} of {other[1]}"
         cost = f"{fifty.lowered(record, NETWORK, defense):.1f}"
         weak.append((lead, where, points, max(gains), cost))
