@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from statistics import fmean
 
 import pytest
 import torch
@@ -786,19 +787,41 @@ def test_figure_4() -> None:
     assert even == round(saturated / vanilla)
     assert all(0 < n < 1 for n in numbers(figure4.other_peaks(shown)))
     text = figure4.singular_values(shown)
-    flat, still, single, several = numbers(text)
+    flat, still, single, several, more_flat, same_still, one, same_several = numbers(text)
     assert 100 > flat > still > 0 and 10 > several > 2 > single > 1
     assert single == 1.05  # 1.1 would count four paths of five seeds twice
+    # Added points raise the peaks of the saturated networks, and change nothing in the others.
+    assert 100 > more_flat > flat and one == 1 and (same_still, same_several) == (still, several)
     low, high, least, most = numbers(figure4.still(shown).partition("below 0.3")[2])[:4]
     assert least < most < low < high
     assert figure4.walks(shown).axes
-    # On one path of one seed two singular values are large.
-    assert figure4.answer(shown).startswith("Mostly yes: class probabilities are nearly constant")
-    assert numbers(figure4.answer(shown))[:2] == [flat, single]
-    counts = [row for row in shown.rows if row.name == "large singular values"]
-    one = [replace(row, value=1) if row.setting["method"] == "saturated" else row for row in counts]
-    rest = [row for row in shown.rows if row not in counts]
-    assert figure4.answer(replace(shown, rows=(*rest, *one))).startswith("Yes: ")
+
+
+def test_the_answer_of_figure_4_counts_with_added_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evenly spaced points miss jumps. With added points one value is large on every path of the
+    sigmoid network, but not of the ReLU network.
+    """
+    shown, of = record("figure-4"), {"grid": "resolved", "method": "saturated"}
+    counts, relu = (
+        values(each, "large singular values", threshold=figure4.LARGE, **of)
+        for each in (shown, record("figure-4-relu"))
+    )
+    shares = values(shown, "flat share", threshold=figure4.FLAT, **of)
+    assert counts == [1.0] * 20 and max(relu) > 1
+    text = figure4.answer(shown)
+    assert text.startswith("Mostly yes: ") and "one large singular value at each peak" in text
+    assert numbers(text)[:2] == [round(100 * fmean(shares)), fmean(relu)]
+    # Only the counts with added points decide, on every path of both networks.
+    counted = {"name": "large singular values"} | of
+    two = [
+        replace(row, value=2)
+        if counted.items() <= {"name": row.name, **row.setting}.items()
+        else row
+        for row in shown.rows
+    ]
+    assert figure4.answer(replace(shown, rows=tuple(two))).startswith("No: ")
+    monkeypatch.setattr(figure4, "record_of", lambda item: shown)
+    assert figure4.answer(shown).startswith("Yes: ")
 
 
 def test_medians_of_singular_values_that_are_nearly_zero() -> None:

@@ -32,66 +32,75 @@ and LARGE a share of the largest singular value.
 
 def answer(record: Record) -> str:
     """Return a sentence that states on which share of a path the class probabilities of the
-    saturated network hardly change, and how many singular values of the Jacobian are large where
-    they change fastest. It ends with the page's verdicts.
+    saturated sigmoid network hardly change, and how many singular values of the Jacobian are large
+    where they change fastest. It also states this number for the saturated ReLU network. All
+    numbers are measured with points added at the jumps of the class probabilities. The sentence
+    ends with the page's verdicts, which use evenly spaced points.
 
-    The first word is "Yes" if both patterns of the paper hold with every seed on every path, and
-    "Mostly yes" if they hold on average.
+    The first word is "Yes" if exactly one singular value is large on every path of both networks,
+    and "Mostly yes" if both patterns of the paper hold for the sigmoid network on average.
     """
-    (still, flat), (several, single) = _flat(record), _large_of_both(record)
+    (still, flat), (several, single) = (
+        numbers(record, "resolved") for numbers in (_flat, _large_of_both)
+    )
+    _, relu_single = _large_of_both(record_of("saturating/figure-4-relu"), "resolved")
     badges = of_page(
         "saturating/figure-4",
         {
             "nearly constant": "flat-share",
-            "one large singular value, saturated": "/singular-values-saturated",
+            "one large singular value, saturated (even grid)": "/singular-values-saturated",
             "several, vanilla": "/singular-values-vanilla",
             "": "grown-singular-values|length-follows",
         },
     )
     both = flat > still and single < min(several, 1.5)
-    first = ("Yes" if single == 1 else "Mostly yes") if both else "No"
+    first = ("Yes" if single == relu_single == 1 else "Mostly yes") if both else "No"
+    # No count is below 1, so a mean of 1 means that every count is 1.
+    large = "one large singular value" if single == 1 else f"{single:.2f} large singular values"
     return (
-        f"{first}: class probabilities are nearly constant on {100 * flat:.0f} % of a path; at "
-        f"their fastest change (even grid), {single:.2f} singular values are large on average, "
-        f"{'fewer' if single < several else 'not fewer'} than in vanilla networks. {badges}"
+        f"{first}: saturated sigmoid networks have nearly constant class probabilities on "
+        f"{100 * flat:.0f} % of a path, and {large} at each peak; the ReLU network has "
+        f"{relu_single:.2f} on average. {badges}"
     )
 
 
 def singular_values(record: Record) -> str:
     """Return sentences that compare the saturated with the vanilla networks: on which share of a
     path the class probabilities hardly change, and how many singular values of the Jacobian are
-    large where they change fastest.
+    large where they change fastest. The numbers at evenly spaced points come first, then those
+    with points added at the jumps of the class probabilities.
     """
     (vanilla, saturated), large = _flat(record), _large_of_both(record)
+    (still, flat), (several, single) = (
+        numbers(record, "resolved") for numbers in (_flat, _large_of_both)
+    )
     return (
-        "On average the class probabilities are nearly constant on "
+        "At evenly spaced points, the class probabilities are on average nearly constant on "
         f"{100 * saturated:.0f} % of a path in a saturated network, and on {100 * vanilla:.0f} % "
         f"in a vanilla network. Where they change fastest, {large[1]:.2f} singular values of the "
         f"Jacobian exceed half of the largest one in the saturated networks, and {large[0]:.2f} in "
-        "the vanilla ones."
+        "the vanilla ones. The answer above uses the points added at the jumps. With these, the "
+        f"shares are {100 * flat:.0f} and {100 * still:.0f} % (saturated and vanilla), and the "
+        f"numbers of singular values {single:.2f} and {several:.2f}."
     )
 
 
-def _flat(record: Record) -> list[float]:
+def _flat(record: Record, grid: str = "even") -> list[float]:
     """Return the mean share of a path on which the class probabilities hardly change, for the
     vanilla and for the saturated networks.
     """
-    of = {"grid": "even", "threshold": FLAT}
+    of = {"grid": grid, "threshold": FLAT}
     return [fmean(values(record, "flat share", method=method, **of)) for method in COMPARED]
 
 
-def _large_of_both(record: Record) -> list[float]:
-    """Return the mean number of large singular values for the vanilla and the saturated network."""
-    return [_large(record, method) for method in COMPARED]
-
-
-def _large(record: Record, method: str) -> float:
+def _large_of_both(record: Record, grid: str = "even") -> list[float]:
     """Return the mean number of singular values that, at the peak of the length element, exceed
-    half of the largest one.
+    half of the largest one, for the vanilla and for the saturated networks.
     """
-    return fmean(
-        values(record, "large singular values", grid="even", threshold=LARGE, method=method)
-    )
+    of = {"grid": grid, "threshold": LARGE}
+    return [
+        fmean(values(record, "large singular values", method=method, **of)) for method in COMPARED
+    ]
 
 
 def relu(record: Record) -> str:
@@ -143,11 +152,10 @@ def still(record: Record) -> str:
     )
     return (
         "We call a point flat relative to the peak of its own path. Saturated networks have "
-        f"higher peaks, so more of their points count as flat. With one limit for both "
-        f"networks, a length element below {STILL:g}, the shares are "
-        f"{from_to(saturated, '.0f')} % on the four paths of the saturated network, "
-        f"and {from_to(vanilla, '.0f')} % on those of the vanilla network (seed "
-        f"{record.seeds[0]})."
+        "higher peaks, so more of their points count as flat. So we also tried one limit for "
+        f"both networks, a length element below {STILL:g}. Then {from_to(saturated, '.0f')} % of "
+        f"the points are flat on the paths of the saturated network, and {from_to(vanilla, '.0f')} "
+        f"% on those of the vanilla network (seed {record.seeds[0]})."
     )
 
 
@@ -202,10 +210,9 @@ def peaks_in_words(record: Record) -> str:
         spread(values(record, "crossings", grid="resolved", method=method)) for method in COMPARED
     )
     return (
-        "The mean peak of the length element over paths and seeds is "
-        f"{times('even'):.0f} times as high in the saturated networks as in the vanilla ones at "
-        "the evenly spaced points, which the verdicts use, and "
-        f"{times('resolved'):.0f} times with added points. A complete change of the "
+        "At the evenly spaced points, which the verdicts use, the mean peak of the length element "
+        f"is {times('even'):.0f} times as high in the saturated networks as in the vanilla ones. "
+        f"With added points it is {times('resolved'):.0f} times as high. A complete change of the "
         "predicted class makes a path longer by π. The length of a path divided by π is "
         f"{ours} in the saturated networks, and {theirs} in the vanilla ones."
     )
@@ -218,9 +225,9 @@ def other_peaks(record: Record) -> str:
     paths = [of for _, of in _paths(record) if of["method"] == "saturated"]
     shares = [mean(record, "largest at peak", grid="resolved", **of) for of in paths]
     return (
-        "At the peak of the length element, the largest singular value of the saturated networks "
-        f"is only {min(shares):.2f} to {max(shares):.2f} times its maximum on the path (means of "
-        "the four paths, with added points)."
+        "In the saturated networks, the largest singular value at the peak of the length element "
+        f"is only {min(shares):.2f} to {max(shares):.2f} times its maximum on the path. (These are "
+        "means for each of the four paths, with added points.)"
     )
 
 
@@ -256,8 +263,8 @@ def missed_jumps(record: Record) -> str:
     return (
         "*The computed peak can miss the largest jump.* In the saturated network of seed "
         f"{record.seeds[0]}, the highest computed length element lies elsewhere than the largest "
-        f"jump on {len(far)} of {len(apart)} paths{where}, because evenly spaced points miss the "
-        "jumps. The verdicts count large singular values at this computed peak. With added points "
+        f"jump on {len(far)} of {len(apart)} paths{where}. There the evenly spaced points miss the "
+        "jump. The verdicts count large singular values at this computed peak. With added points "
         f"the count is one on {counts.count(1)} of {len(counts)} paths (all seeds)."
     )
 
@@ -270,11 +277,10 @@ def doubled_in_words(record: Record) -> str:
     vanilla, saturated = (_grown(record, method) for method in COMPARED)
     empty = {method: _nearly_zero_medians(record, method) for method in COMPARED}
     return (
-        f"At the peak of the length element, on average {saturated:.1f} of the ten singular values "
-        "exceed twice their own median along the path in the saturated networks, and "
-        f"{vanilla:.1f} in the vanilla ones. But in the saturated network of seed "
+        f"On average {saturated:.1f} of the ten singular values do so in the saturated networks, "
+        f"and {vanilla:.1f} in the vanilla ones. But in the saturated network of seed "
         f"{record.seeds[0]}, {empty['saturated']} medians are below a thousandth of the "
-        "largest singular value of their path; then nearly every value counts as grown. In the "
+        "largest singular value of their path. Then nearly every value counts as grown. In the "
         f"vanilla network {empty['vanilla']} of the medians is. So these counts do not show how "
         "many directions matter at a change of class, and we do not count them against the paper."
     )
