@@ -282,16 +282,16 @@ def undone_in_words(record: Record) -> str:
 
     paragraphs = "\n\n".join(
         [
-            "*The penalty on the last layer.* Under FGSM the network classifies "
-            f"{spread(ours)} % of the images correctly with the penalty on all layers, and "
-            f"{spread(hidden)} % with the penalty on the hidden layers only. The first accuracy is "
+            "*The penalty on the last layer.* With the penalty on all layers, the network "
+            f"classifies {spread(ours)} % of the images correctly under FGSM. With the penalty on "
+            f"the hidden layers only, it classifies {spread(hidden)} %. The first accuracy is "
             f"higher with {ahead} of {len(ours)} seeds.",
-            "*Annealing lambda.* If lambda has its maximum from the first step, without "
-            "epochs without penalty, the clean or the FGSM accuracy (whichever falls more) is "
+            "*Annealing lambda.* One training has the maximum of lambda from the first step, and "
+            "no epochs without penalty. Its clean or its FGSM accuracy (whichever falls more) is "
             f"{spread(lost)} percentage points lower than with a rise in steps. {_exceeding(lost)} "
-            "But this training changes two things at once, and the verdict rests on it. If only "
-            "the rise in steps is missing, and lambda jumps to its maximum after the epochs "
-            "without penalty, the FGSM accuracy is "
+            "But this training changes two things at once, and the verdict rests on it. Another "
+            "training lacks only the rise in steps: lambda jumps to its maximum after the epochs "
+            "without penalty. Then the FGSM accuracy is "
             f"{spread(_lost_by_a_jump(record, 'float32'))} points and the "
             f"clean accuracy {spread(_lost_by_a_jump(record, 'clean'))} points lower "
             f"({_jumps_in_words(record)}). Perhaps "
@@ -381,15 +381,16 @@ def adam_in_words(record: Record) -> str:
             f"network they fail for {both('failures', 'vanilla', **main)}.",
             "*A 3 into a 7.* Within the same number of steps, Adam changes a 3 into a 7 with "
             f"{_with_seeds(least)} from the least confident image, and with {_with_seeds(most)} "
-            f"from the most confident one; from either image, with {_with_seeds(threes)}. The "
+            "from the most confident one. It succeeds from at least one of the two images with "
+            f"{_with_seeds(threes)}. The "
             "paper names this pair as an example of several failures on its network. Adam fails "
-            f"on {_failing(record)} of our 90 pairs (least confident images), so a success on one "
+            f"on {_failing(record)} of our 90 pairs (least confident images). So a success on one "
             "pair contradicts nothing in the paper, and we give no verdict.",
-            f"*Failures depend on the step size.* With a step size of {size:g} instead of "
-            f"{main['step_size']:g}, and with {_steps_at(record, size):,} instead of "
-            f"{record.parameters['steps']:,} steps, Adam fails on the saturated network for "
-            f"{both('failures', 'saturated', **longest)}. So a failure may be due to the attack "
-            "and not to the network.",
+            "*Failures depend on the settings of Adam.* We also ran Adam with a step size of "
+            f"{size:g} instead of {main['step_size']:g}, and with {_steps_at(record, size):,} "
+            f"instead of {record.parameters['steps']:,} steps. On the saturated network it then "
+            f"fails for {both('failures', 'saturated', **longest)}. So a failure may be due to the "
+            "attack and not to the network.",
             "*Failures depend on the arithmetic.* On the saturated network the results in float32 "
             f"and float64 disagree for {both('precisions differ', 'saturated')}. On the vanilla "
             f"network they disagree for {both('precisions differ', 'vanilla')}. So rounding can "
@@ -429,7 +430,7 @@ def first_gradients(record: Record) -> str:
         parts.append(f"{told} from the {name}")
     return (
         "In our long runs below, the largest component of the first gradient is "
-        f"{', and '.join(parts)}."
+        f"{'. It is '.join(parts)}."
     )
 
 
@@ -470,9 +471,10 @@ def long_ends(record: Record) -> Table:
 
 
 def plateaus(record: Record) -> str:
-    """Return sentences on why the probability of the target class stays nearly constant in the long
-    runs of Adam, and for which share of the steps. They separate the runs with a large gradient in
-    the first `EARLY` steps from those in which it stays below the epsilon in Adam's divisor.
+    """Return sentences on the plateaus of the long runs of Adam: for which share of the steps the
+    logarithm of the probability of the target class hardly changes, and which causes are possible.
+    They separate the runs with a large gradient in the first `EARLY` steps from those in which it
+    stays below the epsilon in Adam's divisor.
     """
     first, early, ends, still = {}, {}, {}, []
     for row in (row for row in record.rows if row.name == "iterations"):
@@ -485,20 +487,21 @@ def plateaus(record: Record) -> str:
         still.append(_plateau(*(array(record, f"{at} {each}") for each in ("iterations", "loss"))))
     large = [name for name in early if early[name] > 1]
     tiny = [name for name in early if early[name] < EPSILON]
+    soon = [name for name in ends if ends[name] <= _soon()]
     words = [
-        "*A long attack may still succeed.* Each long run of Adam has a plateau, on which the "
-        "logarithm of the probability of the target class changes by at most 1 %: "
+        "*A long attack may still succeed.* In each long run of Adam there is a plateau, on which "
+        "the logarithm of the probability of the target class changes by at most 1 %. It takes "
         f"{from_to([100 * share for share in still], '.0f')} % of the steps, by run "
         "({numref}`fig-claims-long-descent`). We did not test why."
     ]
     if large:
+        same = f" (those that succeed within {_soon():,} steps)" * (large == soon)
         words.append(
-            f"For the {len(large)} runs that end after "
-            f"{from_to([ends[name] for name in large], ',.0f')} steps, a likely cause is that Adam "
-            "divides the gradient by the square root of a running mean of squared gradients. We "
+            f"In {len(large)} of the {len(early)} runs{same}, some early gradients are large. We "
             f"stored some of the first {EARLY:,} steps: the largest gradient component in them is "
-            f"{from_to([early[name] for name in large], ',.0f')}, by run. This keeps the mean "
-            "large for thousands of steps."
+            f"{from_to([early[name] for name in large], ',.0f')}, by run. Adam divides the "
+            "gradient by the square root of a running mean of squared gradients, and one large "
+            "gradient keeps this mean large for thousands of steps. This is a possible cause."
         )
     words += [
         f"In the run from the {name}, the gradient is far smaller than "
@@ -580,18 +583,23 @@ def _arrived(record: Record) -> str:
     rows = [row for row in record.rows if row.name == "iterations"]
     steps = [int(row.value) for row in rows if row.setting["ended"] == "reached"]
     precisions = len({row.setting["precision"] for row in rows})
-    limit = round(1.1 * record_of("saturating/claims").parameters["steps"])
+    limit = _soon()
     soon = sum(n <= limit for n in steps)
     share = f"all {len(rows)}" if len(steps) == len(rows) else f"{len(steps)} of {len(rows)}"
     after = ""
     if steps:
         after = f", after {min(steps):,} to {max(steps):,} steps ({soon} within {limit:,} steps)"
     return (
-        f"{share[0].upper()}{share[1:]} longer runs of Adam (on the network of seed "
-        f"{record.seeds[0]}, from two source images, in {precisions} floating-point "
-        f"precision{'s' * (precisions > 1)}) reach the target class{after}. The paper took up to "
+        f"{share[0].upper()}{share[1:]} longer runs of Adam reach the target class{after}. "
+        f"They attack the network of seed {record.seeds[0]}, from two source images, in "
+        f"{precisions} floating-point precision{'s' * (precisions > 1)}. The paper took up to "
         f"{FULL:,} steps."
     )
+
+
+def _soon() -> int:
+    """Return a number of steps, a tenth larger than that of the shorter runs of Adam."""
+    return round(1.1 * record_of("saturating/claims").parameters["steps"])
 
 
 def _lost_by_a_jump(record: Record, reading: str) -> list[float]:

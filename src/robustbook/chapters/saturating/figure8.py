@@ -47,8 +47,8 @@ def successes(record: Record) -> str:
     return unbroken(
         "From the most confident images, L-BFGS succeeds on the saturated sigmoid network for "
         f"{spread(most, 0)} of {PAIRS} pairs (in the paper: "
-        f"{printed(SUCCESSES.format('figure-8')):g}), and from the least confident images for "
-        f"{spread(least, 0)}. On the vanilla sigmoid network it succeeds from "
+        f"{printed(SUCCESSES.format('figure-8')):g}). From the least confident images it succeeds "
+        f"for {spread(least, 0)}. On the vanilla sigmoid network it succeeds from "
         f"the most confident images for {count(record, 'found', 'vanilla')} of {PAIRS} pairs."
     )
 
@@ -71,19 +71,21 @@ def nearer(record: Record) -> str:
     return (
         "From the most confident images, bisection finds the target class at a distance of "
         f"{spread(saturated)} on the saturated network and of {spread(vanilla)} on the vanilla "
-        f"network: {abs(change):.0f} % {'nearer' if change < 0 else 'further away'} (nearer with "
-        f"{where} of {len(vanilla)} seeds). But each network has its own most confident images."
+        f"network. This is {abs(change):.0f} % {'nearer' if change < 0 else 'further away'} "
+        f"(nearer with {where} of {len(vanilla)} seeds). But each network has its own most "
+        "confident images."
     )
 
 
 def stopped(record: Record) -> str:
-    """Return sentences that state how many runs of L-BFGS take no step, and how many runs succeed
-    if L-BFGS has no stopping tolerances.
+    """Return sentences that state how many runs of L-BFGS take no step, with and without stopping
+    tolerances, and how many runs succeed if L-BFGS has no stopping tolerances.
     """
     single, double = without_tolerances(record)
+    idle = count(record, "stalled at once", search="float32, no tolerances")
     return unbroken(
         f"On the saturated network {count(record, 'stalled at once')} of the {PAIRS} runs of "
-        "L-BFGS end without a step, because no component of the gradient exceeds the tolerance. "
-        f"Without stopping tolerances L-BFGS succeeds for {single} pairs in float32, instead of "
-        f"{count(record, 'found')}, and for {double} pairs in float64."
+        f"L-BFGS end without a step. Without stopping tolerances, {idle} do so in float32, and "
+        f"L-BFGS succeeds for {single} pairs instead of {count(record, 'found')}. In float64 "
+        f"without stopping tolerances it succeeds for {double} pairs."
     )

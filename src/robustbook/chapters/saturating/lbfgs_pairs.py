@@ -111,7 +111,7 @@ def implementations() -> str:
         if row["method"] == "saturated" and "alone" not in row["way"]
     }
     return unbroken(
-        "The number of pairs also depends on the implementation of L-BFGS: from the least "
+        "The number of pairs also depends on the implementation of L-BFGS. From the least "
         "confident images of one saturated network, "
         + listed(f"{'our own' if k == 'ours' else k} succeeds for {n}" for k, n in found.items())
         + " ([benchmarks](../benchmarks.ipynb))."
@@ -129,7 +129,7 @@ def straight(record: Record) -> str:
         "Bisection on the straight line to the nearest test image of the target class needs no "
         f"gradient, and succeeds for all {PAIRS} pairs. The points that it finds have a median l2 "
         f"distance from the source image of {spread(vanilla)} on the vanilla sigmoid network, and "
-        f"of {spread(saturated)} on the saturated one, which is {times:.2f} times as far. (Each "
+        f"of {spread(saturated)} on the saturated one. This is {times:.2f} times as far. (Each "
         "network has its own source images.)"
     )
 
@@ -174,8 +174,8 @@ def bounds_in_words() -> str:
             f"(larger with {ahead} of {len(most)} seeds)"
         )
     return (
-        "The mean of these upper bounds from the most confident images, compared with that from "
-        f"the least confident ones, is {', and '.join(texts)}."
+        "We compare the mean of these upper bounds from the most confident images with the mean "
+        f"from the least confident ones. It is {', and '.join(texts)}."
     )
 
 
