@@ -10,8 +10,8 @@ import torch
 from robustbook import catalogue, ledger, pearson
 from robustbook.chapters.claims import undecided
 from robustbook.chapters.published import (
-    array,
     Version,
+    array,
     entries,
     mean,
     of_target,
@@ -184,7 +184,13 @@ def test_table_1_is_answered_by_the_strongest_attack() -> None:
     shown = record("table-1")
     assert table1.answer(shown).startswith("No: after PGD with flatter slopes in the backward pass")
     text = table1.after_fgsm(shown)
-    assert text.count("(") == 4 and "82.6 % for the sigmoid MLP (in the" in text
+    assert text.count("(") == 3 and "82.6 % for the sigmoid MLP (in the" in text
+    # The strongest attack is clipped, so FGSM beside it is clipped too, on the same images.
+    clipped_fgsm = [
+        fmean(of["saturated"]["float32, clipped"]) for of in table1.accuracies(shown).values()
+    ]
+    beside = text.partition("1,000 test images. Then the accuracy is ")[2]
+    assert numbers(beside) == [*(round(each, 1) for each in clipped_fgsm), 1.8]
     plain, clipped = table1.random_signs(shown).split("\n\n")
     assert "by only 2 to 7 points." in plain and "FGSM does less harm" in clipped
     signs, fgsm = numbers(clipped)[2:4], numbers(clipped)[4:6]
@@ -685,15 +691,19 @@ def test_the_answer_of_the_overview() -> None:
     """One step in float32 and in float64, and many steps with a repaired gradient, seed by seed."""
     shown = record("table-1")
     text = overview.gradients_compared(shown)
-    found = numbers(text.replace("float32", "").replace("float64", ""))
-    high, seeds, least, most, low, bottom, top, there, *wide, images, steps, down, up = found
+    for name in ("float32", "float64", "[0, 1]"):
+        text = text.replace(name, "")
+    eps, high, seeds, least, most, low, bottom, top, there, images, *rest = numbers(text)
+    *wide, fewest, largest, down, up, steps = rest
+    assert eps == shown.parameters["eps"]
     assert (high, seeds, low, steps) == (3, 5, 2, 20) and least < most and bottom < top < 70
     assert (images, there) == (shown.parameters["controls"], 94.4)
     assert bottom > max(wide) > 10 > up > down
     assert min(wide) > 50, "the page says that FGSM in float64 fails on more than half"
     of = {"network": "sigmoid-mlp", "method": "saturated"}
-    clipped = min(values(shown, "accuracy", reading="float32, clipped", **of))
-    assert clipped < bottom and numbers(overview.answer(shown))[:2] == [clipped, up]
+    clipped = values(shown, "accuracy", reading="float32, clipped", **of)
+    assert [fewest, largest] == [min(clipped), max(clipped)] and fewest < bottom
+    assert numbers(overview.answer(shown))[:2] == [fewest, up]
     assert len(overview.attacks_figure(shown).axes) == 3
 
 
@@ -714,7 +724,9 @@ def test_figure_7_in_words() -> None:
     assert min(shares) == pytest.approx(least, abs=3) and max(shares) == pytest.approx(most, abs=3)
     _, ours, longer, stronger = numbers(figure7.controls(shown))
     assert ours > longer > 1 > stronger
-    assert ", but longer training alone has this effect too. " in figure7.answer(shown)
+    assert ", but also after longer training alone (one seed). " in figure7.answer(shown)
+    longer_runs = [row for row in shown.rows if row.setting.get("method") == "vanilla, longer"]
+    assert len({row.seed for row in longer_runs}) == 1
     text = figure7.equally_long(shown)
     assert "It is 0.68, 0.44 and 0.23 in the vanilla network with longer training" in text
     rows = [replace(row, value=0) if "longer" in str(row.setting) else row for row in shown.rows]

@@ -599,7 +599,7 @@ def _arrived(record: Record) -> str:
 
 def _soon() -> int:
     """Return a number of steps, a tenth larger than that of the shorter runs of Adam."""
-    return round(1.1 * record_of("saturating/claims").parameters["steps"])
+    return round(1.1 * int(record_of("saturating/claims").parameters["steps"]))
 
 
 def _lost_by_a_jump(record: Record, reading: str) -> list[float]:

@@ -66,7 +66,7 @@ def _by_length(record: Record) -> str:
     """
     vanilla, longer, _ = _relative(record)
     larger = all(b > a for a, b in zip(vanilla, longer, strict=True))
-    return ", but longer training alone has this effect too" if larger else ""
+    return ", but also after longer training alone (one seed)" if larger else ""
 
 
 def equally_long(record: Record) -> str:

@@ -56,20 +56,27 @@ def answer(record: Record) -> str:
 
 def gradients_compared(record: Record) -> str:
     """Return sentences that state the accuracies of the saturated sigmoid networks under attacks
-    that compute the gradient in different ways.
+    that compute the gradient in different ways. First come the attacks whose images may leave
+    [0, 1], then those whose images are clipped, so that like is compared with like.
     """
     high, low = in_two_groups(_after_fgsm(record))
-    wide, repaired = (_accuracies(record, attack) for attack in ("float64", SOFTENED))
+    wide, clipped, repaired = (
+        _accuracies(record, attack) for attack in ("float64", CLIPPED, SOFTENED)
+    )
     there = printed(fgsm_target("sigmoid-mlp", "saturated"))
-    images = record.parameters["controls"]
+    images, eps = (record.parameters[name] for name in ("controls", "eps"))
     return (
-        f"Under FGSM in float32, {len(high)} of the {len(high) + len(low)} "
-        f"saturated sigmoid networks classify {from_to(high, '.1f')} % of the test images "
-        f"correctly, and the other {len(low)} classify {from_to(low, '.1f')} % (the paper: "
+        f"All these attacks have eps {eps:g}, and each seed gives one network. "
+        "Under FGSM in float32, whose images may leave [0, 1], "
+        f"{len(high)} of the {len(high) + len(low)} "
+        f"saturated sigmoid networks classify {from_to(high, '.1f')} % of all test images "
+        f"correctly. The other {len(low)} classify {from_to(low, '.1f')} % (the paper: "
         f"{there:.1f} %). "
-        f"Under FGSM with gradients in float64 all of them classify {from_to(wide, '.1f')} % of "
-        f"{images:,} test images correctly. After 20 attack steps with softened slopes, they "
-        f"classify {from_to(repaired, '.1f')} % of these correctly."
+        f"The other attacks are run on {images:,} test images. "
+        "Under FGSM with gradients in float64, whose images may also leave [0, 1], all these "
+        f"networks classify {from_to(wide, '.1f')} % correctly. If images are clipped to [0, 1], "
+        f"they classify {from_to(clipped, '.1f')} % correctly after FGSM in float32, and "
+        f"{from_to(repaired, '.1f')} % after 20 PGD steps with softened slopes."
     )
 
 
@@ -212,8 +219,8 @@ CLAIMS = (
         "In the first hidden layer images of one class are not alike, in any of these networks. In "
         "the saturated sigmoid network, of the two hidden layers, classes lie further apart in the "
         "first; in the last layer this depends on the function (sigmoid or softmax). The paper "
-        "does not say it of the ReLU network, where they do in every layer, probably mostly "
-        "because the weights are larger",
+        "does not say it of the ReLU network, where they do in every layer; its weights are "
+        "larger too",
     ),
     Finding(
         "On a path between two images the outputs are constant, except for a sharp change in one "
