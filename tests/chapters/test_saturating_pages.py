@@ -536,7 +536,7 @@ def test_fgsm_beside_stronger_attacks() -> None:
         assert all(ordered(cell) for cell in row[2:])
         assert numbers(row[3])[0] <= numbers(row[2])[0] + 0.05
     text = today.each_network(record("critique"))
-    assert "float32, whose images may leave [0, 1], and under all attacks, whose images may" in text
+    assert "float32, whose images may leave [0, 1]. The second is under all attacks, whose" in text
     assert "30 images per seed" in text and text.count("\n- ") == len(names.NETWORKS)
     bullets = [numbers(line) for line in text.splitlines() if line.startswith("- ")]
     assert max(each[-1] for each in bullets) == 0

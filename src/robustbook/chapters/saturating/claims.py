@@ -379,8 +379,9 @@ def adam_in_words(record: Record) -> str:
             f"*How often Adam fails.* On the saturated network, {record.parameters['steps']:,} "
             f"steps of Adam fail for {both('failures', 'saturated', **main)}. On the vanilla "
             f"network they fail for {both('failures', 'vanilla', **main)}.",
-            "*A 3 into a 7.* Within the same number of steps, Adam changes a 3 into a 7 with "
-            f"{_with_seeds(least)} from the least confident image, and with {_with_seeds(most)} "
+            "*A 3 into a 7.* Within as many steps, Adam changes a 3 into a 7 with "
+            f"{_with_seeds(least)} from the least confident image. It does so with "
+            f"{_with_seeds(most)} "
             "from the most confident one. It succeeds from at least one of the two images with "
             f"{_with_seeds(threes)}. The "
             "paper names this pair as an example of several failures on its network. Adam fails "

@@ -106,8 +106,9 @@ def controls(record: Record) -> str:
     )
     return (
         f"With seed {record.seeds[0]}, the excess kurtosis in the first layer of the ReLU MLP is "
-        f"{vanilla:.1f} in the vanilla network, {longer:.1f} in a vanilla network that is trained "
-        f"for as many epochs as the saturated one, and {saturated:.1f} in the saturated network."
+        f"{vanilla:.1f} in the vanilla network. It is {longer:.1f} in a vanilla network that is "
+        f"trained for as many epochs as the saturated one, and {saturated:.1f} in the saturated "
+        "network."
     )
 
 

@@ -81,9 +81,9 @@ def equally_long(record: Record) -> str:
     ]
     return (
         "A vanilla ReLU network that trains for as many epochs as the saturated one has "
-        f"{listed(f'{x:.1f}' for x in longer)} % active units in layers {listed(LAYERS)}, and the "
-        f"saturated one {listed(f'{x:.1f}' for x in saturated)} % (seed {record.seeds[0]}). The "
-        "saturated one has fewer, by more than the range over its seeds, "
+        f"{listed(f'{x:.1f}' for x in longer)} % active units in layers {listed(LAYERS)}. The "
+        f"saturated one has {listed(f'{x:.1f}' for x in saturated)} % (seed {record.seeds[0]}). "
+        "The saturated one has fewer, by more than the range over its seeds, "
         + (f"only in layer{'s' * (len(clear) > 1)} {listed(clear)}" if clear else "in no layer")
         + ". The longer training alone explains "
         f"{from_to(explained_by_length(), '.0f')} % of the change of the median, by layer."

@@ -104,8 +104,8 @@ def with_softmax(record: Record) -> str:
     return (
         "So the verdict on the last layer depends on this choice. With the softmax, which the "
         f"network computes there, the dissimilarity between classes is {fmean(saturated):.3f} in "
-        f"the saturated and {fmean(vanilla):.3f} in the vanilla network: {change:.0f} % larger, "
-        f"and larger with {ahead} of {len(saturated)} seeds."
+        f"the saturated and {fmean(vanilla):.3f} in the vanilla network. This is {change:.0f} % "
+        f"larger, and it is larger with {ahead} of {len(saturated)} seeds."
     )
 
 

@@ -156,9 +156,9 @@ def largest_gain(record: Record) -> str:
 
     return (
         "*If the prototypes are drawn from the weights of trained networks, the ratio $R$ also "
-        "rises by less than the paper says.* The largest increase over the layers, from the "
-        f"vanilla to the saturated network, is {best('mean')} % (the largest of each seed; mean "
-        f"and range over the seeds); the paper says as much as {printed(OWN_GAIN):.0f} %. With the "
+        "rises by less than the paper says.* We take the layer in which it rises most from the "
+        f"vanilla to the saturated network, for each seed. There the increase is {best('mean')} %, "
+        f"and the paper says as much as {printed(OWN_GAIN):.0f} %. With the "
         f"median instead of the mean as the intensity, it is {best('median')} %. With the exact "
         "smallest eps, the ratio is smaller for the saturated network in "
         f"{listed(smaller(record)) or 'no layer'} with every seed. "

@@ -53,10 +53,10 @@ def controls(record: Record) -> str:
     )
     return (
         "In layer 3 the dissimilarity between classes of the saturated network is "
-        f"{ours:.2g} times as large as that of the vanilla network. In two more networks, each "
-        f"trained with one seed, it is {longer:.2g} times as large (vanilla, with as many epochs "
-        f"as the saturated network) and {stronger:.2g} times as large (saturated, with a stronger "
-        "penalty)."
+        f"{ours:.2g} times as large as that of the vanilla network. We also trained two more "
+        f"networks with one seed. In a vanilla network with as many epochs as the saturated one "
+        f"it is {longer:.2g} times as large. In a saturated network with a stronger penalty it is "
+        f"{stronger:.2g} times as large."
     )
 
 

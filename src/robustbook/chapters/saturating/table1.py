@@ -220,7 +220,7 @@ def _signs_of_groups(record: Record, low: Sequence[float]) -> str:
     )
     return (
         "\n\nThe networks with the lower accuracy are those in which all ten logits are positive "
-        "for nearly every image; in the others about one of ten is ([Figure 3](./figure3.ipynb) "
+        "for nearly every image. In the others about one of ten is ([Figure 3](./figure3.ipynb) "
         "shows the same two kinds). Their float32 gradients are zero for "
         f"{from_to(few, '.0f')} % of the images, and for {from_to(many, '.0f')} % in the others. "
         f"The median lead of the true class's logit is {from_to(near, '.0f')} in these networks, "

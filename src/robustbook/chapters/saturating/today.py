@@ -133,10 +133,10 @@ def each_network(record: Record) -> str:
     )
     return (
         f"Here are the accuracies of the saturated networks under attacks of size "
-        f"{record.parameters['eps']:g}: after one FGSM step in float32, whose images may leave "
-        "[0, 1], and under all attacks, whose images may not. For the latter, an image counts as "
-        "correct only if all attacks fail on it. (All numbers are "
-        "means over the seeds, the first of each row with the range; the accuracies of the sigmoid "
+        f"{record.parameters['eps']:g}. The first is after one FGSM step in float32, whose images "
+        "may leave [0, 1]. The second is under all attacks, whose images may not. For it, an image "
+        "counts as correct only if all attacks fail on it. (All numbers are "
+        "means over the seeds, the first of each row with the range. The accuracies of the sigmoid "
         "MLP under FGSM lie in two groups, see [Table 1](./table1.ipynb).)"
         f"\n\n{bullets}\n\n"
         "To make a saturated network misclassify half of the images, attacks need "
