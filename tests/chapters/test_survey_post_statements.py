@@ -81,7 +81,7 @@ def test_every_statement_has_a_finding(made: Records) -> None:
     results = [line[1] for line in table]
     assert results == [
         "holds",
-        "holds for FGSM alone",
+        "holds, for FGSM",
         "proposed, but no gain in our runs",
         "holds, but they fail at 8/255",
         "does not hold in our small network",

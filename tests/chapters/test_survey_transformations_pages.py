@@ -280,7 +280,7 @@ def test_the_answer_on_certificates(certificates: list[Record]) -> None:
     """From the record that has networks; the printed numbers are beside ours."""
     text = certified.answer(certificates)
     assert numbers(text.replace("ell_2", ""))[:3] == [0.25, 48, 60]
-    assert "our small network (less than one epoch) has" in text
+    assert "our small network (under one epoch) has" in text
     large = replace(certificates[1], profile="paper")
     assert "our network has" in certified.answer([large])
     text = certified.compared(certificates)

@@ -62,10 +62,10 @@ def answer(records: Sequence[Record]) -> str:
         },
     )
     small = "small " * (record.profile != "paper")
-    short = " (less than one epoch)" * (record.profile == "reduced")
+    short = " (under one epoch)" * (record.profile == "reduced")
     return (
         f"With noise of standard deviation {AT:g}, our {small}network{short} has a certified "
-        f"accuracy of {_with_printed(record, AT)} at the same $\\ell_2$ radius. {badges}"
+        f"accuracy of {_with_printed(record, AT)} at an $\\ell_2$ radius of this size. {badges}"
     )
 
 

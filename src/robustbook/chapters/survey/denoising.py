@@ -405,7 +405,7 @@ def paired(version: Version) -> Table:
 
 def ledger_interval(record: Record) -> str:
     """Return sentences that name the interval of the ledger, which the table of verdicts shows, and
-    say why it is wider than the one that the page uses everywhere else.
+    say how it differs from the one that the page uses everywhere else.
     """
     shown = next(name for name in variants(record) if name in FILTERS)
     target = f"survey/denoise-cifar/{shown}/pgd-20-accuracy"
@@ -415,10 +415,10 @@ def ledger_interval(record: Record) -> str:
     _, low, high = found.difference
     _, bottom, top = difference(record, shown, "baseline")
     return minus(
-        "The intervals in the table of verdicts are those of the ledger. They are wider than all "
-        "other intervals of this page, because the ledger treats the accuracies of two networks as "
-        "if they came from different test images. But all our networks classify the same images, "
-        "and the other intervals use this. For example, the interval of the difference "
+        "The intervals in the table of verdicts are those of the ledger. Both kinds of intervals "
+        "compare two networks image by image. For the error from the choice of images, the ledger "
+        "averages each image over the seeds first. The other intervals use the mean error of "
+        "single seeds, which is larger. For example, the interval of the difference "
         f"*{FILTERS[shown]}* minus no block is {low:.1f} to {high:.1f} points in the ledger, and "
         f"{bottom:.1f} to {top:.1f} points in the figure and in the other tables."
     )

@@ -53,7 +53,7 @@ def _szegedy(record: Record) -> str:
     return (
         f"Changes of {from_to(small, '.3f')} (root mean square) lead {len(found)} networks to a "
         f"random class; in {above} of {pairs} pairs, others misclassify clearly more than under "
-        "small noise"
+        "noise of size 0.1"
     )
 
 
